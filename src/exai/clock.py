@@ -1,0 +1,51 @@
+"""Time as the house reads it: one face for elapsed time, one for the calendar.
+
+Durations, deadlines and time-outs use `monotonic` alone, so a clock that is set
+back or forward moves none of them. `wall` is for what people and tokens read.
+"""
+
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "ManualClock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow; the zero means nothing."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class ManualClock:
+    """A clock that moves only when told: the twin of `SystemClock` for tests."""
+
+    def __init__(self, wall: float = 1_700_000_000.0) -> None:
+        self._monotonic = 0.0
+        self._wall = wall
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wall(self) -> float:
+        return self._wall
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass on both faces."""
+        self._monotonic += seconds
+        self._wall += seconds

@@ -1,0 +1,297 @@
+"""Every setting: its unit, its default and the reason for it.
+
+One typed tree, read once at the top: defaults < `exai.toml` < environment
+(`EXAI_SECTION__KEY`) < command line. A room receives its own section and reads
+nothing else. `exai config` prints what is in force and where each value came
+from; `docs/configuration.md` lists the same tree, held together by a test.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringConstraints
+
+__all__ = [
+    "Admission",
+    "Auth",
+    "Conversations",
+    "CustomModel",
+    "CustomProvider",
+    "Database",
+    "Files",
+    "GlmProvider",
+    "KimiProvider",
+    "Logging",
+    "Models",
+    "Providers",
+    "Server",
+    "Settings",
+    "Timeouts",
+    "WebSocket",
+]
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Server(Section):
+    """Where the doors are."""
+
+    host: str = "127.0.0.1"
+    """Address that every port binds to. Anything but loopback needs authentication."""
+
+    port: Port = 8079
+    """MCP: WebSocket at `/` and `/mcp`, Streamable HTTP at `/mcp`. 0 takes any free port."""
+
+    operations_port: Port = 8080
+    """For people and monitors: `/healthz`, `/readyz`, `/metrics`. 0 takes any free port."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, beside loopback's, that a request may name. Guards against DNS rebinding."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins, beside loopback's, that may connect, as `https://host[:port]`."""
+
+    drain_s: Seconds = 20.0
+    """How long running calls may finish after SIGTERM before they get a definite, retriable error."""
+
+    max_body_bytes: Bytes = 4 * 2**20
+    """Largest HTTP request body, in bytes."""
+
+
+class WebSocket(Section):
+    """Limits of one WebSocket connection."""
+
+    max_frame_bytes: Bytes = 4 * 2**20
+    """Largest message, in bytes; a larger one closes the socket with 1009. Large prompts travel as files."""
+
+    max_json_depth: Count = 64
+    """Deepest nesting of a message; deeper is refused before anything walks it."""
+
+    max_in_flight: Count = 128
+    """Calls running at once on one connection; one more is refused with an error that says so."""
+
+    send_timeout_s: Seconds = 20.0
+    """How long one message may wait for a peer that does not read; then the socket is closed."""
+
+    ping_interval_s: Seconds = 20.0
+    """How often an idle peer is asked whether it lives."""
+
+    ping_timeout_s: Seconds = 20.0
+    """How long the answer to that may take."""
+
+
+class Admission(Section):
+    """How much runs at once. A permit is a scope; nothing can leak one."""
+
+    global_limit: Count = 256
+    """Calls that ask a provider, in the whole daemon."""
+
+    caller_limit: Count = 64
+    """Of these, for one caller."""
+
+    model_limit: Count = 64
+    """Requests at one provider's one model. Providers count in-flight requests per model."""
+
+    max_queue: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+    """Calls that may wait for a permit; one more is answered `overloaded` at once."""
+
+    max_wait_s: Seconds = 30.0
+    """Longest wait for a permit; then `overloaded`, with a hint when to come back."""
+
+
+class Timeouts(Section):
+    """Bounds of a call at a provider, in seconds."""
+
+    call_s: Seconds = 900.0
+    """The whole call, from the door to the answer."""
+
+    connect_s: Seconds = 10.0
+    """TCP and TLS."""
+
+    first_byte_s: Seconds = 120.0
+    """Until the first byte of an answer at ordinary effort."""
+
+    first_byte_max_effort_s: Seconds = 600.0
+    """The same at effort `high` and `max`: minutes of silence are documented there."""
+
+    idle_s: Seconds = 120.0
+    """Between two bytes of a stream at ordinary effort; thinking counts as life."""
+
+    idle_max_effort_s: Seconds = 600.0
+    """The same at effort `high` and `max`."""
+
+
+class GlmProvider(Section):
+    """GLM, by Z.ai (international) or Zhipu (mainland)."""
+
+    api_key: SecretStr | None = None
+    """Also read from `GLM_API_KEY`, `ZAI_API_KEY`, `Z_AI_API_KEY`, `ZHIPUAI_API_KEY`. Form: `id.secret`."""
+
+    base_url: HttpUrl = HttpUrl("https://api.z.ai/api/paas/v4")
+    """Mainland: `https://open.bigmodel.cn/api/paas/v4`. The Coding Plan has its own root (`/api/coding/paas/v4`),
+    which its terms restrict to listed coding tools; set it only if that is you."""
+
+    auth: Literal["raw", "jwt"] = "raw"
+    """Send the key as it is, or a short-lived token signed with it."""
+
+    allowed_models: tuple[str, ...] = ()
+    """Only these models; empty allows the whole catalogue."""
+
+
+class KimiProvider(Section):
+    """Kimi, by Moonshot AI."""
+
+    api_key: SecretStr | None = None
+    """Also read from `KIMI_API_KEY`, `MOONSHOT_API_KEY`, `MOONSHOTAI_API_KEY`. Keys of the two platforms
+    (`.ai`, `.cn`) are not interchangeable."""
+
+    base_url: HttpUrl = HttpUrl("https://api.moonshot.ai/v1")
+    """Mainland: `https://api.moonshot.cn/v1`."""
+
+    allowed_models: tuple[str, ...] = ()
+    """Only these models; empty allows the whole catalogue."""
+
+
+class CustomModel(Section):
+    """A model behind a custom endpoint."""
+
+    name: str
+    """As the endpoint spells it."""
+
+    context_tokens: Count = 32_768
+    """Window, in tokens."""
+
+    max_output_tokens: Count = 4_096
+    """Largest answer, in tokens."""
+
+    images: bool = False
+    """Whether it takes pictures."""
+
+
+class CustomProvider(Section):
+    """Any OpenAI-compatible endpoint: a row, not code."""
+
+    base_url: HttpUrl
+    """The root that has `/chat/completions` below it."""
+
+    api_key: SecretStr | None = None
+    """Sent as a bearer token when set."""
+
+    models: tuple[CustomModel, ...]
+    """What it serves."""
+
+    token_cap_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - a field's name
+    """How the endpoint spells the cap of an answer."""
+
+    stream_usage: bool = True
+    """Ask for `stream_options.include_usage`; switch off where it is refused."""
+
+
+class Providers(Section):
+    """Who answers."""
+
+    glm: GlmProvider = GlmProvider()
+    kimi: KimiProvider = KimiProvider()
+    custom: dict[ProviderName, CustomProvider] = {}
+    """Further endpoints by a name of your choice; models are then `name/model`."""
+
+
+class Models(Section):
+    """Which model answers when the caller names none."""
+
+    default: str = "auto"
+    """A model's name, or `auto`: the first of `preferred` whose provider has a key."""
+
+    preferred: tuple[str, ...] = ("glm-5.3", "kimi-k3", "glm-5.3-flash", "kimi-k2.6")
+    """The order in which `auto` looks."""
+
+
+class Conversations(Section):
+    """How long and how much is remembered."""
+
+    max_exchanges: Count = 50
+    """Question-and-answer pairs of one conversation."""
+
+    history_share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
+    """Share of the model's window that earlier exchanges may fill."""
+
+    max_answer_share: Annotated[float, Field(gt=0, le=0.9)] = 0.3
+    """Share of the model's window kept free for the answer when the caller sets no cap."""
+
+
+class Files(Section):
+    """What a tool may read from this machine's disk."""
+
+    roots: tuple[Path, ...] = ()
+    """Folders whose files a call may name, absolute. Empty: none. `exai stdio` adds the folder it is started in."""
+
+    max_file_bytes: Bytes = 2 * 2**20
+    """Largest text file put into a prompt, in bytes."""
+
+    max_total_bytes: Bytes = 8 * 2**20
+    """All text files of one call together, in bytes."""
+
+    max_images: Count = 10
+    """Pictures of one call."""
+
+    max_image_bytes: Bytes = 5 * 2**20
+    """Largest picture, in bytes. GLM documents 5 MB."""
+
+
+class Database(Section):
+    """Where conversations and the journal are kept."""
+
+    url: SecretStr | None = None
+    """SQLAlchemy URL, such as `postgresql+asyncpg://user:password@host/name`. Unset: SQLite in `data_dir`."""
+
+    commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
+    """Least time between two commits; what arrives meanwhile shares the next one."""
+
+    keep_calls_days: Count = 90
+    """How long the journal keeps a call."""
+
+
+class Auth(Section):
+    """Who may come in."""
+
+    mode: Literal["local"] = "local"
+    """`local`: everyone on the loopback interface is the one local user. Binding elsewhere refuses to start."""
+
+
+class Logging(Section):
+    """What the log says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Third-party libraries never log below `warning`."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: colours on a terminal, JSON elsewhere."""
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    data_dir: Path = Path("~/.local/share/exai")
+    """Folder of the SQLite file and of everything else that is kept, created with mode 700."""
+
+    server: Server = Server()
+    websocket: WebSocket = WebSocket()
+    admission: Admission = Admission()
+    timeouts: Timeouts = Timeouts()
+    providers: Providers = Providers()
+    models: Models = Models()
+    conversations: Conversations = Conversations()
+    files: Files = Files()
+    database: Database = Database()
+    auth: Auth = Auth()
+    logging: Logging = Logging()

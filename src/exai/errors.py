@@ -1,0 +1,311 @@
+"""The errors of the house, one small tree.
+
+    ExaiError
+    ├── StartFault             the daemon cannot start; one sentence on stderr, exit 2
+    ├── RequestFault           answered as a JSON-RPC error
+    │   ├── MalformedMessage, UnknownTool
+    └── ToolFault              answered as a tool result with `isError`, so that a model can react
+        ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
+        ├── UnknownConversation, ConversationFull
+        ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed
+        ├── Incident           something unforeseen; the caller learns an id, the log has the rest
+        └── ProviderFault      the provider's doing
+            ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
+            ├── ProviderThrottled, ProviderOverloaded, QuotaExhausted
+            ├── ProviderRefused, ContextOverflow, ContentFiltered
+            ├── ProviderUnreachable, ProviderTimeout, ProviderFailed
+            └── AnswerBroken, AnswerEmpty
+
+A class exists where somebody would act differently. Facts of the class say how it
+is answered, so that no door needs a chain of `isinstance`.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "AbilityMissing",
+    "AnswerBroken",
+    "AnswerEmpty",
+    "BadArguments",
+    "ContentFiltered",
+    "ContextOverflow",
+    "ConversationFull",
+    "DeadlineExceeded",
+    "ExaiError",
+    "FileRefused",
+    "Incident",
+    "MalformedMessage",
+    "Overloaded",
+    "ProviderDenied",
+    "ProviderFailed",
+    "ProviderFault",
+    "ProviderOverloaded",
+    "ProviderRefused",
+    "ProviderThrottled",
+    "ProviderTimeout",
+    "ProviderUnauthorized",
+    "ProviderUnconfigured",
+    "ProviderUnreachable",
+    "QuotaExhausted",
+    "RequestFault",
+    "StartFault",
+    "Stopping",
+    "StoreFailed",
+    "ToolFault",
+    "UnknownConversation",
+    "UnknownModel",
+    "UnknownTool",
+]
+
+
+class ExaiError(Exception):
+    """Base of everything that EXAI itself raises.
+
+    `str(error)` is a sentence for the caller: what is wrong and what to do. It
+    never holds a secret, a path outside what the caller named, or a body.
+    """
+
+    code: ClassVar[str] = "error"
+    """Stable, machine-readable; clients may match on it."""
+
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later without a change."""
+
+    mended_by: ClassVar[str] = "operator"
+    """Who can do something about it: `caller`, `operator`, `provider` or `developer`."""
+
+
+class StartFault(ExaiError):
+    """The daemon cannot start as configured."""
+
+    code = "cannot_start"
+
+
+class RequestFault(ExaiError):
+    """A fault of the protocol: answered as a JSON-RPC error."""
+
+    code = "invalid_request"
+    http_status = 400
+    mended_by = "caller"
+    rpc_code: ClassVar[int] = -32600
+
+
+class MalformedMessage(RequestFault):
+    """The bytes are not one JSON-RPC 2.0 message within the limits."""
+
+    code = "malformed_message"
+
+
+class UnknownTool(RequestFault):
+    """MCP 2025-11-25 and 2026-07-28, tools, error handling: an unknown tool is -32602."""
+
+    code = "unknown_tool"
+    http_status = 404
+    rpc_code = -32602
+
+
+class ToolFault(ExaiError):
+    """A failed call: answered as a result with `isError`."""
+
+    code = "tool_failed"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When a retry makes sense, in seconds from now; `None` where nobody knows."""
+
+
+class BadArguments(ToolFault):
+    code = "bad_arguments"
+    http_status = 400
+    mended_by = "caller"
+
+
+class FileRefused(ToolFault):
+    """A file that may not or cannot be read for this call."""
+
+    code = "file_refused"
+    http_status = 400
+    mended_by = "caller"
+
+
+class UnknownModel(ToolFault):
+    code = "unknown_model"
+    http_status = 400
+    mended_by = "caller"
+
+
+class AbilityMissing(ToolFault):
+    """The model named cannot do what the call asks for."""
+
+    code = "ability_missing"
+    http_status = 400
+    mended_by = "caller"
+
+
+class UnknownConversation(ToolFault):
+    """No such conversation for this caller; another owner's answers just the same."""
+
+    code = "unknown_conversation"
+    http_status = 404
+    mended_by = "caller"
+
+
+class ConversationFull(ToolFault):
+    code = "conversation_full"
+    http_status = 409
+    mended_by = "caller"
+
+
+class Overloaded(ToolFault):
+    """Every permit is taken and the queue is full, or its deadline passed."""
+
+    code = "overloaded"
+    http_status = 503
+    retryable = True
+
+
+class DeadlineExceeded(ToolFault):
+    code = "deadline_exceeded"
+    http_status = 504
+    retryable = True
+
+
+class Stopping(ToolFault):
+    """The daemon is shutting down."""
+
+    code = "stopping"
+    http_status = 503
+    retryable = True
+
+
+class StoreFailed(ToolFault):
+    """The database did not take what had to be kept."""
+
+    code = "store_failed"
+    http_status = 503
+    retryable = True
+
+
+class Incident(ToolFault):
+    """Something unforeseen; the log holds the rest under the incident's id."""
+
+    code = "internal_error"
+    mended_by = "developer"
+
+
+class ProviderFault(ToolFault):
+    """The provider did not answer as asked."""
+
+    code = "provider_failed"
+    http_status = 502
+    mended_by = "provider"
+
+
+class ProviderUnconfigured(ProviderFault):
+    """No key is set for the provider of the model."""
+
+    code = "provider_unconfigured"
+    http_status = 503
+    mended_by = "operator"
+
+
+class ProviderUnauthorized(ProviderFault):
+    """The provider does not accept our key."""
+
+    code = "provider_unauthorized"
+    mended_by = "operator"
+
+
+class ProviderDenied(ProviderFault):
+    """The key is good, but not for this model or API."""
+
+    code = "provider_denied"
+    mended_by = "operator"
+
+
+class ProviderThrottled(ProviderFault):
+    """Too many requests for the account's limits; a little later it works."""
+
+    code = "provider_throttled"
+    http_status = 429
+    retryable = True
+
+
+class ProviderOverloaded(ProviderFault):
+    """The provider has no capacity now, whatever our own rate."""
+
+    code = "provider_overloaded"
+    http_status = 503
+    retryable = True
+
+
+class QuotaExhausted(ProviderFault):
+    """Money or plan window used up; a retry only helps after a top-up or the reset."""
+
+    code = "quota_exhausted"
+    http_status = 429
+    mended_by = "operator"
+
+
+class ProviderRefused(ProviderFault):
+    """The provider calls the request invalid."""
+
+    code = "provider_refused"
+    mended_by = "caller"
+
+
+class ContextOverflow(ProviderFault):
+    """The prompt and the asked-for answer do not fit into the model's window."""
+
+    code = "context_overflow"
+    http_status = 413
+    mended_by = "caller"
+
+
+class ContentFiltered(ProviderFault):
+    code = "content_filtered"
+    http_status = 422
+    mended_by = "caller"
+
+
+class ProviderUnreachable(ProviderFault):
+    """No connection, or it broke before the first byte of an answer."""
+
+    code = "provider_unreachable"
+    http_status = 503
+    retryable = True
+
+
+class ProviderTimeout(ProviderFault):
+    code = "provider_timeout"
+    http_status = 504
+    retryable = True
+
+
+class ProviderFailed(ProviderFault):
+    """A server error of the provider, or an answer that makes no sense."""
+
+    retryable = True
+
+
+class AnswerBroken(ProviderFault):
+    """The answer began and ended half-way; it is not repeated silently.
+
+    `partial` holds the text that had arrived.
+    """
+
+    code = "answer_broken"
+    retryable = True
+
+    def __init__(self, message: str, *, partial: str = "") -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class AnswerEmpty(ProviderFault):
+    """A success without a word: most often the cap was spent on thinking."""
+
+    code = "answer_empty"
+    mended_by = "caller"

@@ -1,0 +1,80 @@
+"""What is said between a caller and a model, in the house's own words.
+
+Pure values: no provider's spelling, no protocol's envelope.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role", "Usage"]
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Effort(StrEnum):
+    """How much a model should think before it answers; each model maps it to its own dialect."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    MAX = "max"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture, already checked: `media_type` was read from its content."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class FileExcerpt:
+    """A text file as it enters a prompt."""
+
+    path: str
+    text: str = field(repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a prompt."""
+
+    role: Role
+    text: str = field(repr=False)
+    images: tuple[Image, ...] = ()
+    reasoning: str | None = field(default=None, repr=False)
+    """What the assistant thought, for the provider whose protocol wants it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider reports them; `None` where it does not say."""
+
+    input: int | None = None
+    """All tokens of the prompt, the cached ones included."""
+    cached: int | None = None
+    output: int | None = None
+    """All generated tokens, the reasoning ones included."""
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A source that the provider's own web search used."""
+
+    title: str
+    url: str
+    published: str | None = None

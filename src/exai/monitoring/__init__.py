@@ -1,0 +1,1 @@
+"""Those who watch: metrics, health, loop lag."""

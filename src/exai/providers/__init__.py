@@ -1,0 +1,1 @@
+"""Models and who serves them: catalogue, adapters, routing."""

@@ -1,0 +1,99 @@
+"""What a provider is to the rest of the house: one call, one answer, one tree of faults."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from exai.messages import Citation, Effort, Message, Usage
+from exai.providers.catalog import Model
+
+__all__ = ["Completion", "DeltaKind", "OnDelta", "Prompt", "Provider", "ProviderTimings"]
+
+
+class DeltaKind(StrEnum):
+    TEXT = "text"
+    REASONING = "reasoning"
+
+
+OnDelta = Callable[[DeltaKind, str], None]
+"""Told of each piece of an answer as it arrives; must return at once."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is asked, in the house's words; the adapter spells it for the provider."""
+
+    model: Model
+    messages: tuple[Message, ...]
+    effort: Effort | None = None
+    """`None` leaves it to the model's own default."""
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    web_search: bool = False
+    conversation_key: str | None = None
+    """Stable per conversation, for providers that route by it to their prefix cache."""
+
+
+@dataclass(slots=True)
+class ProviderTimings:
+    """Where the time of one provider call went, in milliseconds."""
+
+    connect_ms: float = 0.0
+    first_token_ms: float = 0.0
+    """From the request on the wire to the first piece of text or reasoning."""
+    generation_ms: float = 0.0
+    """From there to the end."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's answer."""
+
+    text: str = field(repr=False)
+    provider: str
+    model: str
+    """The catalogue's name of the model that was asked."""
+    echoed_model: str
+    """What the provider says answered; may be spelt or be another than the one asked for."""
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    timings: ProviderTimings
+    reasoning: str | None = field(default=None, repr=False)
+    citations: tuple[Citation, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the adapter changed or left out of the request, in sentences for the caller."""
+    request_id: str | None = None
+    """The provider's own id of the request, for a complaint there."""
+
+
+class Provider(Protocol):
+    """An endpoint that answers prompts."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has what it needs to be asked (a key, where one is needed)."""
+        ...
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The models it serves under this configuration, by canonical name."""
+        ...
+
+    async def complete(self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None) -> Completion:
+        """Ask; streaming is used whenever `on_delta` is given or it makes time-outs safer.
+
+        `deadline` is in `Clock.monotonic` seconds. Cancelling the task closes the
+        provider's connection at once.
+
+        Raises:
+            ProviderFault: one of its subclasses, for everything that can go wrong.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...

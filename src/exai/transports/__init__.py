@@ -1,0 +1,1 @@
+"""Doors for machines: WebSocket, Streamable HTTP, stdio."""
