@@ -1,0 +1,269 @@
+"""From a request to its tool and back, the same for every door.
+
+    arguments checked → permits taken → journal row begun → tool runs → journal row ended → answer
+
+The order is the order of truth: the row that says a provider may be asked is on
+disk before it is, and an exchange is committed before its answer leaves. What a
+crash leaves is a row without an end, which the next start marks `lost`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.clock import Clock
+from exai.dispatch.admission import Admission
+from exai.dispatch.asking import ModelAsker
+from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.errors import (
+    AnswerBroken,
+    DeadlineExceeded,
+    Incident,
+    Overloaded,
+    ProviderTimeout,
+    Stopping,
+    ToolFault,
+)
+from exai.events import CallEnded, CallRefused, CallStarted, IncidentRecorded
+from exai.providers.routing import Roster
+from exai.storage.journal import CallBegun, CallEnd, Journal
+from exai.tools.arguments import parse_arguments
+from exai.tools.base import CallContext, JsonObject, SilentProgress, Tool, ToolAnswer
+from exai.tools.registry import Registry, ToolDescription
+
+__all__ = ["Dispatcher"]
+
+_log = structlog.get_logger(__name__)
+
+STOPPING_RETRY_AFTER_S = 5.0
+
+
+class Dispatcher:
+    """Runs tool calls; owns those that are running."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        admission: Admission,
+        journal: Journal,
+        roster: Roster,
+        bus: EventBus,
+        clock: Clock,
+        call_timeout_s: float,
+    ) -> None:
+        self._registry = registry
+        self._admission = admission
+        self._journal = journal
+        self._roster = roster
+        self._bus = bus
+        self._clock = clock
+        self._call_timeout_s = call_timeout_s
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._aborted: set[str] = set()
+        self._admitting = True
+
+    @property
+    def running(self) -> int:
+        """Calls between their first line and their answer."""
+        return len(self._running)
+
+    def listing(self) -> tuple[ToolDescription, ...]:
+        """The default list of tools."""
+        return self._registry.listing
+
+    def input_schema(self, name: str) -> JsonObject | None:
+        """The schema of a tool's arguments; `None` for an unknown one."""
+        return self._registry.input_schema(name)
+
+    def stop_admitting(self) -> None:
+        """From now on every new call is answered `stopping`; running ones go on."""
+        self._admitting = False
+
+    def abort_running(self) -> None:
+        """End every running call with a definite, retriable error."""
+        for call_id, task in self._running.items():
+            self._aborted.add(call_id)
+            task.cancel()
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        *,
+        caller: Caller,
+        send_progress: SendProgress | None = None,
+    ) -> ToolAnswer:
+        """Run one tool. Cancelling the caller's task cancels all work for it, down to the provider's connection.
+
+        Raises:
+            UnknownTool: nothing answers to `name`. Every other failure is an answer with `is_error`.
+        """
+        tool = self._registry.find(name)
+        call_id = f"call_{int(self._clock.wall() * 1000):011x}{secrets.token_hex(6)}"
+        began = self._clock.monotonic()
+        async with AsyncExitStack() as scopes:
+            reporter = None
+            if send_progress is not None and tool.asks_provider:
+                reporter = await scopes.enter_async_context(ProgressReporter(send_progress, self._clock))
+            asker = ModelAsker(
+                self._admission, self._roster, self._bus, self._clock, caller, began + self._call_timeout_s
+            )
+            context = CallContext(
+                call_id=call_id,
+                caller=caller,
+                progress=reporter or SilentProgress(),
+                ask=asker,
+                streams=reporter is not None,
+                timings=asker.timings,
+            )
+            try:
+                return await self._run(tool, arguments, context, began)
+            except ToolFault as fault:
+                return _failure(fault, call_id)
+
+    async def _run(
+        self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float
+    ) -> ToolAnswer:
+        """Run the tool and state how it ended, whatever happens."""
+        if not self._admitting:
+            self._bus.publish(CallRefused(tool.name, context.caller, Stopping.code))
+            raise Stopping(
+                "EXAI is shutting down and takes no new calls. Try again in a few seconds.",
+                retry_after_s=STOPPING_RETRY_AFTER_S,
+            )
+        self._bus.publish(CallStarted(context.call_id, tool.name, context.caller))
+        outcome, code = "ok", None
+        self._running[context.call_id] = _current_task()
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                parsed = parse_arguments(tool, arguments)
+                if tool.asks_provider:
+                    return await self._run_admitted(tool, parsed, context)
+                return await tool.run(parsed, context)
+        except asyncio.CancelledError:
+            outcome, code = "cancelled", "cancelled"
+            if context.call_id in self._aborted:
+                code = Stopping.code
+                _current_task().uncancel()
+                raise Stopping(
+                    "EXAI had to stop before the answer was complete. Nothing of this exchange was kept; "
+                    "ask again in a few seconds.",
+                    retry_after_s=STOPPING_RETRY_AFTER_S,
+                ) from None
+            raise
+        except TimeoutError:
+            outcome, code = "timed_out", DeadlineExceeded.code
+            raise DeadlineExceeded(
+                f"The call did not end within {self._call_timeout_s:g} s and was stopped. "
+                "Ask for less, lower the effort, or raise timeouts.call_s."
+            ) from None
+        except ToolFault as fault:
+            outcome, code = ("timed_out" if isinstance(fault, ProviderTimeout) else "failed"), fault.code
+            raise
+        except Exception as error:
+            outcome, code = "failed", Incident.code
+            raise self._incident(tool.name, error) from error
+        finally:
+            del self._running[context.call_id]
+            self._aborted.discard(context.call_id)
+            self._state_end(tool, context, began, outcome, code)
+
+    async def _run_admitted(self, tool: Tool[Any], parsed: Any, context: CallContext) -> ToolAnswer:
+        context.model_requested = getattr(parsed, "model", None)
+        context.conversation_id = getattr(parsed, "continuation_id", None)
+        async with (
+            self._admission.caller_permit(context.caller) as own,
+            self._admission.house_permit(context.caller) as house,
+        ):
+            context.timings["session_wait_ms"] = own.waited_s * 1000
+            context.timings["global_sem_wait_ms"] = house.waited_s * 1000
+            marked = self._clock.monotonic()
+            context.journalled = True
+            await self._journal.begin(
+                CallBegun(
+                    call_id=context.call_id,
+                    caller=context.caller,
+                    tool=tool.name,
+                    model_requested=context.model_requested,
+                    conversation_id=context.conversation_id,
+                )
+            )
+            context.timings["store_ms"] = (self._clock.monotonic() - marked) * 1000
+            return await tool.run(parsed, context)
+
+    def _state_end(
+        self, tool: Tool[Any], context: CallContext, began: float, outcome: str, code: str | None
+    ) -> None:
+        latency_ms = (self._clock.monotonic() - began) * 1000
+        context.timings["processing_ms"] = max(0.0, latency_ms - sum(context.timings.values()))
+        context.timings["latency_ms"] = latency_ms
+        if code == Overloaded.code and not context.journalled:
+            self._bus.publish(CallRefused(tool.name, context.caller, code))
+        if context.journalled:
+            self._journal.end_soon(
+                CallEnd(
+                    call_id=context.call_id,
+                    outcome=outcome,
+                    error_code=code,
+                    model_used=context.model_used,
+                    provider=context.provider,
+                    conversation_id=context.conversation_id,
+                    usage=context.usage,
+                    cost_usd=context.cost_usd,
+                    timings=context.timings,
+                )
+            )
+        self._bus.publish(
+            CallEnded(
+                call_id=context.call_id,
+                tool=tool.name,
+                caller=context.caller,
+                outcome=outcome,
+                error_code=code,
+                provider=context.provider,
+                model=context.model_used,
+                usage=context.usage,
+                cost_usd=context.cost_usd,
+                timings=context.timings,
+            )
+        )
+
+    def _incident(self, where: str, error: Exception) -> Incident:
+        incident_id = f"inc_{secrets.token_hex(6)}"
+        _log.error("incident", incident_id=incident_id, where=where, exc_info=error)
+        self._bus.publish(IncidentRecorded(incident_id, where, type(error).__name__))
+        return Incident(
+            f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}; "
+            "please report it with that id."
+        )
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "a call runs in a task"  # noqa: S101 - asyncio's own promise
+    return task
+
+
+def _failure(fault: ToolFault, call_id: str) -> ToolAnswer:
+    """A failed call as the client reads it: the sentence for the model, the facts for the program."""
+    sentence = str(fault)
+    facts: JsonObject = {
+        "code": fault.code,
+        "message": sentence,
+        "retryable": fault.retryable,
+        "mended_by": fault.mended_by,
+        "call_id": call_id,
+    }
+    if fault.retry_after_s is not None:
+        facts["retry_after_s"] = fault.retry_after_s
+    text = sentence
+    if isinstance(fault, AnswerBroken) and fault.partial:
+        text = f"{sentence}\n\nWhat had arrived:\n{fault.partial}"
+    return ToolAnswer(text=text, structured=None, meta={"exai/error": facts}, is_error=True)

@@ -1,0 +1,124 @@
+"""What a caller hears while a call runs: the answer as it grows, and a sign of life in silence.
+
+Deltas are gathered and sent as one notification per interval, so a fast model
+costs a slow line no more than a few messages a second, and each message is
+awaited before the next is made: a caller that reads slowly gets fewer, larger
+ones. The first delta goes out at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import groupby
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Self
+
+from exai import tasks
+from exai.clock import Clock
+
+__all__ = ["KIND_KEY", "ProgressReporter", "SendProgress"]
+
+SendProgress = Callable[[float, str, dict[str, Any]], Awaitable[None]]
+"""Sends one notification: a strictly growing number, the message, its `_meta`."""
+
+KIND_KEY = "exai/kind"
+"""In `_meta`: `text` and `reasoning` messages continue the ones before; `status` is a sentence for people."""
+
+INTERVAL_S = 0.05
+HEARTBEAT_S = 4.0
+"""Below the promised 5 s, so that a busy loop still keeps the promise."""
+
+
+class ProgressReporter:
+    """One call's progress, as a scope that owns the task that sends it.
+
+    Leaving the scope in peace sends what is left first, so every word arrives
+    before the result does; leaving it by an error or a cancellation sends no more.
+    """
+
+    def __init__(self, send: SendProgress, clock: Clock) -> None:
+        self._send = send
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._parts: list[tuple[str, str]] = []
+        self._news = asyncio.Event()
+        self._end = asyncio.Event()
+        self._sent = 0
+        self._characters = 0
+        self._doing = "waiting"
+        self._task: asyncio.Task[None] | None = None
+
+    def text(self, delta: str) -> None:
+        self._doing = "answering"
+        self._characters += len(delta)
+        self._add("text", delta)
+
+    def reasoning(self, delta: str) -> None:
+        self._doing = "thinking"
+        self._characters += len(delta)
+        self._add("reasoning", delta)
+
+    def status(self, sentence: str) -> None:
+        self._doing = sentence
+        self._add("status", sentence)
+
+    def _add(self, kind: str, words: str) -> None:
+        self._parts.append((kind, words))
+        self._news.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = tasks.spawn(self._run(), name="progress")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task = self._task
+        if task is None:
+            return
+        if error is None:
+            self._end.set()
+            self._news.set()
+        else:
+            task.cancel()
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._news.wait()
+            except TimeoutError:
+                self._add("status", self._sign_of_life())
+            await self._send_all()
+            if not self._end.is_set():
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Let deltas gather; the end of the call cuts it short."""
+        try:
+            async with asyncio.timeout(INTERVAL_S):
+                await self._end.wait()
+        except TimeoutError:
+            return
+
+    async def _send_all(self) -> None:
+        self._news.clear()
+        parts, self._parts = self._parts, []
+        for kind, run in groupby(parts, key=itemgetter(0)):
+            words = [piece for _, piece in run]
+            message = words[-1] if kind == "status" else "".join(words)
+            self._sent += 1
+            try:
+                await self._send(float(self._sent), message, {KIND_KEY: kind})
+            except (OSError, RuntimeError):
+                self._end.set()  # the peer is gone: the answer's own send finds out
+                return
+
+    def _sign_of_life(self) -> str:
+        elapsed = self._clock.monotonic() - self._began
+        return f"{self._doing}: {elapsed:.0f} s, {self._characters} characters so far"

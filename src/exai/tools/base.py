@@ -1,0 +1,123 @@
+"""What a tool is, and what it is given: its arguments, its caller, and a few hands of the house.
+
+A tool never sees a socket, a permit or a journal row. It asks models through
+`Ask`, tells how far it is through `Progress`, and returns a `ToolAnswer`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from exai.callers import Caller
+from exai.messages import Usage
+from exai.providers.base import Completion, OnDelta, Prompt
+
+__all__ = ["Arguments", "Ask", "CallContext", "JsonObject", "Progress", "SilentProgress", "Tool", "ToolAnswer"]
+
+JsonObject = dict[str, Any]
+
+
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every tool's arguments; the input schema is made from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """A tool's result as every door sends it."""
+
+    text: str
+    """Short text for the model that reads it."""
+
+    structured: JsonObject | None
+    """Agrees with the tool's output schema; `None` on an error, which has no such shape."""
+
+    meta: JsonObject | None = None
+    """Goes into the result's `_meta`; an error's facts stand under `exai/error`."""
+
+    is_error: bool = False
+
+
+class Progress(Protocol):
+    """How a running call tells its caller what happens; each returns at once."""
+
+    def text(self, delta: str) -> None:
+        """More of the answer."""
+        ...
+
+    def reasoning(self, delta: str) -> None:
+        """More of the model's thinking."""
+        ...
+
+    def status(self, sentence: str) -> None:
+        """What is being done now."""
+        ...
+
+
+class SilentProgress:
+    """For callers who asked for no progress."""
+
+    def text(self, delta: str) -> None:
+        pass
+
+    def reasoning(self, delta: str) -> None:
+        pass
+
+    def status(self, sentence: str) -> None:
+        pass
+
+
+class Ask(Protocol):
+    """Asks a model, under the permit of its provider and within the call's deadline."""
+
+    async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion: ...
+
+
+@dataclass(slots=True)
+class CallContext:
+    """One call, as its tool sees it; the dispatcher reads the findings afterwards for the journal."""
+
+    call_id: str
+    caller: Caller
+    progress: Progress
+    ask: Ask
+
+    streams: bool = False
+    """Whether the caller follows the progress, so that deltas are worth the work."""
+
+    journalled: bool = False
+    """Whether the call has a row in the journal."""
+
+    model_requested: str | None = None
+    provider: str | None = None
+    model_used: str | None = None
+    conversation_id: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    """Stage timings in milliseconds, by the names of the journal's columns."""
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """One entry of the catalogue."""
+
+    name: str
+    title: str
+    description: str
+    arguments: type[A]
+    run: Callable[[A, CallContext], Awaitable[ToolAnswer]]
+    output_schema: JsonObject
+    asks_provider: bool
+    """Whether a call needs permits; the others answer however busy the house is."""
+
+    aliases: tuple[str, ...] = ()
+    """Older names that answer, but are not listed."""
+
+    read_only: bool = True
+    open_world: bool = False
+    idempotent: bool = False
