@@ -1,1 +1,1 @@
-"""Those who watch: metrics, health, loop lag."""
+"""What is measured: metrics, the loop's own lag, the health of providers. Watches the bus, touches no request."""

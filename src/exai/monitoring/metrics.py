@@ -1,0 +1,134 @@
+"""Prometheus metrics, fed by the bus.
+
+Label values come from closed sets only (tools, catalogue models, doors, error
+codes), so no caller can make the number of series grow.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from exai.events import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ConnectionClosed,
+    ConnectionOpened,
+    Event,
+    IncidentRecorded,
+    ProviderCallEnded,
+)
+from exai.monitoring.loop_lag import LoopLag
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
+SHORT_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120)
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class _Children(Generic[M]):
+    """A labelled metric whose children are looked up once: `labels()` validates on every call."""
+
+    def __init__(self, metric: M) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __getitem__(self, labels: tuple[str, ...]) -> M:
+        child = self._known.get(labels)
+        if child is None:
+            child = self._known[labels] = self._metric.labels(*labels)
+        return child
+
+
+class Metrics:
+    """Counts what the bus tells; `exposition()` is the page that Prometheus reads."""
+
+    def __init__(self, *, version: str, loop_lag: LoopLag) -> None:
+        self._registry = registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        Info("exai_build", "Version of this daemon.", registry=registry).info({"version": version})
+
+        def counter(name: str, about: str, *labels: str) -> _Children[Counter]:
+            return _Children(Counter(f"exai_{name}", about, labels, registry=registry))
+
+        def histogram(name: str, about: str, *labels: str, buckets: tuple[float, ...]) -> _Children[Histogram]:
+            return _Children(Histogram(f"exai_{name}", about, labels, registry=registry, buckets=buckets))
+
+        self._connections = _Children(
+            Gauge("exai_connections", "Open connections, by door.", ["door"], registry=registry)
+        )
+        self._running = Gauge("exai_calls_running", "Tool calls running now.", registry=registry)
+        self._calls = counter("calls", "Tool calls that ended.", "tool", "outcome", "error")
+        self._refused = counter("calls_refused", "Tool calls turned away before any work.", "tool", "error")
+        self._latency = histogram("call_seconds", "Whole tool calls.", "tool", "door", buckets=SECONDS)
+        self._stages = histogram(
+            "call_stage_seconds", "Stages of calls that ask a provider.", "stage", buckets=SHORT_SECONDS
+        )
+        self._provider_calls = counter(
+            "provider_calls", "Requests to providers that ended.", "provider", "model", "outcome"
+        )
+        self._provider_latency = histogram(
+            "provider_call_seconds", "Requests to providers.", "provider", "model", buckets=SECONDS
+        )
+        self._tokens = counter("tokens", "Tokens as the providers count them.", "provider", "model", "kind")
+        self._cost = counter("cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model")
+        self._incidents = counter("incidents", "Unforeseen failures.", "kind")
+        worst_lag = Gauge(
+            "exai_loop_lag_seconds", "Worst lag of the event loop since the last scrape.", registry=registry
+        )
+        worst_lag.set_function(loop_lag.take_worst)
+        self._noticers: dict[type[Event], Callable[[Any], None]] = {
+            ConnectionOpened: lambda event: self._connections[(event.door,)].inc(),
+            ConnectionClosed: lambda event: self._connections[(event.door,)].dec(),
+            CallStarted: lambda _: self._running.inc(),
+            CallEnded: self._call_ended,
+            CallRefused: lambda event: self._refused[event.tool, event.error_code].inc(),
+            ProviderCallEnded: self._provider_call_ended,
+            IncidentRecorded: lambda event: self._incidents[(event.kind,)].inc(),
+        }
+
+    def notice(self, event: Event) -> None:
+        """A watcher of the bus."""
+        noticer = self._noticers.get(type(event))
+        if noticer is not None:
+            noticer(event)
+
+    def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """A figure that is read from its owner whenever Prometheus asks."""
+        Gauge(f"exai_{name}", about, registry=self._registry).set_function(read)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        self._running.dec()
+        self._calls[event.tool, event.outcome, event.error_code or ""].inc()
+        timings = event.timings
+        self._latency[event.tool, event.caller.door].observe(timings["latency_ms"] / 1000)
+        if event.provider is None or event.model is None:
+            return
+        for stage, milliseconds in timings.items():
+            if milliseconds and stage != "latency_ms":
+                self._stages[(stage.removesuffix("_ms"),)].observe(milliseconds / 1000)
+        if event.usage is not None:
+            for kind in ("input", "cached", "output", "reasoning"):
+                if count := getattr(event.usage, kind):
+                    self._tokens[event.provider, event.model, kind].inc(count)
+        if event.cost_usd:
+            self._cost[event.provider, event.model].inc(event.cost_usd)
+
+    def _provider_call_ended(self, event: ProviderCallEnded) -> None:
+        self._provider_calls[event.provider, event.model, event.outcome].inc()
+        self._provider_latency[event.provider, event.model].observe(event.seconds)

@@ -1,0 +1,55 @@
+"""How each model's provider has been doing lately, as `models` and `status` tell it."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from exai.clock import Clock
+from exai.events import Event, ProviderCallEnded
+
+__all__ = ["Health", "ProviderHealth"]
+
+REMEMBERED = 50
+"""Requests per model; old ones fall out by number, so a quiet model keeps its last word."""
+
+NOT_THEIR_DOING = frozenset({"cancelled", "bad_arguments", "provider_refused", "context_overflow", "content_filtered"})
+"""Outcomes that say nothing about the provider's health."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A summary of the latest requests to one model."""
+
+    requests: int
+    failed: int
+    last_error: str | None
+    """Code of the latest failure, `None` when the latest request went well."""
+    seconds_since_last: float
+    mean_seconds: float
+
+
+class ProviderHealth:
+    """Watches the bus and remembers the latest requests to each model."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, str], deque[tuple[float, str, float]]] = {}
+
+    def notice(self, event: Event) -> None:
+        """A watcher of the bus."""
+        if isinstance(event, ProviderCallEnded) and event.outcome not in NOT_THEIR_DOING:
+            seen = self._seen.setdefault((event.provider, event.model), deque(maxlen=REMEMBERED))
+            seen.append((self._clock.monotonic(), event.outcome, event.seconds))
+
+    def of(self, provider: str, model: str) -> Health | None:
+        """Health of a model; `None` while nothing was asked of it."""
+        seen = self._seen.get((provider, model))
+        if not seen:
+            return None
+        at, outcome, _ = seen[-1]
+        return Health(
+            requests=len(seen),
+            failed=sum(1 for _, each, _ in seen if each != "ok"),
+            last_error=None if outcome == "ok" else outcome,
+            seconds_since_last=self._clock.monotonic() - at,
+            mean_seconds=sum(seconds for _, _, seconds in seen) / len(seen),
+        )

@@ -1,0 +1,341 @@
+"""`chat`: one question to one model, in a conversation that goes on by handle."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from exai import config
+from exai.clock import Clock
+from exai.conversations import Conversation, Conversations, Recalled
+from exai.errors import AbilityMissing, BadArguments, ContextOverflow, ProviderUnconfigured, UnknownModel
+from exai.files.reader import FileReader
+from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role, Usage
+from exai.prompts import prompt
+from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
+from exai.providers.catalog import Model
+from exai.providers.routing import Choice, Roster
+from exai.tokens import estimate_tokens
+from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer
+
+__all__ = ["Chat", "ChatArguments"]
+
+TOKENS_PER_IMAGE = 1_500
+"""What a picture may cost in a prompt: an upper middle of what both providers document."""
+
+LONG_TEXT = 200_000
+"""Characters from which counting leaves the event loop, so that other calls do not wait for it."""
+
+EFFORTS = {
+    "none": Effort.NONE,
+    "minimal": Effort.LOW,
+    "low": Effort.LOW,
+    "medium": Effort.MEDIUM,
+    "high": Effort.HIGH,
+    "max": Effort.MAX,
+}
+"""`minimal` is a step that other servers have and neither provider does."""
+
+
+class ChatArguments(Arguments):
+    prompt: Annotated[str, msgspec.Meta(min_length=1, description="The question, with what is needed to answer it")]
+    model: Annotated[
+        str | None, msgspec.Meta(max_length=200, description="Name from `models`; used or refused, never swapped")
+    ] = None
+    absolute_file_paths: Annotated[
+        list[str], msgspec.Meta(max_length=500, description="Text files to show the model, instead of pasting them")
+    ] = msgspec.field(default_factory=list)
+    images: Annotated[
+        list[str], msgspec.Meta(max_length=100, description="Absolute paths or data: URLs of PNG, JPEG, GIF or WebP")
+    ] = msgspec.field(default_factory=list)
+    thinking_mode: Annotated[
+        Literal["none", "minimal", "low", "medium", "high", "max"] | None,
+        msgspec.Meta(description="How hard to think; default: the model's own"),
+    ] = None
+    use_websearch: Annotated[bool, msgspec.Meta(description="Let the provider search the web, where it can")] = False
+    temperature: Annotated[float | None, msgspec.Meta(ge=0, le=2)] = None
+    max_answer_tokens: Annotated[int | None, msgspec.Meta(ge=1, le=1_000_000)] = None
+    continuation_id: Annotated[
+        str | None, msgspec.Meta(max_length=200, description="From an earlier answer, to go on with that conversation")
+    ] = None
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What of the conversation and of the call's material enters the prompt."""
+
+    recalled: Recalled
+    files: tuple[FileExcerpt, ...]
+    images: tuple[Image, ...]
+    question: str
+    """The prompt with its files, as it is sent and kept."""
+
+
+class Chat:
+    """Consults a model about a question, its files and pictures, and what was said before."""
+
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        conversations: Conversations,
+        files: FileReader,
+        limits: config.Conversations,
+        clock: Clock,
+    ) -> None:
+        self._roster = roster
+        self._conversations = conversations
+        self._files = files
+        self._limits = limits
+        self._clock = clock
+        self._system = Message(Role.SYSTEM, prompt("chat"))
+        self._system_tokens = estimate_tokens(self._system.text)
+
+    def tool(self) -> Tool[ChatArguments]:
+        """The catalogue's entry."""
+        return Tool(
+            name="chat",
+            title="Ask a model",
+            description=(
+                "Ask a GLM or Kimi model: a second opinion, an explanation, ideas, a review of files or pictures. "
+                "Go on with continuation_id; the model then knows what was said before."
+            ),
+            arguments=ChatArguments,
+            run=self.run,
+            output_schema=_OUTPUT_SCHEMA,
+            asks_provider=True,
+            open_world=True,
+        )
+
+    async def run(self, arguments: ChatArguments, context: CallContext) -> ToolAnswer:
+        """Answer one question.
+
+        The exchange is committed before the answer leaves: a handle that a caller
+        holds always leads to what it was told. A call that fails keeps nothing.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        if not arguments.prompt.strip():
+            raise BadArguments("Argument 'prompt' is blank. Say what you want to know.")
+        with _timed(context, "store_ms", self._clock):
+            conversation = await self._conversations.open(context.caller, arguments.continuation_id)
+        choice = self._choose(arguments, conversation)
+        context.provider, context.model_used = choice.model.provider, choice.model.name
+        context.conversation_id = conversation.id
+        material = await self._gather(arguments, conversation, choice.model, context)
+        completion = await context.ask(
+            self._prompt(arguments, choice.model, conversation, material),
+            _listener(context.progress) if context.streams else None,
+        )
+        context.usage = completion.usage
+        context.cost_usd = choice.model.price.cost(completion.usage) if choice.model.price else None
+        with _timed(context, "store_ms", self._clock):
+            number = await self._conversations.record(
+                conversation,
+                caller=context.caller,
+                question=_as_kept(material),
+                answer=completion.text,
+                reasoning=completion.reasoning,
+                model=completion.model,
+                call_id=context.call_id,
+            )
+        remaining = self._limits.max_exchanges - number
+        return _answer(completion, choice, arguments, material, conversation.id, remaining, context)
+
+    def _choose(self, arguments: ChatArguments, conversation: Conversation) -> Choice:
+        """The model named; else the one that the conversation has; else the configured default."""
+
+        def resolve(name: str | None) -> Choice:
+            return self._roster.resolve(
+                name, images=bool(arguments.images), web_search=arguments.use_websearch
+            )
+
+        before = conversation.last_model
+        if arguments.model is not None or before is None:
+            return resolve(arguments.model)
+        try:
+            choice = resolve(before)
+        except (UnknownModel, AbilityMissing, ProviderUnconfigured) as fault:
+            choice = resolve(None)
+            why = f"No model was named, and this conversation's {before} cannot answer: {fault}"
+            return Choice(model=choice.model, model_requested=None, reason=why)
+        return Choice(
+            model=choice.model, model_requested=None, reason="No model was named: the conversation keeps its own."
+        )
+
+    async def _gather(
+        self, arguments: ChatArguments, conversation: Conversation, model: Model, context: CallContext
+    ) -> _Context:
+        """Read files, pictures and history, and see that all of it fits.
+
+        Raises:
+            FileRefused: a file may not or cannot be read.
+            ContextOverflow: question and files alone leave no room for an answer.
+        """
+        files = await self._files.read_texts(arguments.absolute_file_paths)
+        images = await self._files.read_images(arguments.images)
+        question = _question(arguments.prompt, files)
+        question_tokens = await _count(question) + len(images) * TOKENS_PER_IMAGE
+        window = model.context_tokens
+        kept_for_answer = min(
+            arguments.max_answer_tokens or model.max_output_tokens, int(window * self._limits.max_answer_share)
+        )
+        room = window - kept_for_answer - self._system_tokens - question_tokens
+        if room < 0:
+            raise ContextOverflow(
+                f"The question with its files is about {question_tokens:,} tokens; with {kept_for_answer:,} kept for "
+                f"the answer it does not fit into the {window:,} tokens of {model.name}. Send fewer or smaller files, "
+                "or name a model with a larger window (see `models`)."
+            )
+        budget = min(int(window * self._limits.history_share), room)
+        with _timed(context, "store_ms", self._clock):
+            recalled = await self._conversations.recall(conversation, budget)
+        return _Context(recalled, files, images, question)
+
+    def _prompt(
+        self, arguments: ChatArguments, model: Model, conversation: Conversation, material: _Context
+    ) -> Prompt:
+        return Prompt(
+            model=model,
+            messages=(
+                self._system,
+                *material.recalled.messages,
+                Message(Role.USER, material.question, images=material.images),
+            ),
+            effort=EFFORTS[arguments.thinking_mode] if arguments.thinking_mode else None,
+            temperature=arguments.temperature,
+            max_output_tokens=arguments.max_answer_tokens,
+            web_search=arguments.use_websearch,
+            conversation_key=conversation.id,
+        )
+
+
+class _timed:  # noqa: N801 - reads as a verb where it is used
+    """Adds the time of its block to one stage of the call's timings."""
+
+    __slots__ = ("_began", "_clock", "_context", "_stage")
+
+    def __init__(self, context: CallContext, stage: str, clock: Clock) -> None:
+        self._context = context
+        self._stage = stage
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        timings = self._context.timings
+        timings[self._stage] = timings.get(self._stage, 0.0) + (self._clock.monotonic() - self._began) * 1000
+
+
+async def _count(text: str) -> int:
+    return estimate_tokens(text) if len(text) < LONG_TEXT else await asyncio.to_thread(estimate_tokens, text)
+
+
+def _listener(progress: Progress) -> OnDelta:
+    def listen(kind: DeltaKind, text: str) -> None:
+        if kind is DeltaKind.TEXT:
+            progress.text(text)
+        else:
+            progress.reasoning(text)
+
+    return listen
+
+
+def _question(text: str, files: Sequence[FileExcerpt]) -> str:
+    """The prompt with its files in front; a file's mark holds its own digest, so no file can forge its end."""
+    parts = []
+    for file in files:
+        mark = f"FILE {file.path} sha256:{file.sha256[:16]}"
+        body = file.text if file.text.endswith("\n") else file.text + "\n"
+        parts.append(f"--- BEGIN {mark}\n{body}--- END {mark}\n")
+    return "\n".join([*parts, text])
+
+
+def _as_kept(material: _Context) -> str:
+    """The question as later calls recall it; pictures are named, not kept."""
+    count = len(material.images)
+    if not count:
+        return material.question
+    return f"{material.question}\n\n[{count} picture{'s' if count > 1 else ''} shown here, no longer attached]"
+
+
+def _answer(
+    completion: Completion,
+    choice: Choice,
+    arguments: ChatArguments,
+    material: _Context,
+    handle: str,
+    remaining: int,
+    context: CallContext,
+) -> ToolAnswer:
+    notes = list(completion.notes)
+    if completion.finish_reason == "length":
+        notes.append("The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens.")
+    if remaining == 0:
+        notes.append("This was the conversation's last exchange. Start a new one without continuation_id.")
+    if material.recalled.dropped:
+        notes.append(f"The {material.recalled.dropped} oldest exchanges did not fit and were left out.")
+    footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]
+    structured: JsonObject = {
+        "answer": completion.text,
+        "continuation_id": handle,
+        "exchanges_remaining": remaining,
+        "model_requested": arguments.model,
+        "model_used": completion.model,
+        "model_reason": choice.reason,
+        "model_echoed": completion.echoed_model,
+        "provider": completion.provider,
+        "finish_reason": completion.finish_reason,
+        "usage": _usage(completion.usage),
+        "cost_usd": context.cost_usd,
+        # The dispatcher completes this very object when the call ends.
+        "timings": context.timings,
+        "context": {
+            "exchanges_included": material.recalled.included,
+            "exchanges_dropped": material.recalled.dropped,
+            "files": [file.path for file in material.files],
+            "images": len(material.images),
+        },
+        "citations": [_citation(citation) for citation in completion.citations],
+        "notes": notes,
+        "call_id": context.call_id,
+    }
+    text = "\n".join([completion.text, "", f"[{' | '.join(footer)}]", *(f"Note: {note}" for note in notes)])
+    return ToolAnswer(text=text, structured=structured)
+
+
+def _usage(usage: Usage) -> JsonObject:
+    return {"input": usage.input, "cached": usage.cached, "output": usage.output, "reasoning": usage.reasoning}
+
+
+def _citation(citation: Citation) -> JsonObject:
+    return {"title": citation.title, "url": citation.url, "published": citation.published}
+
+
+_COUNT = {"type": ["integer", "null"]}
+
+_OUTPUT_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string"},
+        "continuation_id": {"type": "string"},
+        "exchanges_remaining": {"type": "integer"},
+        "model_requested": {"type": ["string", "null"]},
+        "model_used": {"type": "string"},
+        "model_reason": {"type": ["string", "null"]},
+        "finish_reason": {"enum": ["stop", "length"]},
+        "usage": {
+            "type": "object",
+            "properties": {"input": _COUNT, "cached": _COUNT, "output": _COUNT, "reasoning": _COUNT},
+        },
+        "cost_usd": {"type": ["number", "null"]},
+        "timings": {"type": "object", "additionalProperties": {"type": "number"}},
+        "context": {"type": "object"},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["answer", "continuation_id", "exchanges_remaining", "model_used"],
+}

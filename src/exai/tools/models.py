@@ -1,0 +1,139 @@
+"""`models`: who can be asked, what each can do, what it costs and how it has been doing."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from exai.errors import BadArguments, ToolFault
+from exai.monitoring.provider_health import Health, ProviderHealth
+from exai.providers.base import Provider
+from exai.providers.catalog import Model
+from exai.providers.routing import Roster
+from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
+
+__all__ = ["Models", "ModelsArguments"]
+
+
+class ModelsArguments(Arguments):
+    provider: Annotated[str | None, msgspec.Meta(max_length=100, description="Only this one's models")] = None
+
+
+class Models:
+    """Lists the models of every provider; asks nobody."""
+
+    def __init__(self, roster: Roster, health: ProviderHealth) -> None:
+        self._roster = roster
+        self._health = health
+
+    def tool(self) -> Tool[ModelsArguments]:
+        """The catalogue's entry."""
+        return Tool(
+            name="models",
+            title="List models",
+            description="List providers and models: abilities, windows, prices, health, and which one is the default.",
+            arguments=ModelsArguments,
+            run=self.run,
+            output_schema={
+                "type": "object",
+                "properties": {
+                    "default": {"type": ["string", "null"]},
+                    "providers": {"type": "array", "items": {"type": "object"}},
+                },
+                "required": ["providers"],
+            },
+            asks_provider=False,
+            aliases=("listmodels",),
+            idempotent=True,
+        )
+
+    async def run(self, arguments: ModelsArguments, _context: CallContext) -> ToolAnswer:
+        """The list.
+
+        Raises:
+            BadArguments: no such provider.
+        """
+        providers = self._roster.providers
+        if arguments.provider is not None and arguments.provider not in providers:
+            raise BadArguments(
+                f"Argument 'provider': no provider {arguments.provider!r}. There are: {', '.join(providers)}."
+            )
+        chosen = [
+            provider for name, provider in providers.items() if arguments.provider is None or name == arguments.provider
+        ]
+        structured: JsonObject = {
+            "default": self._default(),
+            "providers": [self._provider(provider) for provider in chosen],
+        }
+        return ToolAnswer(text=_text(structured), structured=structured)
+
+    def _default(self) -> str | None:
+        try:
+            return self._roster.resolve(None).model.name
+        except ToolFault:
+            return None
+
+    def _provider(self, provider: Provider) -> JsonObject:
+        return {
+            "name": provider.name,
+            "configured": provider.configured,
+            "models": [self._model(model) for model in provider.models.values()],
+        }
+
+    def _model(self, model: Model) -> JsonObject:
+        price = model.price
+        return {
+            "name": model.name,
+            "aliases": list(model.aliases),
+            "context_tokens": model.context_tokens,
+            "max_output_tokens": model.max_output_tokens,
+            "images": model.images,
+            "web_search": model.web_search,
+            "thinking": [effort.value for effort in model.efforts],
+            "price_usd_per_million": None
+            if price is None
+            else {
+                "input": price.input,
+                "cached_input": price.cached_input,
+                "output": price.output,
+                "checked": price.checked,
+            },
+            "health": _health(self._health.of(model.provider, model.name)),
+        }
+
+
+def _health(health: Health | None) -> JsonObject | None:
+    if health is None:
+        return None
+    return {
+        "requests": health.requests,
+        "failed": health.failed,
+        "last_error": health.last_error,
+        "seconds_since_last": round(health.seconds_since_last, 1),
+        "mean_seconds": round(health.mean_seconds, 3),
+    }
+
+
+def _text(structured: JsonObject) -> str:
+    default = structured["default"]
+    lines = [f"Default model: {default}" if default else "No provider has a key: set GLM_API_KEY or KIMI_API_KEY."]
+    for provider in structured["providers"]:
+        lines.append("")
+        lines.append(f"{provider['name']}" + ("" if provider["configured"] else " (no key set: cannot be asked)"))
+        lines += [_line(model) for model in provider["models"]]
+    return "\n".join(lines)
+
+
+def _line(model: dict[str, Any]) -> str:
+    abilities = [name for name in ("images", "web_search") if model[name]]
+    if model["thinking"]:
+        abilities.append("thinking")
+    price = model["price_usd_per_million"]
+    parts = [f"- {model['name']}", f"{model['context_tokens'] // 1000}k window"]
+    if abilities:
+        parts.append(", ".join(abilities))
+    if price:
+        parts.append(f"${price['input']:g} in / ${price['output']:g} out per million")
+    if (health := model["health"]) is not None:
+        state = f"last: {health['last_error']}" if health["last_error"] else "well"
+        parts.append(f"{state} ({health['failed']} of {health['requests']} failed)")
+    return "; ".join(parts)

@@ -1,0 +1,182 @@
+"""`status`: what runs here, how it is doing, and what went wrong lately."""
+
+import platform
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+
+from exai import __version__
+from exai.clock import Clock
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.routing import Roster
+from exai.storage.journal import CallFailure
+from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
+
+__all__ = ["RecentFailures", "Status", "StatusArguments"]
+
+RECENT = 10
+Section = Literal["all", "service", "providers", "limits", "errors"]
+
+
+class StatusArguments(Arguments):
+    section: Annotated[Section, msgspec.Meta(description="Only this part")] = "all"
+
+
+class RecentFailures(Protocol):
+    """The journal's view of what failed lately for one owner, newest first."""
+
+    async def __call__(self, *, owner: str, limit: int) -> Sequence[CallFailure]: ...
+
+
+class Status:
+    """Answers however busy the house is: it takes no permit and asks no provider."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        roster: Roster,
+        health: ProviderHealth,
+        loop_lag: LoopLag,
+        limits: Callable[[], JsonObject],
+        recent_failures: RecentFailures,
+        demo: bool,
+    ) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._roster = roster
+        self._health = health
+        self._loop_lag = loop_lag
+        self._limits = limits
+        self._recent_failures = recent_failures
+        self._demo = demo
+        self._sections: dict[str, Callable[[CallContext], Awaitable[Any]]] = {
+            "service": self._service,
+            "providers": self._providers,
+            "limits": self._limits_now,
+            "errors": self._errors,
+        }
+
+    def tool(self) -> Tool[StatusArguments]:
+        """The catalogue's entry."""
+        return Tool(
+            name="status",
+            title="Server status",
+            description="Versions, uptime, provider health, limits in use, and your recent failed calls.",
+            arguments=StatusArguments,
+            run=self.run,
+            output_schema={
+                "type": "object",
+                "properties": {
+                    "service": {"type": "object"},
+                    "providers": {"type": "array", "items": {"type": "object"}},
+                    "limits": {"type": "object"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            },
+            asks_provider=False,
+            aliases=("version",),
+            idempotent=True,
+        )
+
+    async def run(self, arguments: StatusArguments, context: CallContext) -> ToolAnswer:
+        """The sections asked for."""
+        wanted = list(self._sections) if arguments.section == "all" else [arguments.section]
+        structured: JsonObject = {name: await self._sections[name](context) for name in wanted}
+        return ToolAnswer(text="\n\n".join(_TEXTS[name](structured[name]) for name in wanted), structured=structured)
+
+    async def _service(self, _context: CallContext) -> JsonObject:
+        return {
+            "name": "exai",
+            "version": __version__,
+            "demo": self._demo,
+            "uptime_s": round(self._clock.monotonic() - self._began, 1),
+            "loop_lag_ms": round(self._loop_lag.last_s * 1000, 2),
+            "python": platform.python_version(),
+            "mcp_sdk": version("mcp"),
+            "mcp_revisions": ["2025-11-25", "2026-07-28"],
+        }
+
+    async def _providers(self, _context: CallContext) -> list[JsonObject]:
+        return [self._provider(name) for name in self._roster.providers]
+
+    def _provider(self, name: str) -> JsonObject:
+        provider = self._roster.providers[name]
+        seen = [health for model in provider.models if (health := self._health.of(name, model)) is not None]
+        latest = min(seen, key=lambda health: health.seconds_since_last, default=None)
+        return {
+            "name": name,
+            "configured": provider.configured,
+            "models": len(provider.models),
+            "recent_requests": sum(health.requests for health in seen),
+            "recent_failures": sum(health.failed for health in seen),
+            "last_error": latest.last_error if latest else None,
+        }
+
+    async def _limits_now(self, _context: CallContext) -> JsonObject:
+        return self._limits()
+
+    async def _errors(self, context: CallContext) -> list[JsonObject]:
+        failures = await self._recent_failures(owner=context.caller.subject, limit=RECENT)
+        return [
+            {
+                "at": failure.began_at.isoformat(timespec="seconds"),
+                "call_id": failure.call_id,
+                "tool": failure.tool,
+                "model": failure.model_used or failure.model_requested,
+                "outcome": failure.outcome,
+                "error": failure.error_code,
+            }
+            for failure in failures
+        ]
+
+
+def _service_text(service: JsonObject) -> str:
+    demo = " (demo: answers come from the built-in emulator)" if service["demo"] else ""
+    return (
+        f"EXAI {service['version']}{demo}, up {service['uptime_s']:.0f} s, event loop {service['loop_lag_ms']:g} ms late; "
+        f"Python {service['python']}, MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
+    )
+
+
+def _providers_text(providers: list[JsonObject]) -> str:
+    lines = ["Providers:"]
+    for each in providers:
+        state = "ready" if each["configured"] else "no key set"
+        if each["last_error"]:
+            state = f"last request failed: {each['last_error']}"
+        lines.append(
+            f"- {each['name']}: {state}; {each['models']} models; "
+            f"{each['recent_failures']} of {each['recent_requests']} recent requests failed"
+        )
+    return "\n".join(lines)
+
+
+def _limits_text(limits: JsonObject) -> str:
+    lines = ["Limits (in use / limit):"]
+    lines += [f"- {gate['name']}: {gate['in_use']} / {gate['limit']}" for gate in limits["gates"]]
+    lines.append(f"- queue: {limits['waiting']} / {limits['max_queue']}")
+    return "\n".join(lines)
+
+
+def _errors_text(errors: list[JsonObject]) -> str:
+    if not errors:
+        return "No failed calls."
+    lines = ["Latest failed calls:"]
+    lines += [
+        f"- {each['at']} {each['tool']} {each['model'] or ''}: {each['outcome']} {each['error'] or ''} "
+        f"({each['call_id']})"
+        for each in errors
+    ]
+    return "\n".join(lines)
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "service": _service_text,
+    "providers": _providers_text,
+    "limits": _limits_text,
+    "errors": _errors_text,
+}
