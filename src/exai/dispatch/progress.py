@@ -88,14 +88,19 @@ class ProgressReporter:
             raise
 
     async def _run(self) -> None:
-        while not self._end.is_set():
+        last_round = False
+        while not last_round:
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._news.wait()
             except TimeoutError:
                 self._add("status", self._sign_of_life())
-            await self._send_all()
-            if not self._end.is_set():
+            last_round = self._end.is_set()
+            try:
+                await self._send_all()
+            except (OSError, RuntimeError):
+                return  # the peer is gone: the answer's own send finds out
+            if not last_round:
                 await self._pause()
 
     async def _pause(self) -> None:
@@ -113,11 +118,7 @@ class ProgressReporter:
             words = [piece for _, piece in run]
             message = words[-1] if kind == "status" else "".join(words)
             self._sent += 1
-            try:
-                await self._send(float(self._sent), message, {KIND_KEY: kind})
-            except (OSError, RuntimeError):
-                self._end.set()  # the peer is gone: the answer's own send finds out
-                return
+            await self._send(float(self._sent), message, {KIND_KEY: kind})
 
     def _sign_of_life(self) -> str:
         elapsed = self._clock.monotonic() - self._began

@@ -1,0 +1,142 @@
+"""Puts the house together, once, in the order of its floors, and takes it apart in the other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from exai import tasks
+from exai.bus import EventBus
+from exai.clock import Clock, SystemClock
+from exai.config import Settings
+from exai.conversations import Conversations
+from exai.dispatch.admission import Admission
+from exai.dispatch.dispatcher import Dispatcher
+from exai.files.reader import FileReader
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.metrics import Metrics
+from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.routing import Roster
+from exai.storage.database import Database
+from exai.storage.journal import Journal
+from exai.tools.base import JsonObject
+from exai.tools.chat import Chat
+from exai.tools.models import Models
+from exai.tools.registry import Registry
+from exai.tools.status import Status
+
+__all__ = ["House", "build"]
+
+_log = structlog.get_logger(__name__)
+
+PRUNE_INTERVAL_S = 6 * 3600
+
+
+@dataclass(frozen=True)
+class House:
+    """What the doors stand on."""
+
+    dispatcher: Dispatcher
+    bus: EventBus
+    metrics: Metrics
+    database: Database
+    roster: Roster
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[House]:
+    """Build everything below the doors; leaving the scope closes it, the journal's last rows first.
+
+    Raises:
+        StartFault: the database or a setting makes it impossible to start.
+    """
+    clock: Clock = SystemClock()
+    async with AsyncExitStack() as scopes:
+        database = await Database.open(settings.database, settings.data_dir)
+        scopes.push_async_callback(database.close)
+        journal = Journal(database, clock)
+        if lost := await journal.sweep():
+            _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
+
+        bus = EventBus()
+        roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+        scopes.push_async_callback(roster.close)
+
+        loop_lag = LoopLag(clock)
+        metrics = Metrics(version=version, loop_lag=loop_lag)
+        health = ProviderHealth(clock)
+        for watcher in (metrics.notice, health.notice):
+            bus.watch(watcher)
+
+        admission = Admission(settings.admission, clock)
+        metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
+        metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
+        conversations = Conversations(database, clock, settings.conversations.max_exchanges)
+        registry = Registry(
+            [
+                Chat(
+                    roster=roster,
+                    conversations=conversations,
+                    files=FileReader(settings.files),
+                    limits=settings.conversations,
+                    clock=clock,
+                ).tool(),
+                Models(roster, health).tool(),
+                Status(
+                    clock=clock,
+                    roster=roster,
+                    health=health,
+                    loop_lag=loop_lag,
+                    limits=lambda: _limits(admission),
+                    recent_failures=journal.recent_failures,
+                    demo=demo,
+                ).tool(),
+            ]
+        )
+        dispatcher = Dispatcher(
+            registry=registry,
+            admission=admission,
+            journal=journal,
+            roster=roster,
+            bus=bus,
+            clock=clock,
+            call_timeout_s=settings.timeouts.call_s,
+        )
+        for name, work in (
+            ("loop lag", loop_lag.run()),
+            ("prune journal", _prune(journal, settings.database.keep_calls_days)),
+        ):
+            scopes.push_async_callback(_end, tasks.spawn(work, name=name))
+        yield House(dispatcher, bus, metrics, database, roster)
+
+
+async def _prune(journal: Journal, keep_days: int) -> None:
+    """Drop journal rows past their age, at start and a few times a day."""
+    while True:
+        try:
+            await journal.prune(keep_days)
+        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+            _log.exception("pruning the journal failed")
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _limits(admission: Admission) -> JsonObject:
+    gates = [("all calls", admission.house)]
+    gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
+    return {
+        "gates": [
+            {"name": name, "in_use": gate.in_use, "most_in_use": gate.most_in_use, "limit": gate.limit}
+            for name, gate in gates
+        ],
+        "waiting": admission.waiting,
+        "max_queue": admission.limits.max_queue,
+        "caller_limit": admission.limits.caller_limit,
+    }
