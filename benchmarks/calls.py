@@ -49,8 +49,12 @@ class Load:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench calls", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run (default 5)")
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/calls.json", help="where the result goes")
-    parser.add_argument("--profile", type=Path, help="write a py-spy profile of the run at 16 in flight (raw stacks)")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "benchmarks/results/calls.json", help="where the result goes"
+    )
+    parser.add_argument(
+        "--profile", type=Path, help="write a py-spy profile of the run at 16 in flight (raw stacks)"
+    )
     return parser.parse_args()
 
 
@@ -105,7 +109,10 @@ class Client:
                     future.set_result(message)
 
     async def chat(self, prompt: str, *, progress: bool = False, **more: Any) -> dict[str, Any]:
-        parameters: dict[str, Any] = {"name": "chat", "arguments": {"prompt": prompt, "model": "glm-5.3", **more}}
+        parameters: dict[str, Any] = {
+            "name": "chat",
+            "arguments": {"prompt": prompt, "model": "glm-5.3", **more},
+        }
         if progress:
             parameters["_meta"] = {"progressToken": self._number + 1}
         answer = await self._request("tools/call", parameters)
@@ -136,7 +143,9 @@ class Bench:
         times = self._daemon.cpu_times()
         return float(times.user + times.system)
 
-    async def load(self, name: str, in_flight: int, *, prompt: str = "What does this do?", **call: Any) -> Load:
+    async def load(
+        self, name: str, in_flight: int, *, prompt: str = "What does this do?", **call: Any
+    ) -> Load:
         await self._run(in_flight, min(1.0, self._seconds / 3), prompt, call)  # warm-up
         cpu, began = self._cpu_s(), time.perf_counter()
         latencies = await self._run(in_flight, self._seconds, prompt, call)
@@ -225,9 +234,10 @@ def _show(run: Load) -> None:
 def main() -> None:
     options = _arguments()
     _pin(1)
-    with tempfile.TemporaryDirectory(prefix="exai-bench-") as folder, _process(
-        [sys.executable, "-m", "benchmarks.upstream"], core=1
-    ) as upstream:
+    with (
+        tempfile.TemporaryDirectory(prefix="exai-bench-") as folder,
+        _process([sys.executable, "-m", "benchmarks.upstream"], core=1) as upstream,
+    ):
         port = int(_first_line(upstream))
         environment = {
             **os.environ,
@@ -243,11 +253,17 @@ def main() -> None:
         ) as daemon:
             address = json.loads(_first_line(daemon))["mcp_ws"]
             start_s = time.perf_counter() - began
-            print(f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} {'p50 ms':>8} {'p99 ms':>8}")
+            print(
+                f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} {'p50 ms':>8} {'p99 ms':>8}"
+            )
             result = uvloop.run(_measure(address, daemon.pid, options.seconds, options.profile))
     result = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+        },
         "start_s": round(start_s, 2),
         **result,
     }

@@ -138,8 +138,8 @@ class GlmProvider(Section):
     """Also read from `GLM_API_KEY`, `ZAI_API_KEY`, `Z_AI_API_KEY`, `ZHIPUAI_API_KEY`. Form: `id.secret`."""
 
     base_url: HttpUrl = HttpUrl("https://api.z.ai/api/paas/v4")
-    """Mainland: `https://open.bigmodel.cn/api/paas/v4`. The Coding Plan has its own root (`/api/coding/paas/v4`),
-    which its terms restrict to listed coding tools; set it only if that is you."""
+    """Mainland: `https://open.bigmodel.cn/api/paas/v4`. The Coding Plan has its own root
+    (`/api/coding/paas/v4`), which its terms restrict to listed coding tools; set it only if that is you."""
 
     auth: Literal["raw", "jwt"] = "raw"
     """Send the key as it is, or a short-lived token signed with it."""
@@ -233,10 +233,13 @@ class Files(Section):
     """What a tool may read from this machine's disk."""
 
     roots: tuple[Path, ...] = ()
-    """Folders whose files a call may name, absolute. Empty: none. `exai stdio` adds the folder it is started in."""
+    """Folders whose files a call may name. Empty: none. `exai stdio` adds the folder it is started in."""
 
     max_file_bytes: Bytes = 2 * 2**20
     """Largest text file put into a prompt, in bytes."""
+
+    max_files: Count = 100
+    """Text files of one call."""
 
     max_total_bytes: Bytes = 8 * 2**20
     """All text files of one call together, in bytes."""
@@ -265,7 +268,7 @@ class Auth(Section):
     """Who may come in."""
 
     mode: Literal["local"] = "local"
-    """`local`: everyone on the loopback interface is the one local user. Binding elsewhere refuses to start."""
+    """`local`: everyone on the loopback interface is the one local user. Binding elsewhere is refused."""
 
 
 class Logging(Section):

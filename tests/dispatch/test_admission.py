@@ -139,9 +139,7 @@ async def test_whatever_happens_to_holders_and_waiters_every_permit_comes_back(s
                 raise ValueError("the call failed")
 
     async def fate_of(number: int) -> None:
-        task = asyncio.get_running_loop().create_task(
-            call(str(number % 9), f"m{number % 3}", dice.random())
-        )
+        task = asyncio.get_running_loop().create_task(call(str(number % 9), f"m{number % 3}", dice.random()))
         if dice.random() < 0.4:
             asyncio.get_running_loop().call_later(dice.random() * 0.01, task.cancel)
         await asyncio.wait([task])

@@ -28,7 +28,9 @@ INDEX = """EXAI operations
 """
 
 
-def operations_app(*, checks: Mapping[str, Check], metrics: Metrics, allowed_hosts: Sequence[str]) -> Starlette:
+def operations_app(
+    *, checks: Mapping[str, Check], metrics: Metrics, allowed_hosts: Sequence[str]
+) -> Starlette:
     """The ASGI application of the operations port. Host names outside the list are refused (DNS rebinding)."""
 
     async def index(_: Request) -> Response:
@@ -58,7 +60,9 @@ def operations_app(*, checks: Mapping[str, Check], metrics: Metrics, allowed_hos
             Route("/metrics", exposition),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *allowed_hosts], www_redirect=False)
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *allowed_hosts], www_redirect=False
+            )
         ],
     )
 

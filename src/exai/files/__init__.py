@@ -1,1 +1,5 @@
 """Files of this machine as they enter a prompt, within the allowed roots."""
+
+from exai.files.reader import FileReader
+
+__all__ = ["FileReader"]

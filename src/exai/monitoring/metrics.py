@@ -62,7 +62,9 @@ class Metrics:
         def counter(name: str, about: str, *labels: str) -> _Children[Counter]:
             return _Children(Counter(f"exai_{name}", about, labels, registry=registry))
 
-        def histogram(name: str, about: str, *labels: str, buckets: tuple[float, ...]) -> _Children[Histogram]:
+        def histogram(
+            name: str, about: str, *labels: str, buckets: tuple[float, ...]
+        ) -> _Children[Histogram]:
             return _Children(Histogram(f"exai_{name}", about, labels, registry=registry, buckets=buckets))
 
         self._connections = _Children(
@@ -82,7 +84,9 @@ class Metrics:
             "provider_call_seconds", "Requests to providers.", "provider", "model", buckets=SECONDS
         )
         self._tokens = counter("tokens", "Tokens as the providers count them.", "provider", "model", "kind")
-        self._cost = counter("cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model")
+        self._cost = counter(
+            "cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model"
+        )
         self._incidents = counter("incidents", "Unforeseen failures.", "kind")
         worst_lag = Gauge(
             "exai_loop_lag_seconds", "Worst lag of the event loop since the last scrape.", registry=registry

@@ -11,7 +11,9 @@ __all__ = ["Health", "ProviderHealth"]
 REMEMBERED = 50
 """Requests per model; old ones fall out by number, so a quiet model keeps its last word."""
 
-NOT_THEIR_DOING = frozenset({"cancelled", "bad_arguments", "provider_refused", "context_overflow", "content_filtered"})
+NOT_THEIR_DOING = frozenset(
+    {"cancelled", "bad_arguments", "provider_refused", "context_overflow", "content_filtered"}
+)
 """Outcomes that say nothing about the provider's health."""
 
 

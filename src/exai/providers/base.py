@@ -83,7 +83,9 @@ class Provider(Protocol):
         """The models it serves under this configuration, by canonical name."""
         ...
 
-    async def complete(self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None) -> Completion:
+    async def complete(
+        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+    ) -> Completion:
         """Ask; streaming is used whenever `on_delta` is given or it makes time-outs safer.
 
         `deadline` is in `Clock.monotonic` seconds. Cancelling the task closes the

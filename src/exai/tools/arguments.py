@@ -36,7 +36,9 @@ def _inlined(node: Any, components: Mapping[str, Any]) -> Any:
             target = dict(components[node["$ref"]])
             target.pop("title", None)
             target.pop("description", None)
-            return _inlined({**target, **{key: value for key, value in node.items() if key != "$ref"}}, components)
+            return _inlined(
+                {**target, **{key: value for key, value in node.items() if key != "$ref"}}, components
+            )
         if "anyOf" in node:
             return _without_null(node, components)
         return {
@@ -79,6 +81,11 @@ def _sentence(tool: Tool[Any], said: str) -> str:
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         return f"Unknown argument {unknown[:80]!r}.{hint} {takes}"
     place = _PLACE.search(said)
-    what = _PLACE.sub("", said).replace("`", "'").replace("Object missing", "Missing").replace("field", "argument")
+    what = (
+        _PLACE.sub("", said)
+        .replace("`", "'")
+        .replace("Object missing", "Missing")
+        .replace("field", "argument")
+    )
     where = f"Argument '{place['place']}': " if place and place["place"] else ""
     return f"{where}{what}. {takes}"

@@ -14,7 +14,16 @@ from exai.callers import Caller
 from exai.messages import Usage
 from exai.providers.base import Completion, OnDelta, Prompt
 
-__all__ = ["Arguments", "Ask", "CallContext", "JsonObject", "Progress", "SilentProgress", "Tool", "ToolAnswer"]
+__all__ = [
+    "Arguments",
+    "Ask",
+    "CallContext",
+    "JsonObject",
+    "Progress",
+    "SilentProgress",
+    "Tool",
+    "ToolAnswer",
+]
 
 JsonObject = dict[str, Any]
 

@@ -40,25 +40,33 @@ EFFORTS = {
 
 
 class ChatArguments(Arguments):
-    prompt: Annotated[str, msgspec.Meta(min_length=1, description="The question, with what is needed to answer it")]
+    prompt: Annotated[
+        str, msgspec.Meta(min_length=1, description="The question, with what is needed to answer it")
+    ]
     model: Annotated[
-        str | None, msgspec.Meta(max_length=200, description="Name from `models`; used or refused, never swapped")
+        str | None,
+        msgspec.Meta(max_length=200, description="Name from `models`; used or refused, never swapped"),
     ] = None
     absolute_file_paths: Annotated[
-        list[str], msgspec.Meta(max_length=500, description="Text files to show the model, instead of pasting them")
+        list[str],
+        msgspec.Meta(max_length=500, description="Text files to show the model, instead of pasting them"),
     ] = msgspec.field(default_factory=list)
     images: Annotated[
-        list[str], msgspec.Meta(max_length=100, description="Absolute paths or data: URLs of PNG, JPEG, GIF or WebP")
+        list[str],
+        msgspec.Meta(max_length=100, description="Absolute paths or data: URLs of PNG, JPEG, GIF or WebP"),
     ] = msgspec.field(default_factory=list)
     thinking_mode: Annotated[
         Literal["none", "minimal", "low", "medium", "high", "max"] | None,
         msgspec.Meta(description="How hard to think; default: the model's own"),
     ] = None
-    use_websearch: Annotated[bool, msgspec.Meta(description="Let the provider search the web, where it can")] = False
+    use_websearch: Annotated[
+        bool, msgspec.Meta(description="Let the provider search the web, where it can")
+    ] = False
     temperature: Annotated[float | None, msgspec.Meta(ge=0, le=2)] = None
     max_answer_tokens: Annotated[int | None, msgspec.Meta(ge=1, le=1_000_000)] = None
     continuation_id: Annotated[
-        str | None, msgspec.Meta(max_length=200, description="From an earlier answer, to go on with that conversation")
+        str | None,
+        msgspec.Meta(max_length=200, description="From an earlier answer, to go on with that conversation"),
     ] = None
 
 
@@ -163,7 +171,9 @@ class Chat:
             why = f"No model was named, and this conversation's {before} cannot answer: {fault}"
             return Choice(model=choice.model, model_requested=None, reason=why)
         return Choice(
-            model=choice.model, model_requested=None, reason="No model was named: the conversation keeps its own."
+            model=choice.model,
+            model_requested=None,
+            reason="No model was named: the conversation keeps its own.",
         )
 
     async def _gather(
@@ -181,7 +191,8 @@ class Chat:
         question_tokens = await _count(question) + len(images) * TOKENS_PER_IMAGE
         window = model.context_tokens
         kept_for_answer = min(
-            arguments.max_answer_tokens or model.max_output_tokens, int(window * self._limits.max_answer_share)
+            arguments.max_answer_tokens or model.max_output_tokens,
+            int(window * self._limits.max_answer_share),
         )
         room = window - kept_for_answer - self._system_tokens - question_tokens
         if room < 0:
@@ -260,7 +271,9 @@ def _as_kept(material: _Context) -> str:
     count = len(material.images)
     if not count:
         return material.question
-    return f"{material.question}\n\n[{count} picture{'s' if count > 1 else ''} shown here, no longer attached]"
+    return (
+        f"{material.question}\n\n[{count} picture{'s' if count > 1 else ''} shown here, no longer attached]"
+    )
 
 
 def _answer(
@@ -309,7 +322,12 @@ def _answer(
 
 
 def _usage(usage: Usage) -> JsonObject:
-    return {"input": usage.input, "cached": usage.cached, "output": usage.output, "reasoning": usage.reasoning}
+    return {
+        "input": usage.input,
+        "cached": usage.cached,
+        "output": usage.output,
+        "reasoning": usage.reasoning,
+    }
 
 
 def _citation(citation: Citation) -> JsonObject:

@@ -47,19 +47,25 @@ class Models:
         )
 
     async def run(self, arguments: ModelsArguments, _context: CallContext) -> ToolAnswer:
-        """The list.
+        """The list as a tool's answer.
+
+        Raises:
+            BadArguments: no such provider.
+        """
+        return self.answer(arguments.provider)
+
+    def answer(self, name: str | None = None) -> ToolAnswer:
+        """The list, of one provider where it is named.
 
         Raises:
             BadArguments: no such provider.
         """
         providers = self._roster.providers
-        if arguments.provider is not None and arguments.provider not in providers:
+        if name is not None and name not in providers:
             raise BadArguments(
-                f"Argument 'provider': no provider {arguments.provider!r}. There are: {', '.join(providers)}."
+                f"Argument 'provider': no provider {name[:80]!r}. There are: {', '.join(providers)}."
             )
-        chosen = [
-            provider for name, provider in providers.items() if arguments.provider is None or name == arguments.provider
-        ]
+        chosen = providers.values() if name is None else [providers[name]]
         structured: JsonObject = {
             "default": self._default(),
             "providers": [self._provider(provider) for provider in chosen],
@@ -115,10 +121,14 @@ def _health(health: Health | None) -> JsonObject | None:
 
 def _text(structured: JsonObject) -> str:
     default = structured["default"]
-    lines = [f"Default model: {default}" if default else "No provider has a key: set GLM_API_KEY or KIMI_API_KEY."]
+    lines = [
+        f"Default model: {default}" if default else "No provider has a key: set GLM_API_KEY or KIMI_API_KEY."
+    ]
     for provider in structured["providers"]:
         lines.append("")
-        lines.append(f"{provider['name']}" + ("" if provider["configured"] else " (no key set: cannot be asked)"))
+        lines.append(
+            f"{provider['name']}" + ("" if provider["configured"] else " (no key set: cannot be asked)")
+        )
         lines += [_line(model) for model in provider["models"]]
     return "\n".join(lines)
 

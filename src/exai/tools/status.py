@@ -86,7 +86,9 @@ class Status:
         """The sections asked for."""
         wanted = list(self._sections) if arguments.section == "all" else [arguments.section]
         structured: JsonObject = {name: await self._sections[name](context) for name in wanted}
-        return ToolAnswer(text="\n\n".join(_TEXTS[name](structured[name]) for name in wanted), structured=structured)
+        return ToolAnswer(
+            text="\n\n".join(_TEXTS[name](structured[name]) for name in wanted), structured=structured
+        )
 
     async def _service(self, _context: CallContext) -> JsonObject:
         return {

@@ -1,0 +1,141 @@
+"""What MCP clients have to be told to find EXAI: their configuration files, as values."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any, Literal
+
+from exai.errors import StartFault
+
+__all__ = [
+    "CLIENTS",
+    "SERVER_NAME",
+    "Client",
+    "ClientName",
+    "Snippet",
+    "http_entry",
+    "merged",
+    "snippets",
+    "stdio_entry",
+    "websocket_entry",
+]
+
+JsonObject = dict[str, Any]
+
+SERVER_NAME = "exai"
+"""Under which clients list the server."""
+
+
+class ClientName(StrEnum):
+    """How a command line names a client."""
+
+    CLAUDE_CODE = "claude-code"
+    CURSOR = "cursor"
+    VSCODE = "vscode"
+
+
+@dataclass(frozen=True)
+class Client:
+    """An MCP client with a configuration file in the project's folder."""
+
+    name: ClientName
+    title: str
+    file: PurePath
+    """Relative to the project's folder."""
+
+    servers_key: str
+    """The member of the file that lists the servers."""
+
+    def document(self, entry: JsonObject) -> JsonObject:
+        """A whole file with nothing but EXAI in it."""
+        return {self.servers_key: {SERVER_NAME: entry}}
+
+
+CLIENTS = (
+    Client(ClientName.CLAUDE_CODE, "Claude Code", PurePath(".mcp.json"), "mcpServers"),
+    Client(ClientName.CURSOR, "Cursor", PurePath(".cursor/mcp.json"), "mcpServers"),
+    Client(ClientName.VSCODE, "VS Code", PurePath(".vscode/mcp.json"), "servers"),
+)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of configuration for pasting."""
+
+    transport: Literal["stdio", "http", "websocket"]
+    title: str
+    document: JsonObject
+
+    @property
+    def text(self) -> str:
+        return json.dumps(self.document, indent=2, ensure_ascii=False)
+
+
+def stdio_entry(executable: str, arguments: Sequence[str] = ()) -> JsonObject:
+    """EXAI as a child process of the client; `arguments` follow `exai stdio`."""
+    return {"type": "stdio", "command": executable, "args": ["stdio", *arguments]}
+
+
+def http_entry(url: str) -> JsonObject:
+    """A running daemon by Streamable HTTP."""
+    return {"type": "http", "url": url}
+
+
+def websocket_entry(url: str) -> JsonObject:
+    """A running daemon by WebSocket. Clients that can spell this alike at best: what counts is the URL."""
+    return {"type": "ws", "url": url}
+
+
+def snippets(mcp_http: str, mcp_ws: str, executable: str) -> tuple[Snippet, ...]:
+    """One for each way to connect, in the form that most clients share (VS Code says `servers`).
+
+    Args:
+        mcp_http: such as `http://127.0.0.1:8079/mcp`.
+        mcp_ws: such as `ws://127.0.0.1:8079/mcp`.
+        executable: how a shell finds `exai`.
+    """
+
+    def document(entry: JsonObject) -> JsonObject:
+        return {"mcpServers": {SERVER_NAME: entry}}
+
+    return (
+        Snippet("stdio", "stdio (starts its own EXAI)", document(stdio_entry(executable))),
+        Snippet("http", "Streamable HTTP (this daemon)", document(http_entry(mcp_http))),
+        Snippet("websocket", "WebSocket (this daemon, subprotocol `mcp`)", document(websocket_entry(mcp_ws))),
+    )
+
+
+def merged(existing: str | None, client: Client, entry: JsonObject, *, place: str) -> JsonObject:
+    """The client's file with EXAI in it; everything else in it stays.
+
+    Args:
+        existing: the file's text, `None` when there is no file.
+        place: the file's path, for the sentence.
+
+    Raises:
+        StartFault: the text is not one that can be written back without losing something.
+    """
+    document = {} if existing is None or not existing.strip() else _parsed(existing, place)
+    servers = document.setdefault(client.servers_key, {})
+    if not isinstance(servers, dict):
+        raise StartFault(f"`{client.servers_key}` in {place} is not a JSON object; nothing was written.")
+    servers[SERVER_NAME] = entry
+    return document
+
+
+def _parsed(text: str, place: str) -> JsonObject:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        spot = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise StartFault(
+            f"{place} is not plain JSON{spot} (comments and trailing commas cannot be kept), so nothing was "
+            "written; paste the entry shown above into it yourself, or leave this client out with `--client`."
+        ) from None
+    if not isinstance(document, dict):
+        raise StartFault(
+            f"{place} does not hold a JSON object, so nothing was written; correct or remove it."
+        )
+    return document

@@ -1,0 +1,25 @@
+"""`exai config`: every setting in force, and where it came from."""
+
+from typing import Annotated
+
+import typer
+
+from exai.cli.options import ConfigFile, Overrides, load_settings
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("config")
+    def config(
+        config_file: ConfigFile = None,
+        overrides: Overrides = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    ) -> None:
+        """Print every setting and where it came from; secrets are masked."""
+        from exai.cli.settings_report import as_document, as_table  # noqa: PLC0415 - see exai.cli
+
+        loaded = load_settings(config_file, overrides)
+        typer.echo(as_document(loaded) if as_json else as_table(loaded))

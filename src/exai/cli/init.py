@@ -1,0 +1,165 @@
+"""`exai init`: writes the configuration of MCP clients, after showing it."""
+
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exai.cli.client_setup import (
+    CLIENTS,
+    Client,
+    ClientName,
+    JsonObject,
+    http_entry,
+    merged,
+    stdio_entry,
+)
+from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.errors import StartFault
+
+__all__ = ["executable", "register"]
+
+
+class Transport(StrEnum):
+    """How the client reaches EXAI."""
+
+    STDIO = "stdio"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One file as it will be."""
+
+    client: Client
+    file: Path
+    before: bytes | None
+    after: bytes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("init")
+    def init(
+        config_file: ConfigFile = None,
+        overrides: Overrides = None,
+        clients: Annotated[
+            list[ClientName] | None, typer.Option("--client", help="Only this client. May be repeated.")
+        ] = None,
+        transport: Annotated[
+            Transport,
+            typer.Option(help="stdio starts EXAI with the client; http uses a running `exai serve`."),
+        ] = Transport.STDIO,
+        folder: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    ) -> None:
+        """Show, then write, the configuration for Claude Code, Cursor and VS Code."""
+        entry = _entry(transport, config_file, overrides)
+        chosen = [client for client in CLIENTS if not clients or client.name in clients]
+        for client in chosen:
+            typer.echo(f"{client.title}, {folder / client.file}:")
+            typer.echo(_text(client.document(entry)))
+        plans = [plan for client in chosen if (plan := _plan(client, folder.absolute(), entry)) is not None]
+        if not plans:
+            typer.echo("It stands everywhere already; nothing to write.")
+            return
+        for plan in plans:
+            typer.echo(f"{'Creates' if plan.before is None else 'Adds it to what stands in'} {plan.file}")
+        if not (yes or typer.confirm("Write?")):
+            typer.echo("Nothing was written.")
+            raise typer.Exit(1)
+        for plan in plans:
+            _write(plan)
+            typer.echo(f"Wrote {plan.file}")
+
+
+def executable() -> str:
+    """How a client's shell finds this `exai`: by its name when that leads here, else by its path."""
+    beside = Path(sys.executable).with_name("exai")
+    on_path = shutil.which("exai")
+    if on_path is not None and (not beside.exists() or Path(on_path).samefile(beside)):
+        return "exai"
+    return str(beside)
+
+
+def _entry(transport: Transport, config_file: Path | None, overrides: list[str] | None) -> JsonObject:
+    server = load_settings(config_file, overrides).settings.server
+    if transport is Transport.HTTP:
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        if server.port == 0:
+            raise StartFault("`server.port` is 0, so no client can know the port; set one.")
+        return http_entry(f"http://{host}:{server.port}/mcp")
+    arguments = ["--config", str(config_file.absolute())] if config_file is not None else []
+    for override in overrides or ():
+        _refuse_secret(override.partition("=")[0].strip())
+        arguments += ["--set", override]
+    return stdio_entry(executable(), arguments)
+
+
+def _plan(client: Client, folder: Path, entry: JsonObject) -> _Plan | None:
+    """What to write for one client; `None` when it stands there already."""
+    file = (folder / client.file).resolve()
+    try:
+        before = file.read_bytes()
+        text = before.decode("utf-8-sig")
+    except FileNotFoundError:
+        before, text = None, None
+    except UnicodeDecodeError:
+        raise StartFault(f"{file} is not UTF-8 text, so nothing was written; correct or remove it.") from None
+    except OSError as error:
+        raise StartFault(f"{file} cannot be read ({_reason(error)}), so nothing was written.") from error
+    document = merged(text, client, entry, place=str(file))
+    if text is not None and text.strip() and json.loads(text) == document:
+        return None
+    return _Plan(client, file, before, f"{_text(document)}\n".encode())
+
+
+def _refuse_secret(key: str) -> None:
+    from exai.config_tree import find  # noqa: PLC0415 - see exai.cli
+
+    setting = find(key)
+    if setting is not None and setting.secret:
+        raise StartFault(
+            f"`--set {key}` would put a secret into the project's files; "
+            "set it in the environment or in `~/.config/exai/exai.toml` instead."
+        )
+
+
+def _write(plan: _Plan) -> None:
+    """The old content goes to `FILE.bak`, the new one in its place whole or not at all."""
+    try:
+        plan.file.parent.mkdir(parents=True, exist_ok=True)
+        if plan.before is not None:
+            _replace(plan.file.with_name(f"{plan.file.name}.bak"), plan.before, like=plan.file)
+        _replace(plan.file, plan.after, like=plan.file)
+    except OSError as error:
+        raise StartFault(f"{plan.file} cannot be written ({_reason(error)}).") from error
+
+
+def _replace(file: Path, content: bytes, *, like: Path) -> None:
+    """Write beside the file, then rename over it; `like` lends its permissions when it exists."""
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as temporary:
+        beside = Path(temporary.name)
+        try:
+            temporary.write(content)
+            temporary.flush()
+            beside.chmod(like.stat().st_mode & 0o777 if like.exists() else 0o644)
+            beside.replace(file)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _text(document: JsonObject) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()

@@ -1,0 +1,42 @@
+"""`exai models`: what can be asked with the settings in force."""
+
+from typing import Annotated
+
+import typer
+
+from exai.cli.options import ConfigFile, Overrides, load_settings
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("models")
+    def models(
+        config_file: ConfigFile = None,
+        overrides: Overrides = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    ) -> None:
+        """List providers and models: abilities, windows, prices, and which have a key."""
+        import asyncio  # noqa: PLC0415 - see exai.cli
+        import json  # noqa: PLC0415
+
+        from exai.clock import SystemClock  # noqa: PLC0415
+        from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
+        from exai.providers.routing import Roster  # noqa: PLC0415
+        from exai.tools.models import Models  # noqa: PLC0415
+
+        settings = load_settings(config_file, overrides).settings
+
+        async def listing() -> tuple[str, object]:
+            clock = SystemClock()
+            roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+            try:
+                answer = Models(roster, ProviderHealth(clock)).answer()
+            finally:
+                await roster.close()
+            return answer.text, answer.structured
+
+        text, structured = asyncio.run(listing())
+        typer.echo(json.dumps(structured, indent=2) if as_json else text)

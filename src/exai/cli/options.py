@@ -1,0 +1,54 @@
+"""Options that every command shares, and the one place where a command reads its settings."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from exai.config_sources import Loaded
+
+__all__ = ["ConfigFile", "Overrides", "load_settings"]
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The configuration file, instead of the usual places."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="One setting, such as server.port=9000. May be repeated."
+    ),
+]
+
+
+def load_settings(
+    config_file: Path | None,
+    overrides: Sequence[str] | None,
+    *,
+    further: Mapping[str, object] | None = None,
+    trust_cwd: bool = True,
+) -> "Loaded":
+    """The settings in force for this process.
+
+    Args:
+        config_file: of `--config`.
+        overrides: of `--set`.
+        further: what the command's own options say, as dotted keys; stronger than `--set`.
+        trust_cwd: whether `exai.toml` in the working folder counts; no for a process that a client starts
+            in a folder that may hold somebody else's files.
+
+    Raises:
+        StartFault: something stands where it may not, or has the wrong form.
+    """
+    from exai.config_sources import load  # noqa: PLC0415 - see exai.cli
+
+    return load(
+        environ=os.environ,
+        config_file=config_file,
+        overrides=[*(overrides or ()), *((further or {}).items())],
+        cwd=Path.cwd(),
+        trust_cwd=trust_cwd,
+    )

@@ -1,0 +1,77 @@
+"""What the types of the tree cannot say: values that exclude each other, and keys that cannot be keys."""
+
+import ipaddress
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
+from exai.config import Settings
+from exai.errors import StartFault
+
+__all__ = ["check", "is_loopback"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding to `host` reaches no other machine: `localhost`, `127.0.0.0/8` or `::1`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Refuse a tree that no daemon may start with.
+
+    Args:
+        origins: where each dotted key came from, for the sentence.
+
+    Raises:
+        StartFault: with the first thing that is wrong.
+    """
+    _check_doors(settings, origins)
+    for key, secret in _provider_keys(settings):
+        _check_key(key, secret.get_secret_value(), origins.get(key, "default"))
+    if settings.providers.glm.api_key is not None:
+        key = "providers.glm.api_key"
+        parts = settings.providers.glm.api_key.get_secret_value().split(".")
+        if len(parts) != 2 or not all(parts):
+            raise StartFault(
+                f"`{key}` ({origins.get(key, 'default')}) is not a GLM key, which has the form `id.secret`; "
+                "copy it once more from the provider's console."
+            )
+
+
+def _check_doors(settings: Settings, origins: Mapping[str, str]) -> None:
+    server = settings.server
+    if not is_loopback(server.host):
+        raise StartFault(
+            f"`server.host` ({origins.get('server.host', 'default')}) is not a loopback address, "
+            f"and `auth.mode` is `{settings.auth.mode}`, which lets in everybody who can connect; "
+            "use `127.0.0.1`, `::1` or `localhost`."
+        )
+    if server.port == server.operations_port != 0:
+        raise StartFault(
+            f"`server.port` and `server.operations_port` are both {server.port}; give them different ports."
+        )
+
+
+def _provider_keys(settings: Settings) -> list[tuple[str, SecretStr]]:
+    keys = {
+        "providers.glm.api_key": settings.providers.glm.api_key,
+        "providers.kimi.api_key": settings.providers.kimi.api_key,
+        **{
+            f"providers.custom.{name}.api_key": row.api_key for name, row in settings.providers.custom.items()
+        },
+    }
+    return [(key, secret) for key, secret in keys.items() if secret is not None]
+
+
+def _check_key(key: str, secret: str, origin: str) -> None:
+    if not secret.strip():
+        raise StartFault(f"`{key}` ({origin}) is set but empty; put the provider's key there, or unset it.")
+    if any(character.isspace() for character in secret):
+        raise StartFault(f"`{key}` ({origin}) holds white space, which no key does; copy the key once more.")
+    if not (secret.isascii() and secret.isprintable()):
+        raise StartFault(f"`{key}` ({origin}) holds characters that no key does; copy the key once more.")

@@ -1,0 +1,286 @@
+"""Where settings come from: defaults < `exai.toml` < environment < command line.
+
+Each source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is
+checked once by the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from exai.config import Settings
+from exai.config_checks import check
+from exai.config_tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
+from exai.errors import StartFault
+
+__all__ = ["CONFIG_FILE_VARIABLE", "Loaded", "Overrides", "load"]
+
+CONFIG_FILE_VARIABLE = "EXAI_CONFIG"
+FILE_NAME = "exai.toml"
+COMMAND_LINE = "command line"
+
+Overrides = Mapping[str, object] | Sequence[str | tuple[str, object]]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A tree that is in force."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    """Of every dotted key: `default`, `file PATH`, `environment NAME` or `command line`."""
+
+    config_file: Path | None
+    """The file that was read, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    value: Any
+    origin: str
+    base: Path
+    """The folder from which a relative path counts."""
+
+
+_Assignments = dict[str, _Assignment]
+
+
+def load(
+    *,
+    environ: Mapping[str, str],
+    config_file: Path | None,
+    overrides: Overrides,
+    cwd: Path,
+    trust_cwd: bool = True,
+) -> Loaded:
+    """The tree in force, checked.
+
+    Args:
+        environ: the environment variables.
+        config_file: the file to read; without one, `EXAI_CONFIG`, then `exai.toml` in `cwd`, then
+            `~/.config/exai/exai.toml`. Only the first that exists is read.
+        overrides: the strongest values, as `section.key=value` texts or as dotted keys with values;
+            the last one of a key counts.
+        cwd: where relative paths of the environment and the command line begin.
+        trust_cwd: whether `exai.toml` in `cwd` counts. A process that somebody else starts in a folder of
+            theirs must say no: a file that came with a repository could send the user's key elsewhere.
+
+    Raises:
+        StartFault: something stands where it may not, or has the wrong form.
+    """
+    home = _home(environ)
+    file = _choose_file(config_file, environ, cwd, home, trust_cwd=trust_cwd)
+    assigned: _Assignments = {}
+    if file is not None:
+        assigned.update(_from_file(file))
+    assigned.update(_from_environment(environ, cwd))
+    assigned.update(_from_overrides(overrides, cwd))
+
+    settings = _validated({key: _with_paths(key, found, home) for key, found in assigned.items()})
+    settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
+    origins = {key: assigned[key].origin if key in assigned else "default" for key, _ in values(settings)}
+    check(settings, origins)
+    return Loaded(settings, origins, file)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(named) if named else Path.home()
+
+
+def _choose_file(
+    explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path, *, trust_cwd: bool
+) -> Path | None:
+    if explicit is not None:
+        return _absolute(explicit, cwd, home)
+    if named := environ.get(CONFIG_FILE_VARIABLE):
+        return _absolute(Path(named), cwd, home)
+    usual = [cwd / FILE_NAME] if trust_cwd else []
+    usual.append(home / ".config" / "exai" / FILE_NAME)
+    return next((candidate for candidate in usual if candidate.exists()), None)
+
+
+def _from_file(file: Path) -> _Assignments:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise StartFault(
+            f"The configuration file {file} does not exist; correct its path or create it."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise StartFault(f"The configuration file {file} cannot be read ({reason}).") from error
+    except UnicodeDecodeError:
+        raise StartFault(f"The configuration file {file} is not UTF-8 text; save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StartFault(f"The configuration file {file} is not valid TOML: {error}.") from None
+    origin = f"file {file}"
+    return {key: _Assignment(value, origin, file.parent) for key, value in _flatten(tree, origin)}
+
+
+def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
+    found: _Assignments = {}
+    for key, aliases in KEY_ALIASES.items():
+        name = next((alias for alias in aliases if alias in environ), None)
+        if name is not None:
+            found[key] = _Assignment(environ[name], f"environment {name}", cwd)
+    for name, text in environ.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_FILE_VARIABLE:
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        origin = f"environment {name}"
+        setting = find(key)
+        if setting is None:
+            raise _unknown(key, origin, spelled=name)
+        found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
+    return found
+
+
+def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
+    found: _Assignments = {}
+    for override in overrides.items() if isinstance(overrides, Mapping) else overrides:
+        key, value = _key_and_text(override) if isinstance(override, str) else override
+        setting = find(key)
+        if setting is None:
+            raise _unknown(key, COMMAND_LINE)
+        if isinstance(override, str):
+            value = _from_text(setting, key, str(value), COMMAND_LINE)
+        found[key] = _Assignment(value, COMMAND_LINE, cwd)
+    return found
+
+
+def _key_and_text(override: str) -> tuple[str, object]:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise StartFault("An override has no value; write it as `--set section.key=value`.")
+    return key.strip(), text
+
+
+def _flatten(tree: Mapping[str, Any], origin: str, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a file's tables, each of them known."""
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        if find(key) is not None:
+            yield key, value
+        elif not _below(key):
+            raise _unknown(_first_leaf(key, value), origin)
+        elif isinstance(value, Mapping):
+            yield from _flatten(value, origin, f"{key}.")
+        else:
+            raise StartFault(
+                f"`{key}` ({origin}) is a section and takes no value; write `[{key}]` and its keys below."
+            )
+
+
+def _first_leaf(key: str, value: object) -> str:
+    while isinstance(value, Mapping) and value:
+        name, value = next(iter(value.items()))
+        key = f"{key}.{name}"
+    return key
+
+
+def _below(section: str) -> list[Setting]:
+    """The settings in a section, however deep; none when there is no such section."""
+    parts = section.split(".")
+    return [
+        row
+        for row in rows()
+        if len(pattern := row.key.split(".")) > len(parts)
+        and all(wanted in (part, NAME) for wanted, part in zip(pattern, parts, strict=False))
+    ]
+
+
+def _from_text(setting: Setting, key: str, text: str, origin: str) -> object:
+    """The value that one line spells: a list by commas or as JSON, anything else as it stands."""
+    if not setting.is_list:
+        return text
+    if setting.is_table or text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise StartFault(f"`{key}` ({origin}) must be {setting.type}, spelled as JSON.") from None
+    return [member.strip() for member in text.split(",") if member.strip()]
+
+
+def _with_paths(key: str, assignment: _Assignment, home: Path) -> _Assignment:
+    """The assignment with `~` and relative paths made absolute."""
+    setting = find(key)
+    if setting is None or not setting.is_path:
+        return assignment
+
+    def absolute(value: object) -> object:
+        return _absolute(Path(value), assignment.base, home) if isinstance(value, str | Path) else value
+
+    value = assignment.value
+    paths = [absolute(member) for member in value] if isinstance(value, list | tuple) else absolute(value)
+    return replace(assignment, value=paths)
+
+
+def _absolute(path: Path, base: Path, home: Path) -> Path:
+    first, *rest = path.parts or (".",)
+    return home.joinpath(*rest) if first == "~" else base / path
+
+
+def _validated(assigned: Mapping[str, _Assignment]) -> Settings:
+    tree: dict[str, Any] = {}
+    for key, assignment in assigned.items():
+        *sections, name = key.split(".")
+        section = tree
+        for above in sections:
+            section = section.setdefault(above, {})
+        section[name] = assignment.value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        # Not chained: pydantic's own text quotes the value, which may be a secret.
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        raise _wrong(first["type"], tuple(str(part) for part in first["loc"]), assigned) from None
+
+
+def _wrong(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment]) -> StartFault:
+    """The sentence about a value that the types refuse."""
+    key = next(
+        (".".join(place[:length]) for length in range(len(place), 0, -1) if find(".".join(place[:length]))),
+        ".".join(place),
+    )
+    setting = find(key)
+    if setting is not None and key in assigned:
+        return StartFault(f"`{key}` ({assigned[key].origin}) must be {setting.type}.")
+    table = ".".join(place[:3])
+    origin = next(
+        (found.origin for other, found in assigned.items() if other.startswith(f"{table}.")), "unset"
+    )
+    if setting is not None and kind == "missing":
+        return StartFault(f"`{key}` is missing, which `{table}` ({origin}) needs: it must be {setting.type}.")
+    return StartFault(
+        f"`{table}` ({origin}) has a name that no custom provider can have: "
+        "use 1 to 32 of `a-z`, `0-9`, `_` and `-`, a letter first."
+    )
+
+
+def _unknown(key: str, origin: str, spelled: str | None = None) -> StartFault:
+    """The sentence about a key that nobody knows; `spelled` is the name of an environment variable."""
+    candidates = _below(key.rpartition(".")[0]) or rows()
+    nearest = max((row.key for row in candidates), key=lambda known: _likeness(key, known))
+    if spelled is None:
+        return StartFault(f"`{key}` ({origin}) is no setting of EXAI; the nearest one is `{nearest}`.")
+    variable = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
+    return StartFault(
+        f"The environment variable `{spelled}` is no setting of EXAI; "
+        f"the nearest one is `{variable}` for `{nearest}`."
+    )
+
+
+def _likeness(key: str, known: str) -> float:
+    """From 0 to 1; the last part alone counts nearly as much, for a key in the wrong section or in none."""
+
+    def ratio(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    return max(ratio(key, known), 0.9 * ratio(key.rpartition(".")[2], known.rpartition(".")[2]))

@@ -1,0 +1,117 @@
+"""Opens a file inside one of some folders, and nothing else, whatever anybody renames meanwhile.
+
+The path is resolved first; then it is walked from the folder down, one component at a time by the descriptor
+of the one before, and no component may be a symbolic link (`openat` with `O_NOFOLLOW`, the same on Linux and
+macOS). What was resolved cannot be exchanged for a link between check and use: the walk would stop there.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from exai.errors import FileRefused
+
+__all__ = ["open_inside", "shown"]
+
+_LONGEST_SHOWN = 300
+_NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
+"""Never read, even below a root: they hold this process's own memory and environment."""
+
+
+def shown(path: str) -> str:
+    """The caller's path for a sentence: one line, of bounded length."""
+    clean = path if path.isprintable() else ascii(path)[1:-1]
+    return clean if len(clean) <= _LONGEST_SHOWN else f"{clean[:_LONGEST_SHOWN]}…"
+
+
+@contextmanager
+def open_inside(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path]]:
+    """A descriptor of the regular file at `path`, and the file's resolved path.
+
+    Args:
+        path: absolute, as the caller gave it; symbolic links in it are followed as long as they end inside.
+        roots: resolved folders.
+
+    Raises:
+        FileRefused: it is outside the roots, missing, no regular file or not readable. What is outside is
+            answered alike whether it exists or not.
+    """
+    real, root = _locate(path, roots)
+    with ExitStack() as opened:
+        try:
+            descriptor = _walk(root, real.relative_to(root).parts, opened)
+        except OSError as error:
+            raise _refusal(path, error) from error
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise FileRefused(_not_regular(path, mode))
+        yield descriptor, real
+
+
+def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
+    """The resolved path and the root that it is under."""
+    if not roots:
+        raise FileRefused(
+            "No file of this machine may be read, as `files.roots` is empty; "
+            "ask the operator to list the folder there."
+        )
+    if not Path(path).is_absolute():
+        raise FileRefused(f"`{shown(path)}` is not an absolute path; name the file from `/` on.")
+    try:
+        real = Path(os.path.realpath(path))
+        os.fsencode(path)
+    except ValueError:
+        raise FileRefused(f"`{shown(path)}` holds characters that no path can have.") from None
+    except OSError:  # A link vanished while it was followed.
+        raise FileRefused(_outside(path)) from None
+    for root in roots:
+        if real.is_relative_to(root) and not any(real.is_relative_to(never) for never in _NEVER):
+            return real, root
+    raise FileRefused(_outside(path))
+
+
+def _walk(root: Path, parts: tuple[str, ...], opened: ExitStack) -> int:
+    """The descriptor of the last part. No open waits for a FIFO's other end or takes a terminal."""
+    plain = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(root, plain | os.O_NOFOLLOW | os.O_DIRECTORY)
+    opened.callback(os.close, descriptor)
+    for depth, part in enumerate(parts, start=1):
+        kind = os.O_DIRECTORY if depth < len(parts) else 0
+        descriptor = os.open(part, plain | os.O_NOFOLLOW | kind, dir_fd=descriptor)
+        opened.callback(os.close, descriptor)
+    return descriptor
+
+
+def _refusal(path: str, error: OSError) -> FileRefused:
+    match error.errno:
+        case errno.ENOENT:
+            sentence = f"`{shown(path)}` does not exist; check the path."
+        case errno.EACCES | errno.EPERM:
+            sentence = (
+                f"`{shown(path)}` may not be read by the user that EXAI runs as; change its permissions."
+            )
+        case errno.ELOOP:
+            sentence = _outside(path)
+        case errno.ENOTDIR:
+            sentence = f"`{shown(path)}` does not exist: a part of the path is no folder."
+        case errno.ENXIO | errno.EOPNOTSUPP:
+            sentence = f"`{shown(path)}` is a device, pipe or socket; only regular files are read."
+        case _:
+            sentence = f"`{shown(path)}` cannot be opened ({(error.strerror or 'unknown error').lower()})."
+    return FileRefused(sentence)
+
+
+def _not_regular(path: str, mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return f"`{shown(path)}` is a folder; name the files in it."
+    return f"`{shown(path)}` is a device, pipe or socket; only regular files are read."
+
+
+def _outside(path: str) -> str:
+    return (
+        f"`{shown(path)}` is not inside a folder that may be read; "
+        "name a file below `files.roots`, or ask the operator to add its folder there."
+    )

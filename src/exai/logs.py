@@ -1,0 +1,244 @@
+"""The log: one formatter for our lines and everybody else's, which lets no secret and no body through.
+
+Redaction is the formatter's own step, so nothing reaches the stream around it: known secrets wherever they
+stand, texts that look like one, values under telling names. A long value is replaced by its length, since a
+part of a body is still a part of a body.
+"""
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from exai import config
+
+__all__ = ["MASK", "Redaction", "configure"]
+
+MASK = "********"
+
+LONGEST_VALUE = 1_000
+"""Characters of one value; a longer one is replaced by its length."""
+
+LONGEST_TRACEBACK = 16_000
+"""Characters; of a longer one the beginning and the end stay."""
+
+_LONGEST_NAME = 200
+_MOST_MEMBERS = 50
+_DEEPEST = 4
+_SHORTEST_SECRET = 6
+"""Characters; replacing a shorter one everywhere would garble ordinary words."""
+
+_OURS = ("exai", "exai_emulator")
+_OTHERS = ("aiohttp", "aiosqlite", "alembic", "asyncio", "mcp", "sqlalchemy", "uvicorn", "websockets")
+"""Libraries that set levels or handlers of their own; theirs are taken back."""
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[_-])(?:api[_-]?key|private[_-]?key|secret|password|passwd|token|authorization|cookie|credentials?)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXTS = re.compile(
+    r"(?P<keep>\bbearer\s+|\bauthorization[\"']?\s*[:=]\s*[\"']?basic\s+)[\w.~+/=-]{8,}"
+    r"|(?P<name>\b(?:[\w-]*(?:api[_-]?key|secret|password|passwd|token)|(?:proxy-)?authorization|(?:set-)?cookie)"
+    r"[\"']?\s*[:=]\s*[\"']?)(?!(?:bearer|basic)\b)[^\s\"',;&}]{4,}"
+    r"|(?P<scheme>\w://[^\s/:@]*:)[^\s/@]+(?=@)"
+    r"|\bsk-[\w-]{8,}"
+    r"|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"
+    r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{12,}\b",
+    re.IGNORECASE,
+)
+"""In this order: a bearer, a named value, the password of a URL, a key, a signed token, a GLM key."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+class Redaction:
+    """What makes a value fit for the log."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # The longest first, so that a secret which contains another one is replaced whole.
+        known = sorted(
+            {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True
+        )
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def text(self, text: str) -> str:
+        """`text` without secrets; its length alone when it is long."""
+        if len(text) > LONGEST_VALUE:
+            return f"[{len(text)} characters]"
+        return self._masked(text)
+
+    def traceback(self, pieces: Sequence[str]) -> str:
+        """A traceback's pieces as one text; a long message keeps its type alone."""
+        lines = []
+        for piece in pieces:
+            if len(piece) > LONGEST_VALUE:
+                kind, colon, _ = piece.partition(":")
+                piece = f"{kind[:_LONGEST_NAME]}{colon} [{len(piece)} characters]\n"  # noqa: PLW2901
+            lines.append(self._masked(piece))
+        text = "".join(lines).rstrip("\n")
+        if len(text) > LONGEST_TRACEBACK:
+            half = LONGEST_TRACEBACK // 2
+            return f"{text[:half]}\n[{len(text) - 2 * half} characters]\n{text[-half:]}"
+        return text
+
+    def value(self, value: object, depth: int = 0) -> Any:
+        """Any value, as plain data without secrets."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes | bytearray):
+            return f"[{len(value)} bytes]"
+        if isinstance(value, Mapping | list | tuple | AbstractSet):
+            return self._members(value, depth + 1)
+        try:
+            return self.text(repr(value))
+        except Exception:  # noqa: BLE001 - a broken `__repr__` must not cost the line
+            return f"[{type(value).__name__}]"
+
+    def member(self, name: str, value: object, depth: int = 0) -> Any:
+        """A value under a name, which may tell that it is a secret."""
+        if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
+            return MASK
+        return self.value(value, depth)
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """The processor: every value of a line; the exception itself is rendered later, by `traceback`."""
+        return {
+            name: value if name == "exc_info" else self.member(name, value) for name, value in event.items()
+        }
+
+    def _members(self, container: Collection[Any], depth: int) -> Any:
+        if depth > _DEEPEST:
+            return f"[{type(container).__name__}]"
+        more = len(container) - _MOST_MEMBERS
+        if isinstance(container, Mapping):
+            shown = islice(container.items(), _MOST_MEMBERS)
+            named = {self.text(str(name)): self.member(str(name), value, depth) for name, value in shown}
+            return {**named, "...": f"[{more} more]"} if more > 0 else named
+        members = [self.value(member, depth) for member in islice(container, _MOST_MEMBERS)]
+        return [*members, f"[{more} more]"] if more > 0 else members
+
+    def _masked(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        return _SECRET_TEXTS.sub(_mask_match, text)
+
+
+def configure(settings: config.Logging, *, stream: TextIO | None = None, secrets: Iterable[str] = ()) -> None:
+    """Let this process log to `stream` (stderr by default), once at start.
+
+    `secrets` are replaced wherever they appear; `exai.config_tree.secret_values` has those of the settings.
+    Other people's loggers are heard from `warning` on, whatever our own level is.
+    """
+    stream = sys.stderr if stream is None else stream
+    level: int = getattr(logging, settings.level.upper())
+    redaction = Redaction(secrets)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    as_console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
+    handler = _Handler(stream)
+    handler.addFilter(_is_ours_or_grave)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redaction,
+                _render_exception(redaction),
+                *(_console(stream) if as_console else (structlog.processors.JSONRenderer(),)),
+            ],
+        )
+    )
+    _install(handler, level)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; a record that cannot be formatted or written is lost without quoting its content."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        kind = sys.exc_info()[0]
+        try:
+            self.stream.write(f"a line of {record.name} was lost: {kind.__name__ if kind else 'unknown'}\n")
+        except (OSError, ValueError):
+            return  # The stream is gone; there is nowhere to say so.
+
+
+def _install(handler: logging.Handler, level: int) -> None:
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(max(level, logging.WARNING))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
+    others = [name for name in logging.Logger.manager.loggerDict if name.partition(".")[0] in _OTHERS]
+    for name in (*_OTHERS, *others):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.NOTSET)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(True)
+
+
+def _is_ours_or_grave(record: logging.LogRecord) -> bool:
+    """Also holds for a library that sets its own logger's level after us."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
+
+
+def _render_exception(redaction: Redaction) -> Processor:
+    def render(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """The traceback without local variables, as text."""
+        error = _exception(event.pop("exc_info", None))
+        if error is not None:
+            event["exception"] = redaction.traceback(traceback.format_exception(error))
+        return event
+
+    return render
+
+
+def _exception(
+    exc_info: BaseException | tuple[type[BaseException], BaseException, TracebackType | None] | bool | None,
+) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1]
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _console(stream: TextIO) -> tuple[Callable[..., Any], ...]:
+    def escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Nothing that was logged can forge a line or speak to the terminal."""
+        for name, value in event.items():
+            if isinstance(value, str):
+                clean = value.translate(_CONTROL)
+                event[name] = clean if name == "exception" else clean.replace("\n", "\\n")
+        return event
+
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+    )
+    return escape, renderer
+
+
+def _mask_match(found: re.Match[str]) -> str:
+    return f"{found['keep'] or found['name'] or found['scheme'] or ''}{MASK}"

@@ -1,0 +1,214 @@
+"""The models that EXAI knows, read from `catalog.toml`: windows, abilities, dialects, prices.
+
+Facts about models live in the data file, so that a new model or price is a row
+and not a change of code.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from exai.messages import Effort, Usage
+
+__all__ = ["Catalog", "Model", "Price", "Retired", "nearest_names"]
+
+_EFFORT_ORDER = tuple(Effort)
+
+Dialect = Mapping[Effort, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """List price in US dollars per million tokens."""
+
+    input: float
+    cached_input: float | None
+    """Price of prompt tokens that the provider had cached; `None`: no reduced price is known."""
+    output: float
+    checked: str
+    """The day on which somebody last compared this with a source, as `YYYY-MM-DD`."""
+
+    def cost(self, usage: Usage) -> float | None:
+        """What `usage` costs in US dollars; `None` where the provider reported no counts."""
+        if usage.input is None and usage.output is None:
+            return None
+        prompt = usage.input or 0
+        cached = min(usage.cached or 0, prompt)
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        return (
+            (prompt - cached) * self.input + cached * cached_price + (usage.output or 0) * self.output
+        ) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the house knows about one model."""
+
+    name: str
+    """Canonical; what answers and journals show. Models of a custom endpoint are `endpoint/model`."""
+    provider: str
+    """The one provider that may be asked for it."""
+    wire_name: str
+    """As the provider spells it."""
+    context_tokens: int
+    """Window: prompt and answer together."""
+    max_output_tokens: int
+    """Largest cap of an answer that the provider takes; thinking counts."""
+    images: bool = False
+    web_search: bool = False
+    """Whether the provider itself searches the web for this model when asked to."""
+    price: Price | None = None
+    """`None` where no dollar price is published."""
+    aliases: tuple[str, ...] = ()
+    thinking: Dialect = field(default_factory=dict, hash=False)
+    """For each effort that the model tells apart, the request fields that ask for it."""
+    default_effort: Effort | None = None
+    """What the model does when no effort is sent, where that is documented."""
+    temperature: tuple[float, float] | None = None
+    """Range that the provider takes; `None`: sampling is fixed and any other value is an error there."""
+    keeps_reasoning: bool = False
+    """Whether earlier answers must go back with their reasoning."""
+
+    @property
+    def efforts(self) -> tuple[Effort, ...]:
+        """The efforts that the model tells apart, least first; empty for a model that does not think."""
+        return tuple(self.thinking)
+
+    def nearest_effort(self, asked: Effort) -> Effort | None:
+        """The least effort of the model that is not below `asked`, else its greatest; `None`: it does not think."""
+        efforts = self.efforts
+        if not efforts:
+            return None
+        wanted = _EFFORT_ORDER.index(asked)
+        return next((effort for effort in efforts if _EFFORT_ORDER.index(effort) >= wanted), efforts[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A name that its provider no longer serves."""
+
+    name: str
+    since: str
+    """The day of its end, as `YYYY-MM-DD`."""
+    successor: str
+    """The model to use now."""
+    resolves: bool
+    """Whether a call that names it goes to the successor; else it is refused, naming the successor."""
+
+
+class Catalog:
+    """Models by name; names and aliases are compared without regard to case."""
+
+    def __init__(self, models: Iterable[Model], retired: Iterable[Retired] = ()) -> None:
+        """Raise `ValueError` when a name stands for two things or a successor does not exist."""
+        self.models: Mapping[str, Model] = MappingProxyType({model.name: model for model in models})
+        """By canonical name, in the file's order."""
+        self.retired: Mapping[str, Retired] = MappingProxyType({entry.name: entry for entry in retired})
+        """By name."""
+        self._by_folded_name: dict[str, Model | Retired] = {}
+        for model in self.models.values():
+            for name in (model.name, *model.aliases):
+                self._enter(name, model)
+        for entry in self.retired.values():
+            if entry.successor not in self.models:
+                raise ValueError(f"{entry.name}: its successor {entry.successor} is not in the catalogue")
+            self._enter(entry.name, entry)
+
+    def _enter(self, name: str, entry: Model | Retired) -> None:
+        if self._by_folded_name.setdefault(name.casefold(), entry) is not entry:
+            raise ValueError(f"{name} stands for two entries of the catalogue")
+
+    @classmethod
+    def load(cls) -> "Catalog":
+        """The catalogue that comes with the package."""
+        text = resources.files("exai.providers").joinpath("catalog.toml").read_text(encoding="utf-8")
+        rows = msgspec.convert(tomllib.loads(text), _File)
+        dialects: dict[str, Dialect] = {
+            name: MappingProxyType({Effort(effort): fields for effort, fields in by_effort.items()})
+            for name, by_effort in rows.thinking.items()
+        }
+        return cls(
+            (row.model(name, dialects) for name, row in rows.models.items()),
+            (
+                Retired(name, group.since, group.successor, group.resolves)
+                for group in rows.retired
+                for name in group.names
+            ),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Canonical names, in the file's order."""
+        return tuple(self.models)
+
+    def find(self, name: str) -> Model | Retired | None:
+        """The entry that `name`, an alias or a retired name stands for."""
+        return self._by_folded_name.get(name.strip().casefold())
+
+
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three of `known` that look most like `name`, best first."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    return [
+        folded[match] for match in difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.5)
+    ]
+
+
+class _PriceRow(msgspec.Struct, forbid_unknown_fields=True):
+    input: float
+    output: float
+    checked: str
+    cached_input: float | None = None
+
+
+class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
+    provider: str
+    context_tokens: int
+    max_output_tokens: int
+    thinking: str | None = None
+    default_effort: Effort | None = None
+    images: bool = False
+    web_search: bool = False
+    temperature: tuple[float, float] | None = None
+    keeps_reasoning: bool = False
+    price: _PriceRow | None = None
+    aliases: tuple[str, ...] = ()
+
+    def model(self, name: str, dialects: Mapping[str, Dialect]) -> Model:
+        price = self.price
+        return Model(
+            name=name,
+            provider=self.provider,
+            wire_name=name,
+            context_tokens=self.context_tokens,
+            max_output_tokens=self.max_output_tokens,
+            images=self.images,
+            web_search=self.web_search,
+            price=None
+            if price is None
+            else Price(price.input, price.cached_input, price.output, price.checked),
+            aliases=self.aliases,
+            thinking={} if self.thinking is None else dialects[self.thinking],
+            default_effort=self.default_effort,
+            temperature=self.temperature,
+            keeps_reasoning=self.keeps_reasoning,
+        )
+
+
+class _RetiredRow(msgspec.Struct, forbid_unknown_fields=True):
+    names: tuple[str, ...]
+    since: str
+    successor: str
+    resolves: bool
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    thinking: dict[str, dict[str, dict[str, Any]]]
+    models: dict[str, _ModelRow]
+    retired: tuple[_RetiredRow, ...]

@@ -1,0 +1,211 @@
+"""Carrying out a fault on the wire: silences, cuts, malformed frames and bodies."""
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from exai_emulator.calls import HttpReply
+from exai_emulator.faults import Fault
+from exai_emulator.log import RequestLog, RequestRecord
+from exai_emulator.personas import Answer
+from exai_emulator.streaming import DONE, StreamFrames, data_frame
+from exai_emulator.wire import LAST_CHUNK, Wire, chunk
+
+__all__ = ["FaultyDelivery", "broken_body", "header_lines"]
+
+_HEARTBEAT = b": keep-alive\n\n"
+_NOT_JSON = b"<html><body>Bad gateway</body></html>"
+_MISSING_BYTES = 64
+_TRICKLE_SECONDS = 1.0
+
+
+def header_lines(headers: dict[str, str]) -> str:
+    """Headers as they stand in a response."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+def broken_body(body: dict[str, Any], fault: Fault, error_body: Any) -> bytes:
+    """The body of an answer that does not stream, malformed as `fault.frame` says."""
+    kind = fault.frame
+    if kind == "error":
+        return msgspec.json.encode(error_body)
+    if kind == "not_json":
+        return _NOT_JSON
+    whole = msgspec.json.encode(_misshapen(body, kind))
+    return whole[: len(whole) // 2] if kind == "truncated_json" else whole
+
+
+def _misshapen(body: dict[str, Any], kind: str | None) -> dict[str, Any]:
+    changed = dict(body)
+    first = (body.get("choices") or [{}])[0]
+    if kind == "missing_choices":
+        changed.pop("choices", None)
+    elif kind == "empty_choices":
+        changed["choices"] = []
+    elif kind == "missing_id":
+        changed.pop("id", None)
+    elif kind == "wrong_index":
+        changed["choices"] = [{**first, "index": 7}]
+    elif kind == "null_delta":
+        changed["choices"] = [{**first, "delta" if "delta" in first else "message": None}]
+    elif kind == "extra_fields":
+        changed |= {"x_unknown": {"nested": [1, None]}, "choices": [{**first, "x_unknown": True}]}
+    return changed
+
+
+def _broken_frames(frame: bytes, fault: Fault, error_body: Any) -> list[bytes]:
+    """What stands in the place of `frame`."""
+    kind = fault.frame
+    data = frame.removeprefix(b"data: ").rstrip(b"\n")
+    if kind == "truncated_json":
+        return [b"data: " + data[: len(data) // 2] + b"\n\n"]
+    simple = {
+        "not_json": [b"data: " + _NOT_JSON + b"\n\n", frame],
+        "duplicate": [frame, frame],
+        "error": [data_frame(error_body)],
+        "comment": [_HEARTBEAT, frame],
+        "bad_sse": [b"daat " + data + b"\n\n", frame],
+        "event_lines": [b"event: message\nid: 1\nretry: 10\n" + frame],
+    }
+    if kind in simple:
+        return simple[kind]
+    try:
+        decoded = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return [frame]
+    return [data_frame(_misshapen(decoded, kind))]
+
+
+class FaultyDelivery:
+    """Delivers one reply with a fault."""
+
+    def __init__(self, wire: Wire, fault: Fault, log: RequestLog, record: RequestRecord) -> None:
+        self._wire = wire
+        self._fault = fault
+        self._log = log
+        self._record = record
+
+    async def before_headers(self) -> bool:
+        """The silence and the cut that come before the status line. True when the connection is at its end."""
+        await asyncio.sleep(self._fault.before_headers_ms / 1000)
+        return await self._cut("before_headers")
+
+    async def reply(self, status: int, headers: str, body: bytes) -> None:
+        """A reply that does not stream."""
+        fault, wire = self._fault, self._wire
+        missing = _MISSING_BYTES if fault.cut == "truncate" else 0
+        self._record.status = status
+        wire.send(wire.head(status, headers, length=len(body) + missing))
+        await asyncio.sleep(fault.before_first_byte_ms / 1000)
+        if await self._cut("after_headers"):
+            return
+        if fault.cut == "trickle":
+            await self._trickle(body)
+        elif fault.cut == "truncate":
+            wire.send(body)
+            wire.close()
+        elif fault.cut is not None and fault.at in {"mid_body", "mid_frame"}:
+            half = len(body) // 2
+            wire.send(body[:half])
+            if not await self._cut(fault.at):
+                wire.send(body[half:])
+        else:
+            wire.send(body)
+        await wire.drain()
+
+    async def stream(self, headers: str, frames: StreamFrames, answer: Answer, error_body: Any) -> None:
+        """A stream."""
+        fault, wire = self._fault, self._wire
+        self._record.status = 200
+        wire.send(wire.head(200, headers, length=None))
+        await self._silence(fault.before_first_byte_ms / 1000)
+        if await self._cut("after_headers"):
+            return
+        sent = self._planned(frames, answer, error_body)
+        for number, frame in enumerate(sent):
+            if number == fault.after_frames and await self._cut_in_stream(frame, sent[number:]):
+                return
+            await self._silence(answer.delay_per_token)
+            await self._send_frame(frame)
+        if len(sent) <= fault.after_frames and await self._cut("mid_body"):
+            return
+        if fault.cut == "truncate":
+            wire.close()
+        else:
+            wire.send(LAST_CHUNK)
+            await wire.drain()
+
+    def _planned(self, frames: StreamFrames, answer: Answer, error_body: Any) -> list[bytes]:
+        """Every frame that will be sent, in order, the malformed ones in their place."""
+        fault = self._fault
+        whole = [*frames.opening, *frames.of_text(answer), *frames.closing]
+        if fault.done == "missing":
+            whole.remove(DONE)
+        elif fault.done == "twice":
+            whole.append(DONE)
+        elif fault.done == "data_after":
+            whole.append(whole[0])
+        if fault.frame is not None:
+            place = min(fault.after_frames, len(whole) - 1)
+            rest = [] if fault.frame == "error" else whole[place + 1 :]
+            whole = [*whole[:place], *_broken_frames(whole[place], fault, error_body), *rest]
+        if fault.crlf:
+            whole = [frame.replace(b"\n", b"\r\n") for frame in whole]
+        return whole
+
+    async def _cut_in_stream(self, frame: bytes, rest: list[bytes]) -> bool:
+        if self._fault.cut == "trickle":
+            await self._trickle(b"".join([chunk(one) for one in rest]) + LAST_CHUNK)
+            return True
+        if self._fault.at == "mid_frame" and self._fault.cut in {"reset", "close", "stall"}:
+            self._wire.send(chunk(frame[: len(frame) // 2]))
+            await self._wire.drain()
+        return await self._cut(self._fault.at if self._fault.at.startswith("mid") else "nowhere")
+
+    async def _cut(self, place: str) -> bool:
+        """Do what happens at `place`. True when the connection is at its end."""
+        fault = self._fault
+        if fault.at != place:
+            return False
+        if fault.cut == "reset":
+            self._wire.reset()
+        elif fault.cut == "close":
+            self._wire.close()
+        elif fault.cut == "stall":
+            await self._silence(float("inf") if fault.stall_ms is None else fault.stall_ms / 1000)
+        return fault.cut in {"reset", "close"}
+
+    async def _send_frame(self, frame: bytes) -> None:
+        size = self._fault.bytes_per_write
+        data = chunk(frame)
+        for start in range(0, len(data), size or len(data)):
+            self._wire.send(data[start : start + (size or len(data))])
+            if size:
+                await asyncio.sleep(0)
+        self._log.streamed(self._record, 1)
+        await self._wire.drain()
+
+    async def _trickle(self, data: bytes) -> None:
+        pause = _TRICKLE_SECONDS if self._fault.stall_ms is None else self._fault.stall_ms / 1000
+        for position in range(len(data)):
+            self._wire.send(data[position : position + 1])
+            await asyncio.sleep(pause)
+
+    async def _silence(self, seconds: float) -> None:
+        """Say nothing for so long, except the fault's heartbeats once the headers of a stream are out."""
+        if seconds <= 0:
+            return
+        beat = self._fault.heartbeat_ms / 1000
+        until = time.monotonic() + seconds
+        streams = self._record.status == 200
+        while (left := until - time.monotonic()) > 0:
+            if beat and streams:
+                await asyncio.sleep(min(beat, left))
+                if until > time.monotonic():
+                    self._wire.send(chunk(_HEARTBEAT))
+            elif left == float("inf"):
+                await asyncio.Event().wait()
+            else:
+                await asyncio.sleep(left)

@@ -1,0 +1,122 @@
+"""A chat request as the rules and personas see it, read leniently: no body can make the reading fail."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from exai_emulator.accounts import Account
+
+__all__ = ["ChatCall", "Check", "ErrorRow", "KeyVerdict", "Model", "Refusal", "canonical_prompt", "text_of"]
+
+KeyVerdict = Literal["ok", "missing", "bad", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of a provider's catalogue."""
+
+    id: str
+    context: int
+    max_output: int
+    thinking: Literal["never", "switchable", "always"] = "never"
+    efforts: tuple[str, ...] = ()
+    vision: bool = False
+    default_output: int | None = None
+    """The cap when the request sets none; None for `max_output`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error of the provider's table, with its own text where the row's does not fit."""
+
+    error: str
+    message: str | None = None
+    content_type: bool = True
+    """Whether the reply has a Content-Type; GLM leaves it out of some."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One row of a provider's error table."""
+
+    name: str
+    status: int
+    mark: str
+    message: str = ""
+    kind: str = ""
+    """GLM's code, Kimi's and OpenAI's type."""
+    code: str | None = None
+    """OpenAI's code."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    """The body verbatim, for errors that are not in the provider's envelope."""
+    content_type: str | None = None
+    """The type of a verbatim body."""
+
+
+@dataclass(slots=True)
+class ChatCall:
+    """One chat request. `body` is a mapping and `messages` a list of mappings whatever was sent."""
+
+    raw: Any
+    """The decoded body as it came; None when it was not JSON."""
+    root: str
+    account: Account
+    body: Mapping[str, Any]
+    messages: Sequence[Mapping[str, Any]]
+    model: Model | None
+    """None when the catalogue has no such model."""
+    asked_model: str
+    texts: Sequence[tuple[str, str]]
+    prompt: str
+    prompt_tokens: int
+    cap: int
+    thinks: bool
+    think_tokens: int
+    """Tokens of thinking when the persona does not say."""
+    cached_tokens: int = 0
+    stop: Sequence[str] = ()
+    json_mode: bool = False
+
+    @property
+    def model_id(self) -> str:
+        """The catalogue's spelling, or the caller's for a model that is not in it."""
+        return self.model.id if self.model is not None else self.asked_model
+
+    @property
+    def streams(self) -> bool:
+        return self.body.get("stream") is True
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content: a string, or the text parts of a list; anything else is ''."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def canonical_prompt(messages: Sequence[Mapping[str, Any]], tools: Any) -> tuple[list[tuple[str, str]], str]:
+    """The role and text of each message, and the whole prompt as one text whose beginnings can be compared."""
+    texts = []
+    prompt = []
+    if isinstance(tools, list) and tools:
+        prompt.append(msgspec.json.encode(tools).decode())
+    for message in messages:
+        role, content = message.get("role"), message.get("content")
+        text = text_of(content)
+        role = role if isinstance(role, str) else ""
+        texts.append((role, text))
+        reasoning = message.get("reasoning_content")
+        prompt.append(f"{role}\x1f{reasoning}\x1f{text}" if isinstance(reasoning, str) else f"{role}\x1f{text}")
+        if (calls := message.get("tool_calls")) is not None:
+            prompt.append(msgspec.json.encode(calls).decode())
+    return texts, "\x1e".join(prompt)
+
+
+Check = Callable[[ChatCall], Refusal | None]
+"""A rule's test of a request."""

@@ -1,0 +1,156 @@
+"""What can be made to go wrong, and the queue of what will."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Fault", "FaultQueue", "FrameFault", "QueuedFault"]
+
+FrameFault = Literal[
+    "truncated_json",
+    "not_json",
+    "duplicate",
+    "wrong_index",
+    "missing_id",
+    "null_delta",
+    "missing_choices",
+    "empty_choices",
+    "extra_fields",
+    "error",
+    "comment",
+    "bad_sse",
+    "event_lines",
+]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One thing that goes wrong with the next matching requests; the parts combine.
+
+    A fault strikes after the request was authenticated and found valid, so a request
+    that is refused anyway does not use it up.
+    """
+
+    times: int | None = 1
+    """How many requests it strikes; None until it is cleared."""
+    model: str | None = None
+    """Only requests for this model."""
+    path: str | None = "/chat/completions"
+    """Only requests whose path ends so; None for every path."""
+
+    before_headers_ms: float = 0
+    """Silence before the status line."""
+    before_first_byte_ms: float = 0
+    """The headers at once, then silence before the body."""
+    heartbeat_ms: float = 0
+    """During the silences of a stream, a comment frame at this interval."""
+
+    error: str | None = None
+    """Answer with this row of the provider's error table (`GET /_ctl/faults` lists the names)."""
+    message: str | None = None
+    """The text of that error instead of its own."""
+    status: int | None = None
+    """Answer with this status and `body`."""
+    body: str = ""
+    headers: dict[str, str | None] = {}
+    """Headers of the error or `status` answer; None removes one."""
+
+    cut: Literal["reset", "close", "stall", "truncate", "trickle"] | None = None
+    """`reset`: RST. `close`: FIN, the body incomplete. `stall`: silence. `truncate`: an answer that does not
+    stream announces more bytes than it sends and a stream lacks its last chunk. `trickle`: single bytes."""
+    at: Literal["before_headers", "after_headers", "mid_body", "mid_frame"] = "mid_body"
+    """Where `cut` happens: in a stream `mid_body` is after `after_frames` frames, `mid_frame` inside the next."""
+    stall_ms: float | None = None
+    """How long a stall lasts; None until the client leaves. For `trickle`, the time between two bytes."""
+
+    frame: FrameFault | None = None
+    """A malformed frame after `after_frames` frames. Without streaming, the body as a whole is malformed alike."""
+    after_frames: int = 1
+    done: Literal["missing", "twice", "data_after"] | None = None
+    """What is wrong with `[DONE]`."""
+    crlf: bool = False
+    """End the lines of a stream with CRLF."""
+    bytes_per_write: int = 0
+    """Cut a stream into TCP writes of this size, through frames and UTF-8 characters."""
+
+    finish_reason: str | None = None
+    content: Literal["empty", "null", "reasoning_only"] | None = None
+    """`empty` gives "", `null` null, `reasoning_only` thinking and no content."""
+    echo_model: str | None = None
+    """The model that the answer names."""
+    usage: Literal["top", "choice", "extra", "none"] | None = None
+    """Where the usage goes; without streaming only `none` has an effect."""
+
+    def __post_init__(self) -> None:
+        if self.times is not None and self.times < 1:
+            raise ValueError("A fault's times is at least 1, or null for every request until it is cleared.")
+        if self.error is not None and self.status is not None:
+            raise ValueError("A fault answers with an error of the table or with a status, not with both.")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError("A fault's status is between 200 and 599.")
+        durations = (self.before_headers_ms, self.before_first_byte_ms, self.heartbeat_ms, self.stall_ms or 0)
+        if min(durations) < 0 or self.after_frames < 0 or self.bytes_per_write < 0:
+            raise ValueError("A fault's times and counts cannot be negative.")
+        for name, value in self.headers.items():
+            if any(character in f"{name}{value}" for character in "\r\n\0"):
+                raise ValueError(f"The header {name!r} of a fault holds a line break.")
+
+    @property
+    def replaces_the_answer(self) -> bool:
+        """Whether an error or another reply comes instead; with the frame `error`, the error is that frame's."""
+        return self.status is not None or (self.error is not None and self.frame != "error")
+
+    def described(self) -> str:
+        """The parts that differ from none, in one line."""
+        parts = msgspec.to_builtins(self)
+        return ", ".join(f"{name}={value}" for name, value in parts.items() if name not in {"times", "path"})
+
+
+@dataclass(slots=True)
+class QueuedFault:
+    """A fault that waits for its request."""
+
+    provider: str
+    fault: Fault
+    left: int | None
+
+
+class FaultQueue:
+    """The faults to come, first in first out, and how many struck."""
+
+    def __init__(self, error_names: dict[str, frozenset[str]]) -> None:
+        self.error_names = error_names
+        """The names of each provider's error table."""
+        self.queued: list[QueuedFault] = []
+        self.struck: Counter[str] = Counter()
+
+    def add(self, provider: str, fault: Fault) -> None:
+        """Queue `fault` for `provider`. Raises ValueError for a provider or an error name that does not exist."""
+        if provider not in self.error_names:
+            raise ValueError(f"There is no provider {provider!r}; there are {', '.join(self.error_names)}.")
+        names = self.error_names[provider]
+        if fault.error is not None and fault.error not in names:
+            raise ValueError(f"{provider} has no error {fault.error!r}; it has {', '.join(sorted(names))}.")
+        self.queued.append(QueuedFault(provider, fault, fault.times))
+
+    def clear(self) -> None:
+        """Nothing more goes wrong."""
+        self.queued.clear()
+
+    def take(self, provider: str, path: str, model: str | None) -> Fault | None:
+        """The fault that strikes this request, if one waits for it."""
+        for place, entry in enumerate(self.queued):
+            fault = entry.fault
+            if (
+                entry.provider == provider
+                and (fault.path is None or path.endswith(fault.path))
+                and (fault.model is None or fault.model == model)
+            ):
+                if entry.left is not None:
+                    entry.left -= 1
+                    if entry.left == 0:
+                        del self.queued[place]
+                self.struck[provider] += 1
+                return fault
+        return None

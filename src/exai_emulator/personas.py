@@ -1,0 +1,200 @@
+"""What the emulated models say. Every persona is a function of the request alone.
+
+Every answer begins with `[emulated <model>] `, so nobody mistakes it for a real one;
+in JSON mode it is an object whose first key is `emulated`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Literal
+
+import msgspec
+
+from exai_emulator.tokens import count_tokens, cut_to_tokens
+
+__all__ = ["Answer", "Persona", "PersonaKind", "Personas", "Question", "answer_of"]
+
+PersonaKind = Literal["auto", "echo", "fixed", "recall", "long"]
+
+DEFAULT_THINK_TOKENS = 12
+
+# Four characters each, so that one word is one token of the estimator.
+_WORDS = "the owl ran far and saw one red fox sit low for ten due low sun ray may yet try out all day now ".split()
+_THOUGHTS = "let me see how far one can get ask why and yet try for the end ".split()
+
+_RECALLS = re.compile(r"\brecall\b|\bquote\b|\bwh(?:at|ich)\b[^.?!\n]{0,40}\bsecret word\b", re.IGNORECASE)
+_SECRET = re.compile(r"\bsecret word is[\s:\"'“‘`*]*([\w-]+)", re.IGNORECASE)
+_LOOKED_AT = 2_000
+
+
+class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the emulated models answer.
+
+    - `auto`: `recall` when the last user message asks to recall, to quote or for the secret word; else `echo`.
+    - `echo`: the last user message.
+    - `fixed`: `text`.
+    - `recall`: only from the conversation that was sent: the word that followed "secret word is" in a user
+      or system message, or the earlier user messages themselves.
+    - `long`: `tokens` tokens of a fixed text.
+    """
+
+    kind: PersonaKind = "auto"
+    text: str = ""
+    tokens: int = 0
+    delay_per_token_ms: float = 0
+    """Time between two streamed tokens, thinking included; a call that does not stream waits for all of them."""
+    first_byte_delay_ms: float = 0
+    think_tokens: int | None = None
+    """Tokens of thinking on a model that thinks. None leaves it to the request: 12, or 0 at GLM's effort `low`."""
+    frames_per_write: int = 1
+    """How many stream frames share one write when nothing is delayed."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 0 or self.delay_per_token_ms < 0 or self.first_byte_delay_ms < 0:
+            raise ValueError("A persona's tokens and delays cannot be negative.")
+        if self.think_tokens is not None and self.think_tokens < 0:
+            raise ValueError("A persona's think_tokens cannot be negative.")
+        if self.frames_per_write < 1:
+            raise ValueError("A persona's frames_per_write is at least 1.")
+
+
+@dataclass(slots=True)
+class Question:
+    """What a persona sees of a request."""
+
+    model: str
+    texts: Sequence[tuple[str, str]]
+    """Role and text of every message, in order."""
+    thinks: bool
+    think_tokens: int
+    """Tokens of thinking when the persona does not say."""
+    cap: int
+    """Most tokens the answer may have, thinking included."""
+    stop: Sequence[str] = ()
+    json_mode: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is sent back, whatever the provider's form."""
+
+    reasoning: str
+    content: str
+    finish_reason: str
+    reasoning_tokens: int
+    content_tokens: int
+    delay_per_token: float
+    """Seconds."""
+    first_byte_delay: float
+    """Seconds."""
+    frames_per_write: int = 1
+
+    @property
+    def tokens(self) -> int:
+        return self.reasoning_tokens + self.content_tokens
+
+
+class Personas:
+    """The persona in force, for everyone or for one provider or model."""
+
+    def __init__(self, default: Persona) -> None:
+        self._initial = default
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the persona of the start, for everyone."""
+        self.set(self._initial)
+
+    def set(self, persona: Persona, *, provider: str | None = None, model: str | None = None) -> None:
+        """Put `persona` in force. Without a provider or model it is everyone's, and replaces what was set before."""
+        if provider is None and model is None:
+            self.default = persona
+            self._special: dict[tuple[str | None, str | None], Persona] = {}
+        else:
+            self._special[provider, model] = persona
+
+    def of(self, provider: str, model: str) -> Persona:
+        """The nearest persona: of the model, then of the provider, then everyone's."""
+        special = self._special
+        if not special:
+            return self.default
+        for key in ((provider, model), (None, model), (provider, None)):
+            if key in special:
+                return special[key]
+        return self.default
+
+    def listed(self) -> list[dict[str, object]]:
+        """Every persona in force, everyone's first."""
+        return [
+            {"provider": provider, "model": model, "persona": msgspec.to_builtins(persona)}
+            for (provider, model), persona in (((None, None), self.default), *self._special.items())
+        ]
+
+
+def answer_of(persona: Persona, question: Question) -> Answer:
+    """The answer of `persona`, cut to the request's cap (thinking first) and stop strings."""
+    content = f"[emulated {question.model}] {_said(persona, question)}"
+    if question.json_mode:
+        fields = {"emulated": question.model, "answer": content}
+        content = msgspec.json.encode(fields).decode()
+    for stop in question.stop:
+        content = content.partition(stop)[0] if stop else content
+
+    think_tokens = 0
+    if question.thinks:
+        think_tokens = question.think_tokens if persona.think_tokens is None else persona.think_tokens
+    content_tokens = count_tokens(content)
+    finish_reason = "stop"
+    if think_tokens + content_tokens > question.cap:
+        finish_reason = "length"
+        think_tokens = min(think_tokens, question.cap)
+        content = cut_to_tokens(content, question.cap - think_tokens)
+        content_tokens = count_tokens(content)
+    return Answer(
+        reasoning=_filler(_THOUGHTS, think_tokens),
+        content=content,
+        finish_reason=finish_reason,
+        reasoning_tokens=think_tokens,
+        content_tokens=content_tokens,
+        delay_per_token=persona.delay_per_token_ms / 1000,
+        first_byte_delay=persona.first_byte_delay_ms / 1000,
+        frames_per_write=persona.frames_per_write,
+    )
+
+
+def _said(persona: Persona, question: Question) -> str:
+    kind = persona.kind
+    if kind == "fixed":
+        return persona.text
+    if kind == "long":
+        return _filler(_WORDS, persona.tokens)
+    last = _last_user_text(question)
+    if kind == "recall" or (kind == "auto" and _asks_to_recall(last)):
+        return _recalled(question)
+    return last
+
+
+def _filler(words: Sequence[str], tokens: int) -> str:
+    return " ".join(islice(cycle(words), tokens)) + (" " if tokens else "")
+
+
+def _last_user_text(question: Question) -> str:
+    return next((text for role, text in reversed(question.texts) if role == "user"), "")
+
+
+def _asks_to_recall(text: str) -> bool:
+    looked_at = text if len(text) <= 2 * _LOOKED_AT else f"{text[:_LOOKED_AT]}\n{text[-_LOOKED_AT:]}"
+    return _RECALLS.search(looked_at) is not None
+
+
+def _recalled(question: Question) -> str:
+    told = [text for role, text in question.texts if role in {"user", "system"}]
+    words = [word for text in told for word in _SECRET.findall(text)]
+    if words:
+        return f"The secret word is {words[-1]}."
+    earlier = [text for role, text in question.texts if role == "user"][:-1]
+    if earlier:
+        return "You said: " + " | ".join(f'"{text}"' for text in earlier)
+    return "Nothing was said before this message."

@@ -1,0 +1,100 @@
+"""What the server needs to know of a provider. One implementation each for GLM, Kimi and `custom`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from exai_emulator.accounts import Account
+from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal
+from exai_emulator.faults import Fault
+from exai_emulator.identities import Identity
+from exai_emulator.personas import Answer
+from exai_emulator.rules import Behaviour, KeyRule, Rule
+from exai_emulator.streaming import StreamFrames
+
+__all__ = ["CHAT", "READS_A_CALL", "ProviderApi"]
+
+CHAT = "chat"
+READS_A_CALL = frozenset({CHAT, "estimate"})
+"""The operations whose body is a chat request."""
+
+
+class ProviderApi(Protocol):
+    """One emulated service."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def errors(self) -> Mapping[str, ErrorRow]:
+        """The error table by name."""
+        ...
+
+    @property
+    def rules(self) -> Sequence[Rule | KeyRule]:
+        """Where it refuses, in the order of the checks."""
+        ...
+
+    @property
+    def behaviours(self) -> Sequence[Behaviour]:
+        """What else is known of it and emulated."""
+        ...
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """Method and path to operation (`chat`, `models`, `balance`, `estimate`) and root."""
+        ...
+
+    @property
+    def json_type(self) -> str:
+        """Content-Type of an answer and of an error."""
+        ...
+
+    @property
+    def stream_type(self) -> str:
+        """Content-Type of a stream."""
+        ...
+
+    @property
+    def too_large(self) -> Refusal:
+        """The refusal of a body above the service's limit."""
+        ...
+
+    @property
+    def in_stream_error(self) -> str:
+        """The name of the error that an `error` frame carries when none is asked for."""
+        ...
+
+    def key_verdict(self, authorization: str) -> KeyVerdict:
+        """What the Authorization header is worth."""
+        ...
+
+    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
+        """The request as the rules see it, whatever `raw` is."""
+        ...
+
+    def shape(self, call: ChatCall, answer: Answer) -> None:
+        """Change a persona's answer to what only this service does."""
+        ...
+
+    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
+        """The header lines of a response, CRLF-ended, without framing and date."""
+        ...
+
+    def completion(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> dict[str, Any]:
+        """The body of an answer that does not stream."""
+        ...
+
+    def frames(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> StreamFrames:
+        """The frames of an answer that streams."""
+        ...
+
+    def error_body(self, row: ErrorRow, message: str | None) -> Any:
+        """The row in the provider's envelope, with its own text or `message`."""
+        ...
+
+    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:
+        """The body of every operation that is not a chat."""
+        ...
+
+    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:
+        """Status and body of the answer to a route that does not exist."""
+        ...

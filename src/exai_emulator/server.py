@@ -1,0 +1,243 @@
+"""One provider over HTTP: key, body, rules, faults, answer; and the record of it all."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from exai_emulator.accounts import Account
+from exai_emulator.broken import FaultyDelivery, broken_body, header_lines
+from exai_emulator.calls import ChatCall, Refusal
+from exai_emulator.faults import Fault, FaultQueue
+from exai_emulator.identities import Identities, Identity
+from exai_emulator.log import Outcome, RequestLog, RequestRecord
+from exai_emulator.personas import Answer, Personas, Question, answer_of
+from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
+from exai_emulator.rules import RuleBook
+from exai_emulator.streaming import send_stream
+from exai_emulator.wire import LAST_CHUNK, Wire, WrittenResponse, chunk
+
+__all__ = ["ProviderServer"]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+_GOES_ON = WrittenResponse(keep_alive=True)
+_ENDS = WrittenResponse(keep_alive=False)
+
+
+class ProviderServer:
+    """Answers every request to one provider."""
+
+    def __init__(
+        self,
+        api: ProviderApi,
+        *,
+        account: Account,
+        log: RequestLog,
+        faults: FaultQueue,
+        rules: RuleBook,
+        personas: Personas,
+        identities: Identities,
+    ) -> None:
+        self._api = api
+        self._account = account
+        self._log = log
+        self._faults = faults
+        self._rules = rules
+        self._personas = personas
+        self._identities = identities
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request and record how it ended."""
+        wire = Wire(request)
+        record = self._log.arrived(
+            self._api.name, request.method, request.rel_url.raw_path, request.raw_headers, wire.peer_port
+        )
+        outcome: Outcome = "disconnected"
+        try:
+            await self._answer(request, wire, record)
+            outcome = "complete" if record.fault is None else "fault"
+        except ConnectionError:
+            wire.keep_alive = False
+        finally:
+            self._log.finished(record, outcome)
+        return _GOES_ON if wire.keep_alive else _ENDS
+
+    async def _answer(self, request: web.BaseRequest, wire: Wire, record: RequestRecord) -> None:
+        api = self._api
+        identity = self._identities.next(api.name)
+        headers = request.headers
+        body = await self._body(request, wire)
+        if body is None:
+            return self._refuse(wire, record, api.too_large, identity)
+        raw = _decoded(body)
+        self._log.read(record, raw, len(body))
+        verdict = api.key_verdict(headers.get("Authorization", ""))
+        if (refusal := self._rules.key_refusal(api.name, verdict)) is not None:
+            return self._refuse(wire, record, refusal, identity)
+        route = api.routes.get((record.method, record.path))
+        if route is None:
+            status, content = api.unknown_route(record.method, record.path, headers.get("User-Agent", ""))
+            lines = api.headers(identity, api.json_type)
+            return self._send(wire, record, status, lines, _encode(content))
+        operation, root = route
+        call = None
+        if operation in READS_A_CALL:
+            call = api.read_call(raw, root, self._account)
+            if (refusal := self._rules.first_refusal(api.name, call)) is not None:
+                return self._refuse(wire, record, refusal, identity)
+        fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
+        if call is not None and operation == CHAT:
+            return await self._chat(wire, record, call, identity, fault)
+        content = api.plain(operation, self._account, call)
+        if fault is None:
+            return self._send(wire, record, 200, api.headers(identity, api.json_type), _encode(content))
+        return await self._plain_with_fault(wire, record, content, identity, fault)
+
+    async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes | None:
+        """The whole body; None when it is larger than the service takes, and the connection is then given up."""
+        if "Expect" in request.headers:
+            wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            wire.keep_alive = False
+            return None
+
+    async def _chat(
+        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, fault: Fault | None
+    ) -> None:
+        model = call.model_id
+        in_flight = self._account.in_flight
+        in_flight[model] = in_flight.get(model, 0) + 1
+        try:
+            call.cached_tokens = self._account.cached_tokens(model, call.prompt, call.prompt_tokens)
+            answer = answer_of(
+                self._personas.of(self._api.name, model),
+                Question(
+                    model=model,
+                    texts=call.texts,
+                    thinks=call.thinks,
+                    think_tokens=call.think_tokens,
+                    cap=call.cap,
+                    stop=call.stop,
+                    json_mode=call.json_mode,
+                ),
+            )
+            self._api.shape(call, answer)
+            if answer.first_byte_delay:
+                await asyncio.sleep(answer.first_byte_delay)
+            if fault is not None:
+                await self._chat_with_fault(wire, record, call, identity, (answer, fault))
+            else:
+                await self._chat_whole(wire, record, call, identity, answer)
+        finally:
+            in_flight[model] -= 1
+
+    async def _chat_whole(
+        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, answer: Answer
+    ) -> None:
+        api = self._api
+        if call.streams:
+            record.status = 200
+            wire.send(wire.head(200, api.headers(identity, api.stream_type, call.cached_tokens), length=None))
+            await send_stream(wire, api.frames(call, answer, identity, None), answer, self._log, record)
+            return
+        if answer.delay_per_token:
+            await asyncio.sleep(answer.delay_per_token * answer.tokens)
+        body = _encode(api.completion(call, answer, identity, None))
+        self._send(wire, record, 200, api.headers(identity, api.json_type, call.cached_tokens), body)
+        await wire.drain()
+
+    async def _chat_with_fault(
+        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, what: tuple[Answer, Fault]
+    ) -> None:
+        api = self._api
+        answer, fault = what
+        record.fault = fault.described()
+        delivery = FaultyDelivery(wire, fault, self._log, record)
+        if await delivery.before_headers():
+            return
+        if fault.replaces_the_answer:
+            return await delivery.reply(*self._other_reply(fault, identity))
+        answer = _changed(answer, fault)
+        error_body = api.error_body(api.errors[fault.error or api.in_stream_error], fault.message)
+        if call.streams:
+            lines = api.headers(identity, api.stream_type, call.cached_tokens)
+            return await delivery.stream(lines, api.frames(call, answer, identity, fault), answer, error_body)
+        await asyncio.sleep(answer.delay_per_token * answer.tokens)
+        body = broken_body(api.completion(call, answer, identity, fault), fault, error_body)
+        return await delivery.reply(200, api.headers(identity, api.json_type, call.cached_tokens), body)
+
+    async def _plain_with_fault(
+        self, wire: Wire, record: RequestRecord, content: Any, identity: Identity, fault: Fault
+    ) -> None:
+        record.fault = fault.described()
+        delivery = FaultyDelivery(wire, fault, self._log, record)
+        if await delivery.before_headers():
+            return
+        if fault.replaces_the_answer:
+            return await delivery.reply(*self._other_reply(fault, identity))
+        await delivery.reply(200, self._api.headers(identity, self._api.json_type), _encode(content))
+
+    def _other_reply(self, fault: Fault, identity: Identity) -> tuple[int, str, bytes]:
+        """Status, header lines and body of the reply that a fault puts in the answer's place."""
+        if fault.error is not None:
+            status, lines, body = self._error(Refusal(fault.error, fault.message), identity)
+        else:
+            status, body = fault.status or 200, fault.body.encode()
+            lines = self._api.headers(identity, self._api.json_type)
+        if not fault.headers:
+            return status, lines, body
+        headers = dict(line.split(": ", 1) for line in lines.split("\r\n") if line)
+        names = {name.lower(): name for name in headers}
+        for name, value in fault.headers.items():
+            headers.pop(names.get(name.lower(), name), None)
+            if value is not None:
+                headers[name] = value
+        return status, header_lines(headers), body
+
+    def _error(self, refusal: Refusal, identity: Identity) -> tuple[int, str, bytes]:
+        """Status, header lines and body of a row of the provider's error table."""
+        api = self._api
+        row = api.errors[refusal.error]
+        if row.body is not None:
+            content_type, body = row.content_type, row.body.encode()
+        else:
+            content_type = api.json_type if refusal.content_type else None
+            body = _encode(api.error_body(row, refusal.message))
+        return row.status, api.headers(identity, content_type) + header_lines(dict(row.headers)), body
+
+    def _refuse(self, wire: Wire, record: RequestRecord, refusal: Refusal, identity: Identity) -> None:
+        status, lines, body = self._error(refusal, identity)
+        if refusal.content_type:
+            return self._send(wire, record, status, lines, body)
+        record.status = status
+        return wire.send(wire.head(status, lines, length=None) + chunk(body) + LAST_CHUNK)
+
+    @staticmethod
+    def _send(wire: Wire, record: RequestRecord, status: int, lines: str, body: bytes) -> None:
+        record.status = status
+        wire.send(wire.head(status, lines, length=len(body)) + body)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return _decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _changed(answer: Answer, fault: Fault) -> Answer:
+    """The answer with the fault's finish reason and content."""
+    if fault.finish_reason is not None:
+        answer = replace(answer, finish_reason=fault.finish_reason)
+    if fault.content is None:
+        return answer
+    reasoning = answer.reasoning
+    if fault.content == "reasoning_only" and not reasoning:
+        reasoning = "let me see "
+    return replace(answer, content="", content_tokens=0, reasoning=reasoning)

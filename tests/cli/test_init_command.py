@@ -1,0 +1,141 @@
+"""`exai init`: shows, asks, writes; and loses nothing of what stood there."""
+
+import json
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exai.cli import build_app
+from exai.errors import StartFault
+
+Init = Callable[..., Result]
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    for name in ("EXAI_CONFIG", "GLM_API_KEY", "KIMI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(build_app(), ["init", *arguments], input=answer)
+
+    return run
+
+
+def read(file: Path) -> dict[str, object]:
+    return json.loads(file.read_text())
+
+
+def test_yes_writes_the_files_of_three_clients(init: Init, tmp_path: Path) -> None:
+    result = init("--yes")
+    assert result.exit_code == 0
+    claude, cursor, vscode = (
+        read(tmp_path / name) for name in (".mcp.json", ".cursor/mcp.json", ".vscode/mcp.json")
+    )
+    assert claude == cursor
+    assert claude["mcpServers"] == vscode["servers"]
+    entry = claude["mcpServers"]["exai"]
+    assert entry["args"] == ["stdio"]
+    assert Path(entry["command"]).name == "exai"
+
+
+def test_what_will_be_written_is_shown_before_anything_is(init: Init, tmp_path: Path) -> None:
+    result = init(answer="n\n")
+    assert result.exit_code == 1
+    assert '"mcpServers"' in result.output
+    assert str(tmp_path / ".vscode/mcp.json") in result.output
+    assert "Nothing was written" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_at_the_keyboard_is_a_no(init: Init, tmp_path: Path) -> None:
+    assert init(answer="").exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_yes_at_the_keyboard_writes(init: Init, tmp_path: Path) -> None:
+    assert init("--client", "cursor", answer="y\n").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [".cursor"]
+
+
+def test_http_leads_to_the_configured_door(init: Init, tmp_path: Path) -> None:
+    arguments = ("--yes", "--client", "vscode", "--transport", "http")
+    assert init(*arguments).exit_code == 0
+    assert read(tmp_path / ".vscode/mcp.json")["servers"]["exai"]["url"] == "http://127.0.0.1:8079/mcp"
+    assert init(*arguments, "--set", "server.port=9001", "--set", "server.host=::1").exit_code == 0
+    assert read(tmp_path / ".vscode/mcp.json")["servers"]["exai"]["url"] == "http://[::1]:9001/mcp"
+    assert isinstance(init(*arguments, "--set", "server.port=0").exception, StartFault)
+
+
+def test_the_options_go_along_with_stdio(init: Init, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    assert init("--yes", "--config", "mine.toml", "--set", "logging.level=debug").exit_code == 0
+    expected = ["stdio", "--config", str(tmp_path / "mine.toml"), "--set", "logging.level=debug"]
+    assert read(tmp_path / ".mcp.json")["mcpServers"]["exai"]["args"] == expected
+
+
+def test_a_secret_never_goes_into_a_projects_file(init: Init, tmp_path: Path) -> None:
+    result = init("--yes", "--set", "providers.kimi.api_key=canary")
+    assert isinstance(result.exception, StartFault)
+    assert "canary" not in str(result.exception) + result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_servers_stay_and_the_old_file_is_kept(init: Init, tmp_path: Path) -> None:
+    file = tmp_path / ".mcp.json"
+    before = '{"mcpServers": {"other": {"command": "grün"}}}'
+    file.write_text(before)
+    file.chmod(0o600)
+    assert init("--yes", "--client", "claude-code").exit_code == 0
+    assert read(file)["mcpServers"]["other"] == {"command": "grün"}
+    assert "exai" in read(file)["mcpServers"]
+    assert (tmp_path / ".mcp.json.bak").read_text() == before
+    assert {path.name for path in tmp_path.iterdir()} == {".mcp.json", ".mcp.json.bak"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_second_time_there_is_nothing_to_write(init: Init, tmp_path: Path) -> None:
+    init("--yes")
+    (tmp_path / ".mcp.json").chmod(0o400)
+    result = init()
+    assert result.exit_code == 0
+    assert "nothing to write" in result.output
+    assert not (tmp_path / ".mcp.json.bak").exists()
+
+
+def test_one_file_with_comments_stops_everything_before_the_first_write(init: Init, tmp_path: Path) -> None:
+    (tmp_path / ".vscode").mkdir()
+    (tmp_path / ".vscode/mcp.json").write_text('{ // mine\n "servers": {} }')
+    result = init("--yes")
+    assert isinstance(result.exception, StartFault)
+    assert "comments" in str(result.exception)
+    assert "--client" in str(result.exception)
+    assert {path.name for path in tmp_path.iterdir()} == {".vscode"}
+    assert init("--yes", "--client", "cursor").exit_code == 0
+
+
+def test_a_link_to_the_real_file_stays_a_link(init: Init, tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "dotfiles/mcp.json").write_text("{}")
+    (tmp_path / ".mcp.json").symlink_to("dotfiles/mcp.json")
+    assert init("--yes", "--client", "claude-code").exit_code == 0
+    assert (tmp_path / ".mcp.json").is_symlink()
+    assert "exai" in read(tmp_path / "dotfiles/mcp.json")["mcpServers"]
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(init: Init, tmp_path: Path) -> None:
+    (tmp_path / ".cursor").write_text("in the way")
+    result = init("--yes", "--client", "cursor")
+    assert isinstance(result.exception, StartFault)
+    assert ".cursor/mcp.json" in str(result.exception)
+
+
+def test_the_entry_point_is_the_one_that_init_writes() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"]["exai"] == "exai.cli:main"

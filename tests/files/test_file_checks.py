@@ -1,0 +1,101 @@
+"""What may enter a prompt, by name and content."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from exai.files.checks import image_type, secret_kind, text_of
+
+PRIVATE_KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", ""),
+        ("grün 模型".encode(), "grün 模型"),
+        (b"\xef\xbb\xbfmarked", "marked"),
+        ("sixteen".encode("utf-16"), "sixteen"),
+        (b"\xfe\xff" + "big".encode("utf-16-be"), "big"),
+        ("thirty-two".encode("utf-32"), "thirty-two"),
+        (b"a\r\nb\ttab\x1b[0m", "a\r\nb\ttab\x1b[0m"),
+    ],
+)
+def test_text_is_decoded(data: bytes, text: str) -> None:
+    assert text_of(data) == text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a\0b",
+        b"\xff\xfe\x00",
+        b"\xc3",
+        b"latin \xe9",
+        b"\xff\xfe" + "a\0b".encode("utf-16-le"),
+        b"\x89PNG\r\n",
+    ],
+)
+def test_what_is_no_text_is_known(data: bytes) -> None:
+    assert text_of(data) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/p/.env",
+        "/p/.ENV",
+        "/p/.env.production",
+        "/home/u/.ssh/config",
+        "/home/u/.aws/credentials",
+        "/p/id_rsa",
+        "/p/id_ed25519",
+        "/p/.netrc",
+        "/p/.npmrc",
+        "/p/store.p12",
+        "/p/exai.toml",
+    ],
+)
+def test_files_that_exist_to_hold_secrets_are_known_by_name(path: str) -> None:
+    assert secret_kind(PurePosixPath(path)) is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/p/.env.example",
+        "/p/env.py",
+        "/p/id_rsa.pub",
+        "/p/ssh/config",
+        "/p/.envrc",
+        "/p/credentials.py",
+        "/p/a.pem",
+    ],
+)
+def test_ordinary_files_are_not(path: str) -> None:
+    assert secret_kind(PurePosixPath(path), "text") is None
+
+
+def test_a_private_key_is_known_by_its_content() -> None:
+    assert secret_kind(PurePosixPath("/p/server.pem"), f"certificate\n{PRIVATE_KEY}") == "a private key"
+    assert secret_kind(PurePosixPath("/p/notes"), f"\n{PRIVATE_KEY}") == "a private key"
+    assert secret_kind(PurePosixPath("/p/test_tls.py"), f'KEY = """{PRIVATE_KEY}"""') is None
+    assert secret_kind(PurePosixPath("/p/cert.pem"), "-----BEGIN CERTIFICATE-----") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\nrest", "image/png"),
+        (b"\xff\xd8\xff\xe0rest", "image/jpeg"),
+        (b"GIF87arest", "image/gif"),
+        (b"GIF89arest", "image/gif"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", None),
+        (b"BM bitmap", None),
+        (b"<svg/>", None),
+        (b"", None),
+    ],
+)
+def test_pictures_are_known_by_their_content(data: bytes, kind: str | None) -> None:
+    assert image_type(data) == kind

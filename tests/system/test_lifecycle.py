@@ -1,0 +1,132 @@
+"""Start and stop of the daemon: what it says, what it refuses, how it leaves."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from mcp_websocket import mcp_socket
+
+from exai_emulator import Persona
+
+EXAI = [sys.executable, "-m", "exai.cli"]
+
+
+async def refused(tmp_path: Path, *arguments: str, **environ: str) -> str:
+    """What `exai serve` says on stderr when it refuses to start."""
+    process = await asyncio.create_subprocess_exec(
+        *EXAI,
+        "serve",
+        "--set",
+        "server.port=0",
+        "--set",
+        "server.operations_port=0",
+        *arguments,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "EXAI_DATA_DIR": str(tmp_path / "data"), **environ},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    assert process.returncode == 2, err
+    assert out == b""
+    sentence = err.decode()
+    assert sentence.startswith("exai: ")
+    assert "Traceback" not in sentence
+    assert sentence.count("\n") == 1
+    return sentence
+
+
+async def test_no_provider_configured_is_one_sentence(tmp_path: Path) -> None:
+    sentence = await refused(tmp_path)
+    assert "GLM_API_KEY" in sentence
+    assert "--demo" in sentence
+
+
+async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentence = await refused(tmp_path, "--set", f"server.port={port}", "--demo")
+    assert str(port) in sentence
+    assert "server.port" in sentence
+
+
+async def test_a_key_of_the_wrong_shape_is_one_sentence_without_the_key(tmp_path: Path) -> None:
+    sentence = await refused(tmp_path, GLM_API_KEY="not a key canary")
+    assert "GLM_API_KEY" in sentence
+    assert "canary" not in sentence
+
+
+async def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    sentence = await refused(tmp_path, "--demo", EXAI_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert "data_dir" in sentence
+
+
+async def test_an_unknown_setting_names_the_nearest_one(tmp_path: Path) -> None:
+    sentence = await refused(tmp_path, "--demo", EXAI_SERVER__PROT="1")
+    assert "server.port" in sentence
+
+
+async def test_binding_elsewhere_without_authentication_is_refused(tmp_path: Path) -> None:
+    sentence = await refused(tmp_path, "--demo", EXAI_SERVER__HOST="0.0.0.0")
+    assert "server.host" in sentence
+
+
+async def test_sigterm_lets_running_calls_finish_and_exits_0(start_daemon, emulator) -> None:
+    emulator.persona = Persona(kind="long", tokens=60, token_delay_ms=20)
+    async with start_daemon() as daemon:
+        async with mcp_socket(daemon.mcp_ws) as client:
+            growing = asyncio.Event()
+            _, answer = await client.begin_tool(
+                "chat", {"prompt": "A story.", "model": "glm-5.3"}, lambda _: growing.set()
+            )
+            await growing.wait()
+            daemon.process.send_signal(signal.SIGTERM)
+            result = (await answer)["result"]
+        assert result["isError"] is False
+        assert await daemon.ended() == 0
+
+
+async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(start_daemon, emulator) -> None:
+    emulator.persona = Persona(kind="long", tokens=5000, token_delay_ms=20)
+    async with start_daemon(EXAI_SERVER__DRAIN_S="0.5") as daemon:
+        async with mcp_socket(daemon.mcp_ws) as client:
+            growing = asyncio.Event()
+            _, answer = await client.begin_tool(
+                "chat", {"prompt": "A story.", "model": "glm-5.3"}, lambda _: growing.set()
+            )
+            await growing.wait()
+            daemon.process.send_signal(signal.SIGTERM)
+            result = (await answer)["result"]
+        assert result["isError"] is True
+        assert result["_meta"]["exai/error"]["code"] == "stopping"
+        assert result["_meta"]["exai/error"]["retryable"] is True
+        assert await daemon.ended() == 0
+
+
+@pytest.mark.parametrize("path", ["healthz", "readyz", "metrics"])
+async def test_the_operations_port_answers(start_daemon, path: str) -> None:
+    async with start_daemon() as daemon:
+        if path == "metrics":
+            async with mcp_socket(daemon.mcp_ws) as client:
+                await client.tool("chat", {"prompt": "Hi.", "model": "glm-5.3"})
+        status, body = await asyncio.to_thread(_get, f"{daemon.operations}/{path}")
+    assert status == 200
+    if path == "readyz":
+        assert set(json.loads(body)["checks"].values()) == {"ok"}
+    if path == "metrics":
+        assert 'exai_calls_total{error="",outcome="ok",tool="chat"} 1.0' in body
+        assert "exai_loop_lag_seconds" in body
+        assert 'exai_connections{door="websocket"} 0.0' in body
+
+
+def _get(address: str) -> tuple[int, str]:
+    with urllib.request.urlopen(address, timeout=10) as response:
+        return response.status, response.read().decode()
