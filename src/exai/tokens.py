@@ -1,8 +1,9 @@
 """Token counts before a provider has counted: estimates, and honest about it."""
 
+import asyncio
 import re
 
-__all__ = ["estimate_tokens"]
+__all__ = ["estimate_long_text", "estimate_tokens"]
 
 _CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003134f]")
 
@@ -18,3 +19,12 @@ def estimate_tokens(text: str) -> int:
         return 0
     wide = 0 if text.isascii() else sum(1 for _ in _CJK.finditer(text))
     return int(wide * TOKENS_PER_CJK_CHARACTER + (len(text) - wide) / CHARACTERS_PER_TOKEN) + 1
+
+
+LONG_TEXT = 200_000
+"""Characters from which counting takes milliseconds and leaves the event loop."""
+
+
+async def estimate_long_text(text: str) -> int:
+    """The same for a text of any length, without holding up the event loop."""
+    return estimate_tokens(text) if len(text) < LONG_TEXT else await asyncio.to_thread(estimate_tokens, text)

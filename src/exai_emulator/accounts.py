@@ -36,7 +36,7 @@ class Account:
     """GLM: the caller's own ids that were used."""
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
-        """Tokens of the longest beginning that `prompt` shares with an earlier one to `model`; it is remembered."""
+        """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""
         cache = self.cache.get(model)
         if cache is None:
             cache = self.cache[model] = PrefixCache()

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from exai_emulator.calls import HttpReply
 from exai_emulator.faults import Fault
 from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.personas import Answer
@@ -88,7 +87,7 @@ class FaultyDelivery:
         self._record = record
 
     async def before_headers(self) -> bool:
-        """The silence and the cut that come before the status line. True when the connection is at its end."""
+        """The silence and the cut before the status line. True when the connection is at its end."""
         await asyncio.sleep(self._fault.before_headers_ms / 1000)
         return await self._cut("before_headers")
 

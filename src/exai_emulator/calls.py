@@ -101,7 +101,7 @@ def text_of(content: Any) -> str:
 
 
 def canonical_prompt(messages: Sequence[Mapping[str, Any]], tools: Any) -> tuple[list[tuple[str, str]], str]:
-    """The role and text of each message, and the whole prompt as one text whose beginnings can be compared."""
+    """The role and text of each message, and the prompt as one text whose beginnings can be compared."""
     texts = []
     prompt = []
     if isinstance(tools, list) and tools:
@@ -112,7 +112,9 @@ def canonical_prompt(messages: Sequence[Mapping[str, Any]], tools: Any) -> tuple
         role = role if isinstance(role, str) else ""
         texts.append((role, text))
         reasoning = message.get("reasoning_content")
-        prompt.append(f"{role}\x1f{reasoning}\x1f{text}" if isinstance(reasoning, str) else f"{role}\x1f{text}")
+        prompt.append(
+            f"{role}\x1f{reasoning}\x1f{text}" if isinstance(reasoning, str) else f"{role}\x1f{text}"
+        )
         if (calls := message.get("tool_calls")) is not None:
             prompt.append(msgspec.json.encode(calls).decode())
     return texts, "\x1e".join(prompt)

@@ -60,12 +60,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`reset`: RST. `close`: FIN, the body incomplete. `stall`: silence. `truncate`: an answer that does not
     stream announces more bytes than it sends and a stream lacks its last chunk. `trickle`: single bytes."""
     at: Literal["before_headers", "after_headers", "mid_body", "mid_frame"] = "mid_body"
-    """Where `cut` happens: in a stream `mid_body` is after `after_frames` frames, `mid_frame` inside the next."""
+    """Where `cut` happens. In a stream `mid_body` is after `after_frames` frames, `mid_frame` in the next."""
     stall_ms: float | None = None
     """How long a stall lasts; None until the client leaves. For `trickle`, the time between two bytes."""
 
     frame: FrameFault | None = None
-    """A malformed frame after `after_frames` frames. Without streaming, the body as a whole is malformed alike."""
+    """A malformed frame after `after_frames` frames. Without streaming, the whole body is malformed alike."""
     after_frames: int = 1
     done: Literal["missing", "twice", "data_after"] | None = None
     """What is wrong with `[DONE]`."""
@@ -98,7 +98,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def replaces_the_answer(self) -> bool:
-        """Whether an error or another reply comes instead; with the frame `error`, the error is that frame's."""
+        """Whether an error or another reply comes instead; the error of the frame `error` does not."""
         return self.status is not None or (self.error is not None and self.frame != "error")
 
     def described(self) -> str:
@@ -126,7 +126,7 @@ class FaultQueue:
         self.struck: Counter[str] = Counter()
 
     def add(self, provider: str, fault: Fault) -> None:
-        """Queue `fault` for `provider`. Raises ValueError for a provider or an error name that does not exist."""
+        """Queue `fault` for `provider`. Raises ValueError when there is no such provider or error."""
         if provider not in self.error_names:
             raise ValueError(f"There is no provider {provider!r}; there are {', '.join(self.error_names)}.")
         names = self.error_names[provider]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 __all__ = ["Outcome", "RequestLog", "RequestRecord", "fingerprint"]
 
-Outcome = Literal["open", "complete", "disconnected", "fault"]
+Outcome = Literal["open", "complete", "disconnected", "fault", "failed"]
+"""How a request ended: `fault` when one struck it; `failed` is a defect of the emulator itself."""
 
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie"})
 
@@ -75,7 +76,9 @@ class RequestRecord:
     @property
     def headers(self) -> dict[str, str]:
         """The request's headers, names in lower case, secrets replaced by their fingerprint."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._raw_headers}
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._raw_headers
+        }
         for name in _SECRET_HEADERS & headers.keys():
             headers[name] = fingerprint(headers[name])
         return headers
@@ -88,7 +91,17 @@ class RequestRecord:
 
     def as_json(self) -> dict[str, Any]:
         """The record as the control port shows it."""
-        fields = ("sequence", "provider", "method", "path", "status", "outcome", "fault", "frames", "peer_port")
+        fields = (
+            "sequence",
+            "provider",
+            "method",
+            "path",
+            "status",
+            "outcome",
+            "fault",
+            "frames",
+            "peer_port",
+        )
         times = ("started", "ended", "disconnected")
         return {
             **{name: getattr(self, name) for name in (*fields, *times)},
@@ -126,7 +139,9 @@ class RequestLog:
 
     def of(self, provider: str, path: str = "/chat/completions") -> list[RequestRecord]:
         """The requests to `provider` whose path ends with `path`."""
-        return [record for record in self.requests if record.provider == provider and record.path.endswith(path)]
+        return [
+            record for record in self.requests if record.provider == provider and record.path.endswith(path)
+        ]
 
     def in_flight_of(self, provider: str, model: str | None = None) -> int:
         """Requests of a provider, or of one of its models, being answered now."""
@@ -137,7 +152,10 @@ class RequestLog:
         return self._high_water[provider, model]
 
     async def wait_for(
-        self, predicate: Callable[[RequestRecord], bool], *, timeout: float = 10.0
+        self,
+        predicate: Callable[[RequestRecord], bool],
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 - a test that waits wants one call and a sure end
     ) -> RequestRecord:
         """The first request that satisfies `predicate`, as soon as there is one.
 
@@ -158,7 +176,12 @@ class RequestLog:
                 self._waiting.remove(entry)
 
     def arrived(
-        self, provider: str, method: str, path: str, raw_headers: Iterable[tuple[bytes, bytes]], peer_port: int
+        self,
+        provider: str,
+        method: str,
+        path: str,
+        raw_headers: Iterable[tuple[bytes, bytes]],
+        peer_port: int,
     ) -> RequestRecord:
         """Begin the record of a request."""
         self._sequence += 1
@@ -208,8 +231,7 @@ class RequestLog:
     def _enter(self, key: tuple[str, str | None]) -> None:
         now = self._in_flight[key] + 1
         self._in_flight[key] = now
-        if now > self._high_water[key]:
-            self._high_water[key] = now
+        self._high_water[key] = max(now, self._high_water[key])
 
     def _tell(self, record: RequestRecord) -> None:
         if not self._waiting:

@@ -21,8 +21,10 @@ PersonaKind = Literal["auto", "echo", "fixed", "recall", "long"]
 DEFAULT_THINK_TOKENS = 12
 
 # Four characters each, so that one word is one token of the estimator.
-_WORDS = "the owl ran far and saw one red fox sit low for ten due low sun ray may yet try out all day now ".split()
-_THOUGHTS = "let me see how far one can get ask why and yet try for the end ".split()
+_WORDS = re.findall(
+    r"\w+", "the owl ran far and saw one red fox sit low for ten due low sun ray may yet try out all day now"
+)
+_THOUGHTS = re.findall(r"\w+", "let all see how far one can get ask why and yet try for the end")
 
 _RECALLS = re.compile(r"\brecall\b|\bquote\b|\bwh(?:at|ich)\b[^.?!\n]{0,40}\bsecret word\b", re.IGNORECASE)
 _SECRET = re.compile(r"\bsecret word is[\s:\"'“‘`*]*([\w-]+)", re.IGNORECASE)
@@ -32,7 +34,8 @@ _LOOKED_AT = 2_000
 class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the emulated models answer.
 
-    - `auto`: `recall` when the last user message asks to recall, to quote or for the secret word; else `echo`.
+    - `auto`: `recall` when the last user message asks to recall, to quote or for the secret word;
+      else `echo`.
     - `echo`: the last user message.
     - `fixed`: `text`.
     - `recall`: only from the conversation that was sent: the word that followed "secret word is" in a user
@@ -44,10 +47,10 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     text: str = ""
     tokens: int = 0
     delay_per_token_ms: float = 0
-    """Time between two streamed tokens, thinking included; a call that does not stream waits for all of them."""
+    """Time before each streamed token, thinking included; a call that does not stream waits for all."""
     first_byte_delay_ms: float = 0
     think_tokens: int | None = None
-    """Tokens of thinking on a model that thinks. None leaves it to the request: 12, or 0 at GLM's effort `low`."""
+    """Tokens of thinking on a model that thinks. None: 12, or 0 at GLM's effort `low`."""
     frames_per_write: int = 1
     """How many stream frames share one write when nothing is delayed."""
 
@@ -108,7 +111,7 @@ class Personas:
         self.set(self._initial)
 
     def set(self, persona: Persona, *, provider: str | None = None, model: str | None = None) -> None:
-        """Put `persona` in force. Without a provider or model it is everyone's, and replaces what was set before."""
+        """Put `persona` in force. Without a provider or model it is everyone's and replaces all others."""
         if provider is None and model is None:
             self.default = persona
             self._special: dict[tuple[str | None, str | None], Persona] = {}

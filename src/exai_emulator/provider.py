@@ -1,6 +1,6 @@
 """What the server needs to know of a provider. One implementation each for GLM, Kimi and `custom`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from exai_emulator.accounts import Account
@@ -8,7 +8,6 @@ from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.personas import Answer
-from exai_emulator.rules import Behaviour, KeyRule, Rule
 from exai_emulator.streaming import StreamFrames
 
 __all__ = ["CHAT", "READS_A_CALL", "ProviderApi"]
@@ -26,16 +25,6 @@ class ProviderApi(Protocol):
     @property
     def errors(self) -> Mapping[str, ErrorRow]:
         """The error table by name."""
-        ...
-
-    @property
-    def rules(self) -> Sequence[Rule | KeyRule]:
-        """Where it refuses, in the order of the checks."""
-        ...
-
-    @property
-    def behaviours(self) -> Sequence[Behaviour]:
-        """What else is known of it and emulated."""
         ...
 
     @property
@@ -79,7 +68,9 @@ class ProviderApi(Protocol):
         """The header lines of a response, CRLF-ended, without framing and date."""
         ...
 
-    def completion(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> dict[str, Any]:
+    def completion(
+        self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None
+    ) -> dict[str, Any]:
         """The body of an answer that does not stream."""
         ...
 

@@ -124,7 +124,9 @@ class RuleBook:
 
     def _rebuild(self) -> None:
         self._active = {
-            provider: tuple((rule.field, rule.check) for rule in rows if isinstance(rule, Rule) and rule.id in self._on)
+            provider: tuple(
+                (rule.field, rule.check) for rule in rows if isinstance(rule, Rule) and rule.id in self._on
+            )
             for provider, rows in self.by_provider.items()
         }
         self._key_refusals = {

@@ -56,12 +56,16 @@ class ProviderServer:
         record = self._log.arrived(
             self._api.name, request.method, request.rel_url.raw_path, request.raw_headers, wire.peer_port
         )
-        outcome: Outcome = "disconnected"
+        outcome: Outcome = "failed"
         try:
             await self._answer(request, wire, record)
             outcome = "complete" if record.fault is None else "fault"
         except ConnectionError:
+            outcome = "disconnected"
             wire.keep_alive = False
+        except asyncio.CancelledError:
+            outcome = "disconnected"
+            raise
         finally:
             self._log.finished(record, outcome)
         return _GOES_ON if wire.keep_alive else _ENDS
@@ -69,36 +73,31 @@ class ProviderServer:
     async def _answer(self, request: web.BaseRequest, wire: Wire, record: RequestRecord) -> None:
         api = self._api
         identity = self._identities.next(api.name)
-        headers = request.headers
         body = await self._body(request, wire)
         if body is None:
             return self._refuse(wire, record, api.too_large, identity)
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
-        verdict = api.key_verdict(headers.get("Authorization", ""))
+        verdict = api.key_verdict(request.headers.get("Authorization", ""))
         if (refusal := self._rules.key_refusal(api.name, verdict)) is not None:
             return self._refuse(wire, record, refusal, identity)
         route = api.routes.get((record.method, record.path))
         if route is None:
-            status, content = api.unknown_route(record.method, record.path, headers.get("User-Agent", ""))
-            lines = api.headers(identity, api.json_type)
-            return self._send(wire, record, status, lines, _encode(content))
+            agent = request.headers.get("User-Agent", "")
+            status, content = api.unknown_route(record.method, record.path, agent)
+            return self._send(wire, record, status, api.headers(identity, api.json_type), _encode(content))
         operation, root = route
-        call = None
-        if operation in READS_A_CALL:
-            call = api.read_call(raw, root, self._account)
-            if (refusal := self._rules.first_refusal(api.name, call)) is not None:
-                return self._refuse(wire, record, refusal, identity)
+        call = api.read_call(raw, root, self._account) if operation in READS_A_CALL else None
+        if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
+            return self._refuse(wire, record, refusal, identity)
         fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
         if call is not None and operation == CHAT:
             return await self._chat(wire, record, call, identity, fault)
         content = api.plain(operation, self._account, call)
-        if fault is None:
-            return self._send(wire, record, 200, api.headers(identity, api.json_type), _encode(content))
-        return await self._plain_with_fault(wire, record, content, identity, fault)
+        return await self._plain(wire, record, content, identity, fault)
 
     async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes | None:
-        """The whole body; None when it is larger than the service takes, and the connection is then given up."""
+        """The whole body; None when it is larger than the service takes, and the connection is given up."""
         if "Expect" in request.headers:
             wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
@@ -106,6 +105,9 @@ class ProviderServer:
         except web.HTTPRequestEntityTooLarge:
             wire.keep_alive = False
             return None
+        except web.RequestPayloadError:
+            wire.keep_alive = False
+            return b""
 
     async def _chat(
         self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, fault: Fault | None
@@ -153,7 +155,12 @@ class ProviderServer:
         await wire.drain()
 
     async def _chat_with_fault(
-        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, what: tuple[Answer, Fault]
+        self,
+        wire: Wire,
+        record: RequestRecord,
+        call: ChatCall,
+        identity: Identity,
+        what: tuple[Answer, Fault],
     ) -> None:
         api = self._api
         answer, fault = what
@@ -162,26 +169,33 @@ class ProviderServer:
         if await delivery.before_headers():
             return
         if fault.replaces_the_answer:
-            return await delivery.reply(*self._other_reply(fault, identity))
+            await delivery.reply(*self._other_reply(fault, identity))
+            return
         answer = _changed(answer, fault)
         error_body = api.error_body(api.errors[fault.error or api.in_stream_error], fault.message)
         if call.streams:
             lines = api.headers(identity, api.stream_type, call.cached_tokens)
-            return await delivery.stream(lines, api.frames(call, answer, identity, fault), answer, error_body)
+            await delivery.stream(lines, api.frames(call, answer, identity, fault), answer, error_body)
+            return
         await asyncio.sleep(answer.delay_per_token * answer.tokens)
         body = broken_body(api.completion(call, answer, identity, fault), fault, error_body)
-        return await delivery.reply(200, api.headers(identity, api.json_type, call.cached_tokens), body)
+        await delivery.reply(200, api.headers(identity, api.json_type, call.cached_tokens), body)
 
-    async def _plain_with_fault(
-        self, wire: Wire, record: RequestRecord, content: Any, identity: Identity, fault: Fault
+    async def _plain(
+        self, wire: Wire, record: RequestRecord, content: Any, identity: Identity, fault: Fault | None
     ) -> None:
+        lines = self._api.headers(identity, self._api.json_type)
+        if fault is None:
+            self._send(wire, record, 200, lines, _encode(content))
+            return
         record.fault = fault.described()
         delivery = FaultyDelivery(wire, fault, self._log, record)
         if await delivery.before_headers():
             return
         if fault.replaces_the_answer:
-            return await delivery.reply(*self._other_reply(fault, identity))
-        await delivery.reply(200, self._api.headers(identity, self._api.json_type), _encode(content))
+            await delivery.reply(*self._other_reply(fault, identity))
+        else:
+            await delivery.reply(200, lines, _encode(content))
 
     def _other_reply(self, fault: Fault, identity: Identity) -> tuple[int, str, bytes]:
         """Status, header lines and body of the reply that a fault puts in the answer's place."""
@@ -239,5 +253,5 @@ def _changed(answer: Answer, fault: Fault) -> Answer:
         return answer
     reasoning = answer.reasoning
     if fault.content == "reasoning_only" and not reasoning:
-        reasoning = "let me see "
+        reasoning = "let all see "
     return replace(answer, content="", content_tokens=0, reasoning=reasoning)

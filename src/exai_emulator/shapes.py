@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "ImageSource",
     "as_int",
+    "fields",
     "function_tools",
     "image_source",
     "is_number",
@@ -18,6 +19,11 @@ __all__ = [
 ]
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,")
+
+
+def fields(names: str) -> frozenset[str]:
+    """The names in a text, which stand there with blanks between them."""
+    return frozenset(names.split())
 
 
 def is_number(value: Any) -> bool:

@@ -25,10 +25,10 @@ class WrittenResponse(web.StreamResponse):
     def keep_alive(self) -> bool | None:
         return self._goes_on
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - the base class gives it
         return None
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - the base class gives it
         return None
 
 
@@ -72,7 +72,9 @@ class Wire:
         if not self.keep_alive:
             framing += "\r\nConnection: close"
         reason = _REASONS.get(status, "Unknown")
-        return f"HTTP/1.1 {status} {reason}\r\n{headers}{framing}\r\n".encode("latin-1") + _date.line() + b"\r\n"
+        return (
+            f"HTTP/1.1 {status} {reason}\r\n{headers}{framing}\r\n".encode("latin-1") + _date.line() + b"\r\n"
+        )
 
     def send(self, data: bytes) -> None:
         """Put bytes on the way. Raises ConnectionResetError when the client has left."""

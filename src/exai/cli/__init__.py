@@ -50,7 +50,7 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """The entry point: a fault at start is one sentence on stderr and exit code 2."""
     try:
-        build_app()()
+        build_app()(prog_name="exai")
     except StartFault as fault:
         sys.stderr.write(f"exai: {fault}\n")
         sys.exit(EXIT_CANNOT_START)

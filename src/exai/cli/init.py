@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
         folder: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
     ) -> None:
-        """Show, then write, the configuration for Claude Code, Cursor and VS Code."""
+        """Write the configuration of MCP clients, after showing it."""
         entry = _entry(transport, config_file, overrides)
         chosen = [client for client in CLIENTS if not clients or client.name in clients]
         for client in chosen:

@@ -39,7 +39,7 @@ class _Children(Generic[M]):
     """A labelled metric whose children are looked up once: `labels()` validates on every call."""
 
     def __init__(self, metric: M) -> None:
-        self._metric = metric
+        self._metric: M = metric
         self._known: dict[tuple[str, ...], M] = {}
 
     def __getitem__(self, labels: tuple[str, ...]) -> M:

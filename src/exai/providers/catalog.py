@@ -81,7 +81,9 @@ class Model:
         return tuple(self.thinking)
 
     def nearest_effort(self, asked: Effort) -> Effort | None:
-        """The least effort of the model that is not below `asked`, else its greatest; `None`: it does not think."""
+        """The model's least effort not below `asked`, else its greatest; `None`: it does not think."""
+        if asked in self.thinking:
+            return asked
         efforts = self.efforts
         if not efforts:
             return None

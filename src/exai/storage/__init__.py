@@ -1,1 +1,1 @@
-"""The database: one schema, two dialects."""
+"""What is kept: the only room that speaks SQL."""

@@ -22,7 +22,7 @@ def input_schema(arguments: type[Arguments]) -> JsonObject:
     """The JSON Schema of a tool's arguments, flat and without titles: every token of it is paid for by clients."""
     (_,), components = msgspec.json.schema_components([arguments], ref_template="{name}")
     schema = components.pop(arguments.__name__)
-    flat = _inlined(schema, components)
+    flat: JsonObject = _inlined(schema, components)
     flat.pop("title", None)
     flat.pop("description", None)
     flat.setdefault("properties", {})

@@ -1,6 +1,5 @@
 """`chat`: one question to one model, in a conversation that goes on by handle."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -17,16 +16,13 @@ from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.routing import Choice, Roster
-from exai.tokens import estimate_tokens
+from exai.tokens import estimate_long_text, estimate_tokens
 from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer
 
 __all__ = ["Chat", "ChatArguments"]
 
 TOKENS_PER_IMAGE = 1_500
 """What a picture may cost in a prompt: an upper middle of what both providers document."""
-
-LONG_TEXT = 200_000
-"""Characters from which counting leaves the event loop, so that other calls do not wait for it."""
 
 EFFORTS = {
     "none": Effort.NONE,
@@ -39,35 +35,37 @@ EFFORTS = {
 """`minimal` is a step that other servers have and neither provider does."""
 
 
-class ChatArguments(Arguments):
+class ChatArguments(Arguments, frozen=True):
     prompt: Annotated[
         str, msgspec.Meta(min_length=1, description="The question, with what is needed to answer it")
     ]
-    model: Annotated[
-        str | None,
-        msgspec.Meta(max_length=200, description="Name from `models`; used or refused, never swapped"),
-    ] = None
+    model: (
+        Annotated[
+            str, msgspec.Meta(max_length=200, description="From `models`; used or refused, never swapped")
+        ]
+        | None
+    ) = None
     absolute_file_paths: Annotated[
-        list[str],
-        msgspec.Meta(max_length=500, description="Text files to show the model, instead of pasting them"),
+        list[str], msgspec.Meta(max_length=500, description="Text files to show, instead of pasting them")
     ] = msgspec.field(default_factory=list)
     images: Annotated[
         list[str],
-        msgspec.Meta(max_length=100, description="Absolute paths or data: URLs of PNG, JPEG, GIF or WebP"),
+        msgspec.Meta(max_length=100, description="Absolute paths or data: URLs (PNG, JPEG, GIF, WebP)"),
     ] = msgspec.field(default_factory=list)
-    thinking_mode: Annotated[
-        Literal["none", "minimal", "low", "medium", "high", "max"] | None,
-        msgspec.Meta(description="How hard to think; default: the model's own"),
-    ] = None
-    use_websearch: Annotated[
-        bool, msgspec.Meta(description="Let the provider search the web, where it can")
-    ] = False
-    temperature: Annotated[float | None, msgspec.Meta(ge=0, le=2)] = None
-    max_answer_tokens: Annotated[int | None, msgspec.Meta(ge=1, le=1_000_000)] = None
-    continuation_id: Annotated[
-        str | None,
-        msgspec.Meta(max_length=200, description="From an earlier answer, to go on with that conversation"),
-    ] = None
+    thinking_mode: (
+        Annotated[
+            Literal["none", "minimal", "low", "medium", "high", "max"],
+            msgspec.Meta(description="How hard to think; default: the model's own"),
+        ]
+        | None
+    ) = None
+    use_websearch: Annotated[bool, msgspec.Meta(description="Let the provider search the web")] = False
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    max_answer_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    continuation_id: (
+        Annotated[str, msgspec.Meta(max_length=200, description="Of an earlier answer: goes on from there")]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class Chat:
         files = await self._files.read_texts(arguments.absolute_file_paths)
         images = await self._files.read_images(arguments.images)
         question = _question(arguments.prompt, files)
-        question_tokens = await _count(question) + len(images) * TOKENS_PER_IMAGE
+        question_tokens = await estimate_long_text(question) + len(images) * TOKENS_PER_IMAGE
         window = model.context_tokens
         kept_for_answer = min(
             arguments.max_answer_tokens or model.max_output_tokens,
@@ -240,10 +238,6 @@ class _timed:  # noqa: N801 - reads as a verb where it is used
     def __exit__(self, *_: object) -> None:
         timings = self._context.timings
         timings[self._stage] = timings.get(self._stage, 0.0) + (self._clock.monotonic() - self._began) * 1000
-
-
-async def _count(text: str) -> int:
-    return estimate_tokens(text) if len(text) < LONG_TEXT else await asyncio.to_thread(estimate_tokens, text)
 
 
 def _listener(progress: Progress) -> OnDelta:

@@ -14,8 +14,8 @@ from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
 __all__ = ["Models", "ModelsArguments"]
 
 
-class ModelsArguments(Arguments):
-    provider: Annotated[str | None, msgspec.Meta(max_length=100, description="Only this one's models")] = None
+class ModelsArguments(Arguments, frozen=True):
+    provider: Annotated[str, msgspec.Meta(max_length=100, description="Only this one's models")] | None = None
 
 
 class Models:

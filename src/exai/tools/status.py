@@ -21,7 +21,7 @@ RECENT = 10
 Section = Literal["all", "service", "providers", "limits", "errors"]
 
 
-class StatusArguments(Arguments):
+class StatusArguments(Arguments, frozen=True):
     section: Annotated[Section, msgspec.Meta(description="Only this part")] = "all"
 
 
@@ -139,8 +139,8 @@ class Status:
 def _service_text(service: JsonObject) -> str:
     demo = " (demo: answers come from the built-in emulator)" if service["demo"] else ""
     return (
-        f"EXAI {service['version']}{demo}, up {service['uptime_s']:.0f} s, event loop {service['loop_lag_ms']:g} ms late; "
-        f"Python {service['python']}, MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
+        f"EXAI {service['version']}{demo}, up {service['uptime_s']:.0f} s, "
+        f"event loop {service['loop_lag_ms']:g} ms late; Python {service['python']}, MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
     )
 
 

@@ -18,7 +18,7 @@ _ROWS = [
         {
             "1000": "Authentication Failed",
             "1001": "Authentication parameter not received in Header, unable to authenticate",
-            "1002": "Authentication Token is invalid, please confirm the correct passing of the Authentication Token",
+            "1002": "Authentication Token is invalid, please confirm that it is passed correctly",
             "1003": "Authentication Token has expired, please regenerate/obtain",
             "1004": "Authentication with the provided Authentication Token failed",
             "1005": "Authentication failed, please check the Authentication Token",

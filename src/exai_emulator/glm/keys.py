@@ -24,7 +24,7 @@ def judge(authorization: str, key: str) -> KeyVerdict:
 
 
 def _judge_signed(token: str, key: str) -> KeyVerdict:
-    """A JWT: HS256, header `sign_type: SIGN`, payload `api_key` and, in milliseconds, `exp` and `timestamp`."""
+    """A JWT: HS256, header `sign_type: SIGN`; payload `api_key`; `exp`, `timestamp` in milliseconds."""
     key_id, _, secret = key.partition(".")
     try:
         header_part, payload_part, signature_part = token.split(".")

@@ -5,7 +5,15 @@ from typing import Any
 
 from exai_emulator.calls import ChatCall, Refusal
 from exai_emulator.rules import Behaviour, KeyRule, Rule
-from exai_emulator.shapes import as_int, function_tools, image_source, is_number, parts_of, tool_entries
+from exai_emulator.shapes import (
+    as_int,
+    fields,
+    function_tools,
+    image_source,
+    is_number,
+    parts_of,
+    tool_entries,
+)
 
 __all__ = ["BEHAVIOURS", "CODING", "GENERAL", "RULES", "SWAP", "UNSAFE_INPUT", "UNSAFE_OUTPUT"]
 
@@ -24,15 +32,15 @@ _TOOLS = 128
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TEXT_ONLY = "messages.content.type is invalid, allowed values: ['text']"
 
-_DOCUMENTED = frozenset(
-    "model messages stream stream_options thinking reasoning_effort do_sample temperature top_p max_tokens tools"
-    " tool_choice tool_stream stop response_format request_id user_id sensitive_word_check meta watermark_enabled"
-    " seed".split()
+_DOCUMENTED = fields(
+    "model messages stream stream_options thinking reasoning_effort do_sample temperature top_p max_tokens"
+    " tools tool_choice tool_stream stop response_format request_id user_id sensitive_word_check meta"
+    " watermark_enabled seed"
 )
-_RECORDED_AS_IGNORED = frozenset(
-    "frequency_penalty presence_penalty logit_bias logprobs top_logprobs n top_k parallel_tool_calls service_tier"
-    " store verbosity prediction prompt_cache_key safety_identifier repetition_penalty metadata"
-    " max_completion_tokens".split()
+_RECORDED_AS_IGNORED = fields(
+    "frequency_penalty presence_penalty logit_bias logprobs top_logprobs n top_k parallel_tool_calls"
+    " service_tier store verbosity prediction prompt_cache_key safety_identifier repetition_penalty metadata"
+    " max_completion_tokens"
 )
 
 
@@ -74,9 +82,13 @@ def _messages_present(call: ChatCall) -> Refusal | None:
 
 
 def _messages_roles(call: ChatCall) -> Refusal | None:
-    if all(message.get("role") in _ROLES for message in call.messages if isinstance(message.get("role"), str)):
+    if all(
+        message.get("role") in _ROLES for message in call.messages if isinstance(message.get("role"), str)
+    ):
         missing = any(not isinstance(message.get("role"), str) for message in call.messages)
-        return Refusal("1214", "messages[].role:role cannot be empty", content_type=False) if missing else None
+        return (
+            Refusal("1214", "messages[].role:role cannot be empty", content_type=False) if missing else None
+        )
     return Refusal("1214", "Incorrect role information", content_type=False)
 
 
@@ -113,7 +125,9 @@ def _text_model(call: ChatCall) -> Refusal | None:
 
 
 def _images(call: ChatCall) -> Refusal | None:
-    sources = [source for message in call.messages for part in parts_of(message) if (source := image_source(part))]
+    sources = [
+        source for message in call.messages for part in parts_of(message) if (source := image_source(part))
+    ]
     if len(sources) > _IMAGES:
         return _bad(f"At most {_IMAGES} images are allowed")
     for source in sources:
@@ -149,7 +163,7 @@ def _thinking_shape(call: ChatCall) -> Refusal | None:
         return None
     fits = (
         isinstance(value, dict)
-        and value.get("type", "enabled") in {"enabled", "disabled"}
+        and value.get("type", "enabled") in ("enabled", "disabled")
         and isinstance(value.get("clear_thinking", True), bool)
     )
     return None if fits else _bad("thinking.type is invalid, allowed values: ['enabled', 'disabled']")
@@ -173,7 +187,7 @@ def _boolean(field: str) -> Any:
 
 def _response_format(call: ChatCall) -> Refusal | None:
     value = call.body["response_format"]
-    known = isinstance(value, dict) and value.get("type") in {"text", "json_object", "json_schema"}
+    known = isinstance(value, dict) and value.get("type") in ("text", "json_object", "json_schema")
     return None if value is None or known else _bad("response_format.type is invalid")
 
 
@@ -187,7 +201,7 @@ def _tools_type(call: ChatCall) -> Refusal | None:
 def _tools_kind(call: ChatCall) -> Refusal | None:
     for number, tool in enumerate(tool_entries(call.body)):
         kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in {"function", "web_search", "retrieval", "mcp"}:
+        if kind not in ("function", "web_search", "retrieval", "mcp"):
             return Refusal("1214", f"tools[{number}].type:type is invalid", content_type=False)
     return None
 
@@ -246,7 +260,9 @@ def _balance(call: ChatCall) -> Refusal | None:
 
 def _concurrency(call: ChatCall) -> Refusal | None:
     most = call.account.state.concurrency
-    return Refusal("1302") if most is not None and call.account.in_flight.get(call.model_id, 0) >= most else None
+    return (
+        Refusal("1302") if most is not None and call.account.in_flight.get(call.model_id, 0) >= most else None
+    )
 
 
 def _known_fields(call: ChatCall) -> Refusal | None:
@@ -262,12 +278,17 @@ RULES: tuple[Rule | KeyRule, ...] = (
     Rule("glm.model.present", "D", "no `model`: 400/1213", _model_present),
     Rule("glm.model.known", "DL", "an unknown model: 400/1211", _model_known),
     Rule("glm.messages.present", "D", "no messages: 400/1214 without Content-Type", _messages_present),
-    Rule("glm.messages.role", "D", "a role other than system, user, assistant, tool: 400/1214", _messages_roles),
+    Rule(
+        "glm.messages.role", "D", "a role other than system, user, assistant, tool: 400/1214", _messages_roles
+    ),
     Rule("glm.messages.user", "D", "only system and assistant messages: 400/1214", _messages_user),
     Rule("glm.content.type", "?", "content that is neither text nor parts: 400/1214", _content_type),
     Rule("glm.content.parts", "?", "a part without a type: 400/1214", _content_parts),
     Rule(
-        "glm.content.text_model", "W", "another part than text on a text model: 400/1210, no Content-Type", _text_model
+        "glm.content.text_model",
+        "W",
+        "another part than text on a text model: 400/1210, no Content-Type",
+        _text_model,
     ),
     Rule("glm.image.data", "D", "over 50 images, over 5 MB, not jpg or png, not base64: 400/1210", _images),
     Rule(
@@ -284,9 +305,17 @@ RULES: tuple[Rule | KeyRule, ...] = (
         lambda call: _out_of_range(call, "top_p", 0.01, 1),
         "top_p",
     ),
-    Rule("glm.max_tokens.range", "D", "`max_tokens` above the model's cap: 400/1210", _max_tokens, "max_tokens"),
+    Rule(
+        "glm.max_tokens.range", "D", "`max_tokens` above the model's cap: 400/1210", _max_tokens, "max_tokens"
+    ),
     Rule("glm.stream.boolean", "?", "`stream` that is no boolean: 400/1210", _boolean("stream"), "stream"),
-    Rule("glm.do_sample.boolean", "D", "`do_sample` that is no boolean: 400/1210", _boolean("do_sample"), "do_sample"),
+    Rule(
+        "glm.do_sample.boolean",
+        "D",
+        "`do_sample` that is no boolean: 400/1210",
+        _boolean("do_sample"),
+        "do_sample",
+    ),
     Rule(
         "glm.effort.value",
         "DW",
@@ -302,12 +331,30 @@ RULES: tuple[Rule | KeyRule, ...] = (
         _always_thinks,
         "thinking",
     ),
-    Rule("glm.response_format.type", "D", "an unknown response format: 400/1210", _response_format, "response_format"),
+    Rule(
+        "glm.response_format.type",
+        "D",
+        "an unknown response format: 400/1210",
+        _response_format,
+        "response_format",
+    ),
     Rule("glm.tools.count", "D", "more than 128 tools: 400/1210", _tools_count, "tools"),
     Rule("glm.tools.type", "DW", "a tool without type: 400/1214 without Content-Type", _tools_type, "tools"),
     Rule("glm.tools.kind", "D", "a tool of unknown type: 400/1214", _tools_kind, "tools"),
-    Rule("glm.tools.function_name", "D", "a function name outside [a-zA-Z0-9_-]{1,64}: 400/1214", _tools_function, "tools"),
-    Rule("glm.web_search.engine", "D", "a web_search tool without engine: 400/1214", _web_search_engine, "tools"),
+    Rule(
+        "glm.tools.function_name",
+        "D",
+        "a function name outside [a-zA-Z0-9_-]{1,64}: 400/1214",
+        _tools_function,
+        "tools",
+    ),
+    Rule(
+        "glm.web_search.engine",
+        "D",
+        "a web_search tool without engine: 400/1214",
+        _web_search_engine,
+        "tools",
+    ),
     Rule("glm.metadata.object", "W", "`metadata` as an object: 400/1210", _metadata, "metadata"),
     Rule(
         "glm.request_id.length",
@@ -323,34 +370,66 @@ RULES: tuple[Rule | KeyRule, ...] = (
         lambda call: _wrong_length(call, "user_id", 6, 128),
         "user_id",
     ),
-    Rule("glm.fields.known", "?", "a field outside documentation and recordings: 400/1210", _known_fields, default=False),
+    Rule(
+        "glm.fields.known",
+        "?",
+        "a field outside documentation and recordings: 400/1210",
+        _known_fields,
+        default=False,
+    ),
     Rule("glm.prompt.length", "D", "a prompt above the context: 400/1261", _prompt_length),
     Rule("glm.input.unsafe", "D", f"the word {UNSAFE_INPUT} in a message: 400/1301", _unsafe),
     Rule("glm.account.plan_only", "LI", "a plan without balance on the general root: 429/1113", _plan_only),
     Rule("glm.account.balance", "D", "no balance: 429/1113", _balance),
-    Rule("glm.account.concurrency", "D", "more calls in flight on a model than allowed: 429/1302", _concurrency),
-    Rule("glm.request_id.reuse", "D", "a `request_id` for the second time: 400/1231", _request_id_reuse, "request_id"),
+    Rule(
+        "glm.account.concurrency", "D", "more calls in flight on a model than allowed: 429/1302", _concurrency
+    ),
+    Rule(
+        "glm.request_id.reuse",
+        "D",
+        "a `request_id` for the second time: 400/1231",
+        _request_id_reuse,
+        "request_id",
+    ),
 )
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
-    Behaviour("glm.auth.raw_and_signed", "S", "the raw key and an HS256 token with times in milliseconds are accepted"),
-    Behaviour("glm.errors.envelope", "W", "errors are `error.code` (a string) and `error.message`, without `type`"),
+    Behaviour(
+        "glm.auth.raw_and_signed",
+        "S",
+        "the raw key and an HS256 token with times in milliseconds are accepted",
+    ),
+    Behaviour(
+        "glm.errors.envelope", "W", "errors are `error.code` (a string) and `error.message`, without `type`"
+    ),
     Behaviour("glm.errors.no_retry_header", "W", "no 429 carries Retry-After or any rate-limit header"),
     Behaviour("glm.model.case", "L", "model ids are matched without regard to case"),
-    Behaviour(SWAP, "L", "the coding root answers glm-4.6 and glm-4.5-air with another model", switchable=True),
+    Behaviour(
+        SWAP, "L", "the coding root answers glm-4.6 and glm-4.5-air with another model", switchable=True
+    ),
     Behaviour("glm.fields.ignored", "W", "the OpenAI fields of the recordings are accepted without effect"),
     Behaviour("glm.json_schema.ignored", "DL", "`json_schema` and `tool_choice` values have no effect"),
     Behaviour("glm.json_mode.tokens", "W", "JSON mode adds about 60 prompt tokens"),
-    Behaviour("glm.id.form", "W", "`id` is a UTC+8 time and 16 hex digits, equal to X-LOG-ID and `request_id`"),
+    Behaviour(
+        "glm.id.form", "W", "`id` is a UTC+8 time and 16 hex digits, equal to X-LOG-ID and `request_id`"
+    ),
     Behaviour("glm.usage.details", "W", "`cached_tokens` and `reasoning_tokens` are always present"),
     Behaviour("glm.reasoning.absent", "W", "`reasoning_content` is absent when nothing was reasoned"),
     Behaviour("glm.effort.low", "W", "effort `low` gives no reasoning"),
-    Behaviour("glm.thinking.first", "W", "thinking uses up the cap first: empty content with finish `length`"),
-    Behaviour("glm.stream.role", "W", "`role` stands in every delta; `finish_reason` is absent until the end"),
+    Behaviour(
+        "glm.thinking.first", "W", "thinking uses up the cap first: empty content with finish `length`"
+    ),
+    Behaviour(
+        "glm.stream.role", "W", "`role` stands in every delta; `finish_reason` is absent until the end"
+    ),
     Behaviour("glm.stream.usage", "W", "the last chunk carries `usage`, asked for or not"),
     Behaviour("glm.output.sensitive", "D", f"the word {UNSAFE_OUTPUT} in a message: finish `sensitive`"),
     Behaviour("glm.web_search.results", "D", "`search_result: true` adds a top-level `web_search` array"),
-    Behaviour("glm.models.list", "?", "`GET /models` lists the catalogue in OpenAI's form; no documentation names it"),
+    Behaviour(
+        "glm.models.list",
+        "?",
+        "`GET /models` lists the catalogue in OpenAI's form; no documentation names it",
+    ),
     Behaviour("glm.route.unknown", "?", "an unknown route with a good key: 404 in the envelope"),
     Behaviour("glm.stream.error_frame", "SI", "an error inside a stream is an `error` frame, then the end"),
 )

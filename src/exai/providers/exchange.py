@@ -1,0 +1,306 @@
+"""One request's answer: read within bounds of time and size, and judged."""
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+
+from exai import config
+from exai.clock import Clock
+from exai.errors import (
+    AnswerBroken,
+    AnswerEmpty,
+    DeadlineExceeded,
+    ProviderFailed,
+    ProviderFault,
+    ProviderTimeout,
+    ProviderUnreachable,
+    ToolFault,
+)
+from exai.messages import Effort
+from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.connections import Attempt
+from exai.providers.faults import Names, Refusal, Verdict, fault_of, shown_code
+from exai.providers.profile import FinishReason, Profile
+from exai.providers.sse import EventTooLargeError, SseParser
+from exai.providers.stream import (
+    AnswerSum,
+    AnswerTooLongError,
+    BrokenAnswerError,
+    MalformedAnswerError,
+    ReportedError,
+)
+
+__all__ = ["BROKEN", "Exchange", "Patience", "Waits"]
+
+MAX_EVENT_BYTES = 4 * 2**20
+"""One event of a stream; the sources of a web search arrive in one."""
+
+MAX_BODY_BYTES = 64 * 2**20
+"""An answer that is not streamed."""
+
+MAX_ERROR_BYTES = 64 * 2**10
+"""Read of an error's body."""
+
+DRAIN_S = 0.1
+"""How long a stream's end may follow `[DONE]`, so that its connection can serve again."""
+
+BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
+"""What `Exchange.fault` turns into a fault of the house."""
+
+
+class Patience:
+    """How long each silence of a call may last, in seconds."""
+
+    __slots__ = ("first_byte_s", "idle_s", "slack_s")
+
+    def __init__(self, timeouts: config.Timeouts, effort: Effort | None, *, streams: bool) -> None:
+        much = effort in {Effort.HIGH, Effort.MAX}
+        # Without streaming the first byte comes when the whole answer is done.
+        self.first_byte_s = timeouts.first_byte_max_effort_s if much or not streams else timeouts.first_byte_s
+        self.idle_s = timeouts.idle_max_effort_s if much else timeouts.idle_s
+        self.slack_s = min(1.0, self.idle_s / 8)
+        """A timer is moved this often at most, and a silence may last this much longer."""
+
+
+class Waits:
+    """Keeps one call's timer at the end of the silence allowed, or at the call's end where that is nearer."""
+
+    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "_scope", "by_deadline", "heard_any")
+
+    def __init__(self, scope: asyncio.Timeout, patience: Patience, left_s: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._scope = scope
+        self._patience = patience
+        self._ends_at = self._now() + left_s
+        self.heard_any = False
+        """Whether a byte of the answer has come."""
+        self.by_deadline = False
+        """Whether it is the call's own end that the timer stands at."""
+        self._bound(self._now(), patience.first_byte_s)
+
+    def heard(self) -> None:
+        """A byte of the answer has come: the silence begins anew."""
+        now = self._now()
+        if not self.heard_any or now - self._moved_at >= self._patience.slack_s:
+            self.heard_any = True
+            self._bound(now, self._patience.idle_s + self._patience.slack_s)
+
+    def _bound(self, now: float, seconds: float) -> None:
+        self._moved_at = now
+        self.by_deadline = now + seconds >= self._ends_at
+        self._scope.reschedule(min(now + seconds, self._ends_at))
+
+
+class Exchange:
+    """One prompt and what comes back for it."""
+
+    def __init__(self, profile: Profile, prompt: Prompt, on_delta: OnDelta | None, clock: Clock) -> None:
+        self._profile = profile
+        self._model = prompt.model
+        self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
+        self._clock = clock
+        self._answer = AnswerSum(on_delta)
+        self._timings = ProviderTimings()
+        self._began = clock.monotonic()
+        self._first_at: float | None = None
+        self._request_id: str | None = None
+
+    async def read(self, response: aiohttp.ClientResponse, attempt: Attempt, waits: Waits) -> None:
+        """Read the response to its end.
+
+        Raises:
+            ProviderFault: the provider refused.
+            BROKEN: see `fault`.
+            TimeoutError: see `timed_out`.
+        """
+        self._timings.connect_ms = attempt.connect_s * 1000
+        headers = response.headers
+        if self._profile.request_id_header is not None:
+            self._request_id = headers.get(self._profile.request_id_header)
+        if response.status != 200:
+            body = await _read_up_to(response, MAX_ERROR_BYTES, waits)
+            raise self._refused(response.status, headers, body)
+        kind = headers.get("Content-Type", "")
+        if "event-stream" in kind:
+            await self._read_stream(response, waits)
+        else:
+            body = await _read_up_to(response, MAX_BODY_BYTES, waits)
+            self._answer.add_whole(body)
+        ended = self._clock.monotonic()
+        first = self._first_at or ended
+        self._timings.first_token_ms = (first - self._began) * 1000 - self._timings.connect_ms
+        self._timings.generation_ms = (ended - first) * 1000
+
+    async def _read_stream(self, response: aiohttp.ClientResponse, waits: Waits) -> None:
+        content = response.content
+        parser = SseParser(MAX_EVENT_BYTES)
+        answer = self._answer
+        while not answer.done:
+            chunk = await content.readany()
+            waits.heard()
+            if events := parser.feed(chunk) if chunk else parser.finish():
+                answer.add_events(events)
+                if self._first_at is None and answer.begun:
+                    self._first_at = self._clock.monotonic()
+            if not chunk:
+                return
+        if not content.is_eof():
+            await _drain(content)
+
+    def completion(self, provider: str, notes: tuple[str, ...]) -> Completion:
+        """The answer, once it is read.
+
+        Raises:
+            ProviderFault: what was read is no answer.
+        """
+        answer = self._answer
+        finish = self._finish()
+        text = answer.text
+        if not text or text.isspace():
+            raise self._empty(finish)
+        return Completion(
+            text=text,
+            provider=provider,
+            model=self._model.name,
+            echoed_model=answer.echoed_model or self._model.wire_name,
+            finish_reason=finish,
+            usage=answer.usage,
+            timings=self._timings,
+            reasoning=answer.reasoning,
+            citations=answer.citations,
+            notes=notes,
+            request_id=(self._request_id or answer.id or "")[:128] or None,
+        )
+
+    def fault(self, broken: Exception) -> ToolFault:
+        """What one of `BROKEN` means."""
+        if isinstance(broken, aiohttp.ClientError):
+            return self._partial_or(self._disconnected(broken))
+        title, model = self._profile.title, self._model.name
+        if isinstance(broken, ReportedError):
+            fault = self._refused(200, {}, broken.body)
+        elif isinstance(broken, MalformedAnswerError):
+            fault = ProviderFailed(
+                f"{title} sent something that is no chat completion for {model}. Try again; if it stays so, "
+                f"check {self._profile.url_setting}."
+            )
+        else:
+            fault = ProviderFailed(f"The answer of {model} is larger than any answer may be. Ask for less.")
+        return self._partial_or(fault)
+
+    def _disconnected(self, broken: aiohttp.ClientError) -> ProviderFault:
+        title, url_setting = self._profile.title, self._profile.url_setting
+        if isinstance(broken, aiohttp.ConnectionTimeoutError):
+            return ProviderTimeout(
+                f"No connection to {title} within the time allowed. Check the network and {url_setting}, or "
+                "raise timeouts.connect_s."
+            )
+        if isinstance(broken, aiohttp.ClientSSLError):
+            return ProviderUnreachable(
+                f"The certificate of {title} is not trusted here, so nothing was sent. Check {url_setting}, "
+                "this machine's certificates and its clock."
+            )
+        if isinstance(broken, aiohttp.ClientConnectorError):
+            return ProviderUnreachable(
+                f"{title} cannot be reached. Check the network and {url_setting}, then try again."
+            )
+        return ProviderUnreachable(
+            f"The connection to {title} broke before {self._model.name} answered. Try again."
+        )
+
+    def timed_out(self, waits: Waits) -> ToolFault:
+        """What it means that the call's timer ran out."""
+        if waits.by_deadline:
+            return self.too_late()
+        name = self._model.name
+        if not waits.heard_any:
+            return ProviderTimeout(
+                f"{name} was silent for as long as a first byte may take. Try again, ask for less "
+                f"thinking, or raise "
+                "timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
+            )
+        return self._partial_or(
+            ProviderTimeout(
+                f"{name} fell silent in the middle of its answer. Try again, or raise timeouts.idle_s and "
+                "timeouts.idle_max_effort_s."
+            )
+        )
+
+    def too_late(self) -> DeadlineExceeded:
+        """The call's own time is over."""
+        return DeadlineExceeded(
+            f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
+            f"timeouts.call_s."
+        )
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
+        refusal = Refusal.read(status, headers, body, self._clock.wall())
+        return fault_of(refusal, self._profile.errors, self._names)
+
+    def _finish(self) -> FinishReason:
+        reason = self._answer.finish_reason
+        if reason is None:
+            if self._profile.lenient and self._answer.done:
+                return "stop"
+            raise AnswerBroken(
+                f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the "
+                f"stream without "
+                "finishing it. Try again.",
+                partial=self._answer.text,
+            )
+        meaning = self._profile.finishes.get(reason)
+        if meaning is None:
+            if self._profile.lenient:
+                return "stop"
+            meaning = _UNKNOWN_FINISH
+        if isinstance(meaning, Verdict):
+            raise self._partial_or(meaning.about(self._names, f"finish reason {shown_code(reason)}"))
+        return meaning
+
+    def _partial_or(self, fault: ProviderFault) -> ProviderFault:
+        """A passing fault in the middle of an answer leaves a partial one; any other stays itself."""
+        if not (fault.retryable and self._answer.begun):
+            return fault
+        return AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text)
+
+    def _empty(self, finish: FinishReason) -> AnswerEmpty:
+        name = self._model.name
+        if finish == "length":
+            return AnswerEmpty(
+                f"{name} spent its whole token cap on thinking and wrote nothing. Raise "
+                f"max_answer_tokens, or ask for "
+                "less thinking."
+            )
+        return AnswerEmpty(
+            f"{name} finished without writing anything. Ask again, or word the question differently."
+        )
+
+
+_UNKNOWN_FINISH = Verdict(
+    ProviderFailed, "{title} ended the answer for an unknown cause ({code}). Try again or use another model."
+)
+
+
+async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits) -> bytes:
+    """The body. A longer one is an error where it is an answer, and cut where it is an error's."""
+    chunks = []
+    size = 0
+    while chunk := await response.content.readany():
+        waits.heard()
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            if response.status == 200:
+                raise AnswerTooLongError
+            break
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Wait a moment for the end after the last event; without it the connection is closed instead of kept."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        return

@@ -1,0 +1,257 @@
+"""What a provider's error means to the house: one table per provider, one for plain HTTP.
+
+A table is an ordered list of rows; the first that fits decides. Sentences are ours
+alone: a provider's own text may hold account ids or parts of the prompt, so nothing
+of it is shown but codes and times of a checked form.
+"""
+
+import email.utils
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+
+from exai.errors import (
+    ContextOverflow,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderFault,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderThrottled,
+    ProviderTimeout,
+    ProviderUnauthorized,
+    QuotaExhausted,
+)
+
+__all__ = ["BY_STATUS", "Names", "Refusal", "Row", "Verdict", "fault_of", "shown_code"]
+
+_SAFE_CODE = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+_RESET_TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})\b")
+_RESET_ZONE = timezone(timedelta(hours=8))
+"""GLM's reset times carry no zone; they are China's (providers' users, live tests)."""
+_LONGEST_WAIT_S = 31 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The words that sentences are filled with."""
+
+    title: str
+    model: str
+    key_hint: str
+    url_setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error means."""
+
+    fault: type[ProviderFault]
+    sentence: str
+    """May name `{title}`, `{model}`, `{key_hint}`, `{url_setting}` and `{code}`."""
+
+    def about(self, names: Names, code: str, retry_after_s: float | None = None) -> ProviderFault:
+        """The fault, its sentence filled in."""
+        sentence = self.sentence.format(
+            title=names.title,
+            model=names.model,
+            key_hint=names.key_hint,
+            url_setting=names.url_setting,
+            code=code,
+        )
+        if retry_after_s is not None:
+            sentence += f" It asks to wait {_duration(retry_after_s)}."
+        return self.fault(sentence, retry_after_s=retry_after_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table: it fits a refusal whose code or type is one of `codes`."""
+
+    codes: frozenset[str]
+    verdict: Verdict
+    text: re.Pattern[str] | None = None
+    """Only where the provider's text matches: for errors that differ in nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A provider's error as it came over the wire."""
+
+    status: int
+    codes: tuple[str, ...]
+    """Its code and type, where it has them."""
+    text: str
+    """Its own words: to be matched against, never shown."""
+    retry_after_s: float | None
+
+    @classmethod
+    def read(cls, status: int, headers: Mapping[str, str], body: bytes, now: float) -> "Refusal":
+        """Read an error response of any of the documented forms; `now` is `Clock.wall` for dated headers."""
+        codes, text = _envelope(body)
+        retry_after_s = _retry_after(headers, now)
+        if retry_after_s is None:
+            retry_after_s = _reset_time(text, now)
+        return cls(status, codes, text, retry_after_s)
+
+    @property
+    def label(self) -> str:
+        """For sentences: the code or type, or the HTTP status."""
+        code = next((code for code in self.codes if shown_code(code) == code), None)
+        return f"HTTP {self.status}" if code is None else f"{code}, HTTP {self.status}"
+
+
+def shown_code(code: str) -> str:
+    """A provider's code as it may be shown: anything that does not look like one is not."""
+    return code if _SAFE_CODE.match(code) else "unreadable"
+
+
+def fault_of(refusal: Refusal, table: Iterable[Row], names: Names) -> ProviderFault:
+    """The house's fault for a provider's refusal."""
+    verdict = next((row.verdict for row in table if _fits(row, refusal)), None) or _by_status(
+        _status(refusal)
+    )
+    # A wait makes sense only where the same request can succeed after it.
+    waits = verdict.fault.retryable or issubclass(verdict.fault, QuotaExhausted)
+    return verdict.about(names, refusal.label, refusal.retry_after_s if waits else None)
+
+
+def _fits(row: Row, refusal: Refusal) -> bool:
+    return not row.codes.isdisjoint(refusal.codes) and (
+        row.text is None or row.text.search(refusal.text) is not None
+    )
+
+
+BY_STATUS: Mapping[int, Verdict] = {
+    400: Verdict(
+        ProviderRefused,
+        "{title} calls the request for {model} invalid ({code}). Leave out optional arguments such as "
+        "temperature, images or web search, or choose another model.",
+    ),
+    401: Verdict(ProviderUnauthorized, "{title} does not accept the key ({code}). Check {key_hint}."),
+    402: Verdict(QuotaExhausted, "{title} says the account is out of credit ({code}). Top up there."),
+    403: Verdict(
+        ProviderDenied,
+        "{title} does not allow this account to use {model} ({code}). Ask for access there, or choose "
+        "another model.",
+    ),
+    404: Verdict(
+        ProviderDenied,
+        "{title} has no {model} for this account at this address ({code}). Check {url_setting}, or choose "
+        "another "
+        "model.",
+    ),
+    408: Verdict(ProviderTimeout, "{title} gave up waiting for the request ({code}). Try again."),
+    413: Verdict(
+        ContextOverflow,
+        "The request is too large for {title} ({code}). Send fewer or smaller files and images.",
+    ),
+    429: Verdict(
+        ProviderThrottled, "{title} limits how often {model} may be asked ({code}). Try again a little later."
+    ),
+    503: Verdict(
+        ProviderOverloaded,
+        "{title} has no capacity for {model} now ({code}). Try again later or use another model.",
+    ),
+    504: Verdict(
+        ProviderTimeout,
+        "A gateway of {title} gave up waiting for {model} ({code}). Try again, or ask for less.",
+    ),
+    529: Verdict(
+        ProviderOverloaded,
+        "{title} has no capacity for {model} now ({code}). Try again later or use another model.",
+    ),
+}
+"""What plain HTTP statuses mean, where a provider's own table says nothing."""
+
+_REDIRECT = Verdict(
+    ProviderFailed,
+    "{title} answered with a redirect ({code}), which is never followed. Set {url_setting} to the final "
+    "address.",
+)
+_SERVER_ERROR = Verdict(ProviderFailed, "{title} failed while answering ({code}). Try again later.")
+_UNEXPLAINED = Verdict(
+    ProviderFailed, "{title} could not answer and does not say why ({code}). Try again later."
+)
+
+
+def _status(refusal: Refusal) -> int:
+    """The HTTP status; for an error inside a 200, the status that some endpoints give as its code."""
+    if refusal.status != 200:
+        return refusal.status
+    numbers = (int(code) for code in refusal.codes if code.isascii() and code.isdigit() and len(code) == 3)
+    return next((number for number in numbers if number >= 400), 200)
+
+
+def _by_status(status: int) -> Verdict:
+    if (known := BY_STATUS.get(status)) is not None:
+        return known
+    if 300 <= status < 400:
+        return _REDIRECT
+    if 400 <= status < 500:
+        return BY_STATUS[400]
+    return _SERVER_ERROR if status >= 500 else _UNEXPLAINED
+
+
+def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
+    """Codes and text out of `{error: {...}}`, `{error: "..."}`, `{code, msg}` or a list of one of these."""
+    try:
+        outer: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return (), ""
+    if isinstance(outer, list) and outer:
+        outer = outer[0]
+    if not isinstance(outer, dict):
+        return (), ""
+    error = outer.get("error")
+    inner = error if isinstance(error, dict) else outer
+    codes = [inner.get("code"), inner.get("type")]
+    if isinstance(error, str):
+        codes.append(error)
+    texts = (inner.get("message"), inner.get("msg"))
+    return (
+        tuple(str(code) for code in codes if isinstance(code, str | int) and not isinstance(code, bool)),
+        next((text for text in texts if isinstance(text, str)), "")[:2_000],
+    )
+
+
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait by `Retry-After` (RFC 9110, 10.2.3: seconds or a date), or Kimi's twin of it."""
+    for name in ("Retry-After", "X-Retry-After"):
+        if (value := headers.get(name)) is None:
+            continue
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                date = email.utils.parsedate_to_datetime(value)
+            except ValueError:
+                continue
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
+        if math.isfinite(seconds) and seconds <= _LONGEST_WAIT_S:
+            return max(seconds, 0.0)
+    return None
+
+
+def _reset_time(text: str, now: float) -> float | None:
+    """Seconds until the reset that GLM's plan errors announce in their text."""
+    if (found := _RESET_TIME.search(text)) is None:
+        return None
+    try:
+        reset = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=_RESET_ZONE)
+    except ValueError:
+        return None
+    seconds = reset.timestamp() - now
+    return seconds if 0 <= seconds <= _LONGEST_WAIT_S else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{math.ceil(minutes / 60)} h"

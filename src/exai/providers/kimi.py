@@ -1,0 +1,164 @@
+"""Kimi, by Moonshot AI: its dialect and its errors."""
+
+import re
+from collections.abc import Mapping
+
+from exai import config
+from exai.clock import Clock
+from exai.errors import (
+    ContentFiltered,
+    ContextOverflow,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderThrottled,
+    ProviderUnauthorized,
+    QuotaExhausted,
+)
+from exai.providers.catalog import Model
+from exai.providers.faults import Row, Verdict
+from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
+from exai.providers.profile import Profile
+
+__all__ = ["ERRORS", "KIMI", "kimi_provider"]
+
+
+def _types(*types: str) -> frozenset[str]:
+    return frozenset(types)
+
+
+ERRORS: tuple[Row, ...] = (
+    Row(
+        _types("invalid_authentication_error", "incorrect_api_key_error"),
+        Verdict(
+            ProviderUnauthorized,
+            "{title} does not accept the key ({code}). Check {key_hint}; keys of the two platforms (.ai, "
+            ".cn) are not "
+            "interchangeable, so {url_setting} must be of the same one.",
+        ),
+    ),
+    Row(
+        _types("exceeded_current_quota_error"),
+        Verdict(
+            QuotaExhausted,
+            "The {title} account is out of balance or suspended ({code}). Top up or check the plan in its "
+            "console.",
+        ),
+    ),
+    # The daily cap shares its type with the limits per minute and differs in the text alone.
+    Row(
+        _types("rate_limit_reached_error"),
+        Verdict(
+            QuotaExhausted,
+            "The {title} account's tokens for today are used up ({code}). Try again tomorrow, or raise "
+            "its tier.",
+        ),
+        text=re.compile(r"\bTPD\b"),
+    ),
+    Row(
+        _types("rate_limit_reached_error"),
+        Verdict(
+            ProviderThrottled,
+            "The {title} account's limit of requests or tokens is reached ({code}). Try again a little "
+            "later, ask for "
+            "a smaller answer (its cap counts), or raise the tier.",
+        ),
+    ),
+    Row(
+        _types("engine_overloaded_error"),
+        Verdict(
+            ProviderOverloaded,
+            "{title} has no capacity for {model} now ({code}). Try again later or use another model.",
+        ),
+    ),
+    Row(
+        _types("content_filter"),
+        Verdict(ContentFiltered, "{title} refused the question as too risky ({code}). Word it differently."),
+    ),
+    # An overlong prompt is an ordinary invalid request but for its text.
+    Row(
+        _types("invalid_request_error"),
+        Verdict(
+            ContextOverflow,
+            "The prompt with the answer asked for does not fit into the window of {model} ({code}). Send "
+            "less, ask for "
+            "a smaller answer, or use a model with a larger window.",
+        ),
+        text=re.compile(r"token (length|limit)|context (length|window)|too long", re.IGNORECASE),
+    ),
+    Row(
+        _types("invalid_request_error"),
+        Verdict(
+            ProviderRefused,
+            "{title} calls the request for {model} invalid ({code}). Leave out optional arguments such as "
+            "images, or "
+            "choose another model.",
+        ),
+    ),
+    Row(
+        _types("permission_denied_error"),
+        Verdict(
+            ProviderDenied,
+            "{title} does not open this API to the account ({code}). Check the project's permissions in "
+            "its console.",
+        ),
+    ),
+    Row(
+        _types("resource_not_found_error"),
+        Verdict(
+            ProviderDenied,
+            "{title} has no {model} for this account ({code}). K3 models open after a first top-up; or "
+            "choose another "
+            "model.",
+        ),
+    ),
+    Row(
+        _types("url.not_found"),
+        Verdict(
+            ProviderDenied, "{title} has no chat completions at this address ({code}). Check {url_setting}."
+        ),
+    ),
+    Row(
+        _types("server_error", "unexpected_output", "client_closed_request"),
+        Verdict(ProviderFailed, "{title} failed while answering ({code}). Try again later."),
+    ),
+    Row(
+        _types("server_unavailable"),
+        Verdict(ProviderOverloaded, "{title} is not available now ({code}). Try again later."),
+    ),
+)
+"""By Kimi's error types; it sends no codes."""
+
+KIMI = Profile(
+    title="Kimi",
+    key_hint="KIMI_API_KEY (or MOONSHOT_API_KEY, the setting providers.kimi.api_key)",
+    url_setting="providers.kimi.base_url",
+    token_cap_field="max_completion_tokens",  # noqa: S106 - a field's name
+    stream_fields={"stream_options": {"include_usage": True}},
+    conversation_field="prompt_cache_key",
+    request_id_header="Msh-Request-Id",
+    errors=ERRORS,
+    finishes={"stop": "stop", "length": "length"},
+)
+"""Kimi's dialect."""
+
+
+def kimi_provider(
+    settings: config.KimiProvider, models: Mapping[str, Model], timeouts: config.Timeouts, clock: Clock
+) -> OpenAiCompatible:
+    """Kimi under these settings.
+
+    Raises:
+        StartFault: the key cannot be one.
+    """
+    key = usable_key(settings.api_key, KIMI.key_hint)
+    return OpenAiCompatible(
+        name="kimi",
+        profile=KIMI,
+        models=models,
+        base_url=str(settings.base_url),
+        authorization=None if key is None else bearer(key),
+        timeouts=timeouts,
+        clock=clock,
+    )

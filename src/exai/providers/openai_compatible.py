@@ -1,0 +1,193 @@
+"""Asking an OpenAI-compatible endpoint: one request, one answer or one fault.
+
+Nothing is asked twice, with one exception: a kept connection that the server closed
+at the moment of its reuse. What differs between endpoints is in their `Profile`.
+"""
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import aiohttp
+from pydantic import SecretStr
+from yarl import URL
+
+from exai import __version__, config
+from exai.clock import Clock
+from exai.errors import ProviderUnconfigured, StartFault, Stopping
+from exai.messages import Effort
+from exai.providers.base import Completion, OnDelta, Prompt
+from exai.providers.catalog import Model
+from exai.providers.connections import Attempt, open_session
+from exai.providers.exchange import BROKEN, Exchange, Patience, Waits
+from exai.providers.profile import Profile
+from exai.providers.request_body import RequestBody, request_body
+
+__all__ = ["OpenAiCompatible", "bearer", "usable_key"]
+
+LARGE_BODY_BYTES = 2**20
+"""Above this, aiohttp is given a file to send piece by piece, so that it does not hold up the loop."""
+
+STALE_WITHIN_S = 1.0
+"""A reused connection that breaks this soon, before any byte came back, was closed before it was reused."""
+
+STALE_RETRIES = 2
+
+
+def usable_key(secret: SecretStr | None, where: str) -> str | None:
+    """The key, or `None` where none is set; `where` says where it would be.
+
+    Raises:
+        StartFault: it holds characters that no key and no HTTP header has.
+    """
+    key = secret.get_secret_value().strip() if secret is not None else ""
+    if not key:
+        return None
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise StartFault(f"The key in {where} has blanks or unusual characters inside. Copy it again.")
+    return key
+
+
+def bearer(key: str) -> Callable[[], str]:
+    """Authorization with the key as it is."""
+    value = f"Bearer {key}"
+    return lambda: value
+
+
+class OpenAiCompatible:
+    """A `Provider` behind `POST {base_url}/chat/completions`; connections are opened on the first call."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        profile: Profile,
+        models: Mapping[str, Model],
+        base_url: str,
+        authorization: Callable[[], str | None] | None,
+        timeouts: config.Timeouts,
+        clock: Clock,
+    ) -> None:
+        """`authorization` yields the header's value for each request; `None` means that no key is set."""
+        self._name = name
+        self._profile = profile
+        self._models = MappingProxyType(dict(models))
+        self._url = URL(base_url.rstrip("/") + "/chat/completions")
+        self._authorization = authorization
+        self._timeouts = timeouts
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"exai/{__version__}",
+            # A compressed stream would come in blocks instead of tokens.
+            "Accept-Encoding": "identity",
+            **profile.headers,
+        }
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def configured(self) -> bool:
+        return self._authorization is not None
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        return self._models
+
+    @property
+    def key_hint(self) -> str:
+        """Where its key is set, for sentences."""
+        return self._profile.key_hint
+
+    def unconfigured(self, model: str) -> ProviderUnconfigured:
+        """The fault of asking for `model` while no key is set."""
+        return ProviderUnconfigured(
+            f"No key is set for {self._profile.title}, so {model} cannot be asked. Set "
+            f"{self._profile.key_hint}."
+        )
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def complete(
+        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+    ) -> Completion:
+        """See `Provider.complete`.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            AbilityMissing: the model cannot do what the prompt needs.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        if self._authorization is None:
+            raise self.unconfigured(prompt.model.name)
+        model = prompt.model
+        effort = model.default_effort if prompt.effort is None else model.nearest_effort(prompt.effort)
+        # An answer that is not streamed shows no life before its end, so one that may think is streamed.
+        streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
+        body = await self._spell(prompt, streams=streams)
+        exchange = Exchange(self._profile, prompt, on_delta, self._clock)
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            raise exchange.too_late()
+        patience = Patience(self._timeouts, effort, streams=streams)
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                waits = Waits(scope, patience, left)
+                response, attempt = await self._send(body.json)
+                try:
+                    await exchange.read(response, attempt, waits)
+                finally:
+                    # Closes the connection unless the response was read whole; then it is back in the pool.
+                    response.close()
+        except BROKEN as broken:
+            raise exchange.fault(broken) from broken
+        except TimeoutError:
+            raise exchange.timed_out(waits) from None
+        return exchange.completion(self._name, body.notes)
+
+    async def _spell(self, prompt: Prompt, *, streams: bool) -> RequestBody:
+        if any(message.images for message in prompt.messages):
+            # Encoding megabytes of pictures takes too long for the loop.
+            return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams)
+        return request_body(prompt, self._profile, streams=streams)
+
+    async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
+        """Send the request; the head of the response has arrived when this returns."""
+        session = self._open_session()
+        headers = self._headers
+        if self._authorization is not None and (authorization := self._authorization()) is not None:
+            headers = {**headers, "Authorization": authorization}
+        retries = STALE_RETRIES
+        while True:
+            began = self._clock.monotonic()
+            with Attempt() as attempt:
+                try:
+                    response = await session.post(
+                        self._url,
+                        data=body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body),
+                        headers=headers,
+                        allow_redirects=False,
+                    )
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    stale = attempt.reused and self._clock.monotonic() - began <= STALE_WITHIN_S
+                    if not (stale and retries):
+                        raise
+                    retries -= 1
+                else:
+                    return response, attempt
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Stopping("The server is shutting down. Try again in a moment.")
+        if self._session is None:
+            self._session = open_session(self._timeouts, self._clock)
+        return self._session

@@ -1,0 +1,43 @@
+"""What differs between OpenAI-compatible endpoints, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from exai.providers.faults import Row, Verdict
+
+__all__ = ["FinishReason", "Profile"]
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One endpoint's dialect. A request holds exactly the fields that are named here or in the catalogue."""
+
+    title: str
+    """As people call it, for sentences."""
+    key_hint: str
+    """Where its key is set, for sentences."""
+    url_setting: str
+    """The setting of its address, for sentences."""
+    token_cap_field: str
+    """How it spells the cap of an answer, thinking included."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request, beside authorization and content type."""
+    stream_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of a streamed request."""
+    search_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of a request that may search the web."""
+    conversation_field: str | None = None
+    """Where a stable key per conversation goes, for the endpoint's prefix cache."""
+    image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+    """Media types of pictures that it takes."""
+    request_id_header: str | None = None
+    """The response header with its own id of the request."""
+    errors: tuple[Row, ...]
+    """What its errors mean, the first row that fits; common rows by status follow."""
+    finishes: Mapping[str, FinishReason | Verdict]
+    """What its finish reasons mean. One that is not here is an error, unless `lenient`."""
+    lenient: bool = False
+    """Whether an unknown finish reason, or none before `[DONE]`, still is an answer."""

@@ -1,0 +1,141 @@
+"""A prompt in a provider's spelling, and what had to be changed or left out on the way."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from exai.errors import AbilityMissing
+from exai.messages import Effort, Image, Message, Role
+from exai.providers.base import Prompt
+from exai.providers.profile import Profile
+
+__all__ = ["RequestBody", "request_body"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The JSON to send, and what the caller should know about it."""
+
+    json: bytes
+    notes: tuple[str, ...]
+
+
+def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestBody:
+    """Spell `prompt` for the endpoint of `profile`.
+
+    Raises:
+        AbilityMissing: the model cannot take a picture of the prompt, or cannot search the web.
+    """
+    model = prompt.model
+    notes: list[str] = []
+    fields: dict[str, Any] = {
+        "model": model.wire_name,
+        "messages": _messages(prompt, profile),
+        "stream": streams,
+    }
+    if streams:
+        fields.update(profile.stream_fields)
+    if prompt.effort is not None:
+        fields.update(_thinking(prompt, prompt.effort, notes))
+    if prompt.temperature is not None:
+        fields.update(_sampling(prompt, prompt.temperature, notes))
+    if prompt.max_output_tokens is not None:
+        fields[profile.token_cap_field] = _cap(prompt, prompt.max_output_tokens, notes)
+    if prompt.web_search:
+        if not model.web_search:
+            raise AbilityMissing(
+                f"{model.name} cannot search the web. Ask without web search, or name a model that can "
+                f"(see `models`)."
+            )
+        fields.update(profile.search_fields)
+    if profile.conversation_field is not None and prompt.conversation_key is not None:
+        fields[profile.conversation_field] = prompt.conversation_key
+    return RequestBody(msgspec.json.encode(fields), tuple(notes))
+
+
+def _messages(prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
+    keeps_reasoning = prompt.model.keeps_reasoning
+    spelt = []
+    for message in prompt.messages:
+        content = _content(message, prompt, profile) if message.images else message.text
+        fields: dict[str, Any] = {"role": message.role.value, "content": content}
+        if keeps_reasoning and message.reasoning and message.role is Role.ASSISTANT:
+            fields["reasoning_content"] = message.reasoning
+        spelt.append(fields)
+    return spelt
+
+
+def _content(message: Message, prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
+    model = prompt.model
+    if not model.images:
+        raise AbilityMissing(
+            f"{model.name} takes no images. Leave them out, or name a model that takes them (see `models`)."
+        )
+    for image in message.images:
+        if image.media_type not in profile.image_types:
+            raise AbilityMissing(
+                f"{profile.title} takes no {image.media_type} images, only "
+                f"{_listed(sorted(profile.image_types))}. "
+                "Convert the image, or name a model of another provider."
+            )
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": _data_url(image)}} for image in message.images
+    ]
+    if message.text:
+        parts.append({"type": "text", "text": message.text})
+    return parts
+
+
+def _data_url(image: Image) -> msgspec.Raw:
+    """As ready JSON: base64 needs no escaping, and megabytes need not be searched for it."""
+    return msgspec.Raw(
+        b'"data:' + image.media_type.encode() + b";base64," + base64.b64encode(image.data) + b'"'
+    )
+
+
+def _thinking(prompt: Prompt, asked: Effort, notes: list[str]) -> dict[str, Any]:
+    model = prompt.model
+    used = model.nearest_effort(asked)
+    if used is None:
+        if asked is not Effort.NONE:
+            notes.append(f"{model.name} has no thinking effort to set; {asked.value!r} was left out.")
+        return {}
+    if used is not asked:
+        known = _listed([effort.value for effort in model.efforts])
+        notes.append(
+            f"{model.name} knows the thinking efforts {known}; {asked.value!r} was asked for, "
+            f"{used.value!r} used."
+        )
+    return dict(model.thinking[used])
+
+
+def _sampling(prompt: Prompt, asked: float, notes: list[str]) -> dict[str, Any]:
+    model = prompt.model
+    if model.temperature is None:
+        notes.append(f"{model.name} has a fixed temperature; {asked:g} was left out.")
+        return {}
+    low, high = model.temperature
+    used = round(min(max(asked, low), high), 2)
+    if used != asked:
+        notes.append(
+            f"{model.name} takes temperatures from {low:g} to {high:g} with two decimals; {used:g} was "
+            f"used instead "
+            f"of {asked:g}."
+        )
+    return {"temperature": used}
+
+
+def _cap(prompt: Prompt, asked: int, notes: list[str]) -> int:
+    model = prompt.model
+    if asked > model.max_output_tokens:
+        notes.append(
+            f"{model.name} answers with at most {model.max_output_tokens} tokens; {asked} were asked for."
+        )
+    return min(asked, model.max_output_tokens)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

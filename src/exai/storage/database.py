@@ -1,0 +1,185 @@
+"""The database, whichever it is: reads, group-committed writes, a schema that is checked at the start."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from exai import config
+from exai.errors import StartFault
+from exai.storage import migrate
+from exai.storage.group_writer import FAULTS, GroupWriter, store_failed
+from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
+from exai.storage.runs import FileRuns, Runs, new_run_id
+from exai.storage.sqlite import FILE_NAME, SqliteBackend
+
+__all__ = ["Database", "migrate_database"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Backend(Protocol):
+    """A kind of database."""
+
+    kind: str
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def transact(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+class Database:
+    """Where conversations and the journal are kept. Belongs to one process' one event loop."""
+
+    def __init__(self, backend: Backend, runs: Runs, run_id: str, commit_interval_s: float) -> None:
+        self._backend = backend
+        self._runs = runs
+        self.run_id = run_id
+        """This process' time on the database; its journal rows carry it."""
+        self._writer = GroupWriter(backend.transact, commit_interval_s)
+
+    @classmethod
+    async def open(cls, settings: config.Database, data_dir: Path) -> "Database":
+        """Connect, see that the schema is the one the code needs, and set up an empty database.
+
+        Raises:
+            StartFault: unreachable, unwritable, or of another schema; the sentence says what mends it.
+        """
+        backend, runs = _backend(settings, data_dir)
+        try:
+            with _start_faults(data_dir, backend.kind):
+                await backend.transact(migrate.check_or_create)
+                run_id = new_run_id()
+                await runs.begin(run_id)
+        except BaseException:
+            await backend.close()
+            raise
+        return cls(backend, runs, run_id, settings.commit_interval_ms / 1000)
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._backend.kind
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a connection that sees everything committed so far.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        try:
+            return await self._backend.read(work)
+        except FAULTS as error:
+            raise store_failed(error) from error
+
+    async def write(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> R:
+        """Run a write in the next commit; its result, once committed.
+
+        `operation` gets the connection and the parameters of all its writes in that
+        commit, and returns one result for each, in order.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        return await self._writer.write(operation, parameters)
+
+    def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
+        """Queue a write whose result nobody waits for; `close` commits it at the latest."""
+        self._writer.write_soon(operation, parameters)
+
+    async def is_over(self, run_id: str) -> bool:
+        """Whether the process of another run has gone."""
+        return run_id != self.run_id and await self._runs.is_over(run_id)
+
+    async def close(self) -> None:
+        """Commit what is queued, then let go of everything."""
+        await self._writer.close()
+        with suppress(*FAULTS):
+            await self._runs.end()
+        await self._backend.close()
+
+
+async def migrate_database(settings: config.Database, data_dir: Path) -> tuple[str | None, str]:
+    """Bring a database to the schema that the code needs; the versions before and after.
+
+    Raises:
+        StartFault: unreachable, unwritable, or newer than this code.
+    """
+    backend, _ = _backend(settings, data_dir)
+    try:
+        with _start_faults(data_dir, backend.kind):
+            return await backend.transact(migrate.upgrade)
+    finally:
+        await backend.close()
+
+
+def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
+    if settings.url is None:
+        return _sqlite(data_dir / FILE_NAME, "data_dir")
+    try:
+        url = make_url(settings.url.get_secret_value())
+    except ArgumentError:
+        raise StartFault(
+            "`database.url` is not a database URL; write it as postgresql+asyncpg://user:password@host/name."
+        ) from None
+    if url.get_backend_name() == "sqlite" and url.database:
+        return _sqlite(Path(url.database).absolute(), "database.url")
+    if url.get_backend_name() == "postgresql":
+        backend = PostgresqlBackend(url.set(drivername="postgresql+asyncpg"))
+        return backend, PostgresqlRuns(backend.engine)
+    raise StartFault(
+        f"`database.url` names {url.drivername}; EXAI keeps its data in SQLite or PostgreSQL "
+        "(postgresql+asyncpg://user:password@host/name)."
+    )
+
+
+def _sqlite(file: Path, setting: str) -> tuple[Backend, Runs]:
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (file.parent / f".{FILE_NAME}.probe").touch()
+        (file.parent / f".{FILE_NAME}.probe").unlink()
+    except OSError as error:
+        raise StartFault(
+            f"The data folder {file.parent} cannot be written ({_reason(error)}); "
+            f"make it writable, or name another one with `{setting}`."
+        ) from error
+    return SqliteBackend(file), FileRuns(file.parent / "runs")
+
+
+class _start_faults:  # noqa: N801 - reads as what it does where it is used
+    """Turns what a database raises into the sentence that ends a start."""
+
+    def __init__(self, data_dir: Path, kind: str) -> None:
+        self._where = f"the SQLite file in {data_dir}" if kind == "sqlite" else "the server of `database.url`"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, FAULTS) and not isinstance(error, StartFault):
+            _log.debug("the database cannot be opened", exc_info=error)
+            raise StartFault(f"EXAI cannot use {self._where}: {_reason(error)}.") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the statement, its parameters or the URL."""
+    if isinstance(error, SQLAlchemyError):
+        error = getattr(error, "orig", None) or error
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.rpartition(": ")[2][:200]

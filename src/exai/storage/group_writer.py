@@ -1,0 +1,140 @@
+"""Group commit: writes that arrive together share one transaction.
+
+The first write after a pause is committed at once; those that arrive while it is
+being committed, or within the least interval, share the next commit. A batch that
+fails is tried again one write at a time, so that a bad write hurts its own caller
+alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from exai import tasks
+from exai.errors import StoreFailed
+
+__all__ = ["GroupWriter", "Transact", "store_failed"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+_log = structlog.get_logger(__name__)
+
+LARGEST_BATCH = 500
+FAULTS = (SQLAlchemyError, OSError, TimeoutError)
+"""What a database that is gone, full, locked or read-only raises."""
+
+
+Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+"""Runs its argument in one transaction, committed when it returns."""
+
+
+def store_failed(error: Exception) -> StoreFailed:
+    """The sentence for callers; the cause is for the log alone."""
+    _log.error("the database failed", kind=type(error).__name__, exc_info=error)
+    return StoreFailed(
+        "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "
+        "if it goes on, the log of the daemon says why.",
+        retry_after_s=5.0,
+    )
+
+
+@dataclass(slots=True)
+class _Write:
+    operation: Callable[[Connection, list[Any]], list[Any]]
+    parameters: Any
+    done: asyncio.Future[Any] | None
+    """`None`: nobody waits."""
+
+
+class GroupWriter:
+    """Owns the one task that writes."""
+
+    def __init__(self, transact: Transact, interval_s: float) -> None:
+        self._transact = transact
+        self._interval_s = interval_s
+        self._queue: list[_Write] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task = tasks.spawn(self._run(), name="group commit")
+
+    async def write(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> R:
+        """The result, once it is committed. Cancelling the wait does not take the write back.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._add(_Write(operation, parameters, done))
+        return await done
+
+    def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
+        """Queue a write whose result nobody waits for; a failure is logged."""
+        self._add(_Write(operation, parameters, None))
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.wait([self._task])
+
+    def _add(self, write: _Write) -> None:
+        if self._closing:
+            raise StoreFailed("EXAI is shutting down and its database is closed. Try again in a few seconds.")
+        self._queue.append(write)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_commit = 0.0
+        while self._queue or not self._closing:
+            await self._wake.wait()
+            if (pause := next_commit - loop.time()) > 0 and not self._closing:
+                await asyncio.sleep(pause)
+            next_commit = loop.time() + self._interval_s
+            batch, self._queue = self._queue[:LARGEST_BATCH], self._queue[LARGEST_BATCH:]
+            if not self._queue and not self._closing:
+                self._wake.clear()
+            if batch:
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Write]) -> None:
+        try:
+            results = await self._transact(lambda connection: _apply(connection, batch))
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
+            if len(batch) > 1:
+                for write in batch:
+                    await self._commit([write])
+            else:
+                _fail(batch[0], error)
+            return
+        for write, result in zip(batch, results, strict=True):
+            if write.done is not None and not write.done.done():
+                write.done.set_result(result)
+
+
+def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:
+    """Run the batch kind by kind; within a kind in order of arrival."""
+    kinds: dict[Any, list[int]] = {}
+    for index, write in enumerate(batch):
+        kinds.setdefault(write.operation, []).append(index)
+    results: list[Any] = [None] * len(batch)
+    for operation, indexes in kinds.items():
+        answers = operation(connection, [batch[index].parameters for index in indexes])
+        for index, answer in zip(indexes, answers, strict=True):
+            results[index] = answer
+    return results
+
+
+def _fail(write: _Write, error: Exception) -> None:
+    fault = store_failed(error) if isinstance(error, FAULTS) else error
+    if write.done is None:
+        if fault is error:
+            _log.error("a queued write failed", exc_info=error)
+    elif not write.done.done():
+        write.done.set_exception(fault)

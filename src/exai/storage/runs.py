@@ -1,0 +1,92 @@
+"""Which processes on a database are alive: each holds a lock for as long as it lives.
+
+The operating system, or the database server, lets go of the lock when a process
+dies, however it dies; so whoever can take a run's lock knows that the run is over.
+"""
+
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+__all__ = ["FileRuns", "Runs", "new_run_id"]
+
+
+def new_run_id() -> str:
+    """An id for this process' time on a database."""
+    return f"run_{secrets.token_hex(8)}"
+
+
+class Runs(Protocol):
+    """The lock of this run, and a look at others'."""
+
+    async def begin(self, run_id: str) -> None:
+        """Hold this run's lock until `end`."""
+        ...
+
+    async def is_over(self, run_id: str) -> bool:
+        """Whether another run's process has gone."""
+        ...
+
+    async def end(self) -> None:
+        """Let go."""
+        ...
+
+
+class FileRuns:
+    """Locked files in a folder beside a SQLite file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: tuple[Path, IO[bytes]] | None = None
+
+    async def begin(self, run_id: str) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._folder / run_id
+        file = path.open("wb")
+        if not _try_lock(file):
+            raise OSError(f"{path} is locked by another process")
+        self._held = (path, file)
+
+    async def is_over(self, run_id: str) -> bool:
+        path = self._folder / run_id
+        try:
+            file = path.open("r+b")
+        except FileNotFoundError:
+            return True
+        with file:
+            if not _try_lock(file):
+                return False
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return True
+
+    async def end(self) -> None:
+        if self._held is not None:
+            path, file = self._held
+            self._held = None
+            with suppress(FileNotFoundError):
+                path.unlink()
+            file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

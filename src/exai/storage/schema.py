@@ -1,0 +1,122 @@
+"""The tables as the code sees them. Migrations alone create and change them; a test holds both together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+__all__ = ["TIMINGS", "UtcDateTime", "calls", "conversations", "exchanges", "metadata"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment; always with its zone in Python, and in UTC in the table."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002 - its face
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - its face
+        if not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+TIMINGS = (
+    "session_wait_ms",
+    "global_sem_wait_ms",
+    "provider_sem_wait_ms",
+    "connect_ms",
+    "first_token_ms",
+    "generation_ms",
+    "store_ms",
+    "processing_ms",
+    "latency_ms",
+)
+"""Stages of a call, in the order in which they happen; the last is their sum."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),  # the process that began it
+    Column("owner", Text, nullable=False),
+    Column("door", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("model_requested", Text),
+    Column("model_used", Text),
+    Column("provider", Text),
+    Column("conversation_id", Text),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("outcome", Text),  # null: not ended
+    Column("error_code", Text),
+    Column("input_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("cost_usd", Double),
+    *(Column(name, Double) for name in TIMINGS),
+    Index(None, "owner", "began_at"),
+    Index(None, "began_at"),
+    Index(
+        "ix_calls_open",
+        "run_id",
+        sqlite_where=text("outcome IS NULL"),
+        postgresql_where=text("outcome IS NULL"),
+    ),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("conversation_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("exchanges", Integer, nullable=False),
+    Column("last_model", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "owner", "updated_at"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column(
+        "conversation_id",
+        Text,
+        ForeignKey("conversations.conversation_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("number", Integer, primary_key=True),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("reasoning", Text),
+    Column("model", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("tokens", BigInteger, nullable=False),  # estimate for question and answer, counted once
+    Column("created_at", UtcDateTime, nullable=False),
+)

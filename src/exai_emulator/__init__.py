@@ -1,0 +1,30 @@
+"""GLM, Kimi and a plain OpenAI-compatible service as HTTP servers on loopback, for tests and demonstrations.
+
+    from exai_emulator import EmulatorOptions, running
+
+    async with running(EmulatorOptions()) as emulator:
+        ...  # speak to emulator.addresses.kimi with emulator.addresses.kimi_key
+
+`docs/emulator.md` tells what is emulated and how much of it is proven.
+"""
+
+from exai_emulator.accounts import AccountState
+from exai_emulator.emulator import Addresses, Emulator
+from exai_emulator.faults import Fault
+from exai_emulator.log import RequestLog, RequestRecord
+from exai_emulator.options import EmulatorOptions
+from exai_emulator.personas import Persona
+from exai_emulator.running import PortInUseError, running
+
+__all__ = [
+    "AccountState",
+    "Addresses",
+    "Emulator",
+    "EmulatorOptions",
+    "Fault",
+    "Persona",
+    "PortInUseError",
+    "RequestLog",
+    "RequestRecord",
+    "running",
+]

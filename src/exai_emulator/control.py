@@ -1,0 +1,182 @@
+"""The control port: what is seen and changed from outside the process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from exai_emulator.accounts import AccountState
+from exai_emulator.emulator import Emulator
+from exai_emulator.faults import Fault
+from exai_emulator.personas import Persona
+
+__all__ = ["control_app"]
+
+_SHOWN = 100
+
+
+class PersonaOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/persona`."""
+
+    persona: Persona
+    provider: str | None = None
+    model: str | None = None
+
+
+class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/faults`."""
+
+    provider: str
+    fault: Fault
+
+
+class RulesOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/rules`."""
+
+    select: str | None = None
+    rules: dict[str, bool] = {}
+
+
+class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/account`."""
+
+    provider: str
+    account: AccountState
+
+
+def control_app(emulator: Emulator) -> web.Application:
+    """The control application of `emulator`."""
+    control = _Control(emulator)
+    app = web.Application()
+    app.router.add_post("/_ctl/reset", control.reset)
+    app.router.add_get("/_ctl/persona", control.personas)
+    app.router.add_post("/_ctl/persona", control.set_persona)
+    app.router.add_get("/_ctl/faults", control.faults)
+    app.router.add_post("/_ctl/faults", control.add_fault)
+    app.router.add_delete("/_ctl/faults", control.clear_faults)
+    app.router.add_get("/_ctl/requests", control.requests)
+    app.router.add_delete("/_ctl/requests", control.clear_requests)
+    app.router.add_get("/_ctl/stats", control.stats)
+    app.router.add_get("/_ctl/account", control.accounts)
+    app.router.add_post("/_ctl/account", control.set_account)
+    app.router.add_get("/_ctl/rules", control.rules)
+    app.router.add_post("/_ctl/rules", control.set_rules)
+    return app
+
+
+def _answer(content: Any, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
+
+
+class _Control:
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    async def _ordered(
+        self, request: web.Request, kind: type[Any], carry_out: Callable[[Any], None]
+    ) -> web.Response:
+        """Read an order and carry it out; a wrong one is answered with 400 and what is wrong."""
+        try:
+            carry_out(msgspec.json.decode(await request.read(), type=kind))
+        except (msgspec.DecodeError, ValueError) as error:
+            return _answer({"error": str(error)}, 400)
+        return _answer({"ok": True})
+
+    def _account_of(self, provider: str) -> Any:
+        accounts = self._emulator.accounts
+        if provider not in accounts:
+            raise ValueError(f"There is no provider {provider!r}; there are {', '.join(accounts)}.")
+        return accounts[provider]
+
+    async def reset(self, _: web.Request) -> web.Response:
+        self._emulator.reset()
+        return _answer({"ok": True})
+
+    async def personas(self, _: web.Request) -> web.Response:
+        return _answer({"personas": self._emulator.personas.listed()})
+
+    async def set_persona(self, request: web.Request) -> web.Response:
+        def carry_out(order: PersonaOrder) -> None:
+            if order.provider is not None:
+                self._account_of(order.provider)
+            self._emulator.personas.set(order.persona, provider=order.provider, model=order.model)
+
+        return await self._ordered(request, PersonaOrder, carry_out)
+
+    async def faults(self, _: web.Request) -> web.Response:
+        faults = self._emulator.faults
+        queued = [
+            {"provider": entry.provider, "left": entry.left, "fault": entry.fault} for entry in faults.queued
+        ]
+        errors = {name: sorted(names) for name, names in faults.error_names.items()}
+        return _answer({"queued": queued, "errors": errors})
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        def carry_out(order: FaultOrder) -> None:
+            self._emulator.faults.add(order.provider, order.fault)
+
+        return await self._ordered(request, FaultOrder, carry_out)
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        self._emulator.faults.clear()
+        return _answer({"ok": True})
+
+    async def requests(self, request: web.Request) -> web.Response:
+        provider = request.query.get("provider")
+        limit = request.query.get("limit", str(_SHOWN))
+        if not limit.isascii() or not limit.isdigit():
+            return _answer({"error": "limit is a whole number"}, 400)
+        found = [
+            record
+            for record in self._emulator.log.requests
+            if provider is None or record.provider == provider
+        ]
+        shown = found[-int(limit) :] if int(limit) else []
+        return _answer({"count": len(found), "requests": [record.as_json() for record in shown]})
+
+    async def clear_requests(self, _: web.Request) -> web.Response:
+        self._emulator.log.clear()
+        return _answer({"ok": True})
+
+    async def stats(self, _: web.Request) -> web.Response:
+        log, faults = self._emulator.log, self._emulator.faults
+        providers = {
+            name: {
+                "in_flight": log.in_flight_of(name),
+                "high_water": log.high_water_of(name),
+                "outcomes": {outcome: count for (of, outcome), count in log.outcomes.items() if of == name},
+                "statuses": {
+                    str(status): count for (of, status), count in log.statuses.items() if of == name
+                },
+                "faults_struck": faults.struck[name],
+                "faults_queued": sum(entry.provider == name for entry in faults.queued),
+            }
+            for name in self._emulator.apis
+        }
+        return _answer({"in_flight": log.in_flight, "high_water": log.high_water, "providers": providers})
+
+    async def accounts(self, _: web.Request) -> web.Response:
+        return _answer({name: account.state for name, account in self._emulator.accounts.items()})
+
+    async def set_account(self, request: web.Request) -> web.Response:
+        def carry_out(order: AccountOrder) -> None:
+            self._account_of(order.provider).state = order.account
+
+        return await self._ordered(request, AccountOrder, carry_out)
+
+    async def rules(self, _: web.Request) -> web.Response:
+        return _answer({"rules": self._emulator.rules.listed()})
+
+    async def set_rules(self, request: web.Request) -> web.Response:
+        def carry_out(order: RulesOrder) -> None:
+            rules = self._emulator.rules
+            unknown = sorted(order.rules.keys() - rules.by_id.keys())
+            if unknown:
+                raise ValueError(f"There is no rule {unknown[0]!r}.")
+            if order.select is not None:
+                rules.select(order.select)
+            for rule_id, on in order.rules.items():
+                rules.set(rule_id, on=on)
+
+        return await self._ordered(request, RulesOrder, carry_out)

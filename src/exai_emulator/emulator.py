@@ -1,0 +1,95 @@
+"""The emulator as its owner sees it: where it listens, what it was asked, and what can be changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exai_emulator.accounts import Account
+from exai_emulator.custom.api import CustomApi
+from exai_emulator.custom.rules import BEHAVIOURS as CUSTOM_BEHAVIOURS
+from exai_emulator.custom.rules import RULES as CUSTOM_RULES
+from exai_emulator.faults import FaultQueue
+from exai_emulator.glm.api import GlmApi
+from exai_emulator.glm.rules import BEHAVIOURS as GLM_BEHAVIOURS
+from exai_emulator.glm.rules import RULES as GLM_RULES
+from exai_emulator.identities import Identities
+from exai_emulator.kimi.api import KimiApi
+from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
+from exai_emulator.kimi.rules import RULES as KIMI_RULES
+from exai_emulator.log import RequestLog
+from exai_emulator.options import EmulatorOptions
+from exai_emulator.personas import Persona, Personas
+from exai_emulator.provider import ProviderApi
+from exai_emulator.rules import AnyRule, RuleBook
+from exai_emulator.server import ProviderServer
+
+__all__ = ["CONFORMANCE", "Addresses", "Emulator"]
+
+CONFORMANCE: dict[str, Sequence[AnyRule]] = {
+    "glm": (*GLM_RULES, *GLM_BEHAVIOURS),
+    "kimi": (*KIMI_RULES, *KIMI_BEHAVIOURS),
+    "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),
+}
+"""Everything that is claimed of each service, with its evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Base URLs without a trailing slash, and the keys that go with them."""
+
+    glm: str
+    glm_coding: str
+    kimi: str
+    custom: str
+    control: str
+    glm_key: str
+    kimi_key: str
+    custom_key: str
+
+
+class Emulator:
+    """Three providers, and what their owner can see and change. `running` gives it addresses."""
+
+    addresses: Addresses
+
+    def __init__(self, options: EmulatorOptions) -> None:
+        self.options = options
+        self.log = RequestLog(options.log_limit)
+        self.rules = RuleBook(CONFORMANCE, strictness=options.strictness, switched=options.rules)
+        self.personas = Personas(options.persona)
+        self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
+        apis: list[ProviderApi] = [GlmApi(options, self.rules.is_on), KimiApi(options), CustomApi(options)]
+        self.apis = {api.name: api for api in apis}
+        self.faults = FaultQueue({name: frozenset(api.errors) for name, api in self.apis.items()})
+        self.accounts = {name: Account(name) for name in self.apis}
+
+    @property
+    def persona(self) -> Persona:
+        """Everyone's persona. Setting it replaces those of single providers and models too."""
+        return self.personas.default
+
+    @persona.setter
+    def persona(self, persona: Persona) -> None:
+        self.personas.set(persona)
+
+    def server(self, provider: str) -> ProviderServer:
+        """What answers the requests to one provider."""
+        return ProviderServer(
+            self.apis[provider],
+            account=self.accounts[provider],
+            log=self.log,
+            faults=self.faults,
+            rules=self.rules,
+            personas=self.personas,
+            identities=self._identities,
+        )
+
+    def reset(self) -> None:
+        """As it was at the start; requests in flight go on."""
+        self.log.clear()
+        self.faults.clear()
+        self.faults.struck.clear()
+        self.rules.reset()
+        self.personas.reset()
+        self._identities.reset()
+        for account in self.accounts.values():
+            account.reset()

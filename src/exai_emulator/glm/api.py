@@ -1,0 +1,241 @@
+"""GLM's form of requests, answers, streams and errors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from exai_emulator.accounts import Account
+from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
+from exai_emulator.faults import Fault
+from exai_emulator.glm.catalog import MODELS, SWAPPED_ON_CODING_ROOT, find_model
+from exai_emulator.glm.errors import ERRORS
+from exai_emulator.glm.keys import judge
+from exai_emulator.glm.rules import CODING, GENERAL, SWAP, UNSAFE_OUTPUT
+from exai_emulator.identities import Identity
+from exai_emulator.options import EmulatorOptions
+from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
+from exai_emulator.shapes import as_int, strings_of, tool_entries
+from exai_emulator.streaming import DONE, StreamFrames, data_frame
+from exai_emulator.tokens import count_tokens
+
+__all__ = ["CODING_ROOT", "GENERAL_ROOT", "GlmApi"]
+
+GENERAL_ROOT = "/api/paas/v4"
+CODING_ROOT = "/api/coding/paas/v4"
+
+_PROMPT_OVERHEAD = 10
+_JSON_MODE_TOKENS = 60
+_IMAGE_TOKENS = 100
+_THOUGHTLESS_EFFORTS = ("none", "minimal", "low")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class GlmApi:
+    """GLM on both of its roots."""
+
+    name = "glm"
+    errors: Mapping[str, ErrorRow] = ERRORS
+    json_type = "application/json; charset=UTF-8"
+    stream_type = "text/event-stream;charset=UTF-8"
+    too_large = Refusal("435")
+    in_stream_error = "1234"
+    routes: Mapping[tuple[str, str], tuple[str, str]] = {
+        (method, root + path): (operation, name)
+        for root, name in ((GENERAL_ROOT, GENERAL), (CODING_ROOT, CODING))
+        for method, path, operation in (("POST", "/chat/completions", "chat"), ("GET", "/models", "models"))
+    }
+
+    def __init__(self, options: EmulatorOptions, is_on: Callable[[str], bool]) -> None:
+        self._key = options.glm_key
+        self._good_header = f"Bearer {options.glm_key}"
+        self._windows = options.context_windows
+        self._is_on = is_on
+        self._listed_at = options.starts_at
+
+    def key_verdict(self, authorization: str) -> KeyVerdict:
+        return "ok" if authorization == self._good_header else judge(authorization, self._key)
+
+    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
+        body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
+        entries = body.get("messages")
+        messages = (
+            [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        )
+        texts, prompt = canonical_prompt(messages, body.get("tools"))
+        asked = body.get("model")
+        asked = asked if isinstance(asked, str) else ""
+        model = self._model(asked, root)
+        response_format = body.get("response_format")
+        json_mode = isinstance(response_format, dict) and response_format.get("type") == "json_object"
+        thinks = _thinks(body, model)
+        prompt_tokens = count_tokens(prompt) + _PROMPT_OVERHEAD + (_JSON_MODE_TOKENS if json_mode else 0)
+        if model is not None and model.vision:
+            prompt_tokens += _IMAGE_TOKENS * sum(_images_in(message) for message in messages)
+        cap = as_int(body.get("max_tokens")) or as_int(body.get("max_completion_tokens"))
+        return ChatCall(
+            raw=raw,
+            root=root,
+            account=account,
+            body=body,
+            messages=messages,
+            model=model,
+            asked_model=asked,
+            texts=texts,
+            prompt=prompt,
+            prompt_tokens=prompt_tokens,
+            cap=cap if cap is not None and cap > 0 else (model.max_output if model is not None else 131_072),
+            thinks=thinks,
+            think_tokens=0 if body.get("reasoning_effort") in _THOUGHTLESS_EFFORTS else DEFAULT_THINK_TOKENS,
+            stop=strings_of(body.get("stop")),
+            json_mode=json_mode,
+        )
+
+    def _model(self, asked: str, root: str) -> Model | None:
+        model = find_model(asked)
+        if model is None:
+            return None
+        if root == CODING and model.id in SWAPPED_ON_CODING_ROOT and self._is_on(SWAP):
+            model = MODELS[SWAPPED_ON_CODING_ROOT[model.id]]
+        if model.id in self._windows:
+            model = replace(model, context=self._windows[model.id])
+        return model
+
+    def shape(self, call: ChatCall, answer: Answer) -> None:
+        if any(UNSAFE_OUTPUT in text for _, text in call.texts):
+            answer.finish_reason = "sensitive"
+
+    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:  # noqa: ARG002 - GLM says nothing of the cache in headers
+        typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
+        digest = identity.digest
+        return (
+            f"{typed}X-LOG-ID: {identity.glm_id}\r\nga-traceid: {digest[32:]}\r\nVary: Origin\r\n"
+            "Strict-Transport-Security: max-age=31536000\r\n"
+            f"Set-Cookie: acw_tc={digest[:32]};path=/;HttpOnly;Max-Age=1800\r\n"
+        )
+
+    def completion(
+        self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None
+    ) -> dict[str, Any]:
+        message: dict[str, Any] = {"content": answer.content, "role": "assistant"}
+        if fault is not None and fault.content == "null":
+            message["content"] = None
+        if answer.reasoning:
+            message["reasoning_content"] = answer.reasoning
+        request_id = call.body.get("request_id")
+        body: dict[str, Any] = {
+            "choices": [{"finish_reason": answer.finish_reason, "index": 0, "message": message}],
+            "created": identity.created,
+            "id": identity.glm_id,
+            "model": _echoed(call, fault),
+            "object": "chat.completion",
+            "request_id": request_id if isinstance(request_id, str) else identity.glm_id,
+            "usage": _usage(call, answer),
+        }
+        if results := _web_search_results(call):
+            body["web_search"] = results
+        if fault is not None and fault.usage == "none":
+            del body["usage"]
+        return body
+
+    def frames(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> StreamFrames:
+        head = {
+            "id": identity.glm_id,
+            "created": identity.created,
+            "object": "chat.completion.chunk",
+            "model": _echoed(call, fault),
+        }
+        before = b"data: " + _encode(head)[:-1] + b',"choices":[{"index":0,"delta":{"role":"assistant","'
+        choice: dict[str, Any] = {
+            "index": 0,
+            "finish_reason": answer.finish_reason,
+            "delta": {"role": "assistant", "content": ""},
+        }
+        last: dict[str, Any] = {**head, "choices": [choice], "usage": _usage(call, answer)}
+        if fault is not None and fault.usage is not None:
+            _place_usage(last, choice, fault.usage)
+        if results := _web_search_results(call):
+            last["web_search"] = results
+        closing = [data_frame(last)]
+        if fault is not None and fault.usage == "extra":
+            closing.append(data_frame({**head, "choices": [], "usage": _usage(call, answer)}))
+        after = b"}}]}\n\n"
+        return StreamFrames(
+            opening=(),
+            reasoning=(before + b'reasoning_content":', after),
+            content=(before + b'content":', after),
+            closing=(*closing, DONE),
+        )
+
+    def error_body(self, row: ErrorRow, message: str | None) -> Any:
+        return {"error": {"code": row.kind, "message": row.message if message is None else message}}
+
+    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
+        listed = [
+            {"id": model, "object": "model", "created": self._listed_at, "owned_by": "z-ai"}
+            for model in MODELS
+        ]
+        return {"object": "list", "data": listed}
+
+    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:  # noqa: ARG002 - other services name them
+        row = ERRORS["route_404"]
+        return row.status, self.error_body(row, None)
+
+
+def _thinks(body: Mapping[str, Any], model: Model | None) -> bool:
+    if model is None or model.thinking == "never":
+        return False
+    thinking = body.get("thinking")
+    return not (isinstance(thinking, dict) and thinking.get("type") == "disabled")
+
+
+def _images_in(message: Mapping[str, Any]) -> int:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return 0
+    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in content)
+
+
+def _echoed(call: ChatCall, fault: Fault | None) -> str:
+    return fault.echo_model if fault is not None and fault.echo_model is not None else call.model_id
+
+
+def _usage(call: ChatCall, answer: Answer) -> dict[str, Any]:
+    return {
+        "completion_tokens": answer.tokens,
+        "completion_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
+        "prompt_tokens": call.prompt_tokens,
+        "prompt_tokens_details": {"cached_tokens": call.cached_tokens},
+        "total_tokens": call.prompt_tokens + answer.tokens,
+    }
+
+
+def _place_usage(last: dict[str, Any], choice: dict[str, Any], placement: str) -> None:
+    if placement == "choice":
+        choice["usage"] = last["usage"]
+    if placement != "top":
+        del last["usage"]
+
+
+def _web_search_results(call: ChatCall) -> list[dict[str, str]]:
+    """The results that a `web_search` tool with `search_result: true` adds to the answer."""
+    for tool in tool_entries(call.body):
+        search = (
+            tool.get("web_search") if isinstance(tool, dict) and tool.get("type") == "web_search" else None
+        )
+        if isinstance(search, dict) and search.get("enable", True) and search.get("search_result") is True:
+            return [
+                {
+                    "title": f"Emulated result {number}",
+                    "content": f"Emulated search result {number}.",
+                    "link": f"https://emulated.invalid/{number}",
+                    "media": "emulated",
+                    "icon": "",
+                    "publish_date": "2026-11-01",
+                    "refer": f"ref_{number}",
+                }
+                for number in (1, 2)
+            ]
+    return []

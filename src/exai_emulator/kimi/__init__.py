@@ -1,0 +1,1 @@
+"""Kimi as Moonshot AI serves it, at `/v1`."""

@@ -1,0 +1,368 @@
+"""Every rule refuses what it says it refuses, in the provider's own words, and can be switched off."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from exai_emulator import AccountState, Emulator, EmulatorOptions
+from exai_emulator.emulator import CONFORMANCE
+from exai_emulator.rules import MARKS, Behaviour, Rule
+
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
+USER = {"role": "user", "content": "Say hello."}
+SYSTEM = {"role": "system", "content": "Be brief."}
+FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}
+CALLED = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"id": "look:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+}
+
+
+def image(url: Any, model: str) -> dict[str, Any]:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    return {"model": model, "messages": [{"role": "user", "content": parts}]}
+
+
+def tool(**changes: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "function", "function": {**FUNCTION, **changes}}]}
+
+
+def content(value: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": value}]}
+
+
+@dataclass
+class Example:
+    """A request that breaks one rule, and the answer to it."""
+
+    fields: dict[str, Any]
+    status: int
+    code: str
+    """GLM's code, Kimi's type, OpenAI's type."""
+    message: str = ""
+    """What the text holds, where it is known."""
+    account: AccountState | None = None
+    typed: bool = True
+    """Whether the answer has a Content-Type."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def glm(fields: dict[str, Any], code: str = "1210", message: str = "", **more: Any) -> Example:
+    status = {"1302": 429, "1113": 429}.get(code, 400)
+    return Example(fields, status, code, message, **more)
+
+
+def kimi(fields: dict[str, Any], message: str = "", **more: Any) -> Example:
+    return Example(fields, 400, "invalid_request_error", message, **more)
+
+
+def kimi_404(model: str, **more: Any) -> Example:
+    said = f"Not found the model {model} or Permission denied"
+    return Example({"model": model}, 404, "resource_not_found_error", said, **more)
+
+
+TEXT_ONLY = "messages.content.type is invalid, allowed values: ['text']"
+UNSAFE = content("this is emulated-unsafe-input")
+
+EXAMPLES: dict[str, Example] = {
+    "glm.json.object": glm({"raw": "[]"}, "1210"),
+    "glm.model.present": glm({"model": None}, "1213"),
+    "glm.model.known": glm({"model": "glm-5.2[1m]"}, "1211", "Unknown Model, please check the model code."),
+    "glm.messages.present": glm({"messages": []}, "1214", typed=False),
+    "glm.messages.role": glm(
+        {"messages": [USER, {"role": "developer", "content": "x"}]}, "1214", typed=False
+    ),
+    "glm.messages.user": glm({"messages": [SYSTEM]}, "1214", typed=False),
+    "glm.content.type": glm(content(7), "1214", typed=False),
+    "glm.content.parts": glm(content([{"text": "x"}]), "1214", typed=False),
+    "glm.content.text_model": glm(image(PNG, "glm-5.3"), "1210", TEXT_ONLY, typed=False),
+    "glm.image.data": glm(image("data:image/gif;base64,R0lGOA==", "glm-5.3-flash")),
+    "glm.temperature.range": glm({"temperature": 1.5}),
+    "glm.top_p.range": glm({"top_p": 0}),
+    "glm.max_tokens.range": glm({"max_tokens": 131_073}),
+    "glm.stream.boolean": glm({"stream": "yes"}),
+    "glm.do_sample.boolean": glm({"do_sample": 1}),
+    "glm.effort.value": glm({"reasoning_effort": "medium"}),
+    "glm.thinking.shape": glm({"thinking": True}),
+    "glm.thinking.always_on": glm({"thinking": {"type": "disabled"}}),
+    "glm.response_format.type": glm({"response_format": {"type": "xml"}}),
+    "glm.tools.count": glm({"tools": tool()["tools"] * 129}),
+    "glm.tools.type": glm({"tools": [{}]}, "1214", "tools[0].type:type cannot be empty.", typed=False),
+    "glm.tools.kind": glm({"tools": [{"type": "builtin_function"}]}, "1214", typed=False),
+    "glm.tools.function_name": glm(tool(name="a b"), "1214", typed=False),
+    "glm.web_search.engine": glm({"tools": [{"type": "web_search", "web_search": {}}]}, "1214", typed=False),
+    "glm.metadata.object": glm(
+        {"metadata": {}}, "1210", "Invalid API parameter, please check the documentation."
+    ),
+    "glm.request_id.length": glm({"request_id": "five5"}, "1214"),
+    "glm.user_id.length": glm({"user_id": "u" * 129}, "1214"),
+    "glm.fields.known": glm({"invented": 1}),
+    "glm.prompt.length": glm(content("w" * 600), "1261", options={"context_windows": {"glm-5.3": 100}}),
+    "glm.input.unsafe": glm(UNSAFE, "1301"),
+    "glm.account.plan_only": glm({}, "1113", account=AccountState(balance=0, plan_only=True)),
+    "glm.account.balance": glm({}, "1113", account=AccountState(balance=0)),
+    "glm.account.concurrency": glm({}, "1302", account=AccountState(concurrency=0)),
+    "glm.request_id.reuse": glm({"request_id": "used-before"}, "1231"),
+    "kimi.json.object": kimi({"raw": "not json"}),
+    "kimi.model.retired": kimi_404("kimi-k2.5"),
+    "kimi.model.known": kimi_404("kimi-k9"),
+    "kimi.model.locked": kimi_404("kimi-k3", account=AccountState(locked_models=("kimi-k3",))),
+    "kimi.messages.present": kimi({"messages": None}),
+    "kimi.messages.role": kimi({"messages": [{"role": "developer", "content": "x"}]}),
+    "kimi.content.type": kimi(content(7)),
+    "kimi.content.empty": kimi(
+        {"messages": [USER, {"role": "assistant", "content": ""}, USER]},
+        "Invalid request: the message at position 1 with role 'assistant' must not be empty",
+    ),
+    "kimi.parts.type": kimi(content([{"type": "file", "file": {}}])),
+    "kimi.image.url": kimi(image("https://emulated.invalid/a.png", "kimi-k3"), "unsupported image url"),
+    "kimi.image.svg": kimi(image("data:image/svg+xml;base64,PHN2Zz4=", "kimi-k3")),
+    "kimi.image.data": kimi(image("data:image/png;base64,***", "kimi-k3")),
+    "kimi.partial.last": kimi({"messages": [{"role": "assistant", "content": "H", "partial": True}, USER]}),
+    "kimi.partial.json": kimi(
+        {
+            "messages": [USER, {"role": "assistant", "content": "{", "partial": True}],
+            "response_format": {"type": "json_object"},
+        }
+    ),
+    "kimi.messages.tools": kimi({"model": "kimi-k2.6", "messages": [{"role": "system", **tool()}, USER]}),
+    "kimi.stream.boolean": kimi({"stream": 1}),
+    "kimi.sampling.number": kimi({"temperature": "1"}),
+    "kimi.temperature.fixed": kimi(
+        {"temperature": 0.7}, "invalid temperature: only 1 is allowed for this model"
+    ),
+    "kimi.top_p.fixed": kimi({"top_p": 1}, "invalid top_p: only 0.95 is allowed for this model"),
+    "kimi.n.fixed": kimi({"n": 2}, "invalid n: only 1 is allowed for this model"),
+    "kimi.frequency_penalty.fixed": kimi(
+        {"frequency_penalty": 0.1}, "invalid frequency_penalty: only 0 is allowed for this model"
+    ),
+    "kimi.presence_penalty.fixed": kimi(
+        {"presence_penalty": 1}, "invalid presence_penalty: only 0 is allowed for this model"
+    ),
+    "kimi.logprobs.fixed": kimi({"logprobs": True}, "invalid logprobs: only false is allowed for this model"),
+    "kimi.top_logprobs.alone": kimi(
+        {"top_logprobs": 3}, "Invalid request: logprobs must be set to true if top_logprobs is used"
+    ),
+    "kimi.logit_bias.unsupported": kimi(
+        {"logit_bias": {}}, "Invalid request: logit_bias is not supported yet"
+    ),
+    "kimi.thinking.both": kimi(
+        {"thinking": {"type": "enabled"}, "reasoning_effort": "low"},
+        "cannot specify both 'thinking' and 'reasoning_effort'",
+    ),
+    "kimi.thinking.shape": kimi({"model": "kimi-k2.6", "thinking": True}),
+    "kimi.thinking.family": kimi({"thinking": {"type": "enabled"}}),
+    "kimi.thinking.always_on": kimi(
+        {"model": "kimi-k2.7-code", "thinking": {"type": "disabled"}},
+        "invalid thinking: only type=enabled is allowed for this model",
+    ),
+    "kimi.effort.family": kimi({"model": "kimi-k2.6", "reasoning_effort": "low"}),
+    "kimi.effort.value": kimi({"reasoning_effort": "none"}),
+    "kimi.response_format.type": kimi({"response_format": {"type": "json_schema"}}),
+    "kimi.stop.count": kimi({"stop": list("abcdef")}),
+    "kimi.stop.bytes": kimi({"stop": "é" * 17}),
+    "kimi.cap.both": kimi({"max_tokens": 1, "max_completion_tokens": 2}),
+    "kimi.cap.positive": kimi({"max_tokens": 0}),
+    "kimi.tools.type": kimi(
+        {"tools": [{"function": FUNCTION}]},
+        "Invalid request: unknown tool type: , currently only function and plugin are supported",
+    ),
+    "kimi.tools.name": kimi(tool(name="1st")),
+    "kimi.tools.duplicate": kimi({"tools": tool()["tools"] * 2}),
+    "kimi.tools.parameters": kimi(tool(parameters=None)),
+    "kimi.tool_choice.value": kimi({"tool_choice": "any"}),
+    "kimi.tool_choice.named": kimi(
+        {**tool(), "tool_choice": {"type": "function", "function": {"name": "look"}}},
+        "tool_choice 'specified' is incompatible with thinking enabled",
+    ),
+    "kimi.tool_choice.required": kimi({"model": "kimi-k2.6", **tool(), "tool_choice": "required"}),
+    "kimi.functions.legacy": kimi({"functions": [FUNCTION]}),
+    "kimi.tool_loop.reasoning": kimi(
+        {"messages": [USER, CALLED, {"role": "tool", "tool_call_id": "look:0", "content": "seen"}]},
+        "thinking is enabled but reasoning_content is missing in assistant tool call message at index 1",
+    ),
+    "kimi.tool_loop.answers": kimi(
+        {"messages": [USER, {**CALLED, "reasoning_content": "I look."}, USER]}, "look:0"
+    ),
+    "kimi.fields.known": kimi({"invented": 1}),
+    "kimi.cap.window": kimi(
+        {"max_tokens": 1_048_576}, "Invalid request: Your request exceeded model token limit: 1048576"
+    ),
+    "kimi.input.unsafe": Example(
+        UNSAFE, 400, "content_filter", "The request was rejected because it was considered high risk"
+    ),
+    "kimi.account.balance": Example(
+        {}, 429, "exceeded_current_quota_error", account=AccountState(balance=-1)
+    ),
+    "kimi.account.concurrency": Example(
+        {}, 429, "rate_limit_reached_error", "max concurrency: 0", account=AccountState(concurrency=0)
+    ),
+    "custom.json.object": Example({"raw": "{"}, 400, "invalid_request_error"),
+    "custom.model.present": Example({"model": None}, 400, "invalid_request_error"),
+    "custom.messages.present": Example({"messages": "hello"}, 400, "invalid_request_error"),
+    "custom.model.known": Example({"model": "llama"}, 404, "invalid_request_error"),
+    "custom.account.concurrency": Example({}, 429, "requests", account=AccountState(concurrency=0)),
+}
+
+RULES = {row.id: row for rows in CONFORMANCE.values() for row in rows if isinstance(row, Rule)}
+
+
+def test_every_rule_has_an_example():
+    assert EXAMPLES.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize("rule_id", EXAMPLES)
+async def test_rule_refuses_and_can_be_switched_off(started, post, rule_id: str):
+    example = EXAMPLES[rule_id]
+    provider = rule_id.split(".")[0]
+    async with started(EmulatorOptions(rules={rule_id: True}, **example.options)) as emulator:
+        if example.account is not None:
+            emulator.accounts[provider].state = example.account
+        if rule_id == "glm.request_id.reuse":
+            assert (await post(emulator, provider, **example.fields)).status == 200
+
+        refused = await post(emulator, provider, **example.fields)
+        emulator.rules.set(rule_id, on=False)
+        after = await post(emulator, provider, **example.fields)
+
+    assert refused.status == example.status
+    error = refused.json["error"]
+    assert error.get("type" if provider != "glm" else "code") == example.code
+    assert example.message in error["message"]
+    assert ("Content-Type" in refused.headers) is example.typed
+    assert (after.status, after.content) != (refused.status, refused.content)
+
+
+@pytest.mark.parametrize(
+    ("provider", "authorization", "expected"),
+    [
+        ("glm", None, {"code": "1001"}),
+        ("glm", "Bearer ", {"code": "1001"}),
+        ("glm", "Bearer wrong", {"code": "1002"}),
+        ("kimi", None, {"type": "invalid_authentication_error", "message": "Invalid Authentication"}),
+        (
+            "kimi",
+            "Bearer sk-wrong",
+            {"type": "incorrect_api_key_error", "message": "Incorrect API key provided"},
+        ),
+        ("custom", None, {"code": "invalid_api_key"}),
+        ("custom", "Bearer sk-wrong", {"code": "invalid_api_key"}),
+    ],
+)
+async def test_a_wrong_key_gets_the_providers_own_401_on_every_path(
+    emulator: Emulator, http, provider: str, authorization: str | None, expected: dict[str, str]
+):
+    headers = {} if authorization is None else {"Authorization": authorization}
+    for path in ("/chat/completions", "/nowhere"):
+        async with http.post(getattr(emulator.addresses, provider) + path, headers=headers) as response:
+            assert response.status == 401
+            assert expected.items() <= (await response.json())["error"].items()
+
+
+async def test_an_auth_rule_that_is_off_lets_everyone_in(emulator: Emulator, ask):
+    emulator.rules.set("kimi.auth.key", on=False)
+    assert (await ask("kimi", key="sk-wrong")).status == 200
+
+
+IGNORED = {
+    "frequency_penalty": 1,
+    "presence_penalty": 1,
+    "logit_bias": {"1": 2},
+    "logprobs": True,
+    "top_logprobs": 3,
+    "n": 1,
+    "top_k": 4,
+    "seed": 7,
+    "parallel_tool_calls": False,
+    "service_tier": "priority",
+    "store": True,
+    "prompt_cache_key": "k",
+    "stream_options": {"include_usage": True},
+    "response_format": {"type": "json_schema", "json_schema": {}},
+    "tool_choice": "required",
+    "max_completion_tokens": 500,
+}
+
+
+@pytest.mark.parametrize("name", IGNORED)
+async def test_glm_ignores_the_fields_that_recordings_show_as_ignored(ask, name: str):
+    assert (await ask("glm", **{name: IGNORED[name]})).status == 200
+
+
+ACCEPTED = {
+    "seed": 7,
+    "top_k": 4,
+    "service_tier": "flex",
+    "metadata": {"a": "b"},
+    "verbosity": "low",
+    "store": True,
+    "do_sample": False,
+    "partial_mode": True,
+    "parallel_tool_calls": True,
+    "n": 1,
+    "temperature": 1.0,
+    "top_p": 0.95,
+    "presence_penalty": 0,
+    "logprobs": False,
+    "stream_options": {"include_usage": True},
+    "prompt_cache_key": "k",
+    "stop": ["a", "b", "c", "d", "e"],
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+async def test_kimi_accepts_the_fields_that_recordings_show_as_accepted(ask, name: str):
+    assert (await ask("kimi", **{name: ACCEPTED[name]})).status == 200
+
+
+async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask):
+    off = {"thinking": {"type": "disabled"}}
+    assert (await ask("glm", **off)).status == 400
+    coding = await ask("glm_coding", **off)
+    assert coding.status == 200
+    assert "reasoning_content" not in coding.json["choices"][0]["message"]
+
+
+async def test_kimi_k26_without_thinking_wants_another_temperature(ask):
+    off = {"model": "kimi-k2.6", "thinking": {"type": "disabled"}}
+    assert (await ask("kimi", temperature=0.6, **off)).status == 200
+    assert (await ask("kimi", temperature=1, **off)).status == 400
+
+
+async def test_a_whole_tool_loop_is_accepted_by_kimi(ask):
+    loop = [
+        USER,
+        {**CALLED, "reasoning_content": "I look."},
+        {"role": "tool", "tool_call_id": "look:0", "content": "seen"},
+    ]
+    assert (await ask("kimi", messages=loop, **tool())).status == 200
+
+
+async def test_recorded_strictness_keeps_only_rules_seen_on_the_wire(started, post):
+    async with started(EmulatorOptions(strictness="recorded")) as emulator:
+        documented_only = await post(emulator, "glm", temperature=2)
+        recorded = await post(emulator, "kimi", temperature=0.5)
+    assert (documented_only.status, recorded.status) == (200, 400)
+
+
+async def test_all_strictness_refuses_unknown_fields(started, post):
+    async with started(EmulatorOptions(strictness="all")) as emulator:
+        assert (await post(emulator, "glm", invented=1)).status == 400
+
+
+def test_ids_are_unique_and_marks_are_explained():
+    rows = [row for provider in CONFORMANCE.values() for row in provider]
+    assert len({row.id for row in rows}) == len(rows)
+    assert all(row.marks and set(row.marks) <= MARKS.keys() for row in rows)
+    assert all(row.id.startswith(f"{provider}.") for provider, of in CONFORMANCE.items() for row in of)
+
+
+def test_a_behaviour_without_switch_and_an_unknown_id_cannot_be_set():
+    emulator = Emulator(EmulatorOptions())
+    fixed = next(row for row in CONFORMANCE["glm"] if isinstance(row, Behaviour) and not row.switchable)
+    for rule_id in (fixed.id, "glm.invented"):
+        with pytest.raises(ValueError, match="There is no rule"):
+            emulator.rules.set(rule_id, on=False)

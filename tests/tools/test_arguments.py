@@ -1,0 +1,89 @@
+"""From what a client sent to typed arguments: schemas that say it, sentences that mend it."""
+
+from typing import Annotated, Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from exai.errors import BadArguments
+from exai.tools.arguments import input_schema, parse_arguments
+from exai.tools.base import Arguments, Tool, ToolAnswer
+
+
+class Inner(msgspec.Struct):
+    line: int
+
+
+class Sample(Arguments, frozen=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, description="A name")]
+    count: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    inner: Inner | None = None
+    tags: list[str] = msgspec.field(default_factory=list)
+    loud: bool = False
+
+
+async def run(arguments: Sample, context: Any) -> ToolAnswer:
+    raise AssertionError("not run here")
+
+
+TOOL = Tool(
+    name="sample",
+    title="Sample",
+    description="",
+    arguments=Sample,
+    run=run,
+    output_schema={"type": "object"},
+    asks_provider=False,
+)
+
+
+def test_the_schema_is_flat_closed_and_valid() -> None:
+    schema = input_schema(Sample)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert "$ref" not in str(schema)
+    assert "$defs" not in schema
+    assert schema["required"] == ["name"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["name"] == {"type": "string", "minLength": 1, "description": "A name"}
+    assert schema["properties"]["count"] == {"type": "integer", "minimum": 1}
+    assert schema["properties"]["inner"]["properties"] == {"line": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"name": "a"}, {"name": "a", "count": 2, "inner": {"line": 1}, "tags": ["x"], "loud": True}]
+)
+def test_what_the_schema_allows_is_taken(arguments: dict[str, Any]) -> None:
+    jsonschema.validate(arguments, input_schema(Sample))
+    parsed = parse_arguments(TOOL, arguments)
+    assert parsed.name == "a"
+
+
+def test_null_says_the_same_as_leaving_out() -> None:
+    assert parse_arguments(TOOL, {"name": "a", "count": None}) == parse_arguments(TOOL, {"name": "a"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (None, ["Missing", "'name'"]),
+        ({"name": 3}, ["'name'", "str", "int"]),
+        ({"name": ""}, ["'name'", "length"]),
+        ({"name": "a", "count": 0}, ["'count'", ">= 1"]),
+        ({"name": "a", "tags": [1]}, ["tags[0]"]),
+        ({"name": "a", "inner": {"line": "x"}}, ["inner.line"]),
+        ({"name": "a", "nmae": 1}, ["Unknown argument 'nmae'", "Did you mean 'name'?"]),
+    ],
+)
+def test_a_refusal_names_the_place_and_what_the_tool_takes(arguments: Any, words: list[str]) -> None:
+    with pytest.raises(BadArguments) as caught:
+        parse_arguments(TOOL, arguments)
+    sentence = str(caught.value)
+    for word in [*words, "sample takes: name, count, inner, tags, loud."]:
+        assert word in sentence
+
+
+def test_a_refusal_never_quotes_a_long_name_whole() -> None:
+    with pytest.raises(BadArguments) as caught:
+        parse_arguments(TOOL, {"name": "a", "x" * 10_000: 1})
+    assert len(str(caught.value)) < 400

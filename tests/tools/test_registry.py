@@ -1,0 +1,85 @@
+"""The catalogue of tools."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exai import config
+from exai.clock import SystemClock
+from exai.errors import UnknownTool
+from exai.tokens import estimate_tokens
+from exai.tools.chat import Chat
+from exai.tools.models import Models
+from exai.tools.registry import Registry
+from exai.tools.status import Status
+
+TOKENS_OF_THE_WHOLE_LIST = 2_500
+
+
+@pytest.fixture
+def registry() -> Registry:
+    absent: Any = None
+    clock = SystemClock()
+    return Registry(
+        [
+            Chat(
+                roster=absent, conversations=absent, files=absent, limits=config.Conversations(), clock=clock
+            ).tool(),
+            Models(absent, absent).tool(),
+            Status(
+                clock=clock,
+                roster=absent,
+                health=absent,
+                loop_lag=absent,
+                limits=absent,
+                recent_failures=absent,
+                demo=False,
+            ).tool(),
+        ]
+    )
+
+
+def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
+    listing = [
+        {
+            "name": tool.name,
+            "title": tool.title,
+            "description": tool.description,
+            "inputSchema": tool.input_schema,
+            "outputSchema": tool.output_schema,
+            "annotations": tool.annotations,
+        }
+        for tool in registry.listing
+    ]
+    assert estimate_tokens(json.dumps(listing)) < TOKENS_OF_THE_WHOLE_LIST
+
+
+def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
+    assert [tool.name for tool in registry.listing] == ["chat", "models", "status"]
+    for tool in registry.listing:
+        jsonschema.Draft202012Validator.check_schema(tool.input_schema)
+        jsonschema.Draft202012Validator.check_schema(tool.output_schema)
+        assert tool.output_schema["type"] == "object"
+        assert tool.description
+        assert set(tool.annotations) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+
+
+def test_older_names_answer_without_being_listed(registry: Registry) -> None:
+    assert registry.find("listmodels").name == "models"
+    assert registry.find("version").name == "status"
+    assert registry.input_schema("version") == registry.input_schema("status")
+
+
+def test_an_unknown_name_is_answered_with_what_there_is(registry: Registry) -> None:
+    with pytest.raises(UnknownTool, match="This server has: chat, models, status") as caught:
+        registry.find("x" * 5000)
+    assert len(str(caught.value)) < 300
+    assert registry.input_schema("nothing") is None
+
+
+def test_two_tools_cannot_share_a_name(registry: Registry) -> None:
+    tool = registry.find("models")
+    with pytest.raises(ValueError, match="two tools answer to 'models'"):
+        Registry([tool, tool])
