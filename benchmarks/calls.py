@@ -217,8 +217,8 @@ async def _measure(address: str, pid: int, seconds: float, profile: Path | None)
 
 def _record(profile: Path, pid: int, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["py-spy", "record", "--pid", str(pid), "--duration", str(max(1, int(seconds))), "--rate", "500"]
-        + ["--format", "raw", "--output", str(profile)],
+        f"py-spy record --pid {pid} --duration {max(1, int(seconds))} --rate 500 --format raw --output".split()
+        + [str(profile)],
         stdout=subprocess.DEVNULL,
     )
 
@@ -254,7 +254,8 @@ def main() -> None:
             address = json.loads(_first_line(daemon))["mcp_ws"]
             start_s = time.perf_counter() - began
             print(
-                f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} {'p50 ms':>8} {'p99 ms':>8}"
+                f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} "
+                f"{'p50 ms':>8} {'p99 ms':>8}"
             )
             result = uvloop.run(_measure(address, daemon.pid, options.seconds, options.profile))
     result = {

@@ -62,7 +62,7 @@ def started() -> Callable[[EmulatorOptions], AbstractAsyncContextManager[Emulato
 
 @pytest.fixture
 def post(http: aiohttp.ClientSession) -> Post:
-    """Post a chat: `post(emulator, "glm", temperature=2)`. None leaves a field out; `raw` replaces the body."""
+    """Post a chat: `post(emulator, "glm", stop="x")`. None leaves a field out; `raw` is the whole body."""
 
     async def send(
         emulator: Emulator, door: str, *, key: str | None = None, raw: str | None = None, **fields: Any
@@ -74,7 +74,9 @@ def post(http: aiohttp.ClientSession) -> Post:
             "Content-Type": "application/json",
         }
         url = getattr(emulator.addresses, door) + "/chat/completions"
-        async with http.post(url, data=content if raw is None else raw, headers=headers) as response:
+        async with http.post(
+            url, data=content if raw is None else raw, headers=headers, allow_redirects=False
+        ) as response:
             return Reply(response.status, response.headers, await response.read())
 
     return send
@@ -140,3 +142,8 @@ async def raw_ask(emulator: Emulator) -> AsyncIterator[RawAsk]:
     yield send
     for connection in opened:
         connection.leave()
+
+
+@pytest.fixture
+def emulator_options() -> EmulatorOptions:
+    return EmulatorOptions()

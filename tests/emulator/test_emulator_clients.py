@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import jwt
 import openai
@@ -175,7 +176,7 @@ def token_for(key: str, *, expires_in: float = 60, secret: str | None = None) ->
     [({}, 200, None), ({"expires_in": -1}, 401, "1003"), ({"secret": "another"}, 401, "1002")],
 )
 async def test_glm_judges_signed_tokens(
-    ask, emulator: Emulator, changes: dict, status: int, code: str | None
+    ask: Any, emulator: Emulator, changes: dict, status: int, code: str | None
 ):
     reply = await ask("glm", key=token_for(emulator.addresses.glm_key, **changes))
     assert reply.status == status

@@ -215,9 +215,9 @@ def test_every_rule_has_an_example():
 
 
 @pytest.mark.parametrize("rule_id", EXAMPLES)
-async def test_rule_refuses_and_can_be_switched_off(started, post, rule_id: str):
+async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rule_id: str):
     example = EXAMPLES[rule_id]
-    provider = rule_id.split(".")[0]
+    provider = rule_id.partition(".")[0]
     async with started(EmulatorOptions(rules={rule_id: True}, **example.options)) as emulator:
         if example.account is not None:
             emulator.accounts[provider].state = example.account
@@ -253,7 +253,7 @@ async def test_rule_refuses_and_can_be_switched_off(started, post, rule_id: str)
     ],
 )
 async def test_a_wrong_key_gets_the_providers_own_401_on_every_path(
-    emulator: Emulator, http, provider: str, authorization: str | None, expected: dict[str, str]
+    emulator: Emulator, http: Any, provider: str, authorization: str | None, expected: dict[str, str]
 ):
     headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/chat/completions", "/nowhere"):
@@ -262,7 +262,7 @@ async def test_a_wrong_key_gets_the_providers_own_401_on_every_path(
             assert expected.items() <= (await response.json())["error"].items()
 
 
-async def test_an_auth_rule_that_is_off_lets_everyone_in(emulator: Emulator, ask):
+async def test_an_auth_rule_that_is_off_lets_everyone_in(emulator: Emulator, ask: Any):
     emulator.rules.set("kimi.auth.key", on=False)
     assert (await ask("kimi", key="sk-wrong")).status == 200
 
@@ -288,7 +288,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("name", IGNORED)
-async def test_glm_ignores_the_fields_that_recordings_show_as_ignored(ask, name: str):
+async def test_glm_ignores_the_fields_that_recordings_show_as_ignored(ask: Any, name: str):
     assert (await ask("glm", **{name: IGNORED[name]})).status == 200
 
 
@@ -314,11 +314,11 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-async def test_kimi_accepts_the_fields_that_recordings_show_as_accepted(ask, name: str):
+async def test_kimi_accepts_the_fields_that_recordings_show_as_accepted(ask: Any, name: str):
     assert (await ask("kimi", **{name: ACCEPTED[name]})).status == 200
 
 
-async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask):
+async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask: Any):
     off = {"thinking": {"type": "disabled"}}
     assert (await ask("glm", **off)).status == 400
     coding = await ask("glm_coding", **off)
@@ -326,13 +326,13 @@ async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask):
     assert "reasoning_content" not in coding.json["choices"][0]["message"]
 
 
-async def test_kimi_k26_without_thinking_wants_another_temperature(ask):
+async def test_kimi_k26_without_thinking_wants_another_temperature(ask: Any):
     off = {"model": "kimi-k2.6", "thinking": {"type": "disabled"}}
     assert (await ask("kimi", temperature=0.6, **off)).status == 200
     assert (await ask("kimi", temperature=1, **off)).status == 400
 
 
-async def test_a_whole_tool_loop_is_accepted_by_kimi(ask):
+async def test_a_whole_tool_loop_is_accepted_by_kimi(ask: Any):
     loop = [
         USER,
         {**CALLED, "reasoning_content": "I look."},
@@ -341,14 +341,14 @@ async def test_a_whole_tool_loop_is_accepted_by_kimi(ask):
     assert (await ask("kimi", messages=loop, **tool())).status == 200
 
 
-async def test_recorded_strictness_keeps_only_rules_seen_on_the_wire(started, post):
+async def test_recorded_strictness_keeps_only_rules_seen_on_the_wire(started: Any, post: Any):
     async with started(EmulatorOptions(strictness="recorded")) as emulator:
         documented_only = await post(emulator, "glm", temperature=2)
         recorded = await post(emulator, "kimi", temperature=0.5)
     assert (documented_only.status, recorded.status) == (200, 400)
 
 
-async def test_all_strictness_refuses_unknown_fields(started, post):
+async def test_all_strictness_refuses_unknown_fields(started: Any, post: Any):
     async with started(EmulatorOptions(strictness="all")) as emulator:
         assert (await post(emulator, "glm", invented=1)).status == 400
 

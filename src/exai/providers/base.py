@@ -92,7 +92,9 @@ class Provider(Protocol):
         provider's connection at once.
 
         Raises:
-            ProviderFault: one of its subclasses, for everything that can go wrong.
+            ProviderFault: one of its subclasses, for everything that can go wrong there.
+            AbilityMissing: the model cannot do what the prompt needs; nothing was sent.
+            DeadlineExceeded: `deadline` passed first.
         """
         ...
 

@@ -103,6 +103,8 @@ class Refusal:
     def label(self) -> str:
         """For sentences: the code or type, or the HTTP status."""
         code = next((code for code in self.codes if shown_code(code) == code), None)
+        if self.status == 200:
+            return code or "no code"
         return f"HTTP {self.status}" if code is None else f"{code}, HTTP {self.status}"
 
 
@@ -170,7 +172,7 @@ BY_STATUS: Mapping[int, Verdict] = {
 """What plain HTTP statuses mean, where a provider's own table says nothing."""
 
 _REDIRECT = Verdict(
-    ProviderFailed,
+    ProviderDenied,
     "{title} answered with a redirect ({code}), which is never followed. Set {url_setting} to the final "
     "address.",
 )

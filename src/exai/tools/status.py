@@ -140,7 +140,8 @@ def _service_text(service: JsonObject) -> str:
     demo = " (demo: answers come from the built-in emulator)" if service["demo"] else ""
     return (
         f"EXAI {service['version']}{demo}, up {service['uptime_s']:.0f} s, "
-        f"event loop {service['loop_lag_ms']:g} ms late; Python {service['python']}, MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
+        f"event loop {service['loop_lag_ms']:g} ms late; Python {service['python']}, "
+        f"MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
     )
 
 

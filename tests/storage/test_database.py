@@ -1,0 +1,223 @@
+"""The database: schema at the start, group commit, failures that hurt only their own caller."""
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from exai import config
+from exai.errors import StartFault, StoreFailed
+from exai.storage import migrate
+from exai.storage.database import Database, migrate_database
+from exai.storage.schema import metadata
+from postgresql_server import PostgresqlServer
+
+
+async def opened(settings: config.Database, tmp_path: Path) -> Database:
+    return await Database.open(settings, tmp_path)
+
+
+def run(statement: str) -> Any:
+    """An operation that runs one statement, whatever its parameters."""
+
+    def operation(connection: Connection, many: list[Any]) -> list[Any]:
+        for parameters in many:
+            connection.execute(text(statement), parameters)
+        return [None] * len(many)
+
+    return operation
+
+
+def count(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT count(*) FROM notes")) or 0)
+
+
+async def with_notes(database: Database) -> None:
+    await database.write(run("CREATE TABLE notes (note INTEGER PRIMARY KEY)"), {})
+
+
+INSERT = run("INSERT INTO notes VALUES (:note)")
+
+
+async def test_an_empty_database_is_set_up_and_the_migrations_make_the_tables_of_the_code(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await opened(database_settings, tmp_path)
+
+    def differences(connection: Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await database.read(migrate.current) == migrate.head()
+    assert await database.read(differences) == []
+    await database.close()
+
+
+@pytest.mark.parametrize(("version", "words"), [("0000", "newer"), ("9999", "newer")])
+async def test_a_schema_that_is_not_known_is_refused(
+    database_settings: config.Database, tmp_path: Path, version: str, words: str
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await database.write(run(f"UPDATE alembic_version SET version_num = '{version}'"), {})
+    await database.close()
+    with pytest.raises(StartFault, match=words):
+        await opened(database_settings, tmp_path)
+    with pytest.raises(StartFault, match=words):
+        await migrate_database(database_settings, tmp_path)
+
+
+async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it(
+    database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await database.close()
+    monkeypatch.setattr(migrate, "head", lambda: "0002")
+    with pytest.raises(StartFault, match="exai migrate"):
+        await opened(database_settings, tmp_path)
+
+
+async def test_tables_of_other_origin_are_not_touched(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await database.write(run("DROP TABLE alembic_version"), {})
+    await database.close()
+    with pytest.raises(StartFault, match="other origin"):
+        await opened(database_settings, tmp_path)
+
+
+async def test_migrating_an_empty_database_and_one_at_head(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    assert await migrate_database(database_settings, tmp_path) == (None, migrate.head())
+    assert await migrate_database(database_settings, tmp_path) == (migrate.head(), migrate.head())
+
+
+async def test_many_open_an_empty_database_at_once(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    databases = await asyncio.gather(*(opened(database_settings, tmp_path) for _ in range(4)))
+    for database in databases:
+        await database.close()
+
+
+async def test_writes_that_arrive_together_share_a_commit(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await with_notes(database)
+    batches: list[int] = []
+
+    def insert(connection: Connection, many: list[int]) -> list[int]:
+        batches.append(len(many))
+        INSERT(connection, [{"note": note} for note in many])
+        return [note * 2 for note in many]
+
+    results = await asyncio.gather(*(database.write(insert, note) for note in range(300)))
+    assert results == [note * 2 for note in range(300)]
+    assert await database.read(count) == 300
+    assert len(batches) < 10
+    await database.close()
+
+
+async def test_a_bad_write_hurts_its_own_caller_alone(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await with_notes(database)
+    outcomes = await asyncio.gather(
+        *(database.write(INSERT, {"note": note}) for note in [1, 2, 2, 3, 1, 4]), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [
+        type(None),
+        type(None),
+        StoreFailed,
+        type(None),
+        StoreFailed,
+        type(None),
+    ]
+    assert "notes" not in str(outcomes[2])
+    assert await database.read(count) == 4
+    await database.close()
+
+
+async def test_closing_commits_what_is_queued(database_settings: config.Database, tmp_path: Path) -> None:
+    database = await opened(database_settings, tmp_path)
+    await with_notes(database)
+    for note in range(50):
+        database.write_soon(INSERT, {"note": note})
+    await database.close()
+    database = await opened(database_settings, tmp_path)
+    assert await database.read(count) == 50
+    await database.close()
+
+
+async def test_a_caller_that_leaves_does_not_take_its_write_back(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await opened(database_settings, tmp_path)
+    await with_notes(database)
+    writing = asyncio.get_running_loop().create_task(database.write(INSERT, {"note": 1}))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await database.write(INSERT, {"note": 2})
+    assert await database.read(count) == 2
+    await database.close()
+
+
+async def test_an_outage_is_told_and_outlived(postgresql: PostgresqlServer, tmp_path: Path) -> None:
+    settings = config.Database.model_validate({"url": postgresql.create_database("outage")})
+    database = await opened(settings, tmp_path)
+    await with_notes(database)
+    postgresql.stop()
+    try:
+        with pytest.raises(StoreFailed, match="Try again"):
+            await database.write(INSERT, {"note": 1})
+        with pytest.raises(StoreFailed):
+            await database.read(count)
+    finally:
+        postgresql.start()
+    await database.write(INSERT, {"note": 2})
+    assert await database.read(count) == 1
+    await database.close()
+
+
+async def test_the_data_folder_belongs_to_its_user_alone(tmp_path: Path) -> None:
+    database = await Database.open(config.Database(), tmp_path / "deep" / "data")
+    await database.close()
+    assert stat.S_IMODE((tmp_path / "deep" / "data").stat().st_mode) == 0o700
+    assert (tmp_path / "deep" / "data" / "exai.sqlite").exists()
+
+
+async def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartFault, match="data_dir"):
+        await Database.open(config.Database(), tmp_path / "file" / "data")
+
+
+async def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "exai.sqlite").write_text("this is not a database, it is a letter " * 100)
+    with pytest.raises(StartFault, match="not a database"):
+        await Database.open(config.Database(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "not a url",
+        "mysql://user:canary@localhost/x",
+        f"postgresql://user:canary@127.0.0.1:{1}/x",
+    ],
+)
+async def test_a_url_that_leads_nowhere_is_one_sentence_without_its_password(
+    url: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StartFault, match=r"database\.url") as caught:
+        await Database.open(config.Database.model_validate({"url": url}), tmp_path)
+    assert "canary" not in str(caught.value)
+    assert os.linesep not in str(caught.value)

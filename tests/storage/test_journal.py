@@ -1,0 +1,155 @@
+"""The journal: begun before the provider is asked, ended whatever happens, swept after a crash."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from exai import config
+from exai.callers import Caller
+from exai.clock import ManualClock, SystemClock
+from exai.messages import Usage
+from exai.storage.database import Database
+from exai.storage.journal import CallBegun, CallEnd, Journal
+from exai.storage.schema import TIMINGS, calls
+
+ALICE = Caller(subject="alice", door="websocket", client="cursor 1")
+BOB = Caller(subject="bob", door="http")
+
+TIMES = {name: float(number) for number, name in enumerate(TIMINGS, 1)}
+
+
+def begun(call_id: str, caller: Caller = ALICE) -> CallBegun:
+    return CallBegun(call_id, caller, "chat", "glm-5.3", None)
+
+
+def ended(call_id: str, outcome: str = "ok", error_code: str | None = None) -> CallEnd:
+    usage = Usage(input=10, cached=4, output=5, reasoning=2)
+    return CallEnd(call_id, outcome, error_code, "glm-5.3", "glm", "conv_1", usage, 0.25, TIMES)
+
+
+async def rows(database: Database) -> list[dict[str, object]]:
+    return await database.read(
+        lambda connection: [
+            dict(row) for row in connection.execute(select(calls).order_by(calls.c.call_id)).mappings()
+        ]
+    )
+
+
+@pytest.fixture
+async def database(database_settings: config.Database, tmp_path: Path):
+    database = await Database.open(database_settings, tmp_path)
+    yield database
+    await database.close()
+
+
+async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(database: Database) -> None:
+    journal = Journal(database, SystemClock())
+    await journal.begin(begun("call_1"))
+    (row,) = await rows(database)
+    assert (row["owner"], row["door"], row["client"], row["outcome"]) == (
+        "alice",
+        "websocket",
+        "cursor 1",
+        None,
+    )
+    journal.end_soon(ended("call_1"))
+    await journal.begin(begun("call_2"))
+    row = (await rows(database))[0]
+    assert (row["outcome"], row["error_code"], row["model_used"], row["cost_usd"]) == (
+        "ok",
+        None,
+        "glm-5.3",
+        0.25,
+    )
+    assert (row["input_tokens"], row["cached_tokens"], row["output_tokens"], row["reasoning_tokens"]) == (
+        10,
+        4,
+        5,
+        2,
+    )
+    assert {name: row[name] for name in TIMINGS} == TIMES
+
+
+async def test_recent_failures_are_the_owners_own_newest_first(database: Database) -> None:
+    clock = ManualClock()
+    journal = Journal(database, clock)
+    for number, (caller, outcome) in enumerate(
+        [(ALICE, "failed"), (ALICE, "ok"), (BOB, "failed"), (ALICE, "timed_out"), (ALICE, "cancelled")]
+    ):
+        await journal.begin(begun(f"call_{number}", caller))
+        journal.end_soon(ended(f"call_{number}", outcome, "some_code"))
+        clock.advance(1)
+    await journal.begin(begun("still running"))
+    failures = await journal.recent_failures(owner="alice", limit=2)
+    assert [failure.call_id for failure in failures] == ["call_4", "call_3"]
+    assert failures[0].began_at > failures[1].began_at
+    assert [failure.call_id for failure in await journal.recent_failures(owner="bob", limit=9)] == ["call_2"]
+    assert await journal.recent_failures(owner="nobody", limit=9) == []
+
+
+async def test_old_rows_are_dropped_and_running_ones_kept(database: Database) -> None:
+    clock = ManualClock()
+    journal = Journal(database, clock)
+    await journal.begin(begun("old and ended"))
+    journal.end_soon(ended("old and ended"))
+    await journal.begin(begun("old and running"))
+    clock.advance(10 * 86_400)
+    await journal.begin(begun("young"))
+    assert await journal.prune(9) == 1
+    assert [row["call_id"] for row in await rows(database)] == ["old and running", "young"]
+
+
+async def test_the_sweep_leaves_the_living_alone(
+    database: Database, database_settings: config.Database, tmp_path: Path
+) -> None:
+    await Journal(database, SystemClock()).begin(begun("call_1"))
+    other = await Database.open(database_settings, tmp_path)
+    assert await Journal(other, SystemClock()).sweep() == 0
+    await other.close()
+    assert (await rows(database))[0]["outcome"] is None
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from exai import config
+from exai.callers import Caller
+from exai.clock import SystemClock
+from exai.storage.database import Database
+from exai.storage.journal import CallBegun, Journal
+
+async def main():
+    database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))
+    journal = Journal(database, SystemClock())
+    await journal.begin(CallBegun("of the dead", Caller.local("stdio"), "chat", None, None))
+    print("begun", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    assert database_settings.url is not None
+    url = database_settings.url.get_secret_value()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, url, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"begun\n"
+    database = await Database.open(database_settings, tmp_path)
+    journal = Journal(database, SystemClock())
+    assert await journal.sweep() == 0
+    child.send_signal(signal.SIGKILL)
+    await child.wait()
+    async with asyncio.timeout(20):
+        while await journal.sweep() == 0:  # noqa: ASYNC110 - a server notices the dead client a moment later
+            await asyncio.sleep(0.05)
+    assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
+    await database.close()
