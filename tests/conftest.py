@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from exai import config
+from exai import config, logs
 from postgresql_server import PostgresqlServer, postgresql_server
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _log_as_the_daemon_does() -> None:
+    logs.configure(config.Logging(level="error", format="json"))
 
 
 @pytest.fixture(scope="session")

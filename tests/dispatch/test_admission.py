@@ -60,12 +60,11 @@ async def test_the_queue_serves_callers_in_turns() -> None:
         async with house.house_permit(caller(name)):
             order.append(name)
 
-    async with asyncio.TaskGroup() as tasks:
-        async with house.house_permit(caller("first")):
-            for name in ["greedy"] * 5 + ["modest"]:
-                tasks.create_task(call(name))
-            await turn_of_the_loop()
-            assert house.waiting == 6
+    async with asyncio.TaskGroup() as tasks, house.house_permit(caller("first")):
+        for name in ["greedy"] * 5 + ["modest"]:
+            tasks.create_task(call(name))
+        await turn_of_the_loop()
+        assert house.waiting == 6
     assert order == ["greedy", "modest", "greedy", "greedy", "greedy", "greedy"]
 
 

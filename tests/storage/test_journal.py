@@ -153,3 +153,17 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
             await asyncio.sleep(0.05)
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
     await database.close()
+
+
+async def test_a_call_that_ends_before_its_begin_is_committed_still_ends(database: Database) -> None:
+    journal = Journal(database, SystemClock())
+    await journal.begin(begun("call_0"))
+    loop = asyncio.get_running_loop()
+    journal.end_soon(ended("call_0"))
+    beginnings = [loop.create_task(journal.begin(begun(f"call_{number}"))) for number in range(1, 20)]
+    await asyncio.sleep(0)
+    for number, beginning in enumerate(beginnings, 1):
+        beginning.cancel()
+        journal.end_soon(ended(f"call_{number}", "cancelled", "cancelled"))
+    await journal.begin(begun("last"))
+    assert [row["call_id"] for row in await rows(database) if row["outcome"] is None] == ["last"]

@@ -142,7 +142,7 @@ class Dispatcher:
         outcome, code = "ok", None
         self._running[context.call_id] = _current_task()
         try:
-            async with asyncio.timeout(self._call_timeout_s):
+            async with asyncio.timeout(self._call_timeout_s) as limit:
                 parsed = parse_arguments(tool, arguments)
                 if tool.asks_provider:
                     return await self._run_admitted(tool, parsed, context)
@@ -158,16 +158,16 @@ class Dispatcher:
                     retry_after_s=STOPPING_RETRY_AFTER_S,
                 ) from None
             raise
-        except TimeoutError:
-            outcome, code = "timed_out", DeadlineExceeded.code
-            raise DeadlineExceeded(
-                f"The call did not end within {self._call_timeout_s:g} s and was stopped. "
-                "Ask for less, lower the effort, or raise timeouts.call_s."
-            ) from None
         except ToolFault as fault:
             outcome, code = ("timed_out" if isinstance(fault, ProviderTimeout) else "failed"), fault.code
             raise
         except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                outcome, code = "timed_out", DeadlineExceeded.code
+                raise DeadlineExceeded(
+                    f"The call did not end within {self._call_timeout_s:g} s and was stopped. "
+                    "Ask for less, lower the effort, or raise timeouts.call_s."
+                ) from None
             outcome, code = "failed", Incident.code
             raise self._incident(tool.name, error) from error
         finally:
@@ -202,8 +202,11 @@ class Dispatcher:
         self, tool: Tool[Any], context: CallContext, began: float, outcome: str, code: str | None
     ) -> None:
         latency_ms = (self._clock.monotonic() - began) * 1000
-        context.timings["processing_ms"] = max(0.0, latency_ms - sum(context.timings.values()))
-        context.timings["latency_ms"] = latency_ms
+        timings = context.timings
+        timings["processing_ms"] = max(0.0, latency_ms - sum(timings.values()))
+        timings["latency_ms"] = latency_ms
+        for stage in timings:
+            timings[stage] = round(timings[stage], 3)
         if code == Overloaded.code and not context.journalled:
             self._bus.publish(CallRefused(tool.name, context.caller, code))
         if context.journalled:

@@ -198,7 +198,7 @@ class Exchange:
             )
         if isinstance(broken, aiohttp.ClientSSLError):
             return ProviderUnreachable(
-                f"The certificate of {title} is not trusted here, so nothing was sent. Check {url_setting}, "
+                f"No secure connection to {title} could be made, so nothing was sent. Check {url_setting}, "
                 "this machine's certificates and its clock."
             )
         if isinstance(broken, aiohttp.ClientConnectorError):

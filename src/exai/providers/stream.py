@@ -178,6 +178,8 @@ class AnswerSum:
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             raise MalformedAnswerError from fault
         self._add([part], [body])
+        if not part.choices:
+            raise MalformedAnswerError
         self.done = True
 
     def _read_head(self, events: Sequence[bytes]) -> None:

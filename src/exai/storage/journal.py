@@ -78,7 +78,7 @@ class Journal:
         """
         caller = call.caller
         await self._database.write(
-            _insert_calls,
+            _write_calls,
             {
                 "call_id": call.call_id,
                 "run_id": self._database.run_id,
@@ -110,7 +110,7 @@ class Journal:
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
-        self._database.write_soon(_end_calls, row)
+        self._database.write_soon(_write_calls, row)
 
     async def sweep(self) -> int:
         """Mark the rows `lost` whose process died before their end; how many there were."""
@@ -175,13 +175,14 @@ _END = (
 )
 
 
-def _insert_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[None]:
-    connection.execute(_INSERT, rows)
-    return [None] * len(rows)
-
-
-def _end_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[None]:
-    connection.execute(_END, rows)
+def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[None]:
+    """Begins first: a call that was cancelled at once has both of its marks in one commit."""
+    begins = [row for row in rows if "run_id" in row]
+    ends = [row for row in rows if "run_id" not in row]
+    if begins:
+        connection.execute(_INSERT, begins)
+    if ends:
+        connection.execute(_END, ends)
     return [None] * len(rows)
 
 

@@ -156,7 +156,10 @@ class Chat:
 
         def resolve(name: str | None) -> Choice:
             return self._roster.resolve(
-                name, images=bool(arguments.images), web_search=arguments.use_websearch
+                name,
+                images=bool(arguments.images),
+                web_search=arguments.use_websearch,
+                effort=_effort(arguments),
             )
 
         before = conversation.last_model
@@ -214,7 +217,7 @@ class Chat:
                 *material.recalled.messages,
                 Message(Role.USER, material.question, images=material.images),
             ),
-            effort=EFFORTS[arguments.thinking_mode] if arguments.thinking_mode else None,
+            effort=_effort(arguments),
             temperature=arguments.temperature,
             max_output_tokens=arguments.max_answer_tokens,
             web_search=arguments.use_websearch,
@@ -238,6 +241,10 @@ class _timed:  # noqa: N801 - reads as a verb where it is used
     def __exit__(self, *_: object) -> None:
         timings = self._context.timings
         timings[self._stage] = timings.get(self._stage, 0.0) + (self._clock.monotonic() - self._began) * 1000
+
+
+def _effort(arguments: ChatArguments) -> Effort | None:
+    return None if arguments.thinking_mode is None else EFFORTS[arguments.thinking_mode]
 
 
 def _listener(progress: Progress) -> OnDelta:

@@ -15,7 +15,16 @@ from exai_emulator.shapes import (
     tool_entries,
 )
 
-__all__ = ["BEHAVIOURS", "CODING", "GENERAL", "RULES", "SWAP", "UNSAFE_INPUT", "UNSAFE_OUTPUT"]
+__all__ = [
+    "BEHAVIOURS",
+    "CODING",
+    "GENERAL",
+    "KNOWN_FIELDS",
+    "RULES",
+    "SWAP",
+    "UNSAFE_INPUT",
+    "UNSAFE_OUTPUT",
+]
 
 GENERAL, CODING = "general", "coding"
 SWAP = "glm.coding.swap"
@@ -32,16 +41,16 @@ _TOOLS = 128
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TEXT_ONLY = "messages.content.type is invalid, allowed values: ['text']"
 
-_DOCUMENTED = fields(
+KNOWN_FIELDS = fields(
     "model messages stream stream_options thinking reasoning_effort do_sample temperature top_p max_tokens"
     " tools tool_choice tool_stream stop response_format request_id user_id sensitive_word_check meta"
     " watermark_enabled seed"
-)
-_RECORDED_AS_IGNORED = fields(
+) | fields(
     "frequency_penalty presence_penalty logit_bias logprobs top_logprobs n top_k parallel_tool_calls"
     " service_tier store verbosity prediction prompt_cache_key safety_identifier repetition_penalty metadata"
     " max_completion_tokens"
 )
+"""The documented fields, and those that recordings show as ignored."""
 
 
 def _bad(message: str) -> Refusal:
@@ -266,7 +275,7 @@ def _concurrency(call: ChatCall) -> Refusal | None:
 
 
 def _known_fields(call: ChatCall) -> Refusal | None:
-    unknown = sorted(call.body.keys() - _DOCUMENTED - _RECORDED_AS_IGNORED)
+    unknown = sorted(call.body.keys() - KNOWN_FIELDS)
     return _bad(f"Unknown parameter: {', '.join(unknown)}") if unknown else None
 
 

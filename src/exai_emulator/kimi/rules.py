@@ -11,7 +11,7 @@ from exai_emulator.kimi.tools import TOOL_RULES
 from exai_emulator.rules import Behaviour, KeyRule, Rule
 from exai_emulator.shapes import as_int, fields, image_source, parts_of, strings_of
 
-__all__ = ["BEHAVIOURS", "RULES", "UNSAFE_INPUT"]
+__all__ = ["BEHAVIOURS", "KNOWN_FIELDS", "RULES", "UNSAFE_INPUT"]
 
 UNSAFE_INPUT = "emulated-unsafe-input"
 """A message with this word is refused as high risk."""
@@ -21,13 +21,14 @@ _PARTS = ("text", "image_url", "video_url")
 _IMAGE_TYPES = frozenset(
     f"image/{kind}" for kind in ("jpeg", "jpg", "png", "gif", "webp", "bmp", "heic", "heif")
 )
-_KNOWN = fields(
+KNOWN_FIELDS = fields(
     "model messages max_tokens max_completion_tokens temperature top_p n presence_penalty frequency_penalty"
     " logprobs top_logprobs logit_bias reasoning_effort thinking response_format stop stream stream_options"
     " tools tool_choice functions function_call prompt_cache_key prompt_cache_options safety_identifier"
     " prediction seed top_k service_tier metadata verbosity store parallel_tool_calls partial_mode do_sample"
     " user"
 )
+"""The fields of the vendor's schema, and those that recordings show as accepted."""
 
 
 def _bad(message: str) -> Refusal:
@@ -234,7 +235,7 @@ def _concurrency(call: ChatCall) -> Refusal | None:
 
 
 def _known_fields(call: ChatCall) -> Refusal | None:
-    unknown = sorted(call.body.keys() - _KNOWN)
+    unknown = sorted(call.body.keys() - KNOWN_FIELDS)
     return _bad(f"Invalid request: unknown field {', '.join(unknown)}") if unknown else None
 
 

@@ -1,0 +1,112 @@
+"""Whatever is sent, the answer is HTTP, and never the emulator's own failure."""
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exai_emulator import Emulator, EmulatorOptions, running
+from exai_emulator.glm.rules import KNOWN_FIELDS as GLM_FIELDS
+from exai_emulator.kimi.rules import KNOWN_FIELDS as KIMI_FIELDS
+
+PROVIDERS = ("glm", "kimi", "custom")
+bounded = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+part = anything | st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "image_url"]) | anything},
+    optional={"text": anything, "image_url": anything},
+)
+message = anything | st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "tool"]) | anything,
+        "content": anything | st.lists(part, max_size=2),
+    },
+    optional=dict.fromkeys(["tool_calls", "partial", "tools", "reasoning_content", "tool_call_id"], anything),
+)
+fields = sorted((GLM_FIELDS | KIMI_FIELDS | {"invented"}) - {"model", "messages"})
+body = anything | st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["glm-5.3", "glm-5.3-flash", "kimi-k3", "kimi-k2.6"]) | anything,
+        "messages": st.lists(message, max_size=3),
+    },
+    optional=dict.fromkeys(fields, anything),
+)
+
+
+async def answered(emulator: Emulator, provider: str, content: bytes) -> int:
+    """The status of the answer to a chat with this body."""
+    at = urlsplit(getattr(emulator.addresses, provider) + "/chat/completions")
+    key = getattr(emulator.addresses, f"{provider}_key")
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    head = (
+        f"POST {at.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    writer.write(head.encode() + content)
+    async with asyncio.timeout(20):
+        reply = await reader.read()
+    writer.close()
+    assert reply.startswith(b"HTTP/1.1 ")
+    return int(reply.split(b" ", 2)[1])
+
+
+def statuses(contents: list[bytes], *, all_rules_off: bool) -> set[int]:
+    async def run() -> set[int]:
+        async with running(EmulatorOptions()) as emulator:
+            if all_rules_off:
+                for rule_id in emulator.rules.by_id:
+                    emulator.rules.set(rule_id, on=False)
+            found = {
+                await answered(emulator, provider, content) for content in contents for provider in PROVIDERS
+            }
+            assert all(record.outcome != "failed" for record in emulator.log.requests)
+            return found
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("all_rules_off", [False, True])
+@bounded
+@given(st.lists(body, min_size=1, max_size=5))
+def test_random_json_is_answered_or_refused(all_rules_off: bool, bodies: list[Any]):
+    contents = [json.dumps(entry).encode() for entry in bodies]
+    found = statuses(contents, all_rules_off=all_rules_off)
+    assert found <= ({200} if all_rules_off else {200, 400, 404})
+
+
+@bounded
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=5))
+def test_random_bytes_as_a_body_are_refused(contents: list[bytes]):
+    assert statuses(contents, all_rules_off=False) <= {400}
+
+
+@bounded
+@given(st.binary(min_size=1, max_size=200))
+def test_random_bytes_as_a_request_harm_nobody(content: bytes):
+    async def run() -> int:
+        async with running(EmulatorOptions()) as emulator:
+            at = urlsplit(emulator.addresses.kimi)
+            _, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(content)
+            writer.close()
+            return await answered(emulator, "kimi", b"{}")
+
+    assert asyncio.run(run()) == 404
