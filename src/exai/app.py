@@ -44,6 +44,11 @@ class House:
     database: Database
     roster: Roster
 
+    @property
+    def configured_providers(self) -> list[str]:
+        """Names of the providers that can be asked."""
+        return [name for name, provider in self.roster.providers.items() if provider.configured]
+
 
 @asynccontextmanager
 async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[House]:

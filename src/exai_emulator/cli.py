@@ -19,7 +19,7 @@ from exai_emulator.running import PortInUseError, running
 
 __all__ = ["main"]
 
-_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any free port.")]
 

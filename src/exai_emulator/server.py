@@ -235,7 +235,8 @@ class ProviderServer:
     @staticmethod
     def _send(wire: Wire, record: RequestRecord, status: int, lines: str, body: bytes) -> None:
         record.status = status
-        wire.send(wire.head(status, lines, length=len(body)) + body)
+        head = wire.head(status, lines, length=len(body))
+        wire.send(head if record.method == "HEAD" else head + body)
 
 
 def _decoded(body: bytes) -> Any:

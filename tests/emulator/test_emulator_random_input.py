@@ -110,3 +110,32 @@ def test_random_bytes_as_a_request_harm_nobody(content: bytes):
             return await answered(emulator, "kimi", b"{}")
 
     assert asyncio.run(run()) == 404
+
+
+@pytest.mark.parametrize("content", ["\ud800", "\x00", "🦉" * 2_000, "a" * 300_000])
+async def test_odd_texts_are_answered(post: Any, emulator: Emulator, content: str):
+    for provider in PROVIDERS:
+        for streams in (False, True):
+            asked = [{"role": "user", "content": content}]
+            assert (await post(emulator, provider, messages=asked, stream=streams)).status in {200, 400}
+    assert {record.outcome for record in emulator.log.requests} == {"complete"}
+
+
+@pytest.mark.parametrize(("provider", "status"), [("glm", 435), ("kimi", 400), ("custom", 413)])
+async def test_a_body_above_the_limit_is_refused(started: Any, post: Any, provider: str, status: int):
+    async with started(EmulatorOptions(max_body_bytes=1_000)) as emulator:
+        assert (await post(emulator, provider, user="u" * 2_000)).status == status
+        assert (await post(emulator, provider)).status == 200
+
+
+async def test_a_deeply_nested_body_is_refused(post: Any, emulator: Emulator):
+    nested = "[" * 100_000 + "]" * 100_000
+    assert (await post(emulator, "glm", raw=nested)).status == 400
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_other_methods_are_no_route(emulator: Emulator, http: Any, method: str):
+    headers = {"Authorization": f"Bearer {emulator.addresses.kimi_key}"}
+    url = f"{emulator.addresses.kimi}/chat/completions"
+    async with http.request(method, url, headers=headers) as response:
+        assert response.status == 404

@@ -194,6 +194,20 @@ async def test_connections_are_kept_and_used_again(desk: Any) -> None:
     assert len({record.peer_port for record in desk.emulator.log.requests}) == 1
 
 
+async def test_a_connection_is_kept_when_its_end_comes_after_the_last_event(desk: Any) -> None:
+    desk.emulator.faults.add("glm", Fault(times=2, cut="stall", stall_ms=1, after_frames=1_000))
+    for _ in range(3):
+        await desk.ask_streaming("glm-5.3")
+    assert len({record.peer_port for record in desk.emulator.log.requests}) == 1
+
+
+async def test_an_answer_does_not_wait_for_an_end_that_does_not_come(desk: Any) -> None:
+    desk.emulator.faults.add("glm", Fault(cut="stall", after_frames=1_000))
+    assert (await desk.ask_streaming("glm-5.3", seconds=10)).text
+    record = await desk.emulator.log.wait_for(lambda record: record.ended is not None)
+    assert record.outcome == "disconnected"
+
+
 async def test_timings_add_up_to_the_whole(desk: Any) -> None:
     desk.emulator.persona = Persona(kind="long", tokens=6, delay_per_token_ms=10, first_byte_delay_ms=50)
     began = desk.clock.monotonic()

@@ -39,9 +39,10 @@ def by_the_book(lines: list[str]) -> list[bytes]:
     ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=20, max_size=20),
     cuts=st.lists(st.integers(0, 400), max_size=12),
     bom=st.booleans(),
+    after_each_cr=st.booleans(),
 )
 def test_events_do_not_depend_on_cuts_or_line_ends(
-    lines: list[str], ends: list[str], cuts: list[int], bom: bool
+    lines: list[str], ends: list[str], cuts: list[int], bom: bool, after_each_cr: bool
 ) -> None:
     # A bare CR before an empty line that ends with LF is one CRLF: not what this list of lines means.
     for index in range(len(lines) - 1):
@@ -50,7 +51,10 @@ def test_events_do_not_depend_on_cuts_or_line_ends(
     whole = ("\ufeff" if bom else "").encode() + "".join(
         line + end for line, end in zip(lines, ends, strict=False)
     ).encode()
-    marks = sorted({min(cut, len(whole)) for cut in cuts})
+    places = {min(cut, len(whole)) for cut in cuts}
+    if after_each_cr:
+        places |= {place for place in range(1, len(whole)) if whole[place - 1 : place] == b"\r"}
+    marks = sorted(places)
     pieces = [whole[a:b] for a, b in zip([0, *marks], [*marks, len(whole)], strict=True)]
 
     assert everything(pieces) == by_the_book(lines)

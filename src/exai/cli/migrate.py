@@ -22,4 +22,6 @@ def register(app: typer.Typer) -> None:
         if before == after:
             typer.echo(f"The database has schema {after} already; nothing to do.")
         else:
-            typer.echo(f"The database went from {'nothing' if before is None else f'schema {before}'} to {after}.")
+            typer.echo(
+                f"The database went from {'nothing' if before is None else f'schema {before}'} to {after}."
+            )

@@ -1,10 +1,38 @@
-"""`exai stdio`: the whole engine in one process, spoken to over stdin and stdout."""
+"""`exai stdio`: the whole engine for one client, over stdin and stdout."""
+
+from pathlib import Path
 
 import typer
+
+from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.serve import Demo, Roots
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    del app
+
+    @app.command("stdio")
+    def stdio(
+        config_file: ConfigFile = None,
+        overrides: Overrides = None,
+        roots: Roots = None,
+        demo: Demo = False,
+    ) -> None:
+        """Serve one MCP client over stdin and stdout; what MCP clients start by themselves.
+
+        Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
+        else's.
+        """
+        from exai import logs  # noqa: PLC0415 - see exai.cli
+        from exai.cli.event_loop import run  # noqa: PLC0415
+        from exai.config_tree import secret_values  # noqa: PLC0415
+        from exai.daemon import run_stdio  # noqa: PLC0415
+
+        settings = load_settings(config_file, overrides, trust_cwd=False).settings
+        files = settings.files
+        widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
+        settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
+        logs.configure(settings.logging, secrets=secret_values(settings))
+        run(run_stdio(settings, demo=demo))

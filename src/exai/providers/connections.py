@@ -1,6 +1,7 @@
 """The pool of connections to one provider, and what became of a call in it."""
 
 import weakref
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -43,12 +44,15 @@ class Attempt:
 _attempt: ContextVar[Attempt] = ContextVar("attempt")
 
 
-def open_session(timeouts: config.Timeouts, clock: Clock) -> aiohttp.ClientSession:
+def open_session(
+    headers: Mapping[str, str], timeouts: config.Timeouts, clock: Clock
+) -> aiohttp.ClientSession:
     """A pool for one provider; needs a running loop. Admission bounds how many connections there are.
 
-    Everything but connecting is bounded by the call itself.
+    Every request has `headers`. Everything but connecting is bounded by the call itself.
     """
     return aiohttp.ClientSession(
+        headers=headers,
         connector=_Connector(clock),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s),

@@ -86,7 +86,7 @@ def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model
     if not models or len(models) != len(settings.models):
         raise StartFault(
             f"providers.custom.{name}.models must list at least one model, and none twice. List what the "
-            f"endpoint serves."
+            "endpoint serves."
         )
     return models
 

@@ -42,7 +42,7 @@ MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 64 * 2**10
 """Read of an error's body."""
 
-DRAIN_S = 0.1
+DRAIN_S = 0.25
 """How long a stream's end may follow `[DONE]`, so that its connection can serve again."""
 
 BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
@@ -59,37 +59,44 @@ class Patience:
         # Without streaming the first byte comes when the whole answer is done.
         self.first_byte_s = timeouts.first_byte_max_effort_s if much or not streams else timeouts.first_byte_s
         self.idle_s = timeouts.idle_max_effort_s if much else timeouts.idle_s
-        self.slack_s = min(1.0, self.idle_s / 8)
-        """A timer is moved this often at most, and a silence may last this much longer."""
+        self.slack_s = min(1.0, self.first_byte_s / 8, self.idle_s / 8)
 
 
 class Waits:
-    """Keeps one call's timer at the end of the silence allowed, or at the call's end where that is nearer."""
+    """One call's timer: at the end of the silence allowed, or at the call's end where that is nearer.
 
-    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "_scope", "by_deadline", "heard_any")
+    The timer is moved seldom, because each move costs more than reading a token: a
+    silence is never cut short, and may last `Patience.slack_s` longer.
+    """
 
-    def __init__(self, scope: asyncio.Timeout, patience: Patience, left_s: float) -> None:
+    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "by_deadline", "heard_any", "scope")
+
+    def __init__(self, patience: Patience, left_s: float) -> None:
+        """`left_s` seconds are left to the call."""
         self._now = asyncio.get_running_loop().time
-        self._scope = scope
         self._patience = patience
-        self._ends_at = self._now() + left_s
+        self._moved_at = self._now()
+        self._ends_at = self._moved_at + left_s
+        self.scope = asyncio.timeout_at(self._bound(patience.first_byte_s))
+        """To be entered around everything that waits."""
         self.heard_any = False
         """Whether a byte of the answer has come."""
-        self.by_deadline = False
-        """Whether it is the call's own end that the timer stands at."""
-        self._bound(self._now(), patience.first_byte_s)
 
     def heard(self) -> None:
         """A byte of the answer has come: the silence begins anew."""
         now = self._now()
-        if not self.heard_any or now - self._moved_at >= self._patience.slack_s:
-            self.heard_any = True
-            self._bound(now, self._patience.idle_s + self._patience.slack_s)
+        patience = self._patience
+        shorter = not self.heard_any and patience.idle_s < patience.first_byte_s
+        self.heard_any = True
+        if shorter or now - self._moved_at >= patience.slack_s:
+            self._moved_at = now
+            self.scope.reschedule(self._bound(patience.idle_s))
 
-    def _bound(self, now: float, seconds: float) -> None:
-        self._moved_at = now
-        self.by_deadline = now + seconds >= self._ends_at
-        self._scope.reschedule(min(now + seconds, self._ends_at))
+    def _bound(self, seconds: float) -> float:
+        silence_ends_at = self._moved_at + seconds + self._patience.slack_s
+        self.by_deadline = silence_ends_at >= self._ends_at
+        """Whether the timer stands at the call's own end."""
+        return min(silence_ends_at, self._ends_at)
 
 
 class Exchange:
@@ -216,9 +223,8 @@ class Exchange:
         name = self._model.name
         if not waits.heard_any:
             return ProviderTimeout(
-                f"{name} was silent for as long as a first byte may take. Try again, ask for less "
-                f"thinking, or raise "
-                "timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
+                f"{name} was silent for as long as a first byte may take. Try again, ask for less thinking, "
+                "or raise timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
             )
         return self._partial_or(
             ProviderTimeout(
@@ -231,7 +237,7 @@ class Exchange:
         """The call's own time is over."""
         return DeadlineExceeded(
             f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
-            f"timeouts.call_s."
+            "timeouts.call_s."
         )
 
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
@@ -244,9 +250,8 @@ class Exchange:
             if self._profile.lenient and self._answer.done:
                 return "stop"
             raise AnswerBroken(
-                f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the "
-                f"stream without "
-                "finishing it. Try again.",
+                f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
+                "without finishing it. Try again.",
                 partial=self._answer.text,
             )
         meaning = self._profile.finishes.get(reason)
@@ -268,9 +273,8 @@ class Exchange:
         name = self._model.name
         if finish == "length":
             return AnswerEmpty(
-                f"{name} spent its whole token cap on thinking and wrote nothing. Raise "
-                f"max_answer_tokens, or ask for "
-                "less thinking."
+                f"{name} spent its whole token cap on thinking and wrote nothing. Raise max_answer_tokens, "
+                "or ask for less thinking."
             )
         return AnswerEmpty(
             f"{name} finished without writing anything. Ask again, or word the question differently."

@@ -145,8 +145,7 @@ BY_STATUS: Mapping[int, Verdict] = {
     404: Verdict(
         ProviderDenied,
         "{title} has no {model} for this account at this address ({code}). Check {url_setting}, or choose "
-        "another "
-        "model.",
+        "another model.",
     ),
     408: Verdict(ProviderTimeout, "{title} gave up waiting for the request ({code}). Try again."),
     413: Verdict(

@@ -46,8 +46,7 @@ _OVERLOADED = Verdict(
 _PLAN_WINDOW = Verdict(
     QuotaExhausted,
     "The {title} plan does not cover this call of {model} now ({code}): its window is used up, it has "
-    "expired, or the "
-    "model is not in it. Wait for its reset, or change the plan.",
+    "expired, or the model is not in it. Wait for its reset, or change the plan.",
 )
 _FILTERED = Verdict(
     ContentFiltered, "{title} filtered the question or the answer as unsafe ({code}). Word it differently."
@@ -76,8 +75,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             QuotaExhausted,
             "The {title} account has no balance for {model} ({code}). Top up there; a Coding Plan key is "
-            "good only "
-            "at the plan's own root (see {url_setting}).",
+            "good only at the plan's own root (see {url_setting}).",
         ),
     ),
     Row(
@@ -97,8 +95,8 @@ ERRORS: tuple[Row, ...] = (
         _codes(1220, 1221, 1222, 434),
         Verdict(
             ProviderDenied,
-            "{title} does not open this API to the account ({code}). Ask for access in its console, or check "
-            "{url_setting}.",
+            "{title} does not open this API to the account ({code}). Ask for access in its console, or "
+            "check {url_setting}.",
         ),
     ),
     Row(
@@ -106,8 +104,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderRefused,
             "{title} calls the request for {model} invalid ({code}). Leave out optional arguments such as "
-            "temperature, "
-            "images or web search, or choose another model.",
+            "temperature, images or web search, or choose another model.",
         ),
     ),
     Row(_codes(1261), _OVERFLOW),
@@ -123,8 +120,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderThrottled,
             "More calls of {model} run at {title} than the account allows ({code}). Try again shortly, or "
-            "lower "
-            "admission.model_limit to the account's limit.",
+            "lower admission.model_limit to the account's limit.",
         ),
     ),
     Row(
@@ -220,8 +216,7 @@ class SignedTokens:
         if not self._id or not secret:
             raise StartFault(
                 "providers.glm.auth is 'jwt', but the GLM key does not have the form id.secret. Copy the "
-                "key again, or "
-                "set providers.glm.auth to 'raw'."
+                "key again, or set providers.glm.auth to 'raw'."
             )
         self._secret = secret.encode()
         self._clock = clock

@@ -34,8 +34,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderUnauthorized,
             "{title} does not accept the key ({code}). Check {key_hint}; keys of the two platforms (.ai, "
-            ".cn) are not "
-            "interchangeable, so {url_setting} must be of the same one.",
+            ".cn) are not interchangeable, so {url_setting} must be of the same one.",
         ),
     ),
     Row(
@@ -51,8 +50,8 @@ ERRORS: tuple[Row, ...] = (
         _types("rate_limit_reached_error"),
         Verdict(
             QuotaExhausted,
-            "The {title} account's tokens for today are used up ({code}). Try again tomorrow, or raise "
-            "its tier.",
+            "The {title} account's tokens for today are used up ({code}). Try again tomorrow, or raise its "
+            "tier.",
         ),
         text=re.compile(r"\bTPD\b"),
     ),
@@ -61,8 +60,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderThrottled,
             "The {title} account's limit of requests or tokens is reached ({code}). Try again a little "
-            "later, ask for "
-            "a smaller answer (its cap counts), or raise the tier.",
+            "later, ask for a smaller answer (its cap counts), or raise the tier.",
         ),
     ),
     Row(
@@ -82,8 +80,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ContextOverflow,
             "The prompt with the answer asked for does not fit into the window of {model} ({code}). Send "
-            "less, ask for "
-            "a smaller answer, or use a model with a larger window.",
+            "less, ask for a smaller answer, or use a model with a larger window.",
         ),
         text=re.compile(r"token (length|limit)|context (length|window)|too long", re.IGNORECASE),
     ),
@@ -92,8 +89,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderRefused,
             "{title} calls the request for {model} invalid ({code}). Leave out optional arguments such as "
-            "images, or "
-            "choose another model.",
+            "images, or choose another model.",
         ),
     ),
     Row(
@@ -109,8 +105,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(
             ProviderDenied,
             "{title} has no {model} for this account ({code}). K3 models open after a first top-up; or "
-            "choose another "
-            "model.",
+            "choose another model.",
         ),
     ),
     Row(

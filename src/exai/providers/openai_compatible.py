@@ -137,11 +137,9 @@ class OpenAiCompatible:
         left = deadline - self._clock.monotonic()
         if left <= 0:
             raise exchange.too_late()
-        patience = Patience(self._timeouts, effort, streams=streams)
-        scope = asyncio.timeout(None)
+        waits = Waits(Patience(self._timeouts, effort, streams=streams), left)
         try:
-            async with scope:
-                waits = Waits(scope, patience, left)
+            async with waits.scope:
                 response, attempt = await self._send(body.json)
                 try:
                     await exchange.read(response, attempt, waits)
@@ -163,9 +161,8 @@ class OpenAiCompatible:
     async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
         """Send the request; the head of the response has arrived when this returns."""
         session = self._open_session()
-        headers = self._headers
-        if self._authorization is not None and (authorization := self._authorization()) is not None:
-            headers = {**headers, "Authorization": authorization}
+        authorization = self._authorization() if self._authorization is not None else None
+        headers = {} if authorization is None else {"Authorization": authorization}
         retries = STALE_RETRIES
         while True:
             began = self._clock.monotonic()
@@ -189,5 +186,5 @@ class OpenAiCompatible:
         if self._closed:
             raise Stopping("The server is shutting down. Try again in a moment.")
         if self._session is None:
-            self._session = open_session(self._timeouts, self._clock)
+            self._session = open_session(self._headers, self._timeouts, self._clock)
         return self._session

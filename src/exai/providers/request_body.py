@@ -47,8 +47,8 @@ def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestB
     if prompt.web_search:
         if not model.web_search:
             raise AbilityMissing(
-                f"{model.name} cannot search the web. Ask without web search, or name a model that can "
-                f"(see `models`)."
+                f"{model.name} cannot search the web. Ask without web search, or name a model that can (see "
+                "`models`)."
             )
         fields.update(profile.search_fields)
     if profile.conversation_field is not None and prompt.conversation_key is not None:
@@ -78,8 +78,8 @@ def _content(message: Message, prompt: Prompt, profile: Profile) -> list[dict[st
         if image.media_type not in profile.image_types:
             raise AbilityMissing(
                 f"{profile.title} takes no {image.media_type} images, only "
-                f"{_listed(sorted(profile.image_types))}. "
-                "Convert the image, or name a model of another provider."
+                f"{_listed(sorted(profile.image_types))}. Convert the image, or name a model of another "
+                "provider."
             )
     parts: list[dict[str, Any]] = [
         {"type": "image_url", "image_url": {"url": _data_url(image)}} for image in message.images
@@ -106,8 +106,8 @@ def _thinking(prompt: Prompt, asked: Effort, notes: list[str]) -> dict[str, Any]
     if used is not asked:
         known = _listed([effort.value for effort in model.efforts])
         notes.append(
-            f"{model.name} knows the thinking efforts {known}; {asked.value!r} was asked for, "
-            f"{used.value!r} used."
+            f"{model.name} knows the thinking efforts {known}; {asked.value!r} was asked for, {used.value!r} "
+            "used."
         )
     return dict(model.thinking[used])
 
@@ -121,9 +121,8 @@ def _sampling(prompt: Prompt, asked: float, notes: list[str]) -> dict[str, Any]:
     used = round(min(max(asked, low), high), 2)
     if used != asked:
         notes.append(
-            f"{model.name} takes temperatures from {low:g} to {high:g} with two decimals; {used:g} was "
-            f"used instead "
-            f"of {asked:g}."
+            f"{model.name} takes temperatures from {low:g} to {high:g} with two decimals; {used:g} was used "
+            f"instead of {asked:g}."
         )
     return {"temperature": used}
 

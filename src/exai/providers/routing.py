@@ -94,9 +94,8 @@ class Roster:
         for name, settings in providers.custom.items():
             if name in built:
                 raise StartFault(
-                    f"providers.custom.{name} has the name of a built-in provider. Give it another name; "
-                    f"the address "
-                    f"of {name} itself is providers.{name}.base_url."
+                    f"providers.custom.{name} has the name of a built-in provider. Give it another name; the "
+                    f"address of {name} itself is providers.{name}.base_url."
                 )
             built[name] = custom_provider(name, settings, timeouts, clock)
         return cls(catalog, built, models)
@@ -149,16 +148,15 @@ class Roster:
             if not entry.resolves or successor.name not in self._served:
                 raise UnknownModel(
                     f"{entry.name} was retired by its provider on {entry.since}. Use {entry.successor} "
-                    f"instead."
+                    "instead."
                 )
             return successor, f"{entry.name} was retired on {entry.since}; {successor.name} is its successor."
         if entry is None:
             raise UnknownModel(self._unknown(requested))
         if entry.name not in self._served:
             raise UnknownModel(
-                f"{entry.name} is switched off here: providers.{entry.provider}.allowed_models does not "
-                f"list it. "
-                f"Choose one that `models` lists."
+                f"{entry.name} is switched off here: providers.{entry.provider}.allowed_models does not list "
+                "it. Choose one that `models` lists."
             )
         return entry, f"{name} is another name of {entry.name}."
 

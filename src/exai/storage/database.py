@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
@@ -96,6 +96,14 @@ class Database:
     def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
         """Queue a write whose result nobody waits for; `close` commits it at the latest."""
         self._writer.write_soon(operation, parameters)
+
+    async def check(self) -> None:
+        """See that the database answers.
+
+        Raises:
+            StoreFailed: it does not.
+        """
+        await self.read(lambda connection: connection.execute(select(1)).scalar())
 
     async def is_over(self, run_id: str) -> bool:
         """Whether the process of another run has gone."""

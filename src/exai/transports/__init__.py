@@ -1,1 +1,1 @@
-"""Doors for machines: WebSocket, Streamable HTTP, stdio."""
+"""Doors for machines: MCP over WebSocket, Streamable HTTP and stdio, all on the SDK's kernel and one engine."""

@@ -1,0 +1,107 @@
+"""One process' life: the house, its doors, and leaving in order. What `exai serve` and `exai stdio` run."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from exai import __version__
+from exai.app import House, build
+from exai.config import Settings
+from exai.dashboard.operations import Check, operations_app
+from exai.errors import StartFault
+from exai.transports.doors import McpDoors
+from exai.transports.listener import Addresses, Listener
+from exai.transports.server import build_server
+from exai.transports.stdio import serve_stdio
+
+__all__ = ["run_daemon", "run_stdio"]
+
+INSTRUCTIONS = (
+    "EXAI asks GLM and Kimi models. `chat` answers with a continuation_id; pass it on to continue, from any client. "
+    "`models` lists who can be asked."
+)
+
+
+async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, House], None]) -> None:
+    """Serve both ports until a signal asks to stop.
+
+    Raises:
+        StartFault: a port, the database, a key or a setting makes it impossible to start.
+    """
+    listener = Listener(settings.server)
+    try:
+        async with _house(settings, demo=demo) as house:
+            server = build_server(house.dispatcher, version=__version__, instructions=INSTRUCTIONS)
+            doors = McpDoors(server, settings, house.bus)
+            readiness = _Readiness(house)
+            operations = operations_app(
+                checks=readiness.checks, metrics=house.metrics, allowed_hosts=settings.server.allowed_hosts
+            )
+            await listener.serve(
+                doors,
+                operations,
+                house.dispatcher,
+                settings.websocket,
+                on_ready=lambda: on_ready(listener.addresses, house),
+                on_stop=readiness.stop,
+            )
+    finally:
+        listener.close()
+
+
+async def run_stdio(settings: Settings, *, demo: bool) -> None:
+    """Serve one client over stdin and stdout until it ends.
+
+    Raises:
+        StartFault: the database, a key or a setting makes it impossible to start.
+    """
+    async with _house(settings, demo=demo) as house:
+        await serve_stdio(
+            build_server(house.dispatcher, version=__version__, instructions=INSTRUCTIONS),
+            house.dispatcher,
+            limits=settings.websocket,
+            drain_s=settings.server.drain_s,
+            bus=house.bus,
+        )
+
+
+@asynccontextmanager
+async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
+    async with AsyncExitStack() as scopes:
+        if demo:
+            from exai.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
+
+            settings = await scopes.enter_async_context(emulated_providers(settings))
+        house = await scopes.enter_async_context(build(settings, version=__version__, demo=demo))
+        if not house.configured_providers:
+            raise StartFault(
+                "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
+                "or try everything without one: `exai serve --demo`."
+            )
+        yield house
+
+
+class _Readiness:
+    """What `/readyz` asks."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._stopping = False
+        self.checks: dict[str, Check] = {
+            "admitting": self._admitting,
+            "database": self._database,
+            "providers": self._providers,
+        }
+
+    def stop(self) -> None:
+        """From now on not ready."""
+        self._stopping = True
+
+    async def _admitting(self) -> str | None:
+        return "stopping" if self._stopping else None
+
+    async def _database(self) -> str | None:
+        await self._house.database.check()
+        return None
+
+    async def _providers(self) -> str | None:
+        return None if self._house.configured_providers else "no provider has a key"

@@ -1,0 +1,47 @@
+"""The MCP port's application: WebSocket and Streamable HTTP side by side, on one server and one engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server.lowlevel import Server
+from starlette.types import Receive, Scope, Send
+
+from exai.bus import EventBus
+from exai.config import Settings
+from exai.transports.hosts import HostRule
+from exai.transports.http import HttpDoor
+from exai.transports.traffic import Traffic
+from exai.transports.websocket import WebSocketDoor
+
+__all__ = ["McpDoors"]
+
+
+class McpDoors:
+    """An ASGI application; serves HTTP while its `open` scope lasts."""
+
+    def __init__(self, server: Server[Any], settings: Settings, bus: EventBus) -> None:
+        hosts = HostRule(settings.server)
+        self.traffic = Traffic()
+        self._websocket = WebSocketDoor(
+            server, limits=settings.websocket, hosts=hosts, bus=bus, traffic=self.traffic
+        )
+        self._http = HttpDoor(
+            server,
+            settings=settings.server,
+            max_json_depth=settings.websocket.max_json_depth,
+            hosts=hosts,
+            traffic=self.traffic,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """The scope in which HTTP requests are served; leaving it ends every stream."""
+        async with self._http.sessions():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)

@@ -1,0 +1,118 @@
+"""One JSON-RPC 2.0 message: bounded, well-formed, or refused with the error that its sender gets.
+
+MCP 2025-11-25 and 2026-07-28, base protocol: ids are strings or integers, params an
+object, and there are no batches.
+"""
+
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "INVALID_REQUEST",
+    "PARSE_ERROR",
+    "Message",
+    "Refusal",
+    "encode",
+    "error_message",
+    "parse",
+]
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+
+Message = dict[str, Any]
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
+    """A message that is answered with an error and goes no further."""
+
+    def __init__(self, code: int, sentence: str, request_id: str | int | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.request_id = request_id
+
+    @property
+    def answer(self) -> Message:
+        """The error message for its sender."""
+        return error_message(self.request_id, self.code, str(self))
+
+
+def parse(text: str | bytes, max_depth: int) -> Message:
+    """The message in `text`: a request, a notification or a response.
+
+    Raises:
+        Refusal: it is none, or nested deeper than `max_depth`.
+    """
+    try:
+        message = _decode(text)
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refusal(PARSE_ERROR, "This is not JSON. Send one JSON-RPC 2.0 message per frame.") from None
+    if _deeper_than(text, message, max_depth):
+        raise _too_deep(max_depth)
+    if isinstance(message, list):
+        raise Refusal(INVALID_REQUEST, "Batches are not part of MCP. Send each message by itself.")
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise Refusal(INVALID_REQUEST, 'This is not JSON-RPC 2.0: send an object with "jsonrpc": "2.0".')
+    _check_members(message)
+    return message
+
+
+def encode(message: Message) -> str:
+    """A message as text."""
+    return _encode(message).decode()
+
+
+def error_message(request_id: str | int | None, code: int, sentence: str, data: Any = None) -> Message:
+    """An error response; `request_id` is `None` where the request's could not be read."""
+    error: Message = {"code": code, "message": sentence}
+    if data is not None:
+        error["data"] = data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}
+
+
+def _check_members(message: Message) -> None:
+    request_id = message.get("id")
+    if "id" in message and (isinstance(request_id, bool) or not isinstance(request_id, str | int)):
+        raise Refusal(INVALID_REQUEST, "The id of a request is a string or an integer.")
+    if "method" not in message:
+        if "id" not in message or ("result" in message) == ("error" in message):
+            raise Refusal(
+                INVALID_REQUEST, "This is no request, notification or response of JSON-RPC 2.0.", request_id
+            )
+        return
+    if not isinstance(message["method"], str):
+        raise Refusal(INVALID_REQUEST, "The method of a request is a string.", request_id)
+    params = message.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise Refusal(INVALID_REQUEST, "The params of a message are an object.", request_id)
+
+
+def _too_deep(max_depth: int) -> Refusal:
+    return Refusal(
+        INVALID_REQUEST, f"This message is nested deeper than {max_depth} levels. Send it flatter."
+    )
+
+
+def _deeper_than(text: str | bytes, message: Any, max_depth: int) -> bool:
+    brackets = (
+        text.count("{") + text.count("[") if isinstance(text, str) else text.count(b"{") + text.count(b"[")
+    )
+    if brackets <= max_depth:
+        return False
+    level = [message]
+    for _ in range(max_depth):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return True

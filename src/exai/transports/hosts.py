@@ -1,0 +1,68 @@
+"""Host and Origin: only names that this daemon goes by may reach it.
+
+A page in a browser can make the browser connect to loopback under a name of its own
+(DNS rebinding); it cannot choose the Host and Origin that are sent then.
+MCP 2025-11-25, transports: servers MUST validate the Origin header.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from exai.config import Server
+
+__all__ = ["HostRule", "Refused"]
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a request may not come in."""
+
+    status: int
+    sentence: str
+
+
+class HostRule:
+    """Which Host and Origin headers come in."""
+
+    def __init__(self, settings: Server) -> None:
+        self._hosts = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
+        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+
+    def refusal(self, headers: RawHeaders) -> Refused | None:
+        """The refusal of a request with these headers; `None` lets it in."""
+        hosts = [value for name, value in headers if name == b"host"]
+        origins = [value for name, value in headers if name == b"origin"]
+        if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
+            return Refused(
+                421,
+                "The Host header names no address of this EXAI. Connect to 127.0.0.1 or localhost, "
+                "or add the name to server.allowed_hosts.",
+            )
+        if any(not self._is_ours(origin.decode("latin-1").lower()) for origin in origins):
+            return Refused(
+                403,
+                "Pages of this origin may not connect. Add it to server.allowed_origins if they should.",
+            )
+        return None
+
+    def _is_ours(self, origin: str) -> bool:
+        if origin.rstrip("/") in self._origins:
+            return True
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        return parts.scheme in {"http", "https"} and parts.hostname in LOOPBACK_NAMES
+
+
+def _name(host: str) -> str:
+    """The host's name, without port and brackets, in lower case."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

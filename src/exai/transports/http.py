@@ -1,0 +1,125 @@
+"""MCP over Streamable HTTP at `/mcp`: the SDK's own application, behind our checks.
+
+The checks answer what the SDK would answer less clearly: a foreign Host or Origin, a
+body that is too large, no JSON, a batch, or nested too deep.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from exai import config
+from exai.callers import Caller
+from exai.transports.framing import INVALID_REQUEST, Refusal, error_message, parse
+from exai.transports.hosts import HostRule
+from exai.transports.server import CALLER_KEY
+from exai.transports.traffic import Traffic
+
+__all__ = ["HttpDoor"]
+
+PATH = "/mcp"
+DOOR = "http"
+
+GREETING = """This is EXAI, an MCP server for GLM and Kimi models.
+
+Streamable HTTP   POST /mcp
+WebSocket         / or /mcp, subprotocol `mcp`
+"""
+
+
+class HttpDoor:
+    """The ASGI application of HTTP requests on the MCP port."""
+
+    def __init__(
+        self,
+        server: Server[Any],
+        *,
+        settings: config.Server,
+        max_json_depth: int,
+        hosts: HostRule,
+        traffic: Traffic,
+    ) -> None:
+        self._hosts = hosts
+        self._traffic = traffic
+        self._max_body_bytes = settings.max_body_bytes
+        self._max_json_depth = max_json_depth
+        self._sessions = StreamableHTTPSessionManager(server, max_request_body_size=settings.max_body_bytes)
+
+    @asynccontextmanager
+    async def sessions(self) -> AsyncIterator[None]:
+        """The scope in which requests can be served; leaving it ends every stream."""
+        async with self._sessions.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/")
+        if (refused := self._hosts.refusal(scope["headers"])) is not None:
+            await PlainTextResponse(refused.sentence, status_code=refused.status)(scope, receive, send)
+        elif path == "" and scope["method"] in {"GET", "HEAD"}:
+            await PlainTextResponse(GREETING)(scope, receive, send)
+        elif path != PATH:
+            await PlainTextResponse(f"Nothing is here. MCP is at {PATH}.", status_code=404)(
+                scope, receive, send
+            )
+        else:
+            scope[CALLER_KEY] = Caller.local(DOOR)
+            scope["path"] = PATH
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self._sessions.handle_request(scope, receive, send)
+            return
+        body = await self._body(receive)
+        if body is None:
+            sentence = f"The request is larger than {self._max_body_bytes} bytes. Send large texts as files."
+            answer = JSONResponse(error_message(None, INVALID_REQUEST, sentence), status_code=413)
+            await answer(scope, receive, send)
+            return
+        if (refusal := self._refusal(body)) is not None:
+            await refusal(scope, receive, send)
+            return
+        with self._traffic:
+            await self._sessions.handle_request(scope, _replayed(body, receive), send)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body; `None` when it is larger than it may be."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            event = await receive()
+            if event["type"] != "http.request":
+                return b""
+            chunk = event.get("body", b"")
+            size += len(chunk)
+            if size > self._max_body_bytes:
+                return None
+            chunks.append(chunk)
+            if not event.get("more_body"):
+                return b"".join(chunks)
+
+    def _refusal(self, body: bytes) -> Response | None:
+        try:
+            parse(body, self._max_json_depth)
+        except Refusal as refusal:
+            return JSONResponse(refusal.answer, status_code=400)
+        return None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body once more, then whatever comes after it."""
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay

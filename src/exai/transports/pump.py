@@ -1,0 +1,328 @@
+"""One connection's messages, in both revisions, over the SDK's kernel.
+
+    text in → parse → kernel (`ServerRunner` or `serve_one`) in a task per request → text out
+
+The SDK's own loop would cost two rendezvous streams and a task group per message,
+and answers nothing to what is malformed. This pump keeps its semantics: requests run
+concurrently, `initialize` is answered before anything after it is read, a cancelled
+request gets no answer. The revision is decided per request, as 2026-07-28 allows: one
+that carries the envelope is served by `serve_one`, any other by the connection's
+handshake.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import anyio
+import structlog
+from mcp.server.connection import Connection, NotifyOnlyOutbound
+from mcp.server.lowlevel import Server
+from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
+from mcp.shared.dispatcher import CallOptions, coerce_request_id
+from mcp.shared.exceptions import MCPError, NoBackChannelError
+from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
+from mcp.shared.jsonrpc_dispatcher import (
+    cancelled_request_id_from_params,
+    handler_exception_to_error_data,
+    progress_token_from_params,
+)
+from mcp.shared.message import ServerMessageMetadata
+from mcp.shared.transport_context import TransportContext
+from mcp_types import PROTOCOL_VERSION_META_KEY, RequestId
+
+from exai import tasks
+from exai.callers import Caller
+from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
+from exai.transports.traffic import Traffic
+
+__all__ = ["Pump", "Send"]
+
+_log = structlog.get_logger(__name__)
+
+Params = Mapping[str, Any] | None
+Send = Callable[[str], Awaitable[None]]
+"""Writes one message; returns when the peer's buffer has room, raises `OSError` when the peer is gone."""
+
+INTERNAL_ERROR = -32603
+CONNECTION_CLOSED = -32000
+REQUEST_TIMEOUT = -32001
+TOO_MANY_IN_FLIGHT = -32003
+STREAMING_METHODS = frozenset({"subscriptions/listen"})
+"""Requests whose answer is a stream that lasts as long as the peer wants it."""
+
+
+class Pump:
+    """Serves one connection; `receive` is its only entrance, `close` ends all it started."""
+
+    def __init__(
+        self,
+        server: Server[Any],
+        *,
+        caller: Caller,
+        send: Send,
+        traffic: Traffic,
+        max_in_flight: int,
+        max_json_depth: int,
+        lifespan_state: Any = None,
+    ) -> None:
+        self._server = server
+        self._lifespan_state = lifespan_state
+        self._send_text = send
+        self._traffic = traffic
+        self._max_in_flight = max_in_flight
+        self._max_json_depth = max_json_depth
+        self._in_flight: dict[RequestId, asyncio.Task[None]] = {}
+        self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
+        self._next_id = 0
+        self._closed = False
+        self._metadata = ServerMessageMetadata(request_context=caller)
+        kind = caller.door
+        self.handshake_transport = TransportContext(kind=kind, can_send_request=True)
+        self.envelope_transport = TransportContext(kind=kind, can_send_request=False)
+        self._connection = Connection.for_loop(self)
+        self._runner: ServerRunner[Any] = ServerRunner(server, self._connection, lifespan_state)
+        self._notify_only = NotifyOnlyOutbound(self)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._in_flight
+
+    async def receive(self, text: str | bytes) -> None:
+        """Take one frame. Returns at once, but for `initialize` and for what is refused.
+
+        Raises:
+            OSError: the peer is gone.
+        """
+        try:
+            message = parse(text, self._max_json_depth)
+        except Refusal as refusal:
+            await self.refuse(refusal)
+            return
+        if "method" not in message:
+            self._take_response(message)
+        elif "id" not in message:
+            await self._take_notification(message["method"], message.get("params"))
+        else:
+            await self._take_request(message["id"], message["method"], message.get("params"))
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer what the door itself could not take for a message."""
+        await self._send(refusal.answer)
+
+    async def close(self) -> None:
+        """Cancel every running request and wait for its end."""
+        self._closed = True
+        running = list(self._in_flight.values())
+        for task in running:
+            task.cancel()
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(MCPError(code=CONNECTION_CLOSED, message="Connection closed"))
+        if running:
+            await asyncio.wait(running)
+        await aclose_shielded(self._connection)
+
+    async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
+        key = coerce_request_id(request_id)
+        if key in self._in_flight:
+            sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
+            await self._send(error_message(request_id, INVALID_REQUEST, sentence))
+        elif len(self._in_flight) >= self._max_in_flight:
+            sentence = (
+                f"{self._max_in_flight} requests are running on this connection, which is its limit. "
+                "Wait for an answer, then ask again."
+            )
+            await self._send(error_message(request_id, TOO_MANY_IN_FLIGHT, sentence))
+        elif method == "initialize":
+            await self._answer(key, request_id, method, params)
+        else:
+            task = tasks.spawn(self._answer(key, request_id, method, params), name=f"mcp {method}")
+            self._in_flight[key] = task
+
+    async def _answer(self, key: RequestId, request_id: RequestId, method: str, params: Params) -> None:
+        try:
+            if method in STREAMING_METHODS:
+                await self._send(await self._served(request_id, method, params))
+            else:
+                with self._traffic:
+                    await self._send(await self._served(request_id, method, params))
+        except OSError:
+            pass  # the peer is gone: whoever reads from it finds out and closes this pump
+        finally:
+            self._in_flight.pop(key, None)
+
+    async def _served(self, request_id: RequestId, method: str, params: Params) -> Message:
+        """The response to a request, whatever happens to it."""
+        try:
+            if method != "initialize" and _has_envelope(params):
+                result = await self._serve_envelope(request_id, method, params)
+            else:
+                exchange = _Exchange(self, self.handshake_transport, request_id, params)
+                try:
+                    result = await self._runner.on_request(exchange, method, params)
+                finally:
+                    exchange.closed = True
+        except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
+            return _failure(request_id, method, error)
+        return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+    async def _serve_envelope(self, request_id: RequestId, method: str, params: Params) -> dict[str, Any]:
+        route = classify_inbound_request({"method": method, "params": params})
+        if isinstance(route, InboundLadderRejection):
+            raise MCPError(code=route.code, message=route.message, data=route.data)
+        connection = Connection.from_envelope(
+            route.protocol_version, route.client_info, route.client_capabilities, outbound=self._notify_only
+        )
+        exchange = _Exchange(self, self.envelope_transport, request_id, params)
+        try:
+            return await serve_one(
+                self._server,
+                exchange,
+                method,
+                params,
+                connection=connection,
+                lifespan_state=self._lifespan_state,
+            )
+        finally:
+            exchange.closed = True
+
+    async def _take_notification(self, method: str, params: Params) -> None:
+        if method == "notifications/cancelled":
+            request_id = cancelled_request_id_from_params(params)
+            if (
+                request_id is not None
+                and (task := self._in_flight.get(coerce_request_id(request_id))) is not None
+            ):
+                task.cancel()
+            return
+        exchange = _Exchange(self, self.handshake_transport, None, params)
+        try:
+            await self._runner.on_notify(exchange, method, params)
+        finally:
+            exchange.closed = True
+
+    def _take_response(self, message: Message) -> None:
+        """An answer to a request of ours; one that nobody waits for is dropped, as JSON-RPC has no answer to it."""
+        future = self._asked.get(coerce_request_id(message["id"]))
+        if future is None or future.done():
+            return
+        error = message.get("error")
+        if error is None:
+            future.set_result(message["result"])
+        elif isinstance(error, dict):
+            code = error.get("code")
+            future.set_exception(
+                MCPError(
+                    code=code if isinstance(code, int) else INTERNAL_ERROR,
+                    message=str(error.get("message", "")),
+                    data=error.get("data"),
+                )
+            )
+
+    async def notify(self, method: str, params: Params, opts: CallOptions | None = None) -> None:  # noqa: ARG002
+        """Tell the peer; part of the SDK's `Outbound`."""
+        message: Message = {"jsonrpc": "2.0", "method": method}
+        if params is not None:
+            message["params"] = params
+        await self._send(message)
+
+    async def send_raw_request(
+        self, method: str, params: Params, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        """Ask the peer and wait for its answer; part of the SDK's `Outbound`.
+
+        Raises:
+            MCPError: the peer answered with an error, or not in time, or is gone.
+        """
+        if self._closed:
+            raise MCPError(code=CONNECTION_CLOSED, message="Connection closed")
+        self._next_id += 1
+        request_id = self._next_id
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked[request_id] = future
+        try:
+            await self._send(
+                {"jsonrpc": "2.0", "id": request_id, "method": method, "params": dict(params or {})}
+            )
+            async with asyncio.timeout((opts or {}).get("timeout")):
+                return await future
+        except TimeoutError:
+            raise MCPError(code=REQUEST_TIMEOUT, message=f"No answer to {method} in time") from None
+        finally:
+            del self._asked[request_id]
+
+    async def _send(self, message: Message) -> None:
+        await self._send_text(encode(message))
+
+
+class _Exchange:
+    """What the kernel knows of one inbound message: the SDK's `DispatchContext`."""
+
+    __slots__ = ("__dict__", "_params", "_pump", "closed", "request_id", "transport")
+
+    def __init__(
+        self, pump: Pump, transport: TransportContext, request_id: RequestId | None, params: Params
+    ) -> None:
+        self._pump = pump
+        self._params = params
+        self.transport = transport
+        self.request_id = request_id
+        self.closed = False
+
+    @property
+    def message_metadata(self) -> ServerMessageMetadata:
+        return self._pump._metadata  # noqa: SLF001 - the pump's other half
+
+    @property
+    def can_send_request(self) -> bool:
+        return self.transport.can_send_request and not self.closed
+
+    @cached_property
+    def cancel_requested(self) -> anyio.Event:
+        # Cancelling a request cancels its task, so nobody sees this event set.
+        return anyio.Event()
+
+    async def notify(self, method: str, params: Params, opts: CallOptions | None = None) -> None:
+        if not self.closed:
+            await self._pump.notify(method, params, opts)
+
+    async def send_raw_request(
+        self, method: str, params: Params, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        if not self.can_send_request:
+            raise NoBackChannelError(method)
+        return await self._pump.send_raw_request(method, params, opts)
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        token = progress_token_from_params(self._params)
+        if token is None:
+            return
+        params: dict[str, Any] = {"progressToken": token, "progress": progress}
+        if total is not None:
+            params["total"] = total
+        if message is not None:
+            params["message"] = message
+        await self.notify("notifications/progress", params)
+
+
+def _has_envelope(params: Params) -> bool:
+    """Whether a request speaks 2026-07-28: its `_meta` names the revision."""
+    meta = params.get("_meta") if params else None
+    return isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta
+
+
+def _failure(request_id: RequestId, method: str, error: Exception) -> Message:
+    known = handler_exception_to_error_data(error)
+    if known is not None:
+        return error_message(request_id, known.code, known.message, known.data)
+    incident_id = f"inc_{secrets.token_hex(6)}"
+    _log.error("incident", incident_id=incident_id, where=method, exc_info=error)
+    return error_message(
+        request_id,
+        INTERNAL_ERROR,
+        f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}.",
+    )

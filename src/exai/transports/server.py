@@ -1,0 +1,295 @@
+"""The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions.
+
+    server = build_server(engine, name="exai", version="1.0")
+
+A test profile adds what the product does not have (tools with raw access to the
+SDK's request context, resources, prompts, logging) as an `Extension`.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Protocol
+
+import mcp_types as types
+import structlog
+from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, SubscriptionBus
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from pydantic import ValidationError
+
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.dispatch.progress import SendProgress
+from exai.errors import UnknownTool
+from exai.events import IncidentRecorded
+from exai.tools.base import JsonObject, ToolAnswer
+from exai.tools.registry import ToolDescription
+
+__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "ExtraTool", "Extension", "build_server", "incident"]
+
+_log = structlog.get_logger(__name__)
+
+CALLER_KEY = "exai.caller"
+"""Where an HTTP door puts the caller into the request's scope."""
+
+LIST_CACHE_MS = 300_000
+"""The list changes with the daemon's version only; five minutes bound what a client misses after an upgrade."""
+
+INSTRUCTIONS = (
+    "EXAI asks GLM and Kimi models. `chat` puts a question, with files by absolute path; pass the answer's "
+    "continuation_id to go on with the conversation. `models` lists what can be asked, `status` says how EXAI is."
+)
+
+UNINITIALIZED = "This connection is not initialized. Send `initialize` first, or speak 2026-07-28 with its envelope in params._meta."
+
+
+class Engine(Protocol):
+    """What the doors need of the house."""
+
+    @property
+    def running(self) -> int:
+        """Calls between their first line and their answer."""
+        ...
+
+    def listing(self) -> tuple[ToolDescription, ...]:
+        """The tools of the default list."""
+        ...
+
+    def input_schema(self, name: str) -> JsonObject | None:
+        """The schema of a tool's arguments; `None` for an unknown one."""
+        ...
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        *,
+        caller: Caller,
+        send_progress: SendProgress | None = None,
+    ) -> ToolAnswer:
+        """Run a tool. Cancelling the task cancels the work.
+
+        Raises:
+            UnknownTool: nothing answers to `name`; every other failure is an answer.
+        """
+        ...
+
+    def stop_admitting(self) -> None:
+        """From now on new calls are answered `stopping`."""
+        ...
+
+    def abort_running(self) -> None:
+        """End every running call with a definite, retriable error."""
+        ...
+
+
+RunExtraTool = Callable[
+    [ServerRequestContext[Any, Any], types.CallToolRequestParams], Awaitable[HandlerResult]
+]
+
+
+@dataclass(frozen=True)
+class ExtraTool:
+    """A tool beside the engine's, with raw access to the SDK's request context."""
+
+    description: types.Tool
+    run: RunExtraTool
+
+
+def _nothing(_: Server[Any]) -> None:
+    """Registers nothing."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a test profile adds to the server."""
+
+    tools: tuple[ExtraTool, ...] = ()
+    """Listed after the engine's tools; a call by such a name never reaches the engine."""
+
+    register: Callable[[Server[Any]], None] = _nothing
+    """Adds handlers of other methods (`Server.add_request_handler`): resources, prompts, completion."""
+
+    subscriptions: SubscriptionBus = field(default_factory=InMemorySubscriptionBus)
+    """Where the tools publish change events for `subscriptions/listen`."""
+
+
+def build_server(
+    engine: Engine,
+    *,
+    name: str,
+    version: str,
+    instructions: str | None = INSTRUCTIONS,
+    extend: Extension | None = None,
+    bus: EventBus | None = None,
+) -> Server[Any]:
+    """The SDK's registry over the engine. The list of tools is read once, here.
+
+    `bus` hears of incidents.
+    """
+    extension = extend or Extension()
+    extra = {tool.description.name: tool for tool in extension.tools}
+    listing = types.ListToolsResult(
+        tools=[*map(_described, engine.listing()), *(tool.description for tool in extension.tools)]
+    ).model_dump(
+        by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope", "result_type"}
+    )
+
+    async def list_tools(
+        _: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+    ) -> HandlerResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(INVALID_PARAMS, "This list has one page: ask for it without a cursor.")
+        return listing
+
+    async def call_tool(
+        context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
+    ) -> HandlerResult:
+        if (tool := extra.get(params.name)) is not None:
+            return await tool.run(context, params)
+        try:
+            answer = await engine.call(
+                params.name, params.arguments, caller=_caller(context), send_progress=_progress(context)
+            )
+        except UnknownTool as fault:
+            raise MCPError(fault.rpc_code, str(fault)) from None
+        except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
+            raise incident(error, where="tools/call", bus=bus) from error
+        return _result(answer)
+
+    def input_schema(tool: str) -> Mapping[str, Any] | None:
+        if tool in extra:
+            return extra[tool].description.input_schema
+        return engine.input_schema(tool)
+
+    server: Server[Any] = Server(
+        name,
+        version=version,
+        title="EXAI",
+        instructions=instructions,
+        cache_hints={
+            "tools/list": CacheHint(LIST_CACHE_MS, "public"),
+            "server/discover": CacheHint(LIST_CACHE_MS, "public"),
+        },
+        get_tool_input_schema=input_schema,
+        on_subscriptions_listen=ListenHandler(extension.subscriptions),
+    )
+    server.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
+    server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
+    server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
+    # Instead of the SDK's tracing, which costs 7 to 14 µs per message without an exporter, and there is none.
+    server.middleware[:] = [_Explaining(bus)]
+    extension.register(server)
+    return server
+
+
+def incident(error: Exception, *, where: str, bus: EventBus | None) -> MCPError:
+    """Log something unforeseen whole; the JSON-RPC error that tells its id and nothing else."""
+    incident_id = f"inc_{secrets.token_hex(6)}"
+    _log.error("incident", incident_id=incident_id, where=where, exc_info=error)
+    if bus is not None:
+        bus.publish(IncidentRecorded(incident_id, where, type(error).__name__))
+    return MCPError(
+        INTERNAL_ERROR,
+        f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}; "
+        "please report it with that id.",
+        {"incident_id": incident_id},
+    )
+
+
+class _Explaining:
+    """Middleware: every error leaves with a sentence that says what to do, and nothing of the inside."""
+
+    def __init__(self, bus: EventBus | None) -> None:
+        self._bus = bus
+
+    async def __call__(self, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        try:
+            return await call_next(context)
+        except ValidationError as error:
+            raise MCPError(INVALID_PARAMS, _invalid_params(context.method, error)) from None
+        except MCPError as error:
+            if _refused_before_handshake(error, context):
+                raise MCPError(INVALID_PARAMS, UNINITIALIZED) from None
+            raise
+        except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
+            raise incident(error, where=context.method, bus=self._bus) from error
+
+
+def _refused_before_handshake(error: MCPError, context: ServerRequestContext[Any, Any]) -> bool:
+    """The kernel's gate says only "Invalid request parameters", with an empty `data`, and no handler does."""
+    return error.code == INVALID_PARAMS and error.data == "" and context.session.client_params is None
+
+
+def _invalid_params(method: str, error: ValidationError) -> str:
+    """Which parameter is wrong and why, without the value that was sent."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(step) for step in first["loc"] if step != "params")[:120]
+    return f"The params of {method[:80]} are invalid: {place or 'params'}: {first['msg'][:200]}."
+
+
+async def _set_level(_: ServerRequestContext[Any, Any], __: types.SetLevelRequestParams) -> types.EmptyResult:
+    """Accepted, as the logging capability asks; EXAI's own log goes to its operator and never to a client."""
+    return types.EmptyResult()
+
+
+def _described(tool: ToolDescription) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        output_schema=tool.output_schema,
+        annotations=types.ToolAnnotations.model_validate(tool.annotations),
+    )
+
+
+def _result(answer: ToolAnswer) -> JsonObject:
+    """A `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
+    result: JsonObject = {"content": [{"type": "text", "text": answer.text}], "isError": answer.is_error}
+    if answer.structured is not None:
+        result["structuredContent"] = answer.structured
+    if answer.meta is not None:
+        result["_meta"] = answer.meta
+    return result
+
+
+def _caller(context: ServerRequestContext[Any, Any]) -> Caller:
+    """Who asks: what the door attached to the message, with the name that the client gives itself."""
+    request: Any = context.request
+    caller: Caller = request if isinstance(request, Caller) else request.scope[CALLER_KEY]
+    params = context.session.client_params
+    if params is None:
+        return caller
+    return _named(caller, params.client_info.name, params.client_info.version)
+
+
+@lru_cache(maxsize=256)
+def _named(caller: Caller, name: str, version: str) -> Caller:
+    words = f"{name[:100]} {version[:50]}"
+    return replace(caller, client="".join(filter(str.isprintable, words)))
+
+
+def _progress(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
+    """How this request's progress is sent, if its sender asked for any."""
+    token = progress_token_from_params(context.params)
+    if token is None:
+        return None
+
+    async def send(number: float, message: str, meta: dict[str, Any]) -> None:
+        await context.session.send_notification(
+            types.ProgressNotification(
+                params=types.ProgressNotificationParams(
+                    progress_token=token, progress=number, message=message, _meta=meta
+                )
+            ),
+            related_request_id=context.request_id,
+        )
+
+    return send

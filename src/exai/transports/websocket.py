@@ -1,0 +1,161 @@
+"""MCP over WebSocket: one JSON-RPC message per text frame, subprotocol `mcp`.
+
+Close codes: 1003 binary, 1007 not UTF-8, 1009 too big, 1011 no sign of life, 1012 stop.
+A peer that does not read is cut off when one message has waited `send_timeout_s`.
+"""
+
+import asyncio
+from typing import Any
+
+from mcp.server.lowlevel import Server
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from exai import config
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.events import ConnectionClosed, ConnectionOpened
+from exai.transports.hosts import HostRule
+from exai.transports.pump import Pump
+from exai.transports.traffic import Traffic
+
+__all__ = ["SUBPROTOCOL", "AbortableWebSocket", "WebSocketDoor"]
+
+SUBPROTOCOL = "mcp"
+DOOR = "websocket"
+UNSUPPORTED_DATA = 1003
+ABORT_KEY = "exai.abort"
+
+
+class AbortableWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, with a way to drop a peer that does not read.
+
+    Closing waits until what was written has been read, which such a peer never does.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"][ABORT_KEY] = {"abort": self.transport.abort}
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+
+class WebSocketDoor:
+    """The ASGI application of WebSocket connections."""
+
+    def __init__(
+        self,
+        server: Server[Any],
+        *,
+        limits: config.WebSocket,
+        hosts: HostRule,
+        bus: EventBus,
+        traffic: Traffic,
+    ) -> None:
+        self._server = server
+        self._limits = limits
+        self._hosts = hosts
+        self._bus = bus
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        if (refused := self._hosts.refusal(scope["headers"])) is not None:
+            await _refuse(send, refused.status, refused.sentence)
+            return
+        offered = scope.get("subprotocols") or []
+        if offered and SUBPROTOCOL not in offered:
+            sentence = f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none."
+            await _refuse(send, 400, sentence)
+            return
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+        self._bus.publish(ConnectionOpened(DOOR))
+        connection = _Connection(self, scope, receive, send)
+        try:
+            await connection.serve()
+        finally:
+            self._bus.publish(ConnectionClosed(DOOR, connection.reason))
+
+    def pump(self, send: Any) -> Pump:
+        """A pump for one connection."""
+        return Pump(
+            self._server,
+            caller=Caller.local(DOOR),
+            send=send,
+            traffic=self._traffic,
+            max_in_flight=self._limits.max_in_flight,
+            max_json_depth=self._limits.max_json_depth,
+        )
+
+    @property
+    def send_timeout_s(self) -> float:
+        """How long one message may wait for its peer."""
+        return self._limits.send_timeout_s
+
+
+class _Connection:
+    """One open socket."""
+
+    def __init__(self, door: WebSocketDoor, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._abort = scope["extensions"].get(ABORT_KEY, {}).get("abort")
+        self._send_timeout_s = door.send_timeout_s
+        self._pump = door.pump(self._send_text)
+        self.reason = "client"
+
+    async def serve(self) -> None:
+        """Take messages until the peer or the daemon closes."""
+        try:
+            while True:
+                event = await self._receive()
+                if event["type"] == "websocket.disconnect":
+                    if event.get("code") == 1012 and self.reason == "client":
+                        self.reason = "stopping"
+                    return
+                text = event.get("text")
+                if text is None:
+                    self.reason = "protocol"
+                    await self._send(
+                        {
+                            "type": "websocket.close",
+                            "code": UNSUPPORTED_DATA,
+                            "reason": "Send JSON-RPC messages as text frames.",
+                        }
+                    )
+                    return
+                await self._pump.receive(text)
+        except OSError:
+            return
+        finally:
+            await self._pump.close()
+
+    async def _send_text(self, text: str) -> None:
+        """Write one frame once the peer has room for it.
+
+        Raises:
+            ConnectionError: the peer is gone, or did not read for too long and was cut off.
+        """
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            self.reason = "stuck"
+            if self._abort is not None:
+                self._abort()
+            raise ConnectionAbortedError("the peer did not read") from None
+        except ClientDisconnected:
+            raise ConnectionResetError("the peer is gone") from None
+
+
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    """Answer the upgrade with an HTTP error (ASGI's websocket denial response)."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": sentence.encode(), "more_body": False})
