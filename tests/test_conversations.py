@@ -56,7 +56,7 @@ async def test_what_was_said_is_recalled_in_order(conversations: Conversations) 
     handle = await started(conversations, "one", "two")
     conversation = await conversations.open(ALICE, handle)
     assert (conversation.exchanges, conversation.last_model) == (2, "glm-5.3")
-    recalled = await conversations.recall(conversation, 10_000)
+    recalled = await conversations.recall(conversation, 10_000, model="glm-5.3")
     assert [(message.role, message.text) for message in recalled.messages] == [
         (Role.USER, "one"),
         (Role.ASSISTANT, "answer to one"),
@@ -70,7 +70,7 @@ async def test_a_new_conversation_leaves_nothing_before_its_first_exchange(
     conversations: Conversations,
 ) -> None:
     conversation = await conversations.open(ALICE, None)
-    assert (await conversations.recall(conversation, 1000)).messages == ()
+    assert (await conversations.recall(conversation, 1000, model="glm-5.3")).messages == ()
     with pytest.raises(UnknownConversation):
         await conversations.open(ALICE, conversation.id)
 
@@ -99,7 +99,7 @@ async def test_a_hundred_parallel_appends_lose_none(conversations: Conversations
     assert sorted(numbers) == list(range(2, 101))
     with pytest.raises(ConversationFull):
         await conversations.open(ALICE, handle)
-    recalled = await conversations.recall(Conversation(handle, 100, None), 1_000_000)
+    recalled = await conversations.recall(Conversation(handle, 100, None), 1_000_000, model="glm-5.3")
     questions = {message.text for message in recalled.messages if message.role is Role.USER}
     assert questions == {"first", *(f"q{number}" for number in range(99))}
 
@@ -112,7 +112,7 @@ async def test_the_last_exchange_goes_to_one_of_many_and_the_others_lose_nothing
         *(say(conversations, conversation, f"q{number}") for number in range(10)), return_exceptions=True
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ConversationFull"] * 9 + ["int"]
-    recalled = await conversations.recall(Conversation(handle, 2, None), 10_000)
+    recalled = await conversations.recall(Conversation(handle, 2, None), 10_000, model="glm-5.3")
     assert recalled.included == 2
 
 
@@ -121,14 +121,14 @@ async def test_the_budget_keeps_the_newest_whole_exchanges(conversations: Conver
     handle = await started(conversations, *questions)
     conversation = await conversations.open(ALICE, handle)
     one = 2 * estimate_tokens(questions[0]) + 40
-    recalled = await conversations.recall(conversation, 3 * one)
+    recalled = await conversations.recall(conversation, 3 * one, model="glm-5.3")
     assert (recalled.included, recalled.dropped) == (3, 7)
     assert [message.text[:10] for message in recalled.messages if message.role is Role.USER] == [
         "question 7",
         "question 8",
         "question 9",
     ]
-    nothing = await conversations.recall(conversation, 5)
+    nothing = await conversations.recall(conversation, 5, model="glm-5.3")
     assert (nothing.messages, nothing.included, nothing.dropped) == ((), 0, 10)
 
 
@@ -140,6 +140,24 @@ async def test_conversations_outlive_the_process_that_kept_them(
     await database.close()
     database = await Database.open(database_settings, tmp_path)
     conversations = Conversations(database, SystemClock(), 50)
-    recalled = await conversations.recall(await conversations.open(ALICE, handle), 1000)
+    recalled = await conversations.recall(await conversations.open(ALICE, handle), 1000, model="glm-5.3")
     assert recalled.messages[0].text == "remember Bergamot"
     await database.close()
+
+
+async def test_reasoning_goes_back_to_the_model_whose_it_is(conversations: Conversations) -> None:
+    conversation = await conversations.open(ALICE, None)
+    await conversations.record(
+        conversation,
+        caller=ALICE,
+        question="why",
+        answer="because",
+        reasoning="hm",
+        model="kimi-k3",
+        call_id="call",
+    )
+    conversation = await conversations.open(ALICE, conversation.id)
+    own = await conversations.recall(conversation, 1000, model="kimi-k3")
+    other = await conversations.recall(conversation, 1000, model="glm-5.3")
+    assert own.messages[1].reasoning == "hm"
+    assert other.messages[1].reasoning is None

@@ -72,8 +72,11 @@ class Conversations:
             raise self._full()
         return Conversation(conversation_id, row.exchanges, row.last_model)
 
-    async def recall(self, conversation: Conversation, budget_tokens: int) -> Recalled:
-        """The newest exchanges that fit `budget_tokens`, as messages, oldest first."""
+    async def recall(self, conversation: Conversation, budget_tokens: int, *, model: str) -> Recalled:
+        """The newest exchanges that fit `budget_tokens`, as messages for `model`, oldest first.
+
+        An answer's reasoning goes back only to the model whose it is.
+        """
         if not conversation.exchanges:
             return Recalled((), 0, 0)
         rows = await self._table.newest(conversation.id, budget_tokens)
@@ -82,7 +85,9 @@ class Conversations:
             for row in reversed(rows)
             for message in (
                 Message(Role.USER, row.question),
-                Message(Role.ASSISTANT, row.answer, reasoning=row.reasoning),
+                Message(
+                    Role.ASSISTANT, row.answer, reasoning=row.reasoning if row.model == model else None
+                ),
             )
         ]
         newest = rows[0].number if rows else conversation.exchanges

@@ -15,12 +15,6 @@ from exai.transports.stdio import serve_stdio
 
 __all__ = ["run_daemon", "run_stdio"]
 
-INSTRUCTIONS = (
-    "EXAI asks GLM and Kimi models. `chat` answers with a continuation_id; pass it on to continue, from any client. "
-    "`models` lists who can be asked."
-)
-
-
 async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, House], None]) -> None:
     """Serve both ports until a signal asks to stop.
 
@@ -30,7 +24,7 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
     listener = Listener(settings.server)
     try:
         async with _house(settings, demo=demo) as house:
-            server = build_server(house.dispatcher, version=__version__, instructions=INSTRUCTIONS)
+            server = build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus)
             doors = McpDoors(server, settings, house.bus)
             readiness = _Readiness(house)
             operations = operations_app(
@@ -56,7 +50,7 @@ async def run_stdio(settings: Settings, *, demo: bool) -> None:
     """
     async with _house(settings, demo=demo) as house:
         await serve_stdio(
-            build_server(house.dispatcher, version=__version__, instructions=INSTRUCTIONS),
+            build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
             house.dispatcher,
             limits=settings.websocket,
             drain_s=settings.server.drain_s,

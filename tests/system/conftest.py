@@ -36,7 +36,9 @@ def start_daemon(provider_environ: dict[str, str], tmp_path: Path) -> StartDaemo
 
     @asynccontextmanager
     async def start(**environ: str) -> AsyncIterator[Daemon]:
-        async with daemon(data_dir=tmp_path / "data", environ={**provider_environ, **environ}) as running_daemon:
+        async with daemon(
+            data_dir=tmp_path / "data", environ={**provider_environ, **environ}
+        ) as running_daemon:
             yield running_daemon
 
     return start

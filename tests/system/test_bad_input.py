@@ -87,12 +87,19 @@ async def test_files_that_may_not_or_cannot_be_read(client: McpSocket, root: Pat
 
 
 async def test_images_that_are_none(client: McpSocket, root: Path) -> None:
-    for source in (str(root / "picture.bmp"), str(root / "text.txt"), "data:image/png;base64,AAAA", "http://x/y.png"):
+    for source in (
+        str(root / "picture.bmp"),
+        str(root / "text.txt"),
+        "data:image/png;base64,AAAA",
+        "http://x/y.png",
+    ):
         code, _ = await refusal(client, {"prompt": "Hi.", "images": [source]})
         assert code == "file_refused"
 
 
-async def test_a_model_without_eyes_refuses_pictures_and_names_one_with(client: McpSocket, root: Path) -> None:
+async def test_a_model_without_eyes_refuses_pictures_and_names_one_with(
+    client: McpSocket, root: Path
+) -> None:
     code, sentence = await refusal(
         client, {"prompt": "Hi.", "model": "glm-5.3", "images": [str(root / "picture.png")]}
     )

@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+from daemons import EXAI, clean_environ
 from mcp_websocket import mcp_socket
 
 from exai_emulator import Persona
-
-EXAI = [sys.executable, "-m", "exai.cli"]
 
 
 async def refused(tmp_path: Path, *arguments: str, **environ: str) -> str:
@@ -22,12 +19,8 @@ async def refused(tmp_path: Path, *arguments: str, **environ: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *EXAI,
         "serve",
-        "--set",
-        "server.port=0",
-        "--set",
-        "server.operations_port=0",
         *arguments,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "EXAI_DATA_DIR": str(tmp_path / "data"), **environ},
+        env=clean_environ(tmp_path / "data", environ),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -80,7 +73,7 @@ async def test_binding_elsewhere_without_authentication_is_refused(tmp_path: Pat
 
 
 async def test_sigterm_lets_running_calls_finish_and_exits_0(start_daemon, emulator) -> None:
-    emulator.persona = Persona(kind="long", tokens=60, token_delay_ms=20)
+    emulator.persona = Persona(kind="long", tokens=60, delay_per_token_ms=20)
     async with start_daemon() as daemon:
         async with mcp_socket(daemon.mcp_ws) as client:
             growing = asyncio.Event()
@@ -95,7 +88,7 @@ async def test_sigterm_lets_running_calls_finish_and_exits_0(start_daemon, emula
 
 
 async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(start_daemon, emulator) -> None:
-    emulator.persona = Persona(kind="long", tokens=5000, token_delay_ms=20)
+    emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon(EXAI_SERVER__DRAIN_S="0.5") as daemon:
         async with mcp_socket(daemon.mcp_ws) as client:
             growing = asyncio.Event()

@@ -40,7 +40,7 @@ async def test_a_call_that_a_crash_cut_off_is_marked_lost_and_its_conversation_i
         async with mcp_socket(daemon.mcp_ws) as socket:
             first = await socket.tool("chat", {"prompt": "The secret word is Anise.", "model": "kimi-k3"})
             handle = first["structuredContent"]["continuation_id"]
-            emulator.faults.add("kimi", Fault(first_byte_delay_s=60))
+            emulator.faults.add("kimi", Fault(before_first_byte_ms=60_000))
             asked = len(emulator.log.requests)
             await socket.begin_tool("chat", {"prompt": "Say more.", "continuation_id": handle})
             await emulator.log.wait_for(lambda log: len(log.requests) > asked)
@@ -53,13 +53,13 @@ async def test_a_call_that_a_crash_cut_off_is_marked_lost_and_its_conversation_i
     assert "Anise" in again["structuredContent"]["answer"]
     assert again["structuredContent"]["exchanges_remaining"] == 48
     assert [error["outcome"] for error in status["structuredContent"]["errors"]] == ["lost"]
-    with sqlite3.connect(next((tmp_path / "data").glob("*.sqlite*"))) as database:
+    with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
         outcomes = [row[0] for row in database.execute("SELECT outcome FROM calls ORDER BY began_at")]
     assert outcomes == ["ok", "lost", "ok"]
 
 
 async def test_a_slow_call_delays_nobody(start_daemon, emulator) -> None:
-    emulator.faults.add("glm", Fault(first_byte_delay_s=60))
+    emulator.faults.add("glm", Fault(before_first_byte_ms=60_000))
     async with (
         start_daemon() as daemon,
         mcp_socket(daemon.mcp_ws) as same,
@@ -78,7 +78,7 @@ async def test_a_slow_call_delays_nobody(start_daemon, emulator) -> None:
 
 
 async def test_cancelling_closes_the_providers_connection(start_daemon, emulator) -> None:
-    emulator.persona = Persona(kind="long", tokens=5000, token_delay_ms=20)
+    emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         growing = asyncio.Event()
         number, _ = await socket.begin_tool(
@@ -92,7 +92,7 @@ async def test_cancelling_closes_the_providers_connection(start_daemon, emulator
 
 
 async def test_a_client_that_vanishes_cancels_its_calls(start_daemon, emulator) -> None:
-    emulator.persona = Persona(kind="long", tokens=5000, token_delay_ms=20)
+    emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon() as daemon:
         async with mcp_socket(daemon.mcp_ws) as socket:
             await socket.begin_tool("chat", {"prompt": "A long story.", "model": "glm-5.3"})
@@ -102,7 +102,7 @@ async def test_a_client_that_vanishes_cancels_its_calls(start_daemon, emulator) 
 
 
 async def test_the_answer_grows_by_progress_and_arrives_whole(start_daemon, emulator) -> None:
-    emulator.persona = Persona(kind="long", tokens=100, token_delay_ms=5)
+    emulator.persona = Persona(kind="long", tokens=100, delay_per_token_ms=5)
     heard = []
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("chat", {"prompt": "A story.", "model": "glm-5.3"}, heard.append)
@@ -114,7 +114,7 @@ async def test_the_answer_grows_by_progress_and_arrives_whole(start_daemon, emul
 
 
 async def test_a_silent_provider_is_reported_at_least_every_five_seconds(start_daemon, emulator) -> None:
-    emulator.faults.add("glm", Fault(first_byte_delay_s=11))
+    emulator.faults.add("glm", Fault(before_first_byte_ms=11_000))
     loop = asyncio.get_running_loop()
     moments = [loop.time()]
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:

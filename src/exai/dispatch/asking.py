@@ -51,12 +51,15 @@ class ModelAsker:
             if on_delta is not None:
                 on_delta(kind, text)
 
+        # Without a listener the adapter may ask for the whole answer at once, which costs less.
+        listener = None if on_delta is None else listen
+
         async with self._admission.model_permit(self._caller, model.provider, model.name) as permit:
             self._add("provider_sem_wait_ms", permit.waited_s * 1000)
             began = self._clock.monotonic()
             outcome = "ok"
             try:
-                completion = await provider.complete(prompt, deadline=self._deadline, on_delta=listen)
+                completion = await provider.complete(prompt, deadline=self._deadline, on_delta=listener)
             except asyncio.CancelledError:
                 outcome = "cancelled"
                 raise

@@ -204,7 +204,7 @@ class Chat:
             )
         budget = min(int(window * self._limits.history_share), room)
         with _timed(context, "store_ms", self._clock):
-            recalled = await self._conversations.recall(conversation, budget)
+            recalled = await self._conversations.recall(conversation, budget, model=model.name)
         return _Context(recalled, files, images, question)
 
     def _prompt(

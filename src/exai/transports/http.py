@@ -5,18 +5,19 @@ body that is too large, no JSON, a batch, or nested too deep.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from exai import config
 from exai.callers import Caller
 from exai.transports.framing import INVALID_REQUEST, Refusal, error_message, parse
 from exai.transports.hosts import HostRule
+from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY
 from exai.transports.traffic import Traffic
 
@@ -81,10 +82,14 @@ class HttpDoor:
             answer = JSONResponse(error_message(None, INVALID_REQUEST, sentence), status_code=413)
             await answer(scope, receive, send)
             return
-        if (refusal := self._refusal(body)) is not None:
-            await refusal(scope, receive, send)
+        try:
+            message = parse(body, self._max_json_depth)
+        except Refusal as refusal:
+            await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
             return
-        with self._traffic:
+        # A stream lasts as long as its client wants it, so a stop does not wait for it.
+        counted = nullcontext() if message.get("method") in STREAMING_METHODS else self._traffic
+        with counted:
             await self._sessions.handle_request(scope, _replayed(body, receive), send)
 
     async def _body(self, receive: Receive) -> bytes | None:
@@ -102,13 +107,6 @@ class HttpDoor:
             chunks.append(chunk)
             if not event.get("more_body"):
                 return b"".join(chunks)
-
-    def _refusal(self, body: bytes) -> Response | None:
-        try:
-            parse(body, self._max_json_depth)
-        except Refusal as refusal:
-            return JSONResponse(refusal.answer, status_code=400)
-        return None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -11,13 +11,12 @@ handshake.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 import anyio
-import structlog
 from mcp.server.connection import Connection, NotifyOnlyOutbound
 from mcp.server.lowlevel import Server
 from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
@@ -36,17 +35,18 @@ from mcp_types import PROTOCOL_VERSION_META_KEY, RequestId
 from exai import tasks
 from exai.callers import Caller
 from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
+from exai.transports.server import incident
 from exai.transports.traffic import Traffic
 
-__all__ = ["Pump", "Send"]
-
-_log = structlog.get_logger(__name__)
+__all__ = ["STREAMING_METHODS", "Pump", "Send"]
 
 Params = Mapping[str, Any] | None
 Send = Callable[[str], Awaitable[None]]
 """Writes one message; returns when the peer's buffer has room, raises `OSError` when the peer is gone."""
 
 INTERNAL_ERROR = -32603
+INLINE_METHODS = frozenset({"initialize", "ping"})
+"""Answered before the next message is read: what follows `initialize` needs it, and a sign of life needs no slot."""
 CONNECTION_CLOSED = -32000
 REQUEST_TIMEOUT = -32001
 TOO_MANY_IN_FLIGHT = -32003
@@ -92,7 +92,7 @@ class Pump:
         return not self._in_flight
 
     async def receive(self, text: str | bytes) -> None:
-        """Take one frame. Returns at once, but for `initialize` and for what is refused.
+        """Take one message. Returns at once, but for what is answered inline: `initialize`, `ping`, refusals.
 
         Raises:
             OSError: the peer is gone.
@@ -128,7 +128,10 @@ class Pump:
 
     async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
         key = coerce_request_id(request_id)
-        if key in self._in_flight:
+        if method in INLINE_METHODS:
+            with self._traffic:
+                await self._send_answer(request_id, method, await self._served(request_id, method, params))
+        elif key in self._in_flight:
             sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
             await self._send(error_message(request_id, INVALID_REQUEST, sentence))
         elif len(self._in_flight) >= self._max_in_flight:
@@ -137,8 +140,6 @@ class Pump:
                 "Wait for an answer, then ask again."
             )
             await self._send(error_message(request_id, TOO_MANY_IN_FLIGHT, sentence))
-        elif method == "initialize":
-            await self._answer(key, request_id, method, params)
         else:
             task = tasks.spawn(self._answer(key, request_id, method, params), name=f"mcp {method}")
             self._in_flight[key] = task
@@ -146,14 +147,23 @@ class Pump:
     async def _answer(self, key: RequestId, request_id: RequestId, method: str, params: Params) -> None:
         try:
             if method in STREAMING_METHODS:
-                await self._send(await self._served(request_id, method, params))
+                await self._send_answer(request_id, method, await self._served(request_id, method, params))
             else:
                 with self._traffic:
-                    await self._send(await self._served(request_id, method, params))
+                    await self._send_answer(
+                        request_id, method, await self._served(request_id, method, params)
+                    )
         except OSError:
             pass  # the peer is gone: whoever reads from it finds out and closes this pump
         finally:
             self._in_flight.pop(key, None)
+
+    async def _send_answer(self, request_id: RequestId, method: str, answer: Message) -> None:
+        try:
+            text = encode(answer)
+        except (TypeError, ValueError) as error:  # a lone surrogate has no UTF-8
+            text = encode(_failure(request_id, method, error))
+        await self._send_text(text)
 
     async def _served(self, request_id: RequestId, method: str, params: Params) -> Message:
         """The response to a request, whatever happens to it."""
@@ -224,11 +234,12 @@ class Pump:
             )
 
     async def notify(self, method: str, params: Params, opts: CallOptions | None = None) -> None:  # noqa: ARG002
-        """Tell the peer; part of the SDK's `Outbound`."""
+        """Tell the peer, if it is still there; part of the SDK's `Outbound`."""
         message: Message = {"jsonrpc": "2.0", "method": method}
         if params is not None:
             message["params"] = params
-        await self._send(message)
+        with suppress(OSError):
+            await self._send(message)
 
     async def send_raw_request(
         self, method: str, params: Params, opts: CallOptions | None = None
@@ -250,8 +261,17 @@ class Pump:
             )
             async with asyncio.timeout((opts or {}).get("timeout")):
                 return await future
-        except TimeoutError:
+        except OSError as error:
+            if not isinstance(error, TimeoutError):
+                raise MCPError(code=CONNECTION_CLOSED, message="Connection closed") from None
+            await self.notify("notifications/cancelled", {"requestId": request_id, "reason": "timed out"})
             raise MCPError(code=REQUEST_TIMEOUT, message=f"No answer to {method} in time") from None
+        except asyncio.CancelledError:
+            if not self._closed:
+                await self.notify(
+                    "notifications/cancelled", {"requestId": request_id, "reason": "no longer needed"}
+                )
+            raise
         finally:
             del self._asked[request_id]
 
@@ -319,10 +339,5 @@ def _failure(request_id: RequestId, method: str, error: Exception) -> Message:
     known = handler_exception_to_error_data(error)
     if known is not None:
         return error_message(request_id, known.code, known.message, known.data)
-    incident_id = f"inc_{secrets.token_hex(6)}"
-    _log.error("incident", incident_id=incident_id, where=method, exc_info=error)
-    return error_message(
-        request_id,
-        INTERNAL_ERROR,
-        f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}.",
-    )
+    unforeseen = incident(error, where=method, bus=None).error
+    return error_message(request_id, unforeseen.code, unforeseen.message, unforeseen.data)

@@ -1,23 +1,17 @@
-"""The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions.
-
-    server = build_server(engine, name="exai", version="1.0")
-
-A test profile adds what the product does not have (tools with raw access to the
-SDK's request context, resources, prompts, logging) as an `Extension`.
-"""
+"""The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 import mcp_types as types
 import structlog
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, SubscriptionBus
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
@@ -31,22 +25,20 @@ from exai.events import IncidentRecorded
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
-__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "ExtraTool", "Extension", "build_server", "incident"]
+__all__ = ["CALLER_KEY", "Engine", "Extend", "build_server", "incident"]
 
 _log = structlog.get_logger(__name__)
 
 CALLER_KEY = "exai.caller"
 """Where an HTTP door puts the caller into the request's scope."""
 
-LIST_CACHE_MS = 300_000
-"""The list changes with the daemon's version only; five minutes bound what a client misses after an upgrade."""
+LIST_CACHE_MS = 3_600_000
+"""The list changes with the daemon's version only; an hour bounds what a client may miss after an upgrade."""
 
-INSTRUCTIONS = (
-    "EXAI asks GLM and Kimi models. `chat` puts a question, with files by absolute path; pass the answer's "
-    "continuation_id to go on with the conversation. `models` lists what can be asked, `status` says how EXAI is."
+UNINITIALIZED = (
+    "This connection is not initialized. Send `initialize` first, "
+    "or speak 2026-07-28 with its envelope in params._meta."
 )
-
-UNINITIALIZED = "This connection is not initialized. Send `initialize` first, or speak 2026-07-28 with its envelope in params._meta."
 
 
 class Engine(Protocol):
@@ -89,55 +81,24 @@ class Engine(Protocol):
         ...
 
 
-RunExtraTool = Callable[
-    [ServerRequestContext[Any, Any], types.CallToolRequestParams], Awaitable[HandlerResult]
-]
+Extend = Callable[[Server[Any]], None]
+"""Adds handlers to a server that is being built, or wraps those it has: the seam for a test profile.
 
-
-@dataclass(frozen=True)
-class ExtraTool:
-    """A tool beside the engine's, with raw access to the SDK's request context."""
-
-    description: types.Tool
-    run: RunExtraTool
-
-
-def _nothing(_: Server[Any]) -> None:
-    """Registers nothing."""
-
-
-@dataclass(frozen=True)
-class Extension:
-    """What a test profile adds to the server."""
-
-    tools: tuple[ExtraTool, ...] = ()
-    """Listed after the engine's tools; a call by such a name never reaches the engine."""
-
-    register: Callable[[Server[Any]], None] = _nothing
-    """Adds handlers of other methods (`Server.add_request_handler`): resources, prompts, completion."""
-
-    subscriptions: SubscriptionBus = field(default_factory=InMemorySubscriptionBus)
-    """Where the tools publish change events for `subscriptions/listen`."""
+A profile with tools of its own wraps `server.get_request_handler("tools/list")` and `"tools/call"`.
+"""
 
 
 def build_server(
     engine: Engine,
     *,
-    name: str,
+    name: str = "exai",
     version: str,
-    instructions: str | None = INSTRUCTIONS,
-    extend: Extension | None = None,
+    instructions: str | None = None,
+    extend: Extend | None = None,
     bus: EventBus | None = None,
 ) -> Server[Any]:
-    """The SDK's registry over the engine. The list of tools is read once, here.
-
-    `bus` hears of incidents.
-    """
-    extension = extend or Extension()
-    extra = {tool.description.name: tool for tool in extension.tools}
-    listing = types.ListToolsResult(
-        tools=[*map(_described, engine.listing()), *(tool.description for tool in extension.tools)]
-    ).model_dump(
+    """The SDK's registry over the engine. The list of tools is read once, here; `bus` hears of incidents."""
+    listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
         by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope", "result_type"}
     )
 
@@ -151,22 +112,15 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
-        if (tool := extra.get(params.name)) is not None:
-            return await tool.run(context, params)
         try:
             answer = await engine.call(
                 params.name, params.arguments, caller=_caller(context), send_progress=_progress(context)
             )
         except UnknownTool as fault:
             raise MCPError(fault.rpc_code, str(fault)) from None
-        except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
+        except Exception as error:
             raise incident(error, where="tools/call", bus=bus) from error
         return _result(answer)
-
-    def input_schema(tool: str) -> Mapping[str, Any] | None:
-        if tool in extra:
-            return extra[tool].description.input_schema
-        return engine.input_schema(tool)
 
     server: Server[Any] = Server(
         name,
@@ -177,15 +131,16 @@ def build_server(
             "tools/list": CacheHint(LIST_CACHE_MS, "public"),
             "server/discover": CacheHint(LIST_CACHE_MS, "public"),
         },
-        get_tool_input_schema=input_schema,
-        on_subscriptions_listen=ListenHandler(extension.subscriptions),
+        get_tool_input_schema=engine.input_schema,
+        on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()),
     )
     server.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
     # Instead of the SDK's tracing, which costs 7 to 14 µs per message without an exporter, and there is none.
-    server.middleware[:] = [_Explaining(bus)]
-    extension.register(server)
+    server.middleware[:] = [_explaining(bus)]
+    if extend is not None:
+        extend(server)
     return server
 
 
@@ -203,23 +158,22 @@ def incident(error: Exception, *, where: str, bus: EventBus | None) -> MCPError:
     )
 
 
-class _Explaining:
-    """Middleware: every error leaves with a sentence that says what to do, and nothing of the inside."""
+def _explaining(bus: EventBus | None) -> ServerMiddleware[Any]:
+    """Middleware: every error leaves with a sentence that says what to do, and with nothing of the inside."""
 
-    def __init__(self, bus: EventBus | None) -> None:
-        self._bus = bus
-
-    async def __call__(self, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    async def explain(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         try:
-            return await call_next(context)
+            return await call_next(ctx)
         except ValidationError as error:
-            raise MCPError(INVALID_PARAMS, _invalid_params(context.method, error)) from None
+            raise MCPError(INVALID_PARAMS, _invalid_params(ctx.method, error)) from None
         except MCPError as error:
-            if _refused_before_handshake(error, context):
+            if _refused_before_handshake(error, ctx):
                 raise MCPError(INVALID_PARAMS, UNINITIALIZED) from None
             raise
-        except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
-            raise incident(error, where=context.method, bus=self._bus) from error
+        except Exception as error:
+            raise incident(error, where=ctx.method, bus=bus) from error
+
+    return explain
 
 
 def _refused_before_handshake(error: MCPError, context: ServerRequestContext[Any, Any]) -> bool:

@@ -1,10 +1,11 @@
-"""MCP over WebSocket: one JSON-RPC message per text frame, subprotocol `mcp`.
+"""MCP over WebSocket at `/` and `/mcp`: one JSON-RPC message per text frame, subprotocol `mcp`.
 
-Close codes: 1003 binary, 1007 not UTF-8, 1009 too big, 1011 no sign of life, 1012 stop.
+Close codes: 1003 binary, 1007 not UTF-8, 1009 too big, 1011 no sign of life or an incident, 1012 stop.
 A peer that does not read is cut off when one message has waited `send_timeout_s`.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -19,14 +20,24 @@ from exai.callers import Caller
 from exai.events import ConnectionClosed, ConnectionOpened
 from exai.transports.hosts import HostRule
 from exai.transports.pump import Pump
+from exai.transports.server import incident
 from exai.transports.traffic import Traffic
 
 __all__ = ["SUBPROTOCOL", "AbortableWebSocket", "WebSocketDoor"]
 
 SUBPROTOCOL = "mcp"
 DOOR = "websocket"
+PATHS = frozenset({"", "/mcp"})
 UNSUPPORTED_DATA = 1003
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+PROTOCOL_CODES = frozenset({1002, 1007, 1009})
+"""Closed by uvicorn for what the peer sent: broken framing, no UTF-8, too big."""
+PARTING_S = 1.0
+"""How long a peer that answers no ping may take to read why it is closed."""
 ABORT_KEY = "exai.abort"
+MAX_REASON = 123
+"""Bytes of a close frame's reason (RFC 6455, 5.5)."""
 
 
 class AbortableWebSocket(WebSocketsSansIOProtocol):
@@ -42,7 +53,7 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
-        self.transport.abort()
+        self.loop.call_later(PARTING_S, self.transport.abort)
 
 
 class WebSocketDoor:
@@ -69,6 +80,9 @@ class WebSocketDoor:
         if (refused := self._hosts.refusal(scope["headers"])) is not None:
             await _refuse(send, refused.status, refused.sentence)
             return
+        if scope["path"].rstrip("/") not in PATHS:
+            await _refuse(send, 404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
+            return
         offered = scope.get("subprotocols") or []
         if offered and SUBPROTOCOL not in offered:
             sentence = f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none."
@@ -76,7 +90,7 @@ class WebSocketDoor:
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
         self._bus.publish(ConnectionOpened(DOOR))
-        connection = _Connection(self, scope, receive, send)
+        connection = _Connection(self, scope, receive, send, self._bus)
         try:
             await connection.serve()
         finally:
@@ -102,7 +116,10 @@ class WebSocketDoor:
 class _Connection:
     """One open socket."""
 
-    def __init__(self, door: WebSocketDoor, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, door: WebSocketDoor, scope: Scope, receive: Receive, send: Send, bus: EventBus
+    ) -> None:
+        self._bus = bus
         self._receive = receive
         self._send = send
         self._abort = scope["extensions"].get(ABORT_KEY, {}).get("abort")
@@ -116,25 +133,33 @@ class _Connection:
             while True:
                 event = await self._receive()
                 if event["type"] == "websocket.disconnect":
-                    if event.get("code") == 1012 and self.reason == "client":
-                        self.reason = "stopping"
+                    self._note_end(event.get("code"))
                     return
                 text = event.get("text")
                 if text is None:
                     self.reason = "protocol"
-                    await self._send(
-                        {
-                            "type": "websocket.close",
-                            "code": UNSUPPORTED_DATA,
-                            "reason": "Send JSON-RPC messages as text frames.",
-                        }
-                    )
+                    await self._close(UNSUPPORTED_DATA, "Send JSON-RPC messages as text frames.")
                     return
                 await self._pump.receive(text)
         except OSError:
             return
+        except Exception as error:
+            await self._close(INTERNAL_ERROR, incident(error, where=DOOR, bus=self._bus).message[:MAX_REASON])
         finally:
             await self._pump.close()
+
+    def _note_end(self, code: int | None) -> None:
+        if self.reason != "client":
+            return
+        if code == SERVICE_RESTART:
+            self.reason = "stopping"
+        elif code in PROTOCOL_CODES:
+            self.reason = "protocol"
+
+    async def _close(self, code: int, sentence: str) -> None:
+        with suppress(OSError, RuntimeError, ClientDisconnected):
+            async with asyncio.timeout(self._send_timeout_s):
+                await self._send({"type": "websocket.close", "code": code, "reason": sentence})
 
     async def _send_text(self, text: str) -> None:
         """Write one frame once the peer has room for it.
@@ -150,7 +175,10 @@ class _Connection:
             if self._abort is not None:
                 self._abort()
             raise ConnectionAbortedError("the peer did not read") from None
-        except ClientDisconnected:
+        except (
+            ClientDisconnected,
+            RuntimeError,
+        ):  # a RuntimeError is uvicorn's word for a send after the close
             raise ConnectionResetError("the peer is gone") from None
 
 

@@ -1,0 +1,91 @@
+"""The daemon as a process of its own, for tests of what only processes can show."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+__all__ = ["EXAI", "Daemon", "clean_environ", "daemon"]
+
+EXAI = (sys.executable, "-m", "exai.cli")
+START_TIMEOUT_S = 30
+END_TIMEOUT_S = 30
+
+
+def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process that sees no setting but those of the test."""
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
+    return {
+        **inherited,
+        "HOME": str(data_dir.parent),
+        "EXAI_DATA_DIR": str(data_dir),
+        "EXAI_SERVER__PORT": "0",
+        "EXAI_SERVER__OPERATIONS_PORT": "0",
+        **(environ or {}),
+    }
+
+
+class Daemon:
+    """A daemon that is ready."""
+
+    def __init__(self, process: asyncio.subprocess.Process, addresses: Mapping[str, str], log: Path) -> None:
+        self.process = process
+        self.mcp_ws = addresses["mcp_ws"]
+        self.mcp_http = addresses["mcp_http"]
+        self.operations = addresses["operations"]
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What it has written to stderr."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self.process.kill()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        async with asyncio.timeout(END_TIMEOUT_S):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def daemon(
+    *, data_dir: Path, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Daemon]:
+    """`exai serve` on free ports; stopped by SIGTERM at the end, and its log shown if the test failed."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "stderr.log"
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *EXAI,
+            "serve",
+            "--ready-json",
+            *arguments,
+            env=clean_environ(data_dir, environ),
+            cwd=data_dir,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = await process.stdout.readline()
+        assert line, f"exai serve ended before it was ready:\n{log.read_text()}"
+        yield Daemon(process, json.loads(line), log)
+    except BaseException:
+        sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-4000:])
+        raise
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(END_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
