@@ -49,13 +49,18 @@ class HttpDoor:
         self._traffic = traffic
         self._max_body_bytes = settings.max_body_bytes
         self._max_json_depth = max_json_depth
+        self._open = False
         self._sessions = StreamableHTTPSessionManager(server, max_request_body_size=settings.max_body_bytes)
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
         """The scope in which requests can be served; leaving it ends every stream."""
         async with self._sessions.run():
-            yield
+            self._open = True
+            try:
+                yield
+            finally:
+                self._open = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
@@ -67,6 +72,9 @@ class HttpDoor:
             await PlainTextResponse(f"Nothing is here. MCP is at {PATH}.", status_code=404)(
                 scope, receive, send
             )
+        elif not self._open:
+            sentence = "EXAI is shutting down. Try again in a few seconds."
+            await PlainTextResponse(sentence, status_code=503)(scope, receive, send)
         else:
             scope[CALLER_KEY] = Caller.local(DOOR)
             scope["path"] = PATH

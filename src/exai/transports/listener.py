@@ -112,19 +112,19 @@ class Listener:
             )
         )
         stop = _Stop()
-        async with doors.open():
-            serving = tasks.spawn(server.serve([self._mcp, self._operations]), name="listener")
-            await _until_started(server, serving)
-            _settle_memory()
-            with stop.listening():
+        with stop.listening():
+            async with doors.open():
+                serving = tasks.spawn(server.serve([self._mcp, self._operations]), name="listener")
+                await _until_started(server, serving)
+                _settle_memory()
                 on_ready()
                 waiting = tasks.spawn(stop.first.wait(), name="signals")
                 await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 on_stop()
                 await _drain(engine, doors, stop, self._settings.drain_s)
-        server.should_exit = True
-        await serving
+            server.should_exit = True
+            await serving
 
 
 class _Server(uvicorn.Server):

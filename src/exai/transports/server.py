@@ -206,7 +206,11 @@ def _described(tool: ToolDescription) -> types.Tool:
 
 def _result(answer: ToolAnswer) -> JsonObject:
     """A `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
-    result: JsonObject = {"content": [{"type": "text", "text": answer.text}], "isError": answer.is_error}
+    result: JsonObject = {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": answer.text}],
+        "isError": answer.is_error,
+    }
     if answer.structured is not None:
         result["structuredContent"] = answer.structured
     if answer.meta is not None:

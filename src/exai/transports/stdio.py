@@ -6,11 +6,10 @@ whatever else in the process writes to it lands on stderr.
 
 import asyncio
 import os
+import queue
 import signal
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -20,7 +19,7 @@ from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.events import ConnectionClosed, ConnectionOpened
-from exai.transports.framing import INVALID_REQUEST, Refusal
+from exai.transports.framing import INVALID_REQUEST, encode, error_message
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
 from exai.transports.traffic import Traffic
@@ -29,57 +28,101 @@ __all__ = ["serve_stdio"]
 
 DOOR = "stdio"
 STDIN, STDOUT, STDERR = 0, 1, 2
+FLUSH_S = 2.0
+"""How long answers may take to be written once every call has ended."""
 
 
 async def serve_stdio(
     server: Server[Any], engine: Engine, *, limits: config.WebSocket, drain_s: float, bus: EventBus
 ) -> None:
-    """Serve until stdin ends or a signal comes; running calls may finish within `drain_s`."""
+    """Serve until stdin ends, the client is gone or a signal comes; running calls may finish within `drain_s`."""
     loop = asyncio.get_running_loop()
     traffic = Traffic()
     ended = asyncio.Event()
-    with os.fdopen(os.dup(STDOUT), "wb", buffering=0) as out:
-        os.dup2(STDERR, STDOUT)
-        writer = ThreadPoolExecutor(1, thread_name_prefix="stdout")
-        pump = Pump(
-            server,
-            caller=Caller.local(DOOR),
-            send=_sender(out, writer),
-            traffic=traffic,
-            max_in_flight=limits.max_in_flight,
-            max_json_depth=limits.max_json_depth,
-        )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(number, ended.set)
-        bus.publish(ConnectionOpened(DOOR))
-        _Reader(loop, limits.max_frame_bytes, pump, ended.set).start()
-        await ended.wait()
-        engine.stop_admitting()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(drain_s):
-                await traffic.idle()
-        engine.abort_running()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await traffic.idle()
-        await pump.close()
-        bus.publish(ConnectionClosed(DOOR, "client"))
-        writer.shutdown(wait=False, cancel_futures=True)
+    protocol = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    writer = _Writer(loop, protocol, limits.send_timeout_s)
+    pump = Pump(
+        server,
+        caller=Caller.local(DOOR),
+        send=writer.send,
+        traffic=traffic,
+        max_in_flight=limits.max_in_flight,
+        max_json_depth=limits.max_json_depth,
+    )
+
+    async def take(line: bytes | None) -> None:
+        if line is None:
+            sentence = f"A line may have {limits.max_frame_bytes} bytes. Send large texts as files."
+            await writer.send(encode(error_message(None, INVALID_REQUEST, sentence)))
+        else:
+            await pump.receive(line)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, ended.set)
+    bus.publish(ConnectionOpened(DOOR))
+    _Reader(loop, limits.max_frame_bytes, take, ended.set).start()
+    await ended.wait()
+    engine.stop_admitting()
+    await _idle(traffic, drain_s)
+    engine.abort_running()
+    await _idle(traffic, FLUSH_S)
+    await pump.close()
+    bus.publish(ConnectionClosed(DOOR, "client"))
 
 
-def _sender(out: BinaryIO, writer: ThreadPoolExecutor) -> Callable[[str], Awaitable[None]]:
-    """Writes lines in order, in a thread: a client that does not read must not stop the loop."""
+async def _idle(traffic: Traffic, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await traffic.idle()
 
-    def write(line: bytes) -> None:
-        left = memoryview(line)
-        while left:
-            left = left[out.write(left) :]
 
-    async def send(text: str) -> None:
-        await asyncio.get_running_loop().run_in_executor(writer, write, text.encode() + b"\n")
+class _Writer:
+    """Writes lines in order in a daemon thread: a client that does not read stops neither the loop nor the exit."""
 
-    return send
+    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, timeout_s: float) -> None:
+        self._loop = loop
+        self._descriptor = descriptor
+        self._timeout_s = timeout_s
+        self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="stdout", daemon=True).start()
+
+    async def send(self, text: str) -> None:
+        """Write one line.
+
+        Raises:
+            ConnectionError: the client is gone, or did not read for too long.
+        """
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._lines.put((text.encode() + b"\n", written))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await written
+        except TimeoutError:
+            raise ConnectionAbortedError("the client did not read") from None
+
+    def _run(self) -> None:
+        while True:
+            line, written = self._lines.get()
+            fault: OSError | None = None
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
+            except OSError as error:
+                fault = ConnectionResetError(str(error))
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(_settle, written, fault)
+
+
+def _settle(written: asyncio.Future[None], fault: OSError | None) -> None:
+    if written.done():
+        return
+    if fault is None:
+        written.set_result(None)
+    else:
+        written.set_exception(fault)
 
 
 class _Reader:
@@ -89,39 +132,40 @@ class _Reader:
         self,
         loop: asyncio.AbstractEventLoop,
         max_bytes: int,
-        pump: Pump,
+        take: Callable[[bytes | None], Awaitable[None]],
         at_end: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._max_bytes = max_bytes
-        self._pump = pump
+        self._take = take
         self._at_end = at_end
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read; `take` gets each line, `None` for one that is too long."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
     def _run(self) -> None:
+        # Not sys.stdin: the interpreter's end would wait for its lock, which a blocked read holds.
+        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115, PTH123 - lives as long as the process
         try:
-            while line := sys.stdin.buffer.readline(self._max_bytes + 1):
+            while line := lines.readline(self._max_bytes + 1):
                 if len(line) > self._max_bytes and not line.endswith(b"\n"):
-                    self._skip_line()
-                    self._hand_over(self._pump.refuse(self._too_long()))
+                    _skip_line(lines)
+                    self._hand_over(None)
                 elif line.strip():
-                    self._hand_over(self._pump.receive(line))
+                    self._hand_over(line)
         except (OSError, ValueError, RuntimeError):
-            pass  # stdin or the loop was closed under us: the same as its end
+            pass  # the client, stdin or the loop is gone: the same as the end of stdin
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._at_end)
 
-    def _hand_over(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _hand_over(self, line: bytes | None) -> None:
+        async def take() -> None:
+            await self._take(line)
 
-    def _too_long(self) -> Refusal:
-        return Refusal(
-            INVALID_REQUEST, f"This line is longer than {self._max_bytes} bytes. Send large texts as files."
-        )
+        asyncio.run_coroutine_threadsafe(take(), self._loop).result()
 
-    def _skip_line(self) -> None:
-        while (rest := sys.stdin.buffer.readline(2**20)) and not rest.endswith(b"\n"):
-            pass
+
+def _skip_line(lines: BinaryIO) -> None:
+    while (rest := lines.readline(2**20)) and not rest.endswith(b"\n"):
+        pass

@@ -143,7 +143,7 @@ class _Connection:
                 await self._pump.receive(text)
         except OSError:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
             await self._close(INTERNAL_ERROR, incident(error, where=DOOR, bus=self._bus).message[:MAX_REASON])
         finally:
             await self._pump.close()
