@@ -99,7 +99,7 @@ def build_server(
 ) -> Server[Any]:
     """The SDK's registry over the engine. The list of tools is read once, here; `bus` hears of incidents."""
     listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
-        by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope", "result_type"}
+        by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"}
     )
 
     async def list_tools(
