@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
         "--json", type=Path, default=ROOT / "benchmarks/results/calls.json", help="where the result goes"
     )
     parser.add_argument(
-        "--profile", type=Path, help="write a py-spy profile of the run at 16 in flight (raw stacks)"
+        "--profile", type=Path, help="write a py-spy profile of the run at 64 in flight (raw stacks)"
     )
     return parser.parse_args()
 
@@ -191,7 +191,7 @@ async def _measure(address: str, pid: int, seconds: float, profile: Path | None)
         bench = Bench(daemon, clients, seconds)
         runs = []
         for in_flight in (1, 16, 64):
-            recording = _record(profile, pid, seconds) if profile and in_flight == 16 else None
+            recording = _record(profile, pid, seconds) if profile and in_flight == 64 else None
             runs.append(await bench.load("chat", in_flight))
             _show(runs[-1])
             if recording is not None:
@@ -217,7 +217,7 @@ async def _measure(address: str, pid: int, seconds: float, profile: Path | None)
 
 def _record(profile: Path, pid: int, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        f"py-spy record --pid {pid} --duration {max(1, int(seconds))} --rate 500 --format raw --output".split()
+        f"py-spy record --pid {pid} --duration {max(1, int(seconds))} --rate 500 --gil --format raw --output".split()
         + [str(profile)],
         stdout=subprocess.DEVNULL,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import RequestId
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from exai.transports.traffic import Traffic
 __all__ = ["HttpDoor"]
 
 PATH = "/mcp"
+SESSION_HEADER = b"mcp-session-id"
 DOOR = "http"
 
 GREETING = """This is EXAI, an MCP server for GLM and Kimi models.
@@ -50,6 +52,8 @@ class HttpDoor:
         self._max_body_bytes = settings.max_body_bytes
         self._max_json_depth = max_json_depth
         self._open = False
+        self._running: set[tuple[bytes, RequestId]] = set()
+        """Session and id of each handshake-era request; the SDK would mix up two of the same."""
         self._sessions = StreamableHTTPSessionManager(server, max_request_body_size=settings.max_body_bytes)
 
     @asynccontextmanager
@@ -95,10 +99,30 @@ class HttpDoor:
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
             return
+        session_id = next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
+        running = (
+            (session_id, message["id"]) if session_id and "method" in message and "id" in message else None
+        )
+        if running is not None and running in self._running:
+            sentence = f"A request with the id {running[1]!r} is still running. Give each request its own id."
+            answer = JSONResponse(error_message(running[1], INVALID_REQUEST, sentence), status_code=400)
+            await answer(scope, receive, send)
+            return
         # A stream lasts as long as its client wants it, so a stop does not wait for it.
-        counted = nullcontext() if message.get("method") in STREAMING_METHODS else self._traffic
-        with counted:
-            await self._sessions.handle_request(scope, _replayed(body, receive), send)
+        with nullcontext() if message.get("method") in STREAMING_METHODS else self._traffic:
+            await self._handle(running, scope, _replayed(body, receive), send)
+
+    async def _handle(
+        self, running: tuple[bytes, RequestId] | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if running is None:
+            await self._sessions.handle_request(scope, receive, send)
+            return
+        self._running.add(running)
+        try:
+            await self._sessions.handle_request(scope, receive, send)
+        finally:
+            self._running.discard(running)
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; `None` when it is larger than it may be."""

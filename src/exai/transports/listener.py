@@ -104,6 +104,7 @@ class Listener:
                 ws_ping_timeout=limits.ping_timeout_s,
                 ws_per_message_deflate=False,
                 lifespan="off",
+                proxy_headers=False,
                 log_config=None,
                 access_log=False,
                 server_header=False,

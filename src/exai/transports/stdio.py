@@ -146,7 +146,7 @@ class _Reader:
 
     def _run(self) -> None:
         # Not sys.stdin: the interpreter's end would wait for its lock, which a blocked read holds.
-        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115, PTH123 - lives as long as the process
+        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
         try:
             while line := lines.readline(self._max_bytes + 1):
                 if len(line) > self._max_bytes and not line.endswith(b"\n"):

@@ -1,0 +1,225 @@
+"""MCP over Streamable HTTP: both revisions, and what is refused before the SDK sees it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from open_doors import Doors, open_doors
+
+BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "modern", "version": "2"},
+}
+
+
+async def answers(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """The messages of a response, whichever form it has."""
+    if response.content_type == "application/json":
+        yield await response.json()
+        return
+    async for line in response.content:
+        if line.startswith(b"data:") and line[5:].strip():
+            yield json.loads(line[5:])
+
+
+class Client:
+    """One HTTP client in one of the two revisions."""
+
+    def __init__(self, http: aiohttp.ClientSession, address: str, modern: bool) -> None:
+        self.http = http
+        self.address = address
+        self.modern = modern
+        self.headers = dict(BOTH)
+        self.number = 0
+
+    def post(self, message: Any, **headers: str) -> Any:
+        return self.http.post(self.address, data=json.dumps(message), headers={**self.headers, **headers})
+
+    async def start(self) -> None:
+        if self.modern:
+            return
+        hello = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "old", "version": "1"},
+        }
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+        async with self.post(message) as response:
+            assert response.status == 200
+            self.headers |= {
+                "Mcp-Session-Id": response.headers["Mcp-Session-Id"],
+                "MCP-Protocol-Version": "2025-11-25",
+            }
+            assert [answer async for answer in answers(response)][-1]["result"]["serverInfo"][
+                "name"
+            ] == "exai"
+        async with self.post({"jsonrpc": "2.0", "method": "notifications/initialized"}) as response:
+            assert response.status == 202
+
+    def tool(self, name: str, arguments: dict[str, Any], **meta: Any) -> Any:
+        if self.modern:
+            meta = {**ENVELOPE, **meta}
+        params = {"name": name, "arguments": arguments, "_meta": meta}
+        routing = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name}
+        self.number += 1
+        message = {"jsonrpc": "2.0", "id": self.number, "method": "tools/call", "params": params}
+        return self.post(message, **(routing if self.modern else {}))
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        async with self.tool(name, arguments) as response:
+            return [answer async for answer in answers(response)][-1]
+
+
+@asynccontextmanager
+async def client(address: str, modern: bool) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession() as http:
+        one = Client(http, address, modern)
+        await one.start()
+        yield one
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_a_call_with_progress_and_its_answer(doors: Doors, modern: bool) -> None:
+    async with client(doors.http, modern) as one, one.tool("count", {"to": 2}, progressToken="t") as response:
+        messages = [message async for message in answers(response)]
+    assert [message["params"]["message"] for message in messages[:-1]] == ["step 1", "step 2"]
+    assert messages[0]["params"]["_meta"] == {"exai/kind": "text"}
+    assert messages[-1]["result"]["structuredContent"] == {"to": 2}
+    assert doors.engine.callers[0].door == "http"
+    assert doors.engine.callers[0].client == ("modern 2" if modern else "old 1")
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_a_waiting_call_delays_nobody(doors: Doors, modern: bool) -> None:
+    async with client(doors.http, modern) as one, client(doors.http, not modern) as other:
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(one.call("wait", {}))
+            await doors.engine.started.wait()
+            assert "result" in await one.call("echo", {})
+            assert "result" in await other.call("echo", {})
+            assert not waiting.done()
+            doors.engine.released.set()
+        assert waiting.result()["result"]["content"][0]["text"] == "released"
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_errors_say_what_and_leak_nothing(doors: Doors, modern: bool) -> None:
+    async with client(doors.http, modern) as one:
+        crashed = (await one.call("crash", {}))["error"]
+        assert crashed["code"] == -32603
+        assert "inc_" in crashed["message"]
+        assert "canary" not in json.dumps(crashed)
+        unknown = (await one.call("nope", {}))["error"]
+        assert unknown["code"] == -32602
+        assert "nope" in unknown["message"]
+
+
+async def test_an_id_that_is_still_running_is_refused(doors: Doors) -> None:
+    async with client(doors.http, modern=False) as one, asyncio.TaskGroup() as group:
+        waiting = group.create_task(one.call("wait", {}))
+        await doors.engine.started.wait()
+        one.number = 0
+        assert (await one.call("echo", {}))["error"]["code"] == -32600
+        doors.engine.released.set()
+        assert "result" in await waiting
+        one.number = 0
+        assert "result" in await one.call("echo", {})
+
+
+async def test_a_modern_client_that_leaves_cancels_its_call(doors: Doors) -> None:
+    async with client(doors.http, modern=True) as one:
+        call = asyncio.create_task(one.call("wait", {}), name="wait")
+        await doors.engine.started.wait()
+        call.cancel()
+    async with asyncio.timeout(10):
+        await doors.engine.cancelled.wait()
+
+
+async def test_a_handshake_client_cancels_by_notification(doors: Doors) -> None:
+    async with client(doors.http, modern=False) as one:
+        call = asyncio.create_task(one.call("wait", {}), name="wait")
+        await doors.engine.started.wait()
+        params = {"requestId": 1, "reason": "test"}
+        message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+        async with one.post(message) as response:
+            assert response.status == 202
+        async with asyncio.timeout(10):
+            await doors.engine.cancelled.wait()
+        call.cancel()
+
+
+@pytest.mark.parametrize("era", [{}, {"MCP-Protocol-Version": "2026-07-28"}])
+@pytest.mark.parametrize(
+    ("body", "code", "word"),
+    [
+        (b"", -32700, "JSON"),
+        (b"{", -32700, "JSON"),
+        (b'"\xff"', -32700, "JSON"),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "Batches"),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, "id"),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "method"),
+        (b"[" * 100_000, -32600, "64"),
+    ],
+)
+async def test_a_bad_body_is_answered(
+    doors: Doors, era: dict[str, str], body: bytes, code: int, word: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(doors.http, data=body, headers={**BOTH, **era}) as response,
+    ):
+        assert response.status == 400
+        error = (await response.json())["error"]
+    assert error["code"] == code
+    assert word in error["message"]
+
+
+async def test_a_body_over_the_limit_is_413_however_it_is_sent() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * 5_000
+
+    async with open_doors(server={"max_body_bytes": 10_000}) as doors, aiohttp.ClientSession() as http:
+        for body in (b" " * 10_001, pieces()):
+            async with http.post(doors.http, data=body, headers=BOTH) as response:
+                assert response.status == 413
+                assert "10000 bytes" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "word"),
+    [
+        ({"Host": "evil.example"}, 421, "server.allowed_hosts"),
+        ({"Origin": "https://evil.example"}, 403, "server.allowed_origins"),
+        ({"Origin": "null"}, 403, "server.allowed_origins"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_foreign_names_and_pages_are_refused(
+    doors: Doors, method: str, headers: dict[str, str], status: int, word: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, doors.http, headers={**BOTH, **headers}) as response,
+    ):
+        assert response.status == status
+        assert word in await response.text()
+
+
+async def test_a_person_who_looks_is_told_where_things_are(doors: Doors) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(doors.http.removesuffix("mcp")) as response:
+            assert response.status == 200
+            assert "/mcp" in await response.text()
+        async with http.get(doors.http.removesuffix("mcp") + "nowhere") as response:
+            assert response.status == 404
+            assert "/mcp" in await response.text()
+        async with http.get(doors.addresses.operations) as response:
+            assert await response.text() == "operations"
