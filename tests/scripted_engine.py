@@ -75,16 +75,18 @@ class ScriptedEngine:
         assert task is not None
         self._tasks.add(task)
         self.most_running = max(self.most_running, self.running)
+        answer: ToolAnswer
         try:
-            return await tool(dict(arguments or {}), send_progress)
+            answer = await tool(dict(arguments or {}), send_progress)
         except asyncio.CancelledError:
             self.cancelled.set()
             if not self._aborted:
                 raise
             task.uncancel()
-            return _stopping()
+            answer = _stopping()
         finally:
             self._tasks.discard(task)
+        return answer
 
     async def _echo(self, arguments: dict[str, Any], _: SendProgress | None) -> ToolAnswer:
         return ToolAnswer(f"echo {arguments}", {"arguments": arguments}, {"exai/test": True})

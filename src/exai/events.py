@@ -1,6 +1,6 @@
 """Facts, in the past tense. Whoever cares subscribes to the bus; the path of a request only states them."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from exai.callers import Caller
 from exai.messages import Usage
@@ -17,32 +17,27 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Base of all facts."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened(Event):
+class ConnectionOpened(Event, frozen=True):
     door: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionClosed(Event):
+class ConnectionClosed(Event, frozen=True):
     door: str
     reason: str
     """Why, from a short closed list: `client`, `stopping`, `stuck`, `protocol`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted(Event):
+class CallStarted(Event, frozen=True):
     call_id: str
     tool: str
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded(Event):
+class CallEnded(Event, frozen=True):
     """A tool call is over, whatever its end."""
 
     call_id: str
@@ -55,12 +50,11 @@ class CallEnded(Event):
     model: str | None
     usage: Usage | None
     cost_usd: float | None
-    timings: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, float] = msgspec.field(default_factory=dict)
     """Stage timings in milliseconds, `latency_ms` the total."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRefused(Event):
+class CallRefused(Event, frozen=True):
     """A call that was turned away before any work: overload, shutdown."""
 
     tool: str
@@ -68,8 +62,7 @@ class CallRefused(Event):
     error_code: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderCallEnded(Event):
+class ProviderCallEnded(Event, frozen=True):
     """One request to a provider is over."""
 
     provider: str
@@ -79,8 +72,7 @@ class ProviderCallEnded(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentRecorded(Event):
+class IncidentRecorded(Event, frozen=True):
     """Something unforeseen was caught at a door and logged whole."""
 
     incident_id: str

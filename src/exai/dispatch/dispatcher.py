@@ -8,9 +8,9 @@ crash leaves is a row without an end, which the next start marks `lost`.
 """
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -42,6 +42,7 @@ __all__ = ["Dispatcher"]
 _log = structlog.get_logger(__name__)
 
 STOPPING_RETRY_AFTER_S = 5.0
+_SILENT = SilentProgress()
 
 
 class Dispatcher:
@@ -68,6 +69,8 @@ class Dispatcher:
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._aborted: set[str] = set()
         self._admitting = True
+        self._id_tag = secrets.token_hex(4)
+        self._numbers = itertools.count()
 
     @property
     def running(self) -> int:
@@ -106,27 +109,34 @@ class Dispatcher:
             UnknownTool: nothing answers to `name`. Every other failure is an answer with `is_error`.
         """
         tool = self._registry.find(name)
-        call_id = f"call_{int(self._clock.wall() * 1000):011x}{secrets.token_hex(6)}"
         began = self._clock.monotonic()
-        async with AsyncExitStack() as scopes:
-            reporter = None
-            if send_progress is not None and tool.asks_provider:
-                reporter = await scopes.enter_async_context(ProgressReporter(send_progress, self._clock))
-            asker = ModelAsker(
-                self._admission, self._roster, self._bus, self._clock, caller, began + self._call_timeout_s
-            )
-            context = CallContext(
-                call_id=call_id,
-                caller=caller,
-                progress=reporter or SilentProgress(),
-                ask=asker,
-                streams=reporter is not None,
-                timings=asker.timings,
-            )
-            try:
-                return await self._run(tool, arguments, context, began)
-            except ToolFault as fault:
-                return _failure(fault, call_id)
+        asker = ModelAsker(
+            self._admission, self._roster, self._bus, self._clock, caller, began + self._call_timeout_s
+        )
+        context = CallContext(
+            call_id=self._new_call_id(),
+            caller=caller,
+            progress=_SILENT,
+            ask=asker,
+            timings=asker.timings,
+        )
+        if send_progress is None or not tool.asks_provider:
+            return await self._answer(tool, arguments, context, began)
+        async with ProgressReporter(send_progress, self._clock) as reporter:
+            context.progress, context.streams = reporter, True
+            return await self._answer(tool, arguments, context, began)
+
+    def _new_call_id(self) -> str:
+        """Unique over restarts and processes, and in the order of time; it opens nothing, so it may be guessed."""
+        return f"call_{int(self._clock.wall() * 1000):011x}{self._id_tag}{next(self._numbers) % 0x10000:04x}"
+
+    async def _answer(
+        self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float
+    ) -> ToolAnswer:
+        try:
+            return await self._run(tool, arguments, context, began)
+        except ToolFault as fault:
+            return _failure(fault, context.call_id)
 
     async def _run(
         self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from exai.storage.database import Database
@@ -31,8 +32,7 @@ class ExchangeRow:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewExchange:
+class NewExchange(msgspec.Struct, frozen=True):
     """An exchange to append."""
 
     conversation_id: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from exai.callers import Caller
@@ -22,8 +23,7 @@ __all__ = ["CallBegun", "CallEnd", "CallFailure", "Journal"]
 LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class CallBegun:
+class CallBegun(msgspec.Struct, frozen=True):
     """A call that is about to ask a provider."""
 
     call_id: str
@@ -33,8 +33,7 @@ class CallBegun:
     conversation_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnd:
+class CallEnd(msgspec.Struct, frozen=True):
     """How a call ended."""
 
     call_id: str

@@ -1,0 +1,70 @@
+"""The scripted engine as a process that is spoken to over its pipes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["StdioClient", "stdio"]
+
+PROGRAM = Path(__file__).parent / "scripted_engine.py"
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+
+
+class StdioClient:
+    """The other end of the pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+
+    async def send(self, message: Any) -> None:
+        self.stdin.write((message if isinstance(message, bytes) else json.dumps(message).encode()) + b"\n")
+        await self.stdin.drain()
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            line = await self.stdout.readline()
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def ask(self, message: Any) -> dict[str, Any]:
+        await self.send(message)
+        return await self.next()
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def stdio(
+    *, max_bytes: int = 100_000, drain_s: float = 5, handshake: bool = True
+) -> AsyncIterator[StdioClient]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(PROGRAM),
+        str(max_bytes),
+        str(drain_s),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**24,
+    )
+    client = StdioClient(process)
+    try:
+        if handshake:
+            await client.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
+            await client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        yield client
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
