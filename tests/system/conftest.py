@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, daemon
 
+from daemons import Daemon, daemon
 from exai_emulator import EmulatorOptions, running
 
 StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]

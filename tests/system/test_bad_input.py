@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mcp_websocket import McpSocket, mcp_socket
 
 PNG = base64.b64decode(

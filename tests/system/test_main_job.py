@@ -5,9 +5,9 @@ import sqlite3
 from pathlib import Path
 
 from mcp import Client
-from mcp_websocket import mcp_socket
 
 from exai_emulator import Fault, Persona
+from mcp_websocket import mcp_socket
 
 
 async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(start_daemon, emulator) -> None:
@@ -36,15 +36,14 @@ async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(start_d
 async def test_a_call_that_a_crash_cut_off_is_marked_lost_and_its_conversation_is_whole(
     start_daemon, emulator, tmp_path: Path
 ) -> None:
-    async with start_daemon() as daemon:
-        async with mcp_socket(daemon.mcp_ws) as socket:
-            first = await socket.tool("chat", {"prompt": "The secret word is Anise.", "model": "kimi-k3"})
-            handle = first["structuredContent"]["continuation_id"]
-            emulator.faults.add("kimi", Fault(before_first_byte_ms=60_000))
-            await socket.begin_tool("chat", {"prompt": "Say more.", "continuation_id": handle})
-            await emulator.log.wait_for(lambda record: "Say more." in str(record.body))
-            daemon.kill()
-            await daemon.ended()
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        first = await socket.tool("chat", {"prompt": "The secret word is Anise.", "model": "kimi-k3"})
+        handle = first["structuredContent"]["continuation_id"]
+        emulator.faults.add("kimi", Fault(before_first_byte_ms=60_000))
+        await socket.begin_tool("chat", {"prompt": "Say more.", "continuation_id": handle})
+        await emulator.log.wait_for(lambda record: "Say more." in str(record.body))
+        daemon.kill()
+        await daemon.ended()
     emulator.faults.clear()
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         again = await socket.tool("chat", {"prompt": "What was the secret word?", "continuation_id": handle})
@@ -87,7 +86,9 @@ async def test_cancelling_closes_the_providers_connection(start_daemon, emulator
         await socket.cancel(number)
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
         async with asyncio.timeout(10):
-            while not (errors := await socket.tool("status", {"section": "errors"}))["structuredContent"]["errors"]:
+            while not (errors := await socket.tool("status", {"section": "errors"}))["structuredContent"][
+                "errors"
+            ]:
                 await asyncio.sleep(0.01)  # the row's end is committed a moment after the call's
     assert [error["outcome"] for error in errors["structuredContent"]["errors"]] == ["cancelled"]
 

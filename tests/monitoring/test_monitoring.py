@@ -1,0 +1,137 @@
+"""Metrics, provider health and loop lag, from the facts on the bus."""
+
+import asyncio
+import time
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from exai import tasks
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.clock import ManualClock, SystemClock
+from exai.events import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ConnectionClosed,
+    ConnectionOpened,
+    Event,
+    IncidentRecorded,
+    ProviderCallEnded,
+)
+from exai.messages import Usage
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.metrics import Metrics
+from exai.monitoring.provider_health import ProviderHealth
+
+CALLER = Caller.local("websocket")
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.exposition().decode())
+        for sample in family.samples
+    }
+
+
+def told(*events: Event) -> Metrics:
+    metrics = Metrics(version="1", loop_lag=LoopLag(SystemClock()))
+    bus = EventBus()
+    bus.watch(metrics.notice)
+    for event in events:
+        bus.publish(event)
+    return metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return samples(metrics)[name, frozenset(labels.items())]
+
+
+def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
+    metrics = told(
+        CallStarted("call_1", "chat", CALLER),
+        CallEnded(
+            call_id="call_1",
+            tool="chat",
+            caller=CALLER,
+            outcome="ok",
+            error_code=None,
+            provider="glm",
+            model="glm-5.3",
+            usage=Usage(input=100, cached=40, output=20, reasoning=5),
+            cost_usd=0.5,
+            timings={"store_ms": 2.0, "generation_ms": 100.0, "connect_ms": 0.0, "latency_ms": 150.0},
+        ),
+    )
+    assert value(metrics, "exai_calls_total", tool="chat", outcome="ok", error="") == 1
+    assert value(metrics, "exai_calls_running") == 0
+    assert value(metrics, "exai_call_seconds_sum", tool="chat", door="websocket") == 0.15
+    assert value(metrics, "exai_call_stage_seconds_sum", stage="generation") == 0.1
+    assert ("exai_call_stage_seconds_sum", frozenset({("stage", "connect")})) not in samples(metrics)
+    assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cached") == 40
+    assert value(metrics, "exai_cost_usd_total", provider="glm", model="glm-5.3") == 0.5
+
+
+def test_the_rest_is_counted_too() -> None:
+    metrics = told(
+        ConnectionOpened("websocket"),
+        ConnectionOpened("websocket"),
+        ConnectionClosed("websocket", "client"),
+        CallRefused("chat", CALLER, "overloaded"),
+        ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
+        IncidentRecorded("inc_1", "chat", "KeyError"),
+    )
+    metrics.gauge("answers", "A figure of somebody else's.", lambda: 42)
+    assert value(metrics, "exai_connections", door="websocket") == 1
+    assert value(metrics, "exai_calls_refused_total", tool="chat", error="overloaded") == 1
+    assert (
+        value(
+            metrics, "exai_provider_calls_total", provider="kimi", model="kimi-k3", outcome="provider_timeout"
+        )
+        == 1
+    )
+    assert value(metrics, "exai_incidents_total", kind="KeyError") == 1
+    assert value(metrics, "exai_answers") == 42
+
+
+def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:
+    heard: list[Event] = []
+
+    def broken(_: Event) -> None:
+        raise RuntimeError
+
+    bus = EventBus()
+    bus.watch(broken)
+    bus.watch(heard.append)
+    bus.publish(ConnectionOpened("stdio"))
+    assert heard == [ConnectionOpened("stdio")]
+
+
+async def test_a_blocked_loop_shows() -> None:
+    lag = LoopLag(SystemClock())
+    task = tasks.spawn(lag.run(), name="loop lag")
+    await asyncio.sleep(0.01)
+    time.sleep(0.3)  # noqa: ASYNC251 - the very thing that is to be seen
+    while lag.last_s == 0:  # noqa: ASYNC110 - the lag is a figure, not an event
+        await asyncio.sleep(0.01)
+    assert lag.take_worst() > 0.1
+    task.cancel()
+
+
+def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> None:
+    clock = ManualClock()
+    health = ProviderHealth(clock)
+    assert health.of("glm", "glm-5.3") is None
+    for outcome in ("provider_timeout", "ok", "cancelled", "content_filtered"):
+        health.notice(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0))
+        clock.advance(1)
+    summary = health.of("glm", "glm-5.3")
+    assert summary is not None
+    assert (summary.requests, summary.failed, summary.last_error) == (2, 1, None)
+    assert (summary.seconds_since_last, summary.mean_seconds) == (3.0, 2.0)
+    for _ in range(100):
+        health.notice(ProviderCallEnded("glm", "glm-5.3", "provider_failed", 1.0))
+    summary = health.of("glm", "glm-5.3")
+    assert summary is not None
+    assert (summary.requests, summary.failed, summary.last_error) == (50, 50, "provider_failed")
