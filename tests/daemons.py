@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-__all__ = ["EXAI", "Daemon", "clean_environ", "daemon"]
+__all__ = ["EXAI", "Daemon", "StartDaemon", "clean_environ", "daemon"]
 
 EXAI = (sys.executable, "-m", "exai.cli")
 START_TIMEOUT_S = 30
@@ -53,12 +53,16 @@ class Daemon:
             return await self.process.wait()
 
 
+StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+"""Starts a daemon with further environment variables."""
+
+
 @asynccontextmanager
 async def daemon(
     *, data_dir: Path, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Daemon]:
     """`exai serve` on free ports; stopped by SIGTERM at the end, and its log shown if the test failed."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may wait a moment
     log = data_dir / "stderr.log"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(

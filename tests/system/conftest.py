@@ -1,25 +1,23 @@
 """A daemon as a process of its own, its providers played by the emulator in the test's process."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from daemons import Daemon, daemon
-from exai_emulator import EmulatorOptions, running
-
-StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+from daemons import Daemon, StartDaemon, daemon
+from exai_emulator import Emulator, EmulatorOptions, running
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[object]:
+async def emulator() -> AsyncIterator[Emulator]:
     async with running(EmulatorOptions()) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def provider_environ(emulator) -> dict[str, str]:
+def provider_environ(emulator: Emulator) -> dict[str, str]:
     """The environment of a daemon that asks the emulator for GLM and Kimi."""
     there = emulator.addresses
     return {

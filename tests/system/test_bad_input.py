@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from daemons import StartDaemon
+from exai_emulator import Emulator
 from mcp_websocket import McpSocket, mcp_socket
 
 PNG = base64.b64decode(
@@ -27,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def client(start_daemon, root: Path):
+async def client(start_daemon: StartDaemon, root: Path):
     async with (
         start_daemon(EXAI_FILES__ROOTS=f'["{root}"]') as daemon,
         mcp_socket(daemon.mcp_ws) as socket,
@@ -108,7 +110,9 @@ async def test_a_model_without_eyes_refuses_pictures_and_names_one_with(
     assert "kimi" in sentence or "glm" in sentence
 
 
-async def test_files_and_pictures_reach_the_provider(client: McpSocket, root: Path, emulator) -> None:
+async def test_files_and_pictures_reach_the_provider(
+    client: McpSocket, root: Path, emulator: Emulator
+) -> None:
     result = await client.tool(
         "chat", {"prompt": "What is the file's secret word?", "absolute_file_paths": [str(root / "text.txt")]}
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from daemons import EXAI, clean_environ
-from exai_emulator import Persona
+from daemons import EXAI, StartDaemon, clean_environ
+from exai_emulator import Emulator, Persona
 from mcp_websocket import mcp_socket
 
 
@@ -72,7 +72,9 @@ async def test_binding_elsewhere_without_authentication_is_refused(tmp_path: Pat
     assert "server.host" in sentence
 
 
-async def test_sigterm_lets_running_calls_finish_and_exits_0(start_daemon, emulator) -> None:
+async def test_sigterm_lets_running_calls_finish_and_exits_0(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=60, delay_per_token_ms=20)
     async with start_daemon() as daemon:
         async with mcp_socket(daemon.mcp_ws) as client:
@@ -87,7 +89,9 @@ async def test_sigterm_lets_running_calls_finish_and_exits_0(start_daemon, emula
         assert await daemon.ended() == 0
 
 
-async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(start_daemon, emulator) -> None:
+async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon(EXAI_SERVER__DRAIN_S="0.5") as daemon:
         async with mcp_socket(daemon.mcp_ws) as client:
@@ -105,7 +109,7 @@ async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(st
 
 
 @pytest.mark.parametrize("path", ["healthz", "readyz", "metrics"])
-async def test_the_operations_port_answers(start_daemon, path: str) -> None:
+async def test_the_operations_port_answers(start_daemon: StartDaemon, path: str) -> None:
     async with start_daemon() as daemon:
         if path == "metrics":
             async with mcp_socket(daemon.mcp_ws) as client:

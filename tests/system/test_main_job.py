@@ -1,16 +1,26 @@
 """The main job, over real processes: answers, conversations across doors, restarts and crashes."""
 
 import asyncio
+import itertools
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from mcp import Client
 
-from exai_emulator import Fault, Persona
-from mcp_websocket import mcp_socket
+from daemons import StartDaemon
+from exai_emulator import Emulator, Fault, Persona
+from mcp_websocket import McpSocket, mcp_socket
 
 
-async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(start_daemon, emulator) -> None:
+async def failures(socket: McpSocket) -> list[dict[str, Any]]:
+    """The caller's latest failed calls."""
+    return (await socket.tool("status", {"section": "errors"}))["structuredContent"]["errors"]
+
+
+async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     async with start_daemon() as daemon:
         async with mcp_socket(daemon.mcp_ws) as socket:
             first = await socket.tool("chat", {"prompt": "The secret word is Bergamot.", "model": "glm-5.3"})
@@ -34,7 +44,7 @@ async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(start_d
 
 
 async def test_a_call_that_a_crash_cut_off_is_marked_lost_and_its_conversation_is_whole(
-    start_daemon, emulator, tmp_path: Path
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         first = await socket.tool("chat", {"prompt": "The secret word is Anise.", "model": "kimi-k3"})
@@ -56,7 +66,7 @@ async def test_a_call_that_a_crash_cut_off_is_marked_lost_and_its_conversation_i
     assert outcomes == ["ok", "lost", "ok"]
 
 
-async def test_a_slow_call_delays_nobody(start_daemon, emulator) -> None:
+async def test_a_slow_call_delays_nobody(start_daemon: StartDaemon, emulator: Emulator) -> None:
     emulator.faults.add("glm", Fault(before_first_byte_ms=60_000))
     async with (
         start_daemon() as daemon,
@@ -75,7 +85,9 @@ async def test_a_slow_call_delays_nobody(start_daemon, emulator) -> None:
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
 
 
-async def test_cancelling_closes_the_providers_connection(start_daemon, emulator) -> None:
+async def test_cancelling_closes_the_providers_connection(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         growing = asyncio.Event()
@@ -86,14 +98,14 @@ async def test_cancelling_closes_the_providers_connection(start_daemon, emulator
         await socket.cancel(number)
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
         async with asyncio.timeout(10):
-            while not (errors := await socket.tool("status", {"section": "errors"}))["structuredContent"][
-                "errors"
-            ]:
-                await asyncio.sleep(0.01)  # the row's end is committed a moment after the call's
-    assert [error["outcome"] for error in errors["structuredContent"]["errors"]] == ["cancelled"]
+            while not (errors := await failures(socket)):  # noqa: ASYNC110 - committed a moment after the call
+                await asyncio.sleep(0.01)
+    assert [error["outcome"] for error in errors] == ["cancelled"]
 
 
-async def test_a_client_that_vanishes_cancels_its_calls(start_daemon, emulator) -> None:
+async def test_a_client_that_vanishes_cancels_its_calls(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
     async with start_daemon() as daemon:
         async with mcp_socket(daemon.mcp_ws) as socket:
@@ -103,7 +115,9 @@ async def test_a_client_that_vanishes_cancels_its_calls(start_daemon, emulator) 
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
 
 
-async def test_the_answer_grows_by_progress_and_arrives_whole(start_daemon, emulator) -> None:
+async def test_the_answer_grows_by_progress_and_arrives_whole(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=100, delay_per_token_ms=5)
     heard = []
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
@@ -115,7 +129,9 @@ async def test_the_answer_grows_by_progress_and_arrives_whole(start_daemon, emul
     assert numbers == sorted(set(numbers))
 
 
-async def test_a_silent_provider_is_reported_at_least_every_five_seconds(start_daemon, emulator) -> None:
+async def test_a_silent_provider_is_reported_at_least_every_five_seconds(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.faults.add("glm", Fault(before_first_byte_ms=11_000))
     loop = asyncio.get_running_loop()
     moments = [loop.time()]
@@ -125,11 +141,11 @@ async def test_a_silent_provider_is_reported_at_least_every_five_seconds(start_d
             "chat", {"prompt": "Think.", "model": "glm-5.3"}, lambda _: moments.append(loop.time())
         )
         moments.append(loop.time())
-    gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert max(gaps) <= 5.0
 
 
-async def test_the_stage_timings_add_up_to_the_latency(start_daemon) -> None:
+async def test_the_stage_timings_add_up_to_the_latency(start_daemon: StartDaemon) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("chat", {"prompt": "Hello.", "model": "glm-5.3"})
     timings = result["structuredContent"]["timings"]
@@ -147,7 +163,7 @@ async def test_the_stage_timings_add_up_to_the_latency(start_daemon) -> None:
     assert abs(sum(timings.values()) - latency) < 1.0
 
 
-async def test_an_exhausted_conversation_says_so_and_loses_nothing(start_daemon) -> None:
+async def test_an_exhausted_conversation_says_so_and_loses_nothing(start_daemon: StartDaemon) -> None:
     async with (
         start_daemon(EXAI_CONVERSATIONS__MAX_EXCHANGES="2") as daemon,
         mcp_socket(daemon.mcp_ws) as socket,

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import random
 
-from exai_emulator import Persona
+from daemons import StartDaemon
+from exai_emulator import Emulator, Persona
 from mcp_websocket import mcp_socket
 
 
-async def test_clients_that_cancel_vanish_or_wait_leave_every_permit_free(start_daemon, emulator) -> None:
+async def test_clients_that_cancel_vanish_or_wait_leave_every_permit_free(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
     emulator.persona = Persona(kind="long", tokens=10, delay_per_token_ms=3)
     dice = random.Random(7)
     limits = {"EXAI_ADMISSION__GLOBAL_LIMIT": "8", "EXAI_ADMISSION__MAX_WAIT_S": "1"}

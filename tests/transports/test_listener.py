@@ -114,6 +114,9 @@ async def test_streams_do_not_hold_up_a_stop() -> None:
             await client.send({**listen, "id": 99})
             assert (await client.request("ping"))["result"] == {}
             assert b"event" in await stream.content.readline()
+            answer = client._waiting[99] = asyncio.get_running_loop().create_future()
             doors.signal()
             async with asyncio.timeout(20):
+                assert (await answer)["result"]["resultType"] == "complete"
+                assert b'"result"' in await stream.read()
                 await doors.serving

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import ListenHandler
 from starlette.types import Receive, Scope, Send
 
 from exai.bus import EventBus
@@ -21,6 +22,7 @@ class McpDoors:
     """An ASGI application; serves HTTP while its `open` scope lasts."""
 
     def __init__(self, server: Server[Any], settings: Settings, bus: EventBus) -> None:
+        self._server = server
         hosts = HostRule(settings.server)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
@@ -38,7 +40,16 @@ class McpDoors:
     async def open(self) -> AsyncIterator[None]:
         """The scope in which HTTP requests are served; leaving it ends every stream."""
         async with self._http.sessions():
-            yield
+            try:
+                yield
+            finally:
+                self._end_subscriptions()
+
+    def _end_subscriptions(self) -> None:
+        """Give every `subscriptions/listen` its result, which tells the client that the end is meant."""
+        entry = self._server.get_request_handler("subscriptions/listen")
+        if entry is not None and isinstance(entry.handler, ListenHandler):
+            entry.handler.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

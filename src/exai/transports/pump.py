@@ -220,18 +220,20 @@ class Pump:
         future = self._asked.get(coerce_request_id(message["id"]))
         if future is None or future.done():
             return
+        result = message.get("result")
+        if isinstance(result, dict):
+            future.set_result(result)
+            return
         error = message.get("error")
-        if error is None:
-            future.set_result(message["result"])
-        elif isinstance(error, dict):
-            code = error.get("code")
-            future.set_exception(
-                MCPError(
-                    code=code if isinstance(code, int) else INTERNAL_ERROR,
-                    message=str(error.get("message", "")),
-                    data=error.get("data"),
-                )
+        told = error if isinstance(error, dict) else {}
+        code = told.get("code")
+        future.set_exception(
+            MCPError(
+                code=code if isinstance(code, int) else INTERNAL_ERROR,
+                message=str(told.get("message", "The peer sent an answer that is none.")),
+                data=told.get("data"),
             )
+        )
 
     async def notify(self, method: str, params: Params, opts: CallOptions | None = None) -> None:  # noqa: ARG002
         """Tell the peer, if it is still there; part of the SDK's `Outbound`."""
