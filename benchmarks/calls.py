@@ -216,10 +216,11 @@ async def _measure(address: str, pid: int, seconds: float, profile: Path | None)
 
 
 def _record(profile: Path, pid: int, seconds: float) -> subprocess.Popen[bytes]:
+    """Sample who holds the interpreter, with py-spy."""
+    options = ["--rate", "500", "--gil", "--format", "raw", "--duration", str(max(1, int(seconds)))]
+    spy = Path(sys.executable).with_name("py-spy")
     return subprocess.Popen(
-        f"py-spy record --pid {pid} --duration {max(1, int(seconds))} --rate 500 --gil --format raw --output".split()
-        + [str(profile)],
-        stdout=subprocess.DEVNULL,
+        [spy, "record", "--pid", str(pid), *options, "--output", profile], stdout=subprocess.DEVNULL
     )
 
 

@@ -54,7 +54,7 @@ class _Upstream(asyncio.Protocol):
     """One keep-alive connection; requests come one after another, as HTTP/1.1 clients send them."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._buffer = b""
 
     def data_received(self, data: bytes) -> None:

@@ -106,6 +106,12 @@ class McpSocket:
     async def send(self, message: Any) -> None:
         await self.socket.send(json.dumps(message))
 
+    def send_at_once(self, messages: list[Any]) -> None:
+        """Send all of them in one write, so that the peer finds them together."""
+        for message in messages:
+            self.socket.protocol.send_text(json.dumps(message).encode())
+        self.socket.transport.write(b"".join(self.socket.protocol.data_to_send()))
+
 
 @asynccontextmanager
 async def mcp_socket(address: str, *, handshake: bool = True) -> AsyncIterator[McpSocket]:

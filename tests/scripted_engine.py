@@ -121,12 +121,12 @@ def _stopping() -> ToolAnswer:
     return ToolAnswer("Stopping.", None, {"exai/error": {"code": "stopping"}}, is_error=True)
 
 
-async def _serve(max_frame_bytes: int, drain_s: float) -> None:
+async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) -> None:
     engine = ScriptedEngine()
-    limits = config.WebSocket(max_frame_bytes=max_frame_bytes)
+    limits = config.WebSocket(max_frame_bytes=max_frame_bytes, send_timeout_s=send_timeout_s)
     server = build_server(engine, version=VERSION)
     await serve_stdio(server, engine, limits=limits, drain_s=drain_s, bus=EventBus())
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))

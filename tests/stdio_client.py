@@ -40,19 +40,23 @@ class StdioClient:
         return await self.next()
 
     async def ended(self) -> int:
+        """Its exit status. Not by `wait`, which waits for the pipes too, and a test may leave one full."""
         async with asyncio.timeout(30):
-            return await self.process.wait()
+            while self.process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for it alone
+                await asyncio.sleep(0.01)
+        return self.process.returncode
 
 
 @asynccontextmanager
 async def stdio(
-    *, max_bytes: int = 100_000, drain_s: float = 5, handshake: bool = True
+    *, max_bytes: int = 100_000, drain_s: float = 5, send_timeout_s: float = 20, handshake: bool = True
 ) -> AsyncIterator[StdioClient]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(PROGRAM),
         str(max_bytes),
         str(drain_s),
+        str(send_timeout_s),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

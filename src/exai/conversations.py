@@ -72,22 +72,22 @@ class Conversations:
             raise self._full()
         return Conversation(conversation_id, row.exchanges, row.last_model)
 
-    async def recall(self, conversation: Conversation, budget_tokens: int, *, model: str) -> Recalled:
-        """The newest exchanges that fit `budget_tokens`, as messages for `model`, oldest first.
+    async def recall(
+        self, conversation: Conversation, budget_tokens: int, *, reasoning_of: str | None
+    ) -> Recalled:
+        """The newest exchanges that fit `budget_tokens`, whole ones, as messages, oldest first.
 
-        An answer's reasoning goes back only to the model whose it is.
+        The reasoning of the model `reasoning_of` is part of them, and of what they cost; other models' is not.
         """
         if not conversation.exchanges:
             return Recalled((), 0, 0)
-        rows = await self._table.newest(conversation.id, budget_tokens)
+        rows = await self._table.newest(conversation.id, budget_tokens, reasoning_of)
         messages = [
             message
             for row in reversed(rows)
             for message in (
                 Message(Role.USER, row.question),
-                Message(
-                    Role.ASSISTANT, row.answer, reasoning=row.reasoning if row.model == model else None
-                ),
+                Message(Role.ASSISTANT, row.answer, reasoning=row.reasoning),
             )
         ]
         newest = rows[0].number if rows else conversation.exchanges
@@ -121,6 +121,7 @@ class Conversations:
             tokens=await estimate_long_text(question)
             + await estimate_long_text(answer)
             + TOKENS_PER_EXCHANGE,
+            reasoning_tokens=await estimate_long_text(reasoning or ""),
             at=datetime.fromtimestamp(self._clock.wall(), UTC),
             most=self._max_exchanges,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ async def with_notes(database: Database) -> None:
 
 
 INSERT = run("INSERT INTO notes VALUES (:note)")
+INSERT_NOTHING = run("DELETE FROM calls")
 
 
 async def test_an_empty_database_is_set_up_and_the_migrations_make_the_tables_of_the_code(
@@ -71,13 +73,44 @@ async def test_a_schema_that_is_not_known_is_refused(
         await migrate_database(database_settings, tmp_path)
 
 
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = {after!r}
+
+
+def upgrade():
+    op.add_column("calls", sa.Column("later", sa.Text))
+"""
+
+
 async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it(
     database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = migrate.head()
     database = await opened(database_settings, tmp_path)
     await database.close()
-    monkeypatch.setattr(migrate, "head", lambda: "0002")
-    with pytest.raises(StartFault, match="exai migrate"):
+    newer = tmp_path / "migrations"
+    shutil.copytree(Path(migrate.__file__).parent / "migrations", newer)
+    (newer / "versions" / "next.py").write_text(NEXT_MIGRATION.format(after=before))
+    monkeypatch.setattr(migrate, "MIGRATIONS", newer)
+    migrate.head.cache_clear()
+    try:
+        with pytest.raises(StartFault, match="exai migrate"):
+            await opened(database_settings, tmp_path)
+        assert await migrate_database(database_settings, tmp_path) == (before, "next")
+        database = await opened(database_settings, tmp_path)
+        assert (
+            await database.read(lambda connection: connection.execute(text("SELECT later FROM calls")).all())
+            == []
+        )
+        await database.close()
+    finally:
+        monkeypatch.undo()
+        migrate.head.cache_clear()
+    with pytest.raises(StartFault, match="newer"):
         await opened(database_settings, tmp_path)
 
 
@@ -194,10 +227,25 @@ async def test_the_data_folder_belongs_to_its_user_alone(tmp_path: Path) -> None
     assert (tmp_path / "deep" / "data" / "exai.sqlite").exists()
 
 
-async def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("exai.sqlite*")}
+
+
+async def test_the_file_belongs_to_its_user_alone_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    database = await Database.open(config.Database(), tmp_path / "open")
+    await database.write(INSERT_NOTHING, {})
+    modes = modes_in(tmp_path / "open")
+    assert set(modes) >= {"exai.sqlite", "exai.sqlite-wal"}
+    assert set(modes.values()) == {0o600}
+    await database.close()
+
+
+@pytest.mark.parametrize("folder", ["{tmp_path}/file/data", "/proc"])
+async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartFault, match="data_dir"):
-        await Database.open(config.Database(), tmp_path / "file" / "data")
+        await Database.open(config.Database(), Path(folder.format(tmp_path=tmp_path)))
 
 
 async def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:

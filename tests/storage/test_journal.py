@@ -11,6 +11,7 @@ from sqlalchemy import select
 from exai import config
 from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
+from exai.conversations import Conversations
 from exai.messages import Usage
 from exai.storage.database import Database
 from exai.storage.journal import CallBegun, CallEnd, Journal
@@ -119,6 +120,7 @@ from pathlib import Path
 from exai import config
 from exai.callers import Caller
 from exai.clock import SystemClock
+from exai.conversations import Conversations
 from exai.storage.database import Database
 from exai.storage.journal import CallBegun, Journal
 
@@ -126,7 +128,13 @@ async def main():
     database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))
     journal = Journal(database, SystemClock())
     await journal.begin(CallBegun("of the dead", Caller.local("stdio"), "chat", None, None))
-    print("begun", flush=True)
+    conversations = Conversations(database, SystemClock(), 50)
+    conversation = await conversations.open(Caller.local("stdio"), None)
+    await conversations.record(
+        conversation, caller=Caller.local("stdio"), question="remember Bergamot", answer="yes", reasoning=None,
+        model="glm-5.3", call_id="of the dead",
+    )
+    print(conversation.id, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -142,7 +150,7 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
         sys.executable, "-c", CHILD, url, str(tmp_path), stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout is not None
-    assert await child.stdout.readline() == b"begun\n"
+    handle = (await child.stdout.readline()).decode().strip()
     database = await Database.open(database_settings, tmp_path)
     journal = Journal(database, SystemClock())
     assert await journal.sweep() == 0
@@ -152,6 +160,10 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
         while await journal.sweep() == 0:  # noqa: ASYNC110 - a server notices the dead client a moment later
             await asyncio.sleep(0.05)
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
+    conversations = Conversations(database, SystemClock(), 50)
+    conversation = await conversations.open(Caller.local("http"), handle)
+    recalled = await conversations.recall(conversation, 1000, reasoning_of=None)
+    assert [message.text for message in recalled.messages] == ["remember Bergamot", "yes"]
     await database.close()
 
 

@@ -9,11 +9,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from exai.events import ConnectionClosed as Closed
+from exai.transports import websocket
 from mcp_websocket import mcp_socket
 from open_doors import Doors, open_doors
+
+EMPTY_BINARY_FRAME = bytes([0x82, 0x80, 0, 0, 0, 0])
 
 
 async def ask(peer: ClientConnection, frame: str) -> dict[str, Any]:
@@ -28,66 +32,66 @@ def request(**members: Any) -> str:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping", **members})
 
 
-@pytest.mark.parametrize(
-    ("frame", "code", "answered_id", "word"),
-    [
-        ("", -32700, None, "JSON"),
-        ("{", -32700, None, "JSON"),
-        ("\x00\x01", -32700, None, "JSON"),
-        ('{"jsonrpc":"2.0","id":1e999,"method":"ping"}', -32700, None, "JSON"),
-        (f"[{request()}]", -32600, None, "Batches"),
-        ("[]", -32600, None, "Batches"),
-        ("7", -32600, None, "jsonrpc"),
-        ('"text"', -32600, None, "jsonrpc"),
-        ("null", -32600, None, "jsonrpc"),
-        ('{"id":1,"method":"ping"}', -32600, None, "jsonrpc"),
-        (request(jsonrpc="1.0"), -32600, None, "jsonrpc"),
-        (request(jsonrpc=2.0), -32600, None, "jsonrpc"),
-        (request(id=None), -32600, None, "id"),
-        (request(id=True), -32600, None, "id"),
-        (request(id=1.5), -32600, None, "id"),
-        (request(id=[1]), -32600, None, "id"),
-        (request(method=7), -32600, 1, "method"),
-        (request(params=[1]), -32600, 1, "params"),
-        (request(params="x"), -32600, 1, "params"),
-        ('{"jsonrpc":"2.0","id":1}', -32600, 1, "request"),
-        ('{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600, 1, "request"),
-        (request(params={"_meta": 7}), -32602, 1, "_meta"),
-        (request(method="nope/nope"), -32601, 1, "Method"),
-        (request(method="tools/list"), -32602, 1, "initialize"),
-        ("[" * 100_000, -32600, None, "64"),
-        (request(params={"a": json.loads("[" * 64 + "]" * 64)}), -32600, None, "64"),
-    ],
-)
-async def test_a_bad_message_is_answered_and_the_connection_lives(
-    doors: Doors, frame: str, code: int, answered_id: int | None, word: str
+BAD_FRAMES: list[tuple[str, int, int | None, str]] = [
+    ("", -32700, None, "JSON"),
+    ("{", -32700, None, "JSON"),
+    ("\x00\x01", -32700, None, "JSON"),
+    ('{"jsonrpc":"2.0","id":1e999,"method":"ping"}', -32700, None, "JSON"),
+    (f"[{request()}]", -32600, None, "Batches"),
+    ("[]", -32600, None, "Batches"),
+    ("7", -32600, None, "jsonrpc"),
+    ('"text"', -32600, None, "jsonrpc"),
+    ("null", -32600, None, "jsonrpc"),
+    ('{"id":1,"method":"ping"}', -32600, None, "jsonrpc"),
+    (request(jsonrpc="1.0"), -32600, None, "jsonrpc"),
+    (request(jsonrpc=2.0), -32600, None, "jsonrpc"),
+    (request(id=None), -32600, None, "id"),
+    (request(id=True), -32600, None, "id"),
+    (request(id=1.5), -32600, None, "id"),
+    (request(id=[1]), -32600, None, "id"),
+    (request(method=7), -32600, 1, "method"),
+    (request(params=[1]), -32600, 1, "params"),
+    (request(params="x"), -32600, 1, "params"),
+    ('{"jsonrpc":"2.0","id":1}', -32600, 1, "request"),
+    ('{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600, 1, "request"),
+    (request(params={"_meta": 7}), -32602, 1, "_meta"),
+    (request(method="nope/nope"), -32601, 1, "Method"),
+    (request(method="tools/list"), -32602, 1, "initialize"),
+    ("[" * 100_000, -32600, None, "64"),
+    (request(params={"a": json.loads("[" * 64 + "]" * 64)}), -32600, None, "64"),
+    (request(params={"a": [{"[": []}] * 50_000}), -32600, None, "100000"),
+]
+
+
+async def test_bad_messages_are_answered_and_the_connection_lives(
+    doors: Doors, subtests: pytest.Subtests
 ) -> None:
     async with connect(doors.ws) as peer:
-        answer = await ask(peer, frame)
-        assert answer["jsonrpc"] == "2.0"
-        assert answer["id"] == answered_id
-        assert answer["error"]["code"] == code
-        assert word in answer["error"]["message"]
-        assert (await ask(peer, request(id="after")))["result"] == {}
+        for frame, code, answered_id, word in BAD_FRAMES:
+            with subtests.test(frame=frame[:80]):
+                answer = await ask(peer, frame)
+                assert answer["jsonrpc"] == "2.0"
+                assert answer["id"] == answered_id
+                assert answer["error"]["code"] == code
+                assert word in answer["error"]["message"]
+                assert (await ask(peer, request(id="after")))["result"] == {}
 
 
-@pytest.mark.parametrize(
-    ("params", "place"),
-    [
-        ({}, "name"),
-        ({"name": 7}, "name"),
-        ({"name": "echo", "arguments": [1]}, "arguments"),
-        ({"name": "echo", "arguments": "canary"}, "arguments"),
-    ],
-)
 async def test_params_of_the_wrong_type_are_named_and_not_repeated(
-    doors: Doors, params: dict[str, Any], place: str
+    doors: Doors, subtests: pytest.Subtests
 ) -> None:
     async with mcp_socket(doors.ws) as client:
-        error = (await client.request("tools/call", params))["error"]
-        assert error["code"] == -32602
-        assert place in error["message"]
-        assert "canary" not in error["message"]
+        for params, place in (
+            ({}, "name"),
+            ({"name": 7}, "name"),
+            ({"name": "echo", "arguments": [1]}, "arguments"),
+            ({"name": "echo", "arguments": "canary"}, "arguments"),
+        ):
+            with subtests.test(params=params):
+                error = (await client.request("tools/call", params))["error"]
+                assert error["code"] == -32602
+                assert place in error["message"]
+                assert "canary" not in error["message"]
 
 
 async def test_what_needs_no_answer_gets_none(doors: Doors) -> None:
@@ -106,7 +110,7 @@ async def test_what_needs_no_answer_gets_none(doors: Doors) -> None:
 
 async def test_depth_is_counted_in_the_structure_and_not_in_text(doors: Doors) -> None:
     async with mcp_socket(doors.ws) as client:
-        code = "{[" * 1000
+        code = "{[" * 100_000
         assert not (await client.tool("echo", {"text": code}))["isError"]
         assert not (await client.tool("echo", {"list": [[]] * 1000}))["isError"]
 
@@ -152,6 +156,50 @@ async def test_calls_over_the_cap_are_refused_and_the_rest_goes_on() -> None:
         assert doors.engine.most_running <= 4
 
 
+async def test_cancelled_before_its_first_step_a_request_still_gives_its_place_back() -> None:
+    async with open_doors(websocket={"max_in_flight": 3}) as doors, mcp_socket(doors.ws) as client:
+        call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "wait"}}
+        cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
+        pairs = [({**call, "id": f"c{n}"}, {**cancel, "params": {"requestId": f"c{n}"}}) for n in range(20)]
+        client.send_at_once([message for pair in pairs for message in pair])
+        assert (await client.request("ping"))["result"] == {}
+        assert not (await client.tool("echo"))["isError"]
+        assert doors.engine.running == 0
+
+
+async def test_a_packet_full_of_quick_requests_is_answered_whole() -> None:
+    async with open_doors(websocket={"max_in_flight": 32}) as doors, mcp_socket(doors.ws) as client:
+        started = [client._start() for _ in range(300)]
+        params = {"name": "echo"}
+        client.send_at_once(
+            [
+                {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+                for number, _ in started
+            ]
+        )
+        for _, answer in started:
+            assert "result" in await answer
+
+
+async def test_a_number_and_the_same_number_as_text_are_two_ids(doors: Doors) -> None:
+    async with connect(doors.ws) as peer:
+        hello = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
+        await ask(peer, request(method="initialize", params=hello))
+        for request_id in (7, "7"):
+            await peer.send(request(id=request_id, method="tools/call", params={"name": "wait"}))
+        cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "7"}}
+        await peer.send(json.dumps(cancel))
+        assert (await ask(peer, request()))["result"] == {}
+        assert doors.engine.running == 1
+        doors.engine.released.set()
+        async with asyncio.timeout(10):
+            assert json.loads(await peer.recv())["id"] == 7
+
+
 async def test_an_id_that_is_still_running_is_refused(doors: Doors) -> None:
     async with mcp_socket(doors.ws) as client:
         number, first = await client.begin_tool("wait", {})
@@ -186,6 +234,29 @@ async def test_a_peer_that_does_not_read_is_cut_off_and_nobody_else_notices() ->
                     pass
         stuck.close()
         assert doors.engine.running == 0
+
+
+async def test_a_peer_that_does_not_read_why_it_is_closed_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "LINGER_S", 0.2)
+    loop = asyncio.get_running_loop()
+    async with open_doors(websocket={"send_timeout_s": 0.2}) as doors:
+        stuck = await _connect_without_reading(doors.ws)
+        call = {"name": "big", "arguments": {"characters": 8_000_000}}
+        await loop.sock_sendall(stuck, _frame(request(method="tools/call", params=call)))
+        await loop.sock_sendall(stuck, EMPTY_BINARY_FRAME)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            async with asyncio.timeout(20):
+                while True:
+                    await loop.sock_sendall(stuck, _frame(request()))
+                    await asyncio.sleep(0.02)
+        stuck.close()
+
+
+async def test_a_refused_upgrade_is_no_error_of_ours(doors: Doors, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidStatus):
+        await connect(doors.ws, subprotocols=[Subprotocol("soap")])
+    async with mcp_socket(doors.ws):
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def _connect_without_reading(address: str) -> socket.socket:

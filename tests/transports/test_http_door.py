@@ -127,10 +127,15 @@ async def test_an_id_that_is_still_running_is_refused(doors: Doors) -> None:
         await doors.engine.started.wait()
         one.number = 0
         assert (await one.call("echo", {}))["error"]["code"] == -32600
+        as_text = {"jsonrpc": "2.0", "id": "1", "method": "tools/call", "params": {"name": "echo"}}
+        async with one.post(as_text) as response:
+            assert (await response.json())["error"]["code"] == -32600
         doors.engine.released.set()
         assert "result" in await waiting
         one.number = 0
-        assert "result" in await one.call("echo", {})
+        async with asyncio.timeout(10):
+            while "result" not in await one.call("echo", {}):
+                one.number = 0  # the server is still closing the stream of the answer
 
 
 async def test_a_modern_client_that_leaves_cancels_its_call(doors: Doors) -> None:
@@ -155,30 +160,28 @@ async def test_a_handshake_client_cancels_by_notification(doors: Doors) -> None:
         call.cancel()
 
 
+BAD_BODIES = [
+    (b"", -32700, "JSON"),
+    (b"{", -32700, "JSON"),
+    (b'"\xff"', -32700, "JSON"),
+    (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "Batches"),
+    (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, "id"),
+    (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "method"),
+    (b"[" * 100_000, -32600, "64"),
+    (b"[" * 100_001, -32600, "100000"),
+]
+
+
 @pytest.mark.parametrize("era", [{}, {"MCP-Protocol-Version": "2026-07-28"}])
-@pytest.mark.parametrize(
-    ("body", "code", "word"),
-    [
-        (b"", -32700, "JSON"),
-        (b"{", -32700, "JSON"),
-        (b'"\xff"', -32700, "JSON"),
-        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "Batches"),
-        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, "id"),
-        (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "method"),
-        (b"[" * 100_000, -32600, "64"),
-    ],
-)
-async def test_a_bad_body_is_answered(
-    doors: Doors, era: dict[str, str], body: bytes, code: int, word: str
-) -> None:
-    async with (
-        aiohttp.ClientSession() as http,
-        http.post(doors.http, data=body, headers={**BOTH, **era}) as response,
-    ):
-        assert response.status == 400
-        error = (await response.json())["error"]
-    assert error["code"] == code
-    assert word in error["message"]
+async def test_bad_bodies_are_answered(doors: Doors, era: dict[str, str], subtests: pytest.Subtests) -> None:
+    async with aiohttp.ClientSession() as http:
+        for body, code, word in BAD_BODIES:
+            with subtests.test(body=body[:80]):
+                async with http.post(doors.http, data=body, headers={**BOTH, **era}) as response:
+                    assert response.status == 400
+                    error = (await response.json())["error"]
+                assert error["code"] == code
+                assert word in error["message"]
 
 
 async def test_a_body_over_the_limit_is_413_however_it_is_sent() -> None:
@@ -193,24 +196,18 @@ async def test_a_body_over_the_limit_is_413_however_it_is_sent() -> None:
                 assert "10000 bytes" in (await response.json())["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("headers", "status", "word"),
-    [
-        ({"Host": "evil.example"}, 421, "server.allowed_hosts"),
-        ({"Origin": "https://evil.example"}, 403, "server.allowed_origins"),
-        ({"Origin": "null"}, 403, "server.allowed_origins"),
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_foreign_names_and_pages_are_refused(
-    doors: Doors, method: str, headers: dict[str, str], status: int, word: str
-) -> None:
-    async with (
-        aiohttp.ClientSession() as http,
-        http.request(method, doors.http, headers={**BOTH, **headers}) as response,
-    ):
-        assert response.status == status
-        assert word in await response.text()
+async def test_foreign_names_and_pages_are_refused(doors: Doors, subtests: pytest.Subtests) -> None:
+    async with aiohttp.ClientSession() as http:
+        for method in ("GET", "POST"):
+            for headers, status, word in (
+                ({"Host": "evil.example"}, 421, "server.allowed_hosts"),
+                ({"Origin": "https://evil.example"}, 403, "server.allowed_origins"),
+                ({"Origin": "null"}, 403, "server.allowed_origins"),
+            ):
+                with subtests.test(method=method, headers=headers):
+                    async with http.request(method, doors.http, headers={**BOTH, **headers}) as response:
+                        assert response.status == status
+                        assert word in await response.text()
 
 
 async def test_a_person_who_looks_is_told_where_things_are(doors: Doors) -> None:
@@ -223,3 +220,31 @@ async def test_a_person_who_looks_is_told_where_things_are(doors: Doors) -> None
             assert "/mcp" in await response.text()
         async with http.get(doors.addresses.operations) as response:
             assert await response.text() == "operations"
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_a_stop_lets_running_calls_finish_and_refuses_new_ones(doors: Doors, modern: bool) -> None:
+    async with client(doors.http, modern) as one, asyncio.TaskGroup() as group:
+        waiting = group.create_task(one.call("wait", {}))
+        await doors.engine.started.wait()
+        doors.signal()
+        await doors.stopping.wait()
+        refused = (await one.call("echo", {}))["result"]
+        assert refused["_meta"]["exai/error"]["code"] == "stopping"
+        doors.engine.released.set()
+        assert (await waiting)["result"]["content"][0]["text"] == "released"
+        await doors.serving
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_calls_that_outlive_the_drain_get_a_definite_answer(modern: bool) -> None:
+    async with (
+        open_doors(server={"drain_s": 0.2}) as doors,
+        client(doors.http, modern) as one,
+        asyncio.TaskGroup() as group,
+    ):
+        waiting = group.create_task(one.call("wait", {}))
+        await doors.engine.started.wait()
+        doors.signal()
+        assert (await waiting)["result"]["_meta"]["exai/error"]["code"] == "stopping"
+        await doors.serving

@@ -43,6 +43,12 @@ async def test_calls_run_side_by_side_and_can_be_cancelled() -> None:
         assert await client.stdout.read() == b""
 
 
+async def test_an_id_is_free_again_once_its_answer_is_read() -> None:
+    async with stdio() as client:
+        for _ in range(200):
+            assert "result" in await client.ask(tool(1, "echo"))
+
+
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"jsonrpc":"2.0","id":null,"method":"ping"}', b"[" * 50_000])
 async def test_a_bad_line_is_answered_and_the_next_one_served(line: bytes) -> None:
     async with stdio(handshake=False) as client:
@@ -86,6 +92,36 @@ async def test_calls_that_outlive_the_drain_get_a_definite_answer(number: signal
         else:
             client.process.send_signal(number)
         assert (await client.next())["result"]["_meta"]["exai/error"]["code"] == "stopping"
+        assert await client.ended() == 0
+
+
+async def test_a_second_signal_hurries() -> None:
+    async with stdio(drain_s=600) as client:
+        await client.send(tool(1, "wait"))
+        assert (await client.ask(PING))["result"] == {}
+        client.process.send_signal(signal.SIGTERM)
+        while not (await client.ask(tool(2, "echo")))["result"]["isError"]:
+            pass  # the signal has not been heard yet
+        client.process.send_signal(signal.SIGTERM)
+        assert (await client.next())["id"] == 1
+        assert await client.ended() == 0
+
+
+async def test_a_client_that_does_not_read_is_given_up() -> None:
+    async with stdio(drain_s=600, send_timeout_s=0.3) as client:
+        await client.send(tool(0, "wait"))
+        for number in range(1, 9):
+            await client.send(tool(number, "big", characters=8_000_000))
+        assert await client.ended() == 0
+
+
+async def test_a_client_that_closes_its_end_is_given_up() -> None:
+    async with stdio(drain_s=600) as client:
+        await client.send(tool(1, "wait"))
+        assert (await client.ask(PING))["result"] == {}
+        transport = client.stdout._transport  # type: ignore[attr-defined]  # the reader has no close of its own
+        transport.close()
+        await client.send(PING)
         assert await client.ended() == 0
 
 

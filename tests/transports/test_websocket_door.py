@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from exai.events import ConnectionClosed, ConnectionOpened, IncidentRecorded
 from mcp_websocket import McpSocket, mcp_socket
@@ -31,6 +31,7 @@ async def test_a_handshake_client_lists_and_calls(doors: Doors) -> None:
         assert hello["protocolVersion"] == "2025-11-25"
         assert hello["serverInfo"]["name"] == "exai"
         assert hello["serverInfo"]["version"] == "9.9"
+        assert "continuation_id" in hello["instructions"]
         tools = (await client.request("tools/list"))["result"]["tools"]
         assert [tool["name"] for tool in tools][:2] == ["echo", "wait"]
         assert tools[0]["inputSchema"] == {"type": "object"}
@@ -53,6 +54,7 @@ async def test_an_envelope_client_needs_no_handshake(doors: Doors) -> None:
         assert found["supportedVersions"] == ["2026-07-28"]
         assert found["resultType"] == "complete"
         assert found["ttlMs"] > 0
+        assert "continuation_id" in found["instructions"]
         listed = (await modern(client, "tools/list"))["result"]
         assert listed["ttlMs"] > 0
         assert listed["cacheScope"] == "public"
@@ -124,7 +126,7 @@ async def test_who_may_not_come_in_is_told_before_the_upgrade(
 async def test_origins_that_may(origin: str) -> None:
     async with (
         open_doors(server={"allowed_origins": ("https://ide.example",)}) as doors,
-        connect(doors.ws, origin=origin) as socket,
+        connect(doors.ws, origin=Origin(origin)) as socket,
     ):
         await socket.ping()
 
@@ -206,7 +208,7 @@ async def test_an_incident_tells_its_id_and_nothing_else(doors: Doors) -> None:
             assert answer["error"]["data"]["incident_id"] in answer["error"]["message"]
             assert "canary" not in json.dumps(answer)
         assert not (await client.tool("echo"))["isError"]
-    assert any(isinstance(event, IncidentRecorded) for event in doors.events)
+    assert sum(isinstance(event, IncidentRecorded) for event in doors.events) == 2
 
 
 async def test_an_unknown_tool_is_named(doors: Doors) -> None:

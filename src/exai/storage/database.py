@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Protocol, TypeVar
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from exai import config
 from exai.errors import StartFault
 from exai.storage import migrate
-from exai.storage.group_writer import FAULTS, GroupWriter, store_failed
+from exai.storage.group_writer import FAULTS, GroupWriter, log_fault, store_failed
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import FILE_NAME, SqliteBackend
@@ -80,7 +81,8 @@ class Database:
         try:
             return await self._backend.read(work)
         except FAULTS as error:
-            raise store_failed(error) from error
+            log_fault(error)
+            raise store_failed() from error
 
     async def write(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> R:
         """Run a write in the next commit; its result, once committed.
@@ -94,7 +96,7 @@ class Database:
         return await self._writer.write(operation, parameters)
 
     def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
-        """Queue a write whose result nobody waits for; `close` commits it at the latest."""
+        """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises."""
         self._writer.write_soon(operation, parameters)
 
     async def check(self) -> None:
@@ -154,8 +156,9 @@ def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
 def _sqlite(file: Path, setting: str) -> tuple[Backend, Runs]:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (file.parent / f".{FILE_NAME}.probe").touch()
-        (file.parent / f".{FILE_NAME}.probe").unlink()
+        file.touch(mode=0o600)  # the folder may be one that others read
+        with TemporaryFile(dir=file.parent):
+            pass
     except OSError as error:
         raise StartFault(
             f"The data folder {file.parent} cannot be written ({_reason(error)}); "

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
 
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
@@ -29,7 +29,7 @@ class ExchangeRow:
     question: str
     answer: str
     reasoning: str | None
-    model: str
+    """Of the model that was asked for; `None` for an answer of another one."""
 
 
 class NewExchange(msgspec.Struct, frozen=True):
@@ -43,56 +43,42 @@ class NewExchange(msgspec.Struct, frozen=True):
     model: str
     call_id: str
     tokens: int
+    """Estimate for question and answer."""
+    reasoning_tokens: int
     at: datetime
     most: int
     """How many exchanges the conversation may have."""
 
 
 class ExchangeTable:
-    """Reads and appends; every read and write names the owner."""
+    """Reads and appends; every write names the owner, and so does the read that opens a conversation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def find(self, conversation_id: str, owner: str) -> ConversationRow | None:
         """The owner's conversation; `None` for an unknown one and for another owner's alike."""
-        query = select(conversations.c.exchanges, conversations.c.last_model).where(
-            conversations.c.conversation_id == conversation_id, conversations.c.owner == owner
+        parameters = {"of_conversation": conversation_id, "of_owner": owner}
+        row = await self._database.read(
+            lambda connection: connection.execute(_FIND, parameters).one_or_none()
         )
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else ConversationRow(*row)
 
-    async def newest(self, conversation_id: str, budget_tokens: int) -> list[ExchangeRow]:
-        """The newest exchanges whose tokens together fit the budget, newest first."""
+    async def newest(
+        self, conversation_id: str, budget_tokens: int, reasoning_of: str | None
+    ) -> list[ExchangeRow]:
+        """The newest exchanges whose tokens together fit the budget, newest first.
 
-        def work(connection: Connection) -> list[ExchangeRow]:
-            sizes = connection.execute(
-                select(exchanges.c.number, exchanges.c.tokens)
-                .where(exchanges.c.conversation_id == conversation_id)
-                .order_by(exchanges.c.number.desc())
-            )
-            left, first = budget_tokens, None
-            for number, tokens in sizes:
-                if tokens > left:
-                    break
-                left -= tokens
-                first = number
-            if first is None:
-                return []
-            rows = connection.execute(
-                select(
-                    exchanges.c.number,
-                    exchanges.c.question,
-                    exchanges.c.answer,
-                    exchanges.c.reasoning,
-                    exchanges.c.model,
-                )
-                .where(exchanges.c.conversation_id == conversation_id, exchanges.c.number >= first)
-                .order_by(exchanges.c.number.desc())
-            )
-            return [ExchangeRow(*row) for row in rows]
-
-        return await self._database.read(work)
+        The reasoning of the model `reasoning_of` is read and counted, other models' is not.
+        """
+        parameters = {
+            "of_conversation": conversation_id,
+            "budget": budget_tokens,
+            "reasoning_of": reasoning_of,
+        }
+        return await self._database.read(
+            lambda connection: [ExchangeRow(*row) for row in connection.execute(_NEWEST, parameters)]
+        )
 
     async def begin(self, exchange: NewExchange) -> None:
         """Create the conversation with its first exchange."""
@@ -101,26 +87,58 @@ class ExchangeTable:
     async def append(self, exchange: NewExchange) -> int | None:
         """The number that the exchange got; `None` when the conversation had none left.
 
-        The number is taken by the update that counts, so two appends never share one.
+        Numbers are given out under the conversation's row lock, so two appends never share one.
         """
         return await self._database.write(_append, exchange)
 
 
+_FIND = select(conversations.c.exchanges, conversations.c.last_model).where(
+    conversations.c.conversation_id == bindparam("of_conversation"),
+    conversations.c.owner == bindparam("of_owner"),
+)
+
+_is_own = exchanges.c.model == bindparam("reasoning_of")
+_sizes = (
+    select(
+        exchanges.c.number,
+        func.sum(exchanges.c.tokens + case((_is_own, exchanges.c.reasoning_tokens), else_=0))
+        .over(order_by=exchanges.c.number.desc())
+        .label("with_all_newer"),
+    )
+    .where(exchanges.c.conversation_id == bindparam("of_conversation"))
+    .subquery()
+)
+_NEWEST = (
+    select(
+        exchanges.c.number,
+        exchanges.c.question,
+        exchanges.c.answer,
+        case((_is_own, exchanges.c.reasoning), else_=null()),
+    )
+    .join(_sizes, exchanges.c.number == _sizes.c.number)
+    .where(
+        exchanges.c.conversation_id == bindparam("of_conversation"),
+        _sizes.c.with_all_newer <= bindparam("budget"),
+    )
+    .order_by(exchanges.c.number.desc())
+)
+
 _INSERT_CONVERSATION = insert(conversations)
 _INSERT_EXCHANGE = insert(exchanges)
+_LOCK = (  # in one order, so that two replicas never wait for each other
+    select(conversations.c.conversation_id, conversations.c.owner, conversations.c.exchanges)
+    .where(conversations.c.conversation_id.in_(bindparam("of_conversations", expanding=True)))
+    .order_by(conversations.c.conversation_id)
+    .with_for_update()
+)
 _COUNT = (
     update(conversations)
-    .where(
-        conversations.c.conversation_id == bindparam("of_conversation"),
-        conversations.c.owner == bindparam("of_owner"),
-        conversations.c.exchanges < bindparam("most"),
-    )
+    .where(conversations.c.conversation_id == bindparam("of_conversation"))
     .values(
-        exchanges=conversations.c.exchanges + 1,
-        last_model=bindparam("model"),
-        updated_at=bindparam("at"),
+        exchanges=bindparam("exchanges"),
+        last_model=bindparam("last_model"),
+        updated_at=bindparam("updated_at"),
     )
-    .returning(conversations.c.exchanges)
 )
 
 
@@ -144,22 +162,29 @@ def _begin(connection: Connection, many: list[NewExchange]) -> list[None]:
 
 
 def _append(connection: Connection, many: list[NewExchange]) -> list[int | None]:
-    numbers: list[int | None] = [
+    locked = connection.execute(_LOCK, {"of_conversations": list({each.conversation_id for each in many})})
+    counts = {(conversation_id, owner): exchanges for conversation_id, owner, exchanges in locked}
+    numbers: list[int | None] = []
+    newest: dict[str, dict[str, Any]] = {}
+    for each in many:
+        key = (each.conversation_id, each.owner)
+        if key not in counts or counts[key] >= each.most:
+            numbers.append(None)
+            continue
+        counts[key] += 1
+        numbers.append(counts[key])
+        newest[each.conversation_id] = {
+            "of_conversation": each.conversation_id,
+            "exchanges": counts[key],
+            "last_model": each.model,
+            "updated_at": each.at,
+        }
+    if newest:
+        connection.execute(_COUNT, list(newest.values()))
         connection.execute(
-            _COUNT,
-            {
-                "of_conversation": each.conversation_id,
-                "of_owner": each.owner,
-                "most": each.most,
-                "model": each.model,
-                "at": each.at,
-            },
-        ).scalar_one_or_none()
-        for each in many
-    ]
-    rows = [_row(each, number) for each, number in zip(many, numbers, strict=True) if number is not None]
-    if rows:
-        connection.execute(_INSERT_EXCHANGE, rows)
+            _INSERT_EXCHANGE,
+            [_row(each, number) for each, number in zip(many, numbers, strict=True) if number is not None],
+        )
     return numbers
 
 
@@ -167,11 +192,12 @@ def _row(exchange: NewExchange, number: int) -> dict[str, Any]:
     return {
         "conversation_id": exchange.conversation_id,
         "number": number,
+        "tokens": exchange.tokens,
+        "reasoning_tokens": exchange.reasoning_tokens,
+        "model": exchange.model,
+        "call_id": exchange.call_id,
+        "created_at": exchange.at,
         "question": exchange.question,
         "answer": exchange.answer,
         "reasoning": exchange.reasoning,
-        "model": exchange.model,
-        "call_id": exchange.call_id,
-        "tokens": exchange.tokens,
-        "created_at": exchange.at,
     }

@@ -3,7 +3,8 @@
 The first write after a pause is committed at once; those that arrive while it is
 being committed, or within the least interval, share the next commit. A batch that
 fails is tried again one write at a time, so that a bad write hurts its own caller
-alone.
+alone; but not when the database itself is out of reach or broke off, where each
+would wait as long again, and one that was kept after all would be written twice.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai import tasks
 from exai.errors import StoreFailed
 
-__all__ = ["GroupWriter", "Transact", "store_failed"]
+__all__ = ["FAULTS", "GroupWriter", "Transact", "log_fault", "store_failed"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -34,9 +36,13 @@ Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 """Runs its argument in one transaction, committed when it returns."""
 
 
-def store_failed(error: Exception) -> StoreFailed:
-    """The sentence for callers; the cause is for the log alone."""
-    _log.error("the database failed", kind=type(error).__name__, exc_info=error)
+def log_fault(error: Exception, *, writes: int = 0) -> None:
+    """The cause, which no caller sees; `writes` were lost by it."""
+    _log.error("the database failed", kind=type(error).__name__, writes_lost=writes, exc_info=error)
+
+
+def store_failed() -> StoreFailed:
+    """The sentence for callers."""
     return StoreFailed(
         "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "
         "if it goes on, the log of the daemon says why.",
@@ -69,12 +75,17 @@ class GroupWriter:
         Raises:
             StoreFailed: it was not kept.
         """
+        if self._closing:
+            raise StoreFailed("EXAI is shutting down and its database is closed. Try again in a few seconds.")
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._add(_Write(operation, parameters, done))
         return await done
 
     def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
         """Queue a write whose result nobody waits for; a failure is logged."""
+        if self._closing:
+            _log.error("a write came after the database was closed", operation=operation.__name__)
+            return
         self._add(_Write(operation, parameters, None))
 
     async def close(self) -> None:
@@ -84,8 +95,6 @@ class GroupWriter:
         await asyncio.wait([self._task])
 
     def _add(self, write: _Write) -> None:
-        if self._closing:
-            raise StoreFailed("EXAI is shutting down and its database is closed. Try again in a few seconds.")
         self._queue.append(write)
         self._wake.set()
 
@@ -107,11 +116,11 @@ class GroupWriter:
         try:
             results = await self._transact(lambda connection: _apply(connection, batch))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
-            if len(batch) > 1:
+            if len(batch) == 1 or _is_outage(error):
+                _fail(batch, error)
+            else:
                 for write in batch:
                     await self._commit([write])
-            else:
-                _fail(batch[0], error)
             return
         for write, result in zip(batch, results, strict=True):
             if write.done is not None and not write.done.done():
@@ -131,10 +140,17 @@ def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:
     return results
 
 
-def _fail(write: _Write, error: Exception) -> None:
-    fault = store_failed(error) if isinstance(error, FAULTS) else error
-    if write.done is None:
-        if fault is error:
-            _log.error("a queued write failed", exc_info=error)
-    elif not write.done.done():
-        write.done.set_exception(fault)
+def _is_outage(error: Exception) -> bool:
+    """Whether the database failed, rather than refused one of the writes."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return isinstance(error, (OSError, PoolTimeout))
+
+
+def _fail(batch: list[_Write], error: Exception) -> None:
+    is_fault = isinstance(error, FAULTS)
+    if is_fault or any(write.done is None for write in batch):
+        log_fault(error, writes=len(batch))
+    for write in batch:
+        if write.done is not None and not write.done.done():
+            write.done.set_exception(store_failed() if is_fault else error)

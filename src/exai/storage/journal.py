@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, literal_column, select, update
 
 from exai.callers import Caller
 from exai.clock import Clock
@@ -133,7 +133,7 @@ class Journal:
                 calls.c.outcome,
                 calls.c.error_code,
             )
-            .where(calls.c.owner == owner, calls.c.outcome != "ok")
+            .where(calls.c.owner == owner, calls.c.outcome != _OK)
             .order_by(calls.c.began_at.desc())
             .limit(limit)
         )
@@ -148,6 +148,9 @@ class Journal:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
+
+_OK: ColumnClause[str] = literal_column("'ok'")
+"""Spelt out in the statement, as the partial index wants it."""
 
 _INSERT = insert(calls)
 _END = (

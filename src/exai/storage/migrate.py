@@ -14,6 +14,8 @@ from exai.storage.schema import metadata
 
 __all__ = ["check_or_create", "current", "head", "upgrade"]
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+
 ADVISORY_LOCK = 0x45584149
 """One migration at a time on PostgreSQL; SQLite's write transaction does the same there."""
 
@@ -87,7 +89,5 @@ def _lock(connection: Connection) -> None:
 
 def _alembic() -> Config:
     configuration = Config()
-    configuration.set_main_option(
-        "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
-    )
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return configuration

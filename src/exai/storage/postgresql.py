@@ -26,6 +26,7 @@ class PostgresqlBackend:
             pool_pre_ping=True,
             pool_size=8,
             max_overflow=0,
+            hide_parameters=True,  # they hold what was said, and errors are logged
             pool_timeout=CONNECT_TIMEOUT_S,
             connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S},
         )
@@ -45,7 +46,11 @@ class PostgresqlBackend:
 
 
 class PostgresqlRuns:
-    """Advisory locks, each held by a session of its own; a pooler in transaction mode would not keep it."""
+    """Advisory locks, each held by a session of its own; a pooler in transaction mode would not keep it.
+
+    A restart of the server lets go of all of them. A replica that starts right then may take a running call
+    for lost; the call's own end, when it comes, puts that right.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

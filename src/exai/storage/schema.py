@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["TIMINGS", "UtcDateTime", "calls", "conversations", "exchanges", "metadata"]
+__all__ = ["TIMINGS", "StorableText", "UtcDateTime", "calls", "conversations", "exchanges", "metadata"]
 
 metadata = MetaData(
     naming_convention={
@@ -28,6 +28,21 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class StorableText(TypeDecorator[str]):
+    """Text from outside. PostgreSQL keeps no NUL, and a lone surrogate has no UTF-8: both are replaced.
+
+    The same on every database, in stored values and in those that are looked up.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - its face
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -63,14 +78,14 @@ calls = Table(
     metadata,
     Column("call_id", Text, primary_key=True),
     Column("run_id", Text, nullable=False),  # the process that began it
-    Column("owner", Text, nullable=False),
+    Column("owner", StorableText, nullable=False),
     Column("door", Text, nullable=False),
-    Column("client", Text, nullable=False),
+    Column("client", StorableText, nullable=False),
     Column("tool", Text, nullable=False),
-    Column("model_requested", Text),
+    Column("model_requested", StorableText),
     Column("model_used", Text),
     Column("provider", Text),
-    Column("conversation_id", Text),
+    Column("conversation_id", StorableText),
     Column("began_at", UtcDateTime, nullable=False),
     Column("outcome", Text),  # null: not ended
     Column("error_code", Text),
@@ -80,8 +95,14 @@ calls = Table(
     Column("reasoning_tokens", Integer),
     Column("cost_usd", Double),
     *(Column(name, Double) for name in TIMINGS),
-    Index(None, "owner", "began_at"),
     Index(None, "began_at"),
+    Index(
+        "ix_calls_failed",
+        "owner",
+        "began_at",
+        sqlite_where=text("outcome != 'ok'"),
+        postgresql_where=text("outcome != 'ok'"),
+    ),
     Index(
         "ix_calls_open",
         "run_id",
@@ -93,8 +114,8 @@ calls = Table(
 conversations = Table(
     "conversations",
     metadata,
-    Column("conversation_id", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
+    Column("conversation_id", StorableText, primary_key=True),
+    Column("owner", StorableText, nullable=False),
     Column("exchanges", Integer, nullable=False),
     Column("last_model", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -107,16 +128,18 @@ exchanges = Table(
     metadata,
     Column(
         "conversation_id",
-        Text,
+        StorableText,
         ForeignKey("conversations.conversation_id", ondelete="CASCADE"),
         primary_key=True,
     ),
     Column("number", Integer, primary_key=True),
-    Column("question", Text, nullable=False),
-    Column("answer", Text, nullable=False),
-    Column("reasoning", Text),
+    # The large texts come last: SQLite reads a row from its front, and a budget asks only for the counts.
+    Column("tokens", BigInteger, nullable=False),  # estimate for question and answer, counted once
+    Column("reasoning_tokens", BigInteger, nullable=False),
     Column("model", Text, nullable=False),
     Column("call_id", Text, nullable=False),
-    Column("tokens", BigInteger, nullable=False),  # estimate for question and answer, counted once
     Column("created_at", UtcDateTime, nullable=False),
+    Column("question", StorableText, nullable=False),
+    Column("answer", StorableText, nullable=False),
+    Column("reasoning", StorableText),
 )

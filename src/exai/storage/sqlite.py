@@ -1,4 +1,4 @@
-"""SQLite: one file, one writer thread, a few reader threads.
+"""SQLite: one file, one thread that writes and one that reads.
 
 Write-ahead log with `synchronous=FULL`: what was acknowledged survives a crash of
 the process and of the machine. A plain `sqlite3` connection per thread costs one
@@ -6,8 +6,7 @@ thread hop per batch, where an asynchronous driver pays one per statement.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,62 +20,126 @@ T = TypeVar("T")
 
 FILE_NAME = "exai.sqlite"
 BUSY_TIMEOUT_MS = 10_000
-READERS = 4
 
 
 class SqliteBackend:
-    """Runs work on connections that belong to threads of their own."""
+    """Runs work on two connections that belong to threads of their own."""
 
     kind = "sqlite"
 
     def __init__(self, file: Path) -> None:
-        self._writes = _Threads(_engine(file, "BEGIN IMMEDIATE"), 1, "sqlite-writer")
-        self._reads = _Threads(_engine(file, "BEGIN"), READERS, "sqlite-reader")
+        self._writer = _Thread(_engine(file, "BEGIN IMMEDIATE"), "sqlite-writer")
+        self._reader = _GroupReader(_Thread(_engine(file, "BEGIN"), "sqlite-reader"))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read transaction."""
-        return await self._reads.run(work)
+        return await self._reader.read(work)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction; committed when it returns."""
-        return await self._writes.run(work)
+        return await self._writer.run(work)
 
     async def close(self) -> None:
         """Close every connection, the writer last."""
-        await self._reads.close()
-        await self._writes.close()
+        await self._reader.close()
+        await self._writer.close()
 
 
-class _Threads:
-    """A pool of threads with a connection each."""
+class _Thread:
+    """A thread and its connection."""
 
-    def __init__(self, engine: Engine, count: int, name: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._local = threading.local()
-        self._connections: list[Connection] = []
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._connection: Connection | None = None
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, work)
+    def run(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work)
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
-        for connection in self._connections:
-            connection.close()
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._disconnect)
+        self._executor.shutdown()
+
+    def _transaction(self, work: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
+            return work(self._connection)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()
 
-    def _work(self, work: Callable[[Connection], T]) -> T:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._engine.connect()
-            self._connections.append(connection)
-        with connection.begin():
-            return work(connection)
+
+_Work = Callable[[Connection], Any]
+_Outcome = tuple[Any, Exception | None]
+
+
+class _GroupReader:
+    """Reads that arrive while others run share the next hop to the thread, and its snapshot.
+
+    The snapshot is taken after the last of them arrived, so each sees what was committed before it was asked.
+    """
+
+    def __init__(self, thread: _Thread) -> None:
+        self._thread = thread
+        self._waiting: list[tuple[_Work, asyncio.Future[Any]]] = []
+        self._running: asyncio.Future[list[_Outcome]] | None = None
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, done))
+        if self._running is None:
+            self._start()
+        return await done
+
+    async def close(self) -> None:
+        while self._running is not None:
+            await asyncio.wait([self._running])
+        await self._thread.close()
+
+    def _start(self) -> None:
+        batch, self._waiting = self._waiting, []
+        works = [work for work, _ in batch]
+        self._running = self._thread.run(lambda connection: _outcomes(connection, works))
+        self._running.add_done_callback(lambda running: self._finish(running, [done for _, done in batch]))
+
+    def _finish(
+        self, running: asyncio.Future[list[_Outcome]], waiters: Sequence[asyncio.Future[Any]]
+    ) -> None:
+        self._running = None
+        if self._waiting:
+            self._start()
+        error = running.exception()
+        outcomes: list[_Outcome] = (
+            [(None, error)] * len(waiters) if isinstance(error, Exception) else running.result()
+        )
+        for done, (result, fault) in zip(waiters, outcomes, strict=True):
+            if done.done():
+                continue
+            if fault is None:
+                done.set_result(result)
+            else:
+                done.set_exception(fault)
+
+
+def _outcomes(connection: Connection, works: Sequence[_Work]) -> list[_Outcome]:
+    outcomes: list[_Outcome] = []
+    for work in works:
+        try:
+            outcomes.append((work(connection), None))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked for this read
+            outcomes.append((None, error))
+    return outcomes
 
 
 def _engine(file: Path, begin: str) -> Engine:
     engine = create_engine(
-        f"sqlite+pysqlite:///{file}", poolclass=NullPool, connect_args={"check_same_thread": False}
+        f"sqlite+pysqlite:///{file}",
+        poolclass=NullPool,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,  # they hold what was said, and errors are logged
     )
 
     def connected(connection: Any, _record: object) -> None:

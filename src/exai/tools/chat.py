@@ -204,7 +204,9 @@ class Chat:
             )
         budget = min(int(window * self._limits.history_share), room)
         with _timed(context, "store_ms", self._clock):
-            recalled = await self._conversations.recall(conversation, budget, model=model.name)
+            recalled = await self._conversations.recall(
+                conversation, budget, reasoning_of=model.name if model.keeps_reasoning else None
+            )
         return _Context(recalled, files, images, question)
 
     def _prompt(

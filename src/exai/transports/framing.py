@@ -10,6 +10,7 @@ import msgspec
 
 __all__ = [
     "INVALID_REQUEST",
+    "MAX_CONTAINERS",
     "PARSE_ERROR",
     "Message",
     "Refusal",
@@ -21,8 +22,12 @@ __all__ = [
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 
+MAX_CONTAINERS = 100_000
+"""Objects and arrays of one message. Four megabytes of empty arrays would hold up the event loop for a second."""
+
 Message = dict[str, Any]
 
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'{["'))
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -45,15 +50,21 @@ def parse(text: str | bytes, max_depth: int) -> Message:
     """The message in `text`: a request, a notification or a response.
 
     Raises:
-        Refusal: it is none, or nested deeper than `max_depth`.
+        Refusal: it is none, is nested deeper than `max_depth`, or has more than `MAX_CONTAINERS`.
     """
+    brackets = _brackets(text)
+    if brackets > MAX_CONTAINERS and _has_too_many_containers(text):
+        raise Refusal(
+            INVALID_REQUEST,
+            f"This message has more than {MAX_CONTAINERS} objects and arrays. Send less, or send it as text.",
+        )
     try:
         message = _decode(text)
     except RecursionError:
         raise _too_deep(max_depth) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refusal(PARSE_ERROR, "This is not JSON. Send one JSON-RPC 2.0 message per frame.") from None
-    if _deeper_than(text, message, max_depth):
+    if brackets > max_depth and _deeper_than(message, max_depth):
         raise _too_deep(max_depth)
     if isinstance(message, list):
         raise Refusal(INVALID_REQUEST, "Batches are not part of MCP. Send each message by itself.")
@@ -101,12 +112,24 @@ def _too_deep(max_depth: int) -> Refusal:
     )
 
 
-def _deeper_than(text: str | bytes, message: Any, max_depth: int) -> bool:
-    brackets = (
-        text.count("{") + text.count("[") if isinstance(text, str) else text.count(b"{") + text.count(b"[")
-    )
-    if brackets <= max_depth:
-        return False
+def _brackets(text: str | bytes) -> int:
+    """Opening brackets, those inside strings included: no fewer than there are objects and arrays."""
+    if isinstance(text, str):
+        return text.count("{") + text.count("[")
+    return text.count(b"{") + text.count(b"[")
+
+
+def _has_too_many_containers(text: str | bytes) -> bool:
+    """Whether more than `MAX_CONTAINERS` brackets open outside strings; in a few passes, before anything is built."""
+    data = text.encode() if isinstance(text, str) else text
+    without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # What stands between two quotes that touch is nothing, inside a string or out of it, so both can go.
+    bare = without_escapes.translate(None, _NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
+    outside = bare.split(b'"', 4 * MAX_CONTAINERS)[::2]
+    return sum(map(len, outside)) > MAX_CONTAINERS
+
+
+def _deeper_than(message: Any, max_depth: int) -> bool:
     level = [message]
     for _ in range(max_depth):
         level = [

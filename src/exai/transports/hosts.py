@@ -35,9 +35,8 @@ class HostRule:
 
     def refusal(self, headers: RawHeaders) -> Refused | None:
         """The refusal of a request with these headers; `None` lets it in."""
-        # uvicorn hands the names of an upgrade over as the client spelled them.
-        hosts = [value for name, value in headers if name.lower() == b"host"]
-        origins = [value for name, value in headers if name.lower() == b"origin"]
+        hosts = [value for name, value in headers if name == b"host"]
+        origins = [value for name, value in headers if name == b"origin"]
         if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
             return Refused(
                 421,

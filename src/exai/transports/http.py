@@ -10,7 +10,6 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types import RequestId
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -52,8 +51,8 @@ class HttpDoor:
         self._max_body_bytes = settings.max_body_bytes
         self._max_json_depth = max_json_depth
         self._open = False
-        self._running: set[tuple[bytes, RequestId]] = set()
-        """Session and id of each handshake-era request; the SDK would mix up two of the same."""
+        self._running: set[tuple[bytes, str]] = set()
+        """Session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up two."""
         self._sessions = StreamableHTTPSessionManager(server, max_request_body_size=settings.max_body_bytes)
 
     @asynccontextmanager
@@ -100,12 +99,13 @@ class HttpDoor:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
             return
         session_id = next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
-        running = (
-            (session_id, message["id"]) if session_id and "method" in message and "id" in message else None
-        )
+        running = None
+        if session_id is not None and "method" in message and "id" in message:
+            running = (session_id, str(message["id"]))
         if running is not None and running in self._running:
-            sentence = f"A request with the id {running[1]!r} is still running. Give each request its own id."
-            answer = JSONResponse(error_message(running[1], INVALID_REQUEST, sentence), status_code=400)
+            request_id = message["id"]
+            sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
+            answer = JSONResponse(error_message(request_id, INVALID_REQUEST, sentence), status_code=400)
             await answer(scope, receive, send)
             return
         # A stream lasts as long as its client wants it, so a stop does not wait for it.
@@ -113,7 +113,7 @@ class HttpDoor:
             await self._handle(running, scope, _replayed(body, receive), send)
 
     async def _handle(
-        self, running: tuple[bytes, RequestId] | None, scope: Scope, receive: Receive, send: Send
+        self, running: tuple[bytes, str] | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if running is None:
             await self._sessions.handle_request(scope, receive, send)

@@ -1,20 +1,16 @@
-"""Sockets, signals and the order of leaving.
+"""Both ports, on one uvicorn server and one event loop, from the first connection to the last.
 
-One uvicorn server holds both ports. A stop goes: new calls are refused, running ones
-finish or are ended after `drain_s`, their answers are written, streams end, sockets
-close. A second signal cuts the waiting short.
+`Listener(settings.server)` binds; `await listener.serve(doors, operations, ...)` serves until a signal asks to
+stop, then drains, ends the streams and closes the sockets.
 """
 
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,16 +18,14 @@ from exai import config, tasks
 from exai.errors import StartFault
 from exai.transports.doors import McpDoors
 from exai.transports.server import Engine
+from exai.transports.stopping import Stop, drain
 from exai.transports.websocket import AbortableWebSocket
 
 __all__ = ["Addresses", "Listener"]
 
-_log = structlog.get_logger(__name__)
-
 BACKLOG = 2048
-FLUSH_S = 2.0
-"""How long answers may take to be written once every call has ended."""
 CLOSE_S = 2
+"""How long peers may take to read what was written before their connections are cut."""
 GC_THRESHOLDS = (10_000, 50, 100)
 """Full collections over a heap of this size pause for 50 to 160 ms; what lives since the start is frozen out."""
 
@@ -112,20 +106,24 @@ class Listener:
                 timeout_graceful_shutdown=CLOSE_S,
             )
         )
-        stop = _Stop()
-        with stop.listening():
-            async with doors.open():
-                serving = tasks.spawn(server.serve([self._mcp, self._operations]), name="listener")
-                await _until_started(server, serving)
-                _settle_memory()
-                on_ready()
-                waiting = tasks.spawn(stop.first.wait(), name="signals")
-                await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                on_stop()
-                await _drain(engine, doors, stop, self._settings.drain_s)
-            server.should_exit = True
-            await serving
+        stop = Stop()
+        with stop.by_signals():
+            serving = None
+            try:
+                async with doors.open():
+                    serving = tasks.spawn(server.serve([self._mcp, self._operations]), name="listener")
+                    await _until_started(server, serving)
+                    _settle_memory()
+                    on_ready()
+                    asked = tasks.spawn(stop.first.wait(), name="signals")
+                    await asyncio.wait([asked, serving], return_when=asyncio.FIRST_COMPLETED)
+                    asked.cancel()
+                    on_stop()
+                    await drain(engine, doors.traffic, stop, self._settings.drain_s)
+            finally:
+                server.should_exit = True
+                if serving is not None:
+                    await serving
 
 
 class _Server(uvicorn.Server):
@@ -134,47 +132,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-class _Stop:
-    """SIGTERM and SIGINT: the first begins the stop, the second hurries it."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-
-    @contextlib.contextmanager
-    def listening(self) -> Generator[None, None, None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(number, self._heard)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                with suppress(NotImplementedError):
-                    loop.remove_signal_handler(number)
-
-    def _heard(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
-
-
-async def _drain(engine: Engine, doors: McpDoors, stop: _Stop, drain_s: float) -> None:
-    engine.stop_admitting()
-    _log.info("stopping", running=engine.running, drain_s=drain_s)
-    idle = tasks.spawn(doors.traffic.idle(), name="drain")
-    hurry = tasks.spawn(stop.second.wait(), name="hurry")
-    try:
-        await asyncio.wait([idle, hurry], timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
-        if not idle.done():
-            _log.warning("running calls are ended", running=engine.running)
-            engine.abort_running()
-            await asyncio.wait([idle], timeout=FLUSH_S)
-    finally:
-        idle.cancel()
-        hurry.cancel()
 
 
 async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:

@@ -12,8 +12,8 @@ handshake.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from functools import cached_property
+from contextlib import nullcontext, suppress
+from functools import cached_property, partial
 from typing import Any
 
 import anyio
@@ -32,7 +32,8 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
 from mcp_types import PROTOCOL_VERSION_META_KEY, RequestId
 
-from exai import tasks
+from exai import config, tasks
+from exai.bus import EventBus
 from exai.callers import Caller
 from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
 from exai.transports.server import incident
@@ -50,6 +51,8 @@ INLINE_METHODS = frozenset({"initialize", "ping"})
 CONNECTION_CLOSED = -32000
 REQUEST_TIMEOUT = -32001
 TOO_MANY_IN_FLIGHT = -32003
+TURN = 16
+"""Messages taken in a row before others have their turn; a peer may send thousands in one packet."""
 STREAMING_METHODS = frozenset({"subscriptions/listen"})
 """Requests whose answer is a stream that lasts as long as the peer wants it."""
 
@@ -63,18 +66,21 @@ class Pump:
         *,
         caller: Caller,
         send: Send,
+        limits: config.WebSocket,
         traffic: Traffic,
-        max_in_flight: int,
-        max_json_depth: int,
-        lifespan_state: Any = None,
+        bus: EventBus,
     ) -> None:
         self._server = server
-        self._lifespan_state = lifespan_state
         self._send_text = send
         self._traffic = traffic
-        self._max_in_flight = max_in_flight
-        self._max_json_depth = max_json_depth
-        self._in_flight: dict[RequestId, asyncio.Task[None]] = {}
+        self._bus = bus
+        self._max_in_flight = limits.max_in_flight
+        self._max_json_depth = limits.max_json_depth
+        self._taken = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        """One per request, until its answer is written."""
+        self._unanswered: dict[RequestId, asyncio.Task[None]] = {}
+        """Of these, the ones that can be cancelled: a peer may use an id again once it reads the answer."""
         self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
         self._next_id = 0
         self._closed = False
@@ -83,13 +89,8 @@ class Pump:
         self.handshake_transport = TransportContext(kind=kind, can_send_request=True)
         self.envelope_transport = TransportContext(kind=kind, can_send_request=False)
         self._connection = Connection.for_loop(self)
-        self._runner: ServerRunner[Any] = ServerRunner(server, self._connection, lifespan_state)
+        self._runner: ServerRunner[Any] = ServerRunner(server, self._connection, None)
         self._notify_only = NotifyOnlyOutbound(self)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return not self._in_flight
 
     async def receive(self, text: str | bytes) -> None:
         """Take one message. Returns at once, but for what is answered inline: `initialize`, `ping`, refusals.
@@ -97,6 +98,9 @@ class Pump:
         Raises:
             OSError: the peer is gone.
         """
+        self._taken += 1
+        if self._taken % TURN == 0:
+            await asyncio.sleep(0)
         try:
             message = parse(text, self._max_json_depth)
         except Refusal as refusal:
@@ -116,7 +120,7 @@ class Pump:
     async def close(self) -> None:
         """Cancel every running request and wait for its end."""
         self._closed = True
-        running = list(self._in_flight.values())
+        running = list(self._tasks)
         for task in running:
             task.cancel()
         for future in self._asked.values():
@@ -127,42 +131,45 @@ class Pump:
         await aclose_shielded(self._connection)
 
     async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
-        key = coerce_request_id(request_id)
         if method in INLINE_METHODS:
             with self._traffic:
                 await self._send_answer(request_id, method, await self._served(request_id, method, params))
-        elif key in self._in_flight:
+        elif request_id in self._unanswered:
             sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
             await self._send(error_message(request_id, INVALID_REQUEST, sentence))
-        elif len(self._in_flight) >= self._max_in_flight:
+        elif len(self._tasks) >= self._max_in_flight:
             sentence = (
                 f"{self._max_in_flight} requests are running on this connection, which is its limit. "
                 "Wait for an answer, then ask again."
             )
             await self._send(error_message(request_id, TOO_MANY_IN_FLIGHT, sentence))
         else:
-            task = tasks.spawn(self._answer(key, request_id, method, params), name=f"mcp {method}")
-            self._in_flight[key] = task
+            task = tasks.spawn(self._answer(request_id, method, params), name=f"mcp {method}")
+            self._tasks.add(task)
+            self._unanswered[request_id] = task
+            # Not by the task itself: one that is cancelled before its first step runs none of its lines.
+            task.add_done_callback(partial(self._forget, request_id))
 
-    async def _answer(self, key: RequestId, request_id: RequestId, method: str, params: Params) -> None:
+    def _forget(self, request_id: RequestId, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._unanswered.get(request_id) is task:
+            del self._unanswered[request_id]
+
+    async def _answer(self, request_id: RequestId, method: str, params: Params) -> None:
+        counted = nullcontext() if method in STREAMING_METHODS else self._traffic
         try:
-            if method in STREAMING_METHODS:
-                await self._send_answer(request_id, method, await self._served(request_id, method, params))
-            else:
-                with self._traffic:
-                    await self._send_answer(
-                        request_id, method, await self._served(request_id, method, params)
-                    )
+            with counted:
+                answer = await self._served(request_id, method, params)
+                self._unanswered.pop(request_id, None)
+                await self._send_answer(request_id, method, answer)
         except OSError:
             pass  # the peer is gone: whoever reads from it finds out and closes this pump
-        finally:
-            self._in_flight.pop(key, None)
 
     async def _send_answer(self, request_id: RequestId, method: str, answer: Message) -> None:
         try:
             text = encode(answer)
         except (TypeError, ValueError) as error:  # a lone surrogate has no UTF-8
-            text = encode(_failure(request_id, method, error))
+            text = encode(self._failure(request_id, method, error))
         await self._send_text(text)
 
     async def _served(self, request_id: RequestId, method: str, params: Params) -> Message:
@@ -177,7 +184,7 @@ class Pump:
                 finally:
                     exchange.closed = True
         except Exception as error:  # noqa: BLE001 - the door: whatever it is becomes an answer
-            return _failure(request_id, method, error)
+            return self._failure(request_id, method, error)
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
     async def _serve_envelope(self, request_id: RequestId, method: str, params: Params) -> dict[str, Any]:
@@ -195,25 +202,28 @@ class Pump:
                 method,
                 params,
                 connection=connection,
-                lifespan_state=self._lifespan_state,
+                lifespan_state=None,
             )
         finally:
             exchange.closed = True
 
     async def _take_notification(self, method: str, params: Params) -> None:
         if method == "notifications/cancelled":
-            request_id = cancelled_request_id_from_params(params)
-            if (
-                request_id is not None
-                and (task := self._in_flight.get(coerce_request_id(request_id))) is not None
-            ):
-                task.cancel()
+            self._cancel(cancelled_request_id_from_params(params))
             return
         exchange = _Exchange(self, self.handshake_transport, None, params)
         try:
             await self._runner.on_notify(exchange, method, params)
         finally:
             exchange.closed = True
+
+    def _cancel(self, request_id: RequestId | None) -> None:
+        if request_id is None:
+            return
+        # Some peers turn a number into a string on the way.
+        task = self._unanswered.get(request_id) or self._unanswered.get(coerce_request_id(request_id))
+        if task is not None:
+            task.cancel()
 
     def _take_response(self, message: Message) -> None:
         """An answer to a request of ours; one that nobody waits for is dropped, as JSON-RPC has no answer to it."""
@@ -280,6 +290,10 @@ class Pump:
     async def _send(self, message: Message) -> None:
         await self._send_text(encode(message))
 
+    def _failure(self, request_id: RequestId, method: str, error: Exception) -> Message:
+        known = handler_exception_to_error_data(error) or incident(error, where=method, bus=self._bus).error
+        return error_message(request_id, known.code, known.message, known.data)
+
 
 class _Exchange:
     """What the kernel knows of one inbound message: the SDK's `DispatchContext`."""
@@ -335,11 +349,3 @@ def _has_envelope(params: Params) -> bool:
     """Whether a request speaks 2026-07-28: its `_meta` names the revision."""
     meta = params.get("_meta") if params else None
     return isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta
-
-
-def _failure(request_id: RequestId, method: str, error: Exception) -> Message:
-    known = handler_exception_to_error_data(error)
-    if known is not None:
-        return error_message(request_id, known.code, known.message, known.data)
-    unforeseen = incident(error, where=method, bus=None).error
-    return error_message(request_id, unforeseen.code, unforeseen.message, unforeseen.data)

@@ -25,7 +25,7 @@ from exai.events import IncidentRecorded
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
-__all__ = ["CALLER_KEY", "Engine", "Extend", "build_server", "incident"]
+__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident"]
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +34,12 @@ CALLER_KEY = "exai.caller"
 
 LIST_CACHE_MS = 3_600_000
 """The list changes with the daemon's version only; an hour bounds what a client may miss after an upgrade."""
+
+INSTRUCTIONS = (
+    "EXAI asks GLM and Kimi models. `chat` answers with a continuation_id; pass it on to continue, from any client. "
+    "`models` lists who can be asked."
+)
+"""What a client's model reads about this server beside its tools."""
 
 UNINITIALIZED = (
     "This connection is not initialized. Send `initialize` first, "
@@ -93,7 +99,7 @@ def build_server(
     *,
     name: str = "exai",
     version: str,
-    instructions: str | None = None,
+    instructions: str | None = INSTRUCTIONS,
     extend: Extend | None = None,
     bus: EventBus | None = None,
 ) -> Server[Any]:

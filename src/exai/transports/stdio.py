@@ -7,7 +7,6 @@ whatever else in the process writes to it lands on stderr.
 import asyncio
 import os
 import queue
-import signal
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -22,34 +21,33 @@ from exai.events import ConnectionClosed, ConnectionOpened
 from exai.transports.framing import INVALID_REQUEST, encode, error_message
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
+from exai.transports.stopping import Stop, drain
 from exai.transports.traffic import Traffic
 
 __all__ = ["serve_stdio"]
 
 DOOR = "stdio"
 STDIN, STDOUT, STDERR = 0, 1, 2
-FLUSH_S = 2.0
-"""How long answers may take to be written once every call has ended."""
 
 
 async def serve_stdio(
     server: Server[Any], engine: Engine, *, limits: config.WebSocket, drain_s: float, bus: EventBus
 ) -> None:
-    """Serve until stdin ends, the client is gone or a signal comes; running calls may finish within `drain_s`."""
+    """Serve until stdin ends, a signal comes, or the client is gone or stuck.
+
+    Running calls may finish within `drain_s` while somebody can still read their answers, and are cancelled else.
+    """
     loop = asyncio.get_running_loop()
-    traffic = Traffic()
-    ended = asyncio.Event()
+    traffic, stop, reasons = Traffic(), Stop(), list[str]()
+
+    def leave(reason: str) -> None:
+        reasons.append(reason)
+        stop.ask()
+
     protocol = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
-    writer = _Writer(loop, protocol, limits.send_timeout_s)
-    pump = Pump(
-        server,
-        caller=Caller.local(DOOR),
-        send=writer.send,
-        traffic=traffic,
-        max_in_flight=limits.max_in_flight,
-        max_json_depth=limits.max_json_depth,
-    )
+    writer = _Writer(loop, protocol, limits.send_timeout_s, leave)
+    pump = Pump(server, caller=Caller.local(DOOR), send=writer.send, limits=limits, traffic=traffic, bus=bus)
 
     async def take(line: bytes | None) -> None:
         if line is None:
@@ -58,34 +56,33 @@ async def serve_stdio(
         else:
             await pump.receive(line)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, ended.set)
     bus.publish(ConnectionOpened(DOOR))
-    _Reader(loop, limits.max_frame_bytes, take, ended.set).start()
-    await ended.wait()
-    engine.stop_admitting()
-    await _idle(traffic, drain_s)
-    engine.abort_running()
-    await _idle(traffic, FLUSH_S)
-    await pump.close()
-    bus.publish(ConnectionClosed(DOOR, "client"))
-
-
-async def _idle(traffic: Traffic, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await traffic.idle()
+    with stop.by_signals():
+        _Reader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()
+        await stop.first.wait()
+        if not writer.broken:
+            await drain(engine, traffic, stop, drain_s)
+        await pump.close()
+    bus.publish(ConnectionClosed(DOOR, reasons[0] if reasons else "stopping"))
 
 
 class _Writer:
     """Writes lines in order in a daemon thread: a client that does not read stops neither the loop nor the exit."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        timeout_s: float,
+        at_fault: Callable[[str], None],
+    ) -> None:
         self._loop = loop
         self._descriptor = descriptor
         self._timeout_s = timeout_s
+        self._at_fault = at_fault
         self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        self.broken = False
+        """Whether a line could not be written, so that none after it will be."""
         threading.Thread(target=self._run, name="stdout", daemon=True).start()
 
     async def send(self, text: str) -> None:
@@ -94,13 +91,24 @@ class _Writer:
         Raises:
             ConnectionError: the client is gone, or did not read for too long.
         """
+        if self.broken:
+            raise ConnectionResetError("the client is gone")
         written: asyncio.Future[None] = self._loop.create_future()
         self._lines.put((text.encode() + b"\n", written))
         try:
             async with asyncio.timeout(self._timeout_s):
                 await written
         except TimeoutError:
+            self._break("stuck")
             raise ConnectionAbortedError("the client did not read") from None
+        except ConnectionError:
+            self._break("client")
+            raise
+
+    def _break(self, reason: str) -> None:
+        if not self.broken:
+            self.broken = True
+            self._at_fault(reason)
 
     def _run(self) -> None:
         while True:

@@ -18,8 +18,9 @@ from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.events import ConnectionClosed, ConnectionOpened
-from exai.transports.hosts import HostRule
+from exai.transports.hosts import HostRule, Refused
 from exai.transports.pump import Pump
+from exai.transports.pump import Send as SendText
 from exai.transports.server import incident
 from exai.transports.traffic import Traffic
 
@@ -35,7 +36,9 @@ PROTOCOL_CODES = frozenset({1002, 1007, 1009})
 """Closed by uvicorn for what the peer sent: broken framing, no UTF-8, too big."""
 PARTING_S = 1.0
 """How long a peer that answers no ping may take to read why it is closed."""
-ABORT_KEY = "exai.abort"
+LINGER_S = 10.0
+"""The same for any other connection that has ended."""
+LINE_KEY = "exai.line"
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455, 5.5)."""
 
@@ -49,11 +52,23 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["extensions"][ABORT_KEY] = {"abort": self.transport.abort}
+            self.scope["extensions"][LINE_KEY] = {"line": self}
+
+    def abort(self) -> None:
+        """Drop the peer now, whatever it has not read."""
+        self.transport.abort()
+
+    def note_refused(self) -> None:
+        """The upgrade was answered with an HTTP error, which uvicorn logs as a handshake left undone."""
+        self.handshake_complete = True
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         self.loop.call_later(PARTING_S, self.transport.abort)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
 
 class WebSocketDoor:
@@ -77,16 +92,10 @@ class WebSocketDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        if (refused := self._hosts.refusal(scope["headers"])) is not None:
-            await _refuse(send, refused.status, refused.sentence)
-            return
-        if scope["path"].rstrip("/") not in PATHS:
-            await _refuse(send, 404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
-            return
-        offered = scope.get("subprotocols") or []
-        if offered and SUBPROTOCOL not in offered:
-            sentence = f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none."
-            await _refuse(send, 400, sentence)
+        offered = scope["subprotocols"]
+        if (refused := self._refusal(scope)) is not None:
+            await _refuse(send, refused)
+            scope["extensions"][LINE_KEY]["line"].note_refused()
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
         self._bus.publish(ConnectionOpened(DOOR))
@@ -96,15 +105,24 @@ class WebSocketDoor:
         finally:
             self._bus.publish(ConnectionClosed(DOOR, connection.reason))
 
-    def pump(self, send: Any) -> Pump:
+    def _refusal(self, scope: Scope) -> Refused | None:
+        if (refused := self._hosts.refusal(scope["headers"])) is not None:
+            return refused
+        if scope["path"].rstrip("/") not in PATHS:
+            return Refused(404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
+        if scope["subprotocols"] and SUBPROTOCOL not in scope["subprotocols"]:
+            return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
+        return None
+
+    def pump(self, send: SendText) -> Pump:
         """A pump for one connection."""
         return Pump(
             self._server,
             caller=Caller.local(DOOR),
             send=send,
+            limits=self._limits,
             traffic=self._traffic,
-            max_in_flight=self._limits.max_in_flight,
-            max_json_depth=self._limits.max_json_depth,
+            bus=self._bus,
         )
 
     @property
@@ -122,7 +140,7 @@ class _Connection:
         self._bus = bus
         self._receive = receive
         self._send = send
-        self._abort = scope["extensions"].get(ABORT_KEY, {}).get("abort")
+        self._line: AbortableWebSocket = scope["extensions"][LINE_KEY]["line"]
         self._send_timeout_s = door.send_timeout_s
         self._pump = door.pump(self._send_text)
         self.reason = "client"
@@ -167,13 +185,18 @@ class _Connection:
         Raises:
             ConnectionError: the peer is gone, or did not read for too long and was cut off.
         """
+        frame = {"type": "websocket.send", "text": text}
         try:
+            if (
+                self._line.writable.is_set()
+            ):  # then nothing waits, and a deadline would be a tenth of the cost
+                await self._send(frame)
+                return
             async with asyncio.timeout(self._send_timeout_s):
-                await self._send({"type": "websocket.send", "text": text})
+                await self._send(frame)
         except TimeoutError:
             self.reason = "stuck"
-            if self._abort is not None:
-                self._abort()
+            self._line.abort()
             raise ConnectionAbortedError("the peer did not read") from None
         except (
             ClientDisconnected,
@@ -182,8 +205,9 @@ class _Connection:
             raise ConnectionResetError("the peer is gone") from None
 
 
-async def _refuse(send: Send, status: int, sentence: str) -> None:
+async def _refuse(send: Send, refused: Refused) -> None:
     """Answer the upgrade with an HTTP error (ASGI's websocket denial response)."""
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": sentence.encode(), "more_body": False})
+    await send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
+    body = refused.sentence.encode()
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

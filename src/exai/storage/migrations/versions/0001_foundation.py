@@ -46,8 +46,11 @@ def upgrade() -> None:
         sa.Column("latency_ms", sa.Double),
         sa.PrimaryKeyConstraint("call_id", name="pk_calls"),
     )
-    op.create_index("ix_calls_owner_began_at", "calls", ["owner", "began_at"])
     op.create_index("ix_calls_began_at", "calls", ["began_at"])
+    failed = sa.text("outcome != 'ok'")
+    op.create_index(
+        "ix_calls_failed", "calls", ["owner", "began_at"], sqlite_where=failed, postgresql_where=failed
+    )
     unended = sa.text("outcome IS NULL")
     op.create_index("ix_calls_open", "calls", ["run_id"], sqlite_where=unended, postgresql_where=unended)
     op.create_table(
@@ -65,13 +68,14 @@ def upgrade() -> None:
         "exchanges",
         sa.Column("conversation_id", sa.Text, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("tokens", sa.BigInteger, nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("call_id", sa.Text, nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("question", sa.Text, nullable=False),
         sa.Column("answer", sa.Text, nullable=False),
         sa.Column("reasoning", sa.Text),
-        sa.Column("model", sa.Text, nullable=False),
-        sa.Column("call_id", sa.Text, nullable=False),
-        sa.Column("tokens", sa.BigInteger, nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "number", name="pk_exchanges"),
         sa.ForeignKeyConstraint(
             ["conversation_id"],

@@ -1,0 +1,68 @@
+"""The order of leaving, the same for the daemon and for stdio.
+
+New calls are refused, running ones finish or are ended after a while, and their
+answers are written. Asking a second time cuts the waiting short.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Generator
+from contextlib import suppress
+
+import structlog
+
+from exai import tasks
+from exai.transports.server import Engine
+from exai.transports.traffic import Traffic
+
+__all__ = ["Stop", "drain"]
+
+_log = structlog.get_logger(__name__)
+
+FLUSH_S = 2.0
+"""How long answers may take to be written once every call has ended."""
+
+
+class Stop:
+    """The wish to stop: the first begins it, the second hurries it."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    def ask(self) -> None:
+        """Wish it (once more)."""
+        (self.second if self.first.is_set() else self.first).set()
+
+    @contextlib.contextmanager
+    def by_signals(self) -> Generator[None, None, None]:
+        """Let SIGTERM and SIGINT ask, within this scope."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, self.ask)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                with suppress(NotImplementedError):
+                    loop.remove_signal_handler(number)
+
+
+async def drain(engine: Engine, traffic: Traffic, stop: Stop, drain_s: float) -> None:
+    """Let running calls finish within `drain_s`, then end them with a definite answer; return when all is written."""
+    engine.stop_admitting()
+    _log.info("stopping", running=engine.running, drain_s=drain_s)
+    idle = tasks.spawn(traffic.idle(), name="drain")
+    hurry = tasks.spawn(stop.second.wait(), name="hurry")
+    try:
+        await asyncio.wait([idle, hurry], timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
+        if not idle.done():
+            _log.warning("running calls are ended", running=engine.running)
+            engine.abort_running()
+            await asyncio.wait([idle], timeout=FLUSH_S)
+    finally:
+        idle.cancel()
+        hurry.cancel()

@@ -1,0 +1,163 @@
+"""What a database can do to us while we run, and what callers and the log hear of it."""
+
+import asyncio
+import io
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from exai import config, logs
+from exai.callers import Caller
+from exai.clock import SystemClock
+from exai.conversations import Conversations
+from exai.errors import StoreFailed
+from exai.storage import sqlite
+from exai.storage.database import Database
+from exai.storage.journal import CallBegun, CallEnd, Journal
+from postgresql_server import PostgresqlServer
+
+ALICE = Caller(subject="alice", door="websocket", client="a client")
+
+
+def statement(sql: str) -> Any:
+    """An operation that runs one statement, whatever its parameters."""
+
+    def operation(connection: Connection, many: list[Any]) -> list[Any]:
+        for _ in many:
+            connection.execute(text(sql))
+        return [None] * len(many)
+
+    return operation
+
+
+async def say(conversations: Conversations, question: str) -> str:
+    conversation = await conversations.open(ALICE, None)
+    await conversations.record(
+        conversation,
+        caller=ALICE,
+        question=question,
+        answer="answer",
+        reasoning=None,
+        model="glm-5.3",
+        call_id="call",
+    )
+    return conversation.id
+
+
+@pytest.fixture
+async def database(database_settings: config.Database, tmp_path: Path):
+    database = await Database.open(database_settings, tmp_path)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    logs.configure(config.Logging(level="debug", format="json"), stream=stream)
+    yield stream
+    logs.configure(config.Logging(level="error", format="json"))
+
+
+async def test_a_full_disk_fails_the_write_and_reading_goes_on(tmp_path: Path) -> None:
+    database = await Database.open(config.Database(), tmp_path)
+    conversations = Conversations(database, SystemClock(), 50)
+    handle = await say(conversations, "kept")
+    await database.write(statement("PRAGMA max_page_count = 1"), None)  # no page more than there are
+    with pytest.raises(StoreFailed):
+        await say(conversations, "much too much " * 100_000)
+    recalled = await conversations.recall(await conversations.open(ALICE, handle), 1000, reasoning_of=None)
+    assert recalled.messages[0].text == "kept"
+    await database.write(statement("PRAGMA max_page_count = 1000000"), None)
+    await say(conversations, "much again " * 100_000)
+    await database.close()
+
+
+async def test_a_file_locked_by_another_process_fails_all_waiting_writes_after_one_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
+    database = await Database.open(config.Database(), tmp_path)
+    conversations = Conversations(database, SystemClock(), 50)
+    other = sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    outcomes = await asyncio.gather(
+        *(say(conversations, f"q{number}") for number in range(10)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [StoreFailed] * 10
+    other.execute("ROLLBACK")
+    other.close()
+    await say(conversations, "later")
+    await database.close()
+
+
+async def test_connections_that_the_server_cut_are_replaced(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    settings = config.Database.model_validate({"url": postgresql.create_database("cut")})
+    database = await Database.open(settings, tmp_path)
+    conversations = Conversations(database, SystemClock(), 50)
+    await say(conversations, "before")
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cut' AND pid != pg_backend_pid()"
+    await database.read(lambda connection: connection.execute(text(cut)).all())
+    for number in range(20):
+        await say(conversations, f"after {number}")
+    await database.close()
+
+
+async def test_a_write_that_fails_leaves_nothing_of_what_was_said_in_the_log(
+    database: Database, log: io.StringIO
+) -> None:
+    await database.write(statement("DROP TABLE exchanges"), None)
+    with pytest.raises(StoreFailed) as caught:
+        await say(Conversations(database, SystemClock(), 50), "CANARY")
+    assert "the database failed" in log.getvalue()
+    assert "exchanges" in log.getvalue()
+    assert "CANARY" not in log.getvalue() + str(caught.value)
+
+
+async def test_an_end_after_the_database_is_closed_raises_nothing(
+    database_settings: config.Database, tmp_path: Path
+) -> None:
+    database = await Database.open(database_settings, tmp_path)
+    await database.close()
+    Journal(database, SystemClock()).end_soon(
+        CallEnd("late", "ok", None, None, None, None, None, None, {"latency_ms": 1.0})
+    )
+
+
+async def test_a_read_that_fails_or_is_given_up_costs_no_other(database: Database) -> None:
+    def broken(connection: Connection) -> Any:
+        return connection.execute(text("SELECT nothing FROM nowhere"))
+
+    def whole(connection: Connection) -> Any:
+        return connection.execute(text("SELECT 7")).scalar()
+
+    loop = asyncio.get_running_loop()
+    first = loop.create_task(database.read(whole))
+    await asyncio.sleep(0)
+    given_up = loop.create_task(database.read(whole))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    outcomes = await asyncio.gather(
+        first, database.read(broken), database.read(whole), database.read(whole), return_exceptions=True
+    )
+    assert isinstance(outcomes.pop(1), StoreFailed)
+    assert outcomes == [7, 7, 7]
+    assert given_up.cancelled()
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", "\U0001f600 a\0\udfffb"])
+async def test_text_that_a_database_cannot_keep_fails_no_call(database: Database, odd: str) -> None:
+    conversations = Conversations(database, SystemClock(), 50)
+    handle = await say(conversations, odd)
+    recalled = await conversations.recall(await conversations.open(ALICE, handle), 1000, reasoning_of=None)
+    kept = recalled.messages[0].text
+    assert (kept[0], kept[-1]) == (odd[0], "b")
+    assert "\0" not in kept
+    caller = Caller(subject="alice", door="http", client=odd)
+    await Journal(database, SystemClock()).begin(CallBegun("call", caller, "chat", odd, odd))

@@ -1,0 +1,107 @@
+"""Group commit by itself: what is tried again after a failure, and what is not."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from exai.errors import StoreFailed
+from exai.storage.group_writer import GroupWriter
+
+NEVER_SOON_S = 60.0
+
+
+def keep(_connection: Any, many: list[Any]) -> list[Any]:
+    return many
+
+
+class Attempts:
+    """Stands for the database: counts the transactions, and fails those that hold a poisoned write."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.fault = fault
+        self.count = 0
+        self.gate = asyncio.Event()
+
+    async def __call__(self, work: Callable[[Any], Any]) -> Any:
+        await self.gate.wait()
+        self.count += 1
+        result = work(None)
+        if self.fault is not None and "poison" in result:
+            raise self.fault
+        return result
+
+
+async def outcomes(attempts: Attempts, parameters: list[str]) -> list[Any]:
+    """What becomes of writes that share a batch."""
+    writer = GroupWriter(attempts, 0.0)
+    first = asyncio.get_running_loop().create_task(writer.write(keep, "first"))
+    await asyncio.sleep(0)
+    rest = [asyncio.get_running_loop().create_task(writer.write(keep, each)) for each in parameters]
+    await asyncio.sleep(0)
+    attempts.gate.set()
+    results = await asyncio.gather(first, *rest, return_exceptions=True)
+    await writer.close()
+    return results[1:]
+
+
+async def test_a_refused_write_is_told_apart_by_trying_each_alone() -> None:
+    attempts = Attempts(IntegrityError("INSERT", {}, ValueError("twice")))
+    results = await outcomes(attempts, ["a", "poison", "b"])
+    assert [type(result) for result in results] == [str, StoreFailed, str]
+    assert attempts.count == 1 + 1 + 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        TimeoutError(),
+        ConnectionRefusedError(),
+        PoolTimeout(),
+        OperationalError("INSERT", {}, ValueError("disk is full")),
+        DBAPIError("COMMIT", {}, ValueError("connection was closed"), connection_invalidated=True),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_an_outage_is_waited_for_once_and_nothing_is_written_twice(fault: Exception) -> None:
+    attempts = Attempts(fault)
+    results = await outcomes(attempts, ["a", "poison", "b", "c"])
+    assert [type(result) for result in results] == [StoreFailed] * 4
+    assert attempts.count == 1 + 1
+
+
+async def test_an_error_of_the_code_reaches_its_caller_as_it_is() -> None:
+    results = await outcomes(Attempts(KeyError("bug")), ["a", "poison"])
+    assert results[0] == "a"
+    assert isinstance(results[1], KeyError)
+
+
+async def test_a_write_after_the_end_is_refused_and_a_queued_one_dropped_without_raising() -> None:
+    attempts = Attempts()
+    attempts.gate.set()
+    writer = GroupWriter(attempts, 0.0)
+    await writer.close()
+    writer.write_soon(keep, "late")
+    with pytest.raises(StoreFailed, match="shutting down"):
+        await writer.write(keep, "late")
+    assert attempts.count == 0
+
+
+async def test_the_first_write_after_a_pause_does_not_wait_for_the_interval() -> None:
+    attempts = Attempts()
+    attempts.gate.set()
+    writer = GroupWriter(attempts, NEVER_SOON_S)
+    async with asyncio.timeout(NEVER_SOON_S / 2):
+        assert await writer.write(keep, "a") == "a"
+    waiting = asyncio.get_running_loop().create_task(writer.write(keep, "b"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    writer._task.cancel()
+    await asyncio.wait([writer._task])
