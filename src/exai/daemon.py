@@ -15,6 +15,7 @@ from exai.transports.stdio import serve_stdio
 
 __all__ = ["run_daemon", "run_stdio"]
 
+
 async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, House], None]) -> None:
     """Serve both ports until a signal asks to stop.
 

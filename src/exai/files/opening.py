@@ -75,7 +75,7 @@ def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
 
 def _walk(root: Path, parts: tuple[str, ...], opened: ExitStack) -> int:
     """The descriptor of the last part. No open waits for a FIFO's other end or takes a terminal."""
-    plain = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+    plain = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     descriptor = os.open(root, plain | os.O_NOFOLLOW | os.O_DIRECTORY)
     opened.callback(os.close, descriptor)
     for depth, part in enumerate(parts, start=1):
