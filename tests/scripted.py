@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from exai.messages import Usage
+from exai.costs import Usage
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Model, Price
 from exai.providers.routing import Choice

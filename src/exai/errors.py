@@ -22,6 +22,8 @@ is answered, so that no door needs a chain of `isinstance`.
 
 from typing import ClassVar
 
+from exai.costs import Usage
+
 __all__ = [
     "AbilityMissing",
     "AnswerBroken",
@@ -201,6 +203,9 @@ class ProviderFault(ToolFault):
     code = "provider_failed"
     http_status = 502
     mended_by = "provider"
+
+    usage: Usage | None = None
+    """What the provider reported that it used all the same: a failure may be billed."""
 
 
 class ProviderUnconfigured(ProviderFault):

@@ -3,7 +3,7 @@
 import msgspec
 
 from exai.callers import Caller
-from exai.messages import Usage
+from exai.costs import Usage
 
 __all__ = [
     "CallEnded",

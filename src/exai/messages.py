@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role", "Usage"]
+__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role"]
 
 
 class Role(StrEnum):
@@ -57,18 +57,6 @@ class Message:
     images: tuple[Image, ...] = ()
     reasoning: str | None = field(default=None, repr=False)
     """What the assistant thought, for the provider whose protocol wants it back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as the provider reports them; `None` where it does not say."""
-
-    input: int | None = None
-    """All tokens of the prompt, the cached ones included."""
-    cached: int | None = None
-    output: int | None = None
-    """All generated tokens, the reasoning ones included."""
-    reasoning: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ class Words(Arguments, frozen=True):
 async def ask(arguments: Words, context: CallContext) -> ToolAnswer:
     context.provider, context.model_used = MODEL.provider, MODEL.name
     completion = await context.ask(Prompt(model=MODEL, messages=(Message(Role.USER, arguments.word),)))
-    context.usage = completion.usage
     return ToolAnswer(text=completion.text, structured={"timings": context.timings})
 
 

@@ -9,6 +9,7 @@ from exai import tasks
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
+from exai.costs import Usage
 from exai.events import (
     CallEnded,
     CallRefused,
@@ -19,7 +20,6 @@ from exai.events import (
     IncidentRecorded,
     ProviderCallEnded,
 )
-from exai.messages import Usage
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
@@ -71,6 +71,28 @@ def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
     assert ("exai_call_stage_seconds_sum", frozenset({("stage", "connect")})) not in samples(metrics)
     assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cached") == 40
     assert value(metrics, "exai_cost_usd_total", provider="glm", model="glm-5.3") == 0.5
+
+
+def test_a_call_of_unknown_cost_is_counted_as_such_and_a_free_one_is_not() -> None:
+    def ended(cost_usd: float | None) -> CallEnded:
+        return CallEnded(
+            call_id="call_1",
+            tool="chat",
+            caller=CALLER,
+            outcome="ok",
+            error_code=None,
+            provider="glm",
+            model="glm-4.6v",
+            usage=Usage(input=100, output=20),
+            cost_usd=cost_usd,
+            timings={"latency_ms": 1.0},
+        )
+
+    metrics = told(ended(None), ended(0.0), ended(None))
+    assert value(metrics, "exai_calls_without_price_total", provider="glm", model="glm-4.6v") == 2
+    assert ("exai_cost_usd_total", frozenset({("provider", "glm"), ("model", "glm-4.6v")})) not in samples(
+        metrics
+    )
 
 
 def test_the_rest_is_counted_too() -> None:

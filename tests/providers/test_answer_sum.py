@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from exai.messages import Citation, Usage
+from exai.costs import Usage
+from exai.messages import Citation
 from exai.providers.base import DeltaKind
 from exai.providers.stream import AnswerSum, MalformedAnswerError, ReportedError
 

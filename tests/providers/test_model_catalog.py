@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from exai.messages import Effort, Usage
+from exai.costs import Usage
+from exai.messages import Effort
 from exai.providers.catalog import Catalog, Model, Price, Retired, nearest_names
 
 CATALOG = Catalog.load()
@@ -70,12 +71,40 @@ def test_nearest_names_come_best_first() -> None:
 def test_cost_counts_cached_tokens_at_their_own_price() -> None:
     price = Price(input=2.0, cached_input=0.5, output=10.0, checked="2026-01-01")
     usage = Usage(input=1_000_000, cached=400_000, output=100_000, reasoning=90_000)
-    assert price.cost(usage) == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.1 * 10)
-    assert price.cost(Usage(input=1_000_000)) == pytest.approx(2.0)
-    assert price.cost(Usage()) is None
-    assert replace(price, cached_input=None).cost(usage) == pytest.approx(3.0)
+    assert price.cost(usage).items == pytest.approx({"input": 1.2, "cached_input": 0.2, "output": 1.0})
+    assert price.cost(usage).usd == pytest.approx(2.4)
+    assert replace(price, cached_input=None).cost(usage).usd == pytest.approx(3.0)
     # A provider that reports more cached tokens than it was sent does not make the call cheaper than free.
-    assert price.cost(Usage(input=10, cached=1_000)) == pytest.approx(10 * 0.5 / 1e6)
+    assert price.cost(Usage(input=10, cached=1_000, output=0)).usd == pytest.approx(10 * 0.5 / 1e6)
+
+
+def test_tokens_that_fill_the_cache_have_their_own_price_where_it_is_known() -> None:
+    price = Price(input=2.0, cached_input=0.5, output=10.0, checked="2026-01-01", cache_write=4.0)
+    usage = Usage(input=1_000_000, cached=400_000, output=0, cache_write=100_000)
+    assert price.cost(usage).items == pytest.approx(
+        {"input": 1.0, "cached_input": 0.2, "cache_write": 0.4, "output": 0.0}
+    )
+    assert replace(price, cache_write=None).cost(usage).usd == pytest.approx(0.6 * 2 + 0.2)
+
+
+def test_an_unknown_price_is_unknown_and_a_free_model_is_free() -> None:
+    usage = Usage(input=10, output=5)
+    unknown = CATALOG.models["glm-5.3-flashx"].cost(usage)
+    assert (unknown.usd, unknown.free) == (None, False)
+    assert "glm-5.3-flashx" in unknown.unknown[0]
+    free = CATALOG.models["glm-4.7-flash"].cost(usage)
+    assert (free.usd, free.free) == (0.0, True)
+    for silent in (Usage(), Usage(input=10), Usage(output=5)):
+        assert CATALOG.models["glm-5.3"].cost(silent).usd is None
+
+
+def test_fees_are_dated_and_an_unpublished_one_is_unknown() -> None:
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\d", fee.checked) for fee in CATALOG.fees.values())
+    assert CATALOG.fees["kimi", "web_search"].cost(3).items == pytest.approx({"search": 0.015})
+    assert CATALOG.fees["kimi", "file"].cost(1).free
+    unknown = CATALOG.fees["glm", "web_search"].cost(1)
+    assert unknown.usd is None
+    assert "GLM web search" in unknown.unknown[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from exai import config
 from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
 from exai.conversations import Conversations
-from exai.messages import Usage
+from exai.costs import Usage
 from exai.storage.database import Database
 from exai.storage.journal import CallBegun, CallEnd, Journal
 from exai.storage.schema import TIMINGS, calls

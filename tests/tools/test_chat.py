@@ -42,7 +42,9 @@ class Talk:
 
     async def say(self, prompt: str, **arguments: Any) -> ToolAnswer:
         async def ask(asked: Prompt, on_delta: Any = None) -> Any:
-            return await self.provider.complete(asked, deadline=0, on_delta=on_delta)
+            completion = await self.provider.complete(asked, deadline=0, on_delta=on_delta)
+            self.context.bill.add(asked.model.cost(completion.usage), completion.usage)
+            return completion
 
         self.context = CallContext(call_id="call_1", caller=CALLER, progress=SilentProgress(), ask=ask)
         parsed = parse_arguments(self.chat.tool(), {"prompt": prompt, **arguments})
@@ -81,7 +83,7 @@ async def test_the_answer_is_text_and_the_same_in_parts(database: Database, tmp_
     )
     assert parts["usage"] == {"input": 1_000_000, "cached": 0, "output": 500_000, "reasoning": None}
     assert parts["cost_usd"] == 2.0
-    assert (talk.context.model_used, talk.context.cost_usd) == ("scripted-1", 2.0)
+    assert (talk.context.model_used, talk.context.bill.cost.usd) == ("scripted-1", 2.0)
 
 
 async def test_the_second_prompt_holds_the_first_exchange(database: Database, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import asyncio
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
+from exai.costs import Bill
 from exai.dispatch.admission import Admission
-from exai.errors import ExaiError
+from exai.errors import ExaiError, ProviderFault
 from exai.events import ProviderCallEnded
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.routing import Roster
@@ -15,7 +16,10 @@ __all__ = ["ModelAsker"]
 
 
 class ModelAsker:
-    """Asks models on behalf of one call; `timings` gathers where the time went, in milliseconds."""
+    """Asks models on behalf of one call.
+
+    `timings` gathers where the time went, in milliseconds; `bill` what the requests used and cost.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class ModelAsker:
         self._caller = caller
         self._deadline = deadline
         self.timings: dict[str, float] = {}
+        self.bill = Bill()
 
     async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
         """One answer of the prompt's model.
@@ -65,6 +70,8 @@ class ModelAsker:
                 raise
             except ExaiError as fault:
                 outcome = fault.code
+                if isinstance(fault, ProviderFault) and fault.usage is not None:
+                    self.bill.add(model.cost(fault.usage), fault.usage)
                 raise
             except Exception:
                 outcome = "internal_error"
@@ -74,6 +81,7 @@ class ModelAsker:
                 if outcome != "ok":
                     self._add("generation_ms" if heard else "first_token_ms", elapsed * 1000)
                 self._bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
+        self.bill.add(model.cost(completion.usage), completion.usage)
         self._add("connect_ms", completion.timings.connect_ms)
         self._add("first_token_ms", completion.timings.first_token_ms)
         self._add("generation_ms", completion.timings.generation_ms)

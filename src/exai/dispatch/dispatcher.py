@@ -118,6 +118,7 @@ class Dispatcher:
             caller=caller,
             progress=_SILENT,
             ask=asker,
+            bill=asker.bill,
             timings=asker.timings,
         )
         if send_progress is None or not tool.asks_provider:
@@ -228,8 +229,8 @@ class Dispatcher:
                     model_used=context.model_used,
                     provider=context.provider,
                     conversation_id=context.conversation_id,
-                    usage=context.usage,
-                    cost_usd=context.cost_usd,
+                    usage=context.bill.usage,
+                    cost_usd=context.bill.cost.usd,
                     timings=context.timings,
                 )
             )
@@ -242,8 +243,8 @@ class Dispatcher:
                 error_code=code,
                 provider=context.provider,
                 model=context.model_used,
-                usage=context.usage,
-                cost_usd=context.cost_usd,
+                usage=context.bill.usage,
+                cost_usd=context.bill.cost.usd,
                 timings=context.timings,
             )
         )

@@ -87,6 +87,9 @@ class Metrics:
         self._cost = counter(
             "cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model"
         )
+        self._without_price = counter(
+            "calls_without_price", "Calls whose cost is unknown, so not in the sum.", "provider", "model"
+        )
         self._incidents = counter("incidents", "Unforeseen failures.", "kind")
         worst_lag = Gauge(
             "exai_loop_lag_seconds", "Worst lag of the event loop since the last scrape.", registry=registry
@@ -130,6 +133,8 @@ class Metrics:
             for kind in ("input", "cached", "output", "reasoning"):
                 if count := getattr(event.usage, kind):
                     self._tokens[event.provider, event.model, kind].inc(count)
+            if event.cost_usd is None:
+                self._without_price[event.provider, event.model].inc()
         if event.cost_usd:
             self._cost[event.provider, event.model].inc(event.cost_usd)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from exai.messages import Citation, Effort, Message, Usage
+from exai.costs import Usage
+from exai.messages import Citation, Effort, Message
 from exai.providers.catalog import Model
 
 __all__ = ["Completion", "DeltaKind", "OnDelta", "Prompt", "Provider", "ProviderTimings"]

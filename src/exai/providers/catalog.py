@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from exai.messages import Effort, Usage
+from exai.costs import Cost, Usage
+from exai.messages import Effort
 
-__all__ = ["Catalog", "Model", "Price", "Retired", "nearest_names"]
+__all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "nearest_names"]
 
 _EFFORT_ORDER = tuple(Effort)
 
@@ -33,17 +34,50 @@ class Price:
     output: float
     checked: str
     """The day on which somebody last compared this with a source, as `YYYY-MM-DD`."""
+    cache_write: float | None = None
+    """Price of prompt tokens that the provider puts into its cache; `None`: no price of their own is known."""
 
-    def cost(self, usage: Usage) -> float | None:
-        """What `usage` costs in US dollars; `None` where the provider reported no counts."""
-        if usage.input is None and usage.output is None:
-            return None
-        prompt = usage.input or 0
+    def cost(self, usage: Usage) -> Cost:
+        """What `usage` costs."""
+        if usage.input is None or usage.output is None:
+            return Cost(unknown=("The provider did not report the tokens of a request.",))
+        prompt = usage.input
         cached = min(usage.cached or 0, prompt)
-        cached_price = self.input if self.cached_input is None else self.cached_input
-        return (
-            (prompt - cached) * self.input + cached * cached_price + (usage.output or 0) * self.output
-        ) / 1e6
+        written = 0 if self.cache_write is None else min(usage.cache_write or 0, prompt - cached)
+        items = {
+            "input": (prompt - cached - written) * self.input / 1e6,
+            "output": usage.output * self.output / 1e6,
+        }
+        if cached:
+            items["cached_input"] = (
+                cached * (self.input if self.cached_input is None else self.cached_input) / 1e6
+            )
+        if written and self.cache_write is not None:
+            items["cache_write"] = written * self.cache_write / 1e6
+        return Cost(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a service of a provider beside its tokens costs, such as a web search."""
+
+    provider: str
+    service: str
+    """Its short name in the catalogue."""
+    name: str
+    """In words, with its article."""
+    item: str
+    """Where it stands in a `Cost`: `search` or `file`."""
+    usd: float | None
+    """US dollars for each; `None` where no dollar price is published."""
+    checked: str
+    """As in `Price`."""
+
+    def cost(self, count: int = 1) -> Cost:
+        """What `count` of them cost."""
+        if self.usd is None:
+            return Cost(unknown=(f"No dollar price of {self.name} is published.",))
+        return Cost({self.item: count * self.usd})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +114,12 @@ class Model:
         """The efforts that the model tells apart, least first; empty for a model that does not think."""
         return tuple(self.thinking)
 
+    def cost(self, usage: Usage) -> Cost:
+        """What a request that used this much costs."""
+        if self.price is None:
+            return Cost(unknown=(f"No dollar price of {self.name} is known.",))
+        return self.price.cost(usage)
+
     def nearest_effort(self, asked: Effort) -> Effort | None:
         """The model's least effort not below `asked`, else its greatest; `None`: it does not think."""
         if asked in self.thinking:
@@ -107,12 +147,18 @@ class Retired:
 class Catalog:
     """Models by name; names and aliases are compared without regard to case."""
 
-    def __init__(self, models: Iterable[Model], retired: Iterable[Retired] = ()) -> None:
+    def __init__(
+        self, models: Iterable[Model], retired: Iterable[Retired] = (), fees: Iterable[Fee] = ()
+    ) -> None:
         """Raise `ValueError` when a name stands for two things or a successor does not exist."""
         self.models: Mapping[str, Model] = MappingProxyType({model.name: model for model in models})
         """By canonical name, in the file's order."""
         self.retired: Mapping[str, Retired] = MappingProxyType({entry.name: entry for entry in retired})
         """By name."""
+        self.fees: Mapping[tuple[str, str], Fee] = MappingProxyType(
+            {(fee.provider, fee.service): fee for fee in fees}
+        )
+        """By provider and service."""
         self._by_folded_name: dict[str, Model | Retired] = {}
         for model in self.models.values():
             for name in (model.name, *model.aliases):
@@ -142,6 +188,11 @@ class Catalog:
                 for group in rows.retired
                 for name in group.names
             ),
+            (
+                Fee(provider, service, row.name, row.item, row.usd, row.checked)
+                for provider, services in rows.fees.items()
+                for service, row in services.items()
+            ),
         )
 
     @property
@@ -167,6 +218,14 @@ class _PriceRow(msgspec.Struct, forbid_unknown_fields=True):
     output: float
     checked: str
     cached_input: float | None = None
+    cache_write: float | None = None
+
+
+class _FeeRow(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    item: Literal["search", "file"]
+    checked: str
+    usd: float | None = None
 
 
 class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -194,7 +253,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             web_search=self.web_search,
             price=None
             if price is None
-            else Price(price.input, price.cached_input, price.output, price.checked),
+            else Price(price.input, price.cached_input, price.output, price.checked, price.cache_write),
             aliases=self.aliases,
             thinking={} if self.thinking is None else dialects[self.thinking],
             default_effort=self.default_effort,
@@ -214,3 +273,4 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     thinking: dict[str, dict[str, dict[str, Any]]]
     models: dict[str, _ModelRow]
     retired: tuple[_RetiredRow, ...]
+    fees: dict[str, dict[str, _FeeRow]]

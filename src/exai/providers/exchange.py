@@ -7,6 +7,7 @@ import aiohttp
 
 from exai import config
 from exai.clock import Clock
+from exai.costs import Usage
 from exai.errors import (
     AnswerBroken,
     AnswerEmpty,
@@ -165,7 +166,7 @@ class Exchange:
         finish = self._finish()
         text = answer.text
         if not text or text.isspace():
-            raise self._empty(finish)
+            raise self._billed(self._empty(finish))
         return Completion(
             text=text,
             provider=provider,
@@ -249,10 +250,12 @@ class Exchange:
         if reason is None:
             if self._profile.lenient and self._answer.done:
                 return "stop"
-            raise AnswerBroken(
-                f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
-                "without finishing it. Try again.",
-                partial=self._answer.text,
+            raise self._billed(
+                AnswerBroken(
+                    f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
+                    "without finishing it. Try again.",
+                    partial=self._answer.text,
+                )
             )
         meaning = self._profile.finishes.get(reason)
         if meaning is None:
@@ -266,8 +269,15 @@ class Exchange:
     def _partial_or(self, fault: ProviderFault) -> ProviderFault:
         """A passing fault in the middle of an answer leaves a partial one; any other stays itself."""
         if not (fault.retryable and self._answer.begun):
-            return fault
-        return AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text)
+            return self._billed(fault)
+        return self._billed(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
+
+    def _billed(self, fault: ProviderFault) -> ProviderFault:
+        """The fault with what the provider counted for it; it charges for that as for an answer."""
+        usage = self._answer.usage
+        if usage != Usage():
+            fault.usage = usage
+        return fault
 
     def _empty(self, finish: FinishReason) -> AnswerEmpty:
         name = self._model.name

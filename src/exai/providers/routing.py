@@ -9,7 +9,7 @@ from exai.clock import Clock
 from exai.errors import AbilityMissing, ProviderUnconfigured, StartFault, UnknownModel
 from exai.messages import Effort
 from exai.providers.base import Provider
-from exai.providers.catalog import Catalog, Model, Retired, nearest_names
+from exai.providers.catalog import Catalog, Fee, Model, Retired, nearest_names
 from exai.providers.custom import custom_provider
 from exai.providers.glm import glm_provider
 from exai.providers.kimi import kimi_provider
@@ -104,6 +104,16 @@ class Roster:
     def providers(self) -> Mapping[str, Provider]:
         """All that are known, configured or not, by name."""
         return self._providers
+
+    @property
+    def fees(self) -> tuple[Fee, ...]:
+        """What the providers' services cost beside tokens."""
+        return tuple(self._catalog.fees.values())
+
+    def fee(self, provider: str, service: str) -> Fee:
+        """The fee of one service; one that the catalogue does not list has no known price."""
+        known = self._catalog.fees.get((provider, service))
+        return known or Fee(provider, service, f"the {service} of {provider}", "search", None, "")
 
     def resolve(
         self,

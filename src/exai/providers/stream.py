@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from exai.messages import Citation, Usage
+from exai.costs import Usage
+from exai.messages import Citation
 from exai.providers.base import DeltaKind, OnDelta
 
 __all__ = ["AnswerSum", "AnswerTooLongError", "BrokenAnswerError", "MalformedAnswerError", "ReportedError"]
@@ -138,6 +139,7 @@ class AnswerSum:
             cached=_count(seen, "cached_tokens") if cached is None else cached,
             output=_count(seen, "completion_tokens"),
             reasoning=_count(completion_details, "reasoning_tokens"),
+            cache_write=_count(prompt_details, "cache_write_tokens") or _count(seen, "cache_write_tokens"),
         )
 
     def add_events(self, events: Sequence[bytes]) -> None:

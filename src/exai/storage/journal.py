@@ -14,7 +14,7 @@ from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, lite
 
 from exai.callers import Caller
 from exai.clock import Clock
-from exai.messages import Usage
+from exai.costs import Usage
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
 

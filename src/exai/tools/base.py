@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from exai.callers import Caller
-from exai.messages import Usage
+from exai.costs import Bill
 from exai.providers.base import Completion, OnDelta, Prompt
 
 __all__ = [
@@ -102,8 +102,8 @@ class CallContext:
     provider: str | None = None
     model_used: str | None = None
     conversation_id: str | None = None
-    usage: Usage | None = None
-    cost_usd: float | None = None
+    bill: Bill = field(default_factory=Bill)
+    """What the call's requests used and cost; asking a model adds to it, a tool adds its own fees."""
     timings: dict[str, float] = field(default_factory=dict)
     """Stage timings in milliseconds, by the names of the journal's columns."""
 

@@ -9,9 +9,10 @@ import msgspec
 from exai import config
 from exai.clock import Clock
 from exai.conversations import Conversation, Conversations, Recalled
+from exai.costs import Bill, Usage
 from exai.errors import AbilityMissing, BadArguments, ContextOverflow, ProviderUnconfigured, UnknownModel
 from exai.files.reader import FileReader
-from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role, Usage
+from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role
 from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model
@@ -136,8 +137,6 @@ class Chat:
             self._prompt(arguments, choice.model, conversation, material),
             _listener(context.progress) if context.streams else None,
         )
-        context.usage = completion.usage
-        context.cost_usd = choice.model.price.cost(completion.usage) if choice.model.price else None
         with _timed(context, "store_ms", self._clock):
             number = await self._conversations.record(
                 conversation,
@@ -293,6 +292,8 @@ def _answer(
         notes.append("The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens.")
     if remaining == 0:
         notes.append("This was the conversation's last exchange. Start a new one without continuation_id.")
+    if context.bill.cost.free:
+        notes.append(f"{completion.model} is free of charge by its list price.")
     if material.recalled.dropped:
         notes.append(f"The {material.recalled.dropped} oldest exchanges did not fit and were left out.")
     footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]
@@ -306,8 +307,9 @@ def _answer(
         "model_echoed": completion.echoed_model,
         "provider": completion.provider,
         "finish_reason": completion.finish_reason,
-        "usage": _usage(completion.usage),
-        "cost_usd": context.cost_usd,
+        "usage": _usage(context.bill.usage or Usage()),
+        "cost_usd": context.bill.cost.usd,
+        "cost": _cost(context.bill),
         # The dispatcher completes this very object when the call ends.
         "timings": context.timings,
         "context": {
@@ -333,6 +335,15 @@ def _usage(usage: Usage) -> JsonObject:
     }
 
 
+def _cost(bill: Bill) -> JsonObject:
+    """The items in dollars; why one is missing, where one is."""
+    cost = bill.cost
+    items: JsonObject = {name: round(usd, 9) for name, usd in cost.items.items()}
+    if cost.unknown:
+        items["unknown"] = list(cost.unknown)
+    return items
+
+
 def _citation(citation: Citation) -> JsonObject:
     return {"title": citation.title, "url": citation.url, "published": citation.published}
 
@@ -354,6 +365,7 @@ _OUTPUT_SCHEMA: JsonObject = {
             "properties": {"input": _COUNT, "cached": _COUNT, "output": _COUNT, "reasoning": _COUNT},
         },
         "cost_usd": {"type": ["number", "null"]},
+        "cost": {"type": "object"},
         "timings": {"type": "object", "additionalProperties": {"type": "number"}},
         "context": {"type": "object"},
         "notes": {"type": "array", "items": {"type": "string"}},
