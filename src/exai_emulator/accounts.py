@@ -1,33 +1,59 @@
 """The account behind a key: what it may use, what it owns, and what it asked before."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 
+from exai_emulator.clock import EmulatedClock
 from exai_emulator.tokens import PrefixCache, count_tokens
+from exai_emulator.usage import AccountUsage
 
-__all__ = ["Account", "AccountState"]
+__all__ = ["Account", "AccountState", "Accounts"]
+
+_Limit = Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class AccountState(msgspec.Struct, forbid_unknown_fields=True):
-    """What the control port can change about an account."""
+    """What the control port can change about an account. A limit of None is none."""
 
     balance: float = 100.0
     """Money left, in the provider's currency. Nothing left means the provider's quota error."""
+    suspended: bool = False
+    """Kimi: the quota error, naming the suspension. GLM: 401/1112. Custom: `insufficient_quota`."""
     plan_only: bool = False
     """GLM: a Coding Plan without balance, which the general root refuses with 1113."""
-    concurrency: int | None = None
-    """Most calls in flight (GLM counts them per model); None for no limit."""
     locked_models: tuple[str, ...] = ()
     """Kimi: models that are not unlocked, which answer like unknown ones."""
+    tier: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    """Kimi: the limits of this tier of its table; the four limits below go before the tier's."""
+    concurrency: _Limit = None
+    """Most calls in flight (GLM counts them per model)."""
+    rpm: _Limit = None
+    """Kimi, custom: calls per minute."""
+    tpm: _Limit = None
+    """Kimi: tokens per minute, prompt and requested cap together."""
+    tpd: _Limit = None
+    """Kimi: the same per day."""
+    daily_calls: _Limit = None
+    """GLM: calls per day; then 1304."""
+    plan_window_calls: _Limit = None
+    """GLM, coding root: calls within five hours of the first; then 1308 with the time of the reset."""
+    plan_week_calls: _Limit = None
+    """GLM, coding root: calls within a week of the first; then 1310."""
+    plan_ends_at: float | None = None
+    """GLM, coding root: when the plan expires, in Unix seconds; then 1309."""
 
 
 @dataclass(slots=True)
 class Account:
-    """One provider's account: the emulator has one per provider."""
+    """One account of one provider."""
 
     provider: str
+    clock: EmulatedClock
     state: AccountState = field(default_factory=AccountState)
+    usage: AccountUsage = field(default_factory=AccountUsage)
     cache: dict[str, PrefixCache] = field(default_factory=dict)
     """Earlier prompts by model."""
     in_flight: dict[str, int] = field(default_factory=dict)
@@ -46,5 +72,44 @@ class Account:
     def reset(self) -> None:
         """As it was at the start."""
         self.state = AccountState()
+        self.usage = AccountUsage()
         self.cache.clear()
         self.request_ids.clear()
+
+
+class Accounts(Mapping[str, Account]):
+    """The account of each provider by its name, and those of further keys."""
+
+    def __init__(self, providers: Iterable[str], clock: EmulatedClock) -> None:
+        self._clock = clock
+        self._main = {provider: Account(provider, clock) for provider in providers}
+        self.by_key: dict[tuple[str, str], Account] = {}
+        """Accounts of further keys, by provider and key."""
+
+    def __getitem__(self, provider: str) -> Account:
+        return self._main[provider]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._main)
+
+    def __len__(self) -> int:
+        return len(self._main)
+
+    def of_key(self, provider: str, key: str) -> Account | None:
+        """The account that a further key has; None for the provider's own key and for a wrong one."""
+        return self.by_key.get((provider, key)) if self.by_key else None
+
+    def open(self, provider: str, key: str) -> Account:
+        """The account of a further key, which the provider accepts from now on.
+
+        Raises ValueError for a key that no Authorization header can carry.
+        """
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("A key is printable ASCII without blanks.")
+        return self.by_key.setdefault((provider, key), Account(provider, self._clock))
+
+    def reset(self) -> None:
+        """As at the start: further keys are unknown again."""
+        self.by_key.clear()
+        for account in self._main.values():
+            account.reset()

@@ -8,7 +8,20 @@ import msgspec
 
 from exai_emulator.accounts import Account
 
-__all__ = ["ChatCall", "Check", "ErrorRow", "KeyVerdict", "Model", "Refusal", "canonical_prompt", "text_of"]
+__all__ = [
+    "PLAN_ROOT",
+    "ChatCall",
+    "Check",
+    "ErrorRow",
+    "KeyVerdict",
+    "Model",
+    "Refusal",
+    "canonical_prompt",
+    "text_of",
+]
+
+PLAN_ROOT = "coding"
+"""The name of the root whose calls a subscription pays."""
 
 KeyVerdict = Literal["ok", "missing", "bad", "expired"]
 
@@ -35,6 +48,8 @@ class Refusal:
     message: str | None = None
     content_type: bool = True
     """Whether the reply has a Content-Type; GLM leaves it out of some."""
+    headers: Mapping[str, str] | None = None
+    """Instead of the row's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,16 @@ class ChatCall:
     def model_id(self) -> str:
         """The catalogue's spelling, or the caller's for a model that is not in it."""
         return self.model.id if self.model is not None else self.asked_model
+
+    @property
+    def charged_tokens(self) -> int:
+        """What the call counts against limits of tokens: its prompt and the whole cap, used or not."""
+        return self.prompt_tokens + self.cap
+
+    @property
+    def on_plan(self) -> bool:
+        """Whether a subscription pays for it."""
+        return self.root == PLAN_ROOT
 
     @property
     def streams(self) -> bool:

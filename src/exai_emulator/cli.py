@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from exai_emulator.conformance import conformance_page
 from exai_emulator.emulator import Addresses
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona
@@ -46,7 +47,16 @@ def _run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print addresses and keys as one line of JSON.")
     ] = False,
+    conformance: Annotated[
+        bool,
+        typer.Option(
+            "--conformance", help="Print what is emulated and how much of it is proven, and do not run."
+        ),
+    ] = False,
 ) -> None:
+    if conformance:
+        sys.stdout.write(conformance_page())
+        return
     options = EmulatorOptions(
         host=host,
         glm_port=glm_port,

@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from exai_emulator.accounts import AccountState
+from exai_emulator.accounts import Account, AccountState
+from exai_emulator.clock import china_time
 from exai_emulator.emulator import Emulator
 from exai_emulator.faults import Fault
+from exai_emulator.log import fingerprint
 from exai_emulator.personas import Persona
 
 __all__ = ["control_app"]
@@ -39,10 +41,20 @@ class RulesOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /_ctl/account`."""
+    """Body of `PUT /_ctl/account`."""
 
     provider: str
     account: AccountState
+    key: str | None = None
+    """A further key, which the provider accepts from now on; None for the provider's own."""
+
+
+class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/clock`: set it, move it, let it run or stand still."""
+
+    now: float | None = None
+    advance_s: float = 0
+    runs: bool | None = None
 
 
 def control_app(emulator: Emulator) -> web.Application:
@@ -59,7 +71,9 @@ def control_app(emulator: Emulator) -> web.Application:
     app.router.add_delete("/_ctl/requests", control.clear_requests)
     app.router.add_get("/_ctl/stats", control.stats)
     app.router.add_get("/_ctl/account", control.accounts)
-    app.router.add_post("/_ctl/account", control.set_account)
+    app.router.add_put("/_ctl/account", control.set_account)
+    app.router.add_get("/_ctl/clock", control.clock)
+    app.router.add_post("/_ctl/clock", control.set_clock)
     app.router.add_get("/_ctl/rules", control.rules)
     app.router.add_post("/_ctl/rules", control.set_rules)
     return app
@@ -83,7 +97,7 @@ class _Control:
             return _answer({"error": str(error)}, 400)
         return _answer({"ok": True})
 
-    def _account_of(self, provider: str) -> Any:
+    def _account_of(self, provider: str) -> Account:
         accounts = self._emulator.accounts
         if provider not in accounts:
             raise ValueError(f"There is no provider {provider!r}; there are {', '.join(accounts)}.")
@@ -157,13 +171,48 @@ class _Control:
         return _answer({"in_flight": log.in_flight, "high_water": log.high_water, "providers": providers})
 
     async def accounts(self, _: web.Request) -> web.Response:
-        return _answer({name: account.state for name, account in self._emulator.accounts.items()})
+        now = self._emulator.clock.now()
+        return _answer(
+            {
+                name: {
+                    "account": account.state,
+                    "usage": account.usage.as_json(now),
+                    "further_keys": [
+                        {"key": fingerprint(key), "account": other.state, "usage": other.usage.as_json(now)}
+                        for (provider, key), other in self._emulator.accounts.by_key.items()
+                        if provider == name
+                    ],
+                }
+                for name, account in self._emulator.accounts.items()
+            }
+        )
 
     async def set_account(self, request: web.Request) -> web.Response:
         def carry_out(order: AccountOrder) -> None:
-            self._account_of(order.provider).state = order.account
+            account = self._account_of(order.provider)
+            if order.key is not None:
+                account = self._emulator.accounts.open(order.provider, order.key)
+            account.state = order.account
 
         return await self._ordered(request, AccountOrder, carry_out)
+
+    async def clock(self, _: web.Request) -> web.Response:
+        clock = self._emulator.clock
+        return _answer({"now": clock.now(), "utc_plus_8": china_time(clock.now()), "runs": clock.runs})
+
+    async def set_clock(self, request: web.Request) -> web.Response:
+        def carry_out(order: ClockOrder) -> None:
+            clock = self._emulator.clock
+            if order.runs is False:
+                clock.stop()
+            if order.now is not None:
+                clock.set(order.now)
+            if order.advance_s:
+                clock.advance(order.advance_s)
+            if order.runs:
+                clock.run()
+
+        return await self._ordered(request, ClockOrder, carry_out)
 
     async def rules(self, _: web.Request) -> web.Response:
         return _answer({"rules": self._emulator.rules.listed()})

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exai_emulator.accounts import Account
+from exai_emulator.accounts import Accounts
+from exai_emulator.clock import EmulatedClock
 from exai_emulator.custom.api import CustomApi
 from exai_emulator.custom.rules import BEHAVIOURS as CUSTOM_BEHAVIOURS
 from exai_emulator.custom.rules import RULES as CUSTOM_RULES
@@ -54,13 +55,18 @@ class Emulator:
     def __init__(self, options: EmulatorOptions) -> None:
         self.options = options
         self.log = RequestLog(options.log_limit)
+        self.clock = EmulatedClock()
         self.rules = RuleBook(CONFORMANCE, strictness=options.strictness, switched=options.rules)
         self.personas = Personas(options.persona)
         self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
-        apis: list[ProviderApi] = [GlmApi(options, self.rules.is_on), KimiApi(options), CustomApi(options)]
+        apis: list[ProviderApi] = [
+            GlmApi(options, self.rules.is_on, self.clock),
+            KimiApi(options),
+            CustomApi(options),
+        ]
         self.apis = {api.name: api for api in apis}
         self.faults = FaultQueue({name: frozenset(api.errors) for name, api in self.apis.items()})
-        self.accounts = {name: Account(name) for name in self.apis}
+        self.accounts = Accounts(self.apis, self.clock)
 
     @property
     def persona(self) -> Persona:
@@ -75,7 +81,7 @@ class Emulator:
         """What answers the requests to one provider."""
         return ProviderServer(
             self.apis[provider],
-            account=self.accounts[provider],
+            accounts=self.accounts,
             log=self.log,
             faults=self.faults,
             rules=self.rules,
@@ -91,5 +97,5 @@ class Emulator:
         self.rules.reset()
         self.personas.reset()
         self._identities.reset()
-        for account in self.accounts.values():
-            account.reset()
+        self.clock.reset()
+        self.accounts.reset()

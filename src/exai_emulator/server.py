@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from exai_emulator.accounts import Account
+from exai_emulator.accounts import Account, Accounts
 from exai_emulator.broken import FaultyDelivery, broken_body, header_lines
 from exai_emulator.calls import ChatCall, Refusal
 from exai_emulator.faults import Fault, FaultQueue
@@ -35,7 +35,7 @@ class ProviderServer:
         self,
         api: ProviderApi,
         *,
-        account: Account,
+        accounts: Accounts,
         log: RequestLog,
         faults: FaultQueue,
         rules: RuleBook,
@@ -43,7 +43,7 @@ class ProviderServer:
         identities: Identities,
     ) -> None:
         self._api = api
-        self._account = account
+        self._accounts = accounts
         self._log = log
         self._faults = faults
         self._rules = rules
@@ -78,8 +78,8 @@ class ProviderServer:
             return self._refuse(wire, record, api.too_large, identity)
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
-        verdict = api.key_verdict(request.headers.get("Authorization", ""))
-        if (refusal := self._rules.key_refusal(api.name, verdict)) is not None:
+        account, refusal = self._account_of(request.headers.get("Authorization", ""))
+        if refusal is not None:
             return self._refuse(wire, record, refusal, identity)
         route = api.routes.get((record.method, record.path))
         if route is None:
@@ -87,14 +87,23 @@ class ProviderServer:
             status, content = api.unknown_route(record.method, record.path, agent)
             return self._send(wire, record, status, api.headers(identity, api.json_type), _encode(content))
         operation, root = route
-        call = api.read_call(raw, root, self._account) if operation in READS_A_CALL else None
+        call = api.read_call(raw, root, account) if operation in READS_A_CALL else None
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
             return self._refuse(wire, record, refusal, identity)
         fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
         if call is not None and operation == CHAT:
             return await self._chat(wire, record, call, identity, fault)
-        content = api.plain(operation, self._account, call)
+        content = api.plain(operation, account, call)
         return await self._plain(wire, record, content, identity, fault)
+
+    def _account_of(self, authorization: str) -> tuple[Account, Refusal | None]:
+        """Whose key it is, and the refusal when it is nobody's."""
+        name = self._api.name
+        further = self._accounts.of_key(name, authorization.partition(" ")[2].strip())
+        if further is not None:
+            return further, None
+        refusal = self._rules.key_refusal(name, self._api.key_verdict(authorization))
+        return self._accounts[name], refusal
 
     async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes | None:
         """The whole body; None when it is larger than the service takes, and the connection is given up."""
@@ -113,10 +122,12 @@ class ProviderServer:
         self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, fault: Fault | None
     ) -> None:
         model = call.model_id
-        in_flight = self._account.in_flight
+        account = call.account
+        account.usage.count(account.clock.now(), call.charged_tokens, on_plan=call.on_plan)
+        in_flight = account.in_flight
         in_flight[model] = in_flight.get(model, 0) + 1
         try:
-            call.cached_tokens = self._account.cached_tokens(model, call.prompt, call.prompt_tokens)
+            call.cached_tokens = account.cached_tokens(model, call.prompt, call.prompt_tokens)
             answer = answer_of(
                 self._personas.of(self._api.name, model),
                 Question(
@@ -223,7 +234,12 @@ class ProviderServer:
         else:
             content_type = api.json_type if refusal.content_type else None
             body = _encode(api.error_body(row, refusal.message))
-        return row.status, api.headers(identity, content_type) + header_lines(dict(row.headers)), body
+        return (
+            row.status,
+            api.headers(identity, content_type)
+            + header_lines(dict(row.headers if refusal.headers is None else refusal.headers)),
+            body,
+        )
 
     def _refuse(self, wire: Wire, record: RequestRecord, refusal: Refusal, identity: Identity) -> None:
         status, lines, body = self._error(refusal, identity)

@@ -59,9 +59,9 @@ async def test_requests_and_stats(control: Any, ask: Any):
 
 
 async def test_account(control: Any, ask: Any):
-    await control("POST", "account", {"provider": "glm", "account": {"balance": 0, "plan_only": True}})
+    await control("PUT", "account", {"provider": "glm", "account": {"balance": 0, "plan_only": True}})
     assert ((await ask("glm")).status, (await ask("glm_coding")).status) == (429, 200)
-    assert (await control("GET", "account"))[1]["glm"]["plan_only"] is True
+    assert (await control("GET", "account"))[1]["glm"]["account"]["plan_only"] is True
 
 
 async def test_rules(control: Any, ask: Any):
@@ -76,7 +76,7 @@ async def test_rules(control: Any, ask: Any):
 async def test_reset(control: Any, ask: Any, emulator: Emulator):
     await control("POST", "faults", {"provider": "glm", "fault": {"error": "1302", "times": None}})
     await control("POST", "persona", {"persona": {"kind": "fixed", "text": "Hi."}})
-    await control("POST", "account", {"provider": "kimi", "account": {"balance": 0}})
+    await control("PUT", "account", {"provider": "kimi", "account": {"balance": 0}})
     await control("POST", "rules", {"rules": {"kimi.temperature.fixed": False}})
     await ask("glm")
     await control("POST", "reset")
@@ -93,7 +93,6 @@ async def test_reset(control: Any, ask: Any, emulator: Emulator):
         ("faults", {"provider": "glm", "fault": {"times": 0}}, "times"),
         ("persona", {"persona": {"kind": "clever"}}, "clever"),
         ("persona", {"persona": {}, "provider": "openai"}, "no provider"),
-        ("account", {"provider": "openai", "account": {}}, "no provider"),
         ("rules", {"rules": {"glm.invented": True}}, "glm.invented"),
         ("rules", {"select": "none"}, "strictness"),
     ],
@@ -102,6 +101,12 @@ async def test_a_wrong_order_is_told_what_is_wrong(control: Any, path: str, body
     status, answer = await control("POST", path, body)
     assert status == 400
     assert told in answer["error"]
+
+
+async def test_an_account_of_no_provider_is_told_so(control: Any):
+    status, answer = await control("PUT", "account", {"provider": "openai", "account": {}})
+    assert status == 400
+    assert "no provider" in answer["error"]
 
 
 async def test_a_limit_that_is_no_number_is_refused(control: Any):

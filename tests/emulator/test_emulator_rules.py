@@ -48,10 +48,13 @@ class Example:
     typed: bool = True
     """Whether the answer has a Content-Type."""
     options: dict[str, Any] = field(default_factory=dict)
+    door: str = ""
+    """Where it is sent, when not to the provider's general root."""
 
 
 def glm(fields: dict[str, Any], code: str = "1210", message: str = "", **more: Any) -> Example:
-    status = {"1302": 429, "1113": 429}.get(code, 400)
+    limited = {"1302", "1113", "1304", "1308", "1309", "1310"}
+    status = 429 if code in limited else 400
     return Example(fields, status, code, message, **more)
 
 
@@ -102,6 +105,11 @@ EXAMPLES: dict[str, Example] = {
     "glm.fields.known": glm({"invented": 1}),
     "glm.prompt.length": glm(content("w" * 600), "1261", options={"context_windows": {"glm-5.3": 100}}),
     "glm.input.unsafe": glm(UNSAFE, "1301"),
+    "glm.account.suspended": Example({}, 401, "1112", account=AccountState(suspended=True)),
+    "glm.account.plan_expired": glm({}, "1309", door="glm_coding", account=AccountState(plan_ends_at=0)),
+    "glm.account.plan_window": glm({}, "1308", door="glm_coding", account=AccountState(plan_window_calls=0)),
+    "glm.account.plan_week": glm({}, "1310", door="glm_coding", account=AccountState(plan_week_calls=0)),
+    "glm.account.daily": glm({}, "1304", account=AccountState(daily_calls=0)),
     "glm.account.plan_only": glm({}, "1113", account=AccountState(balance=0, plan_only=True)),
     "glm.account.balance": glm({}, "1113", account=AccountState(balance=0)),
     "glm.account.concurrency": glm({}, "1302", account=AccountState(concurrency=0)),
@@ -194,6 +202,18 @@ EXAMPLES: dict[str, Example] = {
     "kimi.input.unsafe": Example(
         UNSAFE, 400, "content_filter", "The request was rejected because it was considered high risk"
     ),
+    "kimi.account.suspended": Example(
+        {}, 429, "exceeded_current_quota_error", account=AccountState(suspended=True)
+    ),
+    "kimi.account.rpm": Example(
+        {}, 429, "rate_limit_reached_error", "max RPM: 0", account=AccountState(rpm=0)
+    ),
+    "kimi.account.tpm": Example(
+        {}, 429, "rate_limit_reached_error", "TPM rate limit", account=AccountState(tpm=1)
+    ),
+    "kimi.account.tpd": Example(
+        {}, 429, "rate_limit_reached_error", "TPD rate limit", account=AccountState(tpd=1)
+    ),
     "kimi.account.balance": Example(
         {}, 429, "exceeded_current_quota_error", account=AccountState(balance=-1)
     ),
@@ -204,6 +224,8 @@ EXAMPLES: dict[str, Example] = {
     "custom.model.present": Example({"model": None}, 400, "invalid_request_error"),
     "custom.messages.present": Example({"messages": "hello"}, 400, "invalid_request_error"),
     "custom.model.known": Example({"model": "llama"}, 404, "invalid_request_error"),
+    "custom.account.quota": Example({}, 429, "insufficient_quota", account=AccountState(balance=0)),
+    "custom.account.rpm": Example({}, 429, "requests", account=AccountState(rpm=0)),
     "custom.account.concurrency": Example({}, 429, "requests", account=AccountState(concurrency=0)),
 }
 
@@ -224,9 +246,9 @@ async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rul
         if rule_id == "glm.request_id.reuse":
             assert (await post(emulator, provider, **example.fields)).status == 200
 
-        refused = await post(emulator, provider, **example.fields)
+        refused = await post(emulator, example.door or provider, **example.fields)
         emulator.rules.set(rule_id, on=False)
-        after = await post(emulator, provider, **example.fields)
+        after = await post(emulator, example.door or provider, **example.fields)
 
     assert refused.status == example.status
     error = refused.json["error"]

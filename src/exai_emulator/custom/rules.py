@@ -34,6 +34,18 @@ def _messages(call: ChatCall) -> Refusal | None:
     return _bad("Invalid 'messages': expected a list with at least one message.")
 
 
+def _quota(call: ChatCall) -> Refusal | None:
+    state = call.account.state
+    return Refusal("quota") if state.suspended or state.balance <= 0 else None
+
+
+def _rpm(call: ChatCall) -> Refusal | None:
+    account = call.account
+    most = account.state.rpm
+    used = account.usage.minute_calls.used(account.clock.now())
+    return Refusal("rate_limit") if most is not None and used >= most else None
+
+
 def _concurrency(call: ChatCall) -> Refusal | None:
     most = call.account.state.concurrency
     return (
@@ -48,6 +60,8 @@ RULES: tuple[Rule | KeyRule, ...] = (
     Rule("custom.model.present", "D", "no `model`: 400", _model_present),
     Rule("custom.messages.present", "D", "no messages: 400", _messages),
     Rule("custom.model.known", "D", "a model that is not listed: 404", _model_known, default=False),
+    Rule("custom.account.quota", "D", "no balance or a suspended account: 429 `insufficient_quota`", _quota),
+    Rule("custom.account.rpm", "D", "more calls within 60 seconds than allowed: 429", _rpm),
     Rule("custom.account.concurrency", "D", "more calls in flight than allowed: 429", _concurrency),
 )
 

@@ -1,5 +1,6 @@
 """GLM's form of requests, answers, streams and errors."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,11 +9,12 @@ import msgspec
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
+from exai_emulator.clock import EmulatedClock, china_time
 from exai_emulator.faults import Fault
 from exai_emulator.glm.catalog import MODELS, SWAPPED_ON_CODING_ROOT, find_model
-from exai_emulator.glm.errors import ERRORS
+from exai_emulator.glm.errors import ERRORS, RESET
 from exai_emulator.glm.keys import judge
-from exai_emulator.glm.rules import CODING, GENERAL, SWAP, UNSAFE_OUTPUT
+from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
@@ -28,6 +30,8 @@ CODING_ROOT = "/api/coding/paas/v4"
 _PROMPT_OVERHEAD = 10
 _JSON_MODE_TOKENS = 60
 _IMAGE_TOKENS = 100
+_RESETS_IN = 2 * 3600.0
+"""How far ahead the reset is that a plan's error announces when it is ordered as a fault."""
 _THOUGHTLESS_EFFORTS = ("none", "minimal", "low")
 
 _encode = msgspec.json.Encoder().encode
@@ -48,15 +52,18 @@ class GlmApi:
         for method, path, operation in (("POST", "/chat/completions", "chat"), ("GET", "/models", "models"))
     }
 
-    def __init__(self, options: EmulatorOptions, is_on: Callable[[str], bool]) -> None:
+    def __init__(self, options: EmulatorOptions, is_on: Callable[[str], bool], clock: EmulatedClock) -> None:
         self._key = options.glm_key
         self._good_header = f"Bearer {options.glm_key}"
         self._windows = options.context_windows
         self._is_on = is_on
+        self._clock = clock
         self._listed_at = options.starts_at
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
-        return "ok" if authorization == self._good_header else judge(authorization, self._key)
+        if authorization == self._good_header:
+            return "ok"
+        return judge(authorization, self._key, self._clock.now() if self._is_on(CLOCKED) else time.time())
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
@@ -170,7 +177,12 @@ class GlmApi:
         )
 
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
-        return {"error": {"code": row.kind, "message": row.message if message is None else message}}
+        text = (
+            row.message.replace(RESET, china_time(self._clock.now() + _RESETS_IN))
+            if message is None
+            else message
+        )
+        return {"error": {"code": row.kind, "message": text}}
 
     def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
         listed = [

@@ -2,9 +2,10 @@
 
 from exai_emulator.calls import ErrorRow
 
-__all__ = ["ERRORS"]
+__all__ = ["ERRORS", "RESET"]
 
-_RESETS_AT = "2026-11-22 18:30:00"
+RESET = "{reset}"
+"""Stands in a message for a time to come."""
 
 
 def _coded(status: int, marks: str, messages: dict[str, str]) -> list[ErrorRow]:
@@ -55,9 +56,9 @@ _ROWS = [
             "1302": "Rate limit reached for requests",
             "1303": "The call frequency of this API is too high. Please reduce it.",
             "1304": "The daily call limit of this API has been reached.",
-            "1308": f"Usage limit reached for 5 hour. Your limit will reset at {_RESETS_AT}",
+            "1308": f"Usage limit reached for 5 hour. Your limit will reset at {RESET}",
             "1309": "Your GLM Coding Plan package has expired and is temporarily unavailable.",
-            "1310": f"Weekly/Monthly limit exhausted. Your limit will reset at {_RESETS_AT}",
+            "1310": f"Weekly/Monthly limit exhausted. Your limit will reset at {RESET}",
             "1311": "Your current subscription plan does not include access to this model.",
             "1312": "This model currently has too many visits. Please try again later.",
             "1313": "Your account's usage does not comply with the fair use policy.",

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import time
 
 import msgspec
 
@@ -12,18 +11,18 @@ from exai_emulator.calls import KeyVerdict
 __all__ = ["judge"]
 
 
-def judge(authorization: str, key: str) -> KeyVerdict:
-    """What an Authorization header is worth to the account of `key`."""
+def judge(authorization: str, key: str, now: float) -> KeyVerdict:
+    """What an Authorization header is worth to the account of `key` at `now`, in Unix seconds."""
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         return "missing"
     if hmac.compare_digest(token.encode(), key.encode()):
         return "ok"
-    return _judge_signed(token, key)
+    return _judge_signed(token, key, now)
 
 
-def _judge_signed(token: str, key: str) -> KeyVerdict:
+def _judge_signed(token: str, key: str, now: float) -> KeyVerdict:
     """A JWT: HS256, header `sign_type: SIGN`; payload `api_key`; `exp`, `timestamp` in milliseconds."""
     key_id, _, secret = key.partition(".")
     try:
@@ -44,7 +43,7 @@ def _judge_signed(token: str, key: str) -> KeyVerdict:
     expires, issued = payload.get("exp"), payload.get("timestamp")
     if not isinstance(expires, int | float) or not isinstance(issued, int | float):
         return "bad"
-    return "ok" if expires > time.time() * 1000 else "expired"
+    return "ok" if expires > now * 1000 else "expired"
 
 
 def _decoded(part: str) -> bytes:

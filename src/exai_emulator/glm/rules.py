@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from exai_emulator.calls import ChatCall, Refusal
+from exai_emulator.calls import PLAN_ROOT, ChatCall, Refusal
+from exai_emulator.glm.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
 from exai_emulator.rules import Behaviour, KeyRule, Rule
 from exai_emulator.shapes import (
     as_int,
@@ -17,6 +18,7 @@ from exai_emulator.shapes import (
 
 __all__ = [
     "BEHAVIOURS",
+    "CLOCKED",
     "CODING",
     "GENERAL",
     "KNOWN_FIELDS",
@@ -26,7 +28,8 @@ __all__ = [
     "UNSAFE_OUTPUT",
 ]
 
-GENERAL, CODING = "general", "coding"
+GENERAL, CODING = "general", PLAN_ROOT
+CLOCKED = "glm.auth.emulated_clock"
 SWAP = "glm.coding.swap"
 UNSAFE_INPUT = "emulated-unsafe-input"
 """A message with this word is refused as unsafe."""
@@ -258,22 +261,6 @@ def _unsafe(call: ChatCall) -> Refusal | None:
     return Refusal("1301") if any(UNSAFE_INPUT in text for _, text in call.texts) else None
 
 
-def _plan_only(call: ChatCall) -> Refusal | None:
-    return Refusal("1113") if call.account.state.plan_only and call.root == GENERAL else None
-
-
-def _balance(call: ChatCall) -> Refusal | None:
-    state = call.account.state
-    return Refusal("1113") if state.balance <= 0 and not state.plan_only else None
-
-
-def _concurrency(call: ChatCall) -> Refusal | None:
-    most = call.account.state.concurrency
-    return (
-        Refusal("1302") if most is not None and call.account.in_flight.get(call.model_id, 0) >= most else None
-    )
-
-
 def _known_fields(call: ChatCall) -> Refusal | None:
     unknown = sorted(call.body.keys() - KNOWN_FIELDS)
     return _bad(f"Unknown parameter: {', '.join(unknown)}") if unknown else None
@@ -388,11 +375,7 @@ RULES: tuple[Rule | KeyRule, ...] = (
     ),
     Rule("glm.prompt.length", "D", "a prompt above the context: 400/1261", _prompt_length),
     Rule("glm.input.unsafe", "D", f"the word {UNSAFE_INPUT} in a message: 400/1301", _unsafe),
-    Rule("glm.account.plan_only", "LI", "a plan without balance on the general root: 429/1113", _plan_only),
-    Rule("glm.account.balance", "D", "no balance: 429/1113", _balance),
-    Rule(
-        "glm.account.concurrency", "D", "more calls in flight on a model than allowed: 429/1302", _concurrency
-    ),
+    *LIMIT_RULES,
     Rule(
         "glm.request_id.reuse",
         "D",
@@ -403,6 +386,14 @@ RULES: tuple[Rule | KeyRule, ...] = (
 )
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
+    *LIMIT_BEHAVIOURS,
+    Behaviour(
+        CLOCKED,
+        "?",
+        "a signed token's expiry is judged by the emulator's clock instead of the machine's",
+        switchable=True,
+        default=False,
+    ),
     Behaviour(
         "glm.auth.raw_and_signed",
         "S",

@@ -5,7 +5,7 @@ from typing import Any
 
 from exai_emulator.calls import ChatCall, Refusal, text_of
 from exai_emulator.kimi.catalog import RETIRED, family_of
-from exai_emulator.kimi.errors import ACCOUNT
+from exai_emulator.kimi.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
 from exai_emulator.kimi.sampling import SAMPLING_RULES
 from exai_emulator.kimi.tools import TOOL_RULES
 from exai_emulator.rules import Behaviour, KeyRule, Rule
@@ -219,21 +219,6 @@ def _unsafe(call: ChatCall) -> Refusal | None:
     return Refusal("content_filter") if found else None
 
 
-def _balance(call: ChatCall) -> Refusal | None:
-    return Refusal("quota") if call.account.state.balance <= 0 else None
-
-
-def _concurrency(call: ChatCall) -> Refusal | None:
-    most = call.account.state.concurrency
-    if most is None or sum(call.account.in_flight.values()) < most:
-        return None
-    return Refusal(
-        "rate_limit_concurrency",
-        f"Your account {ACCOUNT} request reached organization max concurrency: {most},"
-        " please try again after 1 seconds",
-    )
-
-
 def _known_fields(call: ChatCall) -> Refusal | None:
     unknown = sorted(call.body.keys() - KNOWN_FIELDS)
     return _bad(f"Invalid request: unknown field {', '.join(unknown)}") if unknown else None
@@ -278,16 +263,11 @@ RULES: tuple[Rule | KeyRule, ...] = (
     ),
     Rule("kimi.cap.window", "DW", "prompt and requested cap above the window: 400", _window),
     Rule("kimi.input.unsafe", "D", f"the word {UNSAFE_INPUT} in a message: 400 `content_filter`", _unsafe),
-    Rule("kimi.account.balance", "D", "no balance: 429 or 403 `exceeded_current_quota_error`", _balance),
-    Rule(
-        "kimi.account.concurrency",
-        "D",
-        "more calls in flight than allowed: 429 with Retry-After",
-        _concurrency,
-    ),
+    *LIMIT_RULES,
 )
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
+    *LIMIT_BEHAVIOURS,
     Behaviour("kimi.errors.envelope", "W", "errors are `error.message` and `error.type`, without `code`"),
     Behaviour(
         "kimi.errors.retry_headers",
