@@ -55,7 +55,9 @@ async def test_arguments_of_every_wrong_kind(client: McpSocket) -> None:
         ({"prompt": "Hi.", "temperature": "hot"}, "temperature"),
         ({"prompt": "Hi.", "temperature": 9}, "temperature"),
         ({"prompt": "Hi.", "max_answer_tokens": 0}, "max_answer_tokens"),
-        ({"prompt": "Hi.", "thinking_mode": "hard"}, "thinking_mode"),
+        ({"prompt": "Hi.", "effort": "hard"}, "effort"),
+        ({"prompt": "Hi.", "effort": 3}, "effort"),
+        ({"prompt": "Hi.", "effort": "low", "thinking_mode": "high"}, "thinking_mode"),
         ({"prompt": "Hi.", "absolute_file_paths": "/a"}, "absolute_file_paths"),
         ({"prompt": "Hi.", "imagse": []}, "images"),
     ]

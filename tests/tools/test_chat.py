@@ -155,7 +155,7 @@ async def test_a_failed_call_keeps_nothing(database: Database, tmp_path: Path) -
 
 async def test_options_reach_the_prompt(database: Database, tmp_path: Path) -> None:
     talk = Talk(database, tmp_path)
-    await talk.say("q", thinking_mode="minimal", temperature=0.5, max_answer_tokens=99, use_websearch=True)
+    await talk.say("q", effort="low", temperature=0.5, max_answer_tokens=99, use_websearch=True)
     asked = talk.prompt
     assert (asked.effort, asked.temperature, asked.max_output_tokens, asked.web_search) == (
         Effort.LOW,

@@ -120,6 +120,15 @@ class Model:
             return Cost(unknown=(f"No dollar price of {self.name} is known.",))
         return self.price.cost(usage)
 
+    @property
+    def always_thinks(self) -> bool:
+        """Whether its thinking cannot be switched off."""
+        return bool(self.thinking) and Effort.NONE not in self.thinking
+
+    def effort_used(self, asked: Effort | None) -> Effort | None:
+        """The effort at which it answers when `asked` is sent, or none is; `None` where that is not known."""
+        return self.default_effort if asked is None else self.nearest_effort(asked)
+
     def nearest_effort(self, asked: Effort) -> Effort | None:
         """The model's least effort not below `asked`, else its greatest; `None`: it does not think."""
         if asked in self.thinking:

@@ -105,6 +105,7 @@ class Exchange:
 
     def __init__(self, profile: Profile, prompt: Prompt, on_delta: OnDelta | None, clock: Clock) -> None:
         self._profile = profile
+        self._prompt = prompt
         self._model = prompt.model
         self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
         self._clock = clock
@@ -280,11 +281,24 @@ class Exchange:
         return fault
 
     def _empty(self, finish: FinishReason) -> AnswerEmpty:
-        name = self._model.name
+        model, name = self._model, self._model.name
+        thought = bool(self._answer.reasoning or self._answer.usage.reasoning)
+        least = next(iter(model.efforts), None)
+        lower = least is not None and least is not model.effort_used(self._prompt.effort)
+        less = f" (effort '{least}')" if lower else ""
         if finish == "length":
+            cap = self._prompt.max_output_tokens
+            cap_words = "its whole token cap" if cap is None else f"its whole cap of {cap:,} tokens"
+            if thought:
+                return AnswerEmpty(
+                    f"{name} spent {cap_words} on thinking and wrote nothing. Raise max_answer_tokens, "
+                    f"or ask for less thinking{less}."
+                )
+            return AnswerEmpty(f"{name} used {cap_words} and wrote nothing. Raise max_answer_tokens.")
+        if thought:
             return AnswerEmpty(
-                f"{name} spent its whole token cap on thinking and wrote nothing. Raise max_answer_tokens, "
-                "or ask for less thinking."
+                f"{name} thought, and then finished without writing anything. Ask again, or ask for less "
+                f"thinking{less}."
             )
         return AnswerEmpty(
             f"{name} finished without writing anything. Ask again, or word the question differently."

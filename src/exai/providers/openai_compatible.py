@@ -129,7 +129,7 @@ class OpenAiCompatible:
         if self._authorization is None:
             raise self.unconfigured(prompt.model.name)
         model = prompt.model
-        effort = model.default_effort if prompt.effort is None else model.nearest_effort(prompt.effort)
+        effort = model.effort_used(prompt.effort)
         # An answer that is not streamed shows no life before its end, so one that may think is streamed.
         streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
         body = await self._spell(prompt, streams=streams)

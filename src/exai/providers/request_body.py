@@ -10,6 +10,7 @@ import msgspec
 from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role
 from exai.providers.base import Prompt
+from exai.providers.catalog import Model
 from exai.providers.profile import Profile
 
 __all__ = ["RequestBody", "request_body"]
@@ -104,12 +105,22 @@ def _thinking(prompt: Prompt, asked: Effort, notes: list[str]) -> dict[str, Any]
             notes.append(f"{model.name} has no thinking effort to set; {asked.value!r} was left out.")
         return {}
     if used is not asked:
-        known = _listed([effort.value for effort in model.efforts])
-        notes.append(
-            f"{model.name} knows the thinking efforts {known}; {asked.value!r} was asked for, {used.value!r} "
-            "used."
-        )
+        notes.append(_other_effort(model, asked, used))
     return dict(model.thinking[used])
+
+
+def _other_effort(model: Model, asked: Effort, used: Effort) -> str:
+    """Why another effort than the one asked for is used."""
+    efforts = [effort.value for effort in model.efforts]
+    if len(efforts) == 1:
+        return f"{model.name} always thinks, and at one effort only; {asked.value!r} was left out."
+    if efforts == ["none", used.value]:
+        return f"{model.name} can only think or not; {asked.value!r} was taken for thinking."
+    always = "always thinks and " if asked is Effort.NONE and model.always_thinks else ""
+    return (
+        f"{model.name} {always}knows the efforts {_listed(efforts)}; {asked.value!r} was asked for, "
+        f"{used.value!r} used."
+    )
 
 
 def _sampling(prompt: Prompt, asked: float, notes: list[str]) -> dict[str, Any]:

@@ -66,10 +66,25 @@ def parse_arguments(tool: Tool[A], arguments: Mapping[str, Any] | None) -> A:
     Raises:
         BadArguments: with the place, what was expected, and what the tool takes.
     """
+    given = arguments or {}
+    if not tool.argument_aliases.keys().isdisjoint(given):
+        given = _renamed(tool, given)
     try:
-        return msgspec.convert(arguments or {}, tool.arguments)
+        return msgspec.convert(given, tool.arguments)
     except msgspec.ValidationError as error:
         raise BadArguments(_sentence(tool, str(error))) from None
+
+
+def _renamed(tool: Tool[Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments under the names of the schema."""
+    renamed: dict[str, Any] = {}
+    for name, value in given.items():
+        listed = tool.argument_aliases.get(name, name)
+        if renamed.setdefault(listed, value) != value:
+            raise BadArguments(
+                f"Arguments {listed!r} and {name!r} mean the same and differ. Give one of them."
+            )
+    return renamed
 
 
 def _sentence(tool: Tool[Any], said: str) -> str:

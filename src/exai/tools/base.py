@@ -4,7 +4,7 @@ A tool never sees a socket, a permit or a journal row. It asks models through
 `Ask`, tells how far it is through `Progress`, and returns a `ToolAnswer`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -126,6 +126,9 @@ class Tool(Generic[A]):
 
     aliases: tuple[str, ...] = ()
     """Older names that answer, but are not listed."""
+
+    argument_aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names that other servers have for an argument, and that agents therefore use: taken, but not listed."""
 
     read_only: bool = True
     open_world: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -26,14 +26,12 @@ TOKENS_PER_IMAGE = 1_500
 """What a picture may cost in a prompt: an upper middle of what both providers document."""
 
 EFFORTS = {
-    "none": Effort.NONE,
+    **{effort.value: effort for effort in Effort},
+    "off": Effort.NONE,
     "minimal": Effort.LOW,
-    "low": Effort.LOW,
-    "medium": Effort.MEDIUM,
-    "high": Effort.HIGH,
-    "max": Effort.MAX,
+    "xhigh": Effort.MAX,
 }
-"""`minimal` is a step that other servers have and neither provider does."""
+"""Those of the schema, and steps that other servers have."""
 
 
 class ChatArguments(Arguments, frozen=True):
@@ -53,10 +51,14 @@ class ChatArguments(Arguments, frozen=True):
         list[str],
         msgspec.Meta(max_length=100, description="Absolute paths or data: URLs (PNG, JPEG, GIF, WebP)"),
     ] = msgspec.field(default_factory=list)
-    thinking_mode: (
+    effort: (
         Annotated[
-            Literal["none", "minimal", "low", "medium", "high", "max"],
-            msgspec.Meta(description="How hard to think; default: the model's own"),
+            str,
+            msgspec.Meta(
+                max_length=40,
+                description="How hard to think; default: the model's own",
+                extra_json_schema={"enum": [effort.value for effort in Effort]},
+            ),
         ]
         | None
     ) = None
@@ -113,6 +115,7 @@ class Chat:
             run=self.run,
             output_schema=_OUTPUT_SCHEMA,
             asks_provider=True,
+            argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
             open_world=True,
         )
 
@@ -245,7 +248,20 @@ class _timed:  # noqa: N801 - reads as a verb where it is used
 
 
 def _effort(arguments: ChatArguments) -> Effort | None:
-    return None if arguments.thinking_mode is None else EFFORTS[arguments.thinking_mode]
+    """The effort asked for; `None`: the model's own.
+
+    Raises:
+        BadArguments: there is no such effort.
+    """
+    if arguments.effort is None:
+        return None
+    effort = EFFORTS.get(arguments.effort.strip().casefold())
+    if effort is None:
+        raise BadArguments(
+            f"Argument 'effort': there is no effort {arguments.effort!r}. Give one of {', '.join(Effort)}, or leave "
+            "it out for the model's own."
+        )
+    return effort
 
 
 def _listener(progress: Progress) -> OnDelta:

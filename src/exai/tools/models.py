@@ -95,6 +95,8 @@ class Models:
             "images": model.images,
             "web_search": model.web_search,
             "thinking": [effort.value for effort in model.efforts],
+            "always_thinks": model.always_thinks,
+            "default_effort": model.default_effort.value if model.default_effort else None,
             "price_usd_per_million": None
             if price is None
             else {
@@ -135,8 +137,11 @@ def _text(structured: JsonObject) -> str:
 
 def _line(model: dict[str, Any]) -> str:
     abilities = [name for name in ("images", "web_search") if model[name]]
-    if model["thinking"]:
-        abilities.append("thinking")
+    if (efforts := model["thinking"]) == ["none", "high"]:
+        abilities.append("thinking on or off")
+    elif efforts:
+        levels = f" {'/'.join(efforts)}" if len(efforts) > 1 else ""
+        abilities.append(f"{'always thinks' if model['always_thinks'] else 'thinking'}{levels}")
     price = model["price_usd_per_million"]
     parts = [f"- {model['name']}", f"{model['context_tokens'] // 1000}k window"]
     if abilities:
