@@ -15,6 +15,7 @@ from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona
 from exai_emulator.running import PortInUseError, running
+from exai_emulator.tool_calls import ScriptedCall
 
 __all__ = [
     "AccountState",
@@ -26,5 +27,6 @@ __all__ = [
     "PortInUseError",
     "RequestLog",
     "RequestRecord",
+    "ScriptedCall",
     "running",
 ]

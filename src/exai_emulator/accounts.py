@@ -1,5 +1,6 @@
 """The account behind a key: what it may use, what it owns, and what it asked before."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -60,6 +61,10 @@ class Account:
     """Calls being answered now, by model."""
     request_ids: set[str] = field(default_factory=set)
     """GLM: the caller's own ids that were used."""
+    searches: dict[str, int] = field(default_factory=dict)
+    """Kimi: the tokens of the results of each `$web_search`, by its handle."""
+    fees: Counter[str] = field(default_factory=Counter)
+    """What was charged by the piece, such as web searches, and how often."""
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""
@@ -75,6 +80,8 @@ class Account:
         self.usage = AccountUsage()
         self.cache.clear()
         self.request_ids.clear()
+        self.searches.clear()
+        self.fees.clear()
 
 
 class Accounts(Mapping[str, Account]):

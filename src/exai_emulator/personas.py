@@ -6,13 +6,14 @@ in JSON mode it is an object whose first key is `emulated`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Literal
 
 import msgspec
 
 from exai_emulator.tokens import count_tokens, cut_to_tokens
+from exai_emulator.tool_calls import SaidCall, ScriptedCall
 
 __all__ = ["Answer", "Persona", "PersonaKind", "Personas", "Question", "answer_of"]
 
@@ -29,13 +30,14 @@ _THOUGHTS = re.findall(r"\w+", "let all see how far one can get ask why and yet 
 _RECALLS = re.compile(r"\brecall\b|\bquote\b|\bwh(?:at|ich)\b[^.?!\n]{0,40}\bsecret word\b", re.IGNORECASE)
 _SECRET = re.compile(r"\bsecret word is[\s:\"'“‘`*]*([\w-]+)", re.IGNORECASE)
 _LOOKED_AT = 2_000
+_QUERY_CHARACTERS = 70
 
 
 class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the emulated models answer.
 
-    - `auto`: `recall` when the last user message asks to recall, to quote or for the secret word;
-      else `echo`.
+    - `auto`: what the tools returned, once they were called; `recall` when the last user message asks to
+      recall, to quote or for the secret word; else `echo`.
     - `echo`: the last user message.
     - `fixed`: `text`.
     - `recall`: only from the conversation that was sent: the word that followed "secret word is" in a user
@@ -45,7 +47,16 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     kind: PersonaKind = "auto"
     text: str = ""
+    """Of `fixed`; of the others, what they say before they call tools."""
     tokens: int = 0
+    rounds: tuple[tuple[ScriptedCall, ...], ...] = ()
+    """The tool calls of each answer to one user message, while the request declares tools; then the answer.
+
+    Without them, a function that requires a `query` and nothing else is called once with the last user
+    message, by `auto` alone.
+    """
+    searches: int = 1
+    """How often a model with Kimi's `$web_search` searches for one user message."""
     delay_per_token_ms: float = 0
     """Time before each streamed token, thinking included; a call that does not stream waits for all."""
     first_byte_delay_ms: float = 0
@@ -55,8 +66,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """How many stream frames share one write when nothing is delayed."""
 
     def __post_init__(self) -> None:
-        if self.tokens < 0 or self.delay_per_token_ms < 0 or self.first_byte_delay_ms < 0:
-            raise ValueError("A persona's tokens and delays cannot be negative.")
+        if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:
+            raise ValueError("A persona's tokens, searches and delays cannot be negative.")
         if self.think_tokens is not None and self.think_tokens < 0:
             raise ValueError("A persona's think_tokens cannot be negative.")
         if self.frames_per_write < 1:
@@ -77,6 +88,12 @@ class Question:
     """Most tokens the answer may have, thinking included."""
     stop: Sequence[str] = ()
     json_mode: bool = False
+    tools: bool = False
+    """Whether the request declares functions."""
+    rounds_made: int = 0
+    """How often the model has called tools since the last user message."""
+    query_tool: str | None = None
+    """A declared function that requires a `query` and nothing else."""
 
 
 @dataclass(slots=True)
@@ -93,10 +110,20 @@ class Answer:
     first_byte_delay: float
     """Seconds."""
     frames_per_write: int = 1
+    calls: tuple[SaidCall, ...] = ()
+    searches: int = 1
+    """Of the persona."""
 
     @property
     def tokens(self) -> int:
-        return self.reasoning_tokens + self.content_tokens
+        return self.reasoning_tokens + self.content_tokens + sum(call.tokens for call in self.calls)
+
+    def call(self, *calls: SaidCall) -> None:
+        """Make it one that calls tools, and says nothing that was not meant to be said before."""
+        if not self.calls:
+            self.content, self.content_tokens = "", 0
+        self.calls += calls
+        self.finish_reason = "tool_calls"
 
 
 class Personas:
@@ -138,8 +165,10 @@ class Personas:
 
 def answer_of(persona: Persona, question: Question) -> Answer:
     """The answer of `persona`, cut to the request's cap (thinking first) and stop strings."""
-    content = f"[emulated {question.model}] {_said(persona, question)}"
-    if question.json_mode:
+    calls = _calls(persona, question)
+    said = _said(persona, question) if not calls else "" if persona.kind == "fixed" else persona.text
+    content = f"[emulated {question.model}] {said}" if said or not calls else ""
+    if question.json_mode and not calls:
         fields = {"emulated": question.model, "answer": content}
         content = msgspec.json.encode(fields).decode()
     for stop in question.stop:
@@ -149,9 +178,10 @@ def answer_of(persona: Persona, question: Question) -> Answer:
     if question.thinks:
         think_tokens = question.think_tokens if persona.think_tokens is None else persona.think_tokens
     content_tokens = count_tokens(content)
-    finish_reason = "stop"
-    if think_tokens + content_tokens > question.cap:
+    finish_reason = "tool_calls" if calls else "stop"
+    if think_tokens + content_tokens + sum(call.tokens for call in calls) > question.cap:
         finish_reason = "length"
+        calls = tuple(replace(call, arguments=call.arguments[: len(call.arguments) // 2]) for call in calls)
         think_tokens = min(think_tokens, question.cap)
         content = cut_to_tokens(content, question.cap - think_tokens)
         content_tokens = count_tokens(content)
@@ -164,7 +194,22 @@ def answer_of(persona: Persona, question: Question) -> Answer:
         delay_per_token=persona.delay_per_token_ms / 1000,
         first_byte_delay=persona.first_byte_delay_ms / 1000,
         frames_per_write=persona.frames_per_write,
+        calls=calls,
+        searches=persona.searches,
     )
+
+
+def _calls(persona: Persona, question: Question) -> tuple[SaidCall, ...]:
+    """The tool calls of this answer."""
+    if not question.tools:
+        return ()
+    if persona.rounds:
+        rounds = persona.rounds[question.rounds_made : question.rounds_made + 1]
+        return tuple(SaidCall.of(call) for calls in rounds for call in calls)
+    if persona.kind == "auto" and question.query_tool is not None and not question.rounds_made:
+        query = _last_user_text(question)[:_QUERY_CHARACTERS]
+        return (SaidCall.of(ScriptedCall(question.query_tool, {"query": query})),)
+    return ()
 
 
 def _said(persona: Persona, question: Question) -> str:
@@ -174,6 +219,8 @@ def _said(persona: Persona, question: Question) -> str:
     if kind == "long":
         return _filler(_WORDS, persona.tokens)
     last = _last_user_text(question)
+    if kind == "auto" and question.rounds_made:
+        return f"{last}\nTools said: {_told_by_tools(question)}"
     if kind == "recall" or (kind == "auto" and _asks_to_recall(last)):
         return _recalled(question)
     return last
@@ -185,6 +232,17 @@ def _filler(words: Sequence[str], tokens: int) -> str:
 
 def _last_user_text(question: Question) -> str:
     return next((text for role, text in reversed(question.texts) if role == "user"), "")
+
+
+def _told_by_tools(question: Question) -> str:
+    """The tool messages since the last user message."""
+    told: list[str] = []
+    for role, text in question.texts:
+        if role == "user":
+            told.clear()
+        elif role == "tool":
+            told.append(text)
+    return " | ".join(told)
 
 
 def _asks_to_recall(text: str) -> bool:

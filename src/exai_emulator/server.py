@@ -16,7 +16,9 @@ from exai_emulator.log import Outcome, RequestLog, RequestRecord
 from exai_emulator.personas import Answer, Personas, Question, answer_of
 from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
 from exai_emulator.rules import RuleBook
+from exai_emulator.shapes import function_tools
 from exai_emulator.streaming import send_stream
+from exai_emulator.tool_calls import asked_for_a_query, calls_before
 from exai_emulator.wire import LAST_CHUNK, Wire, WrittenResponse, chunk
 
 __all__ = ["ProviderServer"]
@@ -138,9 +140,13 @@ class ProviderServer:
                     cap=call.cap,
                     stop=call.stop,
                     json_mode=call.json_mode,
+                    tools=any(True for _ in function_tools(call.body)),
+                    rounds_made=calls_before(call.messages)[0],
+                    query_tool=asked_for_a_query(call.body),
                 ),
             )
-            self._api.shape(call, answer)
+            if fault is None or not fault.replaces_the_answer:
+                self._api.shape(call, answer)
             if answer.first_byte_delay:
                 await asyncio.sleep(answer.first_byte_delay)
             if fault is not None:
@@ -271,4 +277,4 @@ def _changed(answer: Answer, fault: Fault) -> Answer:
     reasoning = answer.reasoning
     if fault.content == "reasoning_only" and not reasoning:
         reasoning = "let all see "
-    return replace(answer, content="", content_tokens=0, reasoning=reasoning)
+    return replace(answer, content="", content_tokens=0, reasoning=reasoning, calls=())

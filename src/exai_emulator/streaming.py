@@ -39,15 +39,18 @@ class StreamFrames:
     reasoning: tuple[bytes, bytes]
     content: tuple[bytes, bytes]
     closing: tuple[bytes, ...]
+    calls: tuple[bytes, ...] = ()
+    """The pieces of tool calls, which follow the content."""
 
     def of_text(self, answer: Answer) -> Iterator[bytes]:
-        """One frame per piece of thinking, then one per piece of content."""
+        """One frame per piece of thinking, then one per piece of content, then those of tool calls."""
         before, after = self.reasoning
         for piece in pieces_of(answer.reasoning):
             yield before + _encode(piece) + after
         before, after = self.content
         for piece in pieces_of(answer.content):
             yield before + _encode(piece) + after
+        yield from self.calls
 
 
 async def send_stream(

@@ -30,6 +30,35 @@ def tool(**changes: Any) -> dict[str, Any]:
     return {"tools": [{"type": "function", "function": {**FUNCTION, **changes}}]}
 
 
+def builtin(name: str) -> dict[str, Any]:
+    return {"tools": [{"type": "builtin_function", "function": {"name": name}}]}
+
+
+SEARCHED = [
+    USER,
+    {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "I search.",
+        "tool_calls": [
+            {
+                "id": "$web_search:0",
+                "type": "builtin_function",
+                "function": {
+                    "name": "$web_search",
+                    "arguments": '{"search_result":{"search_id":"invented"}}',
+                },
+            }
+        ],
+    },
+    {
+        "role": "tool",
+        "tool_call_id": "$web_search:0",
+        "content": '{"search_result":{"search_id":"invented"}}',
+    },
+]
+
+
 def content(value: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": value}]}
 
@@ -194,6 +223,16 @@ EXAMPLES: dict[str, Example] = {
     ),
     "kimi.tool_loop.answers": kimi(
         {"messages": [USER, {**CALLED, "reasoning_content": "I look."}, USER]}, "look:0"
+    ),
+    "kimi.builtin.known": kimi(builtin("$draw"), "unknown builtin function: $draw"),
+    "kimi.web_search.family": kimi(builtin("$web_search"), "not supported by this model"),
+    "kimi.web_search.thinking": kimi(
+        {"model": "kimi-k2.6", **builtin("$web_search")}, "incompatible with thinking enabled"
+    ),
+    "kimi.web_search.declared": kimi({"messages": SEARCHED}, "$web_search is not declared in tools"),
+    "kimi.web_search.echo": kimi(
+        {"model": "kimi-k2.6", "messages": SEARCHED, **builtin("$web_search")},
+        "the arguments of $web_search at index 1 were changed",
     ),
     "kimi.fields.known": kimi({"invented": 1}),
     "kimi.cap.window": kimi(

@@ -15,6 +15,7 @@ from exai_emulator.personas import Answer
 from exai_emulator.shapes import as_int, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
+from exai_emulator.tool_calls import CallForm
 
 __all__ = ["ROOT", "CustomApi"]
 
@@ -152,6 +153,9 @@ class CustomApi:
             message["content"] = None
         if answer.reasoning:
             message["reasoning_content"] = answer.reasoning
+        if answer.calls:
+            message["content"] = answer.content or None
+            message["tool_calls"] = _form(identity, answer).whole(answer.calls)
         body: dict[str, Any] = {
             "id": f"chatcmpl-{identity.digest[:24]}",
             "object": "chat.completion",
@@ -196,6 +200,16 @@ class CustomApi:
             reasoning=(before + b'reasoning_content":', after),
             content=(before + b'content":', after),
             closing=(*map(data_frame, closing), DONE),
+            calls=tuple(
+                data_frame(
+                    {
+                        **head,
+                        "choices": [{"index": 0, "delta": {"tool_calls": [fragment]}, "finish_reason": None}],
+                        **null_usage,
+                    }
+                )
+                for fragment in _form(identity, answer).fragments(answer.calls)
+            ),
         )
 
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
@@ -216,6 +230,10 @@ class CustomApi:
 
 def _echoed(call: ChatCall, fault: Fault | None) -> str:
     return fault.echo_model if fault is not None and fault.echo_model is not None else call.model_id
+
+
+def _form(identity: Identity, answer: Answer) -> CallForm:
+    return CallForm([f"call_{identity.digest[:20]}{place:04x}" for place in range(len(answer.calls))])
 
 
 def _usage(call: ChatCall, answer: Answer) -> dict[str, Any]:

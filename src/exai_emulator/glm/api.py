@@ -1,7 +1,7 @@
 """GLM's form of requests, answers, streams and errors."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
 from exai_emulator.shapes import as_int, strings_of, tool_entries
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
+from exai_emulator.tool_calls import CallForm
 
 __all__ = ["CODING_ROOT", "GENERAL_ROOT", "GlmApi"]
 
@@ -131,6 +132,9 @@ class GlmApi:
             message["content"] = None
         if answer.reasoning:
             message["reasoning_content"] = answer.reasoning
+        if answer.calls:
+            message["content"] = answer.content or None
+            message["tool_calls"] = _form(identity, answer).whole(answer.calls)
         request_id = call.body.get("request_id")
         body: dict[str, Any] = {
             "choices": [{"finish_reason": answer.finish_reason, "index": 0, "message": message}],
@@ -169,11 +173,24 @@ class GlmApi:
         if fault is not None and fault.usage == "extra":
             closing.append(data_frame({**head, "choices": [], "usage": _usage(call, answer)}))
         after = b"}}]}\n\n"
+        form = _form(identity, answer)
+        entries: Iterable[dict[str, Any]] = (
+            form.fragments(answer.calls) if call.body.get("tool_stream") is True else form.whole(answer.calls)
+        )
         return StreamFrames(
             opening=(),
             reasoning=(before + b'reasoning_content":', after),
             content=(before + b'content":', after),
             closing=(*closing, DONE),
+            calls=tuple(
+                data_frame(
+                    {
+                        **head,
+                        "choices": [{"index": 0, "delta": {"role": "assistant", "tool_calls": [entry]}}],
+                    }
+                )
+                for entry in entries
+            ),
         )
 
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
@@ -212,6 +229,11 @@ def _images_in(message: Mapping[str, Any]) -> int:
 
 def _echoed(call: ChatCall, fault: Fault | None) -> str:
     return fault.echo_model if fault is not None and fault.echo_model is not None else call.model_id
+
+
+def _form(identity: Identity, answer: Answer) -> CallForm:
+    """Ids are `call_` and hexadecimal digits."""
+    return CallForm([f"call_{identity.digest[:20]}{place:04x}" for place in range(len(answer.calls))])
 
 
 def _usage(call: ChatCall, answer: Answer) -> dict[str, Any]:

@@ -424,6 +424,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour("glm.stream.usage", "W", "the last chunk carries `usage`, asked for or not"),
     Behaviour("glm.output.sensitive", "D", f"the word {UNSAFE_OUTPUT} in a message: finish `sensitive`"),
+    Behaviour(
+        "glm.tool_calls.form",
+        "D",
+        "a call's id is `call_` and hex digits; streams bring each call whole, or in pieces on `tool_stream`",
+    ),
     Behaviour("glm.web_search.results", "D", "`search_result: true` adds a top-level `web_search` array"),
     Behaviour(
         "glm.models.list",

@@ -12,11 +12,13 @@ from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
+from exai_emulator.kimi.web_search import result_tokens, search_instead
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
 from exai_emulator.shapes import as_int, parts_of, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
+from exai_emulator.tool_calls import CallForm, calls_before
 
 __all__ = ["ROOT", "KimiApi"]
 
@@ -93,6 +95,7 @@ class KimiApi:
             prompt=prompt,
             prompt_tokens=count_tokens(prompt)
             + _PROMPT_OVERHEAD
+            + result_tokens(messages, account)
             + (_JSON_MODE_TOKENS if json_mode else 0)
             + _IMAGE_TOKENS * images,
             cap=cap,
@@ -103,7 +106,7 @@ class KimiApi:
         )
 
     def shape(self, call: ChatCall, answer: Answer) -> None:
-        """Nothing that a persona says is changed."""
+        search_instead(call, answer)
 
     def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
         typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
@@ -125,6 +128,8 @@ class KimiApi:
             message["content"] = None
         if answer.reasoning:
             message["reasoning_content"] = answer.reasoning
+        if answer.calls:
+            message["tool_calls"] = _form(call, answer).whole(answer.calls)
         body: dict[str, Any] = {
             "id": f"chatcmpl-{identity.digest[:24]}",
             "object": "chat.completion",
@@ -173,6 +178,16 @@ class KimiApi:
             reasoning=(before + b'reasoning_content":', after),
             content=(before + b'content":', after),
             closing=(*map(data_frame, closing), DONE),
+            calls=tuple(
+                data_frame(
+                    {
+                        **head,
+                        "choices": [{"index": 0, "delta": {"tool_calls": [fragment]}, "finish_reason": None}],
+                        **null_usage,
+                    }
+                )
+                for fragment in _form(call, answer).fragments(answer.calls)
+            ),
         )
 
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
@@ -218,6 +233,12 @@ class KimiApi:
 
 def _echoed(call: ChatCall, fault: Fault | None) -> str:
     return fault.echo_model if fault is not None and fault.echo_model is not None else call.model_id
+
+
+def _form(call: ChatCall, answer: Answer) -> CallForm:
+    """Ids are the tool's name and a number that counts the conversation's calls."""
+    before = calls_before(call.messages)[1]
+    return CallForm([f"{said.name}:{before + place}" for place, said in enumerate(answer.calls)])
 
 
 def _usage(call: ChatCall, answer: Answer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from exai_emulator.kimi.catalog import RETIRED, family_of
 from exai_emulator.kimi.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
 from exai_emulator.kimi.sampling import SAMPLING_RULES
 from exai_emulator.kimi.tools import TOOL_RULES
+from exai_emulator.kimi.web_search import WEB_SEARCH_BEHAVIOURS, WEB_SEARCH_RULES
 from exai_emulator.rules import Behaviour, KeyRule, Rule
 from exai_emulator.shapes import as_int, fields, image_source, parts_of, strings_of
 
@@ -258,6 +259,7 @@ RULES: tuple[Rule | KeyRule, ...] = (
     Rule("kimi.cap.both", "?", "both names of the cap with different values: 400", _cap_both),
     Rule("kimi.cap.positive", "?", "a cap that is no positive integer: 400", _cap_positive),
     *TOOL_RULES,
+    *WEB_SEARCH_RULES,
     Rule(
         "kimi.fields.known", "?", "a field outside schema and recordings: 400", _known_fields, default=False
     ),
@@ -305,6 +307,12 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "usage at the top, in the choice or in a further chunk: `kimi_stream_usage`",
     ),
     Behaviour("kimi.stream.error_frame", "?", "an error inside a stream is an `error` frame, then the end"),
+    *WEB_SEARCH_BEHAVIOURS,
+    Behaviour(
+        "kimi.tool_calls.form",
+        "DI",
+        "a call's id is `name:n`; streams bring id, type and name first, then pieces of the arguments",
+    ),
     Behaviour("kimi.partial.excluded", "D", "the answer to a prefill does not repeat it"),
     Behaviour("kimi.models.list", "DI", "`GET /models` gives context length and abilities"),
     Behaviour("kimi.balance", "D", "`GET /users/me/balance` gives available, voucher and cash balance"),
