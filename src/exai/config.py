@@ -257,8 +257,8 @@ class Database(Section):
     url: SecretStr | None = None
     """SQLAlchemy URL, such as `postgresql+asyncpg://user:password@host/name`. Unset: SQLite in `data_dir`."""
 
-    commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 1.0
-    """Least time between two commits; what arrives meanwhile shares the next one."""
+    commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
+    """Least time between two commits of a busy daemon, one whose commits are shared. A quiet one commits at once."""
 
     keep_calls_days: Count = 90
     """How long the journal keeps a call."""

@@ -4,12 +4,14 @@ import asyncio
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from exai import config
@@ -60,7 +62,34 @@ async def test_an_empty_database_is_set_up_and_the_migrations_make_the_tables_of
     await database.close()
 
 
-@pytest.mark.parametrize(("version", "words"), [("0000", "newer"), ("9999", "newer")])
+def test_the_files_of_the_migrations_begin_with_their_versions_and_follow_one_another() -> None:
+    script = ScriptDirectory(str(migrate.MIGRATIONS))
+    versions = [revision.revision for revision in script.walk_revisions()]
+    assert versions == sorted(migrate._known(), reverse=True)
+    assert script.get_heads() == [migrate.head()]
+
+
+async def test_a_database_at_head_is_opened_without_alembic(tmp_path: Path) -> None:
+    settings = config.Database.model_validate({"url": f"sqlite:///{tmp_path / 'exai.sqlite'}"})
+    database = await opened(settings, tmp_path)
+    await database.close()
+    script = (
+        "import asyncio, sys; from pathlib import Path; from exai import config; "
+        "from exai.storage.database import Database\n"
+        "async def main():\n"
+        "    settings = config.Database.model_validate({'url': sys.argv[1]})\n"
+        "    await (await Database.open(settings, Path(sys.argv[2]))).close()\n"
+        "asyncio.run(main()); print('alembic' in sys.modules)"
+    )
+    url = f"sqlite:///{tmp_path / 'exai.sqlite'}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, url, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert said.strip() == b"False"
+
+
+@pytest.mark.parametrize(("version", "words"), [("0000", "newer"), ("99999", "newer")])
 async def test_a_schema_that_is_not_known_is_refused(
     database_settings: config.Database, tmp_path: Path, version: str, words: str
 ) -> None:
@@ -77,7 +106,7 @@ NEXT_MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "next"
+revision = "9999"
 down_revision = {after!r}
 
 
@@ -94,13 +123,13 @@ async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it
     await database.close()
     newer = tmp_path / "migrations"
     shutil.copytree(Path(migrate.__file__).parent / "migrations", newer)
-    (newer / "versions" / "next.py").write_text(NEXT_MIGRATION.format(after=before))
+    (newer / "versions" / "9999_next.py").write_text(NEXT_MIGRATION.format(after=before))
     monkeypatch.setattr(migrate, "MIGRATIONS", newer)
-    migrate.head.cache_clear()
+    migrate._known.cache_clear()
     try:
         with pytest.raises(StartFault, match="exai migrate"):
             await opened(database_settings, tmp_path)
-        assert await migrate_database(database_settings, tmp_path) == (before, "next")
+        assert await migrate_database(database_settings, tmp_path) == (before, "9999")
         database = await opened(database_settings, tmp_path)
         assert (
             await database.read(lambda connection: connection.execute(text("SELECT later FROM calls")).all())
@@ -109,7 +138,7 @@ async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it
         await database.close()
     finally:
         monkeypatch.undo()
-        migrate.head.cache_clear()
+        migrate._known.cache_clear()
     with pytest.raises(StartFault, match="newer"):
         await opened(database_settings, tmp_path)
 

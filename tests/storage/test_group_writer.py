@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
-from exai.storage.group_writer import GroupWriter
+from exai.storage.group_writer import SHARED, GroupWriter
 
 NEVER_SOON_S = 60.0
 
@@ -91,14 +91,28 @@ async def test_a_write_after_the_end_is_refused_and_a_queued_one_dropped_without
     assert attempts.count == 0
 
 
-async def test_the_first_write_after_a_pause_does_not_wait_for_the_interval() -> None:
+async def test_writes_that_come_alone_never_wait_for_the_interval() -> None:
     attempts = Attempts()
     attempts.gate.set()
     writer = GroupWriter(attempts, NEVER_SOON_S)
     async with asyncio.timeout(NEVER_SOON_S / 2):
-        assert await writer.write(keep, "a") == "a"
+        assert [await writer.write(keep, each) for each in "abc"] == ["a", "b", "c"]
+        await writer.close()
+    assert attempts.count == 3
+
+
+async def test_after_a_shared_commit_the_next_one_waits_for_the_interval() -> None:
+    attempts = Attempts()
+    attempts.gate.set()
+    writer = GroupWriter(attempts, NEVER_SOON_S)
+    await asyncio.gather(*(writer.write(keep, each) for each in range(SHARED)))
+    assert attempts.count == 1
     waiting = asyncio.get_running_loop().create_task(writer.write(keep, "b"))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(NEVER_SOON_S / 2):
+        while not writer._queue:  # noqa: ASYNC110 - queued within a turn or two of the loop
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
