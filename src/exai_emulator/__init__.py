@@ -8,7 +8,7 @@
 `docs/emulator.md` tells what is emulated and how much of it is proven.
 """
 
-from exai_emulator.accounts import AccountState
+from exai_emulator.accounts import AccountState, FileState
 from exai_emulator.emulator import Addresses, Emulator
 from exai_emulator.faults import Fault
 from exai_emulator.log import RequestLog, RequestRecord
@@ -23,6 +23,7 @@ __all__ = [
     "Emulator",
     "EmulatorOptions",
     "Fault",
+    "FileState",
     "Persona",
     "PortInUseError",
     "RequestLog",

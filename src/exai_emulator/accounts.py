@@ -8,12 +8,26 @@ from typing import Annotated
 import msgspec
 
 from exai_emulator.clock import EmulatedClock
+from exai_emulator.files import FileStore
 from exai_emulator.tokens import PrefixCache, count_tokens
 from exai_emulator.usage import AccountUsage
 
-__all__ = ["Account", "AccountState", "Accounts"]
+__all__ = ["Account", "AccountState", "Accounts", "FileState"]
 
 _Limit = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class FileState(msgspec.Struct, forbid_unknown_fields=True):
+    """How an account's file store behaves."""
+
+    max_files: int = 1_000
+    """Files that it may hold; one more is refused."""
+    max_file_bytes: int = 100 * 1024 * 1024
+    """Largest file."""
+    content_delay_s: int = 0
+    """How long after its upload a file's content is answered like that of an unknown file."""
+    fails: bool = False
+    """Kimi: what is uploaded from now on cannot be parsed and is listed with the status `error`."""
 
 
 class AccountState(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,6 +59,8 @@ class AccountState(msgspec.Struct, forbid_unknown_fields=True):
     """GLM, coding root: calls within a week of the first; then 1310."""
     plan_ends_at: float | None = None
     """GLM, coding root: when the plan expires, in Unix seconds; then 1309."""
+    files: FileState = msgspec.field(default_factory=FileState)
+    """The file store: `max_files`, `max_file_bytes`, `content_delay_s`, `fails`."""
 
 
 @dataclass(slots=True)
@@ -65,6 +81,8 @@ class Account:
     """Kimi: the tokens of the results of each `$web_search`, by its handle."""
     fees: Counter[str] = field(default_factory=Counter)
     """What was charged by the piece, such as web searches, and how often."""
+    files: FileStore = field(default_factory=FileStore)
+    """What was uploaded and not deleted."""
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""
@@ -82,6 +100,7 @@ class Account:
         self.request_ids.clear()
         self.searches.clear()
         self.fees.clear()
+        self.files.clear()
 
 
 class Accounts(Mapping[str, Account]):

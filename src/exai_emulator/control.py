@@ -57,6 +57,15 @@ class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
     runs: bool | None = None
 
 
+class FileOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/files`."""
+
+    provider: str
+    filename: str
+    purpose: str
+    content: str
+
+
 def control_app(emulator: Emulator) -> web.Application:
     """The control application of `emulator`."""
     control = _Control(emulator)
@@ -74,6 +83,8 @@ def control_app(emulator: Emulator) -> web.Application:
     app.router.add_put("/_ctl/account", control.set_account)
     app.router.add_get("/_ctl/clock", control.clock)
     app.router.add_post("/_ctl/clock", control.set_clock)
+    app.router.add_get("/_ctl/files", control.files)
+    app.router.add_post("/_ctl/files", control.add_file)
     app.router.add_get("/_ctl/rules", control.rules)
     app.router.add_post("/_ctl/rules", control.set_rules)
     return app
@@ -213,6 +224,25 @@ class _Control:
                 clock.run()
 
         return await self._ordered(request, ClockOrder, carry_out)
+
+    async def files(self, _: web.Request) -> web.Response:
+        fields = ("id", "filename", "purpose", "created", "status", "sha256")
+        return _answer(
+            {
+                name: [
+                    {**{field: getattr(file, field) for field in fields}, "bytes": len(file.content)}
+                    for file in account.files
+                ]
+                for name, account in self._emulator.accounts.items()
+            }
+        )
+
+    async def add_file(self, request: web.Request) -> web.Response:
+        def carry_out(order: FileOrder) -> None:
+            self._account_of(order.provider)
+            self._emulator.place_file(order.provider, order.filename, order.purpose, order.content.encode())
+
+        return await self._ordered(request, FileOrder, carry_out)
 
     async def rules(self, _: web.Request) -> web.Response:
         return _answer({"rules": self._emulator.rules.listed()})

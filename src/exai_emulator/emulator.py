@@ -9,11 +9,16 @@ from exai_emulator.custom.api import CustomApi
 from exai_emulator.custom.rules import BEHAVIOURS as CUSTOM_BEHAVIOURS
 from exai_emulator.custom.rules import RULES as CUSTOM_RULES
 from exai_emulator.faults import FaultQueue
+from exai_emulator.files import StoredFile
 from exai_emulator.glm.api import GlmApi
+from exai_emulator.glm.files import BEHAVIOURS as GLM_FILE_BEHAVIOURS
+from exai_emulator.glm.files import RULES as GLM_FILE_RULES
 from exai_emulator.glm.rules import BEHAVIOURS as GLM_BEHAVIOURS
 from exai_emulator.glm.rules import RULES as GLM_RULES
 from exai_emulator.identities import Identities
 from exai_emulator.kimi.api import KimiApi
+from exai_emulator.kimi.files import BEHAVIOURS as KIMI_FILE_BEHAVIOURS
+from exai_emulator.kimi.files import RULES as KIMI_FILE_RULES
 from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
 from exai_emulator.kimi.rules import RULES as KIMI_RULES
 from exai_emulator.log import RequestLog
@@ -26,8 +31,8 @@ from exai_emulator.server import ProviderServer
 __all__ = ["CONFORMANCE", "Addresses", "Emulator"]
 
 CONFORMANCE: dict[str, Sequence[AnyRule]] = {
-    "glm": (*GLM_RULES, *GLM_BEHAVIOURS),
-    "kimi": (*KIMI_RULES, *KIMI_BEHAVIOURS),
+    "glm": (*GLM_RULES, *GLM_FILE_RULES, *GLM_BEHAVIOURS, *GLM_FILE_BEHAVIOURS),
+    "kimi": (*KIMI_RULES, *KIMI_FILE_RULES, *KIMI_BEHAVIOURS, *KIMI_FILE_BEHAVIOURS),
     "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),
 }
 """Everything that is claimed of each service, with its evidence."""
@@ -60,8 +65,8 @@ class Emulator:
         self.personas = Personas(options.persona)
         self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
         apis: list[ProviderApi] = [
-            GlmApi(options, self.rules.is_on, self.clock),
-            KimiApi(options),
+            GlmApi(options, self.rules, self.clock),
+            KimiApi(options, self.rules),
             CustomApi(options),
         ]
         self.apis = {api.name: api for api in apis}
@@ -88,6 +93,13 @@ class Emulator:
             personas=self.personas,
             identities=self._identities,
         )
+
+    def place_file(self, provider: str, filename: str, purpose: str, content: bytes) -> StoredFile:
+        """Put a file into an account as if it had been uploaded; also one that nobody can upload."""
+        identity = self._identities.next(provider)
+        file = StoredFile(f"file_{identity.digest[:20]}", filename, purpose, content, identity.created)
+        self.accounts[provider].files.add(file)
+        return file
 
     def reset(self) -> None:
         """As it was at the start; requests in flight go on."""

@@ -47,7 +47,10 @@ class EmulatorOptions:
     kimi_stream_usage: KimiStreamUsage = "auto"
     kimi_quota_status: Literal[403, 429] = 429
     """The status of an exhausted Kimi quota: 429 in the documentation, 403 in recordings of 2025."""
+    kimi_file_content: Literal["json", "text"] = "json"
+    """The content of a Kimi document: an object that holds the text, or the text itself."""
 
     log_limit: int = 10_000
     """How many requests the log keeps; older ones are dropped."""
-    max_body_bytes: int = 100 * 1024 * 1024
+    max_body_bytes: int = 101 * 1024 * 1024
+    """Largest request: a file of 100 MB and the form around it."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal
+from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.personas import Answer
@@ -33,6 +34,11 @@ class ProviderApi(Protocol):
         ...
 
     @property
+    def endpoints(self) -> Endpoints:
+        """What it answers beside the routes."""
+        ...
+
+    @property
     def json_type(self) -> str:
         """Content-Type of an answer and of an error."""
         ...
@@ -42,8 +48,7 @@ class ProviderApi(Protocol):
         """Content-Type of a stream."""
         ...
 
-    @property
-    def too_large(self) -> Refusal:
+    def too_large(self, path: str) -> Refusal:
         """The refusal of a body above the service's limit."""
         ...
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from exai_emulator.calls import ChatCall, Check, KeyVerdict, Refusal
 
-__all__ = ["MARKS", "AnyRule", "Behaviour", "KeyRule", "Rule", "RuleBook"]
+__all__ = ["MARKS", "AnyRule", "Behaviour", "EndpointRule", "KeyRule", "Rule", "RuleBook"]
 
 MARKS: Mapping[str, str] = {
     "W": "a published recording of the real service",
@@ -44,6 +45,17 @@ class KeyRule:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointRule:
+    """A refusal at another endpoint than chat; `check` gets what that endpoint reads."""
+
+    id: str
+    marks: str
+    summary: str
+    check: Callable[[Any], Refusal | None]
+    default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """Something the emulator does that is not a refusal, with its evidence."""
 
@@ -54,7 +66,7 @@ class Behaviour:
     default: bool = True
 
 
-AnyRule = Rule | KeyRule | Behaviour
+AnyRule = Rule | KeyRule | EndpointRule | Behaviour
 
 
 class RuleBook:
@@ -112,6 +124,13 @@ class RuleBook:
         body = call.body
         for field, check in self._active[provider]:
             if (field is None or field in body) and (refusal := check(call)) is not None:
+                return refusal
+        return None
+
+    def first_of(self, rules: Iterable[EndpointRule], request: Any) -> Refusal | None:
+        """The refusal of the first of an endpoint's rules that its request breaks."""
+        for rule in rules:
+            if rule.id in self._on and (refusal := rule.check(request)) is not None:
                 return refusal
         return None
 

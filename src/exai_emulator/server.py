@@ -10,6 +10,7 @@ from aiohttp import web
 from exai_emulator.accounts import Account, Accounts
 from exai_emulator.broken import FaultyDelivery, broken_body, header_lines
 from exai_emulator.calls import ChatCall, Refusal
+from exai_emulator.endpoints import EndpointRequest
 from exai_emulator.faults import Fault, FaultQueue
 from exai_emulator.identities import Identities, Identity
 from exai_emulator.log import Outcome, RequestLog, RequestRecord
@@ -77,7 +78,7 @@ class ProviderServer:
         identity = self._identities.next(api.name)
         body = await self._body(request, wire)
         if body is None:
-            return self._refuse(wire, record, api.too_large, identity)
+            return self._refuse(wire, record, api.too_large(record.path), identity)
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
         account, refusal = self._account_of(request.headers.get("Authorization", ""))
@@ -85,18 +86,28 @@ class ProviderServer:
             return self._refuse(wire, record, refusal, identity)
         route = api.routes.get((record.method, record.path))
         if route is None:
-            agent = request.headers.get("User-Agent", "")
-            status, content = api.unknown_route(record.method, record.path, agent)
-            return self._send(wire, record, status, api.headers(identity, api.json_type), _encode(content))
+            asked = EndpointRequest(
+                path=record.path,
+                named={},
+                query=request.rel_url.query,
+                headers=request.headers,
+                content=body,
+                json=raw,
+                account=account,
+                identity=identity,
+            )
+            return await self._beside_the_routes(wire, record, asked)
         operation, root = route
         call = api.read_call(raw, root, account) if operation in READS_A_CALL else None
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
             return self._refuse(wire, record, refusal, identity)
         fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
         if call is not None and operation == CHAT:
-            return await self._chat(wire, record, call, identity, fault)
-        content = api.plain(operation, account, call)
-        return await self._plain(wire, record, content, identity, fault)
+            await self._chat(wire, record, call, identity, fault)
+        else:
+            content = api.plain(operation, account, call)
+            await self._plain(wire, record, content, identity, fault)
+        return None
 
     def _account_of(self, authorization: str) -> tuple[Account, Refusal | None]:
         """Whose key it is, and the refusal when it is nobody's."""
@@ -198,12 +209,48 @@ class ProviderServer:
         body = broken_body(api.completion(call, answer, identity, fault), fault, error_body)
         await delivery.reply(200, api.headers(identity, api.json_type, call.cached_tokens), body)
 
+    async def _beside_the_routes(self, wire: Wire, record: RequestRecord, asked: EndpointRequest) -> None:
+        """Answer at an endpoint; what its reply says has happened, has happened before it is sent."""
+        api = self._api
+        found = api.endpoints.find(record.method, record.path)
+        if found is None:
+            status, content = api.unknown_route(
+                record.method, record.path, asked.headers.get("User-Agent", "")
+            )
+            lines = api.headers(asked.identity, api.json_type)
+            return self._send(wire, record, status, lines, _encode(content))
+        endpoint, named = found
+        reply = endpoint(replace(asked, named=named))
+        if isinstance(reply, Refusal):
+            return self._refuse(wire, record, reply, asked.identity)
+        if reply.logged is not None:
+            record.body = reply.logged
+        fault = self._faults.take(api.name, record.path, None)
+        if reply.commit is not None and not (fault is not None and fault.replaces_the_answer):
+            reply.commit()
+        lines = api.headers(asked.identity, reply.content_type or api.json_type)
+        lines += header_lines(dict(reply.headers))
+        content = reply.body if reply.content_type is not None else _encode(reply.body)
+        return await self._deliver(wire, record, (reply.status, lines, content), asked.identity, fault)
+
     async def _plain(
         self, wire: Wire, record: RequestRecord, content: Any, identity: Identity, fault: Fault | None
     ) -> None:
         lines = self._api.headers(identity, self._api.json_type)
+        await self._deliver(wire, record, (200, lines, _encode(content)), identity, fault)
+
+    async def _deliver(
+        self,
+        wire: Wire,
+        record: RequestRecord,
+        reply: tuple[int, str, bytes],
+        identity: Identity,
+        fault: Fault | None,
+    ) -> None:
+        """Send status, header lines and body, or what the fault makes of them."""
         if fault is None:
-            self._send(wire, record, 200, lines, _encode(content))
+            self._send(wire, record, *reply)
+            await wire.drain()
             return
         record.fault = fault.described()
         delivery = FaultyDelivery(wire, fault, self._log, record)
@@ -212,7 +259,7 @@ class ProviderServer:
         if fault.replaces_the_answer:
             await delivery.reply(*self._other_reply(fault, identity))
         else:
-            await delivery.reply(200, lines, _encode(content))
+            await delivery.reply(*reply)
 
     def _other_reply(self, fault: Fault, identity: Identity) -> tuple[int, str, bytes]:
         """Status, header lines and body of the reply that a fault puts in the answer's place."""

@@ -11,6 +11,14 @@ from exai_emulator.emulator import CONFORMANCE
 from exai_emulator.rules import MARKS, Behaviour, Rule
 
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
+WIDE_PNG = (
+    "data:image/png;base64,"
+    + base64.b64encode(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (6_001).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    ).decode()
+)
+PLACED_FIRST = "file_5061327fdedb17032301"
+"""The id of the first file that is placed in a fresh emulator."""
 USER = {"role": "user", "content": "Say hello."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}
@@ -21,9 +29,13 @@ CALLED = {
 }
 
 
-def image(url: Any, model: str) -> dict[str, Any]:
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+def part(shown: dict[str, Any], model: str, *more: dict[str, Any]) -> dict[str, Any]:
+    parts = [{"type": "text", "text": "What is this?"}, shown, *more]
     return {"model": model, "messages": [{"role": "user", "content": parts}]}
+
+
+def image(url: Any, model: str) -> dict[str, Any]:
+    return part({"type": "image_url", "image_url": {"url": url}}, model)
 
 
 def tool(**changes: Any) -> dict[str, Any]:
@@ -112,6 +124,16 @@ EXAMPLES: dict[str, Example] = {
     "glm.content.parts": glm(content([{"text": "x"}]), "1214", typed=False),
     "glm.content.text_model": glm(image(PNG, "glm-5.3"), "1210", TEXT_ONLY, typed=False),
     "glm.image.data": glm(image("data:image/gif;base64,R0lGOA==", "glm-5.3-flash")),
+    "glm.image.pixels": glm(image(WIDE_PNG, "glm-5.3-flash")),
+    "glm.file.shape": glm(part({"type": "file", "file": {}}, "glm-5.3-flash")),
+    "glm.file.purpose": glm(part({"type": "file", "file": {"file_id": "none"}}, "glm-5.3-flash")),
+    "glm.file.mixed": glm(
+        part(
+            {"type": "file", "file": {"file_url": "https://emulated.invalid/a.pdf"}},
+            "glm-5.3-flash",
+            {"type": "image_url", "image_url": {"url": PNG}},
+        )
+    ),
     "glm.temperature.range": glm({"temperature": 1.5}),
     "glm.top_p.range": glm({"top_p": 0}),
     "glm.max_tokens.range": glm({"max_tokens": 131_073}),
@@ -158,6 +180,11 @@ EXAMPLES: dict[str, Example] = {
     "kimi.image.url": kimi(image("https://emulated.invalid/a.png", "kimi-k3"), "unsupported image url"),
     "kimi.image.svg": kimi(image("data:image/svg+xml;base64,PHN2Zz4=", "kimi-k3")),
     "kimi.image.data": kimi(image("data:image/png;base64,***", "kimi-k3")),
+    "kimi.video.url": kimi(
+        part({"type": "video_url", "video_url": {"url": "https://emulated.invalid/a.mp4"}}, "kimi-k3")
+    ),
+    "kimi.file.known": kimi(image("ms://file_none", "kimi-k3"), "not found"),
+    "kimi.file.purpose": kimi(image(f"ms://{PLACED_FIRST}", "kimi-k3"), "not usable as image"),
     "kimi.partial.last": kimi({"messages": [{"role": "assistant", "content": "H", "partial": True}, USER]}),
     "kimi.partial.json": kimi(
         {
@@ -284,6 +311,8 @@ async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rul
             emulator.accounts[provider].state = example.account
         if rule_id == "glm.request_id.reuse":
             assert (await post(emulator, provider, **example.fields)).status == 200
+        if rule_id == "kimi.file.purpose":
+            assert emulator.place_file("kimi", "a.txt", "file-extract", b"x").id == PLACED_FIRST
 
         refused = await post(emulator, example.door or provider, **example.fields)
         emulator.rules.set(rule_id, on=False)

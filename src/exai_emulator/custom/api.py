@@ -8,6 +8,7 @@ import msgspec
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
 from exai_emulator.custom.rules import MODELS
+from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
@@ -91,7 +92,7 @@ class CustomApi:
     errors: Mapping[str, ErrorRow] = _ERRORS
     json_type = "application/json"
     stream_type = "text/event-stream; charset=utf-8"
-    too_large = Refusal("too_large")
+    endpoints = Endpoints(())
     in_stream_error = "server_error"
     routes: Mapping[tuple[str, str], tuple[str, str]] = {
         ("POST", f"{ROOT}/chat/completions"): ("chat", "v1"),
@@ -101,6 +102,9 @@ class CustomApi:
     def __init__(self, options: EmulatorOptions) -> None:
         self._good_header = f"Bearer {options.custom_key}"
         self._listed_at = options.starts_at
+
+    def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
+        return Refusal("too_large")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
         if authorization == self._good_header:

@@ -1,7 +1,7 @@
 """GLM's form of requests, answers, streams and errors."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,17 @@ import msgspec
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
 from exai_emulator.clock import EmulatedClock, china_time
+from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.glm.catalog import MODELS, SWAPPED_ON_CODING_ROOT, find_model
 from exai_emulator.glm.errors import ERRORS, RESET
+from exai_emulator.glm.files import GlmFiles
 from exai_emulator.glm.keys import judge
 from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
+from exai_emulator.rules import RuleBook
 from exai_emulator.shapes import as_int, strings_of, tool_entries
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
@@ -45,7 +48,6 @@ class GlmApi:
     errors: Mapping[str, ErrorRow] = ERRORS
     json_type = "application/json; charset=UTF-8"
     stream_type = "text/event-stream;charset=UTF-8"
-    too_large = Refusal("435")
     in_stream_error = "1234"
     routes: Mapping[tuple[str, str], tuple[str, str]] = {
         (method, root + path): (operation, name)
@@ -53,13 +55,22 @@ class GlmApi:
         for method, path, operation in (("POST", "/chat/completions", "chat"), ("GET", "/models", "models"))
     }
 
-    def __init__(self, options: EmulatorOptions, is_on: Callable[[str], bool], clock: EmulatedClock) -> None:
+    def __init__(self, options: EmulatorOptions, rules: RuleBook, clock: EmulatedClock) -> None:
         self._key = options.glm_key
         self._good_header = f"Bearer {options.glm_key}"
         self._windows = options.context_windows
-        self._is_on = is_on
+        self._is_on = rules.is_on
         self._clock = clock
         self._listed_at = options.starts_at
+        files = GlmFiles(rules)
+        self.endpoints = Endpoints(
+            (method, root + path, endpoint)
+            for root in (GENERAL_ROOT, CODING_ROOT)
+            for method, path, endpoint in files.endpoints
+        )
+
+    def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
+        return Refusal("435")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
         if authorization == self._good_header:

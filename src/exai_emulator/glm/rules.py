@@ -5,12 +5,12 @@ from typing import Any
 
 from exai_emulator.calls import PLAN_ROOT, ChatCall, Refusal
 from exai_emulator.glm.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
+from exai_emulator.glm.parts import PART_RULES
 from exai_emulator.rules import Behaviour, KeyRule, Rule
 from exai_emulator.shapes import (
     as_int,
     fields,
     function_tools,
-    image_source,
     is_number,
     parts_of,
     tool_entries,
@@ -37,9 +37,6 @@ UNSAFE_OUTPUT = "emulated-unsafe-output"
 """A message with this word gets an answer that the filter ends."""
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
-_IMAGE_BYTES = 5 * 1024 * 1024
-_IMAGE_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png"})
-_IMAGES = 50
 _TOOLS = 128
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TEXT_ONLY = "messages.content.type is invalid, allowed values: ['text']"
@@ -133,24 +130,6 @@ def _text_model(call: ChatCall) -> Refusal | None:
     for message in call.messages:
         if any(isinstance(part, dict) and part.get("type") != "text" for part in parts_of(message)):
             return Refusal("1210", _TEXT_ONLY, content_type=False)
-    return None
-
-
-def _images(call: ChatCall) -> Refusal | None:
-    sources = [
-        source for message in call.messages for part in parts_of(message) if (source := image_source(part))
-    ]
-    if len(sources) > _IMAGES:
-        return _bad(f"At most {_IMAGES} images are allowed")
-    for source in sources:
-        if source.url.startswith(("http://", "https://")):
-            continue
-        if source.data is None:
-            return _bad("Image input format or parsing error")
-        if len(source.data) > _IMAGE_BYTES:
-            return _bad("An image is larger than 5 MB")
-        if source.media_type is not None and source.media_type not in _IMAGE_TYPES:
-            return _bad("Images are jpg, jpeg or png")
     return None
 
 
@@ -286,7 +265,7 @@ RULES: tuple[Rule | KeyRule, ...] = (
         "another part than text on a text model: 400/1210, no Content-Type",
         _text_model,
     ),
-    Rule("glm.image.data", "D", "over 50 images, over 5 MB, not jpg or png, not base64: 400/1210", _images),
+    *PART_RULES,
     Rule(
         "glm.temperature.range",
         "D",

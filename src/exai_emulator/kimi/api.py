@@ -8,13 +8,16 @@ import msgspec
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal, canonical_prompt
+from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
+from exai_emulator.kimi.files import TOO_LARGE, KimiFiles
 from exai_emulator.kimi.web_search import result_tokens, search_instead
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
+from exai_emulator.rules import RuleBook
 from exai_emulator.shapes import as_int, parts_of, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
@@ -37,7 +40,6 @@ class KimiApi:
     name = "kimi"
     json_type = "application/json; charset=utf-8"
     stream_type = "text/event-stream"
-    too_large = Refusal("invalid_request", "Invalid request: the request body is too large")
     in_stream_error = "server_error"
     routes: Mapping[tuple[str, str], tuple[str, str]] = {
         ("POST", f"{ROOT}/chat/completions"): ("chat", "v1"),
@@ -46,11 +48,20 @@ class KimiApi:
         ("POST", f"{ROOT}/tokenizers/estimate-token-count"): ("estimate", "v1"),
     }
 
-    def __init__(self, options: EmulatorOptions) -> None:
+    def __init__(self, options: EmulatorOptions, rules: RuleBook) -> None:
         self.errors: Mapping[str, ErrorRow] = errors_of(options.kimi_quota_status)
         self._good_header = f"Bearer {options.kimi_key}"
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
+        files = KimiFiles(rules, options.kimi_file_content)
+        self.endpoints = Endpoints(
+            (method, ROOT + path, endpoint) for method, path, endpoint in files.endpoints
+        )
+
+    def too_large(self, path: str) -> Refusal:
+        if path == f"{ROOT}/files":
+            return TOO_LARGE
+        return Refusal("invalid_request", "Invalid request: the request body is too large")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
         if authorization == self._good_header:

@@ -1,6 +1,6 @@
 """Where Kimi refuses, in the order of its checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from exai_emulator.calls import ChatCall, Refusal, text_of
@@ -129,6 +129,44 @@ def _data_trouble(source: Any) -> str | None:
     return None
 
 
+def _file_parts(call: ChatCall) -> Iterator[tuple[str, str]]:
+    """Purpose that a part needs and id of the file that it names, for every `ms://` part."""
+    for message in call.messages:
+        for part in parts_of(message):
+            for purpose in ("image", "video"):
+                field = part.get(f"{purpose}_url") if isinstance(part, dict) else None
+                url = field.get("url") if isinstance(field, dict) else field
+                if isinstance(url, str) and url.startswith("ms://"):
+                    yield purpose, url.removeprefix("ms://")
+
+
+def _file_known(call: ChatCall) -> Refusal | None:
+    for _, file_id in _file_parts(call):
+        if call.account.files.get(file_id) is None:
+            return _bad(f"Invalid request: file {file_id[:80]} not found")
+    return None
+
+
+def _file_purpose(call: ChatCall) -> Refusal | None:
+    for purpose, file_id in _file_parts(call):
+        file = call.account.files.get(file_id)
+        if file is not None and (file.purpose != purpose or file.status == "error"):
+            return _bad(f"Invalid request: file {file_id[:80]} is not usable as {purpose}")
+    return None
+
+
+def _video_url(call: ChatCall) -> Refusal | None:
+    for message in call.messages:
+        for part in parts_of(message):
+            if not isinstance(part, dict) or part.get("type") != "video_url":
+                continue
+            field = part.get("video_url")
+            url = field.get("url") if isinstance(field, dict) else field
+            if not isinstance(url, str) or not url.startswith(("data:video/", "ms://")):
+                return _bad("Invalid request: unsupported video url")
+    return None
+
+
 def _partial_last(call: ChatCall) -> Refusal | None:
     last = len(call.messages) - 1
     for place, message in enumerate(call.messages):
@@ -240,6 +278,11 @@ RULES: tuple[Rule | KeyRule, ...] = (
     Rule("kimi.image.url", "DW", "an image that is neither `data:` nor `ms://`: 400", _image(_url_trouble)),
     Rule("kimi.image.svg", "D", "an SVG image: 400", _image(_svg_trouble)),
     Rule("kimi.image.data", "?", "an image of unknown type or broken base64: 400", _image(_data_trouble)),
+    Rule("kimi.video.url", "D", "a video that is neither `data:` nor `ms://`: 400", _video_url),
+    Rule("kimi.file.known", "?", "`ms://` and the id of a file that the account lacks: 400", _file_known),
+    Rule(
+        "kimi.file.purpose", "D", "`ms://` and a file of another purpose, or a failed one: 400", _file_purpose
+    ),
     Rule(
         "kimi.partial.last", "D", "`partial` elsewhere than on a final assistant message: 400", _partial_last
     ),

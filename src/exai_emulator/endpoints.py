@@ -1,0 +1,72 @@
+"""What a provider answers beside chats: a request as an endpoint sees it, its reply, and where each endpoint is."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exai_emulator.accounts import Account
+from exai_emulator.calls import Refusal
+from exai_emulator.identities import Identity
+
+__all__ = ["Endpoint", "EndpointRequest", "Endpoints", "Reply"]
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """One request, authenticated and read whole."""
+
+    path: str
+    named: Mapping[str, str]
+    """The parts of the path that the endpoint's pattern names."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    content: bytes
+    json: Any
+    """The decoded body; None when there was none or it was not JSON."""
+    account: Account
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success. `body` is JSON, or bytes where `content_type` is given."""
+
+    body: Any
+    status: int = 200
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    commit: Callable[[], None] | None = None
+    """What the reply says has happened. It happens unless a fault puts another reply in its place, so also
+    when a fault only loses the reply."""
+    logged: Any = None
+    """What the request's record shows as its body, where that is not JSON."""
+
+
+Endpoint = Callable[[EndpointRequest], Reply | Refusal]
+
+
+class Endpoints:
+    """Endpoints by method and path. A pattern such as `/files/{id}` names parts of the path."""
+
+    def __init__(self, rows: Iterable[tuple[str, str, Endpoint]]) -> None:
+        self._rows = [(method, _compiled(pattern), endpoint) for method, pattern, endpoint in rows]
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
+        """The endpoint of a request and the named parts of its path."""
+        for of_method, pattern, endpoint in self._rows:
+            if method == of_method and (matched := pattern.fullmatch(path)) is not None:
+                return endpoint, matched.groupdict()
+        return None
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    pieces = _PARAMETER.split(pattern)
+    # Splitting by a group alternates between text and names.
+    return re.compile(
+        "".join(
+            f"(?P<{piece}>[^/]+)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces)
+        )
+    )
