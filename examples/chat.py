@@ -1,0 +1,53 @@
+"""A conversation with a running EXAI, by the official MCP client over Streamable HTTP.
+
+Each question is one exchange; the handle that comes with an answer goes along with the next question.
+"""
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from mcp import Client
+
+
+async def converse(url: str, model: str | None, questions: list[str]) -> int:
+    """Ask one question after another; 1 when one was not answered."""
+    more: dict[str, Any] = {} if model is None else {"model": model}
+    async with Client(url) as client:
+        for question in questions:
+            result = await client.call_tool("chat", {"prompt": question, **more})
+            answer = result.structured_content
+            if result.is_error or answer is None:
+                print("\n".join(getattr(part, "text", "") for part in result.content))
+                return 1
+            more["continuation_id"] = answer["continuation_id"]
+            print(f"you      {question}")
+            print(f"{answer['model_used']:<8} {answer['answer']}")
+            print(f"         {_summary(answer)}\n")
+    return 0
+
+
+def _summary(answer: dict[str, Any]) -> str:
+    usage, cost = answer["usage"], answer["cost_usd"]
+    return " | ".join(
+        [
+            f"{usage['input']} tokens in, {usage['output']} out",
+            "cost unknown" if cost is None else f"${cost:.6f}",
+            f"{answer['timings']['latency_ms']:.0f} ms",
+            f"{answer['exchanges_remaining']} exchanges remaining",
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("questions", nargs="+", metavar="QUESTION")
+    parser.add_argument("--url", default="http://127.0.0.1:8079/mcp", help="default: %(default)s")
+    parser.add_argument("--model", help="a name that `exai models` lists; default: EXAI's own choice")
+    options = parser.parse_args()
+    return asyncio.run(converse(options.url, options.model, options.questions))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
