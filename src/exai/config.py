@@ -33,6 +33,7 @@ __all__ = [
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Field(ge=1)]
+Price = Annotated[float, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -177,6 +178,18 @@ class CustomModel(Section):
     images: bool = False
     """Whether it takes pictures."""
 
+    efforts: tuple[Literal["none", "low", "medium", "high", "max"], ...] = ()
+    """Thinking efforts that it tells apart; empty: it is sent none."""
+
+    input_price: Price | None = None
+    """US dollars per million tokens of prompts. Without it and `output_price` the cost is unknown."""
+
+    cached_input_price: Price | None = None
+    """The same for tokens that the endpoint had cached, where they are cheaper."""
+
+    output_price: Price | None = None
+    """The same for answers, thinking included."""
+
 
 class CustomProvider(Section):
     """Any OpenAI-compatible endpoint: a row, not code."""
@@ -185,16 +198,53 @@ class CustomProvider(Section):
     """The root that has `/chat/completions` below it."""
 
     api_key: SecretStr | None = None
-    """Sent as a bearer token when set."""
+    """Sent as `key_header` says; unset sends no key."""
 
     models: tuple[CustomModel, ...]
     """What it serves."""
 
-    token_cap_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - a field's name
+    dialect: Literal[
+        "compatible",
+        "openai",
+        "azure",
+        "openrouter",
+        "deepseek",
+        "minimax",
+        "xai",
+        "gemini",
+        "ollama",
+        "vllm",
+    ] = "compatible"
+    """Whose habits it has. It decides what the keys below stand at where they are unset (`docs/providers.md`
+    has the table), and how errors are read."""
+
+    token_cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     """How the endpoint spells the cap of an answer."""
 
-    stream_usage: bool = True
+    stream_usage: bool | None = None
     """Ask for `stream_options.include_usage`; switch off where it is refused."""
+
+    key_header: Literal["authorization", "api-key", "x-api-key"] | None = None
+    """Where the key goes: `authorization` as a bearer token, the others as it is."""
+
+    headers: tuple[SecretStr, ...] = ()
+    """Further headers of every request, as `Name: value`."""
+
+    query: tuple[str, ...] = ()
+    """Further query of every request, as `name=value`, such as Azure's `api-version`."""
+
+    system_role: Literal["system", "developer"] | None = None
+    """What the endpoint calls the role of instructions."""
+
+    thinking: Literal["off", "reasoning_effort", "reasoning", "thinking"] | None = None
+    """How a thinking effort is spelled, for models that list `efforts`: the field `reasoning_effort`,
+    `reasoning.effort`, or `thinking.type` `enabled` and `disabled`."""
+
+    temperature: bool | None = None
+    """Send a temperature when a call has one; switch off where only the default is taken."""
+
+    strict_finish: bool | None = None
+    """Treat an unknown finish reason, or none before the end, as a failure instead of an answer."""
 
 
 class Providers(Section):

@@ -1,14 +1,17 @@
 """What the types of the tree cannot say: values that exclude each other, and keys that cannot be keys."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-from exai.config import Settings
+from exai.config import CustomProvider, Settings
 from exai.errors import StartFault
 
 __all__ = ["check", "is_loopback"]
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def is_loopback(host: str) -> bool:
@@ -33,6 +36,8 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     _check_doors(settings, origins)
     for key, secret in _provider_keys(settings):
         _check_key(key, secret.get_secret_value(), origins.get(key, "default"))
+    for name, row in settings.providers.custom.items():
+        _check_custom(f"providers.custom.{name}", row, origins)
     if settings.providers.glm.api_key is not None:
         key = "providers.glm.api_key"
         parts = settings.providers.glm.api_key.get_secret_value().split(".")
@@ -75,3 +80,22 @@ def _check_key(key: str, secret: str, origin: str) -> None:
         raise StartFault(f"`{key}` ({origin}) holds white space, which no key does; copy the key once more.")
     if not (secret.isascii() and secret.isprintable()):
         raise StartFault(f"`{key}` ({origin}) holds characters that no key does; copy the key once more.")
+
+
+def _check_custom(section: str, row: CustomProvider, origins: Mapping[str, str]) -> None:
+    for secret in row.headers:
+        name, _, value = secret.get_secret_value().partition(":")
+        text = value.strip()
+        if not _HEADER_NAME.fullmatch(name) or not text or not (text.isascii() and text.isprintable()):
+            key = f"{section}.headers"
+            raise StartFault(
+                f"`{key}` ({origins.get(key, 'default')}) holds an entry that is no header; write each as "
+                "`Name: value`, in printable ASCII."
+            )
+    for entry in row.query:
+        if not entry.partition("=")[0] or "=" not in entry:
+            key = f"{section}.query"
+            raise StartFault(
+                f"`{key}` ({origins.get(key, 'default')}) holds an entry without a value; write each as "
+                "`name=value`."
+            )

@@ -124,6 +124,10 @@ def secret_values(settings: Settings) -> tuple[str, ...]:
     for _, value in values(settings):
         if isinstance(value, SecretStr):
             found.append(value.get_secret_value())
+        elif isinstance(value, tuple):
+            # A list of secrets is one of headers: the name is no secret.
+            headers = (member.get_secret_value() for member in value if isinstance(member, SecretStr))
+            found.extend(header.partition(":")[2].strip() for header in headers)
         elif isinstance(value, HttpUrl) and value.password:
             found.append(value.password)
     if settings.providers.glm.api_key:
@@ -177,7 +181,7 @@ def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Setting]:
                 default=_default(field),
                 meaning=" ".join((field.description or "").split()),
                 annotation=field.annotation,
-                secret=core is SecretStr,
+                secret=SecretStr in (core, *get_args(core)),
             )
 
 
@@ -214,7 +218,11 @@ _PLAIN: Mapping[Any, str] = {
     SecretStr: "text, kept secret",
     bool: "`true` or `false`",
 }
-_MEMBERS: Mapping[Any, str] = {str: "a list of texts", Path: "a list of paths"}
+_MEMBERS: Mapping[Any, str] = {
+    str: "a list of texts",
+    Path: "a list of paths",
+    SecretStr: "a list of texts, kept secret",
+}
 
 
 def _label(name: str, field: FieldInfo) -> str:

@@ -18,7 +18,7 @@ from exai.errors import (
     ProviderUnauthorized,
     QuotaExhausted,
 )
-from exai.providers import custom, glm, kimi
+from exai.providers import dialects, glm, kimi
 from exai.providers.faults import Names, Refusal, Row, fault_of
 
 NAMES = Names("The Provider", "some-model", "SOME_KEY", "providers.some.base_url")
@@ -156,11 +156,11 @@ def test_kimi_unknown_route_has_an_error_that_is_a_string() -> None:
 def test_compatible_endpoints_are_classified_by_openai_codes(
     expected: type[ProviderFault], status: int, error: dict[str, object]
 ) -> None:
-    assert type(classify(custom.ERRORS, status, json.dumps({"error": error}).encode())) is expected
-    assert type(classify(custom.ERRORS, status, json.dumps([{"error": error}]).encode())) is expected
+    assert type(classify(dialects.ERRORS, status, json.dumps({"error": error}).encode())) is expected
+    assert type(classify(dialects.ERRORS, status, json.dumps([{"error": error}]).encode())) is expected
 
 
-@pytest.mark.parametrize("table", [glm.ERRORS, kimi.ERRORS, custom.ERRORS], ids=["glm", "kimi", "custom"])
+@pytest.mark.parametrize("table", [glm.ERRORS, kimi.ERRORS, dialects.ERRORS], ids=["glm", "kimi", "custom"])
 @pytest.mark.parametrize(
     ("expected", "status"),
     [
@@ -214,6 +214,6 @@ def test_the_reset_time_of_a_plan_is_read_as_utc_plus_8() -> None:
 
 def test_a_code_that_is_no_code_is_not_shown() -> None:
     fault = classify(
-        custom.ERRORS, 400, json.dumps({"error": {"code": SECRETS, "message": SECRETS}}).encode()
+        dialects.ERRORS, 400, json.dumps({"error": {"code": SECRETS, "message": SECRETS}}).encode()
     )
     assert "HTTP 400" in str(fault)

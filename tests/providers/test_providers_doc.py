@@ -1,13 +1,18 @@
 """`docs/providers.md` says what the catalogue and the error tree say."""
 
 import re
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from exai import errors
+from exai import config, errors
+from exai.clock import SystemClock
 from exai.messages import Effort
 from exai.providers.catalog import Catalog, Model
+from exai.providers.dialects import DIALECTS, Dialect
+from exai.providers.routing import Roster
 
 DOC = Path(__file__).parents[2] / "docs" / "providers.md"
 CATALOG = Catalog.load()
@@ -81,3 +86,43 @@ def test_the_table_of_errors_has_every_code_once() -> None:
 def test_the_table_of_errors_says_whether_a_retry_can_help(row: str) -> None:
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[3] == ("yes" if provider_faults()[cells[0].strip("`")].retryable else "no")
+
+
+def dialect_row(name: str, habits: Dialect) -> str:
+    cells = [
+        f"`{name}`",
+        f"`{habits.token_cap_field}`",
+        f"`{habits.system_role}`",
+        f"`{habits.thinking}`",
+        f"`{habits.most_effort}`",
+        "sent" if habits.temperature else "left out",
+        f"`{habits.key_header}`",
+        "yes" if habits.strict_finish else "no",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_dialects_is_the_adapters() -> None:
+    assert rows("## Other endpoints") == [dialect_row(name, habits) for name, habits in DIALECTS.items()]
+    assert all(habits.stream_usage for habits in DIALECTS.values())
+
+
+def test_the_dialects_are_the_ones_that_a_row_may_name() -> None:
+    assert set(get_args(config.CustomProvider.model_fields["dialect"].annotation)) == DIALECTS.keys()
+
+
+def test_every_example_of_another_endpoint_can_be_used() -> None:
+    text = DOC.read_text(encoding="utf-8").partition("## Other endpoints\n")[2]
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    providers = config.Providers.model_validate(tomllib.loads(example[1])["providers"])
+    assert {row.dialect for row in providers.custom.values()} == {
+        "ollama",
+        "vllm",
+        "openrouter",
+        "deepseek",
+        "openai",
+        "azure",
+    }
+    roster = Roster.from_settings(providers, config.Models(), config.Timeouts(), SystemClock())
+    assert roster.resolve("local/qwen3").model.efforts == (Effort.NONE, Effort.HIGH)

@@ -33,7 +33,8 @@ class Price:
     """Price of prompt tokens that the provider had cached; `None`: no reduced price is known."""
     output: float
     checked: str
-    """The day on which somebody last compared this with a source, as `YYYY-MM-DD`."""
+    """The day on which somebody last compared this with a source, as `YYYY-MM-DD`; `configured` for a price
+    that the operator gave."""
     cache_write: float | None = None
     """Price of prompt tokens that the provider puts into its cache; `None`: no price of their own is known."""
 

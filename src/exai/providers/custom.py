@@ -1,76 +1,27 @@
 """Any other OpenAI-compatible endpoint, from a row of the configuration."""
 
-import re
+from collections.abc import Callable
+from dataclasses import replace
 
 from exai import config
 from exai.clock import Clock
-from exai.errors import (
-    ContentFiltered,
-    ContextOverflow,
-    ProviderDenied,
-    ProviderFailed,
-    ProviderThrottled,
-    ProviderUnauthorized,
-    QuotaExhausted,
-    StartFault,
-)
-from exai.providers.catalog import Model
-from exai.providers.faults import Row, Verdict
+from exai.errors import StartFault
+from exai.messages import Effort
+from exai.providers.catalog import Model, Price
+from exai.providers.dialects import DIALECTS, ERRORS, FINISHES, OVERRIDABLE, Dialect
 from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
 
-__all__ = ["ERRORS", "custom_models", "custom_provider"]
-
-_OVERFLOW = Verdict(
-    ContextOverflow,
-    "The prompt does not fit into the window of {model} ({code}). Send less, or use a model with a larger "
-    "window.",
-)
-_FILTERED = Verdict(
-    ContentFiltered, "{title} filtered the question or the answer ({code}). Word it differently."
-)
-_LOST = Verdict(ProviderFailed, "{title} failed while answering ({code}). Try again later.")
-
-ERRORS: tuple[Row, ...] = (
-    Row(
-        frozenset({"invalid_api_key", "authentication_error"}),
-        Verdict(ProviderUnauthorized, "{title} does not accept the key ({code}). Check {key_hint}."),
-    ),
-    Row(
-        frozenset({"insufficient_quota", "billing_hard_limit_reached"}),
-        Verdict(QuotaExhausted, "The {title} account is out of credit ({code}). Top up there."),
-    ),
-    Row(frozenset({"context_length_exceeded", "exceed_context_size_error"}), _OVERFLOW),
-    Row(
-        frozenset({"invalid_request_error", "BadRequestError", "400"}),
-        _OVERFLOW,
-        text=re.compile(r"context (length|size|window)|too many tokens|prompt is too long", re.IGNORECASE),
-    ),
-    Row(frozenset({"content_filter", "content_policy_violation"}), _FILTERED),
-    Row(
-        frozenset({"model_not_found"}),
-        Verdict(
-            ProviderDenied,
-            "{title} has no {model} ({code}). Check the models listed for it in the configuration, and "
-            "{url_setting}.",
-        ),
-    ),
-    Row(
-        frozenset({"rate_limit_exceeded", "rate_limit_error"}),
-        Verdict(
-            ProviderThrottled, "{title} limits how often it may be asked ({code}). Try again a little later."
-        ),
-    ),
-)
-"""By the codes and types that OpenAI defined and compatible servers copy."""
+__all__ = ["custom_models", "custom_provider"]
 
 
 def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model]:
     """The models of the endpoint `name`, by canonical name.
 
     Raises:
-        StartFault: the row lists no model, or one twice.
+        StartFault: the row lists no model, or one twice, or half a price.
     """
+    habits = _habits(settings)
     models = {
         (canonical := f"{name}/{row.name}"): Model(
             name=canonical,
@@ -79,7 +30,9 @@ def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model
             context_tokens=row.context_tokens,
             max_output_tokens=row.max_output_tokens,
             images=row.images,
-            temperature=(0.0, 2.0),
+            price=_price(name, row),
+            thinking=habits.thinking_fields(tuple(map(Effort, row.efforts))),
+            temperature=(0.0, 2.0) if habits.temperature else None,
         )
         for row in settings.models
     }
@@ -97,36 +50,64 @@ def custom_provider(
     """The endpoint `name` under these settings. Without a key it is asked without one.
 
     Raises:
-        StartFault: the key cannot be one, or the list of models is empty or doubles a name.
+        StartFault: the key cannot be one, or the list of models is empty, doubles a name or has half a price.
     """
-    setting = f"providers.custom.{name}"
-    profile = Profile(
-        title=name,
-        key_hint=f"the setting {setting}.api_key",
-        url_setting=f"{setting}.base_url",
-        token_cap_field=settings.token_cap_field,
-        stream_fields={"stream_options": {"include_usage": True}} if settings.stream_usage else {},
-        errors=ERRORS,
-        finishes={
-            "stop": "stop",
-            "length": "length",
-            "max_tokens": "length",
-            "content_filter": _FILTERED,
-            "error": _LOST,
-        },
-        lenient=True,
-    )
-    key = usable_key(settings.api_key, profile.key_hint)
+    profile = _profile(name, settings)
     return OpenAiCompatible(
         name=name,
         profile=profile,
         models=custom_models(name, settings),
         base_url=str(settings.base_url),
-        authorization=_no_authorization if key is None else bearer(key),
+        authorization=_authorization(profile, usable_key(settings.api_key, profile.key_hint)),
         timeouts=timeouts,
         clock=clock,
     )
 
 
+def _profile(name: str, settings: config.CustomProvider) -> Profile:
+    habits = _habits(settings)
+    setting = f"providers.custom.{name}"
+    headers = (secret.get_secret_value().partition(":") for secret in settings.headers)
+    query = (entry.partition("=") for entry in settings.query)
+    return Profile(
+        title=name,
+        key_hint=f"the setting {setting}.api_key",
+        url_setting=f"{setting}.base_url",
+        token_cap_field=habits.token_cap_field,
+        key_header=habits.key_header,
+        headers={header: value.strip() for header, _, value in headers},
+        query=tuple((key, value) for key, _, value in query),
+        system_role=habits.system_role,
+        request_fields=habits.request_fields,
+        stream_fields={"stream_options": {"include_usage": True}} if habits.stream_usage else {},
+        errors=(*habits.errors, *ERRORS),
+        finishes={**FINISHES, **habits.finishes},
+        lenient=not habits.strict_finish,
+    )
+
+
+def _habits(settings: config.CustomProvider) -> Dialect:
+    """The dialect's habits, each replaced by the row's own where it has one."""
+    own = {name: value for name in OVERRIDABLE if (value := getattr(settings, name)) is not None}
+    return replace(DIALECTS[settings.dialect], **own)
+
+
+def _authorization(profile: Profile, key: str | None) -> Callable[[], str | None]:
+    if key is None:
+        return _no_authorization
+    return bearer(key) if profile.key_header == "authorization" else lambda: key
+
+
 def _no_authorization() -> None:
     return None
+
+
+def _price(name: str, row: config.CustomModel) -> Price | None:
+    if row.input_price is None and row.output_price is None:
+        return None
+    if row.input_price is None or row.output_price is None:
+        raise StartFault(
+            f"providers.custom.{name}.models gives {row.name} only one of input_price and output_price. Give "
+            "both, or none if its cost is not to be counted."
+        )
+    return Price(row.input_price, row.cached_input_price, row.output_price, "configured")

@@ -200,7 +200,8 @@ def _by_status(status: int) -> Verdict:
 
 
 def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Codes and text out of `{error: {...}}`, `{error: "..."}`, `{code, msg}` or a list of one of these."""
+    """Codes and text out of `{error: {...}}`, `{error: "..."}`, `{code, msg}`, `{base_resp: {...}}` or a list
+    of one of these."""
     try:
         outer: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -209,12 +210,13 @@ def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
         outer = outer[0]
     if not isinstance(outer, dict):
         return (), ""
-    error = outer.get("error")
-    inner = error if isinstance(error, dict) else outer
-    codes = [inner.get("code"), inner.get("type")]
+    error, base = outer.get("error"), outer.get("base_resp")
+    inner = error if isinstance(error, dict) else base if isinstance(base, dict) else outer
+    codes = [inner.get(name) for name in ("code", "type", "status", "status_code")]
+    texts = [inner.get(name) for name in ("message", "msg", "status_msg")]
     if isinstance(error, str):
         codes.append(error)
-    texts = (inner.get("message"), inner.get("msg"))
+        texts.append(error)
     return (
         tuple(str(code) for code in codes if isinstance(code, str | int) and not isinstance(code, bool)),
         next((text for text in texts if isinstance(text, str)), "")[:2_000],

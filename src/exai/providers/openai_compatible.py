@@ -73,7 +73,7 @@ class OpenAiCompatible:
         self._name = name
         self._profile = profile
         self._models = MappingProxyType(dict(models))
-        self._url = URL(base_url.rstrip("/") + "/chat/completions")
+        self._url = URL(base_url.rstrip("/") + "/chat/completions").update_query(profile.query)
         self._authorization = authorization
         self._timeouts = timeouts
         self._clock = clock
@@ -162,7 +162,7 @@ class OpenAiCompatible:
         """Send the request; the head of the response has arrived when this returns."""
         session = self._open_session()
         authorization = self._authorization() if self._authorization is not None else None
-        headers = {} if authorization is None else {"Authorization": authorization}
+        headers = {} if authorization is None else {self._profile.key_header: authorization}
         retries = STALE_RETRIES
         while True:
             began = self._clock.monotonic()

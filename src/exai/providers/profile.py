@@ -23,8 +23,16 @@ class Profile:
     """The setting of its address, for sentences."""
     token_cap_field: str
     """How it spells the cap of an answer, thinking included."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with every request, beside authorization and content type."""
+    key_header: str = "Authorization"
+    """The header that carries the key."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every request, beside the key and content type; may hold secrets."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Sent with every request, in its URL."""
+    system_role: str = "system"
+    """What it calls the role of instructions."""
+    request_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every request."""
     stream_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of a streamed request."""
     search_fields: Mapping[str, Any] = field(default_factory=dict)

@@ -36,6 +36,7 @@ def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestB
         "model": model.wire_name,
         "messages": _messages(prompt, profile),
         "stream": streams,
+        **profile.request_fields,
     }
     if streams:
         fields.update(profile.stream_fields)
@@ -62,7 +63,8 @@ def _messages(prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
     spelt = []
     for message in prompt.messages:
         content = _content(message, prompt, profile) if message.images else message.text
-        fields: dict[str, Any] = {"role": message.role.value, "content": content}
+        role = profile.system_role if message.role is Role.SYSTEM else message.role.value
+        fields: dict[str, Any] = {"role": role, "content": content}
         if keeps_reasoning and message.reasoning and message.role is Role.ASSISTANT:
             fields["reasoning_content"] = message.reasoning
         spelt.append(fields)

@@ -62,6 +62,8 @@ class _Part(msgspec.Struct, gc=False):
     error: msgspec.Raw = msgspec.Raw()
     success: bool | None = None
     web_search: msgspec.Raw = msgspec.Raw()
+    base_resp: msgspec.Raw = msgspec.Raw()
+    """MiniMax's verdict, beside every answer."""
 
 
 class _Head(msgspec.Struct):
@@ -211,7 +213,11 @@ class AnswerSum:
         """Add decoded parts; neighbours of one kind reach `on_delta` as one piece."""
         try:
             for part in parts:
-                if (part.error and _present(part.error)) or part.success is False:
+                if (
+                    (part.error and _present(part.error))
+                    or part.success is False
+                    or (part.base_resp and _failed(part.base_resp))
+                ):
                     raise ReportedError(_error_body(part, events))
                 if part.usage and _present(part.usage):
                     self._add_usage(part.usage)
@@ -275,6 +281,11 @@ class AnswerSum:
 
 def _present(raw: msgspec.Raw) -> bool:
     return bytes(raw) != b"null"
+
+
+def _failed(base_resp: msgspec.Raw) -> bool:
+    status = _anything.decode(base_resp)
+    return isinstance(status, dict) and status.get("status_code", 0) != 0
 
 
 def _count(source: Any, name: str) -> int | None:
