@@ -24,7 +24,7 @@ async def test_the_conversation_of_the_readme(start_daemon: StartDaemon) -> None
         )
         refused, why = await _run("chat.py", "--url", daemon.mcp_http, "--model", "glm-9", "Hello.")
     assert code == 0
-    assert "[emulated glm-5.3] The secret word is heron." in said.splitlines()[4]
+    assert "[emulated glm-5.3] The secret word is heron." in said.splitlines()[5]
     assert said.count("49 exchanges remaining") == said.count("48 exchanges remaining") == 1
     assert refused == 1
     assert "glm-5.3" in why
