@@ -301,6 +301,28 @@ class Files(Section):
     """Largest picture, in bytes. GLM documents 5 MB."""
 
 
+class ToolLoop(Section):
+    """How far a model may go with tools, such as a search tool, before it has to answer."""
+
+    max_rounds: Count = 8
+    """Answers of one call that may be tool calls. After them the model is told to answer with what it has."""
+
+    max_calls: Count = 32
+    """Tool calls of one call, all rounds together."""
+
+    max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    """What the rounds may cost before the model has to answer, as far as prices are known."""
+
+    max_s: Seconds = 600.0
+    """How long the rounds may take before the model has to answer."""
+
+    tool_s: Seconds = 60.0
+    """How long one tool call may take; then the model is told that it failed."""
+
+    max_result_characters: Count = 60_000
+    """Longest result that a model is shown; a longer one is cut, which the model is told."""
+
+
 class Database(Section):
     """Where conversations and the journal are kept."""
 
@@ -345,6 +367,7 @@ class Settings(Section):
     models: Models = Models()
     conversations: Conversations = Conversations()
     files: Files = Files()
+    tool_loop: ToolLoop = ToolLoop()
     database: Database = Database()
     auth: Auth = Auth()
     logging: Logging = Logging()

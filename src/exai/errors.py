@@ -7,7 +7,7 @@
     └── ToolFault              answered as a tool result with `isError`, so that a model can react
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
-        ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed
+        ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed, ToolLoopExceeded
         ├── Incident           something unforeseen; the caller learns an id, the log has the rest
         └── ProviderFault      the provider's doing
             ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
@@ -54,6 +54,7 @@ __all__ = [
     "Stopping",
     "StoreFailed",
     "ToolFault",
+    "ToolLoopExceeded",
     "UnknownConversation",
     "UnknownModel",
     "UnknownTool",
@@ -188,6 +189,14 @@ class StoreFailed(ToolFault):
     code = "store_failed"
     http_status = 503
     retryable = True
+
+
+class ToolLoopExceeded(ToolFault):
+    """A model went on calling tools after it was told to answer."""
+
+    code = "tool_loop_exceeded"
+    http_status = 502
+    mended_by = "caller"
 
 
 class Incident(ToolFault):

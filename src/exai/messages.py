@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role"]
+__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role", "ToolCall"]
 
 
 class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 class Effort(StrEnum):
@@ -48,6 +49,18 @@ class FileExcerpt:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's call of a tool. It goes back exactly as it came."""
+
+    id: str
+    name: str
+    arguments: str = field(repr=False)
+    """JSON, as the model wrote it."""
+    kind: str = "function"
+    """Its `type` on the wire."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One message of a prompt."""
@@ -57,6 +70,10 @@ class Message:
     images: tuple[Image, ...] = ()
     reasoning: str | None = field(default=None, repr=False)
     """What the assistant thought, for the provider whose protocol wants it back."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the assistant called; the messages of these tools follow directly."""
+    answers: ToolCall | None = None
+    """The call that a tool's message answers."""
 
 
 @dataclass(frozen=True, slots=True)

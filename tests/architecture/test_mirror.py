@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "config_tree": "config/test_configuration_doc.py",
     "daemon": "system/test_lifecycle.py",
     "prompts": "tools/test_chat.py",
+    "schemas": "tools/test_arguments.py",
     "tasks": "monitoring/test_monitoring.py",
 }
 """Where the tests of a room are that has no folder or file of its own name."""

@@ -98,7 +98,8 @@ def test_web_search_is_spelt_for_the_platform_or_refused() -> None:
     tool = spell("glm-5.3", web_search=True)[0]["tools"][0]
     assert tool["type"] == "web_search"
     assert tool["web_search"] == {"enable": True, "search_engine": "search_pro_jina", "search_result": True}
-    mainland = glm_profile("https://open.bigmodel.cn/api/paas/v4").search_fields["tools"][0]
+    mainland = glm_profile("https://open.bigmodel.cn/api/paas/v4").search_tool
+    assert mainland is not None
     assert mainland["web_search"]["search_engine"] == "search_pro"
     with pytest.raises(AbilityMissing, match="kimi-k3 cannot search"):
         spell("kimi-k3", web_search=True)

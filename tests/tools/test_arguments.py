@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from exai.errors import BadArguments
-from exai.tools.arguments import input_schema, parse_arguments
+from exai.schemas import input_schema
+from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, Tool, ToolAnswer
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from exai.costs import Usage
-from exai.messages import Citation, Effort, Message
+from exai.messages import Citation, Effort, Message, ToolCall
 from exai.providers.catalog import Model
 
-__all__ = ["Completion", "DeltaKind", "OnDelta", "Prompt", "Provider", "ProviderTimings"]
+__all__ = ["Completion", "DeltaKind", "OnDelta", "Prompt", "Provider", "ProviderTimings", "ToolSpec"]
 
 
 class DeltaKind(StrEnum):
@@ -19,6 +19,17 @@ class DeltaKind(StrEnum):
 
 OnDelta = Callable[[DeltaKind, str], None]
 """Told of each piece of an answer as it arrives; must return at once."""
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A function that a model may call."""
+
+    name: str
+    """ASCII letters, digits, `_` and `-`, beginning with a letter: what both providers take."""
+    description: str
+    parameters: Mapping[str, Any] = field(repr=False)
+    """JSON Schema without references: GLM returns what lies behind one as text."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,9 @@ class Prompt:
     temperature: float | None = None
     max_output_tokens: int | None = None
     web_search: bool = False
+    """The model may search the web. Where its provider does not do that on its own, the answer may be a call
+    of a search tool, so it is to be asked through a `ToolLoop`."""
+    tools: tuple[ToolSpec, ...] = ()
     conversation_key: str | None = None
     """Stable per conversation, for providers that route by it to their prefix cache."""
 
@@ -57,10 +71,12 @@ class Completion:
     """The catalogue's name of the model that was asked."""
     echoed_model: str
     """What the provider says answered; may be spelt or be another than the one asked for."""
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
     usage: Usage
     timings: ProviderTimings
     reasoning: str | None = field(default=None, repr=False)
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the model wants called before it goes on; there may be no text then."""
     citations: tuple[Citation, ...] = ()
     notes: tuple[str, ...] = ()
     """What the adapter changed or left out of the request, in sentences for the caller."""

@@ -97,7 +97,9 @@ class Model:
     """Largest cap of an answer that the provider takes; thinking counts."""
     images: bool = False
     web_search: bool = False
-    """Whether the provider itself searches the web for this model when asked to."""
+    """Whether it can search the web when asked to: its provider does, or the model calls a search tool."""
+    builtin_search: bool = False
+    """Whether its provider has a built-in search for it that takes part in the model's tool calls."""
     price: Price | None = None
     """`None` where no dollar price is published."""
     aliases: tuple[str, ...] = ()
@@ -246,6 +248,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     default_effort: Effort | None = None
     images: bool = False
     web_search: bool = False
+    builtin_search: bool = False
     temperature: tuple[float, float] | None = None
     keeps_reasoning: bool = False
     price: _PriceRow | None = None
@@ -261,6 +264,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             max_output_tokens=self.max_output_tokens,
             images=self.images,
             web_search=self.web_search,
+            builtin_search=self.builtin_search,
             price=None
             if price is None
             else Price(price.input, price.cached_input, price.output, price.checked, price.cache_write),

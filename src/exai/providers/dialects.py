@@ -89,6 +89,7 @@ FINISHES: Mapping[str, FinishReason | Verdict] = {
     "stop": "stop",
     "length": "length",
     "max_tokens": "length",
+    "tool_calls": "tool_calls",
     "content_filter": _FILTERED,
     "error": _LOST,
 }

@@ -106,6 +106,7 @@ class Exchange:
     def __init__(self, profile: Profile, prompt: Prompt, on_delta: OnDelta | None, clock: Clock) -> None:
         self._profile = profile
         self._prompt = prompt
+        self._declares_tools = bool(prompt.tools or prompt.web_search)
         self._model = prompt.model
         self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
         self._clock = clock
@@ -166,7 +167,15 @@ class Exchange:
         answer = self._answer
         finish = self._finish()
         text = answer.text
-        if not text or text.isspace():
+        # A cap cuts calls as it cuts text, and what was not declared cannot be called.
+        calls = answer.tool_calls if finish != "length" and self._declares_tools else ()
+        if calls:
+            finish = "tool_calls"
+        elif finish == "tool_calls":
+            if not self._profile.lenient:
+                raise self._partial_or(_UNKNOWN_FINISH.about(self._names, "finish reason tool_calls"))
+            finish = "stop"
+        if not calls and (not text or text.isspace()):
             raise self._billed(self._empty(finish))
         return Completion(
             text=text,
@@ -177,6 +186,7 @@ class Exchange:
             usage=answer.usage,
             timings=self._timings,
             reasoning=answer.reasoning,
+            tool_calls=calls,
             citations=answer.citations,
             notes=notes,
             request_id=(self._request_id or answer.id or "")[:128] or None,

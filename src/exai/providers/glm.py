@@ -159,13 +159,9 @@ def glm_profile(base_url: str) -> Profile:
         url_setting="providers.glm.base_url",
         token_cap_field="max_tokens",  # noqa: S106 - a field's name
         headers={"Accept-Language": "en-US,en"},
-        search_fields={
-            "tools": [
-                {
-                    "type": "web_search",
-                    "web_search": {"enable": True, "search_engine": engine, "search_result": True},
-                }
-            ]
+        search_tool={
+            "type": "web_search",
+            "web_search": {"enable": True, "search_engine": engine, "search_result": True},
         },
         image_types=frozenset({"image/png", "image/jpeg"}),
         request_id_header="X-LOG-ID",
@@ -173,6 +169,7 @@ def glm_profile(base_url: str) -> Profile:
         finishes={
             "stop": "stop",
             "length": "length",
+            "tool_calls": "tool_calls",
             "sensitive": _FILTERED,
             "model_context_window_exceeded": _OVERFLOW,
             "network_error": Verdict(

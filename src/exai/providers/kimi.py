@@ -134,7 +134,9 @@ KIMI = Profile(
     conversation_field="prompt_cache_key",
     request_id_header="Msh-Request-Id",
     errors=ERRORS,
-    finishes={"stop": "stop", "length": "length"},
+    loop_reasoning=True,
+    names_tool_messages=True,
+    finishes={"stop": "stop", "length": "length", "tool_calls": "tool_calls"},
 )
 """Kimi's dialect."""
 

@@ -8,7 +8,7 @@ from exai.providers.faults import Row, Verdict
 
 __all__ = ["FinishReason", "Profile"]
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,14 @@ class Profile:
     """Further fields of every request."""
     stream_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of a streamed request."""
-    search_fields: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of a request that may search the web."""
+    search_tool: Mapping[str, Any] | None = None
+    """The entry of `tools` in a request that may search the web; `None`: it cannot."""
+    builtin_search_tool: Mapping[str, Any] | None = None
+    """The same for models that have `builtin_search`, where that is to be used."""
+    loop_reasoning: bool = False
+    """Whether the thinking that led to tool calls must go back with them."""
+    names_tool_messages: bool = False
+    """Whether a tool's message names the tool."""
     conversation_field: str | None = None
     """Where a stable key per conversation goes, for the endpoint's prefix cache."""
     image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})

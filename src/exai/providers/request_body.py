@@ -1,14 +1,14 @@
 """A prompt in a provider's spelling, and what had to be changed or left out on the way."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from exai.errors import AbilityMissing
-from exai.messages import Effort, Image, Message, Role
+from exai.messages import Effort, Image, Message, Role, ToolCall
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
 from exai.providers.profile import Profile
@@ -46,13 +46,13 @@ def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestB
         fields.update(_sampling(prompt, prompt.temperature, notes))
     if prompt.max_output_tokens is not None:
         fields[profile.token_cap_field] = _cap(prompt, prompt.max_output_tokens, notes)
-    if prompt.web_search:
-        if not model.web_search:
-            raise AbilityMissing(
-                f"{model.name} cannot search the web. Ask without web search, or name a model that can (see "
-                "`models`)."
-            )
-        fields.update(profile.search_fields)
+    if prompt.web_search and not model.web_search:
+        raise AbilityMissing(
+            f"{model.name} cannot search the web. Ask without web search, or name a model that can (see "
+            "`models`)."
+        )
+    if tools := _tools(prompt, profile):
+        fields["tools"] = tools
     if profile.conversation_field is not None and prompt.conversation_key is not None:
         fields[profile.conversation_field] = prompt.conversation_key
     return RequestBody(msgspec.json.encode(fields), tuple(notes))
@@ -67,8 +67,47 @@ def _messages(prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
         fields: dict[str, Any] = {"role": role, "content": content}
         if keeps_reasoning and message.reasoning and message.role is Role.ASSISTANT:
             fields["reasoning_content"] = message.reasoning
+        if message.tool_calls:
+            fields["tool_calls"] = [_call(call) for call in message.tool_calls]
+            if profile.loop_reasoning and _thinks(prompt):
+                # A call without thinking is refused there; a blank passes for it.
+                fields["reasoning_content"] = message.reasoning or " "
+        elif message.answers is not None:
+            fields["tool_call_id"] = message.answers.id
+            if profile.names_tool_messages:
+                fields["name"] = message.answers.name
         spelt.append(fields)
     return spelt
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "type": call.kind,
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def _thinks(prompt: Prompt) -> bool:
+    model = prompt.model
+    return bool(model.efforts) and model.effort_used(prompt.effort) is not Effort.NONE
+
+
+def _tools(prompt: Prompt, profile: Profile) -> list[Mapping[str, Any]]:
+    """The entries of `tools`: the prompt's own, and what searches the web."""
+    entries: list[Mapping[str, Any]] = [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in prompt.tools
+    ]
+    if prompt.web_search:
+        builtin = profile.builtin_search_tool if prompt.model.builtin_search else None
+        search_tool = builtin or profile.search_tool
+        if search_tool is not None:
+            entries.append(search_tool)
+    return entries
 
 
 def _content(message: Message, prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""An answer's pieces, from the bytes of a chat completion to text, reasoning, usage and sources.
+"""An answer's pieces, from the bytes of a chat completion to text, reasoning, tool calls, usage and sources.
 
 Reads what any of the providers documents, wherever it is placed; what is missing or
 of an odd type in an optional place is passed over.
@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from exai.costs import Usage
-from exai.messages import Citation
+from exai.messages import Citation, ToolCall
 from exai.providers.base import DeltaKind, OnDelta
+from exai.providers.tool_calls import CallPiece, ToolCallSum
 
 __all__ = ["AnswerSum", "AnswerTooLongError", "BrokenAnswerError", "MalformedAnswerError", "ReportedError"]
 
@@ -45,6 +46,7 @@ class _Piece(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: list[CallPiece] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -82,6 +84,7 @@ class AnswerSum:
     """Sums the parts of one answer and tells `on_delta` of each piece."""
 
     __slots__ = (
+        "_calls",
         "_characters",
         "_citations",
         "_on_delta",
@@ -104,6 +107,7 @@ class AnswerSum:
         self._untold: list[str] = []
         """Pieces of one kind that the parts being added hold."""
         self._untold_kind = DeltaKind.TEXT
+        self._calls: ToolCallSum | None = None
         self._usage: dict[str, Any] = {}
         self._citations: dict[tuple[str, str], Citation] = {}
         self.done = False
@@ -114,7 +118,7 @@ class AnswerSum:
 
     @property
     def begun(self) -> bool:
-        """Whether any text or reasoning has arrived."""
+        """Whether any text, reasoning or tool call has arrived."""
         return self._characters > 0
 
     @property
@@ -124,6 +128,10 @@ class AnswerSum:
     @property
     def reasoning(self) -> str | None:
         return "".join(self._reasoning) or None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return () if self._calls is None else self._calls.calls
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -246,6 +254,15 @@ class AnswerSum:
                 self._tell()
                 self._untold_kind = DeltaKind.TEXT
             self._untold.append(piece.content)
+        if piece.tool_calls:
+            if self._calls is None:
+                self._calls = ToolCallSum()
+            self._count(self._calls.add(piece.tool_calls, whole=choice.delta is None))
+
+    def _count(self, characters: int) -> None:
+        self._characters += characters
+        if self._characters > MAX_ANSWER_CHARACTERS:
+            raise AnswerTooLongError
 
     def _tell(self) -> None:
         """Count what has been gathered, and tell of it."""
@@ -254,9 +271,7 @@ class AnswerSum:
         kind, piece = self._untold_kind, "".join(self._untold)
         self._untold.clear()
         (self._text if kind is DeltaKind.TEXT else self._reasoning).append(piece)
-        self._characters += len(piece)
-        if self._characters > MAX_ANSWER_CHARACTERS:
-            raise AnswerTooLongError
+        self._count(len(piece))
         if self._on_delta is not None:
             self._on_delta(kind, piece)
 

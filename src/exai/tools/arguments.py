@@ -1,4 +1,4 @@
-"""From what a client sent to a tool's typed arguments, and the schema that says what it may send."""
+"""From what a client sent to a tool's typed arguments."""
 
 import difflib
 import re
@@ -8,56 +8,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from exai.errors import BadArguments
-from exai.tools.base import Arguments, JsonObject, Tool
+from exai.tools.base import Arguments, Tool
 
-__all__ = ["input_schema", "parse_arguments"]
+__all__ = ["parse_arguments"]
 
 A = TypeVar("A", bound=Arguments)
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _PLACE = re.compile(r" - at `\$\.?(?P<place>[^`]*)`$")
-
-
-def input_schema(arguments: type[Arguments]) -> JsonObject:
-    """The JSON Schema of a tool's arguments, flat and without titles: every token of it is paid for by clients."""
-    (_,), components = msgspec.json.schema_components([arguments], ref_template="{name}")
-    schema = components.pop(arguments.__name__)
-    flat: JsonObject = _inlined(schema, components)
-    flat.pop("title", None)
-    flat.pop("description", None)
-    flat.setdefault("properties", {})
-    flat["additionalProperties"] = False
-    return flat
-
-
-def _inlined(node: Any, components: Mapping[str, Any]) -> Any:
-    if isinstance(node, dict):
-        if "$ref" in node:
-            target = dict(components[node["$ref"]])
-            target.pop("title", None)
-            target.pop("description", None)
-            return _inlined(
-                {**target, **{key: value for key, value in node.items() if key != "$ref"}}, components
-            )
-        if "anyOf" in node:
-            return _without_null(node, components)
-        return {
-            key: _inlined(value, components)
-            for key, value in node.items()
-            if not (key == "default" and value in (None, [], False))
-        }
-    if isinstance(node, list):
-        return [_inlined(item, components) for item in node]
-    return node
-
-
-def _without_null(node: JsonObject, components: Mapping[str, Any]) -> Any:
-    """`T | None` is written as `T`: leaving an argument out says the same as null, which is accepted as well."""
-    choices = [choice for choice in node["anyOf"] if choice != {"type": "null"}]
-    rest = {key: value for key, value in node.items() if key != "anyOf"}
-    if len(choices) == 1:
-        return _inlined({**choices[0], **rest}, components)
-    return {**_inlined(rest, components), "anyOf": [_inlined(choice, components) for choice in choices]}
 
 
 def parse_arguments(tool: Tool[A], arguments: Mapping[str, Any] | None) -> A:
