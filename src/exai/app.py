@@ -21,6 +21,7 @@ from exai.monitoring.provider_health import ProviderHealth
 from exai.providers.routing import Roster
 from exai.storage.database import Database
 from exai.storage.journal import Journal
+from exai.token_counts import TokenCounts
 from exai.tools.base import JsonObject
 from exai.tools.chat import Chat
 from exai.tools.models import Models
@@ -79,6 +80,8 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
         metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
+        counts = await TokenCounts.open(database, clock)
+        scopes.callback(counts.store_soon)
         registry = Registry(
             [
                 Chat(
@@ -86,9 +89,10 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     conversations=conversations,
                     files=FileReader(settings.files),
                     limits=settings.conversations,
+                    counts=counts,
                     clock=clock,
                 ).tool(),
-                Models(roster, health).tool(),
+                Models(roster, health, counts.of).tool(),
                 Status(
                     clock=clock,
                     roster=roster,

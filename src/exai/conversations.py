@@ -41,6 +41,8 @@ class Recalled:
     included: int
     dropped: int
     """Exchanges, whole ones; the oldest are dropped first."""
+    tokens: int
+    """Estimate for what is included."""
 
 
 class Conversations:
@@ -80,7 +82,7 @@ class Conversations:
         The reasoning of the model `reasoning_of` is part of them, and of what they cost; other models' is not.
         """
         if not conversation.exchanges:
-            return Recalled((), 0, 0)
+            return Recalled((), 0, 0, 0)
         rows = await self._table.newest(conversation.id, budget_tokens, reasoning_of)
         messages = [
             message
@@ -91,7 +93,8 @@ class Conversations:
             )
         ]
         newest = rows[0].number if rows else conversation.exchanges
-        return Recalled(tuple(messages), len(rows), newest - len(rows))
+        tokens = int(rows[-1].tokens) if rows else 0
+        return Recalled(tuple(messages), len(rows), newest - len(rows), tokens)
 
     async def record(
         self,

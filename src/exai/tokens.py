@@ -1,28 +1,68 @@
-"""Token counts before a provider has counted: estimates, and honest about it."""
+"""Token counts before a provider has counted: estimates by script, and honest about it.
+
+A tokenizer of today's size spends about so much on a character of each kind. The
+weights were fitted to a published vocabulary of 150,000 entries, close kin of those
+that GLM and Kimi use: within a tenth for prose, code and tables in European and East
+Asian languages. What a model's own tokenizer and template make of it is learnt from
+its provider's counts (`exai.token_counts`).
+"""
 
 import asyncio
-import re
+import string
 
 __all__ = ["estimate_long_text", "estimate_tokens"]
 
-_CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003134f]")
+LONG_TEXT = 100_000
+"""Characters from which counting takes about a millisecond and leaves the event loop."""
 
-CHARACTERS_PER_TOKEN = 3.6
-"""Latin script and code; a little below the usual four, so that a budget errs on the safe side."""
+_UNIT = 1_000
+"""Weights are thousandths of a token, so that sums are exact and no longer text ever counts for less."""
 
-TOKENS_PER_CJK_CHARACTER = 0.75
+_LOWER = 240
+"""Whatever is none of the following: small letters, in words of about four characters to the token."""
+
+_ASCII: tuple[tuple[bytes, int], ...] = (
+    (string.ascii_uppercase.encode(), 200),
+    (string.digits.encode(), 700),
+    (string.punctuation.encode(), 450),
+    (b"\n", 1_200),  # with the indentation that follows
+    (b" \t\r", 20),  # a space belongs to the word after it
+)
+
+# By the first byte of a character's UTF-8 form, which tells the script.
+_WIDE: tuple[tuple[bytes, int], ...] = (
+    (bytes(range(0xC2, 0xCB)), 1_200),  # accented Latin letters
+    (bytes(range(0xCB, 0xD4)), 330),  # Greek, Cyrillic
+    (bytes(range(0xD4, 0xE0)), 500),  # Armenian, Hebrew, Arabic
+    (b"\xe0\xe1", 1_000),  # Indic and South-East Asian scripts
+    (b"\xe2", 1_000),  # dashes, quotes, arrows, signs
+    (b"\xe3", 600),  # kana
+    (bytes(range(0xE4, 0xEA)), 600),  # Chinese characters
+    (bytes(range(0xEA, 0xEE)), 800),  # Hangul
+    (b"\xee\xef", 900),  # full-width forms
+    (bytes(range(0xF0, 0xF5)), 2_000),  # emoji, rare Chinese characters
+)
+_NO_FIRST_BYTE = bytes(range(0xC0))
+_NOT_ASCII = bytes(range(0x80, 0x100))
 
 
 def estimate_tokens(text: str) -> int:
-    """How many tokens `text` will about be; never zero for a text that is not empty."""
+    """How many tokens `text` will about be; never zero for a text that is not empty, and never less for more text."""
     if not text:
         return 0
-    wide = 0 if text.isascii() else sum(1 for _ in _CJK.finditer(text))
-    return int(wide * TOKENS_PER_CJK_CHARACTER + (len(text) - wide) / CHARACTERS_PER_TOKEN) + 1
-
-
-LONG_TEXT = 200_000
-"""Characters from which counting takes milliseconds and leaves the event loop."""
+    data = text.encode("utf-8", "surrogatepass")
+    weight = 0
+    if not text.isascii():
+        firsts = data.translate(None, _NO_FIRST_BYTE)
+        for starts, each in _WIDE:
+            weight += (len(firsts) - len(firsts.translate(None, starts))) * each
+        data = data.translate(None, _NOT_ASCII)
+    plain = len(data)
+    for kind, each in _ASCII:
+        count = data.count(kind) if len(kind) == 1 else len(data) - len(data.translate(None, kind))
+        weight += count * each
+        plain -= count
+    return (weight + plain * _LOWER) // _UNIT + 1
 
 
 async def estimate_long_text(text: str) -> int:

@@ -16,7 +16,9 @@ from exai.files.reader import FileReader
 from exai.messages import Effort, Role
 from exai.providers.base import Prompt
 from exai.providers.routing import Choice
+from exai.storage.calibrations import CalibrationTable
 from exai.storage.database import Database
+from exai.token_counts import TokenCounts
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import CallContext, SilentProgress, ToolAnswer
 from exai.tools.chat import Chat
@@ -31,11 +33,13 @@ class Talk:
     def __init__(self, database: Database, root: Path, *steps: Any, **limits: Any) -> None:
         self.provider = ScriptedProvider(*steps)
         self.roster = ScriptedRoster(self.provider)
+        self.counts = TokenCounts(CalibrationTable(database), SystemClock(), {})
         self.chat = Chat(
             roster=self.roster,  # type: ignore[arg-type]
             conversations=Conversations(database, SystemClock(), limits.get("max_exchanges", 50)),
             files=FileReader(config.Files(roots=(root,))),
             limits=config.Conversations.model_validate(limits),
+            counts=self.counts,
             clock=SystemClock(),
         )
         self.context: CallContext

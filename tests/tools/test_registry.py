@@ -25,7 +25,12 @@ def registry() -> Registry:
     return Registry(
         [
             Chat(
-                roster=absent, conversations=absent, files=absent, limits=config.Conversations(), clock=clock
+                roster=absent,
+                conversations=absent,
+                files=absent,
+                limits=config.Conversations(),
+                counts=absent,
+                clock=clock,
             ).tool(),
             Models(absent, absent).tool(),
             Status(

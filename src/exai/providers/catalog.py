@@ -111,6 +111,8 @@ class Model:
     """Range that the provider takes; `None`: sampling is fixed and any other value is an error there."""
     keeps_reasoning: bool = False
     """Whether earlier answers must go back with their reasoning."""
+    template_tokens: int = 0
+    """What the provider adds to every prompt and counts with it."""
 
     @property
     def efforts(self) -> tuple[Effort, ...]:
@@ -194,7 +196,7 @@ class Catalog:
             for name, by_effort in rows.thinking.items()
         }
         return cls(
-            (row.model(name, dialects) for name, row in rows.models.items()),
+            (row.model(name, dialects, rows.template_tokens) for name, row in rows.models.items()),
             (
                 Retired(name, group.since, group.successor, group.resolves)
                 for group in rows.retired
@@ -254,7 +256,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     price: _PriceRow | None = None
     aliases: tuple[str, ...] = ()
 
-    def model(self, name: str, dialects: Mapping[str, Dialect]) -> Model:
+    def model(self, name: str, dialects: Mapping[str, Dialect], template_tokens: Mapping[str, int]) -> Model:
         price = self.price
         return Model(
             name=name,
@@ -273,6 +275,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             default_effort=self.default_effort,
             temperature=self.temperature,
             keeps_reasoning=self.keeps_reasoning,
+            template_tokens=template_tokens[self.provider],
         )
 
 
@@ -288,3 +291,4 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     models: dict[str, _ModelRow]
     retired: tuple[_RetiredRow, ...]
     fees: dict[str, dict[str, _FeeRow]]
+    template_tokens: dict[str, int]

@@ -30,6 +30,8 @@ class ExchangeRow:
     answer: str
     reasoning: str | None
     """Of the model that was asked for; `None` for an answer of another one."""
+    tokens: int
+    """Estimate for this exchange and all newer ones together."""
 
 
 class NewExchange(msgspec.Struct, frozen=True):
@@ -114,6 +116,7 @@ _NEWEST = (
         exchanges.c.question,
         exchanges.c.answer,
         case((_is_own, exchanges.c.reasoning), else_=null()),
+        _sizes.c.with_all_newer,
     )
     .join(_sizes, exchanges.c.number == _sizes.c.number)
     .where(

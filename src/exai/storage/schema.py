@@ -19,7 +19,16 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["TIMINGS", "StorableText", "UtcDateTime", "calls", "conversations", "exchanges", "metadata"]
+__all__ = [
+    "TIMINGS",
+    "StorableText",
+    "UtcDateTime",
+    "calls",
+    "conversations",
+    "exchanges",
+    "metadata",
+    "token_calibrations",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -142,4 +151,16 @@ exchanges = Table(
     Column("question", StorableText, nullable=False),
     Column("answer", StorableText, nullable=False),
     Column("reasoning", StorableText),
+)
+
+token_calibrations = Table(
+    "token_calibrations",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("samples", BigInteger, nullable=False),
+    Column("estimated", Double, nullable=False),  # this and the following: sums that forget slowly
+    Column("reported", Double, nullable=False),
+    Column("error", Double, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )

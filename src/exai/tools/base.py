@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from exai.callers import Caller
+from exai.clock import Clock
 from exai.costs import Bill
 from exai.providers.base import Completion, OnDelta, Prompt
 
@@ -18,11 +19,13 @@ __all__ = [
     "Arguments",
     "Ask",
     "CallContext",
+    "CountTokens",
     "JsonObject",
     "Progress",
     "SilentProgress",
     "Tool",
     "ToolAnswer",
+    "timed",
 ]
 
 JsonObject = dict[str, Any]
@@ -83,6 +86,14 @@ class Ask(Protocol):
     async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion: ...
 
 
+CountTokens = Callable[[Prompt], Awaitable[int | None]]
+"""Has the provider count a prompt without answering it; `None` where it has no counter, or none is configured."""
+
+
+async def _count_nothing(_: Prompt) -> int | None:
+    return None
+
+
 @dataclass(slots=True)
 class CallContext:
     """One call, as its tool sees it; the dispatcher reads the findings afterwards for the journal."""
@@ -91,6 +102,7 @@ class CallContext:
     caller: Caller
     progress: Progress
     ask: Ask
+    count_tokens: CountTokens = _count_nothing
 
     streams: bool = False
     """Whether the caller follows the progress, so that deltas are worth the work."""
@@ -133,3 +145,21 @@ class Tool(Generic[A]):
     read_only: bool = True
     open_world: bool = False
     idempotent: bool = False
+
+
+class timed:  # noqa: N801 - reads as a verb where it is used
+    """Adds the time of its block to one stage of the call's timings."""
+
+    __slots__ = ("_began", "_clock", "_context", "_stage")
+
+    def __init__(self, context: CallContext, stage: str, clock: Clock) -> None:
+        self._context = context
+        self._stage = stage
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        timings = self._context.timings
+        timings[self._stage] = timings.get(self._stage, 0.0) + (self._clock.monotonic() - self._began) * 1000

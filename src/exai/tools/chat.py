@@ -8,22 +8,21 @@ import msgspec
 
 from exai import config
 from exai.clock import Clock
-from exai.conversations import Conversation, Conversations, Recalled
+from exai.conversations import Conversation, Conversations
 from exai.costs import Bill, Usage
-from exai.errors import AbilityMissing, BadArguments, ContextOverflow, ProviderUnconfigured, UnknownModel
+from exai.errors import AbilityMissing, BadArguments, ProviderUnconfigured, UnknownModel
 from exai.files.reader import FileReader
 from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role
 from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.routing import Choice, Roster
-from exai.tokens import estimate_long_text, estimate_tokens
-from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer
+from exai.token_counts import TokenCounts
+from exai.tokens import estimate_tokens
+from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer, timed
+from exai.tools.window import Fit, Question, Window
 
 __all__ = ["Chat", "ChatArguments"]
-
-TOKENS_PER_IMAGE = 1_500
-"""What a picture may cost in a prompt: an upper middle of what both providers document."""
 
 EFFORTS = {
     **{effort.value: effort for effort in Effort},
@@ -75,11 +74,13 @@ class ChatArguments(Arguments, frozen=True):
 class _Context:
     """What of the conversation and of the call's material enters the prompt."""
 
-    recalled: Recalled
+    fit: Fit
     files: tuple[FileExcerpt, ...]
     images: tuple[Image, ...]
     question: str
     """The prompt with its files, as it is sent and kept."""
+    prompt: Prompt
+    """All of it, as the model is asked."""
 
 
 class Chat:
@@ -92,15 +93,17 @@ class Chat:
         conversations: Conversations,
         files: FileReader,
         limits: config.Conversations,
+        counts: TokenCounts,
         clock: Clock,
     ) -> None:
         self._roster = roster
         self._conversations = conversations
         self._files = files
         self._limits = limits
+        self._counts = counts
         self._clock = clock
         self._system = Message(Role.SYSTEM, prompt("chat"))
-        self._system_tokens = estimate_tokens(self._system.text)
+        self._window = Window(conversations, counts, limits, clock, estimate_tokens(self._system.text))
 
     def tool(self) -> Tool[ChatArguments]:
         """The catalogue's entry."""
@@ -130,17 +133,17 @@ class Chat:
         """
         if not arguments.prompt.strip():
             raise BadArguments("Argument 'prompt' is blank. Say what you want to know.")
-        with _timed(context, "store_ms", self._clock):
+        with timed(context, "store_ms", self._clock):
             conversation = await self._conversations.open(context.caller, arguments.continuation_id)
         choice = self._choose(arguments, conversation)
         context.provider, context.model_used = choice.model.provider, choice.model.name
         context.conversation_id = conversation.id
         material = await self._gather(arguments, conversation, choice.model, context)
         completion = await context.ask(
-            self._prompt(arguments, choice.model, conversation, material),
-            _listener(context.progress) if context.streams else None,
+            material.prompt, _listener(context.progress) if context.streams else None
         )
-        with _timed(context, "store_ms", self._clock):
+        self._learn(material, completion)
+        with timed(context, "store_ms", self._clock):
             number = await self._conversations.record(
                 conversation,
                 caller=context.caller,
@@ -191,36 +194,30 @@ class Chat:
         files = await self._files.read_texts(arguments.absolute_file_paths)
         images = await self._files.read_images(arguments.images)
         question = _question(arguments.prompt, files)
-        question_tokens = await estimate_long_text(question) + len(images) * TOKENS_PER_IMAGE
-        window = model.context_tokens
-        kept_for_answer = min(
-            arguments.max_answer_tokens or model.max_output_tokens,
-            int(window * self._limits.max_answer_share),
+
+        def prompt_with(history: tuple[Message, ...]) -> Prompt:
+            return self._prompt(arguments, model, conversation, history, question, images)
+
+        fit = await self._window.fit(
+            model,
+            conversation,
+            Question(question, len(images), arguments.max_answer_tokens, prompt_with),
+            context,
         )
-        room = window - kept_for_answer - self._system_tokens - question_tokens
-        if room < 0:
-            raise ContextOverflow(
-                f"The question with its files is about {question_tokens:,} tokens; with {kept_for_answer:,} kept for "
-                f"the answer it does not fit into the {window:,} tokens of {model.name}. Send fewer or smaller files, "
-                "or name a model with a larger window (see `models`)."
-            )
-        budget = min(int(window * self._limits.history_share), room)
-        with _timed(context, "store_ms", self._clock):
-            recalled = await self._conversations.recall(
-                conversation, budget, reasoning_of=model.name if model.keeps_reasoning else None
-            )
-        return _Context(recalled, files, images, question)
+        return _Context(fit, files, images, question, prompt_with(fit.recalled.messages))
 
     def _prompt(
-        self, arguments: ChatArguments, model: Model, conversation: Conversation, material: _Context
+        self,
+        arguments: ChatArguments,
+        model: Model,
+        conversation: Conversation,
+        history: tuple[Message, ...],
+        question: str,
+        images: tuple[Image, ...],
     ) -> Prompt:
         return Prompt(
             model=model,
-            messages=(
-                self._system,
-                *material.recalled.messages,
-                Message(Role.USER, material.question, images=material.images),
-            ),
+            messages=(self._system, *history, Message(Role.USER, question, images=images)),
             effort=_effort(arguments),
             temperature=arguments.temperature,
             max_output_tokens=arguments.max_answer_tokens,
@@ -228,23 +225,19 @@ class Chat:
             conversation_key=conversation.id,
         )
 
-
-class _timed:  # noqa: N801 - reads as a verb where it is used
-    """Adds the time of its block to one stage of the call's timings."""
-
-    __slots__ = ("_began", "_clock", "_context", "_stage")
-
-    def __init__(self, context: CallContext, stage: str, clock: Clock) -> None:
-        self._context = context
-        self._stage = stage
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._began = self._clock.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        timings = self._context.timings
-        timings[self._stage] = timings.get(self._stage, 0.0) + (self._clock.monotonic() - self._began) * 1000
+    def _learn(self, material: _Context, completion: Completion) -> None:
+        """Compare the estimate with the provider's count, where both are of the same text alone."""
+        model, reported = material.prompt.model, completion.usage.input
+        if (
+            reported is None
+            or material.images
+            or material.prompt.web_search
+            or completion.model != model.name
+        ):
+            return
+        self._counts.learn(
+            model.name, estimated=material.fit.by_script, reported=reported - model.template_tokens
+        )
 
 
 def _effort(arguments: ChatArguments) -> Effort | None:
@@ -310,8 +303,8 @@ def _answer(
         notes.append("This was the conversation's last exchange. Start a new one without continuation_id.")
     if context.bill.cost.free:
         notes.append(f"{completion.model} is free of charge by its list price.")
-    if material.recalled.dropped:
-        notes.append(f"The {material.recalled.dropped} oldest exchanges did not fit and were left out.")
+    if material.fit.recalled.dropped:
+        notes.append(f"The {material.fit.recalled.dropped} oldest exchanges did not fit and were left out.")
     footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]
     structured: JsonObject = {
         "answer": completion.text,
@@ -329,10 +322,13 @@ def _answer(
         # The dispatcher completes this very object when the call ends.
         "timings": context.timings,
         "context": {
-            "exchanges_included": material.recalled.included,
-            "exchanges_dropped": material.recalled.dropped,
+            "exchanges_included": material.fit.recalled.included,
+            "exchanges_dropped": material.fit.recalled.dropped,
             "files": [file.path for file in material.files],
             "images": len(material.images),
+            "tokens_expected": material.fit.tokens,
+            "expected_by": completion.provider if material.fit.counted else "estimate",
+            "estimate_error": material.fit.error,
         },
         "citations": [_citation(citation) for citation in completion.citations],
         "notes": notes,

@@ -1,5 +1,6 @@
 """`models`: who can be asked, what each can do, what it costs and how it has been doing."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +10,7 @@ from exai.monitoring.provider_health import Health, ProviderHealth
 from exai.providers.base import Provider
 from exai.providers.catalog import Model
 from exai.providers.routing import Roster
+from exai.storage.calibrations import Calibration
 from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
 
 __all__ = ["Models", "ModelsArguments"]
@@ -18,12 +20,22 @@ class ModelsArguments(Arguments, frozen=True):
     provider: Annotated[str, msgspec.Meta(max_length=100, description="Only this one's models")] | None = None
 
 
+def _nothing_learnt(_: str) -> Calibration | None:
+    return None
+
+
 class Models:
     """Lists the models of every provider; asks nobody."""
 
-    def __init__(self, roster: Roster, health: ProviderHealth) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        health: ProviderHealth,
+        calibration_of: Callable[[str], Calibration | None] = _nothing_learnt,
+    ) -> None:
         self._roster = roster
         self._health = health
+        self._calibration_of = calibration_of
 
     def tool(self) -> Tool[ModelsArguments]:
         """The catalogue's entry."""
@@ -105,6 +117,7 @@ class Models:
                 "output": price.output,
                 "checked": price.checked,
             },
+            "token_estimate": _calibration(self._calibration_of(model.name)),
             "health": _health(self._health.of(model.provider, model.name)),
         }
 
@@ -118,6 +131,17 @@ def _health(health: Health | None) -> JsonObject | None:
         "last_error": health.last_error,
         "seconds_since_last": round(health.seconds_since_last, 1),
         "mean_seconds": round(health.mean_seconds, 3),
+    }
+
+
+def _calibration(known: Calibration | None) -> JsonObject | None:
+    """How good our estimates of this model's tokens are; `None` while its provider has counted none."""
+    if known is None or known.mean_error is None:
+        return None
+    return {
+        "factor": round(known.factor, 3),
+        "mean_error": round(known.mean_error, 4),
+        "samples": known.samples,
     }
 
 
@@ -148,6 +172,8 @@ def _line(model: dict[str, Any]) -> str:
         parts.append(", ".join(abilities))
     if price:
         parts.append(f"${price['input']:g} in / ${price['output']:g} out per million")
+    if (estimate := model["token_estimate"]) is not None:
+        parts.append(f"token estimates {estimate['mean_error']:.0%} off")
     if (health := model["health"]) is not None:
         state = f"last: {health['last_error']}" if health["last_error"] else "well"
         parts.append(f"{state} ({health['failed']} of {health['requests']} failed)")
