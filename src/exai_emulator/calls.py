@@ -94,6 +94,8 @@ class ChatCall:
     cached_tokens: int = 0
     stop: Sequence[str] = ()
     json_mode: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Of the URL."""
 
     @property
     def model_id(self) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from exai_emulator.conformance import conformance_page
 from exai_emulator.emulator import Addresses
-from exai_emulator.options import EmulatorOptions
+from exai_emulator.options import CustomDialectName, EmulatorOptions
 from exai_emulator.personas import Persona
 from exai_emulator.running import PortInUseError, running
 
@@ -35,7 +35,7 @@ def main() -> None:
     "without any model. Every answer begins with '[emulated <model>]'. Stop it with Ctrl-C or SIGTERM.",
     epilog="""Example: exai-emulator --persona '{"kind":"long","tokens":200,"delay_per_token_ms":20}'""",
 )
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - one parameter per option
     glm_port: _Port = 0,
     kimi_port: _Port = 0,
     custom_port: _Port = 0,
@@ -44,6 +44,9 @@ def _run(
     persona: Annotated[
         str, typer.Option(help="How the models answer: auto, echo, recall, or a persona as a JSON object.")
     ] = "auto",
+    custom_dialect: Annotated[
+        CustomDialectName, typer.Option(help="Whose habits the OpenAI-compatible service has.")
+    ] = "compatible",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print addresses and keys as one line of JSON.")
     ] = False,
@@ -64,6 +67,7 @@ def _run(
         custom_port=custom_port,
         control_port=control_port,
         persona=_persona(persona),
+        custom_dialect=custom_dialect,
     )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exai_emulator.calls import ErrorRow
+from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.emulator import CONFORMANCE, Emulator
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.rules import MARKS, AnyRule, Behaviour
@@ -11,6 +12,8 @@ from exai_emulator.rules import MARKS, AnyRule, Behaviour
 __all__ = ["conformance_page"]
 
 _TITLES = {"glm": "GLM", "kimi": "Kimi", "custom": "custom"}
+
+_ERROR_HEAD = ("Error", "Evidence", "Status", "Code or type")
 
 _OPENING = """\
 # Conformance of the emulator
@@ -41,7 +44,11 @@ def conformance_page() -> str:
         parts.append(f"## {_TITLES[provider]}\n")
         parts.append(_table(("Rule", "Evidence", "Refused", "Default"), _rules(rows)))
         parts.append(_table(("Behaviour", "Evidence", "What it is", "Switch"), _behaviours(rows)))
-        parts.append(_table(("Error", "Evidence", "Status", "Code or type"), _errors(apis[provider].errors)))
+        if provider != "custom":
+            parts.append(_table(_ERROR_HEAD, _errors(apis[provider].errors)))
+    for name, dialect in DIALECTS.items():
+        parts.append(f"### Errors of the dialect `{name}`\n")
+        parts.append(_table(_ERROR_HEAD, _errors(dialect.errors)))
     return "\n".join(parts)
 
 

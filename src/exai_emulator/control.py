@@ -8,6 +8,7 @@ from aiohttp import web
 
 from exai_emulator.accounts import Account, AccountState
 from exai_emulator.clock import china_time
+from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.emulator import Emulator
 from exai_emulator.faults import Fault
 from exai_emulator.log import fingerprint
@@ -57,6 +58,12 @@ class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
     runs: bool | None = None
 
 
+class DialectOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /_ctl/dialect`."""
+
+    dialect: str
+
+
 class FileOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /_ctl/files`."""
 
@@ -83,6 +90,8 @@ def control_app(emulator: Emulator) -> web.Application:
     app.router.add_put("/_ctl/account", control.set_account)
     app.router.add_get("/_ctl/clock", control.clock)
     app.router.add_post("/_ctl/clock", control.set_clock)
+    app.router.add_get("/_ctl/dialect", control.dialect)
+    app.router.add_post("/_ctl/dialect", control.set_dialect)
     app.router.add_get("/_ctl/files", control.files)
     app.router.add_post("/_ctl/files", control.add_file)
     app.router.add_get("/_ctl/rules", control.rules)
@@ -224,6 +233,15 @@ class _Control:
                 clock.run()
 
         return await self._ordered(request, ClockOrder, carry_out)
+
+    async def dialect(self, _: web.Request) -> web.Response:
+        return _answer({"dialect": self._emulator.custom_dialect, "known": list(DIALECTS)})
+
+    async def set_dialect(self, request: web.Request) -> web.Response:
+        def carry_out(order: DialectOrder) -> None:
+            self._emulator.custom_dialect = order.dialect
+
+        return await self._ordered(request, DialectOrder, carry_out)
 
     async def files(self, _: web.Request) -> web.Response:
         fields = ("id", "filename", "purpose", "created", "status", "sha256")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from exai_emulator.accounts import Accounts
 from exai_emulator.clock import EmulatedClock
 from exai_emulator.custom.api import CustomApi
+from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.custom.rules import BEHAVIOURS as CUSTOM_BEHAVIOURS
 from exai_emulator.custom.rules import RULES as CUSTOM_RULES
 from exai_emulator.faults import FaultQueue
@@ -64,13 +65,14 @@ class Emulator:
         self.rules = RuleBook(CONFORMANCE, strictness=options.strictness, switched=options.rules)
         self.personas = Personas(options.persona)
         self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
+        self._custom = CustomApi(options)
         apis: list[ProviderApi] = [
             GlmApi(options, self.rules, self.clock),
             KimiApi(options, self.rules),
-            CustomApi(options),
+            self._custom,
         ]
         self.apis = {api.name: api for api in apis}
-        self.faults = FaultQueue({name: frozenset(api.errors) for name, api in self.apis.items()})
+        self.faults = FaultQueue(self.apis)
         self.accounts = Accounts(self.apis, self.clock)
 
     @property
@@ -81,6 +83,18 @@ class Emulator:
     @persona.setter
     def persona(self, persona: Persona) -> None:
         self.personas.set(persona)
+
+    @property
+    def custom_dialect(self) -> str:
+        """Whose habits the custom service has. Setting it drops the faults that wait there."""
+        return self._custom.dialect.name
+
+    @custom_dialect.setter
+    def custom_dialect(self, name: str) -> None:
+        if name not in DIALECTS:
+            raise ValueError(f"There is no dialect {name!r}; there are {', '.join(DIALECTS)}.")
+        self._custom.dialect = DIALECTS[name]
+        self.faults.clear("custom")
 
     def server(self, provider: str) -> ProviderServer:
         """What answers the requests to one provider."""
@@ -107,6 +121,7 @@ class Emulator:
         self.faults.clear()
         self.faults.struck.clear()
         self.rules.reset()
+        self.custom_dialect = self.options.custom_dialect
         self.personas.reset()
         self._identities.reset()
         self.clock.reset()

@@ -1,8 +1,9 @@
 """What can be made to go wrong, and the queue of what will."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -116,27 +117,40 @@ class QueuedFault:
     left: int | None
 
 
+class HasErrors(Protocol):
+    """What a queue needs to know of a provider."""
+
+    @property
+    def errors(self) -> Mapping[str, object]:
+        """The error table by name."""
+        ...
+
+
 class FaultQueue:
     """The faults to come, first in first out, and how many struck."""
 
-    def __init__(self, error_names: dict[str, frozenset[str]]) -> None:
-        self.error_names = error_names
-        """The names of each provider's error table."""
+    def __init__(self, apis: Mapping[str, HasErrors]) -> None:
+        self._apis = apis
         self.queued: list[QueuedFault] = []
         self.struck: Counter[str] = Counter()
 
+    @property
+    def error_names(self) -> dict[str, frozenset[str]]:
+        """The names of each provider's error table."""
+        return {name: frozenset(api.errors) for name, api in self._apis.items()}
+
     def add(self, provider: str, fault: Fault) -> None:
         """Queue `fault` for `provider`. Raises ValueError when there is no such provider or error."""
-        if provider not in self.error_names:
-            raise ValueError(f"There is no provider {provider!r}; there are {', '.join(self.error_names)}.")
-        names = self.error_names[provider]
+        if provider not in self._apis:
+            raise ValueError(f"There is no provider {provider!r}; there are {', '.join(self._apis)}.")
+        names = self._apis[provider].errors
         if fault.error is not None and fault.error not in names:
             raise ValueError(f"{provider} has no error {fault.error!r}; it has {', '.join(sorted(names))}.")
         self.queued.append(QueuedFault(provider, fault, fault.times))
 
-    def clear(self) -> None:
-        """Nothing more goes wrong."""
-        self.queued.clear()
+    def clear(self, provider: str | None = None) -> None:
+        """Nothing more goes wrong, everywhere or at one provider."""
+        self.queued = [] if provider is None else [row for row in self.queued if row.provider != provider]
 
     def take(self, provider: str, path: str, model: str | None) -> Fault | None:
         """The fault that strikes this request, if one waits for it."""

@@ -12,7 +12,7 @@ __all__ = ["Outcome", "RequestLog", "RequestRecord", "fingerprint"]
 Outcome = Literal["open", "complete", "disconnected", "fault", "failed"]
 """How a request ended: `fault` when one struck it; `failed` is a defect of the emulator itself."""
 
-_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie"})
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie"})
 
 
 def fingerprint(secret: str) -> str:
@@ -36,6 +36,7 @@ class RequestRecord:
         "path",
         "peer_port",
         "provider",
+        "query",
         "sequence",
         "started",
         "status",
@@ -55,6 +56,8 @@ class RequestRecord:
         self.provider = provider
         self.method = method
         self.path = path
+        self.query = ""
+        """The query of the URL, as it came."""
         self.body: Any = None
         """The decoded JSON body; None when there was none or it was not JSON."""
         self.body_bytes = 0
@@ -96,6 +99,7 @@ class RequestRecord:
             "provider",
             "method",
             "path",
+            "query",
             "status",
             "outcome",
             "fault",

@@ -6,7 +6,21 @@ from typing import Literal
 
 from exai_emulator.personas import Persona
 
-__all__ = ["EmulatorOptions", "KimiStreamUsage", "Strictness"]
+__all__ = ["CustomDialectName", "EmulatorOptions", "KimiStreamUsage", "Strictness"]
+
+CustomDialectName = Literal[
+    "compatible",
+    "openai",
+    "azure",
+    "openrouter",
+    "deepseek",
+    "minimax",
+    "xai",
+    "gemini",
+    "ollama",
+    "vllm",
+]
+"""The services whose habits the custom service can have."""
 
 KimiStreamUsage = Literal["auto", "top", "choice", "extra", "none"]
 """Where a Kimi stream carries its usage.
@@ -49,6 +63,9 @@ class EmulatorOptions:
     """The status of an exhausted Kimi quota: 429 in the documentation, 403 in recordings of 2025."""
     kimi_file_content: Literal["json", "text"] = "json"
     """The content of a Kimi document: an object that holds the text, or the text itself."""
+
+    custom_dialect: CustomDialectName = "compatible"
+    """Whose habits the custom service has."""
 
     log_limit: int = 10_000
     """How many requests the log keeps; older ones are dropped."""

@@ -57,6 +57,15 @@ class ProviderApi(Protocol):
         """The name of the error that an `error` frame carries when none is asked for."""
         ...
 
+    @property
+    def body_opening(self) -> bytes:
+        """What stands before the JSON of an answer that does not stream."""
+        ...
+
+    def credentials(self, headers: Mapping[str, str]) -> str:
+        """The key that a request carries, as an Authorization header would."""
+        ...
+
     def key_verdict(self, authorization: str) -> KeyVerdict:
         """What the Authorization header is worth."""
         ...
@@ -85,6 +94,10 @@ class ProviderApi(Protocol):
 
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
         """The row in the provider's envelope, with its own text or `message`."""
+        ...
+
+    def stream_error(self, row: ErrorRow, message: str | None) -> Any:
+        """The same as it stands in a frame of a stream."""
         ...
 
     def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:

@@ -59,6 +59,7 @@ class ProviderServer:
         record = self._log.arrived(
             self._api.name, request.method, request.rel_url.raw_path, request.raw_headers, wire.peer_port
         )
+        record.query = request.rel_url.raw_query_string
         outcome: Outcome = "failed"
         try:
             await self._answer(request, wire, record)
@@ -81,7 +82,7 @@ class ProviderServer:
             return self._refuse(wire, record, api.too_large(record.path), identity)
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
-        account, refusal = self._account_of(request.headers.get("Authorization", ""))
+        account, refusal = self._account_of(api.credentials(request.headers))
         if refusal is not None:
             return self._refuse(wire, record, refusal, identity)
         route = api.routes.get((record.method, record.path))
@@ -99,6 +100,8 @@ class ProviderServer:
             return await self._beside_the_routes(wire, record, asked)
         operation, root = route
         call = api.read_call(raw, root, account) if operation in READS_A_CALL else None
+        if call is not None:
+            call.query = request.rel_url.query
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
             return self._refuse(wire, record, refusal, identity)
         fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
@@ -178,7 +181,7 @@ class ProviderServer:
             return
         if answer.delay_per_token:
             await asyncio.sleep(answer.delay_per_token * answer.tokens)
-        body = _encode(api.completion(call, answer, identity, None))
+        body = api.body_opening + _encode(api.completion(call, answer, identity, None))
         self._send(wire, record, 200, api.headers(identity, api.json_type, call.cached_tokens), body)
         await wire.drain()
 
@@ -200,7 +203,10 @@ class ProviderServer:
             await delivery.reply(*self._other_reply(fault, identity))
             return
         answer = _changed(answer, fault)
-        error_body = api.error_body(api.errors[fault.error or api.in_stream_error], fault.message)
+        row = api.errors[fault.error or api.in_stream_error]
+        error_body = (
+            api.stream_error(row, fault.message) if call.streams else api.error_body(row, fault.message)
+        )
         if call.streams:
             lines = api.headers(identity, api.stream_type, call.cached_tokens)
             await delivery.stream(lines, api.frames(call, answer, identity, fault), answer, error_body)

@@ -62,10 +62,20 @@ def started() -> Callable[[EmulatorOptions], AbstractAsyncContextManager[Emulato
 
 @pytest.fixture
 def post(http: aiohttp.ClientSession) -> Post:
-    """Post a chat: `post(emulator, "glm", stop="x")`. None leaves a field out; `raw` is the whole body."""
+    """Post a chat: `post(emulator, "glm", stop="x")`. None leaves a field out.
+
+    `raw` is the whole body, `query` is appended to the URL, `api_key` goes into the header of that name.
+    """
 
     async def send(
-        emulator: Emulator, door: str, *, key: str | None = None, raw: str | None = None, **fields: Any
+        emulator: Emulator,
+        door: str,
+        *,
+        key: str | None = None,
+        raw: str | None = None,
+        query: str = "",
+        api_key: str | None = None,
+        **fields: Any,
     ) -> Reply:
         body = {"model": MODELS[door], "messages": [{"role": "user", "content": "Say hello."}], **fields}
         content = json.dumps({name: value for name, value in body.items() if value is not None})
@@ -73,7 +83,9 @@ def post(http: aiohttp.ClientSession) -> Post:
             "Authorization": f"Bearer {key or key_of(emulator, door)}",
             "Content-Type": "application/json",
         }
-        url = getattr(emulator.addresses, door) + "/chat/completions"
+        if api_key is not None:
+            headers["api-key"] = api_key
+        url = getattr(emulator.addresses, door) + "/chat/completions" + query
         async with http.post(
             url, data=content if raw is None else raw, headers=headers, allow_redirects=False
         ) as response:

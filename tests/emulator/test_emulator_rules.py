@@ -19,6 +19,7 @@ WIDE_PNG = (
 )
 PLACED_FIRST = "file_5061327fdedb17032301"
 """The id of the first file that is placed in a fresh emulator."""
+CUSTOM_KEY = EmulatorOptions().custom_key
 USER = {"role": "user", "content": "Say hello."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 FUNCTION = {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}
@@ -101,6 +102,10 @@ def glm(fields: dict[str, Any], code: str = "1210", message: str = "", **more: A
 
 def kimi(fields: dict[str, Any], message: str = "", **more: Any) -> Example:
     return Example(fields, 400, "invalid_request_error", message, **more)
+
+
+def dialect(name: str) -> dict[str, Any]:
+    return {"custom_dialect": name}
 
 
 def kimi_404(model: str, **more: Any) -> Example:
@@ -290,6 +295,27 @@ EXAMPLES: dict[str, Example] = {
     "custom.model.present": Example({"model": None}, 400, "invalid_request_error"),
     "custom.messages.present": Example({"messages": "hello"}, 400, "invalid_request_error"),
     "custom.model.known": Example({"model": "llama"}, 404, "invalid_request_error"),
+    "custom.context": Example(
+        content("w" * 600), 400, "invalid_request_error", options={"context_windows": {"emulated-large": 100}}
+    ),
+    "custom.azure.version": Example({"api_key": CUSTOM_KEY}, 404, "", options=dialect("azure")),
+    "custom.openai.max_tokens": Example(
+        {"max_tokens": 10}, 400, "invalid_request_error", "max_completion_tokens", options=dialect("openai")
+    ),
+    "custom.openai.temperature": Example(
+        {"temperature": 0.5}, 400, "invalid_request_error", "temperature", options=dialect("openai")
+    ),
+    "custom.effort.value": Example(
+        {"reasoning_effort": "max"}, 400, "invalid_request_error", options=dialect("openai")
+    ),
+    "custom.developer.role": Example(
+        {"messages": [{"role": "developer", "content": "x"}, USER]},
+        422,
+        "invalid_request_error",
+        "developer",
+        options=dialect("deepseek"),
+    ),
+    "custom.gemini.fields": Example({"invented": 1}, 400, "", "invented", options=dialect("gemini")),
     "custom.account.quota": Example({}, 429, "insufficient_quota", account=AccountState(balance=0)),
     "custom.account.rpm": Example({}, 429, "requests", account=AccountState(rpm=0)),
     "custom.account.concurrency": Example({}, 429, "requests", account=AccountState(concurrency=0)),
@@ -319,8 +345,9 @@ async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rul
         after = await post(emulator, example.door or provider, **example.fields)
 
     assert refused.status == example.status
-    error = refused.json["error"]
-    assert error.get("type" if provider != "glm" else "code") == example.code
+    body = refused.json
+    error = (body[0] if isinstance(body, list) else body)["error"]
+    assert error.get("type" if provider != "glm" else "code", "") == example.code
     assert example.message in error["message"]
     assert ("Content-Type" in refused.headers) is example.typed
     assert (after.status, after.content) != (refused.status, refused.content)

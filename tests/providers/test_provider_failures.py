@@ -59,9 +59,10 @@ ROWS: dict[str, dict[type[ProviderFault], str]] = {
     },
     "custom": {
         ProviderUnauthorized: "missing_key invalid_key",
-        ProviderRefused: "invalid_request",
+        ProviderRefused: "invalid_request unsupported",
         ProviderDenied: "model_not_found not_found",
-        ContextOverflow: "too_large",
+        ContextOverflow: "too_large context",
+        ContentFiltered: "content_filter",
         ProviderThrottled: "rate_limit",
         QuotaExhausted: "quota",
         ProviderOverloaded: "overloaded",

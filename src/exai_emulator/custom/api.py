@@ -1,4 +1,4 @@
-"""The form that OpenAI's chat completions have and most servers copy."""
+"""The form that OpenAI's chat completions have and most servers copy, in the dialect of one of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ import msgspec
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
-from exai_emulator.custom.rules import MODELS
+from exai_emulator.custom.dialects import DIALECTS
+from exai_emulator.custom.rules import MODELS, effort_of
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
@@ -27,69 +28,13 @@ _PROMPT_OVERHEAD = 3
 
 _encode = msgspec.json.Encoder().encode
 
-_ERRORS: dict[str, ErrorRow] = {
-    row.name: row
-    for row in (
-        ErrorRow("invalid_request", 400, "D", "Invalid request", "invalid_request_error"),
-        ErrorRow(
-            "missing_key",
-            401,
-            "D",
-            "You didn't provide an API key.",
-            "invalid_request_error",
-            code="invalid_api_key",
-        ),
-        ErrorRow(
-            "invalid_key",
-            401,
-            "D",
-            "Incorrect API key provided.",
-            "invalid_request_error",
-            code="invalid_api_key",
-        ),
-        ErrorRow(
-            "model_not_found",
-            404,
-            "D",
-            "The model does not exist",
-            "invalid_request_error",
-            code="model_not_found",
-        ),
-        ErrorRow("not_found", 404, "D", "Invalid URL", "invalid_request_error"),
-        ErrorRow("too_large", 413, "D", "The request is too large.", "invalid_request_error"),
-        ErrorRow(
-            "rate_limit",
-            429,
-            "D",
-            "Rate limit reached, please try again in 1s.",
-            "requests",
-            code="rate_limit_exceeded",
-            headers={"Retry-After": "1"},
-        ),
-        ErrorRow(
-            "quota",
-            429,
-            "D",
-            "You exceeded your current quota, please check your plan and billing details.",
-            "insufficient_quota",
-            code="insufficient_quota",
-        ),
-        ErrorRow(
-            "server_error", 500, "D", "The server had an error while processing your request.", "server_error"
-        ),
-        ErrorRow("overloaded", 503, "D", "The engine is currently overloaded.", "server_error"),
-        ErrorRow("empty_502", 502, "?", body=""),
-        ErrorRow("html_200", 200, "?", body="<html><body>Welcome</body></html>", content_type="text/html"),
-        ErrorRow("empty_200", 200, "?", body="", content_type="application/json"),
-    )
-}
+_EFFORT_TOKENS = 12
 
 
 class CustomApi:
     """Chat and models."""
 
     name = "custom"
-    errors: Mapping[str, ErrorRow] = _ERRORS
     json_type = "application/json"
     stream_type = "text/event-stream; charset=utf-8"
     endpoints = Endpoints(())
@@ -102,17 +47,32 @@ class CustomApi:
     def __init__(self, options: EmulatorOptions) -> None:
         self._good_header = f"Bearer {options.custom_key}"
         self._listed_at = options.starts_at
+        self._windows = options.context_windows
+        self.dialect = DIALECTS[options.custom_dialect]
+
+    @property
+    def errors(self) -> Mapping[str, ErrorRow]:
+        return self.dialect.errors
+
+    @property
+    def body_opening(self) -> bytes:
+        return self.dialect.body_opening
+
+    def credentials(self, headers: Mapping[str, str]) -> str:
+        name = self.dialect.key_header
+        value = headers.get(name, "")
+        return value if name == "Authorization" or not value else f"Bearer {value}"
 
     def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
         return Refusal("too_large")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
-        if authorization == self._good_header:
+        if authorization == self._good_header or not self.dialect.needs_key:
             return "ok"
         scheme, _, token = authorization.partition(" ")
         return "bad" if scheme.lower() == "bearer" and token.strip() else "missing"
 
-    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
+    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:  # noqa: ARG002 - there is one root; the dialect takes its place
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")
         messages = (
@@ -124,26 +84,31 @@ class CustomApi:
         cap = as_int(body.get("max_completion_tokens")) or as_int(body.get("max_tokens"))
         response_format = body.get("response_format")
         kind = response_format.get("type") if isinstance(response_format, dict) else None
+        context = self._windows.get(asked, _CONTEXT)
         return ChatCall(
             raw=raw,
-            root=root,
+            root=self.dialect.name,
             account=account,
             body=body,
             messages=messages,
-            model=Model(asked, _CONTEXT, _CONTEXT, "always"),
+            model=Model(asked, context, _CONTEXT, "always"),
             asked_model=asked,
             texts=texts,
             prompt=prompt,
             prompt_tokens=count_tokens(prompt) + _PROMPT_OVERHEAD,
             cap=cap if cap is not None and cap > 0 else _CONTEXT,
             thinks=True,
-            think_tokens=0,
+            think_tokens=_EFFORT_TOKENS if effort_of(body) not in (None, "none", "disabled") else 0,
             stop=strings_of(body.get("stop")),
             json_mode=kind in ("json_object", "json_schema"),
         )
 
     def shape(self, call: ChatCall, answer: Answer) -> None:
-        """Nothing that a persona says is changed."""
+        """MiniMax puts its thinking into the content, unless it is told to split it off."""
+        inside = self.dialect.reasoning == "split" and call.body.get("reasoning_split") is not True
+        if inside and answer.reasoning:
+            answer.content = f"<think>{answer.reasoning}</think>{answer.content}"
+            answer.reasoning = ""
 
     def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:  # noqa: ARG002 - no header tells of the cache
         typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
@@ -155,8 +120,7 @@ class CustomApi:
         message: dict[str, Any] = {"role": "assistant", "content": answer.content}
         if fault is not None and fault.content == "null":
             message["content"] = None
-        if answer.reasoning:
-            message["reasoning_content"] = answer.reasoning
+        message |= self._thinking(answer.reasoning)
         if answer.calls:
             message["content"] = answer.content or None
             message["tool_calls"] = _form(identity, answer).whole(answer.calls)
@@ -169,6 +133,7 @@ class CustomApi:
                 {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
             ],
             "usage": _usage(call, answer),
+            **self._verdict(),
         }
         if fault is not None and fault.usage == "none":
             del body["usage"]
@@ -177,7 +142,7 @@ class CustomApi:
     def frames(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> StreamFrames:
         options = call.body.get("stream_options")
         asked = isinstance(options, dict) and options.get("include_usage") is True
-        placement: str = "extra" if asked else "none"
+        placement: str = "extra" if asked or self.dialect.usage == "always" else "none"
         if fault is not None and fault.usage is not None:
             placement = fault.usage
         head: dict[str, Any] = {
@@ -185,6 +150,7 @@ class CustomApi:
             "object": "chat.completion.chunk",
             "created": identity.created,
             "model": _echoed(call, fault),
+            **self._verdict(),
         }
         null_usage: dict[str, Any] = {"usage": None} if placement == "extra" else {}
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
@@ -199,9 +165,10 @@ class CustomApi:
             closing.append({**head, "choices": [], "usage": _usage(call, answer)})
         before = b"data: " + _encode(head)[:-1] + b',"choices":[{"index":0,"delta":{"'
         after = b'},"finish_reason":null}]' + (b',"usage":null' if null_usage else b"") + b"}\n\n"
+        keep_alive = (self.dialect.keep_alive,) if self.dialect.keep_alive else ()
         return StreamFrames(
-            opening=(data_frame({**head, "choices": [first], **null_usage}),),
-            reasoning=(before + b'reasoning_content":', after),
+            opening=(*keep_alive, data_frame({**head, "choices": [first], **null_usage})),
+            reasoning=self._thinking_form(before, after),
             content=(before + b'content":', after),
             closing=(*map(data_frame, closing), DONE),
             calls=tuple(
@@ -216,9 +183,35 @@ class CustomApi:
             ),
         )
 
+    def _thinking(self, reasoning: str) -> dict[str, Any]:
+        """The fields of a message or delta that hold its thinking."""
+        kind = self.dialect.reasoning
+        if not reasoning or kind == "hidden":
+            return {}
+        if kind == "split":
+            return {"reasoning_details": [{"type": "reasoning.text", "text": reasoning}]}
+        return {kind: reasoning}
+
+    def _thinking_form(self, before: bytes, after: bytes) -> tuple[bytes, bytes]:
+        """What stands around a piece of thinking in its frame."""
+        kind = self.dialect.reasoning
+        if kind == "split":
+            return before + b'reasoning_details":[{"type":"reasoning.text","text":', b"}]" + after
+        # What is hidden is streamed as a field that no client knows, so that its time passes.
+        return before + (b"obfuscation" if kind == "hidden" else kind.encode()) + b'":', after
+
+    def _verdict(self) -> dict[str, Any]:
+        return {"base_resp": {"status_code": 0, "status_msg": ""}} if self.dialect.verdict else {}
+
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
-        text = row.message if message is None else message
-        return {"error": {"message": text, "type": row.kind, "param": None, "code": row.code}}
+        return self.dialect.envelope(row, row.message if message is None else message)
+
+    def stream_error(self, row: ErrorRow, message: str | None) -> Any:
+        body = self.error_body(row, message)
+        if self.dialect.name != "openrouter":
+            return body
+        choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+        return {"object": "chat.completion.chunk", "provider": "emulated", **body, "choices": [choice]}
 
     def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
         listed = [
@@ -228,7 +221,7 @@ class CustomApi:
         return {"object": "list", "data": listed}
 
     def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:  # noqa: ARG002 - only Kimi names the agent
-        row = _ERRORS["not_found"]
+        row = self.errors["not_found"]
         return row.status, self.error_body(row, f"Invalid URL ({method} {path})")
 
 

@@ -48,6 +48,7 @@ class GlmApi:
     errors: Mapping[str, ErrorRow] = ERRORS
     json_type = "application/json; charset=UTF-8"
     stream_type = "text/event-stream;charset=UTF-8"
+    body_opening = b""
     in_stream_error = "1234"
     routes: Mapping[tuple[str, str], tuple[str, str]] = {
         (method, root + path): (operation, name)
@@ -71,6 +72,9 @@ class GlmApi:
 
     def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
         return Refusal("435")
+
+    def credentials(self, headers: Mapping[str, str]) -> str:
+        return headers.get("Authorization", "")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
         if authorization == self._good_header:
@@ -211,6 +215,9 @@ class GlmApi:
             else message
         )
         return {"error": {"code": row.kind, "message": text}}
+
+    def stream_error(self, row: ErrorRow, message: str | None) -> Any:
+        return self.error_body(row, message)
 
     def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
         listed = [

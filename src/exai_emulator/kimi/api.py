@@ -40,6 +40,7 @@ class KimiApi:
     name = "kimi"
     json_type = "application/json; charset=utf-8"
     stream_type = "text/event-stream"
+    body_opening = b""
     in_stream_error = "server_error"
     routes: Mapping[tuple[str, str], tuple[str, str]] = {
         ("POST", f"{ROOT}/chat/completions"): ("chat", "v1"),
@@ -62,6 +63,9 @@ class KimiApi:
         if path == f"{ROOT}/files":
             return TOO_LARGE
         return Refusal("invalid_request", "Invalid request: the request body is too large")
+
+    def credentials(self, headers: Mapping[str, str]) -> str:
+        return headers.get("Authorization", "")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
         if authorization == self._good_header:
@@ -204,6 +208,9 @@ class KimiApi:
     def error_body(self, row: ErrorRow, message: str | None) -> Any:
         error = {"message": row.message if message is None else message, "type": row.kind}
         return {"error": error if row.code is None else {**error, "code": row.code}}
+
+    def stream_error(self, row: ErrorRow, message: str | None) -> Any:
+        return self.error_body(row, message)
 
     def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:
         if operation == "estimate" and call is not None:
