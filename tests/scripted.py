@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from exai import config
+from exai.bus import EventBus
+from exai.clock import Clock, SystemClock
 from exai.costs import Usage
+from exai.dispatch.admission import Admission
+from exai.dispatch.asking import Asking
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
+from exai.providers.breaker import Breakers
 from exai.providers.catalog import Model, Price
+from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Choice
 
-__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster"]
+__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster", "asking"]
 
 MODEL = Model(
     name="scripted-1",
@@ -87,3 +94,24 @@ class ScriptedRoster:
 
     async def close(self) -> None:
         pass
+
+
+def asking(
+    roster: Any,
+    *,
+    bus: EventBus | None = None,
+    clock: Clock | None = None,
+    limits: config.Admission | None = None,
+    retry: config.Retry | None = None,
+    breaker: config.Breaker | None = None,
+) -> Asking:
+    """What calls ask with; without settings for it, nothing is asked twice."""
+    clock, bus = clock or SystemClock(), bus or EventBus()
+    return Asking(
+        Admission(limits or config.Admission(), clock),
+        roster,
+        Breakers(breaker or config.Breaker(), clock, bus.publish),
+        RetryPolicy(retry or config.Retry(max_retries=0), clock),
+        bus,
+        clock,
+    )

@@ -13,11 +13,14 @@ from exai.clock import Clock, SystemClock
 from exai.config import Settings
 from exai.conversations import Conversations
 from exai.dispatch.admission import Admission
+from exai.dispatch.asking import Asking
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.reader import FileReader
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.breaker import Breakers
+from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Roster
 from exai.storage.database import Database
 from exai.storage.journal import Journal
@@ -67,7 +70,10 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
 
         bus = EventBus()
-        roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+        breakers = Breakers(settings.breaker, clock, bus.publish)
+        roster = Roster.from_settings(
+            settings.providers, settings.models, settings.timeouts, clock, available=breakers.available
+        )
         scopes.push_async_callback(roster.close)
 
         loop_lag = LoopLag(clock)
@@ -92,11 +98,12 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     counts=counts,
                     clock=clock,
                 ).tool(),
-                Models(roster, health, counts.of).tool(),
+                Models(roster, health, breakers, counts.of).tool(),
                 Status(
                     clock=clock,
                     roster=roster,
                     health=health,
+                    breakers=breakers,
                     loop_lag=loop_lag,
                     limits=lambda: _limits(admission),
                     recent_failures=journal.recent_failures,
@@ -106,11 +113,8 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         )
         dispatcher = Dispatcher(
             registry=registry,
-            admission=admission,
+            asking=Asking(admission, roster, breakers, RetryPolicy(settings.retry, clock), bus, clock),
             journal=journal,
-            roster=roster,
-            bus=bus,
-            clock=clock,
             call_timeout_s=settings.timeouts.call_s,
         )
         for name, work in (

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringCon
 __all__ = [
     "Admission",
     "Auth",
+    "Breaker",
+    "Chain",
     "Conversations",
     "CustomModel",
     "CustomProvider",
@@ -24,6 +26,7 @@ __all__ = [
     "Logging",
     "Models",
     "Providers",
+    "Retry",
     "Server",
     "Settings",
     "Timeouts",
@@ -130,6 +133,59 @@ class Timeouts(Section):
 
     idle_max_effort_s: Seconds = 600.0
     """The same at effort `high` and `max`."""
+
+
+class Retry(Section):
+    """Asking a provider again after a passing failure, within the time of the call."""
+
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Further requests for one answer after the first; broken connections and server errors get at most two."""
+
+    throttle_backoff_s: Seconds = 1.0
+    """First wait after "too many requests", at most; each further wait may be twice as long."""
+
+    overload_backoff_s: Seconds = 2.0
+    """The same after "no capacity", which takes providers 2 to 10 s to get over."""
+
+    transport_backoff_s: Seconds = 0.25
+    """The same after a broken connection or a server error."""
+
+    max_backoff_s: Seconds = 30.0
+    """No wait of ours is longer than this; a provider's `Retry-After` comes on top."""
+
+    max_retry_after_s: Seconds = 60.0
+    """A provider that asks for a longer wait is not waited for: the call fails and says how long it asked for."""
+
+    budget_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Retries that each first request adds to its provider's budget, so that an outage is not answered by a storm."""
+
+    budget_reserve: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """Most retries in that budget, and how many a quiet minute puts back, so that a rare caller has some too."""
+
+
+class Breaker(Section):
+    """When a provider's model is not asked for a while because it fails."""
+
+    consecutive_failures: Count = 5
+    """Failures in a row that open it."""
+
+    failure_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed requests within a minute that opens it."""
+
+    min_requests: Count = 10
+    """Requests within that minute from which the share means something."""
+
+    slow_call_s: Seconds | None = None
+    """A request that takes longer counts as failed, although its answer is given. Unset: none does."""
+
+    open_s: Seconds = 10.0
+    """How long it stays open before one request may probe; up to a tenth is added by chance."""
+
+    refused_open_s: Seconds = 60.0
+    """The same after a refused key or a used-up quota whose reset is not known."""
+
+    max_open_s: Seconds = 3_600.0
+    """Longest time between two probes, however far away a reset is: a top-up may come earlier."""
 
 
 class GlmProvider(Section):
@@ -256,14 +312,33 @@ class Providers(Section):
     """Further endpoints by a name of your choice; models are then `name/model`."""
 
 
+class Chain(Section):
+    """Who may answer when one model cannot, without the caller's saying so."""
+
+    model: str
+    """The model that the chain is for."""
+
+    then: tuple[str, ...]
+    """Who may take over, in this order."""
+
+    content_filter: bool = False
+    """Whether a question that its provider filtered may be put to another provider."""
+
+
 class Models(Section):
-    """Which model answers when the caller names none."""
+    """Which model answers when the caller names none, and which may take over."""
 
     default: str = "auto"
-    """A model's name, or `auto`: the first of `preferred` whose provider has a key."""
+    """A model's name, or `auto`: one of `preferred` that can be asked and does what the call needs."""
 
     preferred: tuple[str, ...] = ("glm-5.3", "kimi-k3", "glm-5.3-flash", "kimi-k2.6")
-    """The order in which `auto` looks."""
+    """Among which `auto` chooses, and the order in which it looks."""
+
+    auto_by: Literal["order", "price", "window"] = "order"
+    """What counts for `auto` among those that can answer: their order, the lowest price, or the largest window."""
+
+    chains: tuple[Chain, ...] = ()
+    """Models that may take over from a named one. Without a chain a named model answers or the call fails."""
 
 
 class Conversations(Section):
@@ -363,6 +438,8 @@ class Settings(Section):
     websocket: WebSocket = WebSocket()
     admission: Admission = Admission()
     timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
     providers: Providers = Providers()
     models: Models = Models()
     conversations: Conversations = Conversations()

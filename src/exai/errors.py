@@ -13,7 +13,8 @@
             ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
             ├── ProviderThrottled, ProviderOverloaded, QuotaExhausted
             ├── ProviderRefused, ContextOverflow, ContentFiltered
-            ├── ProviderUnreachable, ProviderTimeout, ProviderFailed
+            ├── ProviderUnreachable, ProviderFailed, ProviderTimeout (ProviderSilent)
+            ├── CircuitOpen    it failed too often and is not asked for a while
             └── AnswerBroken, AnswerEmpty
 
 A class exists where somebody would act differently. Facts of the class say how it
@@ -29,6 +30,7 @@ __all__ = [
     "AnswerBroken",
     "AnswerEmpty",
     "BadArguments",
+    "CircuitOpen",
     "ContentFiltered",
     "ContextOverflow",
     "ConversationFull",
@@ -43,6 +45,7 @@ __all__ = [
     "ProviderFault",
     "ProviderOverloaded",
     "ProviderRefused",
+    "ProviderSilent",
     "ProviderThrottled",
     "ProviderTimeout",
     "ProviderUnauthorized",
@@ -174,6 +177,11 @@ class DeadlineExceeded(ToolFault):
     http_status = 504
     retryable = True
 
+    def __init__(self, message: str, *, unanswered_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.unanswered_s = unanswered_s
+        """How long a provider had been asked without a byte of an answer when the time ran out, in seconds."""
+
 
 class Stopping(ToolFault):
     """The daemon is shutting down."""
@@ -295,6 +303,18 @@ class ProviderUnreachable(ProviderFault):
 class ProviderTimeout(ProviderFault):
     code = "provider_timeout"
     http_status = 504
+    retryable = True
+
+
+class ProviderSilent(ProviderTimeout):
+    """It took the request and sent nothing for as long as it may: it may still be at work, so nobody asks twice."""
+
+
+class CircuitOpen(ProviderFault):
+    """The model failed so often that its provider is spared for a while; nothing was sent."""
+
+    code = "circuit_open"
+    http_status = 503
     retryable = True
 
 

@@ -6,14 +6,21 @@ from exai.callers import Caller
 from exai.costs import Usage
 
 __all__ = [
+    "BreakerClosed",
+    "BreakerOpened",
+    "BreakerProbed",
+    "BreakerRefused",
     "CallEnded",
     "CallRefused",
     "CallStarted",
     "ConnectionClosed",
     "ConnectionOpened",
     "Event",
+    "FellBack",
     "IncidentRecorded",
     "ProviderCallEnded",
+    "RetryPlanned",
+    "RetryRefused",
 ]
 
 
@@ -70,6 +77,73 @@ class ProviderCallEnded(Event, frozen=True):
     outcome: str
     """`ok`, `cancelled`, or the error's code."""
     seconds: float
+
+
+class RetryPlanned(Event, frozen=True):
+    """A request failed in passing and will be made again."""
+
+    provider: str
+    model: str
+    cause: str
+    """The failure's code."""
+    wait_s: float
+
+
+class RetryRefused(Event, frozen=True):
+    """A request failed in passing and is not made again, although its kind is."""
+
+    provider: str
+    model: str
+    cause: str
+    reason: str
+    """`spent`, `long_wait`, `deadline`, `budget` or `breaker`."""
+
+
+class FellBack(Event, frozen=True):
+    """A model could not answer, and one that was allowed to takes over."""
+
+    from_provider: str
+    from_model: str
+    to_provider: str
+    to_model: str
+    cause: str
+    """Code of the failure."""
+
+
+class BreakerOpened(Event, frozen=True):
+    """A model is not asked for a while."""
+
+    provider: str
+    model: str
+    cause: str
+    """Code of the failure that opened it."""
+    seconds: float
+    """Until one request may probe."""
+    again: bool
+    """Whether it was a probe that did not succeed."""
+
+
+class BreakerProbed(Event, frozen=True):
+    """One request was let through to see how the model is."""
+
+    provider: str
+    model: str
+
+
+class BreakerClosed(Event, frozen=True):
+    """A probe was answered: the model is asked as before."""
+
+    provider: str
+    model: str
+    open_s: float
+    """Since it opened."""
+
+
+class BreakerRefused(Event, frozen=True):
+    """A request was not sent because the breaker was open."""
+
+    provider: str
+    model: str
 
 
 class IncidentRecorded(Event, frozen=True):

@@ -13,9 +13,8 @@ from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import SystemClock
-from exai.dispatch.admission import Admission
 from exai.dispatch.dispatcher import Dispatcher
-from exai.errors import ProviderTimeout, ProviderUnauthorized, UnknownTool
+from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, UnknownTool
 from exai.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
@@ -24,7 +23,7 @@ from exai.storage.journal import Journal
 from exai.storage.schema import TIMINGS, calls
 from exai.tools.base import Arguments, CallContext, Tool, ToolAnswer
 from exai.tools.registry import Registry
-from scripted import MODEL, ScriptedProvider, ScriptedRoster
+from scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 
@@ -70,20 +69,25 @@ class House:
         bus = EventBus()
         bus.watch(self.events.append)
         clock = SystemClock()
-        self.admission = Admission(config.Admission.model_validate(limits), clock)
+        ask_with = asking(
+            ScriptedRoster(provider),
+            bus=bus,
+            clock=clock,
+            limits=config.Admission.model_validate(limits),
+            retry=self.retry,
+        )
+        self.admission = ask_with.admission
         self.dispatcher = Dispatcher(
             registry=Registry(
                 [tool("ask", run, asks_provider=True), tool("tell", tell, asks_provider=False)]
             ),
-            admission=self.admission,
+            asking=ask_with,
             journal=Journal(database, clock),
-            roster=ScriptedRoster(provider),  # type: ignore[arg-type]
-            bus=bus,
-            clock=clock,
             call_timeout_s=self.call_timeout_s,
         )
 
     call_timeout_s = 5.0
+    retry = config.Retry(max_retries=0)
 
     async def call(self, name: str = "ask", **arguments: Any) -> ToolAnswer:
         return await self.dispatcher.call(name, arguments, caller=CALLER)
@@ -290,7 +294,7 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
         roll = dice.random()
         await asyncio.sleep(roll * 0.004)
         if roll < 0.15:
-            raise ProviderUnauthorized("no")
+            raise ProviderRefused("no")
         if roll < 0.2:
             raise ProviderTimeout("slow")
         if roll < 0.25:
@@ -325,7 +329,7 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
     assert {
         "ok",
         "cancelled",
-        "provider_unauthorized",
+        "provider_refused",
         "provider_timeout",
         "internal_error",
         "overloaded",

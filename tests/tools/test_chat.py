@@ -20,9 +20,9 @@ from exai.storage.calibrations import CalibrationTable
 from exai.storage.database import Database
 from exai.token_counts import TokenCounts
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import CallContext, SilentProgress, ToolAnswer
+from exai.tools.base import CallContext, Progress, SilentProgress, ToolAnswer
 from exai.tools.chat import Chat
-from scripted import MODEL, ScriptedProvider, ScriptedRoster
+from scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 
@@ -44,13 +44,18 @@ class Talk:
         )
         self.context: CallContext
 
-    async def say(self, prompt: str, **arguments: Any) -> ToolAnswer:
-        async def ask(asked: Prompt, on_delta: Any = None) -> Any:
-            completion = await self.provider.complete(asked, deadline=0, on_delta=on_delta)
-            self.context.bill.add(asked.model.cost(completion.usage), completion.usage)
-            return completion
-
-        self.context = CallContext(call_id="call_1", caller=CALLER, progress=SilentProgress(), ask=ask)
+    async def say(self, prompt: str, *, progress: Progress | None = None, **arguments: Any) -> ToolAnswer:
+        asker = asking(self.roster).on_behalf_of(CALLER, SystemClock().monotonic() + 30)
+        self.context = CallContext(
+            call_id="call_1",
+            caller=CALLER,
+            progress=progress or SilentProgress(),
+            streams=progress is not None,
+            ask=asker,
+            bill=asker.bill,
+            timings=asker.timings,
+            tried=asker.tried,
+        )
         parsed = parse_arguments(self.chat.tool(), {"prompt": prompt, **arguments})
         return await self.chat.run(parsed, self.context)
 
@@ -171,17 +176,17 @@ async def test_options_reach_the_prompt(database: Database, tmp_path: Path) -> N
 
 async def test_without_a_name_the_conversation_keeps_its_model(database: Database, tmp_path: Path) -> None:
     talk = Talk(database, tmp_path)
-    asked_for: list[str | None] = []
+    asked_for: list[tuple[str | None, bool]] = []
 
-    def resolve(requested: str | None, **_: Any) -> Choice:
-        asked_for.append(requested)
-        return Choice(MODEL, requested, None)
+    def resolve(requested: str | None, *, kept: bool = False, **_: Any) -> Choice:
+        asked_for.append((requested, kept))
+        return Choice(MODEL, requested, "as it was" if kept else None)
 
     talk.roster.resolve = resolve  # type: ignore[method-assign]
     handle = facts(await talk.say("one"))["continuation_id"]
     second = facts(await talk.say("two", continuation_id=handle))
-    assert asked_for == [None, "scripted-1"]
-    assert "keeps its own" in second["model_reason"]
+    assert asked_for == [(None, False), ("scripted-1", True)]
+    assert second["model_reason"] == "as it was"
 
 
 async def test_a_conversations_model_that_cannot_is_replaced_openly(
@@ -226,10 +231,6 @@ async def test_deltas_are_told_to_those_who_follow(database: Database, tmp_path:
 
     talk = Talk(database, tmp_path, "streamed answer")
 
-    async def ask(asked: Prompt, on_delta: Any = None) -> Any:
-        return await talk.provider.complete(asked, deadline=0, on_delta=on_delta)
-
     async with ProgressReporter(hear, SystemClock()) as reporter:
-        context = CallContext(call_id="c", caller=CALLER, progress=reporter, ask=ask, streams=True)
-        await talk.chat.run(parse_arguments(talk.chat.tool(), {"prompt": "q"}), context)
+        await talk.say("q", progress=reporter)
     assert heard == ["streamed answer"]

@@ -32,11 +32,12 @@ def registry() -> Registry:
                 counts=absent,
                 clock=clock,
             ).tool(),
-            Models(absent, absent).tool(),
+            Models(absent, absent, absent).tool(),
             Status(
                 clock=clock,
                 roster=absent,
                 health=absent,
+                breakers=absent,
                 loop_lag=absent,
                 limits=absent,
                 recent_failures=absent,

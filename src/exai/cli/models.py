@@ -22,8 +22,10 @@ def register(app: typer.Typer) -> None:
         import asyncio  # noqa: PLC0415 - see exai.cli
         import json  # noqa: PLC0415
 
+        from exai.bus import EventBus  # noqa: PLC0415
         from exai.clock import SystemClock  # noqa: PLC0415
         from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
+        from exai.providers.breaker import Breakers  # noqa: PLC0415
         from exai.providers.routing import Roster  # noqa: PLC0415
         from exai.tools.models import Models  # noqa: PLC0415
 
@@ -31,9 +33,10 @@ def register(app: typer.Typer) -> None:
 
         async def listing() -> tuple[str, object]:
             clock = SystemClock()
+            breakers = Breakers(settings.breaker, clock, EventBus().publish)
             roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
             try:
-                answer = Models(roster, ProviderHealth(clock)).answer()
+                answer = Models(roster, ProviderHealth(clock), breakers).answer()
             finally:
                 await roster.close()
             return answer.text, answer.structured

@@ -1,18 +1,62 @@
-"""Where a provider is asked: its permit, the call's deadline, the stage timings, the fact afterwards."""
+"""Where a provider is asked: the breaker, the permit, the deadline, retries, and the next model by consent.
+
+    for each model that may answer:  breaker closed? → permit → request → answer
+                                                 ▲                   │ a failure that passes
+                                                 └── wait, no permit ◄┘
+
+The permit is held only while the provider works, never through a wait. An answer that
+began is never asked for again: neither here nor of another model.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.costs import Bill
 from exai.dispatch.admission import Admission
-from exai.errors import ExaiError, ProviderFault
-from exai.events import ProviderCallEnded
+from exai.errors import DeadlineExceeded, ExaiError, ProviderFault, ToolFault
+from exai.events import FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
-from exai.providers.routing import Roster
+from exai.providers.breaker import Attempt, Breaker, Breakers, State
+from exai.providers.catalog import Model
+from exai.providers.fallback import RULES, Tried, who_takes_over
+from exai.providers.retry import FaultClass, RetryPolicy
+from exai.providers.routing import Choice, Roster
+from exai.tools.base import Progress, SilentProgress
 
-__all__ = ["ModelAsker"]
+__all__ = ["Asking", "ModelAsker"]
+
+T = TypeVar("T")
+
+PATIENCE_S = float("inf")
+PATIENCE_WITH_FALLBACK_S = 5.0
+"""Longest wait for a model while another one may take over."""
+
+_WHY_AGAIN: Mapping[FaultClass, str] = {
+    FaultClass.THROTTLE: "limits how often it may be asked",
+    FaultClass.OVERLOAD: "has no capacity now",
+    FaultClass.TRANSPORT: "did not answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What all calls ask with."""
+
+    admission: Admission
+    roster: Roster
+    breakers: Breakers
+    retry: RetryPolicy
+    bus: EventBus
+    clock: Clock
+
+    def on_behalf_of(self, caller: Caller, deadline: float) -> "ModelAsker":
+        """What one call asks with; `deadline` in `Clock.monotonic` seconds."""
+        return ModelAsker(self, caller, deadline)
 
 
 class ModelAsker:
@@ -21,71 +65,181 @@ class ModelAsker:
     `timings` gathers where the time went, in milliseconds; `bill` what the requests used and cost.
     """
 
-    def __init__(
-        self,
-        admission: Admission,
-        roster: Roster,
-        bus: EventBus,
-        clock: Clock,
-        caller: Caller,
-        deadline: float,
-    ) -> None:
-        self._admission = admission
-        self._roster = roster
-        self._bus = bus
-        self._clock = clock
+    def __init__(self, asking: Asking, caller: Caller, deadline: float) -> None:
+        self._asking = asking
+        self._clock = asking.clock
         self._caller = caller
         self._deadline = deadline
+        self._patience_s = PATIENCE_S
+        self._told = False
+        """Whether the caller has heard a part of an answer of the present model."""
+        self.progress: Progress = SilentProgress()
         self.timings: dict[str, float] = {}
         self.bill = Bill()
+        self.tried: list[Tried] = []
+        """The models that were to answer, in turn."""
 
     async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-        """One answer of the prompt's model.
+        """One answer of the prompt's model, asked again where its failure passes by itself.
 
         Raises:
             ProviderFault: the provider did not answer as asked.
             Overloaded: no permit for this model became free in time.
+            DeadlineExceeded: the call's time is over.
         """
         model = prompt.model
-        provider = self._roster.providers[model.provider]
+        asking = self._asking
+        breaker = asking.breakers.of(model.provider, model.name)
+        asking.retry.budget(model.provider).note_first_request()
+        tried = self._entry(model)
+        retries = 0
+        while True:
+            try:
+                completion = await self._request(prompt, on_delta, breaker, tried)
+            except ToolFault as fault:
+                tried.outcome = fault.code
+                if not isinstance(fault, ProviderFault) or not await self._waited_for_retry(
+                    fault, breaker, retries
+                ):
+                    raise
+                retries += 1
+            else:
+                tried.outcome = "ok"
+                self.bill.add(model.cost(completion.usage), completion.usage)
+                timings = completion.timings
+                self._add("connect_ms", timings.connect_ms)
+                self._add("first_token_ms", timings.first_token_ms)
+                self._add("generation_ms", timings.generation_ms)
+                return completion
+
+    async def along(self, choice: Choice, answer: Callable[[Model], Awaitable[T]]) -> tuple[T, Choice]:
+        """What `answer` makes of the chosen model; else of the first that may and can take over, and why it did.
+
+        Raises:
+            ToolFault: of the chosen model, when none of the others could answer either; of a later one
+                when its failure ends the call.
+        """
+        model, allowed = choice.model, choice.fallbacks
+        first: ToolFault | None = None
+        while True:
+            self._patience_s = PATIENCE_WITH_FALLBACK_S if allowed else PATIENCE_S
+            self._told = False
+            try:
+                value = await answer(model)
+            except ToolFault as fault:
+                self._entry(model).outcome = fault.code
+                rest = (
+                    ()
+                    if self._told
+                    else who_takes_over(fault, model, allowed, filtered_too=choice.filtered_too)
+                )
+                if not rest:
+                    raise (first if first is not None and type(fault) in RULES else fault) from None
+                first = first or fault
+                taker, allowed = rest[0], tuple(rest[1:])
+                self._asking.bus.publish(
+                    FellBack(model.provider, model.name, taker.provider, taker.name, fault.code)
+                )
+                self.progress.status(
+                    f"{model.name} cannot answer ({fault.code}); asking {taker.name} instead"
+                )
+                model = taker
+            else:
+                return value, choice.answered_by(model, self.tried)
+
+    async def _request(
+        self, prompt: Prompt, on_delta: OnDelta | None, breaker: Breaker, tried: Tried
+    ) -> Completion:
+        """One request, under breaker and permit."""
+        breaker.refuse_if_open()
+        model = prompt.model
+        asking = self._asking
+        async with asking.admission.model_permit(self._caller, model.provider, model.name) as permit:
+            self._add("provider_sem_wait_ms", permit.waited_s * 1000)
+            if self._clock.monotonic() >= self._deadline:
+                raise DeadlineExceeded(
+                    f"The time of this call ran out before {model.name} was asked. Ask for less, or raise "
+                    "timeouts.call_s."
+                )
+            with breaker.attempt() as attempt:
+                tried.requests += 1
+                return await self._complete(prompt, on_delta, attempt, tried)
+
+    async def _complete(
+        self, prompt: Prompt, on_delta: OnDelta | None, attempt: Attempt, tried: Tried
+    ) -> Completion:
+        model = prompt.model
         heard = False
 
         def listen(kind: DeltaKind, text: str) -> None:
             nonlocal heard
-            heard = True
+            if not heard:
+                heard = True
+                attempt.heard()
             if on_delta is not None:
+                self._told = True
                 on_delta(kind, text)
 
-        # Without a listener the adapter may ask for the whole answer at once, which costs less.
-        listener = None if on_delta is None else listen
+        # Without a listener the adapter may ask for the whole answer at once, which costs less; but a probe
+        # is to be over with its first word.
+        listener = listen if on_delta is not None or attempt.probes else None
+        began = self._clock.monotonic()
+        outcome = "ok"
+        try:
+            return await self._asking.roster.providers[model.provider].complete(
+                prompt, deadline=self._deadline, on_delta=listener
+            )
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except ExaiError as fault:
+            outcome = fault.code
+            if isinstance(fault, ProviderFault) and fault.usage is not None:
+                self.bill.add(model.cost(fault.usage), fault.usage)
+            raise
+        except Exception:
+            outcome = "internal_error"
+            raise
+        finally:
+            elapsed = self._clock.monotonic() - began
+            if outcome != "ok":
+                tried.outcome = outcome
+                self._add("generation_ms" if heard else "failed_requests_ms", elapsed * 1000)
+            self._asking.bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
 
-        async with self._admission.model_permit(self._caller, model.provider, model.name) as permit:
-            self._add("provider_sem_wait_ms", permit.waited_s * 1000)
-            began = self._clock.monotonic()
-            outcome = "ok"
-            try:
-                completion = await provider.complete(prompt, deadline=self._deadline, on_delta=listener)
-            except asyncio.CancelledError:
-                outcome = "cancelled"
-                raise
-            except ExaiError as fault:
-                outcome = fault.code
-                if isinstance(fault, ProviderFault) and fault.usage is not None:
-                    self.bill.add(model.cost(fault.usage), fault.usage)
-                raise
-            except Exception:
-                outcome = "internal_error"
-                raise
-            finally:
-                elapsed = self._clock.monotonic() - began
-                if outcome != "ok":
-                    self._add("generation_ms" if heard else "first_token_ms", elapsed * 1000)
-                self._bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
-        self.bill.add(model.cost(completion.usage), completion.usage)
-        self._add("connect_ms", completion.timings.connect_ms)
-        self._add("first_token_ms", completion.timings.first_token_ms)
-        self._add("generation_ms", completion.timings.generation_ms)
-        return completion
+    async def _waited_for_retry(self, fault: ProviderFault, breaker: Breaker, retries: int) -> bool:
+        """Whether the request is to be made again; when it is, the wait before it is over."""
+        decision = self._asking.retry.decide(
+            fault,
+            provider=breaker.provider,
+            retries=retries,
+            left_s=self._deadline - self._clock.monotonic(),
+            patience_s=self._patience_s,
+            spared=breaker.state is State.OPEN,
+        )
+        publish = self._asking.bus.publish
+        if decision.kind is None:
+            return False
+        if decision.no_retry is not None:
+            publish(RetryRefused(breaker.provider, breaker.model, fault.code, decision.no_retry))
+            return False
+        publish(RetryPlanned(breaker.provider, breaker.model, fault.code, round(decision.wait_s, 3)))
+        self.progress.status(
+            f"{breaker.model} {_WHY_AGAIN[decision.kind]} ({fault.code}); asking again in "
+            f"{decision.wait_s:.1f} s, retry {retries + 1}"
+        )
+        began = self._clock.monotonic()
+        await asyncio.sleep(decision.wait_s)
+        self._add("backoff_ms", (self._clock.monotonic() - began) * 1000)
+        return True
+
+    def _entry(self, model: Model) -> Tried:
+        """The record of the model whose turn it is."""
+        if self.tried and self.tried[-1].model == model.name:
+            return self.tried[-1]
+        entry = Tried(model.name, model.provider)
+        self.tried.append(entry)
+        return entry
 
     def _add(self, stage: str, milliseconds: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + milliseconds

@@ -15,11 +15,8 @@ from typing import Any
 
 import structlog
 
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import Clock
-from exai.dispatch.admission import Admission
-from exai.dispatch.asking import ModelAsker
+from exai.dispatch.asking import Asking
 from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.errors import (
     AnswerBroken,
@@ -31,7 +28,7 @@ from exai.errors import (
     ToolFault,
 )
 from exai.events import CallEnded, CallRefused, CallStarted, IncidentRecorded
-from exai.providers.routing import Roster
+from exai.providers.fallback import told
 from exai.storage.journal import CallBegun, CallEnd, Journal
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import CallContext, JsonObject, SilentProgress, Tool, ToolAnswer
@@ -52,19 +49,16 @@ class Dispatcher:
         self,
         *,
         registry: Registry,
-        admission: Admission,
+        asking: Asking,
         journal: Journal,
-        roster: Roster,
-        bus: EventBus,
-        clock: Clock,
         call_timeout_s: float,
     ) -> None:
         self._registry = registry
-        self._admission = admission
+        self._asking = asking
+        self._admission = asking.admission
         self._journal = journal
-        self._roster = roster
-        self._bus = bus
-        self._clock = clock
+        self._bus = asking.bus
+        self._clock = asking.clock
         self._call_timeout_s = call_timeout_s
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._aborted: set[str] = set()
@@ -110,9 +104,7 @@ class Dispatcher:
         """
         tool = self._registry.find(name)
         began = self._clock.monotonic()
-        asker = ModelAsker(
-            self._admission, self._roster, self._bus, self._clock, caller, began + self._call_timeout_s
-        )
+        asker = self._asking.on_behalf_of(caller, began + self._call_timeout_s)
         context = CallContext(
             call_id=self._new_call_id(),
             caller=caller,
@@ -120,11 +112,13 @@ class Dispatcher:
             ask=asker,
             bill=asker.bill,
             timings=asker.timings,
+            tried=asker.tried,
         )
         if send_progress is None or not tool.asks_provider:
             return await self._answer(tool, arguments, context, began)
         async with ProgressReporter(send_progress, self._clock) as reporter:
             context.progress, context.streams = reporter, True
+            asker.progress = reporter
             return await self._answer(tool, arguments, context, began)
 
     def _new_call_id(self) -> str:
@@ -137,7 +131,7 @@ class Dispatcher:
         try:
             return await self._run(tool, arguments, context, began)
         except ToolFault as fault:
-            return _failure(fault, context.call_id)
+            return _failure(fault, context)
 
     async def _run(
         self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float
@@ -232,6 +226,8 @@ class Dispatcher:
                     usage=context.bill.usage,
                     cost_usd=context.bill.cost.usd,
                     timings=context.timings,
+                    requests=sum(each.requests for each in context.tried),
+                    model_reason=context.model_reason,
                 )
             )
         self._bus.publish(
@@ -265,7 +261,7 @@ def _current_task() -> asyncio.Task[Any]:
     return task
 
 
-def _failure(fault: ToolFault, call_id: str) -> ToolAnswer:
+def _failure(fault: ToolFault, context: CallContext) -> ToolAnswer:
     """A failed call as the client reads it: the sentence for the model, the facts for the program."""
     sentence = str(fault)
     facts: JsonObject = {
@@ -273,11 +269,15 @@ def _failure(fault: ToolFault, call_id: str) -> ToolAnswer:
         "message": sentence,
         "retryable": fault.retryable,
         "mended_by": fault.mended_by,
-        "call_id": call_id,
+        "call_id": context.call_id,
     }
+    if context.tried:
+        facts["tried"] = told(context.tried)
     if fault.retry_after_s is not None:
         facts["retry_after_s"] = fault.retry_after_s
     text = sentence
+    if len(context.tried) > 1:
+        text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in context.tried) + "."
     if isinstance(fault, AnswerBroken) and fault.partial:
-        text = f"{sentence}\n\nWhat had arrived:\n{fault.partial}"
+        text = f"{text}\n\nWhat had arrived:\n{fault.partial}"
     return ToolAnswer(text=text, structured=None, meta={"exai/error": facts}, is_error=True)

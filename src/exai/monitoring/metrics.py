@@ -14,14 +14,21 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from exai.events import (
+    BreakerClosed,
+    BreakerOpened,
+    BreakerProbed,
+    BreakerRefused,
     CallEnded,
     CallRefused,
     CallStarted,
     ConnectionClosed,
     ConnectionOpened,
     Event,
+    FellBack,
     IncidentRecorded,
     ProviderCallEnded,
+    RetryPlanned,
+    RetryRefused,
 )
 from exai.monitoring.loop_lag import LoopLag
 
@@ -83,6 +90,33 @@ class Metrics:
         self._provider_latency = histogram(
             "provider_call_seconds", "Requests to providers.", "provider", "model", buckets=SECONDS
         )
+        self._retries = counter(
+            "retries", "Requests to providers that are made again.", "provider", "model", "cause"
+        )
+        self._retries_refused = counter(
+            "retries_refused",
+            "Passing failures after which no further request is made.",
+            "provider",
+            "model",
+            "reason",
+        )
+        self._fallbacks = counter(
+            "fallbacks", "Calls that went on to another model.", "from_model", "to_model", "cause"
+        )
+        self._breaker_states = _Children(
+            Gauge(
+                "exai_breaker_state",
+                "0: closed, 1: a probe is under way, 2: open. A model that never failed has none.",
+                ["provider", "model"],
+                registry=registry,
+            )
+        )
+        self._breaker_openings = counter(
+            "breaker_openings", "Times a breaker opened after being closed.", "provider", "model", "cause"
+        )
+        self._breaker_refusals = counter(
+            "breaker_refusals", "Requests not sent because a breaker was open.", "provider", "model"
+        )
         self._tokens = counter("tokens", "Tokens as the providers count them.", "provider", "model", "kind")
         self._cost = counter(
             "cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model"
@@ -102,6 +136,15 @@ class Metrics:
             CallEnded: self._call_ended,
             CallRefused: lambda event: self._refused[event.tool, event.error_code].inc(),
             ProviderCallEnded: self._provider_call_ended,
+            RetryPlanned: lambda event: self._retries[event.provider, event.model, event.cause].inc(),
+            RetryRefused: lambda event: self._retries_refused[
+                event.provider, event.model, event.reason
+            ].inc(),
+            FellBack: lambda event: self._fallbacks[event.from_model, event.to_model, event.cause].inc(),
+            BreakerOpened: self._breaker_opened,
+            BreakerProbed: lambda event: self._breaker_states[event.provider, event.model].set(1),
+            BreakerClosed: lambda event: self._breaker_states[event.provider, event.model].set(0),
+            BreakerRefused: lambda event: self._breaker_refusals[event.provider, event.model].inc(),
             IncidentRecorded: lambda event: self._incidents[(event.kind,)].inc(),
         }
 
@@ -141,3 +184,8 @@ class Metrics:
     def _provider_call_ended(self, event: ProviderCallEnded) -> None:
         self._provider_calls[event.provider, event.model, event.outcome].inc()
         self._provider_latency[event.provider, event.model].observe(event.seconds)
+
+    def _breaker_opened(self, event: BreakerOpened) -> None:
+        self._breaker_states[event.provider, event.model].set(2)
+        if not event.again:
+            self._breaker_openings[event.provider, event.model, event.cause].inc()

@@ -14,6 +14,7 @@ from exai.errors import (
     DeadlineExceeded,
     ProviderFailed,
     ProviderFault,
+    ProviderSilent,
     ProviderTimeout,
     ProviderUnreachable,
     ToolFault,
@@ -231,25 +232,26 @@ class Exchange:
     def timed_out(self, waits: Waits) -> ToolFault:
         """What it means that the call's timer ran out."""
         if waits.by_deadline:
-            return self.too_late()
+            return self.too_late(0.0 if waits.heard_any else self._clock.monotonic() - self._began)
         name = self._model.name
         if not waits.heard_any:
-            return ProviderTimeout(
+            return ProviderSilent(
                 f"{name} was silent for as long as a first byte may take. Try again, ask for less thinking, "
                 "or raise timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
             )
         return self._partial_or(
-            ProviderTimeout(
+            ProviderSilent(
                 f"{name} fell silent in the middle of its answer. Try again, or raise timeouts.idle_s and "
                 "timeouts.idle_max_effort_s."
             )
         )
 
-    def too_late(self) -> DeadlineExceeded:
+    def too_late(self, unanswered_s: float) -> DeadlineExceeded:
         """The call's own time is over."""
         return DeadlineExceeded(
             f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
-            "timeouts.call_s."
+            "timeouts.call_s.",
+            unanswered_s=unanswered_s,
         )
 
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:

@@ -136,7 +136,7 @@ class OpenAiCompatible:
         exchange = Exchange(self._profile, prompt, on_delta, self._clock)
         left = deadline - self._clock.monotonic()
         if left <= 0:
-            raise exchange.too_late()
+            raise exchange.too_late(0.0)
         waits = Waits(Patience(self._timeouts, effort, streams=streams), left)
         try:
             async with waits.scope:

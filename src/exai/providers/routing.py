@@ -1,7 +1,7 @@
-"""Which model answers, and who serves it. A named model answers or fails; it is never swapped."""
+"""Which model answers, and who serves it. A named model answers or fails, unless somebody allowed others."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exai import config
@@ -11,6 +11,7 @@ from exai.messages import Effort
 from exai.providers.base import Provider
 from exai.providers.catalog import Catalog, Fee, Model, Retired, nearest_names
 from exai.providers.custom import custom_provider
+from exai.providers.fallback import Tried
 from exai.providers.glm import glm_provider
 from exai.providers.kimi import kimi_provider
 from exai.providers.openai_compatible import OpenAiCompatible
@@ -19,6 +20,11 @@ __all__ = ["AUTO", "Choice", "Roster"]
 
 AUTO = "auto"
 """The name by which a caller leaves the choice to `models.preferred`."""
+
+AUTO_CONSENT = "leaving the choice to auto"
+
+Available = Callable[[str, str], bool]
+"""Of a provider and a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,21 @@ class Choice:
     """As the caller spelt it; `None` when it named none."""
     reason: str | None
     """Why `model` is not what was requested, in a sentence; `None` when it is."""
+    fallbacks: tuple[Model, ...] = ()
+    """Who may take over when it cannot answer, in this order."""
+    consent: str = ""
+    """What allows that, in words."""
+    filtered_too: bool = False
+    """Whether a question that its provider filtered may be put to another one."""
+
+    def answered_by(self, model: Model, tried: Sequence[Tried]) -> "Choice":
+        """The choice after `model` answered; `tried` are those before it and itself."""
+        if model is self.model:
+            return self
+        failed = " and ".join(f"{each.model} ({each.outcome})" for each in tried if each.model != model.name)
+        taken_over = f"{failed} could not answer; {model.name} took over, as {self.consent} allows."
+        reason = taken_over if self.reason is None else f"{self.reason} {taken_over}"
+        return replace(self, model=model, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +76,16 @@ class Roster:
     """The providers of this configuration and the models they serve."""
 
     def __init__(
-        self, catalog: Catalog, providers: Mapping[str, OpenAiCompatible], models: config.Models
+        self,
+        catalog: Catalog,
+        providers: Mapping[str, OpenAiCompatible],
+        models: config.Models,
+        available: Available,
     ) -> None:
         """Raise `StartFault` when `models` names one that does not exist; else use `from_settings`."""
         self._catalog = catalog
+        self._available = available
+        self._auto_by = models.auto_by
         self._providers = MappingProxyType(dict(providers))
         self._served = {
             name: model for provider in providers.values() for name, model in provider.models.items()
@@ -68,6 +95,13 @@ class Roster:
             None if models.default == AUTO else self._configured_name(models.default, "models.default")
         )
         self._preferred = tuple(self._configured_name(name, "models.preferred") for name in models.preferred)
+        self._chains: dict[str, tuple[tuple[Model, ...], bool]] = {}
+        for chain in models.chains:
+            first = self._configured_name(chain.model, "models.chains").name
+            if first in self._chains:
+                raise StartFault(f"models.chains has two chains for {first}. Write one of them.")
+            then = tuple(self._configured_name(name, "models.chains") for name in chain.then)
+            self._chains[first] = (then, chain.content_filter)
 
     @classmethod
     def from_settings(
@@ -76,8 +110,12 @@ class Roster:
         models: config.Models,
         timeouts: config.Timeouts,
         clock: Clock,
+        *,
+        available: Available = lambda _provider, _model: True,
     ) -> "Roster":
         """Build every provider. Needs no running event loop; connections are opened on the first call.
+
+        `available` says whether a model's breaker would let a request through now; `auto` asks it.
 
         Raises:
             StartFault: a setting names a model that does not exist or makes a provider impossible.
@@ -98,7 +136,7 @@ class Roster:
                     f"address of {name} itself is providers.{name}.base_url."
                 )
             built[name] = custom_provider(name, settings, timeouts, clock)
-        return cls(catalog, built, models)
+        return cls(catalog, built, models, available)
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -122,11 +160,16 @@ class Roster:
         images: bool = False,
         web_search: bool = False,
         effort: Effort | None = None,
+        fallback: Sequence[str] | None = None,
+        kept: bool = False,
     ) -> Choice:
-        """The model for a call that needs these abilities.
+        """The model for a call that needs these abilities, and those that may take over from it.
 
-        `None` takes `models.default`; `auto` the first of `models.preferred` that can
-        be asked and has the abilities. `effort` above `none` asks for a model that thinks.
+        `None` takes `models.default`; `auto` one of `models.preferred` that can be asked
+        and has the abilities. `effort` above `none` asks for a model that thinks.
+        `fallback` names models that the caller allows to take over; without it
+        `models.chains` decides, and for `auto` the other preferred ones may. `kept`:
+        nobody named the model, the conversation has it from an earlier exchange.
 
         Raises:
             UnknownModel: no such model, a retired one without a stand-in, or one that is switched off.
@@ -136,11 +179,39 @@ class Roster:
         needs = _Needs(images, web_search, effort not in {None, Effort.NONE})
         if requested is None and self._default is not None:
             model = self._able(self._default, needs)
-            return Choice(model, None, "No model was named; this is the configured default.")
-        if requested is None or requested.strip().casefold() == AUTO:
-            return self._first_preferred(requested, needs)
-        model, reason = self._named(requested)
-        return Choice(self._able(model, needs), requested, reason)
+            choice = Choice(model, None, "No model was named; this is the configured default.")
+        elif requested is None or requested.strip().casefold() == AUTO:
+            choice = self._auto(requested, needs)
+        else:
+            model, reason = self._named(requested)
+            choice = Choice(self._able(model, needs), requested, reason)
+            if kept:
+                choice = replace(
+                    choice,
+                    model_requested=None,
+                    reason="No model was named: the conversation keeps its own.",
+                    fallbacks=() if self._default is not None else tuple(self._able_preferred(needs)),
+                    consent=AUTO_CONSENT,
+                )
+        return self._with_consent(choice, fallback)
+
+    def _with_consent(self, choice: Choice, fallback: Sequence[str] | None) -> Choice:
+        """The choice with those that may take over; the caller's word counts first, then the chains."""
+        if fallback is not None:
+            named = [self._named(name)[0] for name in fallback]
+            choice = replace(choice, fallbacks=tuple(named), consent="fallback_models of the call")
+        elif (chain := self._chains.get(choice.model.name)) is not None:
+            then, filtered_too = chain
+            choice = replace(
+                choice,
+                fallbacks=tuple(model for model in then if model.name in self._served),
+                consent="models.chains",
+                filtered_too=filtered_too,
+            )
+        if not choice.fallbacks:
+            return choice
+        others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
+        return replace(choice, fallbacks=tuple(others.values()))
 
     async def close(self) -> None:
         """Let go of every provider's connections."""
@@ -183,20 +254,39 @@ class Roster:
             raise provider.unconfigured(model.name)
         return model
 
-    def _first_preferred(self, requested: str | None, needs: _Needs) -> Choice:
-        reachable = [
+    def _auto(self, requested: str | None, needs: _Needs) -> Choice:
+        """The best of the preferred that can answer now; the rest of them may take over."""
+        able = self._able_preferred(needs)
+        if not able:
+            raise self._nobody(needs)
+        ready = [model for model in able if self._available(model.provider, model.name)]
+        spared = [model for model in able if model not in ready]
+        why = f"{'Left to auto' if requested is not None else 'No model was named'}: {_AUTO_WORDS[self._auto_by]}."
+        if ready and spared:
+            why += f" Not asked for now, because they fail: {', '.join(model.name for model in spared)}."
+        chosen, *others = [*ready, *spared]
+        return Choice(chosen, requested, why, tuple(others), AUTO_CONSENT)
+
+    def _able_preferred(self, needs: _Needs) -> list[Model]:
+        """Of the preferred, those that can be asked and have the abilities, in the order that `auto_by` sets."""
+        able = [model for model in self._reachable() if needs.unmet(model) is None]
+        if self._auto_by == "price":
+            able.sort(key=_price_rank)
+        elif self._auto_by == "window":
+            able.sort(key=lambda model: -model.context_tokens)
+        return able
+
+    def _reachable(self) -> list[Model]:
+        """Of the preferred, those that are served and whose provider has a key."""
+        return [
             model
             for model in self._preferred
             if model.name in self._served and self._providers[model.provider].configured
         ]
-        for model in reachable:
-            if needs.unmet(model) is None:
-                why = "Left to auto" if requested is not None else "No model was named"
-                return Choice(
-                    model,
-                    requested,
-                    f"{why}: the first of models.preferred that can be asked and does what the call needs.",
-                )
+
+    def _nobody(self, needs: _Needs) -> AbilityMissing | ProviderUnconfigured:
+        """Why none of the preferred can answer, and what to do."""
+        reachable = self._reachable()
         if reachable:
             able = [
                 model.name
@@ -208,17 +298,17 @@ class Roster:
                 if able
                 else "Leave out what it needs beyond text."
             )
-            raise AbilityMissing(f"None of models.preferred can do what this call needs. {advice}")
+            return AbilityMissing(f"None of models.preferred can do what this call needs. {advice}")
         hints = " or ".join(
             provider.key_hint for provider in self._providers.values() if not provider.configured
         )
         usable = [name for name, model in self._served.items() if self._providers[model.provider].configured]
         if usable:
-            raise ProviderUnconfigured(
+            return ProviderUnconfigured(
                 f"None of models.preferred can be asked. Name a model, such as {usable[0]}, or list it in "
                 "models.preferred."
             )
-        raise ProviderUnconfigured(f"No provider has a key. Set {hints}.")
+        return ProviderUnconfigured(f"No provider has a key. Set {hints}.")
 
     def _configured_name(self, name: str, setting: str) -> Model:
         """The model that a setting names, allowed or not."""
@@ -226,7 +316,7 @@ class Roster:
             return self._named(name)[0]
         except UnknownModel as fault:
             entry = self._catalog.find(name)
-            if isinstance(entry, Model) and setting == "models.preferred":
+            if isinstance(entry, Model) and setting != "models.default":
                 return entry
             raise StartFault(f"{setting} names {name!r}. {fault}") from fault
 
@@ -235,6 +325,18 @@ class Roster:
         shown = requested if len(requested) <= 80 else f"{requested[:80]}..."
         advice = f"Nearest: {', '.join(near)}." if near else "Call `models` for the names."
         return f"There is no model {shown!r}. {advice}"
+
+
+_AUTO_WORDS = {
+    "order": "the first of models.preferred that can be asked and does what the call needs",
+    "price": "the cheapest of models.preferred that can be asked and does what the call needs",
+    "window": "the one of models.preferred with the largest window that can be asked and does what the call needs",
+}
+
+
+def _price_rank(model: Model) -> float:
+    """Cheapest first; a prompt is several times as long as its answer. An unknown price is not a low one."""
+    return float("inf") if model.price is None else 4 * model.price.input + model.price.output
 
 
 def _allowed(catalog: Catalog, provider: str, allowed: Iterable[str]) -> dict[str, Model]:

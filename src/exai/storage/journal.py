@@ -47,6 +47,10 @@ class CallEnd(msgspec.Struct, frozen=True):
     cost_usd: float | None
     timings: dict[str, float]
     """Milliseconds by the names of `schema.TIMINGS`."""
+    requests: int = 0
+    """Sent to providers."""
+    model_reason: str | None = None
+    """Why `model_used` is not what was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Journal:
             "error_code": end.error_code,
             "model_used": end.model_used,
             "provider": end.provider,
+            "model_reason": end.model_reason,
+            "requests": end.requests,
             "conversation_id": end.conversation_id,
             "input_tokens": usage.input,
             "cached_tokens": usage.cached,
@@ -164,6 +170,8 @@ _END = (
                 "error_code",
                 "model_used",
                 "provider",
+                "model_reason",
+                "requests",
                 "conversation_id",
                 "input_tokens",
                 "cached_tokens",

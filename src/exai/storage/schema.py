@@ -73,6 +73,8 @@ TIMINGS = (
     "session_wait_ms",
     "global_sem_wait_ms",
     "provider_sem_wait_ms",
+    "failed_requests_ms",
+    "backoff_ms",
     "connect_ms",
     "first_token_ms",
     "generation_ms",
@@ -80,7 +82,7 @@ TIMINGS = (
     "processing_ms",
     "latency_ms",
 )
-"""Stages of a call, in the order in which they happen; the last is their sum."""
+"""Stages of a call, about in the order in which they happen; the last is their sum."""
 
 calls = Table(
     "calls",
@@ -94,6 +96,8 @@ calls = Table(
     Column("model_requested", StorableText),
     Column("model_used", Text),
     Column("provider", Text),
+    Column("model_reason", StorableText),
+    Column("requests", Integer),  # sent to providers: more than one after a retry or a fallback
     Column("conversation_id", StorableText),
     Column("began_at", UtcDateTime, nullable=False),
     Column("outcome", Text),  # null: not ended

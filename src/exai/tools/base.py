@@ -14,6 +14,9 @@ from exai.callers import Caller
 from exai.clock import Clock
 from exai.costs import Bill
 from exai.providers.base import Completion, OnDelta, Prompt
+from exai.providers.catalog import Model
+from exai.providers.fallback import Tried
+from exai.providers.routing import Choice
 
 __all__ = [
     "Arguments",
@@ -27,6 +30,8 @@ __all__ = [
     "ToolAnswer",
     "timed",
 ]
+
+T = TypeVar("T")
 
 JsonObject = dict[str, Any]
 
@@ -81,9 +86,15 @@ class SilentProgress:
 
 
 class Ask(Protocol):
-    """Asks a model, under the permit of its provider and within the call's deadline."""
+    """Asks models, under the permits of their providers and within the call's deadline."""
 
-    async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion: ...
+    async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
+        """One answer of the prompt's model; asked again where a failure passes by itself."""
+        ...
+
+    async def along(self, choice: Choice, answer: Callable[[Model], Awaitable[T]]) -> tuple[T, Choice]:
+        """What `answer` makes of the chosen model, or of one that may take over when it cannot answer."""
+        ...
 
 
 CountTokens = Callable[[Prompt], Awaitable[int | None]]
@@ -113,6 +124,10 @@ class CallContext:
     model_requested: str | None = None
     provider: str | None = None
     model_used: str | None = None
+    model_reason: str | None = None
+    """Why `model_used` is not what was requested."""
+    tried: list[Tried] = field(default_factory=list)
+    """The models that were to answer, in turn."""
     conversation_id: str | None = None
     bill: Bill = field(default_factory=Bill)
     """What the call's requests used and cost; asking a model adds to it, a tool adds its own fees."""

@@ -1,7 +1,7 @@
 """`chat`: one question to one model, in a conversation that goes on by handle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -16,6 +16,7 @@ from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role
 from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model
+from exai.providers.fallback import told
 from exai.providers.routing import Choice, Roster
 from exai.token_counts import TokenCounts
 from exai.tokens import estimate_tokens
@@ -40,6 +41,13 @@ class ChatArguments(Arguments, frozen=True):
     model: (
         Annotated[
             str, msgspec.Meta(max_length=200, description="From `models`; used or refused, never swapped")
+        ]
+        | None
+    ) = None
+    fallback_models: (
+        Annotated[
+            list[str],
+            msgspec.Meta(max_length=10, description="May answer instead, in turn, if `model` cannot"),
         ]
         | None
     ) = None
@@ -71,14 +79,21 @@ class ChatArguments(Arguments, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Context:
-    """What of the conversation and of the call's material enters the prompt."""
+class _Material:
+    """What the caller shows, whichever model answers."""
 
-    fit: Fit
     files: tuple[FileExcerpt, ...]
     images: tuple[Image, ...]
     question: str
     """The prompt with its files, as it is sent and kept."""
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What of the material and of the conversation enters the prompt of one model."""
+
+    material: _Material
+    fit: Fit
     prompt: Prompt
     """All of it, as the model is asked."""
 
@@ -138,11 +153,18 @@ class Chat:
         choice = self._choose(arguments, conversation)
         context.provider, context.model_used = choice.model.provider, choice.model.name
         context.conversation_id = conversation.id
-        material = await self._gather(arguments, conversation, choice.model, context)
-        completion = await context.ask(
-            material.prompt, _listener(context.progress) if context.streams else None
-        )
-        self._learn(material, completion)
+        material = await self._gather(arguments)
+
+        async def answer_of(model: Model) -> tuple[Completion, _Context]:
+            context.provider, context.model_used = model.provider, model.name
+            shown = await self._fit(arguments, conversation, material, model, context)
+            return await context.ask(
+                shown.prompt, _listener(context.progress) if context.streams else None
+            ), shown
+
+        (completion, shown), choice = await context.ask.along(choice, answer_of)
+        context.model_reason = choice.reason
+        self._learn(shown, completion)
         with timed(context, "store_ms", self._clock):
             number = await self._conversations.record(
                 conversation,
@@ -154,57 +176,61 @@ class Chat:
                 call_id=context.call_id,
             )
         remaining = self._limits.max_exchanges - number
-        return _answer(completion, choice, arguments, material, conversation.id, remaining, context)
+        return _answer(completion, choice, arguments, shown, conversation.id, remaining, context)
 
     def _choose(self, arguments: ChatArguments, conversation: Conversation) -> Choice:
         """The model named; else the one that the conversation has; else the configured default."""
 
-        def resolve(name: str | None) -> Choice:
+        def resolve(name: str | None, *, kept: bool = False) -> Choice:
             return self._roster.resolve(
                 name,
                 images=bool(arguments.images),
                 web_search=arguments.use_websearch,
                 effort=_effort(arguments),
+                fallback=arguments.fallback_models,
+                kept=kept,
             )
 
         before = conversation.last_model
         if arguments.model is not None or before is None:
             return resolve(arguments.model)
         try:
-            choice = resolve(before)
+            return resolve(before, kept=True)
         except (UnknownModel, AbilityMissing, ProviderUnconfigured) as fault:
-            choice = resolve(None)
             why = f"No model was named, and this conversation's {before} cannot answer: {fault}"
-            return Choice(model=choice.model, model_requested=None, reason=why)
-        return Choice(
-            model=choice.model,
-            model_requested=None,
-            reason="No model was named: the conversation keeps its own.",
-        )
+            return replace(resolve(None), reason=why)
 
-    async def _gather(
-        self, arguments: ChatArguments, conversation: Conversation, model: Model, context: CallContext
-    ) -> _Context:
-        """Read files, pictures and history, and see that all of it fits.
+    async def _gather(self, arguments: ChatArguments) -> _Material:
+        """Read files and pictures.
 
         Raises:
             FileRefused: a file may not or cannot be read.
-            ContextOverflow: question and files alone leave no room for an answer.
         """
         files = await self._files.read_texts(arguments.absolute_file_paths)
         images = await self._files.read_images(arguments.images)
-        question = _question(arguments.prompt, files)
+        return _Material(files, images, _question(arguments.prompt, files))
+
+    async def _fit(
+        self,
+        arguments: ChatArguments,
+        conversation: Conversation,
+        material: _Material,
+        model: Model,
+        context: CallContext,
+    ) -> _Context:
+        """The prompt for one model, with as much of the conversation as its window holds.
+
+        Raises:
+            ContextOverflow: question and files alone leave no room for an answer.
+        """
 
         def prompt_with(history: tuple[Message, ...]) -> Prompt:
-            return self._prompt(arguments, model, conversation, history, question, images)
+            return self._prompt(arguments, model, conversation, history, material)
 
-        fit = await self._window.fit(
-            model,
-            conversation,
-            Question(question, len(images), arguments.max_answer_tokens, prompt_with),
-            context,
-        )
-        return _Context(fit, files, images, question, prompt_with(fit.recalled.messages))
+        images = len(material.images)
+        question = Question(material.question, images, arguments.max_answer_tokens, prompt_with)
+        fit = await self._window.fit(model, conversation, question, context)
+        return _Context(material, fit, prompt_with(fit.recalled.messages))
 
     def _prompt(
         self,
@@ -212,12 +238,15 @@ class Chat:
         model: Model,
         conversation: Conversation,
         history: tuple[Message, ...],
-        question: str,
-        images: tuple[Image, ...],
+        material: _Material,
     ) -> Prompt:
         return Prompt(
             model=model,
-            messages=(self._system, *history, Message(Role.USER, question, images=images)),
+            messages=(
+                self._system,
+                *history,
+                Message(Role.USER, material.question, images=material.images),
+            ),
             effort=_effort(arguments),
             temperature=arguments.temperature,
             max_output_tokens=arguments.max_answer_tokens,
@@ -225,18 +254,18 @@ class Chat:
             conversation_key=conversation.id,
         )
 
-    def _learn(self, material: _Context, completion: Completion) -> None:
+    def _learn(self, shown: _Context, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
-        model, reported = material.prompt.model, completion.usage.input
+        model, reported = shown.prompt.model, completion.usage.input
         if (
             reported is None
-            or material.images
-            or material.prompt.web_search
+            or shown.material.images
+            or shown.prompt.web_search
             or completion.model != model.name
         ):
             return
         self._counts.learn(
-            model.name, estimated=material.fit.by_script, reported=reported - model.template_tokens
+            model.name, estimated=shown.fit.by_script, reported=reported - model.template_tokens
         )
 
 
@@ -277,7 +306,7 @@ def _question(text: str, files: Sequence[FileExcerpt]) -> str:
     return "\n".join([*parts, text])
 
 
-def _as_kept(material: _Context) -> str:
+def _as_kept(material: _Material) -> str:
     """The question as later calls recall it; pictures are named, not kept."""
     count = len(material.images)
     if not count:
@@ -291,11 +320,12 @@ def _answer(
     completion: Completion,
     choice: Choice,
     arguments: ChatArguments,
-    material: _Context,
+    shown: _Context,
     handle: str,
     remaining: int,
     context: CallContext,
 ) -> ToolAnswer:
+    material, fit = shown.material, shown.fit
     notes = list(completion.notes)
     if completion.finish_reason == "length":
         notes.append("The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens.")
@@ -303,8 +333,8 @@ def _answer(
         notes.append("This was the conversation's last exchange. Start a new one without continuation_id.")
     if context.bill.cost.free:
         notes.append(f"{completion.model} is free of charge by its list price.")
-    if material.fit.recalled.dropped:
-        notes.append(f"The {material.fit.recalled.dropped} oldest exchanges did not fit and were left out.")
+    if fit.recalled.dropped:
+        notes.append(f"The {fit.recalled.dropped} oldest exchanges did not fit and were left out.")
     footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]
     structured: JsonObject = {
         "answer": completion.text,
@@ -313,6 +343,7 @@ def _answer(
         "model_requested": arguments.model,
         "model_used": completion.model,
         "model_reason": choice.reason,
+        "tried": told(context.tried) if sum(each.requests for each in context.tried) > 1 else [],
         "model_echoed": completion.echoed_model,
         "provider": completion.provider,
         "finish_reason": completion.finish_reason,
@@ -322,13 +353,13 @@ def _answer(
         # The dispatcher completes this very object when the call ends.
         "timings": context.timings,
         "context": {
-            "exchanges_included": material.fit.recalled.included,
-            "exchanges_dropped": material.fit.recalled.dropped,
+            "exchanges_included": fit.recalled.included,
+            "exchanges_dropped": fit.recalled.dropped,
             "files": [file.path for file in material.files],
             "images": len(material.images),
-            "tokens_expected": material.fit.tokens,
-            "expected_by": completion.provider if material.fit.counted else "estimate",
-            "estimate_error": material.fit.error,
+            "tokens_expected": fit.tokens,
+            "expected_by": completion.provider if fit.counted else "estimate",
+            "estimate_error": fit.error,
         },
         "citations": [_citation(citation) for citation in completion.citations],
         "notes": notes,
@@ -371,6 +402,7 @@ _OUTPUT_SCHEMA: JsonObject = {
         "model_requested": {"type": ["string", "null"]},
         "model_used": {"type": "string"},
         "model_reason": {"type": ["string", "null"]},
+        "tried": {"type": "array", "items": {"type": "object"}},
         "finish_reason": {"enum": ["stop", "length"]},
         "usage": {
             "type": "object",

@@ -8,6 +8,7 @@ import msgspec
 from exai.errors import BadArguments, ToolFault
 from exai.monitoring.provider_health import Health, ProviderHealth
 from exai.providers.base import Provider
+from exai.providers.breaker import Breaker, Breakers, State
 from exai.providers.catalog import Model
 from exai.providers.routing import Roster
 from exai.storage.calibrations import Calibration
@@ -31,10 +32,12 @@ class Models:
         self,
         roster: Roster,
         health: ProviderHealth,
+        breakers: Breakers,
         calibration_of: Callable[[str], Calibration | None] = _nothing_learnt,
     ) -> None:
         self._roster = roster
         self._health = health
+        self._breakers = breakers
         self._calibration_of = calibration_of
 
     def tool(self) -> Tool[ModelsArguments]:
@@ -119,6 +122,7 @@ class Models:
             },
             "token_estimate": _calibration(self._calibration_of(model.name)),
             "health": _health(self._health.of(model.provider, model.name)),
+            "breaker": _breaker(self._breakers.find(model.provider, model.name)),
         }
 
 
@@ -142,6 +146,17 @@ def _calibration(known: Calibration | None) -> JsonObject | None:
         "factor": round(known.factor, 3),
         "mean_error": round(known.mean_error, 4),
         "samples": known.samples,
+    }
+
+
+def _breaker(breaker: Breaker | None) -> JsonObject:
+    """Its state; a model that was never asked has a closed one."""
+    if breaker is None or breaker.state is State.CLOSED:
+        return {"state": State.CLOSED.value}
+    return {
+        "state": breaker.state.value,
+        "cause": breaker.cause,
+        "retry_after_s": round(breaker.retry_after_s, 1),
     }
 
 
@@ -177,4 +192,6 @@ def _line(model: dict[str, Any]) -> str:
     if (health := model["health"]) is not None:
         state = f"last: {health['last_error']}" if health["last_error"] else "well"
         parts.append(f"{state} ({health['failed']} of {health['requests']} failed)")
+    if (cause := model["breaker"].get("cause")) is not None:
+        parts.append(f"not asked for now ({cause}), again in {model['breaker']['retry_after_s']:g} s")
     return "; ".join(parts)

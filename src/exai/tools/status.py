@@ -11,6 +11,7 @@ from exai import __version__
 from exai.clock import Clock
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.breaker import Breakers, State
 from exai.providers.routing import Roster
 from exai.storage.journal import CallFailure
 from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
@@ -40,6 +41,7 @@ class Status:
         clock: Clock,
         roster: Roster,
         health: ProviderHealth,
+        breakers: Breakers,
         loop_lag: LoopLag,
         limits: Callable[[], JsonObject],
         recent_failures: RecentFailures,
@@ -49,6 +51,7 @@ class Status:
         self._began = clock.monotonic()
         self._roster = roster
         self._health = health
+        self._breakers = breakers
         self._loop_lag = loop_lag
         self._limits = limits
         self._recent_failures = recent_failures
@@ -116,6 +119,16 @@ class Status:
             "recent_requests": sum(health.requests for health in seen),
             "recent_failures": sum(health.failed for health in seen),
             "last_error": latest.last_error if latest else None,
+            "open_breakers": [
+                {
+                    "model": breaker.model,
+                    "state": breaker.state.value,
+                    "cause": breaker.cause,
+                    "retry_after_s": round(breaker.retry_after_s, 1),
+                }
+                for breaker in self._breakers
+                if breaker.provider == name and breaker.state is not State.CLOSED
+            ],
         }
 
     async def _limits_now(self, _context: CallContext) -> JsonObject:
@@ -155,6 +168,11 @@ def _providers_text(providers: list[JsonObject]) -> str:
             f"- {each['name']}: {state}; {each['models']} models; "
             f"{each['recent_failures']} of {each['recent_requests']} recent requests failed"
         )
+        lines += [
+            f"  - {breaker['model']} is not asked for now ({breaker['cause']}), again in "
+            f"{breaker['retry_after_s']:g} s"
+            for breaker in each["open_breakers"]
+        ]
     return "\n".join(lines)
 
 
