@@ -18,6 +18,7 @@ TESTED_ELSEWHERE = {
     "config_sources": "config/test_config_sources.py",
     "config_tree": "config/test_configuration_doc.py",
     "daemon": "system/test_lifecycle.py",
+    "errors": "providers/test_provider_failures.py",
     "prompts": "tools/test_chat.py",
     "schemas": "tools/test_arguments.py",
     "tasks": "monitoring/test_monitoring.py",

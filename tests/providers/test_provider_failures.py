@@ -18,6 +18,7 @@ from exai.errors import (
     ProviderFault,
     ProviderOverloaded,
     ProviderRefused,
+    ProviderSilent,
     ProviderThrottled,
     ProviderTimeout,
     ProviderUnauthorized,
@@ -362,7 +363,7 @@ async def test_a_first_byte_that_does_not_come_times_out(open_desk: Any, silence
     desk = await open_desk(timeouts=SHORT)
     desk.emulator.faults.add("glm", Fault(**silence))
     fault = await failing(desk, "glm-4.7")
-    assert type(fault) is ProviderTimeout
+    assert type(fault) is ProviderSilent
     assert "first_byte" in str(fault)
     record = await desk.emulator.log.wait_for(lambda record: record.ended is not None)
     assert record.outcome == "disconnected"
