@@ -65,6 +65,8 @@ class ErrorRow:
     code: str | None = None
     """OpenAI's code."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    resets_in_s: int | None = None
+    """How far ahead the Unix seconds of X-RateLimit-Reset are."""
     body: str | None = None
     """The body verbatim, for errors that are not in the provider's envelope."""
     content_type: str | None = None

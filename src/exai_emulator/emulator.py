@@ -16,10 +16,14 @@ from exai_emulator.glm.files import BEHAVIOURS as GLM_FILE_BEHAVIOURS
 from exai_emulator.glm.files import RULES as GLM_FILE_RULES
 from exai_emulator.glm.rules import BEHAVIOURS as GLM_BEHAVIOURS
 from exai_emulator.glm.rules import RULES as GLM_RULES
+from exai_emulator.glm.search import BEHAVIOURS as GLM_SEARCH_BEHAVIOURS
+from exai_emulator.glm.search import RULES as GLM_SEARCH_RULES
 from exai_emulator.identities import Identities
 from exai_emulator.kimi.api import KimiApi
 from exai_emulator.kimi.files import BEHAVIOURS as KIMI_FILE_BEHAVIOURS
 from exai_emulator.kimi.files import RULES as KIMI_FILE_RULES
+from exai_emulator.kimi.rest_tools import BEHAVIOURS as KIMI_TOOL_BEHAVIOURS
+from exai_emulator.kimi.rest_tools import RULES as KIMI_TOOL_RULES
 from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
 from exai_emulator.kimi.rules import RULES as KIMI_RULES
 from exai_emulator.log import RequestLog
@@ -32,8 +36,22 @@ from exai_emulator.server import ProviderServer
 __all__ = ["CONFORMANCE", "Addresses", "Emulator"]
 
 CONFORMANCE: dict[str, Sequence[AnyRule]] = {
-    "glm": (*GLM_RULES, *GLM_FILE_RULES, *GLM_BEHAVIOURS, *GLM_FILE_BEHAVIOURS),
-    "kimi": (*KIMI_RULES, *KIMI_FILE_RULES, *KIMI_BEHAVIOURS, *KIMI_FILE_BEHAVIOURS),
+    "glm": (
+        *GLM_RULES,
+        *GLM_FILE_RULES,
+        *GLM_SEARCH_RULES,
+        *GLM_BEHAVIOURS,
+        *GLM_FILE_BEHAVIOURS,
+        *GLM_SEARCH_BEHAVIOURS,
+    ),
+    "kimi": (
+        *KIMI_RULES,
+        *KIMI_FILE_RULES,
+        *KIMI_TOOL_RULES,
+        *KIMI_BEHAVIOURS,
+        *KIMI_FILE_BEHAVIOURS,
+        *KIMI_TOOL_BEHAVIOURS,
+    ),
     "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),
 }
 """Everything that is claimed of each service, with its evidence."""

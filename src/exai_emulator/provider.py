@@ -70,6 +70,14 @@ class ProviderApi(Protocol):
         """What the Authorization header is worth."""
         ...
 
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:
+        """What a refusal of the key is at this path."""
+        ...
+
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
+        """What every reply at this path carries besides; `headers` are the request's."""
+        ...
+
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         """The request as the rules see it, whatever `raw` is."""
         ...

@@ -82,9 +82,10 @@ class ProviderServer:
             return self._refuse(wire, record, api.too_large(record.path), identity)
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
+        wire.further_lines = header_lines(dict(api.further_headers(record.path, request.headers, identity)))
         account, refusal = self._account_of(api.credentials(request.headers))
         if refusal is not None:
-            return self._refuse(wire, record, refusal, identity)
+            return self._refuse(wire, record, api.refused_key(record.path, refusal), identity)
         route = api.routes.get((record.method, record.path))
         if route is None:
             asked = EndpointRequest(
@@ -293,12 +294,10 @@ class ProviderServer:
         else:
             content_type = api.json_type if refusal.content_type else None
             body = _encode(api.error_body(row, refusal.message))
-        return (
-            row.status,
-            api.headers(identity, content_type)
-            + header_lines(dict(row.headers if refusal.headers is None else refusal.headers)),
-            body,
-        )
+        headers = dict(row.headers if refusal.headers is None else refusal.headers)
+        if row.resets_in_s is not None:
+            headers["X-RateLimit-Reset"] = str(int(self._accounts[api.name].clock.now()) + row.resets_in_s)
+        return row.status, api.headers(identity, content_type) + header_lines(headers), body
 
     def _refuse(self, wire: Wire, record: RequestRecord, refusal: Refusal, identity: Identity) -> None:
         status, lines, body = self._error(refusal, identity)

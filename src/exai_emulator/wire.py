@@ -53,12 +53,14 @@ _date = _Date()
 class Wire:
     """The way back to one client. After `reset` or `close` nothing more can be sent."""
 
-    __slots__ = ("_request", "_transport", "keep_alive")
+    __slots__ = ("_request", "_transport", "further_lines", "keep_alive")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self._transport = request.transport
         self.keep_alive = request.keep_alive
+        self.further_lines = ""
+        """Header lines of every reply to this request, CRLF-ended."""
 
     @property
     def peer_port(self) -> int:
@@ -73,7 +75,9 @@ class Wire:
             framing += "\r\nConnection: close"
         reason = _REASONS.get(status, "Unknown")
         return (
-            f"HTTP/1.1 {status} {reason}\r\n{headers}{framing}\r\n".encode("latin-1") + _date.line() + b"\r\n"
+            f"HTTP/1.1 {status} {reason}\r\n{headers}{self.further_lines}{framing}\r\n".encode("latin-1")
+            + _date.line()
+            + b"\r\n"
         )
 
     def send(self, data: bytes) -> None:

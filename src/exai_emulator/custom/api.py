@@ -72,6 +72,12 @@ class CustomApi:
         scheme, _, token = authorization.partition(" ")
         return "bad" if scheme.lower() == "bearer" and token.strip() else "missing"
 
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:  # noqa: ARG002 - the same everywhere
+        return refusal
+
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:  # noqa: ARG002 - nowhere any
+        return {}
+
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:  # noqa: ARG002 - there is one root; the dialect takes its place
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")

@@ -17,11 +17,12 @@ from exai_emulator.glm.errors import ERRORS, RESET
 from exai_emulator.glm.files import GlmFiles
 from exai_emulator.glm.keys import judge
 from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
+from exai_emulator.glm.search import FIRST_CHUNK, GlmSearch, search_in_chat
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
 from exai_emulator.rules import RuleBook
-from exai_emulator.shapes import as_int, strings_of, tool_entries
+from exai_emulator.shapes import as_int, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
 from exai_emulator.tool_calls import CallForm
@@ -63,11 +64,11 @@ class GlmApi:
         self._is_on = rules.is_on
         self._clock = clock
         self._listed_at = options.starts_at
-        files = GlmFiles(rules)
+        files, search = GlmFiles(rules), GlmSearch(rules)
         self.endpoints = Endpoints(
             (method, root + path, endpoint)
             for root in (GENERAL_ROOT, CODING_ROOT)
-            for method, path, endpoint in files.endpoints
+            for method, path, endpoint in (*files.endpoints, *search.endpoints)
         )
 
     def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
@@ -80,6 +81,12 @@ class GlmApi:
         if authorization == self._good_header:
             return "ok"
         return judge(authorization, self._key, self._clock.now() if self._is_on(CLOCKED) else time.time())
+
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:  # noqa: ARG002 - the same everywhere
+        return refusal
+
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:  # noqa: ARG002 - nowhere any
+        return {}
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
@@ -127,6 +134,8 @@ class GlmApi:
         return model
 
     def shape(self, call: ChatCall, answer: Answer) -> None:
+        if search_in_chat(call) is not None:
+            call.account.fees["web_search"] += 1
         if any(UNSAFE_OUTPUT in text for _, text in call.texts):
             answer.finish_reason = "sensitive"
 
@@ -160,7 +169,7 @@ class GlmApi:
             "request_id": request_id if isinstance(request_id, str) else identity.glm_id,
             "usage": _usage(call, answer),
         }
-        if results := _web_search_results(call):
+        if results := search_in_chat(call):
             body["web_search"] = results
         if fault is not None and fault.usage == "none":
             del body["usage"]
@@ -182,7 +191,9 @@ class GlmApi:
         last: dict[str, Any] = {**head, "choices": [choice], "usage": _usage(call, answer)}
         if fault is not None and fault.usage is not None:
             _place_usage(last, choice, fault.usage)
-        if results := _web_search_results(call):
+        results = search_in_chat(call)
+        at_first = self._is_on(FIRST_CHUNK)
+        if results and not at_first:
             last["web_search"] = results
         closing = [data_frame(last)]
         if fault is not None and fault.usage == "extra":
@@ -193,7 +204,9 @@ class GlmApi:
             form.fragments(answer.calls) if call.body.get("tool_stream") is True else form.whole(answer.calls)
         )
         return StreamFrames(
-            opening=(),
+            opening=(data_frame({**head, "choices": [], "web_search": results}),)
+            if results and at_first
+            else (),
             reasoning=(before + b'reasoning_content":', after),
             content=(before + b'content":', after),
             closing=(*closing, DONE),
@@ -269,25 +282,3 @@ def _place_usage(last: dict[str, Any], choice: dict[str, Any], placement: str) -
         choice["usage"] = last["usage"]
     if placement != "top":
         del last["usage"]
-
-
-def _web_search_results(call: ChatCall) -> list[dict[str, str]]:
-    """The results that a `web_search` tool with `search_result: true` adds to the answer."""
-    for tool in tool_entries(call.body):
-        search = (
-            tool.get("web_search") if isinstance(tool, dict) and tool.get("type") == "web_search" else None
-        )
-        if isinstance(search, dict) and search.get("enable", True) and search.get("search_result") is True:
-            return [
-                {
-                    "title": f"Emulated result {number}",
-                    "content": f"Emulated search result {number}.",
-                    "link": f"https://emulated.invalid/{number}",
-                    "media": "emulated",
-                    "icon": "",
-                    "publish_date": "2026-11-01",
-                    "refer": f"ref_{number}",
-                }
-                for number in (1, 2)
-            ]
-    return []

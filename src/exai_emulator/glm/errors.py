@@ -77,6 +77,15 @@ _ROWS = [
             "1234": "Network error, error id: 20261122183000emulated, please contact customer service",
         },
     ),
+    *_coded(429, "?", {"1701": "Web search concurrency has reached its limit. Please try again later."}),
+    *_coded(
+        500,
+        "?",
+        {
+            "1702": "No search engine is available. Please check the configuration.",
+            "1703": "The search engine returned no valid data. Please adjust the query.",
+        },
+    ),
     *_coded(434, "D", {"434": "You do not have permission to use this API."}),
     *_coded(435, "D", {"435": "The file is larger than 100 MB."}),
     ErrorRow("empty_502", 502, "I", body=""),

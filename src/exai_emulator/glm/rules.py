@@ -408,7 +408,6 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "D",
         "a call's id is `call_` and hex digits; streams bring each call whole, or in pieces on `tool_stream`",
     ),
-    Behaviour("glm.web_search.results", "D", "`search_result: true` adds a top-level `web_search` array"),
     Behaviour(
         "glm.models.list",
         "?",

@@ -14,6 +14,7 @@ from exai_emulator.identities import Identity
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
 from exai_emulator.kimi.files import TOO_LARGE, KimiFiles
+from exai_emulator.kimi.rest_tools import KimiRestTools, is_rest_tool, track_headers
 from exai_emulator.kimi.web_search import result_tokens, search_instead
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
@@ -54,9 +55,9 @@ class KimiApi:
         self._good_header = f"Bearer {options.kimi_key}"
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
-        files = KimiFiles(rules, options.kimi_file_content)
+        files, tools = KimiFiles(rules, options.kimi_file_content), KimiRestTools(rules)
         self.endpoints = Endpoints(
-            (method, ROOT + path, endpoint) for method, path, endpoint in files.endpoints
+            (method, ROOT + path, endpoint) for method, path, endpoint in (*files.endpoints, *tools.endpoints)
         )
 
     def too_large(self, path: str) -> Refusal:
@@ -72,6 +73,12 @@ class KimiApi:
             return "ok"
         scheme, _, token = authorization.partition(" ")
         return "bad" if scheme.lower() == "bearer" and token.strip() else "missing"
+
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:
+        return Refusal("empty_401") if is_rest_tool(path) else refusal
+
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
+        return track_headers(headers, identity) if is_rest_tool(path) else {}
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}

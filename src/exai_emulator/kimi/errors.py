@@ -1,6 +1,7 @@
 """Kimi's error table. The envelope is `{"error":{"message":"…","type":"…"}}`."""
 
 from exai_emulator.calls import ErrorRow
+from exai_emulator.kimi.rest_tools import ERRORS as REST_TOOL_ERRORS
 
 __all__ = ["ACCOUNT", "errors_of"]
 
@@ -96,4 +97,4 @@ def errors_of(quota_status: int) -> dict[str, ErrorRow]:
         ErrorRow("empty_200", 200, "?", body="", content_type="application/json; charset=utf-8"),
         ErrorRow("redirect", 302, "?", body="", headers={"Location": "/elsewhere"}),
     ]
-    return {row.name: row for row in rows}
+    return {row.name: row for row in (*rows, *REST_TOOL_ERRORS)}
