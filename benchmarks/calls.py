@@ -58,15 +58,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _pin(core: int, pid: int = 0) -> None:
+def pin(core: int, pid: int = 0) -> None:
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(pid, {core})
 
 
 @contextmanager
-def _process(command: list[str], core: int, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def process(command: list[str], core: int, **options: Any) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, **options)
-    _pin(core, process.pid)
+    pin(core, process.pid)
     try:
         yield process
     finally:
@@ -74,7 +74,7 @@ def _process(command: list[str], core: int, **options: Any) -> Iterator[subproce
         process.wait(30)
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
@@ -234,12 +234,12 @@ def _show(run: Load) -> None:
 
 def main() -> None:
     options = _arguments()
-    _pin(1)
+    pin(1)
     with (
         tempfile.TemporaryDirectory(prefix="exai-bench-") as folder,
-        _process([sys.executable, "-m", "benchmarks.upstream"], core=1) as upstream,
+        process([sys.executable, "-m", "benchmarks.upstream"], core=1) as upstream,
     ):
-        port = int(_first_line(upstream))
+        port = int(first_line(upstream))
         environment = {
             **os.environ,
             "GLM_API_KEY": "benchmark-id.benchmark-secret",
@@ -249,10 +249,10 @@ def main() -> None:
             "EXAI_SERVER__OPERATIONS_PORT": "0",
         }
         began = time.perf_counter()
-        with _process(
+        with process(
             [str(Path(sys.executable).parent / "exai"), "serve", "--ready-json"], core=0, env=environment
         ) as daemon:
-            address = json.loads(_first_line(daemon))["mcp_ws"]
+            address = json.loads(first_line(daemon))["mcp_ws"]
             start_s = time.perf_counter() - began
             print(
                 f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} "

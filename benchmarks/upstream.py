@@ -2,18 +2,26 @@
 
 The bundled emulator checks every request and so costs more than the daemon that is
 to be measured; this stand-in leaves the second core to the load generator. It knows
-one path and two answers: a short one, and a stream of `TOKENS` tokens, one write
-each, when the prompt says STREAM.
+one path and three answers: a short one; a stream of `TOKENS` tokens, one write each,
+when the prompt says STREAM; and when it says CLOCK, a thoughtful one whose first
+thought and first word are the machine's monotonic clock, in nanoseconds, at the
+moment of their writing.
 """
 
 import asyncio
 import sys
+import time
 from typing import cast
 
 import uvloop
 
 TOKENS = 200
 INTERVAL_S = 0.002
+
+CLOCK_TOKENS = 10
+"""Tokens of thinking, and as many of text, of a CLOCK answer."""
+
+CLOCK_INTERVAL_S = 0.011
 
 _SHORT_EVENTS = [
     b'data: {"id":"b1","object":"chat.completion.chunk","created":1,"model":"glm-5.3",'
@@ -30,6 +38,10 @@ _END_EVENTS = (
 _TOKEN_EVENT = (
     b'data: {"id":"b1","object":"chat.completion.chunk","created":1,"model":"glm-5.3",'
     b'"choices":[{"index":0,"delta":{"content":"token "},"finish_reason":null}]}\n\n'
+)
+_CLOCK_EVENT = (
+    b'data: {"id":"b1","object":"chat.completion.chunk","created":1,"model":"glm-5.3",'
+    b'"choices":[{"index":0,"delta":{"%s":"%s "},"finish_reason":null}]}\n\n'
 )
 _PLAIN = (
     b'{"id":"b1","object":"chat.completion","created":1,"model":"glm-5.3","choices":[{"index":0,'
@@ -69,7 +81,10 @@ class _Upstream(asyncio.Protocol):
         if len(self._buffer) < total:
             return
         body, self._buffer = self._buffer[head_end + 4 : total], self._buffer[total:]
-        if b"STREAM" in body:
+        if b"CLOCK" in body:
+            self._transport.write(_STREAM_HEAD)
+            asyncio.get_running_loop().call_later(CLOCK_INTERVAL_S, self._clock, 0)
+        elif b"STREAM" in body:
             self._transport.write(_STREAM_HEAD)
             self._token(TOKENS)
         else:
@@ -83,6 +98,17 @@ class _Upstream(asyncio.Protocol):
             asyncio.get_running_loop().call_later(INTERVAL_S, self._token, left - 1)
         else:
             self._transport.write(_chunk(_END_EVENTS) + b"0\r\n\r\n")
+
+    def _clock(self, sent: int) -> None:
+        if self._transport.is_closing():
+            return
+        if sent == 2 * CLOCK_TOKENS:
+            self._transport.write(_chunk(_END_EVENTS) + b"0\r\n\r\n")
+            return
+        field = b"reasoning_content" if sent < CLOCK_TOKENS else b"content"
+        word = b"%d" % time.monotonic_ns() if sent % CLOCK_TOKENS == 0 else b"token"
+        self._transport.write(_chunk(_CLOCK_EVENT % (field, word)))
+        asyncio.get_running_loop().call_later(CLOCK_INTERVAL_S, self._clock, sent + 1)
 
 
 async def _serve() -> None:

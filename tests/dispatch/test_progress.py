@@ -52,6 +52,45 @@ async def test_many_deltas_become_few_messages() -> None:
     assert len(ear.heard) < 200
 
 
+async def test_the_first_thought_and_the_first_word_wait_for_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_S", 60)
+    ear = Ear()
+
+    async def until(said: list[str]) -> None:
+        async with asyncio.timeout(5):
+            while [message for _, message, _ in ear.heard] != said:  # noqa: ASYNC110 - tasks take turns
+                await asyncio.sleep(0)
+
+    async with ProgressReporter(ear, SystemClock()) as reporter:
+        reporter.status("asking")
+        await until(["asking"])
+        reporter.reasoning("hm")
+        await until(["asking", "hm"])
+        reporter.reasoning(", yes")
+        reporter.text("The answer")
+        await until(["asking", "hm", ", yes", "The answer"])
+        reporter.text(" is")
+        reporter.text(" this.")
+        await asyncio.sleep(0.01)
+        assert len(ear.heard) == 4, "what follows is gathered"
+    assert ear.said("text") == "The answer is this."
+
+
+async def test_with_many_calls_each_tells_its_news_less_often() -> None:
+    async def messages(running: int) -> int:
+        ear = Ear()
+        async with ProgressReporter(ear, SystemClock(), lambda: running) as reporter:
+            for _ in range(40):
+                reporter.text("word ")
+                await asyncio.sleep(0.01)
+        assert ear.said("text") == "word " * 40
+        return len(ear.heard)
+
+    assert await messages(progress.MESSAGES_PER_S) <= 3 < await messages(1)
+
+
 async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
     gate = asyncio.Event()
     ear = Ear(gate)

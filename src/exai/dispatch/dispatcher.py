@@ -116,7 +116,7 @@ class Dispatcher:
         )
         if send_progress is None or not tool.asks_provider:
             return await self._answer(tool, arguments, context, began)
-        async with ProgressReporter(send_progress, self._clock) as reporter:
+        async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             context.progress, context.streams = reporter, True
             asker.progress = reporter
             return await self._answer(tool, arguments, context, began)

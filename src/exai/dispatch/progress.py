@@ -3,7 +3,7 @@
 Deltas are gathered and sent as one notification per interval, so a fast model
 costs a slow line no more than a few messages a second, and each message is
 awaited before the next is made: a caller that reads slowly gets fewer, larger
-ones. The first delta goes out at once.
+ones. The first thought and the first word go out at once.
 """
 
 import asyncio
@@ -25,6 +25,11 @@ KIND_KEY = "exai/kind"
 """In `_meta`: `text` and `reasoning` messages continue the ones before; `status` is a sentence for people."""
 
 INTERVAL_S = 0.05
+"""Between two messages of one call, on a daemon with little to do."""
+
+MESSAGES_PER_S = 500
+"""Of all calls together: with many of them each tells its news less often, and a first word need not queue."""
+
 HEARTBEAT_S = 4.0
 """Below the promised 5 s, so that a busy loop still keeps the promise."""
 
@@ -36,13 +41,21 @@ class ProgressReporter:
     before the result does; leaving it by an error or a cancellation sends no more.
     """
 
-    def __init__(self, send: SendProgress, clock: Clock) -> None:
+    def __init__(
+        self, send: SendProgress, clock: Clock, calls_running: Callable[[], int] = lambda: 1
+    ) -> None:
+        """`calls_running` says with how many calls this one shares the daemon."""
         self._send = send
+        self._calls_running = calls_running
         self._clock = clock
         self._began = clock.monotonic()
         self._parts: list[tuple[str, str]] = []
         self._news = asyncio.Event()
-        self._end = asyncio.Event()
+        self._cut_short = asyncio.Event()
+        """Ends a pause: the call's end, or a first piece of its kind."""
+        self._over = False
+        self._begun: set[str] = set()
+        """Kinds of delta of which a piece has come."""
         self._sent = 0
         self._characters = 0
         self._doing = "waiting"
@@ -50,17 +63,22 @@ class ProgressReporter:
 
     def text(self, delta: str) -> None:
         self._doing = "answering"
-        self._characters += len(delta)
-        self._add("text", delta)
+        self._delta("text", delta)
 
     def reasoning(self, delta: str) -> None:
         self._doing = "thinking"
-        self._characters += len(delta)
-        self._add("reasoning", delta)
+        self._delta("reasoning", delta)
 
     def status(self, sentence: str) -> None:
         self._doing = sentence
         self._add("status", sentence)
+
+    def _delta(self, kind: str, delta: str) -> None:
+        self._characters += len(delta)
+        self._add(kind, delta)
+        if kind not in self._begun:
+            self._begun.add(kind)
+            self._cut_short.set()
 
     def _add(self, kind: str, words: str) -> None:
         self._parts.append((kind, words))
@@ -77,7 +95,8 @@ class ProgressReporter:
         if task is None:
             return
         if error is None:
-            self._end.set()
+            self._over = True
+            self._cut_short.set()
             self._news.set()
         else:
             task.cancel()
@@ -95,7 +114,8 @@ class ProgressReporter:
                     await self._news.wait()
             except TimeoutError:
                 self._add("status", self._sign_of_life())
-            last_round = self._end.is_set()
+            last_round = self._over
+            self._cut_short.clear()
             try:
                 await self._send_all()
             except (OSError, RuntimeError):
@@ -104,10 +124,10 @@ class ProgressReporter:
                 await self._pause()
 
     async def _pause(self) -> None:
-        """Let deltas gather; the end of the call cuts it short."""
+        """Let deltas gather."""
         try:
-            async with asyncio.timeout(INTERVAL_S):
-                await self._end.wait()
+            async with asyncio.timeout(max(INTERVAL_S, self._calls_running() / MESSAGES_PER_S)):
+                await self._cut_short.wait()
         except TimeoutError:
             return
 
