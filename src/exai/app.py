@@ -15,6 +15,7 @@ from exai.conversations import Conversations
 from exai.dispatch.admission import Admission
 from exai.dispatch.asking import Asking
 from exai.dispatch.dispatcher import Dispatcher
+from exai.errors import ExaiError
 from exai.files.reader import FileReader
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
@@ -24,6 +25,7 @@ from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Roster
 from exai.storage.database import Database
 from exai.storage.journal import Journal
+from exai.storage.uploads import UploadTable
 from exai.token_counts import TokenCounts
 from exai.tools.base import JsonObject
 from exai.tools.chat import Chat
@@ -72,7 +74,12 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         bus = EventBus()
         breakers = Breakers(settings.breaker, clock, bus.publish)
         roster = Roster.from_settings(
-            settings.providers, settings.models, settings.timeouts, clock, available=breakers.available
+            settings.providers,
+            settings.models,
+            settings.timeouts,
+            clock,
+            available=breakers.available,
+            uploads=UploadTable(database),
         )
         scopes.push_async_callback(roster.close)
 
@@ -120,6 +127,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         for name, work in (
             ("loop lag", loop_lag.run()),
             ("prune journal", _prune(journal, settings.database.keep_calls_days)),
+            ("sweep uploads", _sweep(roster)),
         ):
             scopes.push_async_callback(_end, tasks.spawn(work, name=name))
         yield House(dispatcher, bus, metrics, database, roster)
@@ -132,6 +140,18 @@ async def _prune(journal: Journal, keep_days: int) -> None:
             await journal.prune(keep_days)
         except Exception:  # noqa: BLE001 - a task's root: the next round tries again
             _log.exception("pruning the journal failed")
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _sweep(roster: Roster) -> None:
+    """Delete what lies unused at providers, at start and a few times a day."""
+    while True:
+        try:
+            await roster.sweep_uploads()
+        except ExaiError as fault:
+            _log.warning("unused uploads stay at the provider for now", error=fault.code)
+        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+            _log.exception("deleting unused uploads failed")
         await asyncio.sleep(PRUNE_INTERVAL_S)
 
 

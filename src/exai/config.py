@@ -122,6 +122,9 @@ class Timeouts(Section):
     connect_s: Seconds = 10.0
     """TCP and TLS."""
 
+    upload_s: Seconds = 120.0
+    """Putting one picture into a provider's file store."""
+
     first_byte_s: Seconds = 120.0
     """Until the first byte of an answer at ordinary effort."""
 
@@ -217,6 +220,12 @@ class KimiProvider(Section):
 
     allowed_models: tuple[str, ...] = ()
     """Only these models; empty allows the whole catalogue."""
+
+    upload_images_above_bytes: Annotated[int, Field(ge=0)] = 2**20
+    """Pictures above this are put into the account's file store once, instead of into each request."""
+
+    keep_uploads_days: Count = 30
+    """How long such a picture stays there after its last use. An account holds 1,000 files."""
 
 
 class CustomModel(Section):
@@ -372,8 +381,11 @@ class Files(Section):
     max_images: Count = 10
     """Pictures of one call."""
 
-    max_image_bytes: Bytes = 5 * 2**20
-    """Largest picture, in bytes. GLM documents 5 MB."""
+    max_image_bytes: Bytes = 20 * 2**20
+    """Largest picture that is read, in bytes. What is more than the model takes is made smaller."""
+
+    max_image_pixels: Annotated[int, Field(ge=1, le=85_000_000)] = 50_000_000
+    """Largest picture that is decoded, in pixels. Each takes up to 4 bytes of memory meanwhile."""
 
 
 class ToolLoop(Section):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "Role", "ToolCall"]
+__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "PictureLimits", "Role", "ToolCall"]
 
 
 class Role(StrEnum):
@@ -34,10 +34,29 @@ class Image:
 
     media_type: str
     data: bytes = field(repr=False)
+    width: int = 0
+    """In pixels; 0 where nobody has measured."""
+    height: int = 0
+    moves: bool = False
+    """Whether it has more than one frame."""
 
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """What a model takes of pictures."""
+
+    types: tuple[str, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
+    """Media types; among them JPEG, into which anything can be made to fit."""
+    max_bytes: int = 20 * 2**20
+    """Largest picture, in bytes."""
+    max_side: int = 8_192
+    """Longest side, in pixels."""
+    max_count: int = 50
+    """Pictures of one request."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from exai.files.checks import image_type, secret_kind, text_of
+from exai.files.checks import secret_kind, text_of
 
 PRIVATE_KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc\n"
 
@@ -81,21 +81,3 @@ def test_a_private_key_is_known_by_its_content() -> None:
     assert secret_kind(PurePosixPath("/p/notes"), f"\n{PRIVATE_KEY}") == "a private key"
     assert secret_kind(PurePosixPath("/p/test_tls.py"), f'KEY = """{PRIVATE_KEY}"""') is None
     assert secret_kind(PurePosixPath("/p/cert.pem"), "-----BEGIN CERTIFICATE-----") is None
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\nrest", "image/png"),
-        (b"\xff\xd8\xff\xe0rest", "image/jpeg"),
-        (b"GIF87arest", "image/gif"),
-        (b"GIF89arest", "image/gif"),
-        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
-        (b"RIFF\x10\0\0\0WAVEfmt ", None),
-        (b"BM bitmap", None),
-        (b"<svg/>", None),
-        (b"", None),
-    ],
-)
-def test_pictures_are_known_by_their_content(data: bytes, kind: str | None) -> None:
-    assert image_type(data) == kind

@@ -13,6 +13,7 @@ from exai.providers.base import Prompt
 from exai.providers.catalog import Catalog, Model
 from exai.providers.glm import glm_profile
 from exai.providers.kimi import KIMI
+from exai.providers.pictures import NO_PICTURES, Shown
 from exai.providers.request_body import request_body
 
 CATALOG = Catalog.load()
@@ -25,6 +26,7 @@ def spell(
     *,
     streams: bool = True,
     messages: tuple[Message, ...] = (Message(Role.USER, "hi"),),
+    shown: Shown = NO_PICTURES,
     **fields: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     model = CATALOG.models[name]
@@ -32,6 +34,7 @@ def spell(
         Prompt(model=model, messages=messages, **fields),
         GLM if model.provider == "glm" else KIMI,
         streams=streams,
+        shown=shown,
     )
     return msgspec.json.decode(body.json), body.notes
 
@@ -113,12 +116,17 @@ def test_images_go_as_data_urls_before_the_text() -> None:
         {"type": "image_url", "image_url": {"url": url}},
         {"type": "text", "text": "what is it?"},
     ]
-    with pytest.raises(AbilityMissing, match="takes no images"):
-        spell("glm-5.3", messages=asked)
-    webp = (Message(Role.USER, "?", images=(replace(PNG, media_type="image/webp"),)),)
-    assert spell("kimi-k3", messages=webp)
-    with pytest.raises(AbilityMissing, match="image/webp"):
-        spell("glm-5.3-flash", messages=webp)
+
+
+def test_a_picture_that_lies_at_the_provider_is_named() -> None:
+    other = replace(PNG, data=b"another")
+    asked = (Message(Role.USER, "", images=(PNG, other)),)
+    shown = Shown({other.sha256: "ms://file_1"}, ("Image 2 was changed.",))
+    body, notes = spell("kimi-k3", messages=asked, shown=shown)
+    urls = [part["image_url"]["url"] for part in body["messages"][0]["content"]]
+    assert urls[0].startswith("data:image/png;base64,")
+    assert urls[1] == "ms://file_1"
+    assert notes == ("Image 2 was changed.",)
 
 
 def test_reasoning_goes_back_only_where_it_is_wanted() -> None:

@@ -4,9 +4,7 @@ import codecs
 import re
 from pathlib import PurePath
 
-__all__ = ["IMAGE_KINDS", "image_type", "secret_kind", "text_of"]
-
-IMAGE_KINDS = "PNG, JPEG, GIF and WebP"
+__all__ = ["secret_kind", "text_of"]
 
 _SECRET_FOLDERS = {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store"}
 _SECRET_NAMES = {
@@ -71,16 +69,3 @@ def text_of(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
-
-
-def image_type(data: bytes) -> str | None:
-    """The media type by the content's first bytes; `None` for what is not one of `IMAGE_KINDS`."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from exai import config
 from exai.errors import FileRefused
-from exai.files.checks import IMAGE_KINDS, image_type, secret_kind, text_of
+from exai.files.checks import secret_kind, text_of
 from exai.files.opening import open_inside, shown
+from exai.files.pictures import check_picture
 from exai.messages import FileExcerpt, Image
 
 __all__ = ["FileReader"]
@@ -47,8 +48,8 @@ class FileReader:
         """The pictures at absolute paths or in `data:` URLs, in their order; all or none.
 
         Raises:
-            FileRefused: a path that may not or cannot be read, no picture of a known kind, or more than
-                the limits allow.
+            FileRefused: a path that may not or cannot be read, no whole picture of a known kind, or more
+                than the limits allow.
         """
         if len(sources) > self._settings.max_images:
             raise FileRefused(
@@ -91,10 +92,7 @@ class FileReader:
         else:
             name = f"`{shown(source)}`"
             data, _ = self._read(source, limit)
-        kind = image_type(data)
-        if kind is None:
-            raise FileRefused(f"{name} is no picture of a kind that models take: {IMAGE_KINDS}.")
-        return Image(kind, data)
+        return check_picture(data, name, self._settings.max_image_pixels)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, Path]:
         """Content and resolved path of one file of at most `limit` bytes."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from exai.costs import Cost, Usage
-from exai.messages import Effort
+from exai.messages import Effort, PictureLimits
 
 __all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "nearest_names"]
 
@@ -96,6 +96,8 @@ class Model:
     max_output_tokens: int
     """Largest cap of an answer that the provider takes; thinking counts."""
     images: bool = False
+    pictures: PictureLimits = field(default_factory=PictureLimits)
+    """What it takes of pictures, if it takes any."""
     web_search: bool = False
     """Whether it can search the web when asked to: its provider does, or the model calls a search tool."""
     builtin_search: bool = False
@@ -196,7 +198,7 @@ class Catalog:
             for name, by_effort in rows.thinking.items()
         }
         return cls(
-            (row.model(name, dialects, rows.template_tokens) for name, row in rows.models.items()),
+            (row.model(name, rows, dialects) for name, row in rows.models.items()),
             (
                 Retired(name, group.since, group.successor, group.resolves)
                 for group in rows.retired
@@ -248,7 +250,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     max_output_tokens: int
     thinking: str | None = None
     default_effort: Effort | None = None
-    images: bool = False
+    images: str | None = None
     web_search: bool = False
     builtin_search: bool = False
     temperature: tuple[float, float] | None = None
@@ -256,7 +258,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     price: _PriceRow | None = None
     aliases: tuple[str, ...] = ()
 
-    def model(self, name: str, dialects: Mapping[str, Dialect], template_tokens: Mapping[str, int]) -> Model:
+    def model(self, name: str, file: "_File", dialects: Mapping[str, Dialect]) -> Model:
         price = self.price
         return Model(
             name=name,
@@ -264,7 +266,8 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             wire_name=name,
             context_tokens=self.context_tokens,
             max_output_tokens=self.max_output_tokens,
-            images=self.images,
+            images=self.images is not None,
+            pictures=PictureLimits() if self.images is None else file.pictures[self.images],
             web_search=self.web_search,
             builtin_search=self.builtin_search,
             price=None
@@ -275,7 +278,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             default_effort=self.default_effort,
             temperature=self.temperature,
             keeps_reasoning=self.keeps_reasoning,
-            template_tokens=template_tokens[self.provider],
+            template_tokens=file.template_tokens[self.provider],
         )
 
 
@@ -288,6 +291,7 @@ class _RetiredRow(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     thinking: dict[str, dict[str, dict[str, Any]]]
+    pictures: dict[str, PictureLimits]
     models: dict[str, _ModelRow]
     retired: tuple[_RetiredRow, ...]
     fees: dict[str, dict[str, _FeeRow]]

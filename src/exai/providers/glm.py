@@ -163,7 +163,6 @@ def glm_profile(base_url: str) -> Profile:
             "type": "web_search",
             "web_search": {"enable": True, "search_engine": engine, "search_result": True},
         },
-        image_types=frozenset({"image/png", "image/jpeg"}),
         request_id_header="X-LOG-ID",
         errors=ERRORS,
         finishes={

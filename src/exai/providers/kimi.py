@@ -20,6 +20,8 @@ from exai.providers.catalog import Model
 from exai.providers.faults import Row, Verdict
 from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
+from exai.providers.uploads import PictureUploads, account_fingerprint
+from exai.storage.uploads import Store, UploadTable
 
 __all__ = ["ERRORS", "KIMI", "kimi_provider"]
 
@@ -142,20 +144,36 @@ KIMI = Profile(
 
 
 def kimi_provider(
-    settings: config.KimiProvider, models: Mapping[str, Model], timeouts: config.Timeouts, clock: Clock
+    settings: config.KimiProvider,
+    models: Mapping[str, Model],
+    timeouts: config.Timeouts,
+    clock: Clock,
+    uploads: UploadTable | None = None,
 ) -> OpenAiCompatible:
-    """Kimi under these settings.
+    """Kimi under these settings. With `uploads`, large pictures lie in its file store.
 
     Raises:
         StartFault: the key cannot be one.
     """
     key = usable_key(settings.api_key, KIMI.key_hint)
+    base_url = str(settings.base_url)
+    pictures = None
+    if key is not None and uploads is not None:
+        pictures = PictureUploads(
+            table=uploads,
+            store=Store("kimi", account_fingerprint(base_url, key), "image"),
+            errors=ERRORS,
+            clock=clock,
+            above_bytes=settings.upload_images_above_bytes,
+            keep_days=settings.keep_uploads_days,
+        )
     return OpenAiCompatible(
         name="kimi",
         profile=KIMI,
         models=models,
-        base_url=str(settings.base_url),
+        base_url=base_url,
         authorization=None if key is None else bearer(key),
         timeouts=timeouts,
         clock=clock,
+        uploads=pictures,
     )

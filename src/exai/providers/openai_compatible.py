@@ -7,6 +7,7 @@ at the moment of its reuse. What differs between endpoints is in their `Profile`
 import asyncio
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import aiohttp
@@ -15,14 +16,26 @@ from yarl import URL
 
 from exai import __version__, config
 from exai.clock import Clock
-from exai.errors import ProviderUnconfigured, StartFault, Stopping
+from exai.errors import (
+    DeadlineExceeded,
+    ProviderDenied,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnconfigured,
+    ProviderUnreachable,
+    StartFault,
+    Stopping,
+)
 from exai.messages import Effort
 from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.connections import Attempt, open_session
 from exai.providers.exchange import BROKEN, Exchange, Patience, Waits
+from exai.providers.faults import Names
+from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of
 from exai.providers.profile import Profile
 from exai.providers.request_body import RequestBody, request_body
+from exai.providers.uploads import FileReply, PictureUploads
 
 __all__ = ["OpenAiCompatible", "bearer", "usable_key"]
 
@@ -33,6 +46,17 @@ STALE_WITHIN_S = 1.0
 """A reused connection that breaks this soon, before any byte came back, was closed before it was reused."""
 
 STALE_RETRIES = 2
+
+MAX_ENTRY_BYTES = 64 * 2**10
+"""Read of an answer of the provider's file store, whose entries are a few hundred bytes."""
+
+
+Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
+"""What a request carries."""
+
+
+def _nothing() -> None:
+    return None
 
 
 def usable_key(secret: SecretStr | None, where: str) -> str | None:
@@ -68,12 +92,18 @@ class OpenAiCompatible:
         authorization: Callable[[], str | None] | None,
         timeouts: config.Timeouts,
         clock: Clock,
+        uploads: PictureUploads | None = None,
     ) -> None:
-        """`authorization` yields the header's value for each request; `None` means that no key is set."""
+        """`authorization` yields the header's value for each request; `None` means that no key is set.
+
+        `uploads` keeps large pictures at the provider; without it they go inside the requests.
+        """
         self._name = name
+        self._uploads = uploads
         self._profile = profile
         self._models = MappingProxyType(dict(models))
-        self._url = URL(base_url.rstrip("/") + "/chat/completions").update_query(profile.query)
+        self._root = base_url.rstrip("/")
+        self._url = URL(self._root + "/chat/completions").update_query(profile.query)
         self._authorization = authorization
         self._timeouts = timeouts
         self._clock = clock
@@ -124,15 +154,52 @@ class OpenAiCompatible:
         Raises:
             ProviderFault: the provider did not answer as asked.
             AbilityMissing: the model cannot do what the prompt needs.
+            FileRefused: a picture cannot be made to fit the model.
             DeadlineExceeded: `deadline` passed first.
         """
         if self._authorization is None:
             raise self.unconfigured(prompt.model.name)
+        if any(message.images for message in prompt.messages):
+            return await self._complete_with_pictures(prompt, deadline, on_delta)
+        return await self._ask(prompt, NO_PICTURES, deadline, on_delta)
+
+    async def sweep_uploads(self) -> int:
+        """Delete at the provider what was uploaded and not used for long; how many files there were.
+
+        Raises:
+            ExaiError: the provider or the database did not answer.
+        """
+        if self._uploads is None or self._authorization is None:
+            return 0
+        deadline = self._clock.monotonic() + self._timeouts.call_s
+        return await self._uploads.sweep(partial(self._file_request, deadline))
+
+    async def _complete_with_pictures(
+        self, prompt: Prompt, deadline: float, on_delta: OnDelta | None
+    ) -> Completion:
+        prompt, notes = await asyncio.to_thread(fit_pictures, prompt)
+        if self._uploads is None:
+            return await self._ask(prompt, Shown(notes=notes), deadline, on_delta)
+        request = partial(self._file_request, deadline)
+        names = self._names(prompt.model)
+        shown = await self._uploads.shown(pictures_of(prompt), request, names)
+        try:
+            return await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+        except (ProviderRefused, ProviderDenied):
+            # Whatever the refusal says, a picture that has gone explains it, and its loss can be mended.
+            if not await self._uploads.forget_missing(shown, request):
+                raise
+        shown = await self._uploads.shown(pictures_of(prompt), request, names)
+        return await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+
+    async def _ask(
+        self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None
+    ) -> Completion:
         model = prompt.model
         effort = model.effort_used(prompt.effort)
         # An answer that is not streamed shows no life before its end, so one that may think is streamed.
         streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
-        body = await self._spell(prompt, streams=streams)
+        body = await self._spell(prompt, shown, streams=streams)
         exchange = Exchange(self._profile, prompt, on_delta, self._clock)
         left = deadline - self._clock.monotonic()
         if left <= 0:
@@ -152,27 +219,78 @@ class OpenAiCompatible:
             raise exchange.timed_out(waits) from None
         return exchange.completion(self._name, body.notes)
 
-    async def _spell(self, prompt: Prompt, *, streams: bool) -> RequestBody:
+    async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if any(message.images for message in prompt.messages):
             # Encoding megabytes of pictures takes too long for the loop.
-            return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams)
+            return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
         return request_body(prompt, self._profile, streams=streams)
 
+    async def _file_request(
+        self,
+        deadline: float,
+        method: str,
+        path: str,
+        form: Callable[[], aiohttp.MultipartWriter] | None = None,
+    ) -> FileReply:
+        """One request to the provider's file store; see `FileRequest`.
+
+        Raises:
+            ProviderFault: no whole answer.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        title = self._profile.title
+        left = deadline - self._clock.monotonic()
+        try:
+            async with asyncio.timeout(min(left, self._timeouts.upload_s)):
+                response, _ = await self._open(method, URL(self._root + path), form or _nothing)
+                try:
+                    body = bytearray()
+                    while len(body) < MAX_ENTRY_BYTES and (chunk := await response.content.readany()):
+                        body += chunk
+                    return FileReply(response.status, response.headers, bytes(body))
+                finally:
+                    response.close()
+        except TimeoutError:
+            if left <= self._timeouts.upload_s:
+                raise DeadlineExceeded(
+                    f"The time of this call ran out while {title} was given a picture. Send fewer or smaller "
+                    "ones, or raise timeouts.call_s."
+                ) from None
+            raise ProviderTimeout(
+                f"{title} did not take a picture within the time allowed. Try again, or raise timeouts.upload_s."
+            ) from None
+        except aiohttp.ClientError as error:
+            raise ProviderUnreachable(
+                f"The connection to {title} broke while it was given a picture. Try again."
+            ) from error
+
+    def _names(self, model: Model) -> Names:
+        profile = self._profile
+        return Names(profile.title, model.name, profile.key_hint, profile.url_setting)
+
     async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send the request; the head of the response has arrived when this returns."""
+        """Send a question; the head of the response has arrived when this returns."""
+        return await self._open(
+            "POST", self._url, lambda: body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
+        )
+
+    async def _open(
+        self, method: str, url: URL, content: Callable[[], Content]
+    ) -> tuple[aiohttp.ClientResponse, Attempt]:
+        """Send one request, whose `content` is made anew should a kept connection turn out to be closed."""
         session = self._open_session()
         authorization = self._authorization() if self._authorization is not None else None
         headers = {} if authorization is None else {self._profile.key_header: authorization}
         retries = STALE_RETRIES
         while True:
             began = self._clock.monotonic()
+            data = content()
+            if isinstance(data, aiohttp.MultipartWriter):
+                headers["Content-Type"] = data.content_type
             with Attempt() as attempt:
                 try:
-                    response = await session.post(
-                        self._url,
-                        data=body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body),
-                        headers=headers,
-                        allow_redirects=False,
+                    response = await session.request(
+                        method, url, data=data, headers=headers, allow_redirects=False
                     )
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                     stale = attempt.reused and self._clock.monotonic() - began <= STALE_WITHIN_S

@@ -45,8 +45,6 @@ class Profile:
     """Whether a tool's message names the tool."""
     conversation_field: str | None = None
     """Where a stable key per conversation goes, for the endpoint's prefix cache."""
-    image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-    """Media types of pictures that it takes."""
     request_id_header: str | None = None
     """The response header with its own id of the request."""
     errors: tuple[Row, ...]

@@ -11,6 +11,7 @@ from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role, ToolCall
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
+from exai.providers.pictures import NO_PICTURES, Shown
 from exai.providers.profile import Profile
 
 __all__ = ["RequestBody", "request_body"]
@@ -24,17 +25,19 @@ class RequestBody:
     notes: tuple[str, ...]
 
 
-def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestBody:
-    """Spell `prompt` for the endpoint of `profile`.
+def request_body(
+    prompt: Prompt, profile: Profile, *, streams: bool, shown: Shown = NO_PICTURES
+) -> RequestBody:
+    """Spell `prompt`, whose pictures fit its model, for the endpoint of `profile`.
 
     Raises:
-        AbilityMissing: the model cannot take a picture of the prompt, or cannot search the web.
+        AbilityMissing: the model cannot search the web.
     """
     model = prompt.model
-    notes: list[str] = []
+    notes = list(shown.notes)
     fields: dict[str, Any] = {
         "model": model.wire_name,
-        "messages": _messages(prompt, profile),
+        "messages": _messages(prompt, profile, shown),
         "stream": streams,
         **profile.request_fields,
     }
@@ -58,11 +61,11 @@ def request_body(prompt: Prompt, profile: Profile, *, streams: bool) -> RequestB
     return RequestBody(msgspec.json.encode(fields), tuple(notes))
 
 
-def _messages(prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
+def _messages(prompt: Prompt, profile: Profile, shown: Shown) -> list[dict[str, Any]]:
     keeps_reasoning = prompt.model.keeps_reasoning
     spelt = []
     for message in prompt.messages:
-        content = _content(message, prompt, profile) if message.images else message.text
+        content = _content(message, shown) if message.images else message.text
         role = profile.system_role if message.role is Role.SYSTEM else message.role.value
         fields: dict[str, Any] = {"role": role, "content": content}
         if keeps_reasoning and message.reasoning and message.role is Role.ASSISTANT:
@@ -110,25 +113,19 @@ def _tools(prompt: Prompt, profile: Profile) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _content(message: Message, prompt: Prompt, profile: Profile) -> list[dict[str, Any]]:
-    model = prompt.model
-    if not model.images:
-        raise AbilityMissing(
-            f"{model.name} takes no images. Leave them out, or name a model that takes them (see `models`)."
-        )
-    for image in message.images:
-        if image.media_type not in profile.image_types:
-            raise AbilityMissing(
-                f"{profile.title} takes no {image.media_type} images, only "
-                f"{_listed(sorted(profile.image_types))}. Convert the image, or name a model of another "
-                "provider."
-            )
+def _content(message: Message, shown: Shown) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": _data_url(image)}} for image in message.images
+        {"type": "image_url", "image_url": {"url": _url(image, shown)}} for image in message.images
     ]
     if message.text:
         parts.append({"type": "text", "text": message.text})
     return parts
+
+
+def _url(image: Image, shown: Shown) -> str | msgspec.Raw:
+    # The digest of megabytes is computed only where one may be known.
+    known = shown.urls.get(image.sha256) if shown.urls else None
+    return _data_url(image) if known is None else known
 
 
 def _data_url(image: Image) -> msgspec.Raw:

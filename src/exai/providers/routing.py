@@ -15,6 +15,7 @@ from exai.providers.fallback import Tried
 from exai.providers.glm import glm_provider
 from exai.providers.kimi import kimi_provider
 from exai.providers.openai_compatible import OpenAiCompatible
+from exai.storage.uploads import UploadTable
 
 __all__ = ["AUTO", "Choice", "Roster"]
 
@@ -112,10 +113,12 @@ class Roster:
         clock: Clock,
         *,
         available: Available = lambda _provider, _model: True,
+        uploads: UploadTable | None = None,
     ) -> "Roster":
         """Build every provider. Needs no running event loop; connections are opened on the first call.
 
-        `available` says whether a model's breaker would let a request through now; `auto` asks it.
+        `available` says whether a model's breaker would let a request through now; `auto` asks it. `uploads`
+        remembers what lies in the providers' file stores; without it nothing is put there.
 
         Raises:
             StartFault: a setting names a model that does not exist or makes a provider impossible.
@@ -126,7 +129,11 @@ class Roster:
                 providers.glm, _allowed(catalog, "glm", providers.glm.allowed_models), timeouts, clock
             ),
             "kimi": kimi_provider(
-                providers.kimi, _allowed(catalog, "kimi", providers.kimi.allowed_models), timeouts, clock
+                providers.kimi,
+                _allowed(catalog, "kimi", providers.kimi.allowed_models),
+                timeouts,
+                clock,
+                uploads,
             ),
         }
         for name, settings in providers.custom.items():
@@ -212,6 +219,14 @@ class Roster:
             return choice
         others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
         return replace(choice, fallbacks=tuple(others.values()))
+
+    async def sweep_uploads(self) -> int:
+        """Delete at the providers what was uploaded and not used for long; how many files there were.
+
+        Raises:
+            ExaiError: a provider or the database did not answer.
+        """
+        return sum([await provider.sweep_uploads() for provider in self._providers.values()])
 
     async def close(self) -> None:
         """Let go of every provider's connections."""

@@ -27,6 +27,7 @@ __all__ = [
     "conversations",
     "exchanges",
     "metadata",
+    "provider_file_uploads",
     "token_calibrations",
 ]
 
@@ -167,4 +168,18 @@ token_calibrations = Table(
     Column("error", Double, nullable=False),
     Column("weight", Double, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+provider_file_uploads = Table(
+    "provider_file_uploads",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("account", Text, primary_key=True),  # a fingerprint of address and key
+    Column("purpose", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),  # of the content as it was uploaded
+    Column("remote_id", StorableText, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("uploaded_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, nullable=False),
+    Index(None, "provider", "account", "used_at"),
 )

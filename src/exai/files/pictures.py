@@ -1,0 +1,175 @@
+"""Pictures: seen to be what they say, and made to fit what a model takes.
+
+All of it works on bytes in memory and takes time: it belongs into a thread. A decoded picture is many times the
+size of its file, so few are decoded at once, and none whose header announces more than the limit.
+"""
+
+import io
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from exai.errors import FileRefused
+from exai.files.picture_header import read_header
+from exai.messages import Image, PictureLimits
+
+__all__ = ["IMAGE_KINDS", "Fitted", "check_picture", "fit_picture"]
+
+IMAGE_KINDS = "PNG, JPEG, GIF and WebP"
+
+_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
+
+_DECODING = threading.BoundedSemaphore(2)
+"""Pictures decoded at once in this process: at the default limit each may take 200 MB meanwhile."""
+
+_UNREADABLE = (
+    OSError,  # also what Pillow raises for what it does not know or finds cut
+    SyntaxError,  # Pillow's word for a broken PNG
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Pillow.DecompressionBombError,
+    Pillow.DecompressionBombWarning,  # where warnings are made errors
+)
+"""What decoders raise on bytes that are no picture after all."""
+
+_JPEG_QUALITY = 88
+_SHRINK = 0.8
+_LEAST_SIDE = 64
+"""Below this a picture shows nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A picture as a model takes it."""
+
+    image: Image
+    change: str | None = None
+    """What was done to it, as in "made smaller from 9000 x 100 to 6000 x 67"; `None`: nothing."""
+
+
+def check_picture(data: bytes, name: str, max_pixels: int) -> Image:
+    """The picture in `data`, decoded once to see that it is whole.
+
+    Args:
+        data: the content, of bounded size.
+        name: as the caller knows it, for sentences.
+        max_pixels: largest number of pixels that is decoded.
+
+    Raises:
+        FileRefused: it is no picture of `IMAGE_KINDS`, too large, or broken.
+    """
+    header = read_header(data)
+    if header is None:
+        raise FileRefused(f"{name} is no picture of a kind that models take: {IMAGE_KINDS}.")
+    if header.width * header.height > max_pixels:
+        raise FileRefused(
+            f"{name} has {header.width} x {header.height} pixels, more than are decoded here "
+            f"({max_pixels}, `files.max_image_pixels`); give a smaller one."
+        )
+    with _decoded(data, header.media_type, name) as picture:
+        if picture.width * picture.height > max_pixels:
+            raise FileRefused(f"{name} is larger than its header says; give another one.")
+        picture.load()
+        moves = bool(getattr(picture, "is_animated", False))
+        width, height = picture.size
+    return Image(header.media_type, data, width, height, moves)
+
+
+def fit_picture(image: Image, limits: PictureLimits, name: str) -> Fitted:
+    """`image` within `limits`: as it is, or converted, stilled and made smaller.
+
+    Raises:
+        FileRefused: it cannot be decoded, or shows nothing any more when it is small enough.
+    """
+    if _fits(image, limits):
+        return Fitted(image)
+    with _decoded(image.data, image.media_type, name) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        side = limits.max_side
+        if max(upright.size) > side:
+            upright.thumbnail((side, side), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+        fitted = _encoded(upright, image, limits, name)
+    return Fitted(fitted, _change(image, fitted))
+
+
+def _fits(image: Image, limits: PictureLimits) -> bool:
+    return (
+        image.media_type in limits.types
+        and len(image.data) <= limits.max_bytes
+        and max(image.width, image.height) <= limits.max_side
+        and not image.moves
+    )
+
+
+def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: str) -> Image:
+    """The picture in a type and size that is taken: PNG keeps edges and transparency, JPEG is small."""
+    lossless = source.media_type != "image/jpeg" and "image/png" in limits.types
+    while True:
+        for media_type in ("image/png", "image/jpeg") if lossless else ("image/jpeg",):
+            data = _as_png(picture) if media_type == "image/png" else _as_jpeg(picture)
+            if len(data) <= limits.max_bytes:
+                return Image(media_type, data, *picture.size)
+        smaller = int(max(picture.size) * _SHRINK)
+        if smaller < _LEAST_SIDE:
+            raise FileRefused(f"{name} cannot be made small enough to be sent; give another one.")
+        picture.thumbnail((smaller, smaller), Pillow.Resampling.LANCZOS)
+        # What is shrunk by bytes is a photograph or as busy as one.
+        lossless = False
+
+
+def _as_png(picture: Pillow.Image) -> bytes:
+    usable = picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"}
+    sink = io.BytesIO()
+    (picture if usable else picture.convert("RGBA")).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def _as_jpeg(picture: Pillow.Image) -> bytes:
+    """Transparent parts become white, as a page would show them."""
+    if picture.mode in {"L", "RGB"}:
+        flat = picture
+    else:
+        layered = picture.convert("RGBA")
+        flat = Pillow.new("RGB", picture.size, "white")
+        flat.paste(layered, mask=layered.getchannel("A"))
+    sink = io.BytesIO()
+    flat.save(sink, "JPEG", quality=_JPEG_QUALITY)
+    return sink.getvalue()
+
+
+def _change(before: Image, after: Image) -> str:
+    words = []
+    if before.moves:
+        words.append("its first frame was taken")
+    kinds = _FORMATS[before.media_type], _FORMATS[after.media_type]
+    if kinds[0] != kinds[1]:
+        words.append(f"it was converted from {kinds[0]} to {kinds[1]}")
+    sizes = (before.width, before.height), (after.width, after.height)
+    if sizes[0] != sizes[1] and sizes[0] != sizes[1][::-1]:
+        words.append(
+            f"it was made smaller from {before.width} x {before.height} to {after.width} x {after.height} pixels"
+        )
+    elif len(after.data) < len(before.data) and kinds[0] == kinds[1]:
+        words.append(f"it was compressed from {len(before.data)} to {len(after.data)} bytes")
+    return " and ".join(words) or "it was written anew"
+
+
+@contextmanager
+def _decoded(data: bytes, media_type: str, name: str) -> Iterator[Pillow.Image]:
+    """The picture under the decoder of its own type, which nothing but that type is given to."""
+    try:
+        with _DECODING, Pillow.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+            yield picture
+    except _UNREADABLE as error:
+        raise FileRefused(f"{name} is a broken {_FORMATS[media_type]}: it cannot be decoded.") from error

@@ -1,0 +1,76 @@
+"""The pictures of a prompt as its model takes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from exai.errors import AbilityMissing
+from exai.files.pictures import fit_picture
+from exai.messages import Image
+from exai.providers.base import Prompt
+from exai.providers.catalog import Model
+
+__all__ = ["NO_PICTURES", "Shown", "fit_pictures", "pictures_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a request shows its pictures."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """The URL of each picture that lies at the provider, by its digest; the others go inside the request."""
+    notes: tuple[str, ...] = ()
+    """What was done to them, in sentences for the caller."""
+
+    def with_notes(self, notes: tuple[str, ...]) -> "Shown":
+        """The same with further notes before its own."""
+        return replace(self, notes=notes + self.notes)
+
+
+NO_PICTURES = Shown()
+
+
+def pictures_of(prompt: Prompt) -> list[Image]:
+    """All of them, in order."""
+    return [image for message in prompt.messages for image in message.images]
+
+
+def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
+    """The prompt with its pictures as the model takes them, and what was done to them. Belongs into a thread.
+
+    Raises:
+        AbilityMissing: the model takes none, or not so many.
+        FileRefused: a picture cannot be made to fit.
+    """
+    model = prompt.model
+    count = len(pictures_of(prompt))
+    if count and not model.images:
+        raise AbilityMissing(
+            f"{model.name} takes no images. Leave them out, or name a model that takes them (see `models`)."
+        )
+    if count > model.pictures.max_count:
+        raise AbilityMissing(
+            f"{model.name} takes at most {model.pictures.max_count} images in one request, and there are {count}. "
+            "Leave some out."
+        )
+    notes: list[str] = []
+    messages = []
+    number = 0
+    for message in prompt.messages:
+        images = []
+        for image in message.images:
+            number += 1
+            fitted = fit_picture(image, model.pictures, f"Image {number}")
+            images.append(fitted.image)
+            if fitted.change is not None:
+                notes.append(f"Image {number} was changed for {_what_it_takes(model)}: {fitted.change}.")
+        messages.append(replace(message, images=tuple(images)) if images else message)
+    return replace(prompt, messages=tuple(messages)), tuple(notes)
+
+
+def _what_it_takes(model: Model) -> str:
+    limits = model.pictures
+    kinds = ", ".join(kind.removeprefix("image/").upper() for kind in limits.types)
+    return (
+        f"{model.name}, which takes {kinds} of at most {limits.max_bytes / 2**20:g} MB and {limits.max_side} pixels "
+        "a side"
+    )

@@ -1,0 +1,191 @@
+"""Large pictures lie at the provider: uploaded once per account and content, named by id afterwards.
+
+The order is the order of truth: upload, then row. A crash between the two leaves a file that nobody knows of; its
+name, `exai-<digest>`, tells what it is. A row whose file has gone is found out when a request that names it is
+refused; then it is forgotten and the picture uploaded again.
+"""
+
+import asyncio
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import aiohttp
+import msgspec
+import structlog
+
+from exai.clock import Clock
+from exai.errors import (
+    ContextOverflow,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderFault,
+    ProviderRefused,
+    QuotaExhausted,
+)
+from exai.messages import Image
+from exai.providers.faults import Names, Refusal, Row, fault_of
+from exai.providers.pictures import NO_PICTURES, Shown
+from exai.storage.uploads import Store, UploadRow, UploadTable
+
+__all__ = ["FileReply", "FileRequest", "PictureUploads", "account_fingerprint"]
+
+_log = structlog.get_logger(__name__)
+
+_REMOTE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_SWEEP_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """What came back from the provider's file store, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class FileRequest(Protocol):
+    """Sends one request to the provider's file store, within the time that is left to the call."""
+
+    async def __call__(
+        self, method: str, path: str, form: Callable[[], aiohttp.MultipartWriter] | None = None
+    ) -> FileReply: ...
+
+
+class _Created(msgspec.Struct):
+    id: str
+
+
+def account_fingerprint(base_url: str, key: str) -> str:
+    """What tells one account's files from another's; the key cannot be had from it."""
+    return hashlib.sha256(f"{base_url}\0{key}".encode()).hexdigest()[:32]
+
+
+class PictureUploads:
+    """What one account has at its provider, and how more gets there."""
+
+    def __init__(
+        self,
+        *,
+        table: UploadTable,
+        store: Store,
+        errors: Sequence[Row],
+        clock: Clock,
+        above_bytes: int,
+        keep_days: int,
+    ) -> None:
+        """Pictures above `above_bytes` are uploaded; those that were not used for `keep_days` are deleted."""
+        self._table = table
+        self._store = store
+        self._errors = tuple(errors)
+        self._clock = clock
+        self._above_bytes = above_bytes
+        self._keep_days = keep_days
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def shown(self, images: Sequence[Image], request: FileRequest, names: Names) -> Shown:
+        """The URLs of the large ones among `images`, uploaded where that has not been done.
+
+        A refused upload is told in a note, and the picture then goes inside the request.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            StoreFailed: an upload could not be remembered.
+        """
+        large = {image.sha256: image for image in images if len(image.data) > self._above_bytes}
+        if not large:
+            return NO_PICTURES
+        known = await self._table.find(self._store, list(large))
+        self._table.used_soon(self._store, list(known), self._now())
+        notes: list[str] = []
+        for digest in large.keys() - known.keys():
+            uploaded = await self._uploaded_once(large[digest], request, names)
+            if uploaded is not None:
+                known[digest] = uploaded
+            elif not notes:
+                notes.append(
+                    f"{names.title} did not keep a large picture, so it was sent inside the request."
+                )
+        return Shown({digest: f"ms://{remote_id}" for digest, remote_id in known.items()}, tuple(notes))
+
+    async def forget_missing(self, shown: Shown, request: FileRequest) -> bool:
+        """Forget those of the pictures shown that the provider no longer has; whether there were any."""
+        found = False
+        for url in shown.urls.values():
+            remote_id = url.removeprefix("ms://")
+            reply = await request("GET", f"/files/{remote_id}")
+            if reply.status == 404:
+                await self._table.forget(self._store, remote_id)
+                found = True
+        return found
+
+    async def sweep(self, request: FileRequest) -> int:
+        """Delete what was not used for long; how many there were.
+
+        First the file, then its row: a crash between leaves a row that the next use or sweep finds out.
+        """
+        moment = self._now() - timedelta(days=self._keep_days)
+        swept = 0
+        for remote_id in await self._table.unused_since(self._store, moment, _SWEEP_AT_ONCE):
+            reply = await request("DELETE", f"/files/{remote_id}")
+            if reply.status in {200, 204, 404}:
+                await self._table.forget(self._store, remote_id)
+                swept += 1
+        return swept
+
+    async def _uploaded_once(self, image: Image, request: FileRequest, names: Names) -> str | None:
+        """The remote id. Calls that need the same picture at the same time share one upload."""
+        digest = image.sha256
+        lock = self._locks.setdefault(digest, asyncio.Lock())
+        async with lock:
+            known = await self._table.find(self._store, [digest])
+            if digest in known:
+                return known[digest]
+            remote_id = await self._upload(image, request, names)
+            if remote_id is not None:
+                row = UploadRow(digest, remote_id, len(image.data), self._now())
+                await self._table.keep(self._store, row)
+            return remote_id
+
+    async def _upload(self, image: Image, request: FileRequest, names: Names) -> str | None:
+        reply = await request("POST", "/files", lambda: _form(image, self._store.purpose))
+        if reply.status not in {200, 201}:
+            refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
+            fault = fault_of(refusal, self._errors, names)
+            if _is_refusal(fault):
+                _log.warning("an upload was refused", provider=self._store.provider, error=fault.code)
+                return None
+            raise fault
+        try:
+            created = msgspec.json.decode(reply.body, type=_Created)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            created = _Created("")
+        if _REMOTE_ID.fullmatch(created.id) is None:
+            raise ProviderFailed(
+                f"{names.title} took a picture but did not say under which id. Try again; if it stays so, check "
+                f"{names.url_setting}."
+            )
+        return created.id
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _is_refusal(fault: ProviderFault) -> bool:
+    """Whether the same upload would be refused again, so that the request has to do without."""
+    return isinstance(fault, ProviderRefused | ProviderDenied | QuotaExhausted | ContextOverflow)
+
+
+def _form(image: Image, purpose: str) -> aiohttp.MultipartWriter:
+    form = aiohttp.MultipartWriter("form-data")
+    form.append(purpose).set_content_disposition("form-data", name="purpose")
+    suffix = image.media_type.partition("/")[2]
+    content = form.append(io.BytesIO(image.data), {"Content-Type": image.media_type})
+    content.set_content_disposition("form-data", name="file", filename=f"exai-{image.sha256}.{suffix}")
+    return form

@@ -1,0 +1,137 @@
+"""Pictures through the whole house: a real daemon, what arrives at the provider, what a restart remembers."""
+
+import base64
+import io
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from daemons import StartDaemon
+from drawn_pictures import drawn, moving_gif, noise
+from exai_emulator import Emulator
+from mcp_websocket import McpSocket, mcp_socket
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
+
+
+def data_url(data: bytes, declared: str = "image/png") -> str:
+    return f"data:{declared};base64,{base64.b64encode(data).decode()}"
+
+
+def shown(emulator: Emulator, provider: str) -> list[Image.Image]:
+    """The pictures of the latest chat, decoded."""
+    content = emulator.log.of(provider)[-1].body["messages"][-1]["content"]
+    seen = []
+    for part in content:
+        if part["type"] == "image_url":
+            url = part["image_url"]["url"]
+            file = emulator.accounts[provider].files.get(url.removeprefix("ms://"))
+            seen.append(
+                Image.open(io.BytesIO(file.content if file else base64.b64decode(url.partition(",")[2])))
+            )
+    return seen
+
+
+async def look(socket: McpSocket, *images: str | Path, **arguments: Any) -> Any:
+    return await socket.tool(
+        "chat", {"prompt": "What is it?", "images": [str(image) for image in images], **arguments}
+    )
+
+
+async def test_pictures_arrive_as_the_model_takes_them_and_changes_are_told(
+    start_daemon: StartDaemon, emulator: Emulator, folder: Path
+) -> None:
+    (folder / "wide.jpg").write_bytes(drawn("JPEG", 8_000, 80))
+    (folder / "page.webp").write_bytes(drawn("WEBP", 60, 40))
+    urls = data_url(drawn("PNG", 30, 20))
+    async with start_daemon(EXAI_FILES__ROOTS=f'["{folder}"]') as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        glm = await look(socket, folder / "wide.jpg", folder / "page.webp", urls, model="glm-5.3-flash")
+        assert [(each.format, each.size) for each in shown(emulator, "glm")] == [
+            ("JPEG", (6_000, 60)),
+            ("PNG", (60, 40)),
+            ("PNG", (30, 20)),
+        ]
+        kimi = await look(socket, folder / "wide.jpg", folder / "page.webp", urls, model="kimi-k3")
+        assert [(each.format, each.size) for each in shown(emulator, "kimi")] == [
+            ("JPEG", (4_096, 41)),
+            ("WEBP", (60, 40)),
+            ("PNG", (30, 20)),
+        ]
+    assert glm["structuredContent"]["context"]["images"] == 3
+    notes = glm["structuredContent"]["notes"]
+    assert [note.split(" was ")[0] for note in notes[:2]] == ["Image 1", "Image 2"]
+    assert "8000 x 80 to 6000 x 60" in notes[0]
+    assert f"Note: {notes[0]}" in glm["content"][0]["text"]
+    assert len([note for note in kimi["structuredContent"]["notes"] if note.startswith("Image")]) == 1
+
+
+async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
+    start_daemon: StartDaemon, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    large = folder / "large.png"
+    large.write_bytes(noise("PNG", 700, 700))
+    roots = {"EXAI_FILES__ROOTS": f'["{folder}"]'}
+    async with start_daemon(**roots) as daemon:
+        async with mcp_socket(daemon.mcp_ws) as socket:
+            for _ in range(2):
+                assert not (await look(socket, large, model="kimi-k3"))["isError"]
+        daemon.kill()
+        await daemon.ended()
+    async with start_daemon(**roots) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        assert not (await look(socket, large, model="kimi-k3"))["isError"]
+        uploads = emulator.log.of("kimi", "/files")
+        assert [record.method for record in uploads] == ["POST"]
+        assert len(emulator.log.of("kimi")) == 3
+        (file,) = emulator.accounts["kimi"].files
+        assert [each.size for each in shown(emulator, "kimi")] == [(700, 700)]
+        emulator.accounts["kimi"].files.clear()
+        assert not (await look(socket, large, model="kimi-k3"))["isError"]
+        (again,) = emulator.accounts["kimi"].files
+    assert again.id != file.id
+    assert again.content == large.read_bytes()
+    with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
+        rows = list(database.execute("SELECT provider, sha256, remote_id, bytes FROM provider_file_uploads"))
+    assert rows == [("kimi", again.sha256, again.id, len(again.content))]
+
+
+async def test_what_is_refused_sends_nothing_and_says_why(
+    start_daemon: StartDaemon, emulator: Emulator, folder: Path
+) -> None:
+    (folder / "script.png").write_bytes(b"#!/bin/sh\nexit\n")
+    (folder / "cut.jpg").write_bytes(noise("JPEG", 90, 90)[:2_000])
+    (folder / "huge.png").write_bytes(drawn("PNG", 9_000, 9_000, "1"))
+    (folder / "fine.png").write_bytes(drawn("PNG", 9, 9))
+    asked = {
+        "disguised": ([folder / "fine.png", folder / "script.png"], {}, "no picture of a kind"),
+        "cut": ([folder / "cut.jpg"], {}, "broken JPEG"),
+        "cut url": ([data_url(drawn("PNG", 90, 90)[:60])], {}, "broken PNG"),
+        "too many pixels": ([folder / "huge.png"], {}, "9000 x 9000 pixels"),
+        "outside": (["/etc/passwd"], {}, "not inside a folder"),
+        "text model": ([folder / "fine.png"], {"model": "glm-5.3"}, "glm-5.3-flash"),
+    }
+    async with start_daemon(EXAI_FILES__ROOTS=f'["{folder}"]') as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        for images, arguments, says in asked.values():
+            answer = await look(socket, *images, **({"model": "kimi-k3"} | arguments))
+            assert answer["isError"]
+            assert says in answer["content"][0]["text"]
+            code = answer["_meta"]["exai/error"]["code"]
+            assert code == ("ability_missing" if "model" in arguments else "file_refused")
+    assert emulator.log.requests == []
+
+
+async def test_a_moving_picture_is_shown_by_its_first_frame(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        answer = await look(socket, data_url(moving_gif(16, 16), "image/gif"), model="kimi-k3")
+    (still,) = shown(emulator, "kimi")
+    assert getattr(still, "n_frames", 1) == 1
+    assert "first frame" in " ".join(answer["structuredContent"]["notes"])
