@@ -15,6 +15,7 @@ from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona
 from exai_emulator.running import PortInUseError, running
+from exai_emulator.scenarios import ReplyRule, Scenario, Step
 from exai_emulator.tool_calls import ScriptedCall
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     "FileState",
     "Persona",
     "PortInUseError",
+    "ReplyRule",
     "RequestLog",
     "RequestRecord",
+    "Scenario",
     "ScriptedCall",
+    "Step",
     "running",
 ]

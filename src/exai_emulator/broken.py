@@ -1,6 +1,7 @@
 """Carrying out a fault on the wire: silences, cuts, malformed frames and bodies."""
 
 import asyncio
+import gzip
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ _HEARTBEAT = b": keep-alive\n\n"
 _NOT_JSON = b"<html><body>Bad gateway</body></html>"
 _MISSING_BYTES = 64
 _TRICKLE_SECONDS = 1.0
+_GZIP = "Content-Encoding: gzip\r\n"
+_BAD_CHUNK = b"not-a-size\r\n"
 
 
 def header_lines(headers: dict[str, str]) -> str:
@@ -77,6 +80,41 @@ def _broken_frames(frame: bytes, fault: Fault, error_body: Any) -> list[bytes]:
     return [data_frame(_misshapen(decoded, kind))]
 
 
+def _compressed(body: bytes, fault: Fault) -> bytes:
+    """`body` as gzip, or the first half of that."""
+    whole = gzip.compress(body, mtime=0)
+    return whole[: len(whole) // 2] if fault.gzip == "cut" else whole
+
+
+def _restyled(frames: list[bytes], fault: Fault) -> list[bytes]:
+    """The frames with `role` and `finish_reason` where the fault wants them."""
+    restyled = []
+    first = True
+    for frame in frames:
+        try:
+            data = msgspec.json.decode(frame.removeprefix(b"data: "))
+        except msgspec.DecodeError:
+            restyled.append(frame)
+            continue
+        for choice in data.get("choices") or ():
+            _restyle(choice, fault, first=first)
+            first = False
+        restyled.append(data_frame(data))
+    return restyled
+
+
+def _restyle(choice: dict[str, Any], fault: Fault, *, first: bool) -> None:
+    if fault.role is not None and "delta" in choice:
+        delta = choice["delta"]
+        delta.pop("role", None)
+        if fault.role == "every" or (fault.role == "first" and first):
+            choice["delta"] = {"role": "assistant", **delta}
+    if fault.unfinished is not None and choice.get("finish_reason") is None:
+        choice.pop("finish_reason", None)
+        if fault.unfinished == "null":
+            choice["finish_reason"] = None
+
+
 class FaultyDelivery:
     """Delivers one reply with a fault."""
 
@@ -96,10 +134,15 @@ class FaultyDelivery:
         fault, wire = self._fault, self._wire
         missing = _MISSING_BYTES if fault.cut == "truncate" else 0
         self._record.status = status
+        if fault.gzip is not None:
+            headers, body = headers + _GZIP, _compressed(body, fault)
+        if fault.cut == "bad_chunk":
+            wire.send(wire.head(status, headers, length=None) + chunk(body[: len(body) // 2]) + _BAD_CHUNK)
+            return wire.close()
         wire.send(wire.head(status, headers, length=len(body) + missing))
         await asyncio.sleep(fault.before_first_byte_ms / 1000)
         if await self._cut("after_headers"):
-            return
+            return None
         if fault.cut == "trickle":
             await self._trickle(body)
         elif fault.cut == "truncate":
@@ -112,40 +155,47 @@ class FaultyDelivery:
                 wire.send(body[half:])
         else:
             wire.send(body)
-        await wire.drain()
+        return await wire.drain()
 
     async def stream(self, headers: str, frames: StreamFrames, answer: Answer, error_body: Any) -> None:
         """A stream."""
         fault, wire = self._fault, self._wire
         self._record.status = 200
+        if fault.gzip is not None:
+            whole = b"".join(self._planned(frames, answer, error_body))
+            wire.send(wire.head(200, headers + _GZIP, length=None))
+            return wire.send(chunk(_compressed(whole, fault)) + LAST_CHUNK)
         wire.send(wire.head(200, headers, length=None))
         await self._silence(fault.before_first_byte_ms / 1000)
         if await self._cut("after_headers"):
-            return
+            return None
         sent = self._planned(frames, answer, error_body)
         for number, frame in enumerate(sent):
             if number == fault.after_frames and await self._cut_in_stream(frame, sent[number:]):
-                return
+                return None
             await self._silence(answer.delay_per_token)
             await self._send_frame(frame)
         if len(sent) <= fault.after_frames and await self._cut("mid_body"):
-            return
+            return None
         if fault.cut == "truncate":
-            wire.close()
-        else:
-            wire.send(LAST_CHUNK)
-            await wire.drain()
+            return wire.close()
+        wire.send(LAST_CHUNK)
+        return await wire.drain()
 
     def _planned(self, frames: StreamFrames, answer: Answer, error_body: Any) -> list[bytes]:
         """Every frame that will be sent, in order, the malformed ones in their place."""
         fault = self._fault
         whole = [*frames.opening, *frames.of_text(answer), *frames.closing]
+        if fault.role is not None or fault.unfinished is not None:
+            whole = _restyled(whole, fault)
         if fault.done == "missing":
             whole.remove(DONE)
         elif fault.done == "twice":
             whole.append(DONE)
         elif fault.done == "data_after":
             whole.append(whole[0])
+        elif fault.done == "unterminated":
+            whole[-1] = DONE.rstrip(b"\n")
         if fault.frame is not None:
             place = min(fault.after_frames, len(whole) - 1)
             rest = [] if fault.frame == "error" else whole[place + 1 :]
@@ -155,6 +205,13 @@ class FaultyDelivery:
         return whole
 
     async def _cut_in_stream(self, frame: bytes, rest: list[bytes]) -> bool:
+        if self._fault.cut == "end":
+            self._wire.send(LAST_CHUNK)
+            return True
+        if self._fault.cut == "bad_chunk":
+            self._wire.send(_BAD_CHUNK)
+            self._wire.close()
+            return True
         if self._fault.cut == "trickle":
             await self._trickle(b"".join([chunk(one) for one in rest]) + LAST_CHUNK)
             return True

@@ -13,6 +13,7 @@ from exai_emulator.emulator import Emulator
 from exai_emulator.faults import Fault
 from exai_emulator.log import fingerprint
 from exai_emulator.personas import Persona
+from exai_emulator.scenarios import ReplyRule, Scenario
 
 __all__ = ["control_app"]
 
@@ -83,6 +84,10 @@ def control_app(emulator: Emulator) -> web.Application:
     app.router.add_get("/_ctl/faults", control.faults)
     app.router.add_post("/_ctl/faults", control.add_fault)
     app.router.add_delete("/_ctl/faults", control.clear_faults)
+    app.router.add_get("/_ctl/scenario", control.script)
+    app.router.add_post("/_ctl/scenario", control.run_scenario)
+    app.router.add_delete("/_ctl/scenario", control.clear_script)
+    app.router.add_post("/_ctl/replies", control.add_reply)
     app.router.add_get("/_ctl/requests", control.requests)
     app.router.add_delete("/_ctl/requests", control.clear_requests)
     app.router.add_get("/_ctl/stats", control.stats)
@@ -156,6 +161,19 @@ class _Control:
         self._emulator.faults.clear()
         return _answer({"ok": True})
 
+    async def script(self, _: web.Request) -> web.Response:
+        return _answer(self._emulator.script.listed())
+
+    async def run_scenario(self, request: web.Request) -> web.Response:
+        return await self._ordered(request, Scenario, self._emulator.script.run)
+
+    async def add_reply(self, request: web.Request) -> web.Response:
+        return await self._ordered(request, ReplyRule, self._emulator.script.reply)
+
+    async def clear_script(self, _: web.Request) -> web.Response:
+        self._emulator.script.clear()
+        return _answer({"ok": True})
+
     async def requests(self, request: web.Request) -> web.Response:
         provider = request.query.get("provider")
         limit = request.query.get("limit", str(_SHOWN))
@@ -184,6 +202,9 @@ class _Control:
                     str(status): count for (of, status), count in log.statuses.items() if of == name
                 },
                 "faults_struck": faults.struck[name],
+                "faults_by_kind": {
+                    kind: count for (of, kind), count in faults.struck_by.items() if of == name
+                },
                 "faults_queued": sum(entry.provider == name for entry in faults.queued),
             }
             for name in self._emulator.apis

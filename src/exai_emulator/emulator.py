@@ -31,6 +31,7 @@ from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona, Personas
 from exai_emulator.provider import ProviderApi
 from exai_emulator.rules import AnyRule, RuleBook
+from exai_emulator.scenarios import Script
 from exai_emulator.server import ProviderServer
 
 __all__ = ["CONFORMANCE", "Addresses", "Emulator"]
@@ -90,7 +91,8 @@ class Emulator:
             self._custom,
         ]
         self.apis = {api.name: api for api in apis}
-        self.faults = FaultQueue(self.apis)
+        self.faults = FaultQueue(self.apis, self.clock, options.seed)
+        self.script = Script(self.faults.check)
         self.accounts = Accounts(self.apis, self.clock)
 
     @property
@@ -121,6 +123,7 @@ class Emulator:
             accounts=self.accounts,
             log=self.log,
             faults=self.faults,
+            script=self.script,
             rules=self.rules,
             personas=self.personas,
             identities=self._identities,
@@ -136,8 +139,8 @@ class Emulator:
     def reset(self) -> None:
         """As it was at the start; requests in flight go on."""
         self.log.clear()
-        self.faults.clear()
-        self.faults.struck.clear()
+        self.faults.reset()
+        self.script.clear()
         self.rules.reset()
         self.custom_dialect = self.options.custom_dialect
         self.personas.reset()

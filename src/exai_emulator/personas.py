@@ -64,12 +64,16 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """Tokens of thinking on a model that thinks. None: 12, or 0 at GLM's effort `low`."""
     frames_per_write: int = 1
     """How many stream frames share one write when nothing is delayed."""
+    characters_per_frame: int = 0
+    """How much text a stream frame holds; 0 for about a token."""
 
     def __post_init__(self) -> None:
         if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:
             raise ValueError("A persona's tokens, searches and delays cannot be negative.")
         if self.think_tokens is not None and self.think_tokens < 0:
             raise ValueError("A persona's think_tokens cannot be negative.")
+        if self.characters_per_frame < 0:
+            raise ValueError("A persona's characters_per_frame cannot be negative.")
         if self.frames_per_write < 1:
             raise ValueError("A persona's frames_per_write is at least 1.")
 
@@ -110,6 +114,7 @@ class Answer:
     first_byte_delay: float
     """Seconds."""
     frames_per_write: int = 1
+    characters_per_frame: int = 0
     calls: tuple[SaidCall, ...] = ()
     searches: int = 1
     """Of the persona."""
@@ -194,6 +199,7 @@ def answer_of(persona: Persona, question: Question) -> Answer:
         delay_per_token=persona.delay_per_token_ms / 1000,
         first_byte_delay=persona.first_byte_delay_ms / 1000,
         frames_per_write=persona.frames_per_write,
+        characters_per_frame=persona.characters_per_frame,
         calls=calls,
         searches=persona.searches,
     )

@@ -17,6 +17,7 @@ from exai_emulator.log import Outcome, RequestLog, RequestRecord
 from exai_emulator.personas import Answer, Personas, Question, answer_of
 from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
 from exai_emulator.rules import RuleBook
+from exai_emulator.scenarios import Asked, Script, Step
 from exai_emulator.shapes import function_tools
 from exai_emulator.streaming import send_stream
 from exai_emulator.tool_calls import asked_for_a_query, calls_before
@@ -41,6 +42,7 @@ class ProviderServer:
         accounts: Accounts,
         log: RequestLog,
         faults: FaultQueue,
+        script: Script,
         rules: RuleBook,
         personas: Personas,
         identities: Identities,
@@ -49,6 +51,7 @@ class ProviderServer:
         self._accounts = accounts
         self._log = log
         self._faults = faults
+        self._script = script
         self._rules = rules
         self._personas = personas
         self._identities = identities
@@ -83,7 +86,9 @@ class ProviderServer:
         raw = _decoded(body)
         self._log.read(record, raw, len(body))
         wire.further_lines = header_lines(dict(api.further_headers(record.path, request.headers, identity)))
-        account, refusal = self._account_of(api.credentials(request.headers))
+        authorization = api.credentials(request.headers)
+        key = authorization.partition(" ")[2].strip()
+        account, refusal = self._account_of(authorization, key)
         if refusal is not None:
             return self._refuse(wire, record, api.refused_key(record.path, refusal), identity)
         route = api.routes.get((record.method, record.path))
@@ -98,25 +103,39 @@ class ProviderServer:
                 account=account,
                 identity=identity,
             )
-            return await self._beside_the_routes(wire, record, asked)
+            return await self._beside_the_routes(wire, record, asked, key)
         operation, root = route
         call = api.read_call(raw, root, account) if operation in READS_A_CALL else None
         if call is not None:
             call.query = request.rel_url.query
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
             return self._refuse(wire, record, refusal, identity)
-        fault = self._faults.take(api.name, record.path, call.model_id if call is not None else None)
+        told = self._told(record.path, key, call, account)
         if call is not None and operation == CHAT:
-            await self._chat(wire, record, call, identity, fault)
+            await self._chat(wire, record, call, identity, told)
         else:
             content = api.plain(operation, account, call)
-            await self._plain(wire, record, content, identity, fault)
+            await self._plain(wire, record, content, identity, told.fault)
         return None
 
-    def _account_of(self, authorization: str) -> tuple[Account, Refusal | None]:
+    def _told(self, path: str, key: str, call: ChatCall | None, account: Account) -> Step:
+        """What was told in advance about this request, else the persona in force and the next fault."""
+        name = self._api.name
+        model = call.model_id if call is not None else None
+        text = next((text for role, text in reversed(call.texts) if role == "user"), "") if call else None
+        told = self._script.take(Asked(name, path, key, model, text))
+        if told is None:
+            told = Step(fault=self._faults.take(name, path, model, key))
+        elif told.fault is not None:
+            self._faults.count(name, told.fault)
+        if told.advance_s:
+            account.clock.advance(told.advance_s)
+        return told
+
+    def _account_of(self, authorization: str, key: str) -> tuple[Account, Refusal | None]:
         """Whose key it is, and the refusal when it is nobody's."""
         name = self._api.name
-        further = self._accounts.of_key(name, authorization.partition(" ")[2].strip())
+        further = self._accounts.of_key(name, key)
         if further is not None:
             return further, None
         refusal = self._rules.key_refusal(name, self._api.key_verdict(authorization))
@@ -136,9 +155,9 @@ class ProviderServer:
             return b""
 
     async def _chat(
-        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, fault: Fault | None
+        self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, told: Step
     ) -> None:
-        model = call.model_id
+        model, fault = call.model_id, told.fault
         account = call.account
         account.usage.count(account.clock.now(), call.charged_tokens, on_plan=call.on_plan)
         in_flight = account.in_flight
@@ -146,7 +165,7 @@ class ProviderServer:
         try:
             call.cached_tokens = account.cached_tokens(model, call.prompt, call.prompt_tokens)
             answer = answer_of(
-                self._personas.of(self._api.name, model),
+                told.persona or self._personas.of(self._api.name, model),
                 Question(
                     model=model,
                     texts=call.texts,
@@ -209,14 +228,17 @@ class ProviderServer:
             api.stream_error(row, fault.message) if call.streams else api.error_body(row, fault.message)
         )
         if call.streams:
-            lines = api.headers(identity, api.stream_type, call.cached_tokens)
+            lines = _with_headers(api.headers(identity, api.stream_type, call.cached_tokens), fault)
             await delivery.stream(lines, api.frames(call, answer, identity, fault), answer, error_body)
             return
         await asyncio.sleep(answer.delay_per_token * answer.tokens)
         body = broken_body(api.completion(call, answer, identity, fault), fault, error_body)
-        await delivery.reply(200, api.headers(identity, api.json_type, call.cached_tokens), body)
+        lines = _with_headers(api.headers(identity, api.json_type, call.cached_tokens), fault)
+        await delivery.reply(200, lines, body)
 
-    async def _beside_the_routes(self, wire: Wire, record: RequestRecord, asked: EndpointRequest) -> None:
+    async def _beside_the_routes(
+        self, wire: Wire, record: RequestRecord, asked: EndpointRequest, key: str
+    ) -> None:
         """Answer at an endpoint; what its reply says has happened, has happened before it is sent."""
         api = self._api
         found = api.endpoints.find(record.method, record.path)
@@ -232,7 +254,7 @@ class ProviderServer:
             return self._refuse(wire, record, reply, asked.identity)
         if reply.logged is not None:
             record.body = reply.logged
-        fault = self._faults.take(api.name, record.path, None)
+        fault = self._told(record.path, key, None, asked.account).fault
         if reply.commit is not None and not (fault is not None and fault.replaces_the_answer):
             reply.commit()
         lines = api.headers(asked.identity, reply.content_type or api.json_type)
@@ -266,7 +288,8 @@ class ProviderServer:
         if fault.replaces_the_answer:
             await delivery.reply(*self._other_reply(fault, identity))
         else:
-            await delivery.reply(*reply)
+            status, lines, body = reply
+            await delivery.reply(status, _with_headers(lines, fault), body)
 
     def _other_reply(self, fault: Fault, identity: Identity) -> tuple[int, str, bytes]:
         """Status, header lines and body of the reply that a fault puts in the answer's place."""
@@ -275,15 +298,7 @@ class ProviderServer:
         else:
             status, body = fault.status or 200, fault.body.encode()
             lines = self._api.headers(identity, self._api.json_type)
-        if not fault.headers:
-            return status, lines, body
-        headers = dict(line.split(": ", 1) for line in lines.split("\r\n") if line)
-        names = {name.lower(): name for name in headers}
-        for name, value in fault.headers.items():
-            headers.pop(names.get(name.lower(), name), None)
-            if value is not None:
-                headers[name] = value
-        return status, header_lines(headers), body
+        return status, _with_headers(lines, fault), body
 
     def _error(self, refusal: Refusal, identity: Identity) -> tuple[int, str, bytes]:
         """Status, header lines and body of a row of the provider's error table."""
@@ -311,6 +326,19 @@ class ProviderServer:
         record.status = status
         head = wire.head(status, lines, length=len(body))
         wire.send(head if record.method == "HEAD" else head + body)
+
+
+def _with_headers(lines: str, fault: Fault) -> str:
+    """Header lines with those of the fault."""
+    if not fault.headers:
+        return lines
+    headers = dict(line.split(": ", 1) for line in lines.split("\r\n") if line)
+    names = {name.lower(): name for name in headers}
+    for name, value in fault.headers.items():
+        headers.pop(names.get(name.lower(), name), None)
+        if value is not None:
+            headers[name] = value
+    return header_lines(headers)
 
 
 def _decoded(body: bytes) -> Any:

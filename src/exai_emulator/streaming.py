@@ -45,10 +45,10 @@ class StreamFrames:
     def of_text(self, answer: Answer) -> Iterator[bytes]:
         """One frame per piece of thinking, then one per piece of content, then those of tool calls."""
         before, after = self.reasoning
-        for piece in pieces_of(answer.reasoning):
+        for piece in pieces_of(answer.reasoning, answer.characters_per_frame):
             yield before + _encode(piece) + after
         before, after = self.content
-        for piece in pieces_of(answer.content):
+        for piece in pieces_of(answer.content, answer.characters_per_frame):
             yield before + _encode(piece) + after
         yield from self.calls
 

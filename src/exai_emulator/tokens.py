@@ -22,9 +22,9 @@ def cut_to_tokens(text: str, tokens: int) -> str:
     return text.encode("utf-8", "surrogatepass")[: tokens * _BYTES_PER_TOKEN].decode("utf-8", "ignore")
 
 
-def pieces_of(text: str) -> Iterator[str]:
-    """`text` as a stream delivers it: about one token at a time."""
-    step = _BYTES_PER_TOKEN if text.isascii() else 2
+def pieces_of(text: str, characters: int = 0) -> Iterator[str]:
+    """`text` as a stream delivers it: about one token at a time, or so many characters."""
+    step = characters or (_BYTES_PER_TOKEN if text.isascii() else 2)
     for start in range(0, len(text), step):
         yield text[start : start + step]
 

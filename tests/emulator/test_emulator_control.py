@@ -52,6 +52,7 @@ async def test_requests_and_stats(control: Any, ask: Any):
         "outcomes": {"complete": 1, "fault": 1},
         "statuses": {"400": 1, "429": 1},
         "faults_struck": 1,
+        "faults_by_kind": {"error=overloaded": 1},
         "faults_queued": 0,
     }
     await control("DELETE", "requests")
