@@ -173,12 +173,15 @@ class Overloaded(ToolFault):
 
 
 class DeadlineExceeded(ToolFault):
+    """The call's own time is over; `partial` holds the text that had arrived."""
+
     code = "deadline_exceeded"
     http_status = 504
     retryable = True
 
-    def __init__(self, message: str, *, unanswered_s: float = 0.0) -> None:
+    def __init__(self, message: str, *, partial: str = "", unanswered_s: float = 0.0) -> None:
         super().__init__(message)
+        self.partial = partial
         self.unanswered_s = unanswered_s
         """How long a provider had been asked without a byte of an answer when the time ran out, in seconds."""
 

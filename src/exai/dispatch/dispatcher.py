@@ -39,6 +39,10 @@ __all__ = ["Dispatcher"]
 _log = structlog.get_logger(__name__)
 
 STOPPING_RETRY_AFTER_S = 5.0
+
+GRACE_S = 0.1
+"""By how much a call may outlast its time, so that whoever asks a provider ends first: it knows what had arrived."""
+
 _SILENT = SilentProgress()
 
 
@@ -147,7 +151,7 @@ class Dispatcher:
         outcome, code = "ok", None
         self._running[context.call_id] = _current_task()
         try:
-            async with asyncio.timeout(self._call_timeout_s) as limit:
+            async with asyncio.timeout(self._call_timeout_s + GRACE_S) as limit:
                 parsed = parse_arguments(tool, arguments)
                 if tool.asks_provider:
                     return await self._run_admitted(tool, parsed, context)
@@ -278,6 +282,6 @@ def _failure(fault: ToolFault, context: CallContext) -> ToolAnswer:
     text = sentence
     if len(context.tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in context.tried) + "."
-    if isinstance(fault, AnswerBroken) and fault.partial:
+    if isinstance(fault, AnswerBroken | DeadlineExceeded) and fault.partial:
         text = f"{text}\n\nWhat had arrived:\n{fault.partial}"
     return ToolAnswer(text=text, structured=None, meta={"exai/error": facts}, is_error=True)

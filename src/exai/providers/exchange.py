@@ -251,6 +251,7 @@ class Exchange:
         return DeadlineExceeded(
             f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
             "timeouts.call_s.",
+            partial=self._answer.text,
             unanswered_s=unanswered_s,
         )
 
