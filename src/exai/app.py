@@ -162,7 +162,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _limits(admission: Admission) -> JsonObject:
-    gates = [("all calls", admission.house)]
+    gates = [("all calls", admission.house), *admission.by_provider.items()]
     gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
     return {
         "gates": [

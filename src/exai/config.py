@@ -100,8 +100,11 @@ class Admission(Section):
     global_limit: Count = 256
     """Calls that ask a provider, in the whole daemon."""
 
-    caller_limit: Count = 64
-    """Of these, for one caller."""
+    caller_limit: Count = 128
+    """Of these, for one caller. Above `provider_limit`, so that a provider that hangs cannot take them all."""
+
+    provider_limit: Count = 96
+    """Requests at one provider, all its models together."""
 
     model_limit: Count = 64
     """Requests at one provider's one model. Providers count in-flight requests per model."""

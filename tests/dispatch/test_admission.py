@@ -8,7 +8,7 @@ import pytest
 from exai import config
 from exai.callers import Caller
 from exai.clock import SystemClock
-from exai.dispatch.admission import Admission
+from exai.dispatch.admission import Admission, set_aside
 from exai.errors import Overloaded
 
 
@@ -150,3 +150,80 @@ async def test_whatever_happens_to_holders_and_waiters_every_permit_comes_back(s
     assert (house.house.in_use, house.waiting, house.callers) == (0, 0, 0)
     assert all(gate.in_use == 0 for gate in house.by_model.values())
     assert house.house.most_in_use <= 5
+
+
+async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> None:
+    house = admission(global_limit=2, caller_limit=2, model_limit=1)
+    one = caller("a")
+    async with house.model_permit(one, "glm", "glm-5.3"):
+        entered = asyncio.Event()
+
+        async def call(model: str) -> None:
+            async with (
+                house.caller_permit(one) as own,
+                house.house_permit(one) as all_calls,
+                house.model_permit(one, "glm", model, aside=(own, all_calls)) as permit,
+            ):
+                assert permit.waited_s > 0 or model != "glm-5.3"
+                assert (own.held, all_calls.held) == (True, True)
+                entered.set()
+
+        waiting = [asyncio.get_running_loop().create_task(call("glm-5.3")) for _ in range(10)]
+        await turn_of_the_loop()
+        assert house.house.in_use == 0
+        async with asyncio.timeout(5):
+            await call("glm-4.7")
+        entered.clear()
+    await asyncio.gather(*waiting)
+    assert entered.is_set()
+    assert (house.house.in_use, house.waiting, house.callers) == (0, 0, 0)
+
+
+async def test_the_models_of_a_provider_share_its_limit() -> None:
+    house = admission(model_limit=2, provider_limit=3, max_queue=0)
+    async with (
+        house.model_permit(caller("a"), "glm", "one"),
+        house.model_permit(caller("a"), "glm", "one"),
+        house.model_permit(caller("a"), "glm", "two"),
+    ):
+        with pytest.raises(Overloaded):
+            async with house.model_permit(caller("a"), "glm", "two"):
+                pass
+        async with house.model_permit(caller("a"), "kimi", "two"):
+            pass
+    assert [gate.in_use for gate in (*house.by_provider.values(), *house.by_model.values())] == [0] * 5
+
+
+async def test_permits_set_aside_leak_by_no_end() -> None:
+    dice = random.Random(20261125)
+    house = admission(
+        global_limit=5, caller_limit=4, model_limit=2, provider_limit=3, max_queue=40, max_wait_s=0.05
+    )
+    ends: dict[str, int] = {}
+
+    async def call(number: int) -> None:
+        who = caller(str(number % 4))
+        async with house.caller_permit(who) as own, house.house_permit(who) as all_calls:
+            model = house.model_permit(who, "glm", str(number % 3), aside=(own, all_calls))
+            async with model:
+                await asyncio.sleep(dice.random() * 0.003)
+                if dice.random() < 0.2:
+                    raise RuntimeError
+            async with set_aside((own, all_calls)):
+                await asyncio.sleep(dice.random() * 0.003)
+
+    loop = asyncio.get_running_loop()
+    for _ in range(20):
+        tasks = [loop.create_task(call(number)) for number in range(60)]
+        for task in tasks:
+            if dice.random() < 0.3:
+                loop.call_later(dice.random() * 0.02, task.cancel)
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            name = type(end).__name__
+            ends[name] = ends.get(name, 0) + 1
+    assert ends.keys() == {"NoneType", "RuntimeError", "CancelledError", "Overloaded"}
+    gates = [house.house, *house.by_provider.values(), *house.by_model.values()]
+    assert [(gate.in_use, gate.waiting) for gate in gates] == [(0, 0)] * len(gates)
+    assert house.callers == 0
+    assert house.house.most_in_use <= 5
+    assert house.by_provider["glm"].most_in_use <= 3

@@ -4,11 +4,15 @@ A permit is a scope, never a pair of calls: leaving the block gives it back,
 whether by return, error, time-out or cancellation, so none can leak and no
 sweeper exists. Waiting is fair between callers: the queue is served in turns by
 caller, and within one caller in order of arrival.
+
+A call that waits for a provider holds nothing meanwhile: its caller's and the house's
+permits are set aside, so that a provider that hangs takes no other's place.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +21,7 @@ from exai.callers import Caller
 from exai.clock import Clock
 from exai.errors import Overloaded
 
-__all__ = ["Admission", "Gate", "Permit"]
+__all__ = ["Admission", "Gate", "Permit", "set_aside"]
 
 
 class Gate:
@@ -84,49 +88,107 @@ class Gate:
 
 
 class Permit:
-    """A scope that holds one permit of one gate; `waited_s` says how long it took to get."""
+    """A scope that holds one permit of each of its gates; `waited_s` says how long they took to get."""
 
-    __slots__ = ("_admission", "_gate", "_left", "_since", "_turn_key", "waited_s")
+    __slots__ = ("_admission", "_aside", "_gates", "_left", "_since", "_turn_key", "held", "waited_s")
 
     def __init__(
-        self, admission: "Admission", gate: Gate, turn_key: str, left: Callable[[], None] | None = None
+        self,
+        admission: "Admission",
+        gates: tuple[Gate, ...],
+        turn_key: str,
+        *,
+        aside: Sequence["Permit"] = (),
+        left: Callable[[], None] | None = None,
     ) -> None:
+        """`aside`: permits that are set aside while this one is waited for."""
         self._admission = admission
-        self._gate = gate
+        self._gates = gates
         self._turn_key = turn_key
+        self._aside = aside
         self._left = left
+        self.held = False
         self._since = 0.0
         self.waited_s = 0.0
 
     async def __aenter__(self) -> Self:
-        if not self._gate.try_take():
-            try:
-                self.waited_s = await self._admission.wait(self._gate, self._turn_key)
-            except BaseException:
-                self._forget()
-                raise
+        try:
+            await self.take()
+        except BaseException:
+            self._forget()
+            raise
         self._since = self._admission.clock.monotonic()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission.note_held(self._admission.clock.monotonic() - self._since)
-        self._gate.give_back()
+        if self.held:
+            self._admission.note_held(self._admission.clock.monotonic() - self._since)
+            self.give_back()
         self._forget()
+
+    async def take(self) -> None:
+        """Wait for every gate; for the scope itself, and for `set_aside`."""
+        taken = 0
+        try:
+            for gate in self._gates:
+                if not gate.try_take():
+                    await self._wait_for(gate)
+                taken += 1
+        except BaseException:
+            for gate in self._gates[:taken]:
+                gate.give_back()
+            raise
+        self.held = True
+
+    async def _wait_for(self, gate: Gate) -> None:
+        began = self._admission.clock.monotonic()
+        got = False
+        try:
+            async with set_aside(self._aside):
+                await self._admission.wait(gate, self._turn_key)
+                got = True
+        except BaseException:
+            if got:
+                gate.give_back()
+            raise
+        self.waited_s += self._admission.clock.monotonic() - began
+
+    def give_back(self) -> None:
+        """Let others in; for the scope itself, and for `set_aside`."""
+        self.held = False
+        for gate in self._gates:
+            gate.give_back()
 
     def _forget(self) -> None:
         if self._left is not None:
             self._left()
 
 
+@asynccontextmanager
+async def set_aside(permits: Sequence[Permit]) -> AsyncIterator[None]:
+    """A scope in which others may use these permits. After it they are held again; after an error they are not.
+
+    Raises:
+        Overloaded: one of them did not become free again in time.
+    """
+    held = [permit for permit in permits if permit.held]
+    for permit in held:
+        permit.give_back()
+    yield
+    for permit in held:
+        await permit.take()
+
+
 class Admission:
-    """All gates of the daemon: one per caller, one for the house, one per provider's model."""
+    """All gates of the daemon: one per caller, one for the house, one per provider and per each of its models."""
 
     def __init__(self, limits: config.Admission, clock: Clock) -> None:
         self.limits = limits
         self.clock = clock
         self.house = Gate(limits.global_limit)
+        self.by_provider: dict[str, Gate] = {}
         self.by_model: dict[tuple[str, str], Gate] = {}
         self._by_caller: dict[str, tuple[Gate, int]] = {}
         self._mean_held_s = 1.0
@@ -137,6 +199,7 @@ class Admission:
         return (
             self.house.waiting
             + sum(gate.waiting for gate, _ in self._by_caller.values())
+            + sum(gate.waiting for gate in self.by_provider.values())
             + sum(gate.waiting for gate in self.by_model.values())
         )
 
@@ -158,18 +221,26 @@ class Admission:
             else:
                 self._by_caller[subject] = (gate, users - 1)
 
-        return Permit(self, gate, subject, left)
+        return Permit(self, (gate,), subject, left=left)
 
     def house_permit(self, caller: Caller) -> Permit:
         """One of the daemon's permits."""
-        return Permit(self, self.house, caller.subject)
+        return Permit(self, (self.house,), caller.subject)
 
-    def model_permit(self, caller: Caller, provider: str, model: str) -> Permit:
-        """One of the permits of a provider's model; held only while the provider works."""
+    def model_permit(
+        self, caller: Caller, provider: str, model: str, *, aside: Sequence[Permit] = ()
+    ) -> Permit:
+        """One of the permits of a provider's model, and of the provider; held only while the provider works.
+
+        `aside`: the call's other permits, which others may use while it waits for these.
+        """
         gate = self.by_model.get((provider, model))
         if gate is None:
             gate = self.by_model[provider, model] = Gate(self.limits.model_limit)
-        return Permit(self, gate, caller.subject)
+        all_models = self.by_provider.get(provider)
+        if all_models is None:
+            all_models = self.by_provider[provider] = Gate(self.limits.provider_limit)
+        return Permit(self, (gate, all_models), caller.subject, aside=aside)
 
     async def wait(self, gate: Gate, turn_key: str) -> float:
         """Wait for a permit of `gate`; the seconds that took.

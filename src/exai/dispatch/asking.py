@@ -4,12 +4,12 @@
                                                  ▲                   │ a failure that passes
                                                  └── wait, no permit ◄┘
 
-The permit is held only while the provider works, never through a wait. An answer that
-began is never asked for again: neither here nor of another model.
+The permit is held only while the provider works; through a wait a call holds none at all.
+An answer that began is never asked for again: neither here nor of another model.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.costs import Bill
-from exai.dispatch.admission import Admission
+from exai.dispatch.admission import Admission, Permit, set_aside
 from exai.errors import DeadlineExceeded, ExaiError, ProviderFault, ToolFault
 from exai.events import FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
@@ -74,6 +74,8 @@ class ModelAsker:
         self._told = False
         """Whether the caller has heard a part of an answer of the present model."""
         self.progress: Progress = SilentProgress()
+        self.holds: Sequence[Permit] = ()
+        """The call's own permits, which others may use while it waits."""
         self.timings: dict[str, float] = {}
         self.bill = Bill()
         self.tried: list[Tried] = []
@@ -154,7 +156,9 @@ class ModelAsker:
         breaker.refuse_if_open()
         model = prompt.model
         asking = self._asking
-        async with asking.admission.model_permit(self._caller, model.provider, model.name) as permit:
+        async with asking.admission.model_permit(
+            self._caller, model.provider, model.name, aside=self.holds
+        ) as permit:
             self._add("provider_sem_wait_ms", permit.waited_s * 1000)
             if self._clock.monotonic() >= self._deadline:
                 raise DeadlineExceeded(
@@ -229,7 +233,8 @@ class ModelAsker:
             f"{decision.wait_s:.1f} s, retry {retries + 1}"
         )
         began = self._clock.monotonic()
-        await asyncio.sleep(decision.wait_s)
+        async with set_aside(self.holds):
+            await asyncio.sleep(decision.wait_s)
         self._add("backoff_ms", (self._clock.monotonic() - began) * 1000)
         return True
 

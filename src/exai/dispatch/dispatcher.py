@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from exai.callers import Caller
-from exai.dispatch.asking import Asking
+from exai.dispatch.asking import Asking, ModelAsker
 from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.errors import (
     AnswerBroken,
@@ -119,26 +119,36 @@ class Dispatcher:
             tried=asker.tried,
         )
         if send_progress is None or not tool.asks_provider:
-            return await self._answer(tool, arguments, context, began)
+            return await self._answer(tool, arguments, context, asker, began)
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             context.progress, context.streams = reporter, True
             asker.progress = reporter
-            return await self._answer(tool, arguments, context, began)
+            return await self._answer(tool, arguments, context, asker, began)
 
     def _new_call_id(self) -> str:
         """Unique over restarts and processes, and in the order of time; it opens nothing, so it may be guessed."""
         return f"call_{int(self._clock.wall() * 1000):011x}{self._id_tag}{next(self._numbers) % 0x10000:04x}"
 
     async def _answer(
-        self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float
+        self,
+        tool: Tool[Any],
+        arguments: Mapping[str, Any] | None,
+        context: CallContext,
+        asker: ModelAsker,
+        began: float,
     ) -> ToolAnswer:
         try:
-            return await self._run(tool, arguments, context, began)
+            return await self._run(tool, arguments, context, asker, began)
         except ToolFault as fault:
             return _failure(fault, context)
 
     async def _run(
-        self, tool: Tool[Any], arguments: Mapping[str, Any] | None, context: CallContext, began: float
+        self,
+        tool: Tool[Any],
+        arguments: Mapping[str, Any] | None,
+        context: CallContext,
+        asker: ModelAsker,
+        began: float,
     ) -> ToolAnswer:
         """Run the tool and state how it ended, whatever happens."""
         if not self._admitting:
@@ -154,7 +164,7 @@ class Dispatcher:
             async with asyncio.timeout(self._call_timeout_s + GRACE_S) as limit:
                 parsed = parse_arguments(tool, arguments)
                 if tool.asks_provider:
-                    return await self._run_admitted(tool, parsed, context)
+                    return await self._run_admitted(tool, parsed, context, asker)
                 return await tool.run(parsed, context)
         except asyncio.CancelledError:
             outcome, code = "cancelled", "cancelled"
@@ -184,13 +194,16 @@ class Dispatcher:
             self._aborted.discard(context.call_id)
             self._state_end(tool, context, began, outcome, code)
 
-    async def _run_admitted(self, tool: Tool[Any], parsed: Any, context: CallContext) -> ToolAnswer:
+    async def _run_admitted(
+        self, tool: Tool[Any], parsed: Any, context: CallContext, asker: ModelAsker
+    ) -> ToolAnswer:
         context.model_requested = getattr(parsed, "model", None)
         context.conversation_id = getattr(parsed, "continuation_id", None)
         async with (
             self._admission.caller_permit(context.caller) as own,
             self._admission.house_permit(context.caller) as house,
         ):
+            asker.holds = (own, house)
             context.timings["session_wait_ms"] = own.waited_s * 1000
             context.timings["global_sem_wait_ms"] = house.waited_s * 1000
             marked = self._clock.monotonic()
