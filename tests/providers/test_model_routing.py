@@ -8,7 +8,7 @@ from exai import config
 from exai.clock import SystemClock
 from exai.errors import AbilityMissing, ProviderUnconfigured, StartFault, UnknownModel
 from exai.messages import Effort
-from exai.providers.routing import Roster
+from exai.providers.routing import Choice, Roster
 
 LOCAL = {"local": {"base_url": "http://127.0.0.1:9/v1", "models": [{"name": "Org/Tiny", "images": True}]}}
 
@@ -18,12 +18,19 @@ def roster(
     glm: dict[str, Any] | None = None,
     kimi: dict[str, Any] | None = None,
     custom: Any = None,
+    failing: tuple[str, ...] = (),
     **models: Any,
 ) -> Roster:
     providers = config.Providers.model_validate(
         {"glm": glm or {}, "kimi": kimi or {}, "custom": custom or {}}
     )
-    return Roster.from_settings(providers, config.Models(**models), config.Timeouts(), SystemClock())
+    return Roster.from_settings(
+        providers,
+        config.Models(**models),
+        config.Timeouts(),
+        SystemClock(),
+        available=lambda _, model: model not in failing,
+    )
 
 
 GLM = {"api_key": "id.secret"}
@@ -165,6 +172,9 @@ def test_only_allowed_models_are_served() -> None:
     [
         ({"default": "glm-9"}, "models.default"),
         ({"preferred": ("glm-5.3", "nonsense")}, "models.preferred"),
+        ({"chains": [{"model": "glm-5.3", "then": ["nonsense"]}]}, "models.chains"),
+        ({"chains": [{"model": "nonsense", "then": ["glm-5.3"]}]}, "models.chains"),
+        ({"chains": [{"model": name, "then": ["kimi-k3"]} for name in ("glm", "glm-5.3")]}, "two chains"),
         ({"glm": {"allowed_models": ("glm-5.33",)}}, "Nearest: glm-5.3"),
         ({"kimi": {"allowed_models": ("glm-5.3",)}}, "no model of kimi"),
         ({"glm": {"api_key": "no-dot", "auth": "jwt"}}, "id.secret"),
@@ -181,3 +191,71 @@ def test_impossible_settings_stop_the_start_with_a_sentence(settings: dict[str, 
     assert says in str(refused.value)
     for key in ("no-dot", "two words", "line\nbreak"):
         assert key not in str(refused.value)
+
+
+def names(choice: Choice) -> list[str]:
+    return [choice.model.name, *(model.name for model in choice.fallbacks)]
+
+
+def test_a_named_model_has_nobody_behind_it_unless_somebody_says_so() -> None:
+    assert names(roster(**BOTH).resolve("glm-5.3")) == ["glm-5.3"]
+    assert names(roster(**BOTH, default="glm-5.3").resolve(None)) == ["glm-5.3"]
+
+
+def test_the_calls_own_list_counts_before_a_chain_and_a_chain_before_auto() -> None:
+    chains = [{"model": "glm", "then": ["glm-4.7", "kimi", "glm-5.3", "kimi-k3"], "content_filter": True}]
+    chained = roster(**BOTH, chains=chains)
+    by_chain = chained.resolve("glm-5.3")
+    assert names(by_chain) == ["glm-5.3", "glm-4.7", "kimi-k3"]
+    assert (by_chain.consent, by_chain.filtered_too) == ("models.chains", True)
+    assert names(chained.resolve("auto")) == ["glm-5.3", "glm-4.7", "kimi-k3"]
+    by_call = chained.resolve("glm-5.3", fallback=["kimi-k2.6", "glm"])
+    assert names(by_call) == ["glm-5.3", "kimi-k2.6"]
+    assert (by_call.consent, by_call.filtered_too) == ("fallback_models of the call", False)
+    for requested in ("glm-5.3", "auto", None):
+        assert names(chained.resolve(requested, fallback=[])) == ["glm-5.3"]
+    with pytest.raises(UnknownModel, match="kimi-k3"):
+        chained.resolve("glm-5.3", fallback=["kimi-k33"])
+
+
+def test_a_chain_skips_what_is_switched_off() -> None:
+    chains = [{"model": "glm-5.3", "then": ["kimi-k3", "kimi-k2.6"]}]
+    limited = roster(glm=GLM, kimi={**KIMI, "allowed_models": ("kimi-k2.6",)}, chains=chains)
+    assert names(limited.resolve("glm-5.3")) == ["glm-5.3", "kimi-k2.6"]
+
+
+def test_the_conversations_own_model_may_be_taken_over_where_auto_is_the_default() -> None:
+    kept = roster(**BOTH).resolve("kimi-k3", kept=True)
+    assert names(kept) == ["kimi-k3", "glm-5.3", "glm-5.3-flash", "kimi-k2.6"]
+    assert (kept.model_requested, kept.consent) == (None, "leaving the choice to auto")
+    assert "keeps its own" in (kept.reason or "")
+    assert names(roster(**BOTH, default="glm-5.3").resolve("kimi-k3", kept=True)) == ["kimi-k3"]
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("order", ["glm-5.3", "kimi-k3", "glm-5.3-flash", "kimi-k2.6"]),
+        ("price", ["glm-5.3-flash", "kimi-k2.6", "glm-5.3", "kimi-k3"]),
+        ("window", ["kimi-k3", "glm-5.3-flash", "glm-5.3", "kimi-k2.6"]),
+    ],
+)
+def test_auto_goes_by_what_the_operator_chose(by: str, expected: list[str]) -> None:
+    choice = roster(**BOTH, auto_by=by).resolve("auto")
+    assert names(choice) == expected
+    assert choice.consent == "leaving the choice to auto"
+    assert "models.preferred" in (choice.reason or "")
+
+
+def test_an_unknown_price_is_not_a_low_one() -> None:
+    choice = roster(**BOTH, auto_by="price", preferred=("glm-4.6v", "kimi-k3")).resolve("auto")
+    assert names(choice) == ["kimi-k3", "glm-4.6v"]
+
+
+def test_auto_passes_over_what_fails_now_and_keeps_it_for_the_last() -> None:
+    choice = roster(**BOTH, failing=("glm-5.3", "glm-5.3-flash")).resolve("auto")
+    assert names(choice) == ["kimi-k3", "kimi-k2.6", "glm-5.3", "glm-5.3-flash"]
+    assert "because they fail: glm-5.3, glm-5.3-flash" in (choice.reason or "")
+    nobody = roster(kimi=KIMI, failing=("kimi-k3", "kimi-k2.6")).resolve("auto")
+    assert names(nobody) == ["kimi-k3", "kimi-k2.6"]
+    assert roster(**BOTH, failing=("glm-5.3",)).resolve("glm-5.3").model.name == "glm-5.3"

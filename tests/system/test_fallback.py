@@ -1,0 +1,213 @@
+"""Who answers instead, by whose consent, and what the answer says about it; seen at the emulator."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from daemons import Daemon, StartDaemon
+from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
+from mcp_websocket import McpSocket, mcp_socket
+
+QUICK = {
+    "EXAI_RETRY__MAX_RETRIES": "0",
+    "EXAI_BREAKER__MAX_OPEN_S": "0.001",
+    "EXAI_MODELS__PREFERRED": "glm-5.3,kimi-k3",
+}
+CHAIN = '[{"model":"glm-5.3","then":["glm-4.7","kimi-k3"],"content_filter":true}]'
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """Its kimi-k2.6 has a small window."""
+    async with running(EmulatorOptions(context_windows={"kimi-k2.6": 2_000})) as emulator:
+        yield emulator
+
+
+async def chat(socket: McpSocket, model: str | None = None, **more: Any) -> dict[str, Any]:
+    arguments = {"prompt": "Hello.", **more} | ({} if model is None else {"model": model})
+    return await socket.tool("chat", arguments)
+
+
+def asked(emulator: Emulator) -> list[str | None]:
+    return [record.model for record in emulator.log.requests if record.path.endswith("/chat/completions")]
+
+
+def anew(emulator: Emulator, **faults: str | Fault | None) -> None:
+    """Forget what was; from now on each request to a provider fails so."""
+    emulator.log.clear()
+    emulator.faults.clear()
+    for provider, fault in faults.items():
+        if fault is not None:
+            each = fault if isinstance(fault, Fault) else Fault(error=fault, times=None)
+            emulator.faults.add(provider, each)
+
+
+async def test_a_named_model_answers_or_fails(start_daemon: StartDaemon, emulator: Emulator) -> None:
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        for error in ("1302", "1305", "500", "1113", "1261", "1301", "1000"):
+            anew(emulator, glm=error)
+            assert (await chat(socket, "glm-5.3"))["isError"], error
+            assert asked(emulator) == ["glm-5.3"]
+
+
+TAKEN_OVER = {
+    "1302": "provider_throttled",
+    "1305": "provider_overloaded",
+    "500": "provider_failed",
+    "1113": "quota_exhausted",
+    "1211": "provider_denied",
+    "1000": "provider_unauthorized",
+}
+
+
+async def test_auto_and_the_calls_own_list_go_on_and_say_so(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        for error, code in TAKEN_OVER.items():
+            for requested, more, consent in (
+                ("glm-5.3", {"fallback_models": ["kimi"]}, "fallback_models of the call"),
+                ("auto", {}, "leaving the choice to auto"),
+                (None, {}, "leaving the choice to auto"),
+            ):
+                anew(emulator, glm=error)
+                answer = (await chat(socket, requested, **more))["structuredContent"]
+                assert answer["answer"] == "[emulated kimi-k3] Hello."
+                assert (answer["model_requested"], answer["model_used"], answer["provider"]) == (
+                    requested,
+                    "kimi-k3",
+                    "kimi",
+                )
+                assert f"glm-5.3 ({code}) could not answer; kimi-k3 took over" in answer["model_reason"]
+                assert consent in answer["model_reason"]
+                assert answer["tried"] == [
+                    {"model": "glm-5.3", "provider": "glm", "outcome": code, "requests": 1},
+                    {"model": "kimi-k3", "provider": "kimi", "outcome": "ok", "requests": 1},
+                ]
+                assert asked(emulator) == ["glm-5.3", "kimi-k3"]
+
+
+async def test_what_another_model_would_not_mend_stays_with_the_first(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        for error, code in (
+            ("1214", "provider_refused"),
+            ("1301", "content_filtered"),
+            ("1261", "context_overflow"),
+        ):
+            anew(emulator, glm=error)
+            refused = await chat(socket, "glm-5.3", fallback_models=["glm-4.7", "kimi-k2.6"])
+            assert refused["_meta"]["exai/error"]["code"] == code
+            assert asked(emulator) == ["glm-5.3"], "no larger window, no consent for what was filtered"
+        anew(emulator, glm=Fault(error="1305", times=None), kimi="overloaded")
+        refused = await chat(socket, "glm-5.3", fallback_models=["kimi-k3", "kimi-k2.6"])
+        facts = refused["_meta"]["exai/error"]
+        assert facts["code"] == "provider_overloaded"
+        assert [each["model"] for each in facts["tried"]] == ["glm-5.3", "kimi-k3", "kimi-k2.6"]
+        assert (
+            "Tried: glm-5.3 (provider_overloaded), kimi-k3 (provider_overloaded)"
+            in refused["content"][0]["text"]
+        )
+        unknown = await chat(socket, "glm-5.3", fallback_models=["kimi-k9"])
+        assert unknown["_meta"]["exai/error"]["code"] == "unknown_model"
+
+
+async def test_a_configured_chain_allows_and_an_empty_list_forbids(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with (
+        start_daemon(**QUICK, EXAI_MODELS__CHAINS=CHAIN) as daemon,
+        mcp_socket(daemon.mcp_ws) as socket,
+    ):
+        anew(emulator, glm=Fault(error="1305", model="glm-5.3", times=None))
+        answer = (await chat(socket, "glm-5.3"))["structuredContent"]
+        assert answer["model_used"] == "glm-4.7"
+        assert "as models.chains allows" in answer["model_reason"]
+        anew(emulator, glm="1301")
+        answer = (await chat(socket, "glm-5.3"))["structuredContent"]
+        assert answer["model_used"] == "kimi-k3", (
+            "what was filtered goes to another provider, never to a sibling"
+        )
+        assert asked(emulator) == ["glm-5.3", "kimi-k3"]
+        anew(emulator, glm="1305")
+        refused = await chat(socket, "glm-5.3", fallback_models=[])
+        assert refused["isError"]
+        assert asked(emulator) == ["glm-5.3"]
+
+
+async def test_the_prompt_is_fitted_anew_for_whoever_takes_over(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(think_tokens=20)
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        first = (await chat(socket, "kimi-k3", prompt="The secret word is Anise."))["structuredContent"]
+        handle = first["continuation_id"]
+        anew(emulator, kimi=Fault(error="overloaded", model="kimi-k3", times=None))
+        second = await chat(
+            socket,
+            "kimi-k3",
+            prompt="Recall the secret word.",
+            continuation_id=handle,
+            temperature=0.5,
+            effort="high",
+            fallback_models=["glm-4.7"],
+        )
+        assert "Anise" in second["structuredContent"]["answer"]
+        to_kimi, to_glm = [record.body for record in emulator.log.requests]
+        assert any("reasoning_content" in message for message in to_kimi["messages"])
+        assert not any("reasoning_content" in message for message in to_glm["messages"])
+        assert "temperature" not in to_kimi
+        assert to_glm["temperature"] == 0.5
+        assert (to_kimi["reasoning_effort"], to_glm["thinking"]) == ("high", {"type": "enabled"})
+
+
+async def test_a_prompt_too_large_goes_to_a_larger_window(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        # By the provider's own count, ...
+        prompt = "word " * 2_500
+        answer = await chat(socket, "kimi-k2.6", prompt=prompt, fallback_models=["glm-4.7", "glm-5.3"])
+        assert answer["structuredContent"]["model_used"] == "glm-5.3", "glm-4.7 has the smaller window"
+        assert asked(emulator) == ["kimi-k2.6", "glm-5.3"]
+        # ... and by ours, before anything is sent.
+        emulator.log.clear()
+        prompt = "word " * 150_000
+        answer = await chat(socket, "glm-4.5v", prompt=prompt, fallback_models=["glm-5.3"])
+        assert answer["structuredContent"]["tried"] == []
+        assert answer["structuredContent"]["model_used"] == "glm-5.3"
+        assert asked(emulator) == ["glm-5.3"]
+
+
+async def test_auto_passes_over_a_model_that_is_spared(start_daemon: StartDaemon, emulator: Emulator) -> None:
+    environ = {**QUICK, "EXAI_BREAKER__MAX_OPEN_S": "600", "EXAI_BREAKER__OPEN_S": "600"}
+    async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        anew(emulator, glm="1305")
+        for _ in range(5):
+            await chat(socket, "glm-5.3")
+        emulator.log.clear()
+        answer = (await chat(socket, "auto"))["structuredContent"]
+        assert answer["model_used"] == "kimi-k3"
+        assert "Not asked for now, because they fail: glm-5.3" in answer["model_reason"]
+        assert asked(emulator) == ["kimi-k3"]
+        listed = (await socket.tool("models"))["structuredContent"]
+        assert listed["default"] == "kimi-k3"
+
+
+async def heard_half(daemon: Daemon, emulator: Emulator) -> dict[str, Any]:
+    async with mcp_socket(daemon.mcp_ws) as socket:
+        return await socket.tool("chat", {"prompt": "Hello.", "model": "auto"}, lambda _: None)
+
+
+async def test_half_an_answer_is_nobody_elses_to_finish(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(kind="long", tokens=50)
+    async with start_daemon(**QUICK) as daemon:
+        for fault in (Fault(cut="close", after_frames=30), Fault(finish_reason="sensitive")):
+            anew(emulator, glm=fault)
+            result = await heard_half(daemon, emulator)
+            assert result["isError"]
+            assert asked(emulator) == ["glm-5.3"]
