@@ -16,6 +16,9 @@ def register(app: typer.Typer) -> None:
     def models(
         config_file: ConfigFile = None,
         overrides: Overrides = None,
+        prices: Annotated[
+            bool, typer.Option("--prices", help="Print what tokens and services cost.")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     ) -> None:
         """List providers and models: abilities, windows, prices, and which have a key."""
@@ -23,6 +26,7 @@ def register(app: typer.Typer) -> None:
         import json  # noqa: PLC0415
 
         from exai.bus import EventBus  # noqa: PLC0415
+        from exai.cli.price_list import price_list, table  # noqa: PLC0415
         from exai.clock import SystemClock  # noqa: PLC0415
         from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
         from exai.providers.breaker import Breakers  # noqa: PLC0415
@@ -36,6 +40,9 @@ def register(app: typer.Typer) -> None:
             breakers = Breakers(settings.breaker, clock, EventBus().publish)
             roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
             try:
+                if prices:
+                    listed = price_list(roster)
+                    return table(listed), listed
                 answer = Models(roster, ProviderHealth(clock), breakers).answer()
             finally:
                 await roster.close()

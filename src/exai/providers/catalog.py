@@ -38,6 +38,11 @@ class Price:
     cache_write: float | None = None
     """Price of prompt tokens that the provider puts into its cache; `None`: no price of their own is known."""
 
+    @property
+    def free(self) -> bool:
+        """Whether tokens cost nothing here."""
+        return not (self.input or self.output)
+
     def cost(self, usage: Usage) -> Cost:
         """What `usage` costs."""
         if usage.input is None or usage.output is None:

@@ -117,6 +117,7 @@ class Models:
             else {
                 "input": price.input,
                 "cached_input": price.cached_input,
+                "cache_write": price.cache_write,
                 "output": price.output,
                 "checked": price.checked,
             },
@@ -185,8 +186,12 @@ def _line(model: dict[str, Any]) -> str:
     parts = [f"- {model['name']}", f"{model['context_tokens'] // 1000}k window"]
     if abilities:
         parts.append(", ".join(abilities))
-    if price:
+    if price is None:
+        parts.append("price unknown")
+    elif price["input"] or price["output"]:
         parts.append(f"${price['input']:g} in / ${price['output']:g} out per million")
+    else:
+        parts.append("free")
     if (estimate := model["token_estimate"]) is not None:
         parts.append(f"token estimates {estimate['mean_error']:.0%} off")
     if (health := model["health"]) is not None:
