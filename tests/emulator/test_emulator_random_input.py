@@ -5,11 +5,13 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exai_emulator import Emulator, EmulatorOptions, running
+from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.glm.rules import KNOWN_FIELDS as GLM_FIELDS
 from exai_emulator.kimi.rules import KNOWN_FIELDS as KIMI_FIELDS
 
@@ -139,3 +141,41 @@ async def test_other_methods_are_no_route(emulator: Emulator, http: Any, method:
     url = f"{emulator.addresses.kimi}/chat/completions"
     async with http.request(method, url, headers=headers) as response:
         assert response.status == 404
+
+
+@bounded
+@given(st.lists(body, min_size=1, max_size=4), st.lists(st.binary(max_size=40), max_size=2))
+def test_random_input_harms_no_dialect(bodies: list[Any], noise: list[bytes]):
+    async def run() -> set[int]:
+        async with running(EmulatorOptions()) as emulator:
+            found = set()
+            for dialect in DIALECTS:
+                emulator.custom_dialect = dialect
+                emulator.rules.set("custom.auth.missing", on=False)
+                for content in [*(json.dumps(entry).encode() for entry in bodies), *noise]:
+                    found.add(await answered(emulator, "custom", content))
+            assert all(record.outcome != "failed" for record in emulator.log.requests)
+            return found
+
+    assert asyncio.run(run()) <= {200, 400, 404, 422}
+
+
+ORDERS = ("persona", "faults", "rules", "account", "clock", "files", "dialect", "scenario", "replies")
+
+
+@bounded
+@given(st.lists(anything, min_size=1, max_size=3), st.binary(max_size=40))
+def test_random_orders_at_the_control_port_are_refused(bodies: list[Any], noise: bytes):
+    async def run() -> set[int]:
+        async with running(EmulatorOptions()) as emulator, aiohttp.ClientSession() as session:
+            found = set()
+            for path in ORDERS:
+                method = "PUT" if path == "account" else "POST"
+                for content in [*(json.dumps(entry).encode() for entry in bodies), noise]:
+                    url = f"{emulator.addresses.control}/_ctl/{path}"
+                    async with session.request(method, url, data=content) as response:
+                        found.add(response.status)
+            return found
+
+    # An object without fields is an order that changes nothing.
+    assert asyncio.run(run()) <= {200, 400}

@@ -92,7 +92,8 @@ def _effort(call: ChatCall) -> Refusal | None:
     if call.root not in (*_OPENAI, "openrouter", "gemini", "xai"):
         return None
     value = effort_of(call.body)
-    return None if value is None or value in _EFFORTS else Refusal("unsupported")
+    known = value is None or (isinstance(value, str) and value in _EFFORTS)
+    return None if known else Refusal("unsupported")
 
 
 def _developer(call: ChatCall) -> Refusal | None:

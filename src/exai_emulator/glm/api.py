@@ -144,7 +144,7 @@ class GlmApi:
         digest = identity.digest
         return (
             f"{typed}X-LOG-ID: {identity.glm_id}\r\nga-traceid: {digest[32:]}\r\nVary: Origin\r\n"
-            "Strict-Transport-Security: max-age=31536000\r\n"
+            'Strict-Transport-Security: max-age=31536000\r\nAlt-Svc: h3=":443"; ma=86400\r\n'
             f"Set-Cookie: acw_tc={digest[:32]};path=/;HttpOnly;Max-Age=1800\r\n"
         )
 
