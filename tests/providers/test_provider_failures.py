@@ -72,6 +72,11 @@ ROWS: dict[str, dict[type[ProviderFault], str]] = {
 }
 
 
+def is_of_search(name: str) -> bool:
+    """Whether a row of an error table belongs to the search endpoints, which no chat answers with."""
+    return name.startswith("tools_") or name in {"1701", "1702", "1703"}
+
+
 async def failing(desk: Any, model: str, *, streams: bool = True, **fields: Any) -> ToolFault:
     """The fault of a call, its sentence checked for leaks."""
     fields.setdefault("effort", Effort.NONE)
@@ -94,7 +99,7 @@ async def failing(desk: Any, model: str, *, streams: bool = True, **fields: Any)
 @pytest.mark.parametrize("provider", ROWS)
 async def test_every_error_of_the_provider_has_its_class(desk: Any, provider: str) -> None:
     rows = {name: fault for fault, names in ROWS[provider].items() for name in names.split()}
-    assert rows.keys() == desk.emulator.apis[provider].errors.keys()
+    assert rows.keys() == {name for name in desk.emulator.apis[provider].errors if not is_of_search(name)}
     for name, expected in rows.items():
         for streams in (True, False):
             desk.emulator.faults.add(provider, Fault(error=name))
