@@ -9,6 +9,7 @@ import msgspec
 
 from exai_emulator.clock import EmulatedClock
 from exai_emulator.files import FileStore
+from exai_emulator.tasks import Task
 from exai_emulator.tokens import PrefixCache, count_tokens
 from exai_emulator.usage import AccountUsage
 
@@ -61,6 +62,10 @@ class AccountState(msgspec.Struct, forbid_unknown_fields=True):
     """GLM, coding root: when the plan expires, in Unix seconds; then 1309."""
     files: FileState = msgspec.field(default_factory=FileState)
     """The file store: `max_files`, `max_file_bytes`, `content_delay_s`, `fails`."""
+    task_s: float = 0
+    """GLM: how long an asynchronous chat or a parsed document takes."""
+    tasks_fail: bool = False
+    """GLM: those that begin from now on fail."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,8 @@ class Account:
     """What was charged by the piece, such as web searches, and how often."""
     files: FileStore = field(default_factory=FileStore)
     """What was uploaded and not deleted."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """GLM: what was begun to be fetched later, by id."""
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""
@@ -101,6 +108,7 @@ class Account:
         self.searches.clear()
         self.fees.clear()
         self.files.clear()
+        self.tasks.clear()
 
 
 class Accounts(Mapping[str, Account]):

@@ -1,7 +1,9 @@
 """The emulator as its owner sees it: where it listens, what it was asked, and what can be changed."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+
+from aiohttp import web
 
 from exai_emulator.accounts import Accounts
 from exai_emulator.clock import EmulatedClock
@@ -12,21 +14,30 @@ from exai_emulator.custom.rules import RULES as CUSTOM_RULES
 from exai_emulator.faults import FaultQueue
 from exai_emulator.files import StoredFile
 from exai_emulator.glm.api import GlmApi
+from exai_emulator.glm.closed import BEHAVIOURS as GLM_CLOSED_BEHAVIOURS
 from exai_emulator.glm.files import BEHAVIOURS as GLM_FILE_BEHAVIOURS
 from exai_emulator.glm.files import RULES as GLM_FILE_RULES
 from exai_emulator.glm.rules import BEHAVIOURS as GLM_BEHAVIOURS
 from exai_emulator.glm.rules import RULES as GLM_RULES
 from exai_emulator.glm.search import BEHAVIOURS as GLM_SEARCH_BEHAVIOURS
 from exai_emulator.glm.search import RULES as GLM_SEARCH_RULES
+from exai_emulator.glm.tasks import BEHAVIOURS as GLM_TASK_BEHAVIOURS
+from exai_emulator.glm.tasks import RULES as GLM_TASK_RULES
 from exai_emulator.identities import Identities
 from exai_emulator.kimi.api import KimiApi
 from exai_emulator.kimi.files import BEHAVIOURS as KIMI_FILE_BEHAVIOURS
 from exai_emulator.kimi.files import RULES as KIMI_FILE_RULES
+from exai_emulator.kimi.platform import BEHAVIOURS as KIMI_PLATFORM_BEHAVIOURS
+from exai_emulator.kimi.platform import RULES as KIMI_PLATFORM_RULES
 from exai_emulator.kimi.rest_tools import BEHAVIOURS as KIMI_TOOL_BEHAVIOURS
 from exai_emulator.kimi.rest_tools import RULES as KIMI_TOOL_RULES
 from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
 from exai_emulator.kimi.rules import RULES as KIMI_RULES
 from exai_emulator.log import RequestLog
+from exai_emulator.messages_root import BEHAVIOURS as MESSAGES_BEHAVIOURS
+from exai_emulator.messages_root import ROOTS as MESSAGES_ROOTS
+from exai_emulator.messages_root import RULES as MESSAGES_RULES
+from exai_emulator.messages_root import MessagesRoot
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona, Personas
 from exai_emulator.provider import ProviderApi
@@ -41,17 +52,26 @@ CONFORMANCE: dict[str, Sequence[AnyRule]] = {
         *GLM_RULES,
         *GLM_FILE_RULES,
         *GLM_SEARCH_RULES,
+        *GLM_TASK_RULES,
+        *MESSAGES_RULES["glm"],
         *GLM_BEHAVIOURS,
         *GLM_FILE_BEHAVIOURS,
         *GLM_SEARCH_BEHAVIOURS,
+        *GLM_TASK_BEHAVIOURS,
+        *GLM_CLOSED_BEHAVIOURS,
+        *MESSAGES_BEHAVIOURS["glm"],
     ),
     "kimi": (
         *KIMI_RULES,
         *KIMI_FILE_RULES,
         *KIMI_TOOL_RULES,
+        *KIMI_PLATFORM_RULES,
+        *MESSAGES_RULES["kimi"],
         *KIMI_BEHAVIOURS,
         *KIMI_FILE_BEHAVIOURS,
         *KIMI_TOOL_BEHAVIOURS,
+        *KIMI_PLATFORM_BEHAVIOURS,
+        *MESSAGES_BEHAVIOURS["kimi"],
     ),
     "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),
 }
@@ -64,7 +84,9 @@ class Addresses:
 
     glm: str
     glm_coding: str
+    glm_anthropic: str
     kimi: str
+    kimi_anthropic: str
     custom: str
     control: str
     glm_key: str
@@ -116,10 +138,23 @@ class Emulator:
         self._custom.dialect = DIALECTS[name]
         self.faults.clear("custom")
 
-    def server(self, provider: str) -> ProviderServer:
-        """What answers the requests to one provider."""
+    def handler(self, provider: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """What answers the requests to one provider, at all of its roots."""
+        chats = self._server(self.apis[provider])
+        root = MESSAGES_ROOTS.get(provider)
+        if root is None:
+            return chats.handle
+        messages = self._server(MessagesRoot(self.apis[provider], root))
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            at_root = request.rel_url.raw_path.startswith(f"{root}/")
+            return await (messages if at_root else chats).handle(request)
+
+        return handle
+
+    def _server(self, api: ProviderApi) -> ProviderServer:
         return ProviderServer(
-            self.apis[provider],
+            api,
             accounts=self.accounts,
             log=self.log,
             faults=self.faults,

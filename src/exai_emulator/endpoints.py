@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exai_emulator.accounts import Account
-from exai_emulator.calls import Refusal
+from exai_emulator.calls import ChatCall, Refusal
 from exai_emulator.identities import Identity
+from exai_emulator.personas import Answer
 
 __all__ = ["Endpoint", "EndpointRequest", "Endpoints", "Reply"]
 
@@ -28,6 +29,8 @@ class EndpointRequest:
     """The decoded body; None when there was none or it was not JSON."""
     account: Account
     identity: Identity
+    answer_to: Callable[[ChatCall], Answer]
+    """What the persona in force says to a chat, for endpoints that answer one in their own way."""
 
 
 @dataclass(frozen=True, slots=True)

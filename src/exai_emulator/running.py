@@ -13,6 +13,7 @@ from exai_emulator.custom.api import ROOT as CUSTOM_ROOT
 from exai_emulator.emulator import Addresses, Emulator
 from exai_emulator.glm.api import CODING_ROOT, GENERAL_ROOT
 from exai_emulator.kimi.api import ROOT as KIMI_ROOT
+from exai_emulator.messages_root import ROOTS as ANTHROPIC_ROOTS
 from exai_emulator.options import EmulatorOptions
 
 __all__ = ["PortInUseError", "running"]
@@ -46,7 +47,9 @@ async def running(options: EmulatorOptions) -> AsyncIterator[Emulator]:
         emulator.addresses = Addresses(
             glm=at["glm"] + GENERAL_ROOT,
             glm_coding=at["glm"] + CODING_ROOT,
+            glm_anthropic=at["glm"] + ANTHROPIC_ROOTS["glm"],
             kimi=at["kimi"] + KIMI_ROOT,
+            kimi_anthropic=at["kimi"] + ANTHROPIC_ROOTS["kimi"],
             custom=at["custom"] + CUSTOM_ROOT,
             control=at["control"],
             glm_key=options.glm_key,
@@ -54,7 +57,7 @@ async def running(options: EmulatorOptions) -> AsyncIterator[Emulator]:
             custom_key=options.custom_key,
         )
         for provider in emulator.apis:
-            server = _http_server(emulator.server(provider).handle, options.max_body_bytes)
+            server = _http_server(emulator.handler(provider), options.max_body_bytes)
             await _serve(
                 stack, web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS), sockets[provider]
             )

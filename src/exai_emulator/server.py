@@ -14,7 +14,7 @@ from exai_emulator.endpoints import EndpointRequest
 from exai_emulator.faults import Fault, FaultQueue
 from exai_emulator.identities import Identities, Identity
 from exai_emulator.log import Outcome, RequestLog, RequestRecord
-from exai_emulator.personas import Answer, Personas, Question, answer_of
+from exai_emulator.personas import Answer, Persona, Personas, Question, answer_of
 from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
 from exai_emulator.rules import RuleBook
 from exai_emulator.scenarios import Asked, Script, Step
@@ -102,6 +102,7 @@ class ProviderServer:
                 json=raw,
                 account=account,
                 identity=identity,
+                answer_to=self._answer_to,
             )
             return await self._beside_the_routes(wire, record, asked, key)
         operation, root = route
@@ -158,27 +159,10 @@ class ProviderServer:
         self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, told: Step
     ) -> None:
         model, fault = call.model_id, told.fault
-        account = call.account
-        account.usage.count(account.clock.now(), call.charged_tokens, on_plan=call.on_plan)
-        in_flight = account.in_flight
+        in_flight = call.account.in_flight
         in_flight[model] = in_flight.get(model, 0) + 1
         try:
-            call.cached_tokens = account.cached_tokens(model, call.prompt, call.prompt_tokens)
-            answer = answer_of(
-                told.persona or self._personas.of(self._api.name, model),
-                Question(
-                    model=model,
-                    texts=call.texts,
-                    thinks=call.thinks,
-                    think_tokens=call.think_tokens,
-                    cap=call.cap,
-                    stop=call.stop,
-                    json_mode=call.json_mode,
-                    tools=any(True for _ in function_tools(call.body)),
-                    rounds_made=calls_before(call.messages)[0],
-                    query_tool=asked_for_a_query(call.body),
-                ),
-            )
+            answer = self._answer_to(call, told.persona)
             if fault is None or not fault.replaces_the_answer:
                 self._api.shape(call, answer)
             if answer.first_byte_delay:
@@ -189,6 +173,27 @@ class ProviderServer:
                 await self._chat_whole(wire, record, call, identity, answer)
         finally:
             in_flight[model] -= 1
+
+    def _answer_to(self, call: ChatCall, persona: Persona | None = None) -> Answer:
+        """What `persona`, or the one in force, says; the call is counted, and its prompt remembered."""
+        account, model = call.account, call.model_id
+        account.usage.count(account.clock.now(), call.charged_tokens, on_plan=call.on_plan)
+        call.cached_tokens = account.cached_tokens(model, call.prompt, call.prompt_tokens)
+        return answer_of(
+            persona or self._personas.of(self._api.name, model),
+            Question(
+                model=model,
+                texts=call.texts,
+                thinks=call.thinks,
+                think_tokens=call.think_tokens,
+                cap=call.cap,
+                stop=call.stop,
+                json_mode=call.json_mode,
+                tools=any(True for _ in function_tools(call.body)),
+                rounds_made=calls_before(call.messages)[0],
+                query_tool=asked_for_a_query(call.body),
+            ),
+        )
 
     async def _chat_whole(
         self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, answer: Answer

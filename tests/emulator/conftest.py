@@ -13,6 +13,7 @@ import pytest
 from exai_emulator import Emulator, EmulatorOptions, running
 
 MODELS = {"glm": "glm-5.3", "glm_coding": "glm-5.3", "kimi": "kimi-k3", "custom": "emulated-large"}
+MODELS |= {"glm_anthropic": "glm-5.3", "kimi_anthropic": "kimi-k3"}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def key_of(emulator: Emulator, door: str) -> str:
-    return getattr(emulator.addresses, f"{door.removesuffix('_coding')}_key")
+    return getattr(emulator.addresses, f"{door.partition('_')[0]}_key")
 
 
 @dataclass
@@ -85,7 +86,8 @@ def post(http: aiohttp.ClientSession) -> Post:
         }
         if api_key is not None:
             headers["api-key"] = api_key
-        url = getattr(emulator.addresses, door) + "/chat/completions" + query
+        path = "/v1/messages" if door.endswith("_anthropic") else "/chat/completions"
+        url = getattr(emulator.addresses, door) + path + query
         async with http.post(
             url, data=content if raw is None else raw, headers=headers, allow_redirects=False
         ) as response:

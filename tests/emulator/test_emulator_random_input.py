@@ -53,10 +53,10 @@ body = anything | st.fixed_dictionaries(
 )
 
 
-async def answered(emulator: Emulator, provider: str, content: bytes) -> int:
+async def answered(emulator: Emulator, provider: str, content: bytes, path: str = "/chat/completions") -> int:
     """The status of the answer to a chat with this body."""
-    at = urlsplit(getattr(emulator.addresses, provider) + "/chat/completions")
-    key = getattr(emulator.addresses, f"{provider}_key")
+    at = urlsplit(getattr(emulator.addresses, provider) + path)
+    key = getattr(emulator.addresses, f"{provider.partition('_')[0]}_key")
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
     head = (
         f"POST {at.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
@@ -92,6 +92,58 @@ def test_random_json_is_answered_or_refused(all_rules_off: bool, bodies: list[An
     contents = [json.dumps(entry).encode() for entry in bodies]
     found = statuses(contents, all_rules_off=all_rules_off)
     assert found <= ({200} if all_rules_off else {200, 400, 404})
+
+
+block = anything | st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "image", "tool_use", "tool_result"]) | anything},
+    optional=dict.fromkeys(["text", "source", "id", "name", "input", "tool_use_id", "content"], anything),
+)
+messages_body = anything | st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["glm-5.3", "kimi-k3"]) | anything,
+        "max_tokens": st.just(100) | anything,
+        "messages": st.lists(
+            st.fixed_dictionaries(
+                {"role": st.sampled_from(["user", "assistant"]), "content": st.lists(block, max_size=3)}
+            )
+            | anything,
+            max_size=3,
+        ),
+    },
+    optional=dict.fromkeys(["system", "tools", "tool_choice", "stream", "output_config"], anything),
+)
+FURTHER = [
+    ("glm_anthropic", "/v1/messages"),
+    ("kimi_anthropic", "/v1/messages"),
+    ("glm", "/async/chat/completions"),
+    ("glm", "/tokenizer"),
+    ("glm", "/files"),
+    ("glm", "/files/parser/create"),
+    ("kimi", "/files"),
+    ("kimi", "/formulas/moonshot/date/fibers"),
+    ("kimi", "/signatures/verify"),
+]
+
+
+@pytest.mark.parametrize("all_rules_off", [False, True])
+@bounded
+@given(st.lists(messages_body, min_size=1, max_size=3), st.binary(max_size=60))
+def test_no_endpoint_fails_whatever_it_is_sent(all_rules_off: bool, bodies: list[Any], noise: bytes):
+    async def run() -> set[int]:
+        async with running(EmulatorOptions()) as emulator:
+            if all_rules_off:
+                for rule_id in emulator.rules.by_id:
+                    emulator.rules.set(rule_id, on=False)
+            contents = [noise, *(json.dumps(entry).encode() for entry in bodies)]
+            found = {
+                await answered(emulator, door, content, path)
+                for content in contents
+                for door, path in FURTHER
+            }
+            assert all(record.outcome != "failed" for record in emulator.log.requests)
+            return found
+
+    assert asyncio.run(run()) <= {200, 400, 404}
 
 
 @bounded

@@ -169,6 +169,7 @@ EXAMPLES: dict[str, Example] = {
     "glm.account.plan_only": glm({}, "1113", account=AccountState(balance=0, plan_only=True)),
     "glm.account.balance": glm({}, "1113", account=AccountState(balance=0)),
     "glm.account.concurrency": glm({}, "1302", account=AccountState(concurrency=0)),
+    "glm.anthropic.max_tokens": glm({}, "1214", door="glm_anthropic"),
     "glm.request_id.reuse": glm({"request_id": "used-before"}, "1231"),
     "kimi.json.object": kimi({"raw": "not json"}),
     "kimi.model.retired": kimi_404("kimi-k2.5"),
@@ -290,6 +291,13 @@ EXAMPLES: dict[str, Example] = {
     ),
     "kimi.account.concurrency": Example(
         {}, 429, "rate_limit_reached_error", "max concurrency: 0", account=AccountState(concurrency=0)
+    ),
+    "kimi.anthropic.max_tokens": kimi({}, door="kimi_anthropic"),
+    "kimi.anthropic.role": kimi(
+        {"max_tokens": 100, "messages": [{"role": "system", "content": "x"}, USER]}, door="kimi_anthropic"
+    ),
+    "kimi.anthropic.tool_choice": kimi(
+        {"max_tokens": 100, "tool_choice": {"type": "tool", "name": "look"}}, door="kimi_anthropic"
     ),
     "custom.json.object": Example({"raw": "{"}, 400, "invalid_request_error"),
     "custom.model.present": Example({"model": None}, 400, "invalid_request_error"),

@@ -56,7 +56,7 @@ class ProviderTimings:
 
     connect_ms: float = 0.0
     first_token_ms: float = 0.0
-    """From the request on the wire to the first piece of text or reasoning."""
+    """From the request on the wire to the first piece of text or reasoning; uploads of pictures included."""
     generation_ms: float = 0.0
     """From there to the end."""
 

@@ -182,15 +182,20 @@ class OpenAiCompatible:
             return await self._ask(prompt, Shown(notes=notes), deadline, on_delta)
         request = partial(self._file_request, deadline)
         names = self._names(prompt.model)
+        began = self._clock.monotonic()
         shown = await self._uploads.shown(pictures_of(prompt), request, names)
         try:
-            return await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
         except (ProviderRefused, ProviderDenied):
             # Whatever the refusal says, a picture that has gone explains it, and its loss can be mended.
             if not await self._uploads.forget_missing(shown, request):
                 raise
-        shown = await self._uploads.shown(pictures_of(prompt), request, names)
-        return await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+            shown = await self._uploads.shown(pictures_of(prompt), request, names)
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+        timings = completion.timings
+        asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms
+        timings.first_token_ms += max(0.0, (self._clock.monotonic() - began) * 1000 - asked_ms)
+        return completion
 
     async def _ask(
         self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None

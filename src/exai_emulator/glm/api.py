@@ -13,11 +13,13 @@ from exai_emulator.clock import EmulatedClock, china_time
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.glm.catalog import MODELS, SWAPPED_ON_CODING_ROOT, find_model
+from exai_emulator.glm.closed import ENDPOINTS as CLOSED_ENDPOINTS
 from exai_emulator.glm.errors import ERRORS, RESET
 from exai_emulator.glm.files import GlmFiles
 from exai_emulator.glm.keys import judge
 from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
 from exai_emulator.glm.search import FIRST_CHUNK, GlmSearch, search_in_chat
+from exai_emulator.glm.tasks import GlmTasks
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
@@ -64,11 +66,16 @@ class GlmApi:
         self._is_on = rules.is_on
         self._clock = clock
         self._listed_at = options.starts_at
-        files, search = GlmFiles(rules), GlmSearch(rules)
+        files, search, tasks = GlmFiles(rules), GlmSearch(rules), GlmTasks(self, rules, GENERAL)
         self.endpoints = Endpoints(
             (method, root + path, endpoint)
             for root in (GENERAL_ROOT, CODING_ROOT)
-            for method, path, endpoint in (*files.endpoints, *search.endpoints)
+            for method, path, endpoint in (
+                *files.endpoints,
+                *search.endpoints,
+                *tasks.endpoints,
+                *CLOSED_ENDPOINTS,
+            )
         )
 
     def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent

@@ -14,6 +14,7 @@ from exai_emulator.identities import Identity
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
 from exai_emulator.kimi.files import TOO_LARGE, KimiFiles
+from exai_emulator.kimi.platform import KimiPlatform, signature_headers
 from exai_emulator.kimi.rest_tools import KimiRestTools, is_rest_tool, track_headers
 from exai_emulator.kimi.web_search import result_tokens, search_instead
 from exai_emulator.options import EmulatorOptions
@@ -56,8 +57,14 @@ class KimiApi:
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
         files, tools = KimiFiles(rules, options.kimi_file_content), KimiRestTools(rules)
+        platform = KimiPlatform(rules)
         self.endpoints = Endpoints(
-            (method, ROOT + path, endpoint) for method, path, endpoint in (*files.endpoints, *tools.endpoints)
+            (method, ROOT + path, endpoint)
+            for method, path, endpoint in (
+                *files.endpoints,
+                *tools.endpoints,
+                *platform.endpoints,
+            )
         )
 
     def too_large(self, path: str) -> Refusal:
@@ -78,7 +85,9 @@ class KimiApi:
         return Refusal("empty_401") if is_rest_tool(path) else refusal
 
     def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
-        return track_headers(headers, identity) if is_rest_tool(path) else {}
+        if is_rest_tool(path):
+            return track_headers(headers, identity)
+        return signature_headers(headers, identity.created)
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
