@@ -78,6 +78,9 @@ class ScriptedProvider:
             timings=ProviderTimings(),
         )
 
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:  # noqa: ARG002 - its face
+        return None
+
     async def close(self) -> None:
         pass
 

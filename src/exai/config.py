@@ -230,6 +230,9 @@ class KimiProvider(Section):
     keep_uploads_days: Count = 30
     """How long such a picture stays there after its last use. An account holds 1,000 files."""
 
+    count_tokens: bool = False
+    """Have Kimi count a prompt whose estimate comes near the window's limit: a free request, but one more wait."""
+
 
 class CustomModel(Section):
     """A model behind a custom endpoint."""

@@ -114,6 +114,15 @@ class ModelAsker:
                 self._add("generation_ms", timings.generation_ms)
                 return completion
 
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        """The provider's own count of a prompt, where it has a counter that is to be asked."""
+        began = self._clock.monotonic()
+        provider = self._asking.roster.providers[prompt.model.provider]
+        try:
+            return await provider.count_tokens(prompt, deadline=self._deadline)
+        finally:
+            self._add("first_token_ms", (self._clock.monotonic() - began) * 1000)
+
     async def along(self, choice: Choice, answer: Callable[[Model], Awaitable[T]]) -> tuple[T, Choice]:
         """What `answer` makes of the chosen model; else of the first that may and can take over, and why it did.
 

@@ -114,6 +114,7 @@ class Dispatcher:
             caller=caller,
             progress=_SILENT,
             ask=asker,
+            count_tokens=asker.count_tokens,
             bill=asker.bill,
             timings=asker.timings,
             tried=asker.tried,

@@ -115,6 +115,10 @@ class Provider(Protocol):
         """
         ...
 
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
+        """The provider's own count of a prompt; `None` where it has no counter, it is not to be asked, or failed."""
+        ...
+
     async def close(self) -> None:
         """Let go of the connections."""
         ...

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from exai import config
 from exai.clock import Clock
@@ -143,6 +144,9 @@ KIMI = Profile(
 """Kimi's dialect."""
 
 
+COUNT_PATH = "/tokenizers/estimate-token-count"
+
+
 def kimi_provider(
     settings: config.KimiProvider,
     models: Mapping[str, Model],
@@ -169,7 +173,7 @@ def kimi_provider(
         )
     return OpenAiCompatible(
         name="kimi",
-        profile=KIMI,
+        profile=replace(KIMI, count_path=COUNT_PATH) if settings.count_tokens else KIMI,
         models=models,
         base_url=base_url,
         authorization=None if key is None else bearer(key),

@@ -9,8 +9,11 @@ import io
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Annotated
 
 import aiohttp
+import msgspec
+import structlog
 from pydantic import SecretStr
 from yarl import URL
 
@@ -48,8 +51,23 @@ STALE_WITHIN_S = 1.0
 STALE_RETRIES = 2
 
 MAX_ENTRY_BYTES = 64 * 2**10
-"""Read of an answer of the provider's file store, whose entries are a few hundred bytes."""
+"""Read of an answer of the provider's file store or counter, which are a few hundred bytes."""
 
+COUNT_S = 10.0
+"""How long the provider may take to count a prompt; an estimate has to do then."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Total(msgspec.Struct):
+    total_tokens: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counted(msgspec.Struct):
+    data: _Total
+
+
+_counted = msgspec.json.Decoder(_Counted)
 
 Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
 """What a request carries."""
@@ -57,6 +75,17 @@ Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
 
 def _nothing() -> None:
     return None
+
+
+def _sendable(body: bytes) -> Content:
+    return body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
+
+
+async def _read_entry(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    while len(body) < MAX_ENTRY_BYTES and (chunk := await response.content.readany()):
+        body += chunk
+    return bytes(body)
 
 
 def usable_key(secret: SecretStr | None, where: str) -> str | None:
@@ -174,6 +203,27 @@ class OpenAiCompatible:
         deadline = self._clock.monotonic() + self._timeouts.call_s
         return await self._uploads.sweep(partial(self._file_request, deadline))
 
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
+        """See `Provider.count_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
+        path = self._profile.count_path
+        if path is None or self._authorization is None or any(message.images for message in prompt.messages):
+            return None
+        bare = Prompt(model=prompt.model, messages=prompt.messages)
+        body = request_body(bare, self._profile, streams=False).json
+        try:
+            async with asyncio.timeout(min(deadline - self._clock.monotonic(), COUNT_S)):
+                response, _ = await self._open("POST", URL(self._root + path), lambda: _sendable(body))
+                try:
+                    if response.status == 200:
+                        return _counted.decode(await _read_entry(response)).data.total_tokens
+                    cause = f"status {response.status}"
+                finally:
+                    response.close()
+        except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            cause = type(error).__name__
+        _log.warning("a provider did not count a prompt", provider=self._name, cause=cause)
+        return None
+
     async def _complete_with_pictures(
         self, prompt: Prompt, deadline: float, on_delta: OnDelta | None
     ) -> Completion:
@@ -249,10 +299,7 @@ class OpenAiCompatible:
             async with asyncio.timeout(min(left, self._timeouts.upload_s)):
                 response, _ = await self._open(method, URL(self._root + path), form or _nothing)
                 try:
-                    body = bytearray()
-                    while len(body) < MAX_ENTRY_BYTES and (chunk := await response.content.readany()):
-                        body += chunk
-                    return FileReply(response.status, response.headers, bytes(body))
+                    return FileReply(response.status, response.headers, await _read_entry(response))
                 finally:
                     response.close()
         except TimeoutError:
@@ -275,9 +322,7 @@ class OpenAiCompatible:
 
     async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
         """Send a question; the head of the response has arrived when this returns."""
-        return await self._open(
-            "POST", self._url, lambda: body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
-        )
+        return await self._open("POST", self._url, lambda: _sendable(body))
 
     async def _open(
         self, method: str, url: URL, content: Callable[[], Content]

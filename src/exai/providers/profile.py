@@ -47,6 +47,8 @@ class Profile:
     """Where a stable key per conversation goes, for the endpoint's prefix cache."""
     request_id_header: str | None = None
     """The response header with its own id of the request."""
+    count_path: str | None = None
+    """Below the root, where it counts a prompt's tokens without answering; `None`: nowhere, or not to be asked."""
     errors: tuple[Row, ...]
     """What its errors mean, the first row that fits; common rows by status follow."""
     finishes: Mapping[str, FinishReason | Verdict]

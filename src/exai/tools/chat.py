@@ -333,6 +333,10 @@ def _answer(
         notes.append("This was the conversation's last exchange. Start a new one without continuation_id.")
     if context.bill.cost.free:
         notes.append(f"{completion.model} is free of charge by its list price.")
+    if fit.counted:
+        notes.append(
+            f"{completion.provider} counted the prompt beforehand, as it comes near the window's limit."
+        )
     if fit.recalled.dropped:
         notes.append(f"The {fit.recalled.dropped} oldest exchanges did not fit and were left out.")
     footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]
