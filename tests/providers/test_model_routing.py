@@ -94,13 +94,19 @@ def test_a_named_model_without_a_key_names_the_setting() -> None:
     [
         ("glm-5.3", {"images": True}, "glm-5.3-flash"),
         ("kimi-k3", {"web_search": True}, "glm-5.3"),
-        ("local/Org/Tiny", {"effort": Effort.HIGH}, "glm-5.3"),
     ],
 )
 def test_a_missing_ability_names_models_that_have_it(name: str, needs: dict[str, Any], says: str) -> None:
     with pytest.raises(AbilityMissing) as refused:
         roster(**BOTH, custom=LOCAL).resolve(name, **needs)
     assert says in str(refused.value)
+
+
+def test_an_effort_is_a_wish_and_refuses_no_model_that_was_named() -> None:
+    settings = {**BOTH, "custom": LOCAL, "preferred": ("local/Org/Tiny", "glm-5.3")}
+    assert roster(**settings).resolve("local/Org/Tiny", effort=Effort.HIGH).model.name == "local/Org/Tiny"
+    assert roster(**settings).resolve("auto", effort=Effort.HIGH).model.name == "glm-5.3"
+    assert roster(**settings).resolve("auto", effort=Effort.NONE).model.name == "local/Org/Tiny"
 
 
 def test_models_that_can_be_asked_are_named_first() -> None:

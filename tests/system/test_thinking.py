@@ -43,6 +43,7 @@ SPELT: dict[tuple[str, str], dict[str, Any]] = {
     ("kimi-k2.7-code", "max"): {},
     ("kimi-k2.6", "none"): {"thinking": {"type": "disabled"}},
     ("kimi-k2.6", "high"): {"thinking": {"type": "enabled"}},
+    ("glm-4-32b-0414-128k", "high"): {},
 }
 HAD = {
     ("glm-5.3", "max"),

@@ -173,7 +173,8 @@ class Roster:
         """The model for a call that needs these abilities, and those that may take over from it.
 
         `None` takes `models.default`; `auto` one of `models.preferred` that can be asked
-        and has the abilities. `effort` above `none` asks for a model that thinks.
+        and has the abilities. `effort` above `none` lets `auto` look for a model that
+        thinks; a model that was named answers all the same, and a note says that it does not.
         `fallback` names models that the caller allows to take over; without it
         `models.chains` decides, and for `auto` the other preferred ones may. `kept`:
         nobody named the model, the conversation has it from an earlier exchange.
@@ -185,13 +186,13 @@ class Roster:
         """
         needs = _Needs(images, web_search, effort not in {None, Effort.NONE})
         if requested is None and self._default is not None:
-            model = self._able(self._default, needs)
+            model = self._able(self._default, replace(needs, thinking=False))
             choice = Choice(model, None, "No model was named; this is the configured default.")
         elif requested is None or requested.strip().casefold() == AUTO:
             choice = self._auto(requested, needs)
         else:
             model, reason = self._named(requested)
-            choice = Choice(self._able(model, needs), requested, reason)
+            choice = Choice(self._able(model, replace(needs, thinking=False)), requested, reason)
             if kept:
                 choice = replace(
                     choice,
