@@ -14,11 +14,13 @@ from exai_emulator.faults import Fault
 from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona
+from exai_emulator.ready_faults import READY_FAULTS, ready_fault
 from exai_emulator.running import PortInUseError, running
 from exai_emulator.scenarios import ReplyRule, Scenario, Step
 from exai_emulator.tool_calls import ScriptedCall
 
 __all__ = [
+    "READY_FAULTS",
     "AccountState",
     "Addresses",
     "Emulator",
@@ -33,5 +35,6 @@ __all__ = [
     "Scenario",
     "ScriptedCall",
     "Step",
+    "ready_fault",
     "running",
 ]

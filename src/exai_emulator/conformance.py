@@ -7,6 +7,7 @@ from exai_emulator.calls import ErrorRow
 from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.emulator import CONFORMANCE, Emulator
 from exai_emulator.options import EmulatorOptions
+from exai_emulator.ready_faults import READY_FAULTS
 from exai_emulator.rules import MARKS, AnyRule, Behaviour
 
 __all__ = ["conformance_page"]
@@ -44,6 +45,13 @@ def conformance_page() -> str:
         parts.append(f"## {_TITLES[provider]}\n")
         parts.append(_table(("Rule", "Evidence", "Refused", "Default"), _rules(rows)))
         parts.append(_table(("Behaviour", "Evidence", "What it is", "Switch"), _behaviours(rows)))
+        ready = READY_FAULTS[provider].values()
+        parts.append(
+            _table(
+                ("Ready-made fault", "Evidence", "What happens"),
+                [(f"`{row.name}`", row.marks, row.summary) for row in ready],
+            )
+        )
         if provider != "custom":
             parts.append(_table(_ERROR_HEAD, _errors(apis[provider].errors)))
     for name, dialect in DIALECTS.items():

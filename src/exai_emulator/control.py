@@ -1,7 +1,7 @@
 """The control port: what is seen and changed from outside the process."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -13,6 +13,7 @@ from exai_emulator.emulator import Emulator
 from exai_emulator.faults import Fault
 from exai_emulator.log import fingerprint
 from exai_emulator.personas import Persona
+from exai_emulator.ready_faults import READY_FAULTS, ready_fault
 from exai_emulator.scenarios import ReplyRule, Scenario
 
 __all__ = ["control_app"]
@@ -32,7 +33,11 @@ class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /_ctl/faults`."""
 
     provider: str
-    fault: Fault
+    fault: Fault | None = None
+    ready: str | None = None
+    """A ready-made fault by name."""
+    times: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """How many requests a ready-made fault strikes."""
 
 
 class RulesOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -149,11 +154,17 @@ class _Control:
             {"provider": entry.provider, "left": entry.left, "fault": entry.fault} for entry in faults.queued
         ]
         errors = {name: sorted(names) for name, names in faults.error_names.items()}
-        return _answer({"queued": queued, "errors": errors})
+        ready = {name: list(faults) for name, faults in READY_FAULTS.items()}
+        return _answer({"queued": queued, "errors": errors, "ready": ready})
 
     async def add_fault(self, request: web.Request) -> web.Response:
         def carry_out(order: FaultOrder) -> None:
-            self._emulator.faults.add(order.provider, order.fault)
+            if (order.fault is None) == (order.ready is None):
+                raise ValueError("Order a fault, or a ready-made one by its name.")
+            fault = order.fault
+            if fault is None:
+                fault = msgspec.structs.replace(ready_fault(order.provider, order.ready), times=order.times)
+            self._emulator.faults.add(order.provider, fault)
 
         return await self._ordered(request, FaultOrder, carry_out)
 

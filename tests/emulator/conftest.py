@@ -138,7 +138,7 @@ async def raw_ask(emulator: Emulator) -> AsyncIterator[RawAsk]:
     """Send a chat over a socket of its own and leave the reading to the test."""
     opened: list[RawConnection] = []
 
-    async def send(door: str, **fields: Any) -> RawConnection:
+    async def send(door: str, *, closes: bool = False, **fields: Any) -> RawConnection:
         at = urlsplit(getattr(emulator.addresses, door) + "/chat/completions")
         body = {"model": MODELS[door], "messages": [{"role": "user", "content": "Say hello."}], **fields}
         content = json.dumps(body).encode()
@@ -147,7 +147,8 @@ async def raw_ask(emulator: Emulator) -> AsyncIterator[RawAsk]:
         opened.append(connection)
         writer.write(
             f"POST {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\nAuthorization: Bearer {key_of(emulator, door)}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            f"Content-Type: application/json\r\n{'Connection: close' if closes else 'Connection: keep-alive'}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n".encode()
             + content
         )
         await writer.drain()

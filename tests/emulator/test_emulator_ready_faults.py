@@ -1,0 +1,109 @@
+"""Every ready-made fault strikes, is counted, and is seen by a client that sees bytes."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from exai_emulator import READY_FAULTS, Emulator, Fault
+
+EVERY = [(provider, name) for provider, faults in READY_FAULTS.items() for name in faults]
+ONLY_IN_STREAMS = {
+    "stall",
+    "stall_then_on",
+    "early_end",
+    "done_missing",
+    "repeated_text",
+    "wrong_index",
+    "missing_id",
+    "null_delta",
+}
+"""Faults that can only show in a stream, or show in a whole answer as something else."""
+PATIENCE_S = 10
+
+
+def hurried(fault: Fault) -> Fault:
+    """The same without making a test wait."""
+    return msgspec.structs.replace(
+        fault,
+        before_headers_ms=min(fault.before_headers_ms, 30),
+        before_first_byte_ms=min(fault.before_first_byte_ms, 30),
+        stall_ms=30 if fault.cut == "stall" else 0.01 if fault.cut == "trickle" else fault.stall_ms,
+        lasts_s=None,
+    )
+
+
+async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
+    """Every piece with the time of its arrival, until the end, and whether that was a `fin` or a `reset`."""
+    loop = asyncio.get_running_loop()
+    began, pieces = loop.time(), []
+    while True:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                piece = await connection.reader.read(65536)
+        except ConnectionResetError:
+            return pieces, "reset"
+        if not piece:
+            return pieces, "fin"
+        pieces.append((loop.time() - began, piece))
+
+
+def without_ids(pieces: list[tuple[float, bytes]]) -> bytes:
+    """What was sent, but for headers that differ between any two answers."""
+    head, _, body = b"".join(piece for _, piece in pieces).partition(b"\r\n\r\n")
+    kept = [
+        line
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(
+            (b"http/", b"content-", b"transfer-", b"retry", b"x-retry", b"location", b"x-emul")
+        )
+    ]
+    return b"\r\n".join(kept) + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(("provider", "name"), EVERY)
+async def test_a_ready_fault_is_seen_on_the_wire(emulator: Emulator, raw_ask: Any, provider: str, name: str):
+    fault = hurried(READY_FAULTS[provider][name].fault)
+    for streams in (True,) if name in ONLY_IN_STREAMS else (True, False):
+        fields = {"stream": streams, "stream_options": {"include_usage": True}}
+        healthy = await received(await raw_ask(provider, closes=True, **fields))
+        emulator.reset()
+        emulator.faults.add(provider, fault)
+        struck = await received(await raw_ask(provider, closes=True, **fields))
+        assert emulator.faults.struck[provider] == 1
+        assert emulator.faults.struck_by == {(provider, fault.described()): 1}
+        seen = (without_ids(struck[0]), struck[1])
+        if (
+            fault.before_headers_ms or fault.before_first_byte_ms or fault.cut in {"stall", "trickle"}
+        ) and not (fault.replaces_the_answer):
+            # The same bytes, but not at once.
+            assert seen == (without_ids(healthy[0]), healthy[1])
+            assert struck[0][-1][0] >= 0.025 or len(struck[0]) > 2 * len(healthy[0])
+        else:
+            assert seen != (without_ids(healthy[0]), healthy[1])
+        emulator.reset()
+
+
+async def test_a_ready_fault_is_ordered_by_its_name(emulator: Emulator, http: Any, ask: Any):
+    url = f"{emulator.addresses.control}/_ctl/faults"
+    async with http.post(url, json={"provider": "glm", "ready": "rate_limit", "times": 2}) as response:
+        assert response.status == 200
+    assert [(await ask("glm")).status for _ in range(3)] == [429, 429, 200]
+    async with http.get(url) as response:
+        assert set((await response.json())["ready"]["kimi"]) == set(READY_FAULTS["kimi"])
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({"provider": "glm", "ready": "gateway"}, "has no ready-made fault"),
+        ({"provider": "openai", "ready": "stall"}, "no provider"),
+        ({"provider": "glm"}, "Order a fault"),
+        ({"provider": "glm", "ready": "stall", "fault": {}}, "Order a fault"),
+    ],
+)
+async def test_a_wrong_order_is_told_what_is_wrong(emulator: Emulator, http: Any, order: Any, told: str):
+    async with http.post(f"{emulator.addresses.control}/_ctl/faults", json=order) as response:
+        assert response.status == 400
+        assert told in (await response.json())["error"]
