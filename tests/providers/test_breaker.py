@@ -187,6 +187,13 @@ def test_a_refused_account_opens_it_at_once_until_its_reset(end: ProviderFault, 
     assert refused.value.retry_after_s == seconds
 
 
+def test_a_reset_far_away_is_told_beside_the_next_probe() -> None:
+    bench = Bench()
+    bench.request(QuotaExhausted("x", retry_after_s=5 * 3600))
+    with pytest.raises(CircuitOpen, match=r"used up for 5 h yet.*In 60 min a request"):
+        bench.breaker.refuse_if_open()
+
+
 def test_while_open_nobody_passes_and_the_refusal_says_when() -> None:
     bench = opened()
     bench.clock.advance(4)

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from daemons import Daemon, StartDaemon
-from exai_emulator import Emulator, Fault
+from exai_emulator import Emulator, Fault, Persona
 from mcp_websocket import McpSocket, mcp_socket
 
 ONE_TRY = {"EXAI_RETRY__MAX_RETRIES": "0"}
@@ -104,6 +104,44 @@ async def test_errors_of_the_caller_open_nothing_and_a_refused_account_opens_at_
         # The plan says when its window comes back.
         emulator.faults.add("glm", Fault(error="1308"))
         assert [await ask(socket, "glm-5.3") for _ in range(2)] == ["quota_exhausted", "circuit_open"]
+
+
+async def test_silence_and_slowness_count_and_a_probes_first_word_lets_the_others_in(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    async with (
+        start_daemon(
+            EXAI_TIMEOUTS__FIRST_BYTE_MAX_EFFORT_S="0.3",
+            EXAI_BREAKER__OPEN_S="0.5",
+            EXAI_BREAKER__SLOW_CALL_S="0.2",
+        ) as daemon,
+        mcp_socket(daemon.mcp_ws) as socket,
+    ):
+        emulator.faults.add("glm", Fault(before_headers_ms=60_000, times=5))
+        codes = [await ask(socket, "glm-5.3") for _ in range(6)]
+        assert codes == ["provider_timeout"] * 5 + ["circuit_open"]
+        assert len(emulator.log.of("glm")) == 5, "a silent model may still be at work: nobody asks twice"
+
+        emulator.persona = Persona(kind="long", tokens=200, delay_per_token_ms=50)
+        words = asyncio.get_running_loop().create_task(
+            emulator.log.wait_for(lambda record: record.frames >= 3, timeout=30)
+        )
+        while not words.done():
+            number, probe = await socket.begin_tool("chat", {"prompt": "Long.", "model": "glm-5.3"})
+            await asyncio.wait([words, probe], return_when=asyncio.FIRST_COMPLETED)
+        await words
+        async with asyncio.timeout(10):
+            while (await breaker_of(socket, "glm-5.3"))["state"] != "closed":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        emulator.persona = Persona(think_tokens=0)
+        assert await ask(socket, "glm-5.3") == "ok"
+        assert not probe.done()
+        await socket.cancel(number)
+
+        emulator.persona = Persona(first_byte_delay_ms=250, think_tokens=0)
+        codes = [await ask(socket, "kimi-k3") for _ in range(6)]
+        assert codes == ["ok"] * 5 + ["circuit_open"]
+        assert (await breaker_of(socket, "kimi-k3"))["cause"] == "slow_call"
 
 
 async def test_an_outage_with_retries_is_not_answered_by_a_storm(

@@ -72,7 +72,9 @@ async def test_auto_and_the_calls_own_list_go_on_and_say_so(
                 (None, {}, "leaving the choice to auto"),
             ):
                 anew(emulator, glm=error)
-                answer = (await chat(socket, requested, **more))["structuredContent"]
+                result = await chat(socket, requested, **more)
+                answer = result["structuredContent"]
+                assert answer["model_reason"] in result["content"][0]["text"]
                 assert answer["answer"] == "[emulated kimi-k3] Hello."
                 assert (answer["model_requested"], answer["model_used"], answer["provider"]) == (
                     requested,

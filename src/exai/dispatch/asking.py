@@ -71,7 +71,7 @@ class ModelAsker:
         self._caller = caller
         self._deadline = deadline
         self._patience_s = PATIENCE_S
-        self._told = False
+        self.told = False
         """Whether the caller has heard a part of an answer of the present model."""
         self.progress: Progress = SilentProgress()
         self.holds: Sequence[Permit] = ()
@@ -134,14 +134,14 @@ class ModelAsker:
         first: ToolFault | None = None
         while True:
             self._patience_s = PATIENCE_WITH_FALLBACK_S if allowed else PATIENCE_S
-            self._told = False
+            self.told = False
             try:
                 value = await answer(model)
             except ToolFault as fault:
                 self._entry(model).outcome = fault.code
                 rest = (
                     ()
-                    if self._told
+                    if self.told
                     else who_takes_over(fault, model, allowed, filtered_too=choice.filtered_too)
                 )
                 if not rest:
@@ -164,61 +164,46 @@ class ModelAsker:
         """One request, under breaker and permit."""
         breaker.refuse_if_open()
         model = prompt.model
-        asking = self._asking
-        async with asking.admission.model_permit(
+        async with self._asking.admission.model_permit(
             self._caller, model.provider, model.name, aside=self.holds
         ) as permit:
             self._add("provider_sem_wait_ms", permit.waited_s * 1000)
-            if self._clock.monotonic() >= self._deadline:
+            began = self._clock.monotonic()
+            if began >= self._deadline:
                 raise DeadlineExceeded(
                     f"The time of this call ran out before {model.name} was asked. Ask for less, or raise "
                     "timeouts.call_s."
                 )
             with breaker.attempt() as attempt:
                 tried.requests += 1
-                return await self._complete(prompt, on_delta, attempt, tried)
+                # Without a listener the adapter may ask for the whole answer at once, which costs less; but a
+                # probe is to be over with its first word.
+                ear = _Ear(self, attempt, on_delta) if on_delta is not None or attempt.probes else None
+                outcome = "ok"
+                try:
+                    return await self._asking.roster.providers[model.provider].complete(
+                        prompt, deadline=self._deadline, on_delta=ear
+                    )
+                except BaseException as error:
+                    outcome = self._outcome(error, model)
+                    raise
+                finally:
+                    elapsed = self._clock.monotonic() - began
+                    if outcome != "ok":
+                        tried.outcome = outcome
+                        heard = ear is not None and ear.heard
+                        self._add("generation_ms" if heard else "failed_requests_ms", elapsed * 1000)
+                    self._asking.bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
 
-    async def _complete(
-        self, prompt: Prompt, on_delta: OnDelta | None, attempt: Attempt, tried: Tried
-    ) -> Completion:
-        model = prompt.model
-        heard = False
-
-        def listen(kind: DeltaKind, text: str) -> None:
-            nonlocal heard
-            if not heard:
-                heard = True
-                attempt.heard()
-            if on_delta is not None:
-                self._told = True
-                on_delta(kind, text)
-
-        # Without a listener the adapter may ask for the whole answer at once, which costs less; but a probe
-        # is to be over with its first word.
-        listener = listen if on_delta is not None or attempt.probes else None
-        began = self._clock.monotonic()
-        outcome = "ok"
-        try:
-            return await self._asking.roster.providers[model.provider].complete(
-                prompt, deadline=self._deadline, on_delta=listener
-            )
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except ExaiError as fault:
-            outcome = fault.code
-            if isinstance(fault, ProviderFault) and fault.usage is not None:
-                self.bill.add(model.cost(fault.usage), fault.usage)
-            raise
-        except Exception:
-            outcome = "internal_error"
-            raise
-        finally:
-            elapsed = self._clock.monotonic() - began
-            if outcome != "ok":
-                tried.outcome = outcome
-                self._add("generation_ms" if heard else "failed_requests_ms", elapsed * 1000)
-            self._asking.bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
+    def _outcome(self, error: BaseException, model: Model) -> str:
+        """What the fact says of a request that ended so; what it cost nevertheless is added to the bill."""
+        if isinstance(error, asyncio.CancelledError):
+            return "cancelled"
+        if not isinstance(error, ExaiError):
+            return "internal_error"
+        if isinstance(error, ProviderFault) and error.usage is not None:
+            self.bill.add(model.cost(error.usage), error.usage)
+        return error.code
 
     async def _waited_for_retry(self, fault: ProviderFault, breaker: Breaker, retries: int) -> bool:
         """Whether the request is to be made again; when it is, the wait before it is over."""
@@ -257,3 +242,23 @@ class ModelAsker:
 
     def _add(self, stage: str, milliseconds: float) -> None:
         self.timings[stage] = self.timings.get(stage, 0.0) + milliseconds
+
+
+class _Ear:
+    """Hears an answer as it grows, for the breaker and for the caller."""
+
+    __slots__ = ("_asker", "_attempt", "_on_delta", "heard")
+
+    def __init__(self, asker: ModelAsker, attempt: Attempt, on_delta: OnDelta | None) -> None:
+        self._asker = asker
+        self._attempt = attempt
+        self._on_delta = on_delta
+        self.heard = False
+
+    def __call__(self, kind: DeltaKind, text: str) -> None:
+        if not self.heard:
+            self.heard = True
+            self._attempt.heard()
+            self._asker.told = self._on_delta is not None
+        if self._on_delta is not None:
+            self._on_delta(kind, text)

@@ -36,6 +36,7 @@ from exai.errors import (
     ToolFault,
 )
 from exai.events import BreakerClosed, BreakerOpened, BreakerProbed, BreakerRefused, Event
+from exai.providers.faults import duration
 
 __all__ = ["VERDICTS", "Attempt", "Breaker", "Breakers", "State", "Verdict"]
 
@@ -61,6 +62,10 @@ class State(StrEnum):
     OPEN = "open"
     HALF_OPEN = "half_open"
     """A probe is under way."""
+
+
+_CLOSED = State.CLOSED
+"""The same: looking a member up in its class is half of what a check costs."""
 
 
 class Verdict(StrEnum):
@@ -100,15 +105,14 @@ class Attempt:
 
     __slots__ = ("_began", "_breaker", "_generation", "probes")
 
-    def __init__(self, breaker: "Breaker", generation: int, *, probes: bool) -> None:
+    def __init__(self, breaker: "Breaker", *, probes: bool = False) -> None:
         self._breaker = breaker
-        self._generation = generation
-        self._began = 0.0
+        self._generation = breaker.generation
+        self._began = breaker.clock.monotonic() if breaker.times_requests else 0.0
         self.probes = probes
         """Whether it is the one request of a half-open breaker."""
 
     def __enter__(self) -> "Attempt":
-        self._began = self._breaker.clock.monotonic()
         return self
 
     def __exit__(
@@ -118,7 +122,7 @@ class Attempt:
         if self._generation != breaker.generation:
             return  # begun under another state: what it says is out of date
         if error is None:
-            breaker.succeeded(breaker.clock.monotonic() - self._began)
+            breaker.succeeded(self._began)
         else:
             breaker.ended_with(error)
 
@@ -141,15 +145,16 @@ class Breaker:
         "_opened_at",
         "_probe_at",
         "_publish",
+        "_resets_at",
         "_settings",
         "_slice",
-        "_slow_call_s",
         "_succeeded",
         "clock",
         "generation",
         "model",
         "provider",
         "state",
+        "times_requests",
     )
 
     def __init__(
@@ -168,12 +173,13 @@ class Breaker:
         self.generation = 0
         """Grows with each change of state, so that a request begun before one does not count after it."""
         self._settings = settings
-        self._slow_call_s = float("inf") if settings.slow_call_s is None else settings.slow_call_s
+        self.times_requests = settings.slow_call_s is not None
         self._publish = publish
         self._dice = dice
         self._cause = ""
         self._opened_at = 0.0
         self._probe_at = 0.0
+        self._resets_at = 0.0
         self._in_a_row = 0
         self._slice = 0
         self._succeeded = [0] * SLICES
@@ -204,7 +210,7 @@ class Breaker:
         Raises:
             CircuitOpen: the breaker is open, and it is not time for a probe.
         """
-        if self.state is not State.CLOSED and not self.available:
+        if self.state is not _CLOSED and not self.available:
             raise self._refusal()
 
     def attempt(self) -> Attempt:
@@ -213,19 +219,20 @@ class Breaker:
         Raises:
             CircuitOpen: the breaker is open, or its one probe is under way.
         """
-        if self.state is State.CLOSED:
-            return Attempt(self, self.generation, probes=False)
+        if self.state is _CLOSED:
+            return Attempt(self)
         if not self.available:
             raise self._refusal()
         self._change(State.HALF_OPEN)
         self._publish(BreakerProbed(self.provider, self.model))
-        return Attempt(self, self.generation, probes=True)
+        return Attempt(self, probes=True)
 
-    def succeeded(self, seconds: float) -> None:
-        """The request of the present state was answered."""
-        if seconds > self._slow_call_s:
+    def succeeded(self, began: float) -> None:
+        """The request of the present state was answered; `began` where requests are timed."""
+        slow_call_s = self._settings.slow_call_s if self.times_requests else None
+        if slow_call_s is not None and self.clock.monotonic() - began > slow_call_s:
             self._count_failure(SLOW)
-        elif self.state is State.CLOSED:
+        elif self.state is _CLOSED:
             self._in_a_row = 0
             place = self._this_slice()
             self._succeeded[place] += 1
@@ -242,6 +249,7 @@ class Breaker:
         elif verdict is Verdict.REFUSED and isinstance(error, ToolFault):
             reset_s = error.retry_after_s
             seconds = self._settings.refused_open_s if reset_s is None else reset_s
+            self._resets_at = 0.0 if reset_s is None else self.clock.monotonic() + reset_s
             self._open(error.code, max(seconds, self._settings.open_s))
         elif self.state is State.HALF_OPEN:
             if verdict is Verdict.ANSWERED:
@@ -309,9 +317,12 @@ class Breaker:
     def _refusal(self) -> CircuitOpen:
         self._publish(BreakerRefused(self.provider, self.model))
         wait_s = max(0.1, round(self.retry_after_s, 1))
+        why = _REASONS.get(self._cause, "its latest requests failed")
+        if self._cause == QuotaExhausted.code and self._resets_at > self._probe_at:
+            why += f" for {duration(self._resets_at - self.clock.monotonic())} yet"
         return CircuitOpen(
-            f"{self.model} is not asked for now, because {_REASONS.get(self._cause, 'its latest requests failed')} "
-            f"({self._cause}). In {wait_s:g} s a request may try it again; until then use another model.",
+            f"{self.model} is not asked for now, because {why} ({self._cause}). In {duration(wait_s)} a request "
+            "may try it again; until then use another model.",
             retry_after_s=wait_s,
         )
 

@@ -28,7 +28,7 @@ from exai.errors import (
     QuotaExhausted,
 )
 
-__all__ = ["BY_STATUS", "Names", "Refusal", "Row", "Verdict", "fault_of", "shown_code"]
+__all__ = ["BY_STATUS", "Names", "Refusal", "Row", "Verdict", "duration", "fault_of", "shown_code"]
 
 _SAFE_CODE = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 _RESET_TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})\b")
@@ -65,7 +65,7 @@ class Verdict:
             code=code,
         )
         if retry_after_s is not None:
-            sentence += f" It asks to wait {_duration(retry_after_s)}."
+            sentence += f" It asks to wait {duration(retry_after_s)}."
         return self.fault(sentence, retry_after_s=retry_after_s)
 
 
@@ -253,7 +253,8 @@ def _reset_time(text: str, now: float) -> float | None:
     return seconds if 0 <= seconds <= _LONGEST_WAIT_S else None
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A wait as people say it, rounded up."""
     if seconds < 120:
         return f"{math.ceil(seconds)} s"
     minutes = math.ceil(seconds / 60)

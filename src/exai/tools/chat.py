@@ -337,6 +337,8 @@ def _answer(
         notes.append(
             f"{completion.provider} counted the prompt beforehand, as it comes near the window's limit."
         )
+    if len(context.tried) > 1 and choice.reason is not None:
+        notes.append(choice.reason)
     if fit.recalled.dropped:
         notes.append(f"The {fit.recalled.dropped} oldest exchanges did not fit and were left out.")
     footer = [f"continuation_id: {handle}", f"{completion.model}", f"{remaining} exchanges remaining"]

@@ -1,0 +1,196 @@
+"""What retries, breakers and the choice of a model add to a call that goes well, in microseconds.
+
+In one process and pinned to one core: the parts by themselves, then a whole `ask` of a provider that
+answers at once beside the same without any of it (permit, request, fact, timings). The least of several
+rounds counts, because whatever disturbs one only ever makes it longer.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.calls import ROOT, pin
+from exai import config
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.clock import SystemClock
+from exai.costs import Usage
+from exai.dispatch.admission import Admission
+from exai.dispatch.asking import Asking
+from exai.events import ProviderCallEnded
+from exai.messages import Message, Role
+from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.breaker import Breaker, Breakers
+from exai.providers.catalog import Catalog, Model
+from exai.providers.faults import Names, Refusal, fault_of
+from exai.providers.kimi import ERRORS
+from exai.providers.retry import RetryPolicy
+from exai.providers.routing import Choice
+
+AIMS = {"breaker_check_us": 1.0, "together_us": 10.0}
+CALLER = Caller.local("websocket")
+MODEL = Catalog.load().models["kimi-k3"]
+PROMPT = Prompt(model=MODEL, messages=(Message(Role.USER, "hello"),))
+COMPLETION = Completion(
+    text="hello",
+    provider=MODEL.provider,
+    model=MODEL.name,
+    echoed_model=MODEL.name,
+    finish_reason="stop",
+    usage=Usage(input=10, output=10),
+    timings=ProviderTimings(),
+)
+REFUSED = (
+    b'{"error":{"message":"Your account org-x<ak-x> request reached organization max RPM: 3, '
+    b'please try again after 1 seconds","type":"rate_limit_reached_error"}}'
+)
+
+
+class Immediate:
+    """A provider that answers before it is asked."""
+
+    name = MODEL.provider
+    configured = True
+
+    async def complete(
+        self, _prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+    ) -> Completion:
+        assert deadline > 0
+        assert on_delta is None
+        return COMPLETION
+
+
+class OneProvider:
+    """A roster of it."""
+
+    def __init__(self) -> None:
+        self.providers = {MODEL.provider: Immediate()}
+
+
+def best_us(rounds: int, times: int, work: Callable[[], object]) -> float:
+    """Microseconds of one `work`, the loop around it taken off."""
+
+    def took(what: Callable[[], object]) -> float:
+        least = float("inf")
+        for _ in range(rounds):
+            began = time.perf_counter()
+            for _ in range(times):
+                what()
+            least = min(least, time.perf_counter() - began)
+        return least / times * 1e6
+
+    return took(work) - took(lambda: None)
+
+
+async def best_async_us(rounds: int, times: int, works: list[Callable[[], Awaitable[object]]]) -> list[float]:
+    """The same for coroutines, their rounds taken in turns."""
+    least = [float("inf")] * len(works)
+    for _ in range(rounds):
+        for place, work in enumerate(works):
+            began = time.perf_counter()
+            for _ in range(times):
+                await work()
+            least[place] = min(least[place], time.perf_counter() - began)
+    return [seconds / times * 1e6 for seconds in least]
+
+
+def _parts(rounds: int, times: int, breakers: Breakers, retry: RetryPolicy) -> dict[str, float]:
+    breaker: Breaker = breakers.of(MODEL.provider, MODEL.name)
+    names = Names("Kimi", MODEL.name, "KIMI_API_KEY", "providers.kimi.base_url")
+
+    def scope() -> None:
+        with breaker.attempt():
+            pass
+
+    def classified() -> object:
+        refusal = Refusal.read(429, {"Retry-After": "1"}, REFUSED, 0.0)
+        return fault_of(refusal, ERRORS, names)
+
+    return {
+        "breaker_check_us": best_us(rounds, times, breaker.refuse_if_open),
+        "breaker_scope_us": best_us(rounds, times, scope),
+        "breaker_lookup_us": best_us(rounds, times, lambda: breakers.of(MODEL.provider, MODEL.name)),
+        "budget_us": best_us(rounds, times, lambda: retry.budget(MODEL.provider).note_first_request()),
+        "classification_of_a_refusal_us": best_us(rounds, max(1, times // 10), classified),
+    }
+
+
+async def _measure(rounds: int, times: int) -> dict[str, float]:
+    clock, bus = SystemClock(), EventBus()
+    breakers = Breakers(config.Breaker(), clock, bus.publish)
+    retry = RetryPolicy(config.Retry(), clock)
+    admission = Admission(config.Admission(), clock)
+    roster: Any = OneProvider()
+    asking = Asking(admission, roster, breakers, retry, bus, clock)
+    choice = Choice(MODEL, MODEL.name, None)
+
+    async def with_all() -> None:
+        asker = asking.on_behalf_of(CALLER, clock.monotonic() + 900)
+
+        async def answer(_model: Model) -> Completion:
+            return await asker(PROMPT)
+
+        await asker.along(choice, answer)
+
+    async def without() -> None:
+        asker = asking.on_behalf_of(CALLER, clock.monotonic() + 900)
+        add = asker._add  # noqa: SLF001 - the very same work
+        async with admission.model_permit(CALLER, MODEL.provider, MODEL.name) as permit:
+            add("provider_sem_wait_ms", permit.waited_s * 1000)
+            began = clock.monotonic()
+            completion = await roster.providers[MODEL.provider].complete(
+                PROMPT, deadline=began + 900, on_delta=None
+            )
+            bus.publish(ProviderCallEnded(MODEL.provider, MODEL.name, "ok", clock.monotonic() - began))
+        asker.bill.add(MODEL.cost(completion.usage), completion.usage)
+        add("connect_ms", completion.timings.connect_ms)
+        add("first_token_ms", completion.timings.first_token_ms)
+        add("generation_ms", completion.timings.generation_ms)
+
+    whole, bare = await best_async_us(rounds, times, [with_all, without])
+    parts = _parts(rounds, times * 10, breakers, retry)
+    return {**parts, "ask_us": whole, "ask_without_us": bare, "together_us": whole - bare}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench resilience", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="the least of so many counts (default 15)")
+    parser.add_argument("--times", type=int, default=10_000, help="calls of a round (default 10000)")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "benchmarks/results/resilience.json", help="where the result goes"
+    )
+    options = parser.parse_args()
+    pin(0)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    figures = loop.run_until_complete(_measure(options.rounds, options.times))
+    for name, microseconds in figures.items():
+        aim = AIMS.get(name)
+        verdict = "" if aim is None else f"   aim {aim:g}: {'reached' if microseconds <= aim else 'missed'}"
+        print(f"{name:<32} {microseconds:>8.3f}{verdict}")
+    result = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+        },
+        "aims": AIMS,
+        **{name: round(microseconds, 4) for name, microseconds in figures.items()},
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"\nwritten to {options.json}")
+
+
+if __name__ == "__main__":
+    main()
