@@ -15,6 +15,7 @@ from exai.config import Settings
 from exai.events import Event
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
+from exai.transports.resilient import ResilientWebSocketManager
 from exai.transports.server import Extend, build_server
 from scripted_engine import VERSION, ScriptedEngine
 
@@ -30,6 +31,7 @@ class Doors:
     events: list[Event]
     serving: asyncio.Task[None]
     stopping: asyncio.Event
+    sessions: ResilientWebSocketManager
 
     @property
     def ws(self) -> str:
@@ -73,7 +75,7 @@ async def open_doors(*, extend: Extend | None = None, **settings: Any) -> AsyncI
     )
     async with asyncio.timeout(10):
         await ready.wait()
-    opened = Doors(engine, listener.addresses, events, serving, stopping)
+    opened = Doors(engine, listener.addresses, events, serving, stopping, doors.sessions)
     try:
         yield opened
     finally:

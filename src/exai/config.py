@@ -28,6 +28,7 @@ __all__ = [
     "Providers",
     "Retry",
     "Server",
+    "Sessions",
     "Settings",
     "Timeouts",
     "WebSocket",
@@ -92,6 +93,34 @@ class WebSocket(Section):
 
     ping_timeout_s: Seconds = 20.0
     """How long the answer to that may take."""
+
+
+class Sessions(Section):
+    """Resumable delivery over WebSocket (`exai.mcp.v1`): what is kept for a client whose socket broke."""
+
+    grace_s: Seconds = 120.0
+    """How long a session outlives its socket; then its running calls are cancelled."""
+
+    handshake_s: Seconds = 5.0
+    """How long the first frame of a socket may take."""
+
+    max_sessions: Count = 1_000
+    """Sessions at once, with and without a socket; one more is refused."""
+
+    max_messages: Count = 10_000
+    """Messages kept for one client until it acknowledges them; the oldest go first, and it is told."""
+
+    max_bytes: Bytes = 16 * 2**20
+    """The same in bytes."""
+
+    max_age_s: Seconds = 600.0
+    """How long one message is kept unacknowledged."""
+
+    credit: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Messages that one client may send beyond what has been acknowledged."""
+
+    ack_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 50.0
+    """How long an acknowledgement may wait for a message to travel with."""
 
 
 class Admission(Section):
@@ -454,6 +483,7 @@ class Settings(Section):
 
     server: Server = Server()
     websocket: WebSocket = WebSocket()
+    sessions: Sessions = Sessions()
     admission: Admission = Admission()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()

@@ -27,6 +27,7 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
         async with _house(settings, demo=demo) as house:
             server = build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus)
             doors = McpDoors(server, settings, house.bus)
+            _show_sessions(house, doors)
             readiness = _Readiness(house)
             operations = operations_app(
                 checks=readiness.checks, metrics=house.metrics, allowed_hosts=settings.server.allowed_hosts
@@ -73,6 +74,16 @@ async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
                 "or try everything without one: `exai serve --demo`."
             )
         yield house
+
+
+def _show_sessions(house: House, doors: McpDoors) -> None:
+    """Let Prometheus read how resumable sessions stand."""
+    statistics = doors.sessions.statistics
+    gauge = house.metrics.gauge
+    gauge("sessions", "Resumable sessions.", lambda: statistics().sessions)
+    gauge("sessions_cut", "Of these, without a socket.", lambda: statistics().cut)
+    gauge("session_pending_messages", "Kept until clients acknowledge them.", lambda: statistics().pending)
+    gauge("session_pending_bytes", "The same in bytes.", lambda: statistics().pending_bytes)
 
 
 class _Readiness:

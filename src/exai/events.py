@@ -21,6 +21,9 @@ __all__ = [
     "ProviderCallEnded",
     "RetryPlanned",
     "RetryRefused",
+    "SessionEnded",
+    "SessionOpened",
+    "SessionResumed",
 ]
 
 
@@ -36,6 +39,22 @@ class ConnectionClosed(Event, frozen=True):
     door: str
     reason: str
     """Why, from a short closed list: `client`, `stopping`, `stuck`, `protocol`."""
+
+
+class SessionOpened(Event, frozen=True):
+    """A resumable session began."""
+
+
+class SessionResumed(Event, frozen=True):
+    """Another socket carries a session on."""
+
+    gap: bool
+    """Whether messages were lost meanwhile."""
+
+
+class SessionEnded(Event, frozen=True):
+    reason: str
+    """Why, from a short closed list: `client`, `expired`, `stopping`."""
 
 
 class CallStarted(Event, frozen=True):

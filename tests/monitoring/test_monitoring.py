@@ -19,6 +19,9 @@ from exai.events import (
     Event,
     IncidentRecorded,
     ProviderCallEnded,
+    SessionEnded,
+    SessionOpened,
+    SessionResumed,
 )
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
@@ -157,3 +160,17 @@ def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> N
     summary = health.of("glm", "glm-5.3")
     assert summary is not None
     assert (summary.requests, summary.failed, summary.last_error) == (50, 50, "provider_failed")
+
+
+def test_sessions_are_counted_with_their_resumptions_gaps_and_ends() -> None:
+    metrics = told(
+        SessionOpened(),
+        SessionOpened(),
+        SessionResumed(gap=False),
+        SessionResumed(gap=True),
+        SessionEnded("expired"),
+    )
+    assert value(metrics, "exai_sessions_opened_total") == 2
+    assert value(metrics, "exai_sessions_resumed_total", gap="false") == 1
+    assert value(metrics, "exai_sessions_resumed_total", gap="true") == 1
+    assert value(metrics, "exai_sessions_ended_total", reason="expired") == 1

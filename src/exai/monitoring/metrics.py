@@ -29,6 +29,9 @@ from exai.events import (
     ProviderCallEnded,
     RetryPlanned,
     RetryRefused,
+    SessionEnded,
+    SessionOpened,
+    SessionResumed,
 )
 from exai.monitoring.loop_lag import LoopLag
 
@@ -52,7 +55,7 @@ class _Children(Generic[M]):
     def __getitem__(self, labels: tuple[str, ...]) -> M:
         child = self._known.get(labels)
         if child is None:
-            child = self._known[labels] = self._metric.labels(*labels)
+            child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
         return child
 
 
@@ -125,6 +128,11 @@ class Metrics:
             "calls_without_price", "Calls whose cost is unknown, so not in the sum.", "provider", "model"
         )
         self._incidents = counter("incidents", "Unforeseen failures.", "kind")
+        self._sessions_opened = counter("sessions_opened", "Resumable sessions that began.")
+        self._sessions_resumed = counter(
+            "sessions_resumed", "Sockets that carried a session on; `gap` when messages were lost.", "gap"
+        )
+        self._sessions_ended = counter("sessions_ended", "Resumable sessions that ended.", "reason")
         worst_lag = Gauge(
             "exai_loop_lag_seconds", "Worst lag of the event loop since the last scrape.", registry=registry
         )
@@ -145,6 +153,9 @@ class Metrics:
             BreakerProbed: lambda event: self._breaker_states[event.provider, event.model].set(1),
             BreakerClosed: lambda event: self._breaker_states[event.provider, event.model].set(0),
             BreakerRefused: lambda event: self._breaker_refusals[event.provider, event.model].inc(),
+            SessionOpened: lambda _: self._sessions_opened[()].inc(),
+            SessionResumed: lambda event: self._sessions_resumed[(str(event.gap).lower(),)].inc(),
+            SessionEnded: lambda event: self._sessions_ended[(event.reason,)].inc(),
             IncidentRecorded: lambda event: self._incidents[(event.kind,)].inc(),
         }
 

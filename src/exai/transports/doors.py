@@ -8,7 +8,9 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from starlette.types import Receive, Scope, Send
 
+from exai import tasks
 from exai.bus import EventBus
+from exai.clock import Clock, SystemClock
 from exai.config import Settings
 from exai.transports.hosts import HostRule
 from exai.transports.http import HttpDoor
@@ -21,13 +23,21 @@ __all__ = ["McpDoors"]
 class McpDoors:
     """An ASGI application; serves HTTP while its `open` scope lasts."""
 
-    def __init__(self, server: Server[Any], settings: Settings, bus: EventBus) -> None:
+    def __init__(
+        self, server: Server[Any], settings: Settings, bus: EventBus, clock: Clock | None = None
+    ) -> None:
         self._server = server
         hosts = HostRule(settings.server)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
-            server, limits=settings.websocket, hosts=hosts, bus=bus, traffic=self.traffic
+            server,
+            settings=settings,
+            hosts=hosts,
+            bus=bus,
+            traffic=self.traffic,
+            clock=clock or SystemClock(),
         )
+        self.sessions = self._websocket.sessions
         self._http = HttpDoor(
             server,
             settings=settings.server,
@@ -38,12 +48,15 @@ class McpDoors:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """The scope in which HTTP requests are served; leaving it ends every stream."""
+        """The scope in which requests are served; leaving it ends every stream and session."""
+        sweep = tasks.spawn(self.sessions.run(), name="sessions")
         async with self._http.sessions():
             try:
                 yield
             finally:
                 self._end_subscriptions()
+                sweep.cancel()
+                await self.sessions.shutdown()
 
     def _end_subscriptions(self) -> None:
         """Give every `subscriptions/listen` its result, which tells the client that the end is meant."""

@@ -9,12 +9,15 @@ import contextlib
 import signal
 from collections.abc import Generator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
 from exai import tasks
-from exai.transports.server import Engine
 from exai.transports.traffic import Traffic
+
+if TYPE_CHECKING:  # it would bring the MCP SDK into `exai connect`, which does without
+    from exai.transports.server import Engine
 
 __all__ = ["Stop", "drain"]
 
@@ -51,7 +54,7 @@ class Stop:
                     loop.remove_signal_handler(number)
 
 
-async def drain(engine: Engine, traffic: Traffic, stop: Stop, drain_s: float) -> None:
+async def drain(engine: "Engine", traffic: Traffic, stop: Stop, drain_s: float) -> None:
     """Let running calls finish within `drain_s`, then end them with a definite answer; return when all is written."""
     engine.stop_admitting()
     _log.info("stopping", running=engine.running, drain_s=drain_s)

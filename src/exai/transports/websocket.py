@@ -1,10 +1,15 @@
-"""MCP over WebSocket at `/` and `/mcp`: one JSON-RPC message per text frame, subprotocol `mcp`.
+"""MCP over WebSocket at `/` and `/mcp`, in two subprotocols.
 
-Close codes: 1003 binary, 1007 not UTF-8, 1009 too big, 1011 no sign of life or an incident, 1012 stop.
+`mcp`: one JSON-RPC message per text frame; a call ends with its socket. `exai.mcp.v1`: the same messages
+numbered, in a session that outlives its sockets (`session.py`, `resilient.py`).
+
+Close codes: 1003 binary, 1007 not UTF-8, 1008 against the rules of the session, 1009 too big, 1011 no sign of
+life or an incident, 1012 stop, 4408 no first frame in time, 4409 fenced by a newer socket.
 A peer that does not read is cut off when one message has waited `send_timeout_s`.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any
 
@@ -14,24 +19,39 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from exai import config
+from exai import config, tasks
 from exai.bus import EventBus
 from exai.callers import Caller
+from exai.clock import Clock
 from exai.events import ConnectionClosed, ConnectionOpened
 from exai.transports.hosts import HostRule, Refused
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
+from exai.transports.resilient import ClientSession, ResilientWebSocketManager, SessionRefused
 from exai.transports.server import incident
+from exai.transports.session import (
+    SESSION_SUBPROTOCOL,
+    Open,
+    Resume,
+    Violation,
+    read_frame,
+    write_frame,
+)
+from exai.transports.session import Refused as SessionRefusal
 from exai.transports.traffic import Traffic
 
 __all__ = ["SUBPROTOCOL", "AbortableWebSocket", "WebSocketDoor"]
 
 SUBPROTOCOL = "mcp"
+SUBPROTOCOLS = (SESSION_SUBPROTOCOL, SUBPROTOCOL)
+"""The one that is preferred first."""
 DOOR = "websocket"
 PATHS = frozenset({"", "/mcp"})
 UNSUPPORTED_DATA = 1003
+POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
+NO_FIRST_FRAME = 4408
 PROTOCOL_CODES = frozenset({1002, 1007, 1009})
 """Closed by uvicorn for what the peer sent: broken framing, no UTF-8, too big."""
 PARTING_S = 1.0
@@ -78,16 +98,19 @@ class WebSocketDoor:
         self,
         server: Server[Any],
         *,
-        limits: config.WebSocket,
+        settings: config.Settings,
         hosts: HostRule,
         bus: EventBus,
         traffic: Traffic,
+        clock: Clock,
     ) -> None:
         self._server = server
-        self._limits = limits
+        self._limits = settings.websocket
+        self._handshake_s = settings.sessions.handshake_s
         self._hosts = hosts
         self._bus = bus
         self._traffic = traffic
+        self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, bus, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
@@ -97,89 +120,69 @@ class WebSocketDoor:
             await _refuse(send, refused)
             scope["extensions"][LINE_KEY]["line"].note_refused()
             return
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+        subprotocol = next((each for each in SUBPROTOCOLS if each in offered), None)
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
         self._bus.publish(ConnectionOpened(DOOR))
-        connection = _Connection(self, scope, receive, send, self._bus)
+        line = _Line(scope, receive, send, self._limits.send_timeout_s)
+        connection: _Connection = (
+            _SessionConnection(line, self._bus, self.sessions, self._handshake_s)
+            if subprotocol == SESSION_SUBPROTOCOL
+            else _PlainConnection(line, self._bus, self._pump(Caller.local(DOOR), line.send))
+        )
         try:
             await connection.serve()
         finally:
-            self._bus.publish(ConnectionClosed(DOOR, connection.reason))
+            self._bus.publish(ConnectionClosed(DOOR, line.reason))
 
     def _refusal(self, scope: Scope) -> Refused | None:
         if (refused := self._hosts.refusal(scope["headers"])) is not None:
             return refused
         if scope["path"].rstrip("/") not in PATHS:
             return Refused(404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
-        if scope["subprotocols"] and SUBPROTOCOL not in scope["subprotocols"]:
+        if scope["subprotocols"] and not set(SUBPROTOCOLS).intersection(scope["subprotocols"]):
             return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
         return None
 
-    def pump(self, send: SendText) -> Pump:
-        """A pump for one connection."""
+    def _pump(self, caller: Caller, send: SendText) -> Pump:
         return Pump(
-            self._server,
-            caller=Caller.local(DOOR),
-            send=send,
-            limits=self._limits,
-            traffic=self._traffic,
-            bus=self._bus,
+            self._server, caller=caller, send=send, limits=self._limits, traffic=self._traffic, bus=self._bus
         )
 
-    @property
-    def send_timeout_s(self) -> float:
-        """How long one message may wait for its peer."""
-        return self._limits.send_timeout_s
 
+class _Line:
+    """One open socket: texts in and out."""
 
-class _Connection:
-    """One open socket."""
-
-    def __init__(
-        self, door: WebSocketDoor, scope: Scope, receive: Receive, send: Send, bus: EventBus
-    ) -> None:
-        self._bus = bus
+    def __init__(self, scope: Scope, receive: Receive, send: Send, send_timeout_s: float) -> None:
         self._receive = receive
         self._send = send
         self._line: AbortableWebSocket = scope["extensions"][LINE_KEY]["line"]
-        self._send_timeout_s = door.send_timeout_s
-        self._pump = door.pump(self._send_text)
+        self._send_timeout_s = send_timeout_s
         self.reason = "client"
+        """Why it ended, as `ConnectionClosed` says it."""
 
-    async def serve(self) -> None:
-        """Take messages until the peer or the daemon closes."""
-        try:
-            while True:
-                event = await self._receive()
-                if event["type"] == "websocket.disconnect":
-                    self._note_end(event.get("code"))
-                    return
-                text = event.get("text")
-                if text is None:
-                    self.reason = "protocol"
-                    await self._close(UNSUPPORTED_DATA, "Send JSON-RPC messages as text frames.")
-                    return
-                await self._pump.receive(text)
-        except OSError:
-            return
-        except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
-            await self._close(INTERNAL_ERROR, incident(error, where=DOOR, bus=self._bus).message[:MAX_REASON])
-        finally:
-            await self._pump.close()
+    async def text(self) -> str | None:
+        """The next message; `None` when the socket is over."""
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            self._note_end(event.get("code"))
+            return None
+        text: str | None = event.get("text")
+        if text is None:
+            await self.refuse(UNSUPPORTED_DATA, "Send JSON-RPC messages as text frames.")
+        return text
 
-    def _note_end(self, code: int | None) -> None:
-        if self.reason != "client":
-            return
-        if code == SERVICE_RESTART:
-            self.reason = "stopping"
-        elif code in PROTOCOL_CODES:
-            self.reason = "protocol"
+    async def refuse(self, code: int, sentence: str) -> None:
+        """Close it for what the peer did."""
+        self.reason = "protocol"
+        await self.close(code, sentence)
 
-    async def _close(self, code: int, sentence: str) -> None:
+    async def close(self, code: int, sentence: str) -> None:
+        """Close it; the peer reads why, if it reads."""
         with suppress(OSError, RuntimeError, ClientDisconnected):
             async with asyncio.timeout(self._send_timeout_s):
                 await self._send({"type": "websocket.close", "code": code, "reason": sentence})
 
-    async def _send_text(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         """Write one frame once the peer has room for it.
 
         Raises:
@@ -203,6 +206,116 @@ class _Connection:
             RuntimeError,
         ):  # a RuntimeError is uvicorn's word for a send after the close
             raise ConnectionResetError("the peer is gone") from None
+
+    def drop(self, code: int, reason: str) -> None:
+        """Close it soon: part of a session's `Socket`."""
+        self.reason = "protocol"
+        tasks.spawn(self.close(code, reason), name="close socket")
+
+    def _note_end(self, code: int | None) -> None:
+        if self.reason != "client":
+            return
+        if code == SERVICE_RESTART:
+            self.reason = "stopping"
+        elif code in PROTOCOL_CODES:
+            self.reason = "protocol"
+
+
+class _Connection(ABC):
+    """A socket and what its texts mean."""
+
+    def __init__(self, line: _Line, bus: EventBus) -> None:
+        self._line = line
+        self._bus = bus
+
+    async def serve(self) -> None:
+        """Take messages until the peer or the daemon closes."""
+        try:
+            await self._serve()
+        except OSError:
+            return
+        except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
+            sentence = incident(error, where=DOOR, bus=self._bus).message[:MAX_REASON]
+            await self._line.close(INTERNAL_ERROR, sentence)
+        finally:
+            await self._leave()
+
+    @abstractmethod
+    async def _serve(self) -> None: ...
+
+    @abstractmethod
+    async def _leave(self) -> None: ...
+
+
+class _PlainConnection(_Connection):
+    """Subprotocol `mcp`: what runs ends with the socket."""
+
+    def __init__(self, line: _Line, bus: EventBus, pump: Pump) -> None:
+        super().__init__(line, bus)
+        self._pump = pump
+
+    async def _serve(self) -> None:
+        while (text := await self._line.text()) is not None:
+            await self._pump.receive(text)
+
+    async def _leave(self) -> None:
+        await self._pump.close()
+
+
+class _SessionConnection(_Connection):
+    """Subprotocol `exai.mcp.v1`: the socket carries a session."""
+
+    def __init__(
+        self, line: _Line, bus: EventBus, sessions: ResilientWebSocketManager, handshake_s: float
+    ) -> None:
+        super().__init__(line, bus)
+        self._sessions = sessions
+        self._handshake_s = handshake_s
+        self._session: ClientSession | None = None
+        self._generation = 0
+
+    async def _serve(self) -> None:
+        try:
+            session = await self._begin()
+            if session is None:
+                return
+            await session.flush()
+            while (text := await self._line.text()) is not None:
+                if not await session.take(text, self._generation):
+                    await self._sessions.end(session, "client")
+                    return
+        except Violation as violation:
+            await self._line.refuse(POLICY_VIOLATION, str(violation)[:MAX_REASON])
+
+    async def _begin(self) -> ClientSession | None:
+        """The session that this socket carries; `None` when it ended before."""
+        try:
+            async with asyncio.timeout(self._handshake_s):
+                while (text := await self._line.text()) is not None:
+                    frame = read_frame(text)
+                    if isinstance(frame, Open | Resume):
+                        try:
+                            return self._attach(frame)
+                        except SessionRefused as refused:
+                            await self._line.send(write_frame(SessionRefusal(refused.code, str(refused))))
+                    else:
+                        raise Violation("Begin with `open` or `resume`.")
+        except TimeoutError:
+            await self._line.refuse(NO_FIRST_FRAME, "No session was opened in time.")
+        return None
+
+    def _attach(self, frame: Open | Resume) -> ClientSession:
+        caller = Caller.local(DOOR)
+        if isinstance(frame, Open):
+            session = self._sessions.open(caller, self._line, credit=frame.credit)
+        else:
+            session = self._sessions.resume(caller, self._line, frame)
+        self._session, self._generation = session, session.end.generation
+        return session
+
+    async def _leave(self) -> None:
+        if self._session is not None:
+            self._session.cut(self._generation)
 
 
 async def _refuse(send: Send, refused: Refused) -> None:

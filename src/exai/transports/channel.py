@@ -1,0 +1,214 @@
+"""The client's side of `exai.mcp.v1`: a channel to a daemon that survives cuts and restarts.
+
+While its `run` goes on, it connects, resumes its session after a cut, and begins another
+when the daemon no longer knows it. Messages are said once and arrive once, in order, as long
+as the session lives; `on_lost` says when it does not.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.typing import Subprotocol
+
+from exai import tasks
+from exai.clock import Clock, SystemClock
+from exai.transports.carrier import Carrier
+from exai.transports.session import (
+    SESSION_SUBPROTOCOL,
+    Ack,
+    Bounds,
+    Bye,
+    Item,
+    Open,
+    Opened,
+    Refused,
+    Resume,
+    Resumed,
+    Violation,
+    read_frame,
+    write_frame,
+)
+
+__all__ = ["Channel"]
+
+CONNECT_S = 5.0
+"""How long a connection and its first frames may take."""
+SEND_S = 20.0
+"""How long one frame may wait for a daemon that does not read."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+"""Between two attempts to connect: doubling, of which a random half to the whole is waited."""
+BOUNDS = Bounds(messages=10_000, bytes=64 * 2**20, age_s=3_600, credit=256)
+ACK_DELAY_S = 0.05
+BYE_S = 1.0
+
+
+class _Socket:
+    """A connection as a session's `Socket`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._connection.send(text)
+        except WebSocketException as error:
+            raise ConnectionResetError(str(error)) from None
+        except TimeoutError:
+            self._connection.transport.abort()
+            raise ConnectionAbortedError("the daemon did not read") from None
+
+    def drop(self, code: int, reason: str) -> None:
+        tasks.spawn(self._connection.close(code, reason), name="close socket")
+
+
+class Channel:
+    """JSON-RPC messages as text, both ways."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_message: Callable[[bytes], Awaitable[None]],
+        on_lost: Callable[[], Awaitable[None]],
+        on_up: Callable[[], Awaitable[None]],
+        on_down: Callable[[], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """Nothing is connected before `run`.
+
+        Args:
+            url: such as `ws://127.0.0.1:8079/mcp`.
+            on_message: gets each message of the daemon, one after another.
+            on_lost: the session was lost with all that was not answered, or a part of it (a gap); what was
+                said before may or may not have been heard.
+            on_up: a socket carries the session, the first one or after `on_down`.
+            on_down: it does no longer; `why_down` says why once the next attempt has failed.
+        """
+        self.url = url
+        self.is_up = False
+        """Whether a socket carries the session."""
+        self.why_down: str | None = None
+        """The last reason why there was no connection."""
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_up = on_up
+        self._on_down = on_down
+        self._clock = clock or SystemClock()
+        self._session: Opened | None = None
+        self._carrier = self._new_carrier()
+
+    async def say(self, text: str) -> None:
+        """Send a message: now, or when a socket carries the session again."""
+        await self._carrier.say(text)
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled; then the session is ended at the daemon as well."""
+        pause = FIRST_PAUSE_S
+        try:
+            while True:
+                try:
+                    if await self._connect_once():
+                        pause = FIRST_PAUSE_S
+                except (OSError, TimeoutError, WebSocketException, Violation) as error:
+                    self.why_down = _reason(error)
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads clients, hides nothing
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+        finally:
+            self._carrier.stop()
+
+    async def _connect_once(self) -> bool:
+        """Carry the session on one socket to its end; whether the daemon took it."""
+        async with connect(
+            self.url,
+            subprotocols=[Subprotocol(SESSION_SUBPROTOCOL)],
+            compression=None,
+            max_size=None,
+            open_timeout=CONNECT_S,
+            proxy=None,
+        ) as connection:
+            if connection.subprotocol != SESSION_SUBPROTOCOL:
+                raise Violation("What answers there is no EXAI that speaks exai.mcp.v1")
+            async with asyncio.timeout(CONNECT_S):
+                generation = await self._begin(connection)
+            self.is_up = True
+            try:
+                await self._carrier.flush()
+                await self._on_up()
+                await self._read(connection, generation)
+            except asyncio.CancelledError:
+                with suppress(OSError, WebSocketException, TimeoutError):
+                    async with asyncio.timeout(BYE_S):
+                        await connection.send(write_frame(Bye()))
+                raise
+            finally:
+                self.is_up = False
+                self.why_down = "the connection was cut"
+                self._carrier.cut(generation)
+                self._on_down()
+        return True
+
+    async def _begin(self, connection: ClientConnection) -> int:
+        """Resume the session, or open another; the generation of the carrier."""
+        socket = _Socket(connection)
+        end = self._carrier.end
+        if (session := self._session) is not None and not end.evicted:
+            asked = Resume(session.session, session.secret, end.heard, BOUNDS.credit)
+            answer = await _ask(connection, asked)
+            if isinstance(answer, Resumed):
+                if answer.oldest > end.heard + 1:
+                    end.skip_to(answer.oldest)
+                    await self._on_lost()
+                return self._carrier.attach(socket, peer_heard=answer.last, peer_credit=answer.credit)
+        if session is not None:
+            self._session = None
+            self._carrier.stop()
+            self._carrier = self._new_carrier()
+            await self._on_lost()
+        answer = await _ask(connection, Open(BOUNDS.credit))
+        if not isinstance(answer, Opened):
+            raise Violation(answer.message if isinstance(answer, Refused) else "EXAI did not open a session")
+        self._session = answer
+        return self._carrier.attach(socket, peer_heard=0, peer_credit=answer.credit)
+
+    async def _read(self, connection: ClientConnection, generation: int) -> None:
+        async for text in connection:
+            frame = read_frame(text)
+            if not isinstance(frame, Item | Ack):
+                raise Violation("EXAI sent a frame that is not due")
+            await self._carrier.hear(frame, generation, self._on_message)
+
+    def _new_carrier(self) -> Carrier:
+        return Carrier(BOUNDS, ACK_DELAY_S, self._clock)
+
+
+async def _ask(connection: ClientConnection, frame: Open | Resume) -> Opened | Resumed | Refused:
+    await connection.send(write_frame(frame))
+    answer = read_frame(await connection.recv())
+    if not isinstance(answer, Opened | Resumed | Refused):
+        raise Violation("EXAI sent a frame that is not due")
+    return answer
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (ConnectionRefusedError, "nothing listens there"),
+    (TimeoutError, "no answer in time"),
+    (InvalidURI, "that is no WebSocket address"),
+    (InvalidHandshake, "what answers there speaks no WebSocket"),
+)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in a few words."""
+    if isinstance(error, InvalidStatus):
+        return f"it answers with HTTP {error.response.status_code}"
+    for kind, words in _REASONS:
+        if isinstance(error, kind):
+            return words
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    return str(error)[:200] or type(error).__name__

@@ -1,0 +1,133 @@
+"""Lines over stdin and stdout: read and written in threads of their own, so that neither end can hold up the loop."""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import BinaryIO
+
+__all__ = ["LineReader", "LineWriter", "take_stdout"]
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+def take_stdout() -> int:
+    """A descriptor of stdout for the protocol alone; whatever else writes there lands on stderr from now on."""
+    protocol = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    return protocol
+
+
+class LineWriter:
+    """Writes lines in order in a daemon thread: a client that does not read stops neither the loop nor the exit."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        timeout_s: float,
+        at_fault: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._descriptor = descriptor
+        self._timeout_s = timeout_s
+        self._at_fault = at_fault
+        self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        self.broken = False
+        """Whether a line could not be written, so that none after it will be."""
+        threading.Thread(target=self._run, name="stdout", daemon=True).start()
+
+    async def send(self, text: str) -> None:
+        """Write one line.
+
+        Raises:
+            ConnectionError: the client is gone, or did not read for too long.
+        """
+        if self.broken:
+            raise ConnectionResetError("the client is gone")
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._lines.put((text.encode() + b"\n", written))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await written
+        except TimeoutError:
+            self._break("stuck")
+            raise ConnectionAbortedError("the client did not read") from None
+        except ConnectionError:
+            self._break("client")
+            raise
+
+    def _break(self, reason: str) -> None:
+        if not self.broken:
+            self.broken = True
+            self._at_fault(reason)
+
+    def _run(self) -> None:
+        while True:
+            line, written = self._lines.get()
+            fault: OSError | None = None
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
+            except OSError as error:
+                fault = ConnectionResetError(str(error))
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(_settle, written, fault)
+
+
+def _settle(written: asyncio.Future[None], fault: OSError | None) -> None:
+    if written.done():
+        return
+    if fault is None:
+        written.set_result(None)
+    else:
+        written.set_exception(fault)
+
+
+class LineReader:
+    """Reads lines in a daemon thread, each handed over before the next is read."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        max_bytes: int,
+        take: Callable[[bytes | None], Awaitable[None]],
+        at_end: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._max_bytes = max_bytes
+        self._take = take
+        self._at_end = at_end
+
+    def start(self) -> None:
+        """Begin to read; `take` gets each line, `None` for one that is too long."""
+        threading.Thread(target=self._run, name="stdin", daemon=True).start()
+
+    def _run(self) -> None:
+        # Not sys.stdin: the interpreter's end would wait for its lock, which a blocked read holds.
+        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
+        try:
+            while line := lines.readline(self._max_bytes + 1):
+                if len(line) > self._max_bytes and not line.endswith(b"\n"):
+                    _skip_line(lines)
+                    self._hand_over(None)
+                elif line.strip():
+                    self._hand_over(line)
+        except (OSError, ValueError, RuntimeError):
+            pass  # the client, stdin or the loop is gone: the same as the end of stdin
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._at_end)
+
+    def _hand_over(self, line: bytes | None) -> None:
+        async def take() -> None:
+            await self._take(line)
+
+        asyncio.run_coroutine_threadsafe(take(), self._loop).result()
+
+
+def _skip_line(lines: BinaryIO) -> None:
+    while (rest := lines.readline(2**20)) and not rest.endswith(b"\n"):
+        pass

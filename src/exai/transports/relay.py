@@ -1,0 +1,205 @@
+"""Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
+
+Requests wait while the daemon cannot be reached, a while; those that were under way when a
+session was lost are repeated where that is safe, and reported as in doubt where it is not.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from exai import tasks
+from exai.transports.channel import Channel
+from exai.transports.framing import Refusal, encode, error_message, parse
+
+__all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
+
+UNREACHABLE = -32004
+"""The daemon could not be reached and the request was not sent: asking again is safe."""
+IN_DOUBT = -32005
+"""The request was sent and its answer is lost: whether it was carried out is not known."""
+
+MAX_JSON_DEPTH = 64
+OURS = "exai-relay-initialize"
+"""The id of a handshake that the client knows nothing of: after a restart its connection must be set up anew."""
+
+RequestId = str | int
+
+
+class _Peek(msgspec.Struct):
+    """What a relay must know of a message."""
+
+    id: str | int | None = None
+    method: str | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+@dataclass(slots=True)
+class _Request:
+    text: str
+    method: str
+    sent: bool = False
+
+
+class Relay:
+    """One client's way to a daemon."""
+
+    def __init__(self, url: str, deliver: Callable[[str], Awaitable[None]], *, patience_s: float) -> None:
+        """`deliver` gets each message for the client; `patience_s` is how long a request waits for the daemon."""
+        self._deliver = deliver
+        self._patience_s = patience_s
+        self._requests: dict[RequestId, _Request] = {}
+        """Those that have no answer yet, in the order in which they came."""
+        self._handshake: str | None = None
+        self._initialized: str | None = None
+        self._is_new = False
+        """Whether the session is another one than that in which the client shook hands."""
+        self._down_timer: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._gave_up = False
+        """Whether the daemon has been away for longer than the patience."""
+        self.channel = Channel(
+            url,
+            on_message=self._forward,
+            on_lost=self._lost,
+            on_up=self._up,
+            on_down=self._down,
+        )
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        self._down()
+        try:
+            await self.channel.run()
+        finally:
+            if self._down_timer is not None:
+                self._down_timer.cancel()
+
+    async def settled(self) -> None:
+        """Wait until every request has been answered."""
+        await self._settled.wait()
+
+    async def take(self, text: str | bytes) -> None:
+        """Take one message of the client."""
+        try:
+            message = parse(text, MAX_JSON_DEPTH)
+        except Refusal as refusal:
+            await self._deliver(encode(refusal.answer))
+            return
+        text = text if isinstance(text, str) else text.decode()
+        method, request_id = message.get("method"), message.get("id")
+        if method is None or request_id is None:
+            await self._take_other(text, method, message)
+            return
+        if method == "initialize":
+            self._handshake = text
+        request = self._requests[request_id] = _Request(text, method)
+        self._settled.clear()
+        if self.channel.is_up:
+            await self._send(request)
+        elif self._gave_up:
+            self._give_up_soon()
+
+    async def _take_other(self, text: str, method: str | None, message: dict[str, Any]) -> None:
+        """A notification of the client, or its answer to a request of the daemon."""
+        if method == "notifications/initialized":
+            self._initialized = text
+        if method == "notifications/cancelled":
+            cancelled: Any = (message.get("params") or {}).get("requestId")
+            request = self._requests.pop(cancelled, None) if isinstance(cancelled, str | int) else None
+            self._note_settled()
+            if request is None or not request.sent:
+                return  # nobody there knows of it
+        await self.channel.say(text)
+
+    async def _send(self, request: _Request) -> None:
+        request.sent = True
+        await self.channel.say(request.text)
+
+    async def _forward(self, message: bytes) -> None:
+        """Hand a message of the daemon to the client, unless it answers what was answered already."""
+        peek = _peek(message)
+        if peek.method is None and (peek.id is None or self._requests.pop(peek.id, None) is None):
+            return
+        await self._deliver(message.decode())
+        self._note_settled()
+
+    async def _up(self) -> None:
+        if self._down_timer is not None:
+            self._down_timer.cancel()
+            self._down_timer = None
+        self._gave_up = False
+        if self._is_new:
+            self._is_new = False
+            await self._shake_hands_again()
+        for request in list(self._requests.values()):
+            if not request.sent:
+                await self._send(request)
+
+    async def _shake_hands_again(self) -> None:
+        """Set up the daemon's side of a connection that the client set up before the restart."""
+        if self._handshake is None or self._initialized is None:
+            return
+        message = msgspec.json.decode(self._handshake)
+        await self.channel.say(encode({**message, "id": OURS}))
+        await self.channel.say(self._initialized)
+
+    def _down(self) -> None:
+        """Start to count how long the daemon has been away."""
+        if self._down_timer is None:
+            loop = asyncio.get_running_loop()
+            self._down_timer = loop.call_later(self._patience_s, self._give_up_soon)
+
+    def _give_up_soon(self) -> None:
+        self._down_timer = None
+        self._gave_up = True
+        tasks.spawn(self._give_up(), name="give up waiting")
+
+    async def _give_up(self) -> None:
+        """The daemon has been away for too long: answer what waits for it."""
+        for request_id, request in list(self._requests.items()):
+            answer = self._in_doubt(request_id) if request.sent else self._unreachable(request_id)
+            await self._answer(request_id, answer)
+
+    async def _lost(self) -> None:
+        """What was under way is repeated where that changes nothing, and is in doubt where it might."""
+        self._is_new = True
+        for request_id, request in list(self._requests.items()):
+            if request.sent and request.method == "tools/call":
+                await self._answer(request_id, self._in_doubt(request_id))
+            else:
+                request.sent = False
+
+    async def _answer(self, request_id: RequestId, answer: dict[str, Any]) -> None:
+        if self._requests.pop(request_id, None) is not None:
+            await self._deliver(encode(answer))
+            self._note_settled()
+
+    def _note_settled(self) -> None:
+        if not self._requests:
+            self._settled.set()
+
+    def _unreachable(self, request_id: RequestId) -> dict[str, Any]:
+        why = self.channel.why_down or "no answer yet"
+        return error_message(
+            request_id,
+            UNREACHABLE,
+            f"EXAI cannot be reached at {self.channel.url}: {why}. Start it with `exai serve`, or name the right "
+            "address; then ask again.",
+            {"retryable": True},
+        )
+
+    def _in_doubt(self, request_id: RequestId) -> dict[str, Any]:
+        return error_message(
+            request_id,
+            IN_DOUBT,
+            f"The connection to EXAI at {self.channel.url} was lost while this ran. Whether it was carried out is "
+            "not known, and it was not repeated; ask again if doing it twice does no harm.",
+            {"retryable": False},
+        )

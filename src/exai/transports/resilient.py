@@ -1,0 +1,214 @@
+"""The sessions of `exai.mcp.v1`: calls and answers that outlive the socket they came by.
+
+A session owns its pump, so its calls run on while no socket carries it. It is found by
+its id and opened by its secret, for the caller who began it and nobody else; an address
+means nothing. A socket that is lost cancels nothing within the grace time, and a newer
+socket fences the one before.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exai import config
+from exai.bus import EventBus
+from exai.callers import Caller
+from exai.clock import Clock
+from exai.events import SessionEnded, SessionOpened, SessionResumed
+from exai.transports.carrier import Carrier, Socket
+from exai.transports.pump import Pump
+from exai.transports.pump import Send as SendText
+from exai.transports.session import (
+    Ack,
+    Bounds,
+    Bye,
+    Item,
+    Opened,
+    Resume,
+    Resumed,
+    State,
+    Violation,
+    read_frame,
+    write_frame,
+)
+
+__all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
+
+SWEEP_S = 1.0
+SECRET_BYTES = 32
+
+MakePump = Callable[[Caller, SendText], Pump]
+
+
+class SessionRefused(Exception):
+    """The session cannot be had; `code` is for programs, the text for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The sessions at one moment, and what became of messages since the start."""
+
+    sessions: int
+    cut: int
+    """Of these, without a socket."""
+    pending: int
+    """Messages that are not acknowledged."""
+    pending_bytes: int
+    duplicates: int
+    evicted: int
+
+
+class ClientSession(Carrier):
+    """One client's session; its pump lives as long as it does."""
+
+    def __init__(
+        self,
+        session_id: str,
+        caller: Caller,
+        secret: str,
+        settings: config.Sessions,
+        make_pump: MakePump,
+        clock: Clock,
+    ) -> None:
+        bounds = Bounds(settings.max_messages, settings.max_bytes, settings.max_age_s, settings.credit)
+        super().__init__(bounds, settings.ack_delay_ms / 1000, clock)
+        self.id = session_id
+        self.caller = caller
+        self._secret = _digest(secret)
+        self._pump = make_pump(caller, self.say)
+
+    def is_opened_by(self, caller: Caller, secret: str) -> bool:
+        """Whether this caller with this secret may carry it on."""
+        return hmac.compare_digest(self._secret, _digest(secret)) and caller.subject == self.caller.subject
+
+    async def take(self, text: str, generation: int) -> bool:
+        """Take one frame of the socket of that generation; whether the session goes on.
+
+        Raises:
+            Violation: it is no frame, or its numbers cannot be.
+        """
+        frame = read_frame(text)
+        if isinstance(frame, Bye):
+            return False
+        if self.end.state is State.ENDED:
+            return True  # EXAI is stopping, and closes this socket in a moment
+        if not isinstance(frame, Item | Ack):
+            raise Violation("This socket carries a session already.")
+        await self.hear(frame, generation, self._pump.receive)
+        return True
+
+    async def close(self) -> None:
+        """Cancel the session's calls and forget what was kept."""
+        await self._pump.close()
+        self.stop()
+
+
+class ResilientWebSocketManager:
+    """Opens, finds and ends sessions; each belongs to its caller and is known by its id, never by an address."""
+
+    def __init__(self, settings: config.Sessions, make_pump: MakePump, bus: EventBus, clock: Clock) -> None:
+        self._settings = settings
+        self._make_pump = make_pump
+        self._bus = bus
+        self._clock = clock
+        self._sessions: dict[str, ClientSession] = {}
+        self._gone_duplicates = 0
+        self._gone_evicted = 0
+
+    def open(self, caller: Caller, socket: Socket, *, credit: int) -> ClientSession:
+        """Begin a session on this socket; its first `flush` tells the client.
+
+        Raises:
+            SessionRefused: there are as many as there may be.
+        """
+        if len(self._sessions) >= self._settings.max_sessions:
+            raise SessionRefused(
+                "too_many_sessions",
+                f"EXAI keeps {len(self._sessions)} sessions, which is its limit. Close some, or raise "
+                "sessions.max_sessions.",
+            )
+        session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
+        settings = self._settings
+        session = ClientSession(session_id, caller, secret, settings, self._make_pump, self._clock)
+        opened = Opened(session_id, secret, settings.credit, settings.grace_s)
+        session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
+        self._sessions[session_id] = session
+        self._bus.publish(SessionOpened())
+        return session
+
+    def resume(self, caller: Caller, socket: Socket, asked: Resume) -> ClientSession:
+        """Let this socket carry on a session; its first `flush` tells the client, and says what it missed.
+
+        Raises:
+            SessionRefused: no such session of this caller; a wrong secret and another caller's are told alike.
+            Violation: the client claims to have heard what was never said.
+        """
+        session = self._sessions.get(asked.session)
+        if session is None or not session.is_opened_by(caller, asked.secret):
+            raise SessionRefused(
+                "unknown_session",
+                "There is no such session: EXAI was restarted, or it was away for too long. Open a new one.",
+            )
+        end = session.end
+        oldest = max(end.oldest, asked.last + 1)
+        resumed = Resumed(end.generation + 1, end.heard, oldest, self._settings.credit)
+        session.attach(socket, peer_heard=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed))
+        self._bus.publish(SessionResumed(gap=oldest > asked.last + 1))
+        return session
+
+    async def end(self, session: ClientSession, reason: str) -> None:
+        """End a session and cancel its calls."""
+        if self._sessions.pop(session.id, None) is None:
+            return
+        self._gone_duplicates += session.end.duplicates
+        self._gone_evicted += session.end.evicted
+        self._bus.publish(SessionEnded(reason))
+        await session.close()
+
+    async def run(self) -> None:
+        """End sessions whose grace time is over, and keep every session's bounds, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await self.sweep()
+
+    async def sweep(self) -> int:
+        """One round of that; how many sessions ended."""
+        late = self._clock.monotonic() - self._settings.grace_s
+        over = [
+            session
+            for session in self._sessions.values()
+            if session.end.state is State.CUT and session.cut_since <= late
+        ]
+        for session in self._sessions.values():
+            session.keep_bounds()
+        for session in over:
+            await self.end(session, "expired")
+        return len(over)
+
+    async def shutdown(self) -> None:
+        """End every session."""
+        for session in list(self._sessions.values()):
+            await self.end(session, "stopping")
+
+    def statistics(self) -> Statistics:
+        """Where things stand."""
+        sessions = self._sessions.values()
+        return Statistics(
+            sessions=len(sessions),
+            cut=sum(session.end.state is State.CUT for session in sessions),
+            pending=sum(session.end.pending for session in sessions),
+            pending_bytes=sum(session.end.pending_bytes for session in sessions),
+            duplicates=self._gone_duplicates + sum(session.end.duplicates for session in sessions),
+            evicted=self._gone_evicted + sum(session.end.evicted for session in sessions),
+        )
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

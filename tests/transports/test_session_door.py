@@ -1,0 +1,229 @@
+"""Sessions of `exai.mcp.v1` over real sockets: cut, resumed, fenced, forged, left alone."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from exai.events import SessionEnded, SessionOpened, SessionResumed
+from open_doors import Doors, open_doors
+from session_socket import session_socket
+from tcp_proxy import tcp_proxy
+
+POLICY_VIOLATION, NO_FIRST_FRAME, FENCED = 1008, 4408, 4409
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a condition of the other side
+            await asyncio.sleep(0.005)
+
+
+async def test_a_call_goes_on_while_its_socket_is_gone_and_its_answer_arrives_once(doors: Doors) -> None:
+    async with tcp_proxy(doors.ws) as (proxy, url):
+        async with session_socket(url) as first:
+            opened = await first.open()
+            await first.call(1, "wait")
+            await doors.engine.started.wait()
+            assert proxy.cut() == 1
+        async with session_socket(url) as second:
+            resumed = await second.resume(opened, last=0)
+            assert (resumed["t"], resumed["generation"], resumed["last"]) == ("resumed", 2, 1)
+            assert resumed["oldest"] == 1
+            doors.engine.released.set()
+            number, message = await second.message()
+            assert (number, message["id"]) == (1, 1)
+            assert message["result"]["content"][0]["text"] == "released"
+            assert proxy.client_ports[0] != proxy.client_ports[1]
+        assert not doors.engine.cancelled.is_set()
+        async with session_socket(url) as third:
+            await third.resume(opened, last=1)
+            await third.call(2, "echo")
+            number, message = await third.message()
+            assert (number, message["id"]) == (2, 2)
+
+
+async def test_what_was_not_heard_comes_again_in_order_and_equal_texts_all_arrive(doors: Doors) -> None:
+    async with session_socket(doors.ws) as first:
+        opened = await first.open()
+        for number in 1, 2, 3:
+            await first.call(number, "echo", {"same": True})
+        before = [await first.message() for _ in range(3)]
+    async with session_socket(doors.ws) as second:
+        await second.resume(opened, last=1)
+        assert [await second.message() for _ in range(2)] == before[1:]
+        assert before[0][1]["result"] == before[1][1]["result"]
+
+
+async def test_the_daemon_acknowledges_what_it_processed(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open()
+        await client.call(1, "wait")
+        assert await client.receive() == {"t": "a", "a": 1}
+
+
+async def test_messages_wait_for_the_clients_credit(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open(credit=2)
+        for number in 1, 2, 3, 4:
+            await client.call(number, "echo")
+        assert [(await client.message())[0] for _ in range(2)] == [1, 2]
+        await until(lambda: doors.sessions.statistics().pending == 4)
+        await client.send({"t": "a", "a": 1})
+        assert (await client.message())[0] == 3
+
+
+async def test_a_newer_socket_closes_the_older_one(doors: Doors) -> None:
+    async with session_socket(doors.ws) as first, session_socket(doors.ws) as second:
+        opened = await first.open()
+        await second.resume(opened, last=0)
+        assert await first.close_code() == FENCED
+        await second.call(1, "echo")
+        assert (await second.message())[0] == 1
+
+
+async def test_a_forged_secret_and_an_unknown_session_are_refused_alike_and_another_can_be_opened(
+    doors: Doors,
+) -> None:
+    async with session_socket(doors.ws) as owner, session_socket(doors.ws) as thief:
+        opened = await owner.open()
+        forged = await thief.resume({**opened, "secret": opened["secret"][::-1]}, last=0)
+        unknown = await thief.resume({**opened, "session": "x" * 22}, last=0)
+        assert forged == unknown
+        assert forged["t"] == "refused"
+        assert forged["code"] == "unknown_session"
+        assert (await thief.open())["session"] != opened["session"]
+        await owner.call(1, "echo")
+        assert (await owner.message())[0] == 1
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"t":"m","s":1,"a":0,"m":{}}',
+        '{"t":"a","a":0}',
+        '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+        "no JSON",
+        "[" * 100_000,
+    ],
+)
+async def test_a_socket_that_begins_with_anything_else_is_closed(doors: Doors, frame: str) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.send(frame)
+        assert await client.close_code() == POLICY_VIOLATION
+    assert doors.sessions.statistics().sessions == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ['{"t":"a","a":9}', '{"t":"m","s":2,"a":0,"m":{}}', '{"t":"open","credit":1}', "no JSON"],
+    ids=["from the future", "a hole", "open again", "no frame"],
+)
+async def test_a_broken_rule_closes_the_socket_and_the_session_can_be_resumed(
+    doors: Doors, frame: str
+) -> None:
+    async with session_socket(doors.ws) as client:
+        opened = await client.open()
+        await client.send(frame)
+        assert await client.close_code() == POLICY_VIOLATION
+    async with session_socket(doors.ws) as client:
+        assert (await client.resume(opened, last=0))["t"] == "resumed"
+
+
+async def test_a_malformed_message_inside_a_frame_is_answered_and_the_session_lives(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open()
+        await client.send({"t": "m", "s": 1, "a": 0, "m": [1]})
+        _, message = await client.message()
+        assert message["error"]["code"] == -32600
+        await client.call(2, "echo")
+        assert (await client.message())[1]["id"] == 2
+
+
+async def test_a_silent_socket_is_closed() -> None:
+    async with open_doors(sessions={"handshake_s": 0.2}) as doors, session_socket(doors.ws) as client:
+        assert await client.close_code() == NO_FIRST_FRAME
+
+
+async def test_a_session_without_a_socket_ends_after_its_grace_time_and_its_calls_are_cancelled() -> None:
+    async with open_doors(sessions={"grace_s": 0.2}) as doors:
+        async with session_socket(doors.ws) as client:
+            opened = await client.open()
+            await client.call(1, "wait")
+            await doors.engine.started.wait()
+        async with asyncio.timeout(10):
+            await doors.engine.cancelled.wait()
+        await until(lambda: doors.sessions.statistics().sessions == 0)
+        async with session_socket(doors.ws) as late:
+            assert (await late.resume(opened, last=0))["code"] == "unknown_session"
+
+
+async def test_a_goodbye_ends_the_session_at_once(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open()
+        await client.call(1, "wait")
+        await doors.engine.started.wait()
+        await client.send({"t": "bye"})
+        async with asyncio.timeout(10):
+            await doors.engine.cancelled.wait()
+    await until(lambda: doors.sessions.statistics().sessions == 0)
+
+
+async def test_what_exceeds_the_bounds_is_told_as_a_gap() -> None:
+    async with open_doors(sessions={"max_messages": 3}) as doors:
+        async with session_socket(doors.ws) as client:
+            opened = await client.open()
+            for number in range(1, 6):
+                await client.call(number, "wait")
+            await until(lambda: doors.engine.running == 5)
+        doors.engine.released.set()
+        await until(lambda: doors.sessions.statistics().evicted == 2)
+        async with session_socket(doors.ws) as client:
+            resumed = await client.resume(opened, last=0)
+            assert resumed["oldest"] == 3
+            assert [(await client.message())[0] for _ in range(3)] == [3, 4, 5]
+    assert SessionResumed(gap=True) in doors.events
+
+
+async def test_who_does_not_acknowledge_is_cut_off_and_can_resume() -> None:
+    async with open_doors(sessions={"max_messages": 3}) as doors:
+        async with session_socket(doors.ws) as client:
+            opened = await client.open()
+            for number in range(1, 6):
+                await client.call(number, "echo")
+            assert await client.close_code() == POLICY_VIOLATION
+        async with session_socket(doors.ws) as client:
+            assert (await client.resume(opened, last=4))["t"] == "resumed"
+
+
+async def test_no_more_sessions_than_there_may_be() -> None:
+    async with (
+        open_doors(sessions={"max_sessions": 1}) as doors,
+        session_socket(doors.ws) as first,
+        session_socket(doors.ws) as second,
+    ):
+        await first.open()
+        assert (await second.open())["code"] == "too_many_sessions"
+
+
+async def test_sessions_are_facts_on_the_bus(doors: Doors) -> None:
+    async with session_socket(doors.ws) as first:
+        opened = await first.open()
+    async with session_socket(doors.ws) as second:
+        await second.resume(opened, last=0)
+        await second.send({"t": "bye"})
+        await until(lambda: SessionEnded("client") in doors.events)
+    facts = [event for event in doors.events if "Session" in type(event).__name__]
+    assert facts == [SessionOpened(), SessionResumed(gap=False), SessionEnded("client")]
+
+
+async def test_at_a_stop_running_calls_are_answered_before_the_socket_closes(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open()
+        await client.call(1, "wait")
+        await doors.engine.started.wait()
+        doors.signal()
+        await doors.stopping.wait()
+        doors.engine.released.set()
+        assert (await client.message())[1]["result"]["content"][0]["text"] == "released"
+        assert await client.close_code() == 1012
