@@ -66,6 +66,14 @@ def test_usage_is_found_in_every_documented_place(events: list[bytes]) -> None:
         assert summed(*events, b"[DONE]", together=together).usage == FULL
 
 
+def test_tokens_that_went_into_the_cache_are_found_in_both_spellings() -> None:
+    for usage in (
+        {**COUNTS, "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 50}},
+        {**COUNTS, "cache_write_tokens": 50},
+    ):
+        assert summed(chunk(finish="stop", usage=usage)).usage.cache_write == 50
+
+
 def test_odd_usage_counts_as_not_said() -> None:
     odd = {
         "prompt_tokens": "many",

@@ -81,8 +81,11 @@ async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
     roots = {"EXAI_FILES__ROOTS": f'["{folder}"]'}
     async with start_daemon(**roots) as daemon:
         async with mcp_socket(daemon.mcp_ws) as socket:
-            for _ in range(2):
-                assert not (await look(socket, large, model="kimi-k3"))["isError"]
+            costs = [
+                (await look(socket, large, model="kimi-k3"))["structuredContent"]["cost"] for _ in range(2)
+            ]
+        # A file is free there, and said to be; the second call uploads none.
+        assert [cost.get("file") for cost in costs] == [0, None]
         daemon.kill()
         await daemon.ended()
     async with start_daemon(**roots) as daemon, mcp_socket(daemon.mcp_ws) as socket:

@@ -108,6 +108,8 @@ class ModelAsker:
             else:
                 tried.outcome = "ok"
                 self.bill.add(model.cost(completion.usage), completion.usage)
+                for service, count in completion.services.items():
+                    self.bill.add(asking.roster.fee(model.provider, service).cost(count))
                 timings = completion.timings
                 self._add("connect_ms", timings.connect_ms)
                 self._add("first_token_ms", timings.first_token_ms)

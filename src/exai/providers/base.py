@@ -82,6 +82,8 @@ class Completion:
     """What the adapter changed or left out of the request, in sentences for the caller."""
     request_id: str | None = None
     """The provider's own id of the request, for a complaint there."""
+    services: Mapping[str, int] = field(default_factory=dict)
+    """How often the request used something that has a fee beside tokens, by its name in the catalogue."""
 
 
 class Provider(Protocol):

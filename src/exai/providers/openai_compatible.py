@@ -7,6 +7,7 @@ at the moment of its reuse. What differs between endpoints is in their `Profile`
 import asyncio
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated
@@ -272,7 +273,8 @@ class OpenAiCompatible:
             raise exchange.fault(broken) from broken
         except TimeoutError:
             raise exchange.timed_out(waits) from None
-        return exchange.completion(self._name, body.notes)
+        completion = exchange.completion(self._name, body.notes)
+        return replace(completion, services={"file": shown.uploaded}) if shown.uploaded else completion
 
     async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if any(message.images for message in prompt.messages):

@@ -20,6 +20,8 @@ class Shown:
     """The URL of each picture that lies at the provider, by its digest; the others go inside the request."""
     notes: tuple[str, ...] = ()
     """What was done to them, in sentences for the caller."""
+    uploaded: int = 0
+    """How many of them were given to the provider for this request."""
 
     def with_notes(self, notes: tuple[str, ...]) -> "Shown":
         """The same with further notes before its own."""

@@ -104,7 +104,8 @@ class PictureUploads:
         known = await self._table.find(self._store, list(large))
         self._table.used_soon(self._store, list(known), self._now())
         notes: list[str] = []
-        for digest in large.keys() - known.keys():
+        missing = large.keys() - known.keys()
+        for digest in missing:
             uploaded = await self._uploaded_once(large[digest], request, names)
             if uploaded is not None:
                 known[digest] = uploaded
@@ -112,7 +113,11 @@ class PictureUploads:
                 notes.append(
                     f"{names.title} did not keep a large picture, so it was sent inside the request."
                 )
-        return Shown({digest: f"ms://{remote_id}" for digest, remote_id in known.items()}, tuple(notes))
+        return Shown(
+            urls={digest: f"ms://{remote_id}" for digest, remote_id in known.items()},
+            notes=tuple(notes),
+            uploaded=len(missing & known.keys()),
+        )
 
     async def forget_missing(self, shown: Shown, request: FileRequest) -> bool:
         """Forget those of the pictures shown that the provider no longer has; whether there were any."""
