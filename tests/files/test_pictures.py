@@ -112,7 +112,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode", "becomes"), [("WEBP", "RGB", "PNG"), ("GIF", "L", "PNG"), ("WEBP", "RGBA", "PNG")]
+    ("kind", "mode", "becomes"), [("WEBP", "RGB", "JPEG"), ("GIF", "L", "PNG"), ("WEBP", "RGBA", "PNG")]
 )
 def test_another_kind_is_converted(kind: str, mode: str, becomes: str) -> None:
     image = check_picture(drawn(kind, 40, 30, mode), "`a`", PLENTY)

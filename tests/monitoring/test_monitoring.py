@@ -148,13 +148,13 @@ def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> N
     clock = ManualClock()
     health = ProviderHealth(clock)
     assert health.of("glm", "glm-5.3") is None
-    for outcome in ("provider_timeout", "ok", "cancelled", "content_filtered"):
+    for outcome in ("provider_timeout", "ok", "cancelled", "content_filtered", "file_refused"):
         health.notice(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0))
         clock.advance(1)
     summary = health.of("glm", "glm-5.3")
     assert summary is not None
     assert (summary.requests, summary.failed, summary.last_error) == (2, 1, None)
-    assert (summary.seconds_since_last, summary.mean_seconds) == (3.0, 2.0)
+    assert (summary.seconds_since_last, summary.mean_seconds) == (4.0, 2.0)
     for _ in range(100):
         health.notice(ProviderCallEnded("glm", "glm-5.3", "provider_failed", 1.0))
     summary = health.of("glm", "glm-5.3")

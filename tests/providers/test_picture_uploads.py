@@ -162,13 +162,13 @@ async def test_glm_gets_what_it_takes(studio: Studio) -> None:
         "glm-5.3-flash", drawn("WEBP", 50, 40), drawn("JPEG", 8_000, 40), drawn("PNG", 5, 5)
     )
     assert [(each.format, each.size) for each in studio.arrived("glm")] == [
-        ("PNG", (50, 40)),
+        ("JPEG", (50, 40)),
         ("JPEG", (6_000, 30)),
         ("PNG", (5, 5)),
     ]
     webp, jpeg = completion.notes
     assert webp.startswith("Image 1 was changed for glm-5.3-flash, which takes PNG, JPEG of at most 5 MB")
-    assert "converted from WEBP to PNG" in webp
+    assert "converted from WEBP to JPEG" in webp
     assert jpeg.startswith("Image 2")
     assert "6000 pixels" in jpeg
 

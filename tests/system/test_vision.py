@@ -11,7 +11,7 @@ from PIL import Image
 
 from daemons import StartDaemon
 from drawn_pictures import drawn, moving_gif, noise
-from exai_emulator import Emulator
+from exai_emulator import Emulator, Fault
 from mcp_websocket import McpSocket, mcp_socket
 
 
@@ -56,7 +56,7 @@ async def test_pictures_arrive_as_the_model_takes_them_and_changes_are_told(
         glm = await look(socket, folder / "wide.jpg", folder / "page.webp", urls, model="glm-5.3-flash")
         assert [(each.format, each.size) for each in shown(emulator, "glm")] == [
             ("JPEG", (6_000, 60)),
-            ("PNG", (60, 40)),
+            ("JPEG", (60, 40)),
             ("PNG", (30, 20)),
         ]
         kimi = await look(socket, folder / "wide.jpg", folder / "page.webp", urls, model="kimi-k3")
@@ -138,3 +138,30 @@ async def test_a_moving_picture_is_shown_by_its_first_frame(
     (still,) = shown(emulator, "kimi")
     assert getattr(still, "n_frames", 1) == 1
     assert "first frame" in " ".join(answer["structuredContent"]["notes"])
+
+
+async def test_an_upload_that_fails_is_tried_again(
+    start_daemon: StartDaemon, emulator: Emulator, folder: Path
+) -> None:
+    (folder / "large.png").write_bytes(noise("PNG", 700, 700))
+    emulator.faults.add("kimi", Fault(path="/files", error="server_error"))
+    async with start_daemon(EXAI_FILES__ROOTS=f'["{folder}"]') as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        answer = await look(socket, folder / "large.png", model="kimi-k3")
+    assert not answer["isError"]
+    assert [record.status for record in emulator.log.of("kimi", "/files")] == [500, 200]
+    assert len(emulator.log.of("kimi")) == 1
+
+
+async def test_a_model_that_takes_over_gets_the_picture_as_it_takes_it(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.faults.add("kimi", Fault(error="quota", times=None))
+    picture = data_url(drawn("WEBP", 5_000, 40, "RGBA"), "image/webp")
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        answer = await look(socket, picture, model="kimi-k3", fallback_models=["glm-5.3-flash"])
+    assert answer["structuredContent"]["model_used"] == "glm-5.3-flash"
+    assert [(each.format, each.size) for each in shown(emulator, "kimi")] == [("PNG", (4_096, 33))]
+    assert [(each.format, each.size) for each in shown(emulator, "glm")] == [("PNG", (5_000, 40))]
+    notes = [note for note in answer["structuredContent"]["notes"] if note.startswith("Image")]
+    assert len(notes) == 1
+    assert "converted from WEBP to PNG" in notes[0]

@@ -44,6 +44,8 @@ _UNREADABLE = (
 """What decoders raise on bytes that are no picture after all."""
 
 _JPEG_QUALITY = 88
+_PNG_EFFORT = 3
+"""Of 9: a third of the time of the usual 6, for a few percent more bytes."""
 _SHRINK = 0.8
 _LEAST_SIDE = 64
 """Below this a picture shows nothing any more."""
@@ -95,11 +97,11 @@ def fit_picture(image: Image, limits: PictureLimits, name: str) -> Fitted:
     if _fits(image, limits):
         return Fitted(image)
     with _decoded(image.data, image.media_type, name) as picture:
-        upright = ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
         side = limits.max_side
-        if max(upright.size) > side:
-            upright.thumbnail((side, side), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
-        fitted = _encoded(upright, image, limits, name)
+        if max(picture.size) > side:
+            picture.thumbnail((side, side))
+        fitted = _encoded(picture, image, limits, name)
     return Fitted(fitted, _change(image, fitted))
 
 
@@ -114,24 +116,35 @@ def _fits(image: Image, limits: PictureLimits) -> bool:
 
 def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: str) -> Image:
     """The picture in a type and size that is taken: PNG keeps edges and transparency, JPEG is small."""
-    lossless = source.media_type != "image/jpeg" and "image/png" in limits.types
+    # A PNG that was too heavy as it came does not become light by being written again.
+    heavy = source.media_type == "image/png" and picture.size == (source.width, source.height)
+    as_png = "image/png" in limits.types and not heavy and _has_edges(picture, source)
     while True:
-        for media_type in ("image/png", "image/jpeg") if lossless else ("image/jpeg",):
+        for media_type in ("image/png", "image/jpeg") if as_png else ("image/jpeg",):
             data = _as_png(picture) if media_type == "image/png" else _as_jpeg(picture)
             if len(data) <= limits.max_bytes:
                 return Image(media_type, data, *picture.size)
         smaller = int(max(picture.size) * _SHRINK)
         if smaller < _LEAST_SIDE:
             raise FileRefused(f"{name} cannot be made small enough to be sent; give another one.")
-        picture.thumbnail((smaller, smaller), Pillow.Resampling.LANCZOS)
+        picture.thumbnail((smaller, smaller))
         # What is shrunk by bytes is a photograph or as busy as one.
-        lossless = False
+        as_png = False
+
+
+def _has_edges(picture: Pillow.Image, source: Image) -> bool:
+    """Whether it is worth a PNG: it is see-through somewhere, or was kept without loss before."""
+    if picture.mode in {"LA", "PA", "RGBA", "RGBa"} or "transparency" in picture.info:
+        return True
+    if source.media_type == "image/webp":
+        return b"VP8L" in source.data
+    return source.media_type != "image/jpeg"
 
 
 def _as_png(picture: Pillow.Image) -> bytes:
     usable = picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"}
     sink = io.BytesIO()
-    (picture if usable else picture.convert("RGBA")).save(sink, "PNG")
+    (picture if usable else picture.convert("RGBA")).save(sink, "PNG", compress_level=_PNG_EFFORT)
     return sink.getvalue()
 
 

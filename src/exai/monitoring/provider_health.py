@@ -12,7 +12,16 @@ REMEMBERED = 50
 """Requests per model; old ones fall out by number, so a quiet model keeps its last word."""
 
 NOT_THEIR_DOING = frozenset(
-    {"cancelled", "bad_arguments", "provider_refused", "context_overflow", "content_filtered"}
+    {
+        "ability_missing",
+        "bad_arguments",
+        "cancelled",
+        "content_filtered",
+        "context_overflow",
+        "file_refused",
+        "provider_refused",
+        "store_failed",
+    }
 )
 """Outcomes that say nothing about the provider's health."""
 
