@@ -71,6 +71,8 @@ class ModelAsker:
         self._caller = caller
         self._deadline = deadline
         self._patience_s = PATIENCE_S
+        self.hears = False
+        """Whether an answer to the present request has begun, as far as it is listened to."""
         self.told = False
         """Whether the caller has heard a part of an answer of the present model."""
         self.progress: Progress = SilentProgress()
@@ -100,8 +102,10 @@ class ModelAsker:
                 completion = await self._request(prompt, on_delta, breaker, tried)
             except ToolFault as fault:
                 tried.outcome = fault.code
-                if not isinstance(fault, ProviderFault) or not await self._waited_for_retry(
-                    fault, breaker, retries
+                if (
+                    self.hears
+                    or not isinstance(fault, ProviderFault)
+                    or not await self._waited_for_retry(fault, breaker, retries)
                 ):
                     raise
                 retries += 1
@@ -147,7 +151,9 @@ class ModelAsker:
                     else who_takes_over(fault, model, allowed, filtered_too=choice.filtered_too)
                 )
                 if not rest:
-                    raise (first if first is not None and type(fault) in RULES else fault) from None
+                    if first is None or type(fault) not in RULES:
+                        raise
+                    raise first from fault
                 first = first or fault
                 taker, allowed = rest[0], tuple(rest[1:])
                 self._asking.bus.publish(
@@ -164,6 +170,7 @@ class ModelAsker:
         self, prompt: Prompt, on_delta: OnDelta | None, breaker: Breaker, tried: Tried
     ) -> Completion:
         """One request, under breaker and permit."""
+        self.hears = False
         breaker.refuse_if_open()
         model = prompt.model
         async with self._asking.admission.model_permit(
@@ -193,8 +200,7 @@ class ModelAsker:
                     elapsed = self._clock.monotonic() - began
                     if outcome != "ok":
                         tried.outcome = outcome
-                        heard = ear is not None and ear.heard
-                        self._add("generation_ms" if heard else "failed_requests_ms", elapsed * 1000)
+                        self._add("generation_ms" if self.hears else "failed_requests_ms", elapsed * 1000)
                     self._asking.bus.publish(ProviderCallEnded(model.provider, model.name, outcome, elapsed))
 
     def _outcome(self, error: BaseException, model: Model) -> str:
@@ -249,18 +255,17 @@ class ModelAsker:
 class _Ear:
     """Hears an answer as it grows, for the breaker and for the caller."""
 
-    __slots__ = ("_asker", "_attempt", "_on_delta", "heard")
+    __slots__ = ("_asker", "_attempt", "_on_delta")
 
     def __init__(self, asker: ModelAsker, attempt: Attempt, on_delta: OnDelta | None) -> None:
         self._asker = asker
         self._attempt = attempt
         self._on_delta = on_delta
-        self.heard = False
 
     def __call__(self, kind: DeltaKind, text: str) -> None:
-        if not self.heard:
-            self.heard = True
+        if not self._asker.hears:
+            self._asker.hears = True
+            self._asker.told = self._asker.told or self._on_delta is not None
             self._attempt.heard()
-            self._asker.told = self._on_delta is not None
         if self._on_delta is not None:
             self._on_delta(kind, text)
