@@ -14,7 +14,7 @@ import typer
 
 from exai_emulator.conformance import conformance_page
 from exai_emulator.emulator import Addresses
-from exai_emulator.options import CustomDialectName, EmulatorOptions
+from exai_emulator.options import CustomDialectName, EmulatorOptions, Strictness
 from exai_emulator.personas import Persona
 from exai_emulator.running import PortInUseError, running
 
@@ -22,7 +22,9 @@ __all__ = ["main"]
 
 _app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-_Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any free port.")]
+
+def _port(service: str) -> typer.models.OptionInfo:
+    return typer.Option(min=0, max=65_535, help=f"Port of {service}; 0 takes any free one.")
 
 
 def main() -> None:
@@ -32,14 +34,23 @@ def main() -> None:
 
 @_app.command(
     help="Run GLM, Kimi and a plain OpenAI-compatible service as HTTP servers on this machine, "
-    "without any model. Every answer begins with '[emulated <model>]'. Stop it with Ctrl-C or SIGTERM.",
-    epilog="""Example: exai-emulator --persona '{"kind":"long","tokens":200,"delay_per_token_ms":20}'""",
+    "without any model. Every answer begins with '[emulated <model>]'. It prints addresses and keys, and runs "
+    "until Ctrl-C or SIGTERM.",
+    epilog="""Examples:
+
+exai-emulator --persona '{"kind":"long","tokens":200,"delay_per_token_ms":20}'
+
+curl CONTROL/_ctl/faults -d '{"provider":"kimi","ready":"rate_limit","times":2}'
+
+curl -X PUT CONTROL/_ctl/account -d '{"provider":"kimi","account":{"tier":0}}'
+
+curl CONTROL/_ctl/clock -d '{"advance_s":60}'""",
 )
 def _run(  # noqa: PLR0913, PLR0917 - one parameter per option
-    glm_port: _Port = 0,
-    kimi_port: _Port = 0,
-    custom_port: _Port = 0,
-    control_port: _Port = 0,
+    glm_port: Annotated[int, _port("GLM")] = 0,
+    kimi_port: Annotated[int, _port("Kimi")] = 0,
+    custom_port: Annotated[int, _port("the OpenAI-compatible service")] = 0,
+    control_port: Annotated[int, _port("control (faults, accounts, clock, log: /_ctl/...)")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     persona: Annotated[
         str, typer.Option(help="How the models answer: auto, echo, recall, or a persona as a JSON object.")
@@ -47,6 +58,11 @@ def _run(  # noqa: PLR0913, PLR0917 - one parameter per option
     custom_dialect: Annotated[
         CustomDialectName, typer.Option(help="Whose habits the OpenAI-compatible service has.")
     ] = "compatible",
+    strictness: Annotated[
+        Strictness,
+        typer.Option(help="Refuse by default rules, only as recordings show (recorded), or by every rule."),
+    ] = "default",
+    seed: Annotated[int, typer.Option(help="Changes every id and chance; the same seed repeats them.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print addresses and keys as one line of JSON.")
     ] = False,
@@ -68,6 +84,8 @@ def _run(  # noqa: PLR0913, PLR0917 - one parameter per option
         control_port=control_port,
         persona=_persona(persona),
         custom_dialect=custom_dialect,
+        strictness=strictness,
+        seed=seed,
     )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exai.config_sources import Loaded, Overrides, load
+from exai.config_tree import as_toml, find, secret_values, values
 from exai.errors import StartFault
 
 CANARY = "canary-5f1d"
@@ -286,3 +287,18 @@ def test_a_custom_provider_needs_a_plain_name(load_with: LoadWith, cwd: Path) ->
 
 def test_the_masked_key_is_in_no_repr_of_what_was_loaded(load_with: LoadWith) -> None:
     assert CANARY not in repr(load_with({"GLM_API_KEY": f"id.{CANARY}"}))
+
+
+def test_the_headers_of_a_custom_provider_are_secrets(load_with: LoadWith, cwd: Path) -> None:
+    (cwd / "exai.toml").write_text(
+        "[providers.custom.mine]\nbase_url = 'http://h/v1'\nmodels = [{ name = 'm' }]\n"
+        "headers = ['X-One: canary-one', 'X-Two:canary-two']\n"
+    )
+    settings = load_with().settings
+    assert {"canary-one", "canary-two"} <= set(secret_values(settings))
+    shown = as_toml(dict(values(settings))["providers.custom.mine.headers"])
+    assert "canary" not in shown
+    assert "canary" not in repr(settings)
+    setting = find("providers.custom.mine.headers")
+    assert setting is not None
+    assert setting.secret

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exai_emulator import EmulatorOptions
+from exai_emulator import EmulatorOptions, running
 
 COMMAND = [sys.executable, "-c", "from exai_emulator.cli import main; main()"]
 
@@ -86,4 +86,44 @@ async def test_a_wrong_persona_is_refused():
 async def test_help_tells_what_it_is():
     code, out, _ = await run("--help")
     assert code == 0
-    assert all(word in out for word in ("--glm-port", "--control-port", "--persona", "--json", "SIGTERM"))
+    assert all(
+        word in out
+        for word in (
+            "--glm-port",
+            "--control-port",
+            "--persona",
+            "--strictness",
+            "--seed",
+            "--json",
+            "--conformance",
+            "SIGTERM",
+            "_ctl/faults",
+        )
+    )
+
+
+async def test_the_options_are_obeyed(http: Any):
+    arguments = ["--json", "--strictness", "recorded", "--custom-dialect", "minimax", "--seed", "7"]
+    process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE)
+    try:
+        async with asyncio.timeout(30):
+            addresses = json.loads(await process.stdout.readline())
+        async with http.get(f"{addresses['control']}/_ctl/rules") as response:
+            rules = (await response.json())["rules"]
+        async with http.get(f"{addresses['control']}/_ctl/dialect") as response:
+            dialect = (await response.json())["dialect"]
+        headers = {"Authorization": f"Bearer {addresses['kimi_key']}"}
+        body = {"model": "kimi-k3", "messages": [{"role": "user", "content": "Hi."}]}
+        async with http.post(f"{addresses['kimi']}/chat/completions", json=body, headers=headers) as response:
+            first = (await response.json())["id"]
+    finally:
+        process.terminate()
+        await process.wait()
+    assert {rule["id"] for rule in rules if rule["on"]} == {
+        rule["id"] for rule in rules if "W" in rule["marks"]
+    }
+    assert dialect == "minimax"
+    async with running(EmulatorOptions(seed=7)) as emulator:
+        url = f"{emulator.addresses.kimi}/chat/completions"
+        async with http.post(url, json=body, headers=headers) as response:
+            assert (await response.json())["id"] == first

@@ -60,13 +60,14 @@ async def open_desk() -> AsyncIterator[OpenDesk]:
             *,
             options: EmulatorOptions | None = None,
             timeouts: dict[str, float] | None = None,
+            on_plan: bool = False,
             models: config.Models | None = None,
             **changes: dict[str, Any],
         ) -> Desk:
             emulator = await stack.enter_async_context(running(options or EmulatorOptions()))
             there = emulator.addresses
             rows: dict[str, dict[str, Any]] = {
-                "glm": {"base_url": there.glm, "api_key": there.glm_key},
+                "glm": {"base_url": there.glm_coding if on_plan else there.glm, "api_key": there.glm_key},
                 "kimi": {"base_url": there.kimi, "api_key": there.kimi_key},
                 "custom": {
                     "base_url": there.custom,
