@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -23,7 +23,7 @@ __all__ = ["main"]
 _app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def _port(service: str) -> typer.models.OptionInfo:
+def _port(service: str) -> Any:
     return typer.Option(min=0, max=65_535, help=f"Port of {service}; 0 takes any free one.")
 
 
