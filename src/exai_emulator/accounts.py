@@ -63,9 +63,9 @@ class AccountState(msgspec.Struct, forbid_unknown_fields=True):
     files: FileState = msgspec.field(default_factory=FileState)
     """The file store: `max_files`, `max_file_bytes`, `content_delay_s`, `fails`."""
     task_s: float = 0
-    """GLM: how long an asynchronous chat or a parsed document takes."""
+    """How long GLM's asynchronous chats and parsed documents and Kimi's batches take."""
     tasks_fail: bool = False
-    """GLM: those that begin from now on fail."""
+    """Those that begin from now on fail."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Account:
     files: FileStore = field(default_factory=FileStore)
     """What was uploaded and not deleted."""
     tasks: dict[str, Task] = field(default_factory=dict)
-    """GLM: what was begun to be fetched later, by id."""
+    """What was begun to be fetched later, by id."""
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""

@@ -25,6 +25,8 @@ from exai_emulator.glm.tasks import BEHAVIOURS as GLM_TASK_BEHAVIOURS
 from exai_emulator.glm.tasks import RULES as GLM_TASK_RULES
 from exai_emulator.identities import Identities
 from exai_emulator.kimi.api import KimiApi
+from exai_emulator.kimi.batches import BEHAVIOURS as KIMI_BATCH_BEHAVIOURS
+from exai_emulator.kimi.batches import RULES as KIMI_BATCH_RULES
 from exai_emulator.kimi.files import BEHAVIOURS as KIMI_FILE_BEHAVIOURS
 from exai_emulator.kimi.files import RULES as KIMI_FILE_RULES
 from exai_emulator.kimi.platform import BEHAVIOURS as KIMI_PLATFORM_BEHAVIOURS
@@ -66,11 +68,13 @@ CONFORMANCE: dict[str, Sequence[AnyRule]] = {
         *KIMI_FILE_RULES,
         *KIMI_TOOL_RULES,
         *KIMI_PLATFORM_RULES,
+        *KIMI_BATCH_RULES,
         *MESSAGES_RULES["kimi"],
         *KIMI_BEHAVIOURS,
         *KIMI_FILE_BEHAVIOURS,
         *KIMI_TOOL_BEHAVIOURS,
         *KIMI_PLATFORM_BEHAVIOURS,
+        *KIMI_BATCH_BEHAVIOURS,
         *MESSAGES_BEHAVIOURS["kimi"],
     ),
     "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),

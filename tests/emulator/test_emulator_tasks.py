@@ -1,10 +1,12 @@
 """What is fetched later, counted, parsed, signed, or closed."""
 
+import asyncio
 import uuid
 from typing import Any
 
 import aiohttp
 import pytest
+from zai import ZaiClient
 
 from exai_emulator import Emulator, Fault
 
@@ -155,3 +157,21 @@ async def test_managed_agents_and_caching_are_closed(kimi: Desk):
     dated = {"kimi-api-version": "2026-09-01-beta"}
     assert (await kimi("POST", "/sessions", json={}, headers=dated))[0] == 403
     assert (await kimi("POST", "/caching", json={}))[1]["error"] == "url.not_found"
+
+
+async def test_zai_sdk_fetches_answers_and_documents(emulator: Emulator):
+    def run() -> tuple[Any, Any, Any, Any]:
+        there = emulator.addresses
+        client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)
+        asked = client.chat.asyncCompletions.create(
+            model="glm-4.5", messages=[{"role": "user", "content": "Hi."}]
+        )
+        answer = client.chat.asyncCompletions.retrieve_completion_result(id=asked.id)
+        made = client.file_parser.create(file=("a.txt", b"plover"), file_type="txt", tool_type="lite")
+        return asked, answer, made, client.file_parser.content(task_id=made.task_id, format_type="text")
+
+    asked, answer, made, parsed = await asyncio.to_thread(run)
+    assert (asked.task_status, answer.task_status, answer.id) == ("PROCESSING", "SUCCESS", asked.id)
+    assert answer.choices[0].message.content == "[emulated glm-4.5] Hi."
+    assert made.success is True
+    assert b"plover" in parsed.content

@@ -11,6 +11,7 @@ from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal, canonic
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
+from exai_emulator.kimi.batches import KimiBatches
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
 from exai_emulator.kimi.files import TOO_LARGE, KimiFiles
@@ -57,13 +58,14 @@ class KimiApi:
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
         files, tools = KimiFiles(rules, options.kimi_file_content), KimiRestTools(rules)
-        platform = KimiPlatform(rules)
+        platform, batches = KimiPlatform(rules), KimiBatches(self, rules, "v1")
         self.endpoints = Endpoints(
             (method, ROOT + path, endpoint)
             for method, path, endpoint in (
                 *files.endpoints,
                 *tools.endpoints,
                 *platform.endpoints,
+                *batches.endpoints,
             )
         )
 
