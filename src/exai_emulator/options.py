@@ -59,6 +59,8 @@ class EmulatorOptions:
     context_windows: Mapping[str, int] = field(default_factory=dict)
     """Context windows by model id in tokens, instead of the catalogue's, so that a small prompt overflows."""
     kimi_stream_usage: KimiStreamUsage = "auto"
+    kimi_cache_writes: bool = False
+    """Whether Kimi's usage also counts the prompt tokens that it put into its cache."""
     kimi_quota_status: Literal[403, 429] = 429
     """The status of an exhausted Kimi quota: 429 in the documentation, 403 in recordings of 2025."""
     kimi_file_content: Literal["json", "text"] = "json"

@@ -171,6 +171,16 @@ async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, pl
     assert found == {name: name == placement for name in found}
 
 
+async def test_kimi_counts_what_it_puts_into_its_cache_only_when_told_to(started: Any, post: Any):
+    for told in (False, True):
+        async with started(EmulatorOptions(kimi_cache_writes=told)) as emulator:
+            first, second = [(await post(emulator, "kimi")).json["usage"] for _ in range(2)]
+        assert ("cache_write_tokens" in first) is told
+        if told:
+            assert first["cache_write_tokens"] == first["prompt_tokens"]
+            assert second["cache_write_tokens"] == second["prompt_tokens"] - second["cached_tokens"]
+
+
 async def test_include_usage_puts_kimis_usage_into_a_further_chunk(ask: Any):
     *chunks, _ = (await ask("kimi", stream=True, stream_options={"include_usage": True})).frames
     assert chunks[-1]["choices"] == []

@@ -65,6 +65,18 @@ async def test_usage_is_read_from_every_place_of_a_stream(open_desk: Any, placem
     assert again.usage.cached > 100
 
 
+@pytest.mark.parametrize("ask", ["ask", "ask_streaming"])
+async def test_tokens_that_kimi_puts_into_its_cache_are_priced_as_such(open_desk: Any, ask: str) -> None:
+    desk = await open_desk(options=EmulatorOptions(kimi_cache_writes=True))
+    usages = [(await getattr(desk, ask)("kimi-k3", "a question to be cached " * 30)).usage for _ in range(2)]
+    for usage in usages:
+        assert usage.cache_write == usage.input - (usage.cached or 0)
+        cost = desk.prompt("kimi-k3").model.cost(usage)
+        assert cost.items.get("cache_write", 0) == pytest.approx(usage.cache_write * 3.00 / 1e6)
+        assert cost.items["input"] == 0
+    assert usages[1].cache_write < usages[0].cache_write
+
+
 @pytest.mark.parametrize("model", ["glm-4.7", "kimi-k2.6", "local/tiny"])
 async def test_usage_that_is_not_sent_is_not_invented(desk: Any, model: str) -> None:
     provider = {"glm-4.7": "glm", "kimi-k2.6": "kimi"}.get(model, "custom")

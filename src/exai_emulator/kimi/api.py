@@ -57,6 +57,7 @@ class KimiApi:
         self._good_header = f"Bearer {options.kimi_key}"
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
+        self._cache_writes = options.kimi_cache_writes
         files, tools = KimiFiles(rules, options.kimi_file_content), KimiRestTools(rules)
         platform, batches = KimiPlatform(rules), KimiBatches(self, rules, "v1")
         self.endpoints = Endpoints(
@@ -169,11 +170,25 @@ class KimiApi:
             "created": identity.created,
             "model": _echoed(call, fault),
             "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
-            "usage": _usage(call, answer),
+            "usage": self._usage(call, answer),
         }
         if fault is not None and fault.usage == "none":
             del body["usage"]
         return body
+
+    def _usage(self, call: ChatCall, answer: Answer) -> dict[str, Any]:
+        usage: dict[str, Any] = {
+            "prompt_tokens": call.prompt_tokens,
+            "completion_tokens": answer.tokens,
+            "total_tokens": call.prompt_tokens + answer.tokens,
+            "completion_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
+        }
+        if call.cached_tokens:
+            usage["cached_tokens"] = call.cached_tokens
+            usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
+        if self._cache_writes:
+            usage["cache_write_tokens"] = call.prompt_tokens - call.cached_tokens
+        return usage
 
     def frames(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> StreamFrames:
         options = call.body.get("stream_options")
@@ -201,11 +216,11 @@ class KimiApi:
         finish: dict[str, Any] = {**head, "choices": [choice], **null_usage}
         closing = [finish]
         if placement == "top":
-            finish["usage"] = _usage(call, answer)
+            finish["usage"] = self._usage(call, answer)
         elif placement == "choice":
-            choice["usage"] = _usage(call, answer)
+            choice["usage"] = self._usage(call, answer)
         elif placement == "extra":
-            closing.append({**head, "choices": [], "usage": _usage(call, answer)})
+            closing.append({**head, "choices": [], "usage": self._usage(call, answer)})
         return StreamFrames(
             opening=(data_frame(opening),),
             reasoning=(before + b'reasoning_content":', after),
@@ -275,16 +290,3 @@ def _form(call: ChatCall, answer: Answer) -> CallForm:
     """Ids are the tool's name and a number that counts the conversation's calls."""
     before = calls_before(call.messages)[1]
     return CallForm([f"{said.name}:{before + place}" for place, said in enumerate(answer.calls)])
-
-
-def _usage(call: ChatCall, answer: Answer) -> dict[str, Any]:
-    usage: dict[str, Any] = {
-        "prompt_tokens": call.prompt_tokens,
-        "completion_tokens": answer.tokens,
-        "total_tokens": call.prompt_tokens + answer.tokens,
-        "completion_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
-    }
-    if call.cached_tokens:
-        usage["cached_tokens"] = call.cached_tokens
-        usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
-    return usage

@@ -336,6 +336,11 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour(
         "kimi.usage.cached", "W", "cached tokens stand flat and in the details, and only when there are any"
     ),
+    Behaviour(
+        "kimi.usage.cache_write",
+        "I",
+        "tokens newly put into the cache are counted flat, where that is switched on: `kimi_cache_writes`",
+    ),
     Behaviour("kimi.cache.header", "W", "a cache hit is announced by Msh-Context-Cache-Token-Saved"),
     Behaviour("kimi.cache.threshold", "W", "a prompt of any length can hit the cache"),
     Behaviour(
