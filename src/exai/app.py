@@ -31,6 +31,7 @@ from exai.tools.base import JsonObject
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry
+from exai.tools.search import Search
 from exai.tools.status import Status
 
 __all__ = ["House", "build"]
@@ -102,9 +103,11 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     conversations=conversations,
                     files=FileReader(settings.files),
                     limits=settings.conversations,
+                    tool_limits=settings.tool_loop,
                     counts=counts,
                     clock=clock,
                 ).tool(),
+                Search(roster, clock).tool(),
                 Models(roster, health, breakers, counts.of).tool(),
                 Status(
                     clock=clock,

@@ -233,6 +233,13 @@ class GlmProvider(Section):
     """Mainland: `https://open.bigmodel.cn/api/paas/v4`. The Coding Plan has its own root
     (`/api/coding/paas/v4`), which its terms restrict to listed coding tools; set it only if that is you."""
 
+    search_engine: str = "auto"
+    """What searches the web, by GLM's name. `auto`: `search-prime`, and `search_pro_jina` inside a chat; on the
+    mainland `search_pro_sogou`."""
+
+    search_usd: Annotated[float, Field(ge=0, le=100)] | None = None
+    """What one web search costs, in dollars. Z.ai publishes no price, so without it the cost is unknown."""
+
     auth: Literal["raw", "jwt"] = "raw"
     """Send the key as it is, or a short-lived token signed with it."""
 
@@ -249,6 +256,10 @@ class KimiProvider(Section):
 
     base_url: HttpUrl = HttpUrl("https://api.moonshot.ai/v1")
     """Mainland: `https://api.moonshot.cn/v1`."""
+
+    web_search: Literal["tools", "builtin"] = "tools"
+    """How models search the web: by Kimi's search interface, whose sources an answer can name, or by the older
+    built-in `$web_search` where the model has it, which names none."""
 
     allowed_models: tuple[str, ...] = ()
     """Only these models; empty allows the whole catalogue."""

@@ -87,7 +87,7 @@ async def test_a_client_lists_the_tools_asks_them_and_hears_of_its_faults(
     connect: Connect, name: str
 ) -> None:
     async with connect(name) as client:
-        assert set(await client.tools()) >= {"chat", "models", "status"}
+        assert set(await client.tools()) >= {"chat", "search", "models", "status"}
         models = await client.call("models", {})
         assert {provider["name"] for provider in models.structured["providers"]} >= {"glm", "kimi"}
         status = await client.call("status", {})

@@ -7,7 +7,7 @@ import pytest
 
 from exai.messages import Effort, Image, Message, Role
 from exai.providers.base import DeltaKind
-from exai.providers.catalog import Catalog
+from exai.providers.catalog import Catalog, SearchWay
 from exai_emulator import EmulatorOptions, Fault, Persona
 
 CATALOG = Catalog.load()
@@ -30,7 +30,7 @@ async def test_every_model_takes_every_argument_from_the_strictest_providers(ope
                     effort=effort,
                     temperature=1.3,
                     max_output_tokens=10**7 if model.max_output_tokens < model.context_tokens else 1_000,
-                    web_search=model.web_search,
+                    web_search=model.web_search is SearchWay.PROVIDER,
                     conversation_key="conversation-1",
                 )
                 assert completion.text == f"[emulated {name}] hello"

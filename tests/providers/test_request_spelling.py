@@ -103,7 +103,10 @@ def test_web_search_is_spelt_for_the_platform_or_refused() -> None:
     assert tool["web_search"] == {"enable": True, "search_engine": "search_pro_jina", "search_result": True}
     mainland = glm_profile("https://open.bigmodel.cn/api/paas/v4").search_tool
     assert mainland is not None
-    assert mainland["web_search"]["search_engine"] == "search_pro"
+    assert mainland["web_search"]["search_engine"] == "search_pro_sogou"
+    chosen = glm_profile("https://api.z.ai/api/paas/v4", "search-prime").search_tool
+    assert chosen is not None
+    assert chosen["web_search"]["search_engine"] == "search-prime"
     with pytest.raises(AbilityMissing, match="kimi-k3 cannot search"):
         spell("kimi-k3", web_search=True)
 

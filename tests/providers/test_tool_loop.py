@@ -37,6 +37,7 @@ class Bench:
         self.fails: Exception | None = None
         self.delay = 0.0
         self.bill = Bill()
+        self.timings: dict[str, float] = {}
         self.loop = ToolLoop(
             [TypedTool("look_up", "Looks words up.", LookUp, self._look_up)],
             config.ToolLoop(**limits),
@@ -73,7 +74,7 @@ class Bench:
             return
 
         prompt = self.desk.prompt(model, "Find it.", tools=self.loop.specs)
-        return await self.loop.run(ask, prompt, self.bill, listen if streams else None)
+        return await self.loop.run(ask, prompt, self.bill, self.timings, listen if streams else None)
 
     def sent(self, provider: str) -> list[Any]:
         """The bodies of the requests, in order."""
@@ -143,6 +144,7 @@ async def test_the_calls_of_a_round_run_side_by_side(bench: Bench) -> None:
     bench.delay = 0.02
     await bench.run("glm", (call("a"), call("b"), call("c")))
     assert bench.most_running == 3
+    assert 20 <= bench.timings["tools_ms"] < 60
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -339,7 +341,7 @@ async def test_an_echo_tool_hands_the_arguments_back_untouched(open_desk: Any) -
             prompt, deadline=desk.clock.monotonic() + 9, on_delta=on_delta
         )
 
-    await loop.run(ask, prompt, Bill())
+    await loop.run(ask, prompt, Bill(), {})
     messages = emulator.log.of("kimi")[1].body["messages"]
     assert messages[-1]["content"] == messages[-2]["tool_calls"][0]["function"]["arguments"]
     assert messages[-1]["name"] == "look_up"

@@ -39,6 +39,7 @@ class Talk:
             conversations=Conversations(database, SystemClock(), limits.get("max_exchanges", 50)),
             files=FileReader(config.Files(roots=(root,))),
             limits=config.Conversations.model_validate(limits),
+            tool_limits=config.ToolLoop(),
             counts=self.counts,
             clock=SystemClock(),
         )

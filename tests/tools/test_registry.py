@@ -13,6 +13,7 @@ from exai.tokens import estimate_tokens
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry
+from exai.tools.search import Search
 from exai.tools.status import Status
 
 TOKENS_OF_THE_WHOLE_LIST = 2_500
@@ -29,9 +30,11 @@ def registry() -> Registry:
                 conversations=absent,
                 files=absent,
                 limits=config.Conversations(),
+                tool_limits=config.ToolLoop(),
                 counts=absent,
                 clock=clock,
             ).tool(),
+            Search(absent, clock).tool(),
             Models(absent, absent, absent).tool(),
             Status(
                 clock=clock,
@@ -63,7 +66,7 @@ def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
 
 
 def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
-    assert [tool.name for tool in registry.listing] == ["chat", "models", "status"]
+    assert [tool.name for tool in registry.listing] == ["chat", "search", "models", "status"]
     for tool in registry.listing:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
@@ -79,7 +82,7 @@ def test_older_names_answer_without_being_listed(registry: Registry) -> None:
 
 
 def test_an_unknown_name_is_answered_with_what_there_is(registry: Registry) -> None:
-    with pytest.raises(UnknownTool, match="This server has: chat, models, status") as caught:
+    with pytest.raises(UnknownTool, match="This server has: chat, search, models, status") as caught:
         registry.find("x" * 5000)
     assert len(str(caught.value)) < 300
     assert registry.input_schema("nothing") is None

@@ -16,7 +16,7 @@ from typing import TypeVar
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
-from exai.costs import Bill
+from exai.costs import Bill, Cost
 from exai.dispatch.admission import Admission, Permit, set_aside
 from exai.errors import DeadlineExceeded, ExaiError, ProviderFault, ToolFault
 from exai.events import FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
@@ -26,11 +26,15 @@ from exai.providers.catalog import Model
 from exai.providers.fallback import RULES, Tried, who_takes_over
 from exai.providers.retry import FaultClass, RetryPolicy
 from exai.providers.routing import Choice, Roster
+from exai.providers.search import Found, SearchEngine, SearchQuery
 from exai.tools.base import Progress, SilentProgress
 
 __all__ = ["Asking", "ModelAsker"]
 
 T = TypeVar("T")
+
+WEB_SEARCH = "web-search"
+"""Where a model's name stands in permits, breakers and facts, of a search without a model."""
 
 PATIENCE_S = float("inf")
 PATIENCE_WITH_FALLBACK_S = 5.0
@@ -165,6 +169,62 @@ class ModelAsker:
                 model = taker
             else:
                 return value, choice.answered_by(model, self.tried)
+
+    async def search(self, engine: SearchEngine, query: SearchQuery) -> Found:
+        """What `engine` finds, under permit and breaker, asked again where its failure passes by itself.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            Overloaded: no permit became free in time.
+            DeadlineExceeded: the call's time is over.
+        """
+        asking = self._asking
+        provider = engine.provider
+        breaker = asking.breakers.of(provider, WEB_SEARCH)
+        asking.retry.budget(provider).note_first_request()
+        retries = 0
+        while True:
+            breaker.refuse_if_open()
+            try:
+                async with asking.admission.model_permit(self._caller, provider, WEB_SEARCH):
+                    with breaker.attempt():
+                        found = await self._searched(engine, query)
+            except ProviderFault as fault:
+                decision = asking.retry.decide(
+                    fault,
+                    provider=provider,
+                    retries=retries,
+                    left_s=self._deadline - self._clock.monotonic(),
+                    patience_s=PATIENCE_WITH_FALLBACK_S,
+                    spared=breaker.state is State.OPEN,
+                )
+                if decision.kind is None or decision.no_retry is not None:
+                    raise
+                asking.bus.publish(RetryPlanned(provider, WEB_SEARCH, fault.code, round(decision.wait_s, 3)))
+                await asyncio.sleep(decision.wait_s)
+                retries += 1
+            else:
+                fee = None if found.service is None else asking.roster.fee(provider, found.service)
+                self.bill.add(Cost({"search": 0.0}) if fee is None else fee.cost())
+                return found
+
+    async def _searched(self, engine: SearchEngine, query: SearchQuery) -> Found:
+        began = self._clock.monotonic()
+        outcome = "ok"
+        try:
+            return await engine.search(query, deadline=self._deadline)
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except ExaiError as fault:
+            outcome = fault.code
+            raise
+        except Exception:
+            outcome = "internal_error"
+            raise
+        finally:
+            elapsed = self._clock.monotonic() - began
+            self._asking.bus.publish(ProviderCallEnded(engine.provider, WEB_SEARCH, outcome, elapsed))
 
     async def _request(
         self, prompt: Prompt, on_delta: OnDelta | None, breaker: Breaker, tried: Tried

@@ -43,8 +43,8 @@ class Prompt:
     temperature: float | None = None
     max_output_tokens: int | None = None
     web_search: bool = False
-    """The model may search the web. Where its provider does not do that on its own, the answer may be a call
-    of a search tool, so it is to be asked through a `ToolLoop`."""
+    """The provider itself searches the web for the model: by the answer's end, or (`SearchWay.BUILTIN`) in
+    tool calls that a `ToolLoop` hands back."""
     tools: tuple[ToolSpec, ...] = ()
     conversation_key: str | None = None
     """Stable per conversation, for providers that route by it to their prefix cache."""

@@ -8,6 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
@@ -17,9 +18,21 @@ import msgspec
 from exai.costs import Cost, Usage
 from exai.messages import Effort, PictureLimits
 
-__all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "nearest_names"]
+__all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "SearchWay", "nearest_names"]
 
 _EFFORT_ORDER = tuple(Effort)
+
+
+class SearchWay(StrEnum):
+    """How a model searches the web."""
+
+    PROVIDER = "provider"
+    """Its provider does, and says what it found."""
+    BUILTIN = "builtin"
+    """It calls a tool of its provider, which does not say what it found."""
+    TOOL = "tool"
+    """It calls a tool that EXAI runs at its provider's search."""
+
 
 Dialect = Mapping[Effort, Mapping[str, Any]]
 
@@ -103,10 +116,10 @@ class Model:
     images: bool = False
     pictures: PictureLimits = field(default_factory=PictureLimits)
     """What it takes of pictures, if it takes any."""
-    web_search: bool = False
-    """Whether it can search the web when asked to: its provider does, or the model calls a search tool."""
+    web_search: SearchWay | None = None
+    """How it searches the web when asked to; `None`: it cannot."""
     builtin_search: bool = False
-    """Whether its provider has a built-in search for it that takes part in the model's tool calls."""
+    """Whether it could as well search by `SearchWay.BUILTIN`."""
     price: Price | None = None
     """`None` where no dollar price is published."""
     aliases: tuple[str, ...] = ()
@@ -256,7 +269,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     thinking: str | None = None
     default_effort: Effort | None = None
     images: str | None = None
-    web_search: bool = False
+    web_search: SearchWay | None = None
     builtin_search: bool = False
     temperature: tuple[float, float] | None = None
     keeps_reasoning: bool = False

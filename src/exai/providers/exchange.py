@@ -15,14 +15,13 @@ from exai.errors import (
     ProviderFailed,
     ProviderFault,
     ProviderSilent,
-    ProviderTimeout,
-    ProviderUnreachable,
     ToolFault,
 )
 from exai.messages import Effort
 from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
 from exai.providers.connections import Attempt
 from exai.providers.faults import Names, Refusal, Verdict, fault_of, shown_code
+from exai.providers.plain_reply import disconnected
 from exai.providers.profile import FinishReason, Profile
 from exai.providers.sse import EventTooLargeError, SseParser
 from exai.providers.stream import (
@@ -210,24 +209,7 @@ class Exchange:
         return self._partial_or(fault)
 
     def _disconnected(self, broken: aiohttp.ClientError) -> ProviderFault:
-        title, url_setting = self._profile.title, self._profile.url_setting
-        if isinstance(broken, aiohttp.ConnectionTimeoutError):
-            return ProviderTimeout(
-                f"No connection to {title} within the time allowed. Check the network and {url_setting}, or "
-                "raise timeouts.connect_s."
-            )
-        if isinstance(broken, aiohttp.ClientSSLError):
-            return ProviderUnreachable(
-                f"No secure connection to {title} could be made, so nothing was sent. Check {url_setting}, "
-                "this machine's certificates and its clock."
-            )
-        if isinstance(broken, aiohttp.ClientConnectorError):
-            return ProviderUnreachable(
-                f"{title} cannot be reached. Check the network and {url_setting}, then try again."
-            )
-        return ProviderUnreachable(
-            f"The connection to {title} broke before {self._model.name} answered. Try again."
-        )
+        return disconnected(broken, self._names)
 
     def timed_out(self, waits: Waits) -> ToolFault:
         """What it means that the call's timer ran out."""

@@ -238,7 +238,16 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
             seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
         if math.isfinite(seconds) and seconds <= _LONGEST_WAIT_S:
             return max(seconds, 0.0)
-    return None
+    return _rate_limit_reset(headers, now)
+
+
+def _rate_limit_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the Unix time that Kimi's REST tools name, once nothing is left of the limit."""
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") != "0" or not (reset.isascii() and reset.isdigit()):
+        return None
+    seconds = float(reset[:12]) - now
+    return max(seconds, 0.0) if seconds <= _LONGEST_WAIT_S else None
 
 
 def _reset_time(text: str, now: float) -> float | None:

@@ -26,7 +26,7 @@ from exai.providers.faults import Row, Verdict
 from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
 
-__all__ = ["ERRORS", "SignedTokens", "glm_profile", "glm_provider"]
+__all__ = ["ERRORS", "SignedTokens", "glm_profile", "glm_provider", "search_engines"]
 
 TOKEN_LIFETIME_MS = 210_000
 TOKEN_REFRESH_S = 180.0
@@ -138,7 +138,9 @@ ERRORS: tuple[Row, ...] = (
     Row(
         _codes(1702, 1703),
         Verdict(
-            ProviderFailed, "The web search of {title} failed ({code}). Try again, or ask without web search."
+            ProviderRefused,
+            "The web search of {title} has no engine or found nothing usable ({code}). Word the question "
+            "differently, check providers.glm.search_engine, or ask without web search.",
         ),
     ),
     Row(
@@ -149,10 +151,19 @@ ERRORS: tuple[Row, ...] = (
 """By GLM's own codes, which are stable where its texts come in two languages."""
 
 
-def glm_profile(base_url: str) -> Profile:
+def search_engines(base_url: str, named: str) -> tuple[str, str]:
+    """What searches in a chat and what on its own; `named` is the setting, which may be `auto`."""
+    if named != "auto":
+        return named, named
+    # The two platforms name their engines differently; the mainland's cheaper ones give no addresses.
+    if _MAINLAND_HOST in base_url:
+        return "search_pro_sogou", "search_pro_sogou"
+    return "search_pro_jina", "search-prime"
+
+
+def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
     """GLM's dialect at `base_url`."""
-    # The two platforms name their search engines differently.
-    engine = "search_pro" if _MAINLAND_HOST in base_url else "search_pro_jina"
+    engine, _ = search_engines(base_url, search_engine)
     return Profile(
         title="GLM",
         key_hint="GLM_API_KEY (or ZAI_API_KEY, ZHIPUAI_API_KEY, the setting providers.glm.api_key)",
@@ -187,7 +198,7 @@ def glm_provider(
         StartFault: the key cannot be one, or cannot sign tokens although `auth` is `jwt`.
     """
     base_url = str(settings.base_url)
-    profile = glm_profile(base_url)
+    profile = glm_profile(base_url, settings.search_engine)
     key = usable_key(settings.api_key, profile.key_hint)
     authorization: Callable[[], str] | None = None
     if key is not None:

@@ -17,14 +17,18 @@ from exai.errors import (
     ProviderUnauthorized,
     QuotaExhausted,
 )
-from exai.providers.catalog import Model
+from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Row, Verdict
 from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
 from exai.providers.uploads import PictureUploads, account_fingerprint
 from exai.storage.uploads import Store, UploadTable
 
-__all__ = ["ERRORS", "KIMI", "kimi_provider"]
+__all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]
+
+
+BUILTIN_SEARCH = "$web_search"
+"""Kimi's own search tool; its calls go back with their arguments, and nothing else."""
 
 
 def _types(*types: str) -> frozenset[str]:
@@ -137,6 +141,7 @@ KIMI = Profile(
     conversation_field="prompt_cache_key",
     request_id_header="Msh-Request-Id",
     errors=ERRORS,
+    search_tool={"type": "builtin_function", "function": {"name": BUILTIN_SEARCH}},
     loop_reasoning=True,
     names_tool_messages=True,
     finishes={"stop": "stop", "length": "length", "tool_calls": "tool_calls"},
@@ -159,6 +164,11 @@ def kimi_provider(
     Raises:
         StartFault: the key cannot be one.
     """
+    if settings.web_search == "builtin":
+        models = {
+            name: replace(model, web_search=SearchWay.BUILTIN) if model.builtin_search else model
+            for name, model in models.items()
+        }
     key = usable_key(settings.api_key, KIMI.key_hint)
     base_url = str(settings.base_url)
     pictures = None

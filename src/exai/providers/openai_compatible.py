@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import aiohttp
 import msgspec
@@ -35,8 +35,9 @@ from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.connections import Attempt, open_session
 from exai.providers.exchange import BROKEN, Exchange, Patience, Waits
-from exai.providers.faults import Names
+from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of
+from exai.providers.plain_reply import PlainReply
 from exai.providers.profile import Profile
 from exai.providers.request_body import RequestBody, request_body
 from exai.providers.uploads import FileReply, PictureUploads
@@ -133,7 +134,7 @@ class OpenAiCompatible:
         self._profile = profile
         self._models = MappingProxyType(dict(models))
         self._root = base_url.rstrip("/")
-        self._url = URL(self._root + "/chat/completions").update_query(profile.query)
+        self._url = URL(f"{self._root}/chat/completions").update_query(profile.query)
         self._authorization = authorization
         self._timeouts = timeouts
         self._clock = clock
@@ -275,6 +276,36 @@ class OpenAiCompatible:
             raise exchange.timed_out(waits) from None
         completion = exchange.completion(self._name, body.notes)
         return replace(completion, services={"file": shown.uploaded}) if shown.uploaded else completion
+
+    async def post(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        about: str,
+        errors: tuple[Row, ...],
+        deadline: float,
+    ) -> bytes:
+        """What a service beside the chats answers; `about` names it in sentences, `errors` what its errors mean.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        if self._authorization is None:
+            raise self.unconfigured(about)
+        profile = self._profile
+        reply = PlainReply(
+            Names(profile.title, about, profile.key_hint, profile.url_setting), errors, self._clock
+        )
+        async with reply.within(deadline, self._timeouts.first_byte_s):
+            url = URL(f"{self._root}{path}").update_query(profile.query)
+            body = msgspec.json.encode(fields)
+            response, _ = await self._open("POST", url, lambda: body)
+            try:
+                return await reply.read(response)
+            finally:
+                response.close()
 
     async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if any(message.images for message in prompt.messages):

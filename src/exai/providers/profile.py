@@ -36,9 +36,7 @@ class Profile:
     stream_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of a streamed request."""
     search_tool: Mapping[str, Any] | None = None
-    """The entry of `tools` in a request that may search the web; `None`: it cannot."""
-    builtin_search_tool: Mapping[str, Any] | None = None
-    """The same for models that have `builtin_search`, where that is to be used."""
+    """The entry of `tools` by which the endpoint itself searches the web for a model."""
     loop_reasoning: bool = False
     """Whether the thinking that led to tool calls must go back with them."""
     names_tool_messages: bool = False

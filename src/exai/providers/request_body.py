@@ -10,7 +10,7 @@ import msgspec
 from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role, ToolCall
 from exai.providers.base import Prompt
-from exai.providers.catalog import Model
+from exai.providers.catalog import Model, SearchWay
 from exai.providers.pictures import NO_PICTURES, Shown
 from exai.providers.profile import Profile
 
@@ -49,9 +49,9 @@ def request_body(
         fields.update(_sampling(prompt, prompt.temperature, notes))
     if prompt.max_output_tokens is not None:
         fields[profile.token_cap_field] = _cap(prompt, prompt.max_output_tokens, notes)
-    if prompt.web_search and not model.web_search:
+    if prompt.web_search and model.web_search not in {SearchWay.PROVIDER, SearchWay.BUILTIN}:
         raise AbilityMissing(
-            f"{model.name} cannot search the web. Ask without web search, or name a model that can (see "
+            f"{model.name} cannot search the web by itself. Ask without web search, or name a model that can (see "
             "`models`)."
         )
     if tools := _tools(prompt, profile):
@@ -105,11 +105,8 @@ def _tools(prompt: Prompt, profile: Profile) -> list[Mapping[str, Any]]:
         }
         for tool in prompt.tools
     ]
-    if prompt.web_search:
-        builtin = profile.builtin_search_tool if prompt.model.builtin_search else None
-        search_tool = builtin or profile.search_tool
-        if search_tool is not None:
-            entries.append(search_tool)
+    if prompt.web_search and profile.search_tool is not None:
+        entries.append(profile.search_tool)
     return entries
 
 

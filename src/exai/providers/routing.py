@@ -12,9 +12,12 @@ from exai.providers.base import Provider
 from exai.providers.catalog import Catalog, Fee, Model, Retired, nearest_names
 from exai.providers.custom import custom_provider
 from exai.providers.fallback import Tried
-from exai.providers.glm import glm_provider
+from exai.providers.glm import glm_provider, search_engines
+from exai.providers.glm_search import GlmSearch
 from exai.providers.kimi import kimi_provider
+from exai.providers.kimi_search import KimiSearch
 from exai.providers.openai_compatible import OpenAiCompatible
+from exai.providers.search import SearchEngine
 from exai.storage.uploads import UploadTable
 
 __all__ = ["AUTO", "Choice", "Roster"]
@@ -82,9 +85,16 @@ class Roster:
         providers: Mapping[str, OpenAiCompatible],
         models: config.Models,
         available: Available,
+        engines: Sequence[SearchEngine],
+        fees: Mapping[tuple[str, str], Fee],
     ) -> None:
         """Raise `StartFault` when `models` names one that does not exist; else use `from_settings`."""
         self._catalog = catalog
+        self._fees = fees
+        self.search_engines: Mapping[str, SearchEngine] = MappingProxyType(
+            {engine.provider: engine for engine in engines}
+        )
+        """What searches the web without a model, by provider, the one first that `auto` takes first."""
         self._available = available
         self._auto_by = models.auto_by
         self._providers = MappingProxyType(dict(providers))
@@ -136,6 +146,8 @@ class Roster:
                 uploads,
             ),
         }
+        _, engine = search_engines(str(providers.glm.base_url), providers.glm.search_engine)
+        engines: list[SearchEngine] = [KimiSearch(built["kimi"], clock), GlmSearch(built["glm"], engine)]
         for name, settings in providers.custom.items():
             if name in built:
                 raise StartFault(
@@ -143,7 +155,11 @@ class Roster:
                     f"address of {name} itself is providers.{name}.base_url."
                 )
             built[name] = custom_provider(name, settings, timeouts, clock)
-        return cls(catalog, built, models, available)
+        fees = dict(catalog.fees)
+        if providers.glm.search_usd is not None:
+            listed = fees["glm", "web_search"]
+            fees["glm", "web_search"] = replace(listed, usd=providers.glm.search_usd, checked="configured")
+        return cls(catalog, built, models, available, engines, fees)
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -153,11 +169,11 @@ class Roster:
     @property
     def fees(self) -> tuple[Fee, ...]:
         """What the providers' services cost beside tokens."""
-        return tuple(self._catalog.fees.values())
+        return tuple(self._fees.values())
 
     def fee(self, provider: str, service: str) -> Fee:
         """The fee of one service; one that the catalogue does not list has no known price."""
-        known = self._catalog.fees.get((provider, service))
+        known = self._fees.get((provider, service))
         return known or Fee(provider, service, f"the {service} of {provider}", "search", None, "")
 
     def resolve(

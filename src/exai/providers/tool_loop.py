@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -41,6 +42,11 @@ class AskModel(Protocol):
     async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion: ...
 
 
+@lru_cache(maxsize=64)
+def _spec(name: str, description: str, arguments: type[msgspec.Struct]) -> ToolSpec:
+    return ToolSpec(name, description, input_schema(arguments))
+
+
 class TypedTool:
     """A tool that runs here. `arguments` is a `msgspec.Struct`; its schema is what the model is shown."""
 
@@ -51,7 +57,7 @@ class TypedTool:
         arguments: type[msgspec.Struct],
         run: Callable[[Any], Awaitable[str]],
     ) -> None:
-        self.spec = ToolSpec(name, description, input_schema(arguments))
+        self.spec = _spec(name, description, arguments)
         self.run = run
         self._arguments = arguments
 
@@ -122,11 +128,17 @@ class ToolLoop:
         return tuple(tool.spec for tool in self._tools.values() if isinstance(tool, TypedTool))
 
     async def run(
-        self, ask: AskModel, prompt: Prompt, bill: Bill, on_delta: OnDelta | None = None
+        self,
+        ask: AskModel,
+        prompt: Prompt,
+        bill: Bill,
+        timings: dict[str, float],
+        on_delta: OnDelta | None = None,
     ) -> LoopOutcome:
         """Ask, run what is called, and ask again, until there is an answer.
 
-        `bill` is where `ask` adds what each request costs.
+        `bill` is where `ask` adds what each request costs; the stage `tools_ms` of `timings`
+        grows by the time that the tools took.
 
         Raises:
             ToolLoopExceeded: the model went on calling after it was told to answer.
@@ -142,7 +154,9 @@ class ToolLoop:
                     f"{completion.model} went on calling tools although {run.closed}. Ask for less, or raise the "
                     "limits under tool_loop."
                 )
+            began = self._clock.monotonic()
             answers = await run.answer(completion)
+            timings["tools_ms"] = timings.get("tools_ms", 0.0) + (self._clock.monotonic() - began) * 1000
             called = Message(
                 Role.ASSISTANT,
                 completion.text,

@@ -17,6 +17,7 @@ from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.fallback import Tried
 from exai.providers.routing import Choice
+from exai.providers.search import Found, SearchEngine, SearchQuery
 
 __all__ = [
     "Arguments",
@@ -90,6 +91,10 @@ class Ask(Protocol):
 
     async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
         """One answer of the prompt's model; asked again where a failure passes by itself."""
+        ...
+
+    async def search(self, engine: SearchEngine, query: SearchQuery) -> Found:
+        """What a provider's web search finds; asked again where a failure passes by itself."""
         ...
 
     async def along(self, choice: Choice, answer: Callable[[Model], Awaitable[T]]) -> tuple[T, Choice]:

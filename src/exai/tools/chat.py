@@ -15,12 +15,13 @@ from exai.files.reader import FileReader
 from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role
 from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
-from exai.providers.catalog import Model
+from exai.providers.catalog import Model, SearchWay
 from exai.providers.fallback import told
 from exai.providers.routing import Choice, Roster
 from exai.token_counts import TokenCounts
 from exai.tokens import estimate_tokens
 from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer, timed
+from exai.tools.web_search import WebSearch
 from exai.tools.window import Fit, Question, Window
 
 __all__ = ["Chat", "ChatArguments"]
@@ -69,7 +70,7 @@ class ChatArguments(Arguments, frozen=True):
         ]
         | None
     ) = None
-    use_websearch: Annotated[bool, msgspec.Meta(description="Let the provider search the web")] = False
+    use_websearch: Annotated[bool, msgspec.Meta(description="Let the model search the web")] = False
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     max_answer_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     continuation_id: (
@@ -108,6 +109,7 @@ class Chat:
         conversations: Conversations,
         files: FileReader,
         limits: config.Conversations,
+        tool_limits: config.ToolLoop,
         counts: TokenCounts,
         clock: Clock,
     ) -> None:
@@ -115,6 +117,7 @@ class Chat:
         self._conversations = conversations
         self._files = files
         self._limits = limits
+        self._tool_limits = tool_limits
         self._counts = counts
         self._clock = clock
         self._system = Message(Role.SYSTEM, prompt("chat"))
@@ -158,13 +161,16 @@ class Chat:
         async def answer_of(model: Model) -> tuple[Completion, _Context]:
             context.provider, context.model_used = model.provider, model.name
             shown = await self._fit(arguments, conversation, material, model, context)
-            return await context.ask(
-                shown.prompt, _listener(context.progress) if context.streams else None
-            ), shown
+            listener = _listener(context.progress) if context.streams else None
+            if not arguments.use_websearch:
+                return await context.ask(shown.prompt, listener), shown
+            searches = WebSearch(self._roster, model, context, self._tool_limits, self._clock)
+            return await searches.answer(shown.prompt, listener), shown
 
         (completion, shown), choice = await context.ask.along(choice, answer_of)
         context.model_reason = choice.reason
-        self._learn(shown, completion)
+        if not arguments.use_websearch:
+            self._learn(shown, completion)
         with timed(context, "store_ms", self._clock):
             number = await self._conversations.record(
                 conversation,
@@ -250,19 +256,14 @@ class Chat:
             effort=_effort(arguments),
             temperature=arguments.temperature,
             max_output_tokens=arguments.max_answer_tokens,
-            web_search=arguments.use_websearch,
+            web_search=arguments.use_websearch and model.web_search is not SearchWay.TOOL,
             conversation_key=conversation.id,
         )
 
     def _learn(self, shown: _Context, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
         model, reported = shown.prompt.model, completion.usage.input
-        if (
-            reported is None
-            or shown.material.images
-            or shown.prompt.web_search
-            or completion.model != model.name
-        ):
+        if reported is None or shown.material.images or completion.model != model.name:
             return
         self._counts.learn(
             model.name, estimated=shown.fit.by_script, reported=reported - model.template_tokens
@@ -399,6 +400,8 @@ def _citation(citation: Citation) -> JsonObject:
 
 _COUNT = {"type": ["integer", "null"]}
 
+_STRING = {"type": "string"}
+
 _OUTPUT_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
@@ -418,6 +421,13 @@ _OUTPUT_SCHEMA: JsonObject = {
         "cost": {"type": "object"},
         "timings": {"type": "object", "additionalProperties": {"type": "number"}},
         "context": {"type": "object"},
+        "citations": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"title": _STRING, "url": _STRING, "published": {"type": ["string", "null"]}},
+            },
+        },
         "notes": {"type": "array", "items": {"type": "string"}},
     },
     "required": ["answer", "continuation_id", "exchanges_remaining", "model_used"],

@@ -108,7 +108,7 @@ class Models:
             "context_tokens": model.context_tokens,
             "max_output_tokens": model.max_output_tokens,
             "images": model.images,
-            "web_search": model.web_search,
+            "web_search": model.web_search is not None,
             "thinking": [effort.value for effort in model.efforts],
             "always_thinks": model.always_thinks,
             "default_effort": model.default_effort.value if model.default_effort else None,

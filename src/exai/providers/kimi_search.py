@@ -1,0 +1,127 @@
+"""Kimi's web search on its own: `POST /tools/search` and `/tools/search_pro`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from exai.clock import Clock
+from exai.errors import (
+    ProviderDenied,
+    ProviderFailed,
+    ProviderRefused,
+    ProviderThrottled,
+    ProviderTimeout,
+    QuotaExhausted,
+)
+from exai.providers.faults import Row, Verdict
+from exai.providers.openai_compatible import OpenAiCompatible
+from exai.providers.search import Found, SearchQuery, SearchResult, clean
+
+__all__ = ["SEARCH_ERRORS", "KimiSearch"]
+
+
+def _row(kind: str, verdict: Verdict) -> Row:
+    return Row(frozenset({kind}), verdict)
+
+
+_LOST = Verdict(ProviderFailed, "{title} failed while searching ({code}). Try again later.")
+
+SEARCH_ERRORS: tuple[Row, ...] = (
+    _row(
+        "invalid_request",
+        Verdict(
+            ProviderRefused, "{title} calls the search invalid ({code}). Change the query or its filters."
+        ),
+    ),
+    _row("invalid_url", Verdict(ProviderRefused, "{title} calls the address invalid ({code}). Correct it.")),
+    _row(
+        "security_risk", Verdict(ProviderDenied, "{title} does not open that address ({code}). Take another.")
+    ),
+    _row("markdown_not_found", Verdict(ProviderRefused, "{title} found nothing there ({code}).")),
+    _row("client_canceled", _LOST),
+    _row(
+        "rate_limited",
+        Verdict(
+            ProviderThrottled,
+            "The {title} account's limit of searches is reached ({code}). Try again shortly.",
+        ),
+    ),
+    _row("rate_limit_unavailable", Verdict(ProviderThrottled, "{title} cannot take searches now ({code}).")),
+    _row("internal_error", _LOST),
+    _row("upstream_failed", _LOST),
+    _row("timeout", Verdict(ProviderTimeout, "{title} found nothing in time ({code}). Try again.")),
+    _row(
+        "exceeded_current_quota_error",
+        Verdict(QuotaExhausted, "The {title} account is out of balance ({code}). Top up in its console."),
+    ),
+)
+"""By the types of the tools' gateway, which are not those of the chat. Refused keys have no body at all."""
+
+
+class _Reply(msgspec.Struct):
+    search_results: list[Any] | None = None
+
+
+_replies = msgspec.json.Decoder(_Reply)
+
+
+class KimiSearch:
+    """A `SearchEngine`: the plain search, or the one that knows sites and dates where these are asked for."""
+
+    provider = "kimi"
+
+    def __init__(self, endpoint: OpenAiCompatible, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+
+    @property
+    def configured(self) -> bool:
+        return self._endpoint.configured
+
+    def lacks(self, query: SearchQuery) -> str | None:  # noqa: ARG002 - it can do all that a query says
+        return None
+
+    async def search(self, query: SearchQuery, *, deadline: float) -> Found:
+        """See `SearchEngine.search`."""
+        service = "search_pro" if query.domains or query.recency is not None else "search"
+        fields: dict[str, Any] = {"text_query": query.text, "limit": query.count}
+        if query.domains:
+            fields["sites"] = list(query.domains)
+        if query.recency is not None:
+            today = datetime.fromtimestamp(self._clock.wall(), UTC)
+            since = today - timedelta(days=query.recency.days)
+            fields["time_window"] = {"start": f"{since:%Y-%m-%d}", "end": f"{today:%Y-%m-%d}"}
+        body = await self._endpoint.post(
+            f"/tools/{service}", fields, about="web search", errors=SEARCH_ERRORS, deadline=deadline
+        )
+        results = _results(body)
+        # Only a result that is not empty is charged.
+        return Found(results, self.provider, service, service if results else None)
+
+
+def _results(body: bytes) -> tuple[SearchResult, ...]:
+    try:
+        entries = _replies.decode(body).search_results
+    except msgspec.DecodeError:
+        entries = None
+    if entries is None:
+        raise ProviderFailed("Kimi sent something that is no search result. Try again.")
+    return tuple(
+        SearchResult(
+            title=clean(entry.get("title"), 300),
+            url=clean(entry.get("url"), 2_000),
+            snippet=clean(entry.get("snippet")) or _excerpts(entry.get("chunks")),
+            published=clean(entry.get("date"), 40) or None,
+            site=clean(entry.get("site_name"), 100) or None,
+        )
+        for entry in entries
+        if isinstance(entry, dict)
+    )
+
+
+def _excerpts(chunks: Any) -> str:
+    texts = (
+        (chunk.get("text") for chunk in chunks if isinstance(chunk, dict)) if isinstance(chunks, list) else ()
+    )
+    return clean("\n".join(text for text in texts if isinstance(text, str)))

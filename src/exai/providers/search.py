@@ -1,0 +1,116 @@
+"""Searching the web at a provider: what is asked, what is found, and who can be asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from exai.messages import Citation
+
+__all__ = ["Found", "Recency", "SearchEngine", "SearchQuery", "SearchResult", "as_text", "clean"]
+
+MAX_SNIPPET_CHARACTERS = 2_000
+"""Of one result: a paragraph or two; whole pages would fill a model's window with ten of them."""
+
+
+class Recency(StrEnum):
+    """How old a result may be."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def days(self) -> int:
+        return _DAYS[self]
+
+
+_DAYS: Mapping[Recency, int] = {Recency.DAY: 1, Recency.WEEK: 7, Recency.MONTH: 31, Recency.YEAR: 366}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What to look for."""
+
+    text: str
+    count: int = 5
+    """Most results, from 1 to 20."""
+    recency: Recency | None = None
+    domains: tuple[str, ...] = ()
+    """Only these sites; at most five."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One page that was found."""
+
+    title: str
+    url: str
+    snippet: str = field(repr=False)
+    published: str | None = None
+    """As the provider writes it."""
+    site: str | None = None
+
+    @property
+    def citation(self) -> Citation:
+        """The page as a source."""
+        return Citation(self.title, self.url, self.published)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search brought."""
+
+    results: tuple[SearchResult, ...]
+    provider: str
+    engine: str
+    """The provider's name of what searched."""
+    service: str | None
+    """The service that is charged for it, as the catalogue's fees call it; `None`: nothing is charged."""
+
+
+class SearchEngine(Protocol):
+    """A provider's web search on its own, without a model."""
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has a key."""
+        ...
+
+    def lacks(self, query: SearchQuery) -> str | None:
+        """What it cannot do of `query`, in words; `None`: it can do all of it."""
+        ...
+
+    async def search(self, query: SearchQuery, *, deadline: float) -> Found:
+        """Search; `deadline` is in `Clock.monotonic` seconds.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        ...
+
+
+def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
+    """A text of a provider's reply without control characters, cut to `limit`; anything else is ''."""
+    if not isinstance(value, str):
+        return ""
+    text = "".join(
+        character if character.isprintable() or character in "\n\t" else " " for character in value
+    )
+    return text.strip()[:limit]
+
+
+def as_text(results: tuple[SearchResult, ...], snippet_characters: int = MAX_SNIPPET_CHARACTERS) -> str:
+    """Numbered results, for a model that reads them."""
+    entries = []
+    for number, result in enumerate(results, start=1):
+        dated = f" ({result.published})" if result.published else ""
+        entries.append(
+            f"[{number}] {result.title}{dated}\n{result.url}\n{result.snippet[:snippet_characters]}".rstrip()
+        )
+    return "\n\n".join(entries)
