@@ -186,7 +186,9 @@ class ModelAsker:
         while True:
             breaker.refuse_if_open()
             try:
-                async with asking.admission.model_permit(self._caller, provider, WEB_SEARCH):
+                async with asking.admission.model_permit(
+                    self._caller, provider, WEB_SEARCH, aside=self.holds
+                ):
                     with breaker.attempt():
                         found = await self._searched(engine, query)
             except ProviderFault as fault:
@@ -201,7 +203,8 @@ class ModelAsker:
                 if decision.kind is None or decision.no_retry is not None:
                     raise
                 asking.bus.publish(RetryPlanned(provider, WEB_SEARCH, fault.code, round(decision.wait_s, 3)))
-                await asyncio.sleep(decision.wait_s)
+                async with set_aside(self.holds):
+                    await asyncio.sleep(decision.wait_s)
                 retries += 1
             else:
                 fee = None if found.service is None else asking.roster.fee(provider, found.service)

@@ -79,6 +79,7 @@ TIMINGS = (
     "connect_ms",
     "first_token_ms",
     "generation_ms",
+    "tools_ms",
     "store_ms",
     "processing_ms",
     "latency_ms",
