@@ -9,7 +9,9 @@ from; `docs/configuration.md` lists the same tree, held together by a test.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringConstraints
+from pydantic import Field, HttpUrl, SecretStr
+
+from exai.config_values import Bytes, Count, Port, Price, ProviderName, Seconds, Section
 
 __all__ = [
     "Admission",
@@ -31,21 +33,9 @@ __all__ = [
     "Sessions",
     "Settings",
     "Timeouts",
+    "ToolLoop",
     "WebSocket",
 ]
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Bytes = Annotated[int, Field(ge=1)]
-Price = Annotated[float, Field(ge=0, le=1_000_000)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Server(Section):
@@ -363,7 +353,7 @@ class Providers(Section):
 
     glm: GlmProvider = GlmProvider()
     kimi: KimiProvider = KimiProvider()
-    custom: dict[ProviderName, CustomProvider] = {}
+    custom: dict[ProviderName, CustomProvider] = Field(default_factory=dict)
     """Further endpoints by a name of your choice; models are then `name/model`."""
 
 
