@@ -1,11 +1,13 @@
 """Who answers instead, by whose consent, and what the answer says about it; seen at the emulator."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from daemons import Daemon, StartDaemon
+from drawn_pictures import drawn
 from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from mcp_websocket import McpSocket, mcp_socket
 
@@ -181,6 +183,25 @@ async def test_a_prompt_too_large_goes_to_a_larger_window(
         assert answer["structuredContent"]["tried"] == []
         assert answer["structuredContent"]["model_used"] == "glm-5.3"
         assert asked(emulator) == ["glm-5.3"]
+
+
+async def test_a_picture_goes_only_to_a_model_that_sees(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    picture = "data:image/webp;base64," + base64.b64encode(drawn("WEBP", 30, 20)).decode()
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        anew(emulator, kimi="overloaded")
+        allowed = ["glm-5.3", "glm-5.3-flash"]
+        result = await chat(socket, "kimi-k3", images=[picture], fallback_models=allowed)
+        assert result["structuredContent"]["tried"] == [
+            {"model": "kimi-k3", "provider": "kimi", "outcome": "provider_overloaded", "requests": 1},
+            {"model": "glm-5.3", "provider": "glm", "outcome": "ability_missing", "requests": 0},
+            {"model": "glm-5.3-flash", "provider": "glm", "outcome": "ok", "requests": 1},
+        ]
+        assert asked(emulator) == ["kimi-k3", "glm-5.3-flash"]
+        first, second = (str(record.body["messages"]) for record in emulator.log.requests)
+        assert "data:image/webp" in first
+        assert "data:image/webp" not in second, "GLM takes none, so it is converted anew"
 
 
 async def test_auto_passes_over_a_model_that_is_spared(start_daemon: StartDaemon, emulator: Emulator) -> None:

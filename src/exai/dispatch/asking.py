@@ -18,7 +18,15 @@ from exai.callers import Caller
 from exai.clock import Clock
 from exai.costs import Bill, Cost
 from exai.dispatch.admission import Admission, Permit, set_aside
-from exai.errors import DeadlineExceeded, ExaiError, ProviderFault, ToolFault
+from exai.errors import (
+    AbilityMissing,
+    DeadlineExceeded,
+    ExaiError,
+    ProviderFault,
+    ProviderUnconfigured,
+    Stopping,
+    ToolFault,
+)
 from exai.events import FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.breaker import Attempt, Breaker, Breakers, State
@@ -39,6 +47,9 @@ WEB_SEARCH = "web-search"
 PATIENCE_S = float("inf")
 PATIENCE_WITH_FALLBACK_S = 5.0
 """Longest wait for a model while another one may take over."""
+
+_UNSENT = (AbilityMissing, ProviderUnconfigured, Stopping)
+"""What a provider's adapter refuses by itself, before anything is sent."""
 
 _WHY_AGAIN: Mapping[FaultClass, str] = {
     FaultClass.THROTTLE: "limits how often it may be asked",
@@ -98,11 +109,13 @@ class ModelAsker:
         model = prompt.model
         asking = self._asking
         breaker = asking.breakers.of(model.provider, model.name)
-        asking.retry.budget(model.provider).note_first_request()
         tried = self._entry(model)
         retries = 0
         while True:
             try:
+                breaker.refuse_if_open()
+                if retries == 0:
+                    asking.retry.budget(model.provider).note_first_request()
                 completion = await self._request(prompt, on_delta, breaker, tried)
             except ToolFault as fault:
                 tried.outcome = fault.code
@@ -234,7 +247,6 @@ class ModelAsker:
     ) -> Completion:
         """One request, under breaker and permit."""
         self.hears = False
-        breaker.refuse_if_open()
         model = prompt.model
         async with self._asking.admission.model_permit(
             self._caller, model.provider, model.name, aside=self.holds
@@ -247,19 +259,21 @@ class ModelAsker:
                     "timeouts.call_s."
                 )
             with breaker.attempt() as attempt:
-                tried.requests += 1
                 # Without a listener the adapter may ask for the whole answer at once, which costs less; but a
                 # probe is to be over with its first word.
                 ear = _Ear(self, attempt, on_delta) if on_delta is not None or attempt.probes else None
                 outcome = "ok"
+                sent = 1
                 try:
                     return await self._asking.roster.providers[model.provider].complete(
                         prompt, deadline=self._deadline, on_delta=ear
                     )
                 except BaseException as error:
                     outcome = self._outcome(error, model)
+                    sent = 0 if isinstance(error, _UNSENT) else 1
                     raise
                 finally:
+                    tried.requests += sent
                     elapsed = self._clock.monotonic() - began
                     if outcome != "ok":
                         tried.outcome = outcome
