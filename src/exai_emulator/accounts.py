@@ -36,6 +36,8 @@ class AccountState(msgspec.Struct, forbid_unknown_fields=True):
 
     balance: float = 100.0
     """Money left, in the provider's currency. Nothing left means the provider's quota error."""
+    price: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Taken from the balance for each million tokens that a call really used."""
     suspended: bool = False
     """Kimi: the quota error, naming the suspension. GLM: 401/1112. Custom: `insufficient_quota`."""
     plan_only: bool = False
@@ -98,6 +100,11 @@ class Account:
             cache = self.cache[model] = PrefixCache()
         shared = cache.shared_prefix(prompt)
         return prompt_tokens if len(shared) == len(prompt) else min(count_tokens(shared), prompt_tokens)
+
+    def charge(self, tokens: int) -> None:
+        """Take what `tokens` cost from the balance; it may fall below zero."""
+        if self.state.price:
+            self.state.balance -= tokens * self.state.price / 1e6
 
     def reset(self) -> None:
         """As it was at the start."""

@@ -165,6 +165,7 @@ class ProviderServer:
             answer = self._answer_to(call, told.persona)
             if fault is None or not fault.replaces_the_answer:
                 self._api.shape(call, answer)
+                call.account.charge(call.prompt_tokens + answer.tokens)
             if answer.first_byte_delay:
                 await asyncio.sleep(answer.first_byte_delay)
             if fault is not None:

@@ -253,3 +253,18 @@ async def test_an_impossible_account_is_refused(control: Any, order: Any, told: 
     status, answer = await control("PUT", "account", {"provider": "kimi", **order})
     assert status == 400
     assert told in answer["error"]
+
+
+async def test_money_runs_out_on_the_way(emulator: Emulator, ask: Any, http: Any):
+    emulator.accounts["kimi"].state = AccountState(balance=0.0002, price=1)
+    first = await ask("kimi")
+    used = first.json["usage"]["total_tokens"]
+    headers = {"Authorization": f"Bearer {emulator.addresses.kimi_key}"}
+    async with http.get(f"{emulator.addresses.kimi}/users/me/balance", headers=headers) as response:
+        left = (await response.json())["data"]["available_balance"]
+    assert left == pytest.approx(0.0002 - used / 1e6)
+    emulator.faults.add("kimi", Fault(error="overloaded"))
+    assert (await ask("kimi")).status == 429
+    assert emulator.accounts["kimi"].state.balance == left
+    assert (await ask("kimi")).status == 200
+    assert error_of(await ask("kimi"))[0] == "exceeded_current_quota_error"

@@ -99,6 +99,14 @@ async def test_a_question_is_answered_and_counted(open_dialect: Any, dialect: st
     assert ("stream_options" in record.body) is streams
     assert record.headers.keys() & {"authorization", "api-key"} == {habits.key_header}
     assert record.query == ("api-version=2024-10-21" if dialect == "azure" else "")
+    assert record.path == "/v1/chat/completions"
+
+
+async def test_a_root_may_end_with_a_slash(open_dialect: Any) -> None:
+    first = await open_dialect("azure")
+    desk = await open_dialect("azure", base_url=f"{first.emulator.addresses.custom}/")
+    assert (await desk.ask("local/tiny")).text == "[emulated tiny] hello"
+    assert sent_by(first).path == "/v1/chat/completions"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -66,10 +66,12 @@ async def test_a_custom_row_answers_in_its_dialect(start_with_row: Any, emulator
     assert emulator.addresses.custom_key not in log
 
 
-async def test_money_that_is_gone_inside_a_200_is_told_and_not_asked_for_again(
-    start_with_row: Any, emulator: Emulator
+@pytest.mark.parametrize("dialect", ["minimax", "openai", "openrouter"])
+async def test_money_that_is_gone_is_told_and_not_asked_for_again(
+    start_with_row: Any, emulator: Emulator, dialect: str
 ) -> None:
-    async with start_with_row("minimax") as daemon:
+    """MiniMax says it inside a 200, OpenAI with a 429, OpenRouter with a 402."""
+    async with start_with_row(dialect) as daemon:
         emulator.faults.add("custom", Fault(error="quota", times=None))
         refused = await chat(daemon)
     assert refused["isError"] is True
