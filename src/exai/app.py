@@ -114,6 +114,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     roster=roster,
                     health=health,
                     breakers=breakers,
+                    counts=counts,
                     loop_lag=loop_lag,
                     limits=lambda: _limits(admission),
                     recent_failures=journal.recent_failures,

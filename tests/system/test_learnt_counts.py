@@ -51,6 +51,14 @@ async def test_estimates_are_learnt_from_the_providers_counts_and_survive_a_rest
         assert learnt is not None
         assert learnt["samples"] == 9
         assert "token estimates" in (await socket.tool("models"))["content"][0]["text"]
+        status = await socket.tool("status", {"section": "providers"})
+        errors = {
+            each["name"]: each["token_estimate_error"] for each in status["structuredContent"]["providers"]
+        }
+        assert errors == {
+            name: learnt["mean_error"] if name in model[:4] else None for name in ("glm", "kimi")
+        }
+        assert "token estimates" in status["content"][0]["text"]
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         assert await estimate_of(socket, model) == learnt
         assert off(await chat(socket, prompt=TEXT * 300, model=model)) < 0.02

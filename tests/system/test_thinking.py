@@ -45,16 +45,15 @@ SPELT: dict[tuple[str, str], dict[str, Any]] = {
     ("kimi-k2.6", "high"): {"thinking": {"type": "enabled"}},
     ("glm-4-32b-0414-128k", "high"): {},
 }
-HAD = {
-    ("glm-5.3", "max"),
-    ("glm-5.2", "none"),
-    ("glm-5.2", "medium"),
-    ("glm-4.7", "none"),
-    ("kimi-k3", "high"),
-    ("kimi-k2.6", "none"),
-    ("kimi-k2.6", "high"),
+INSTEAD = {
+    ("glm-5.3", "none"): "low",
+    ("glm-5.3", "medium"): "high",
+    ("glm-4.7", "low"): "high",
+    ("kimi-k3", "none"): "low",
+    ("kimi-k2.7-code", "max"): "high",
+    ("glm-4-32b-0414-128k", "high"): None,
 }
-"""Where the model has the very effort that is asked for."""
+"""The effort that takes the place of one that the model does not have."""
 
 
 async def test_one_argument_is_spelt_for_each_model_and_every_other_effort_is_told(
@@ -64,8 +63,9 @@ async def test_one_argument_is_spelt_for_each_model_and_every_other_effort_is_to
         answer = await chat(client, prompt="Hi.", model=model, effort=effort)
         body = sent(emulator)
         assert {name: body[name] for name in ("reasoning_effort", "thinking") if name in body} == fields
+        assert answer["effort"] == INSTEAD.get((model, effort), effort)
         told = [note for note in answer["notes"] if model in note and repr(effort) in note]
-        assert bool(told) is ((model, effort) not in HAD), (model, effort, answer["notes"])
+        assert bool(told) is ((model, effort) in INSTEAD), (model, effort, answer["notes"])
 
 
 async def test_names_and_steps_of_other_servers_are_taken(client: McpSocket, emulator: Emulator) -> None:

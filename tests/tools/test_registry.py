@@ -41,6 +41,7 @@ def registry() -> Registry:
                 roster=absent,
                 health=absent,
                 breakers=absent,
+                counts=absent,
                 loop_lag=absent,
                 limits=absent,
                 recent_failures=absent,

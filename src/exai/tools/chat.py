@@ -353,6 +353,7 @@ def _answer(
         "tried": told(context.tried) if sum(each.requests for each in context.tried) > 1 else [],
         "model_echoed": completion.echoed_model,
         "provider": completion.provider,
+        "effort": shown.prompt.model.effort_used(shown.prompt.effort),
         "finish_reason": completion.finish_reason,
         "usage": _usage(context.bill.usage or Usage()),
         "cost_usd": context.bill.cost.usd,
@@ -412,6 +413,7 @@ _OUTPUT_SCHEMA: JsonObject = {
         "model_used": {"type": "string"},
         "model_reason": {"type": ["string", "null"]},
         "tried": {"type": "array", "items": {"type": "object"}},
+        "effort": {"type": ["string", "null"]},
         "finish_reason": {"enum": ["stop", "length"]},
         "usage": {
             "type": "object",

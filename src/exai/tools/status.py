@@ -11,9 +11,11 @@ from exai import __version__
 from exai.clock import Clock
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.base import Provider
 from exai.providers.breaker import Breakers, State
 from exai.providers.routing import Roster
 from exai.storage.journal import CallFailure
+from exai.token_counts import TokenCounts
 from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
 
 __all__ = ["RecentFailures", "Status", "StatusArguments"]
@@ -35,13 +37,14 @@ class RecentFailures(Protocol):
 class Status:
     """Answers however busy the house is: it takes no permit and asks no provider."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it tells of everything there is
         self,
         *,
         clock: Clock,
         roster: Roster,
         health: ProviderHealth,
         breakers: Breakers,
+        counts: TokenCounts,
         loop_lag: LoopLag,
         limits: Callable[[], JsonObject],
         recent_failures: RecentFailures,
@@ -52,6 +55,7 @@ class Status:
         self._roster = roster
         self._health = health
         self._breakers = breakers
+        self._counts = counts
         self._loop_lag = loop_lag
         self._limits = limits
         self._recent_failures = recent_failures
@@ -119,6 +123,7 @@ class Status:
             "recent_requests": sum(health.requests for health in seen),
             "recent_failures": sum(health.failed for health in seen),
             "last_error": latest.last_error if latest else None,
+            "token_estimate_error": self._estimate_error(provider),
             "open_breakers": [
                 {
                     "model": breaker.model,
@@ -130,6 +135,12 @@ class Status:
                 if breaker.provider == name and breaker.state is not State.CLOSED
             ],
         }
+
+    def _estimate_error(self, provider: Provider) -> float | None:
+        """The mean relative error of our latest token estimates for its models."""
+        known = [found for model in provider.models if (found := self._counts.of(model)) is not None]
+        weight = sum(each.weight for each in known)
+        return round(sum(each.error for each in known) / weight, 4) if weight else None
 
     async def _limits_now(self, _context: CallContext) -> JsonObject:
         return self._limits()
@@ -164,10 +175,13 @@ def _providers_text(providers: list[JsonObject]) -> str:
         state = "ready" if each["configured"] else "no key set"
         if each["last_error"]:
             state = f"last request failed: {each['last_error']}"
-        lines.append(
+        line = (
             f"- {each['name']}: {state}; {each['models']} models; "
             f"{each['recent_failures']} of {each['recent_requests']} recent requests failed"
         )
+        if (error := each["token_estimate_error"]) is not None:
+            line += f"; token estimates {error:.0%} off"
+        lines.append(line)
         lines += [
             f"  - {breaker['model']} is not asked for now ({breaker['cause']}), again in "
             f"{breaker['retry_after_s']:g} s"
