@@ -31,16 +31,23 @@ from exai_emulator.kimi.files import BEHAVIOURS as KIMI_FILE_BEHAVIOURS
 from exai_emulator.kimi.files import RULES as KIMI_FILE_RULES
 from exai_emulator.kimi.platform import BEHAVIOURS as KIMI_PLATFORM_BEHAVIOURS
 from exai_emulator.kimi.platform import RULES as KIMI_PLATFORM_RULES
+from exai_emulator.kimi.responses import BEHAVIOURS as KIMI_RESPONSES_BEHAVIOURS
+from exai_emulator.kimi.responses import FORM as RESPONSES_FORM
+from exai_emulator.kimi.responses import PATH as RESPONSES_PATH
+from exai_emulator.kimi.responses import RULES as KIMI_RESPONSES_RULES
+from exai_emulator.kimi.responses import KimiResponses
 from exai_emulator.kimi.rest_tools import BEHAVIOURS as KIMI_TOOL_BEHAVIOURS
 from exai_emulator.kimi.rest_tools import RULES as KIMI_TOOL_RULES
 from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
 from exai_emulator.kimi.rules import RULES as KIMI_RULES
 from exai_emulator.log import RequestLog
 from exai_emulator.messages_root import BEHAVIOURS as MESSAGES_BEHAVIOURS
+from exai_emulator.messages_root import FORM as MESSAGES_FORM
 from exai_emulator.messages_root import ROOTS as MESSAGES_ROOTS
 from exai_emulator.messages_root import RULES as MESSAGES_RULES
 from exai_emulator.messages_root import MessagesRoot
 from exai_emulator.options import EmulatorOptions
+from exai_emulator.other_forms import OtherForm
 from exai_emulator.personas import Persona, Personas
 from exai_emulator.provider import ProviderApi
 from exai_emulator.rules import AnyRule, RuleBook
@@ -69,12 +76,14 @@ CONFORMANCE: dict[str, Sequence[AnyRule]] = {
         *KIMI_TOOL_RULES,
         *KIMI_PLATFORM_RULES,
         *KIMI_BATCH_RULES,
+        *KIMI_RESPONSES_RULES,
         *MESSAGES_RULES["kimi"],
         *KIMI_BEHAVIOURS,
         *KIMI_FILE_BEHAVIOURS,
         *KIMI_TOOL_BEHAVIOURS,
         *KIMI_PLATFORM_BEHAVIOURS,
         *KIMI_BATCH_BEHAVIOURS,
+        *KIMI_RESPONSES_BEHAVIOURS,
         *MESSAGES_BEHAVIOURS["kimi"],
     ),
     "custom": (*CUSTOM_RULES, *CUSTOM_BEHAVIOURS),
@@ -144,15 +153,17 @@ class Emulator:
 
     def handler(self, provider: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """What answers the requests to one provider, at all of its roots."""
-        chats = self._server(self.apis[provider])
-        root = MESSAGES_ROOTS.get(provider)
-        if root is None:
-            return chats.handle
-        messages = self._server(MessagesRoot(self.apis[provider], root))
+        api = self.apis[provider]
+        chats = self._server(api)
+        forms: list[OtherForm] = []
+        if provider in MESSAGES_ROOTS:
+            forms.append(MessagesRoot(api, f"{MESSAGES_ROOTS[provider]}/v1/messages", MESSAGES_FORM))
+        if provider == "kimi":
+            forms.append(KimiResponses(api, RESPONSES_PATH, RESPONSES_FORM))
+        others = {form.path: self._server(form) for form in forms}
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            at_root = request.rel_url.raw_path.startswith(f"{root}/")
-            return await (messages if at_root else chats).handle(request)
+            return await others.get(request.rel_url.raw_path, chats).handle(request)
 
         return handle
 

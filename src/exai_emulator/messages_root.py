@@ -1,7 +1,6 @@
 """The Anthropic-compatible roots: the models of GLM and Kimi behind the form of Anthropic's Messages.
 
-A request is read as the chat request that it amounts to, so that the provider's own rules, limits, personas and
-faults hold here as well; answers, streams and errors have the other form. Thinking is counted and not shown.
+Thinking is counted and not shown.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,25 +9,23 @@ from typing import Any
 
 import msgspec
 
-from exai_emulator.accounts import Account
-from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Refusal, text_of
-from exai_emulator.endpoints import Endpoints
+from exai_emulator.calls import ChatCall, ErrorRow, Refusal, text_of
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
+from exai_emulator.other_forms import OtherForm
 from exai_emulator.personas import Answer
-from exai_emulator.provider import CHAT, ProviderApi
 from exai_emulator.rules import Behaviour, Rule
 from exai_emulator.shapes import as_int
 from exai_emulator.streaming import StreamFrames
 
-__all__ = ["BEHAVIOURS", "GLM_ROOT", "KIMI_ROOT", "ROOTS", "RULES", "MessagesRoot"]
+__all__ = ["BEHAVIOURS", "FORM", "GLM_ROOT", "KIMI_ROOT", "ROOTS", "RULES", "MessagesRoot"]
 
 GLM_ROOT = "/api/anthropic"
 KIMI_ROOT = "/anthropic"
 ROOTS: Mapping[str, str] = {"glm": GLM_ROOT, "kimi": KIMI_ROOT}
 """Where each provider has it."""
 
-_ROOT = "anthropic"
+FORM = "anthropic"
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "sensitive": "refusal"}
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -47,14 +44,14 @@ def _refused(call: ChatCall, message: str) -> Refusal:
 
 
 def _max_tokens(call: ChatCall) -> Refusal | None:
-    if call.root != _ROOT or ((number := as_int(call.body.get("max_tokens"))) is not None and number >= 1):
+    if call.root != FORM or ((number := as_int(call.body.get("max_tokens"))) is not None and number >= 1):
         return None
     return _refused(call, "max_tokens: a positive integer is required")
 
 
 def _system_role(call: ChatCall) -> Refusal | None:
     original = call.raw.get("messages") if isinstance(call.raw, dict) else None
-    if call.root == _ROOT and isinstance(original, list):
+    if call.root == FORM and isinstance(original, list):
         for message in original:
             if isinstance(message, dict) and message.get("role") not in ("user", "assistant"):
                 return _refused(call, "messages: a role is user or assistant")
@@ -64,7 +61,7 @@ def _system_role(call: ChatCall) -> Refusal | None:
 def _tool_choice(call: ChatCall) -> Refusal | None:
     choice = call.raw.get("tool_choice") if isinstance(call.raw, dict) else None
     kind = choice.get("type") if isinstance(choice, dict) else None
-    if call.root == _ROOT and choice is not None and kind not in ("auto", "any", "none"):
+    if call.root == FORM and choice is not None and kind not in ("auto", "any", "none"):
         return _refused(call, "tool_choice: one of auto, any, none")
     return None
 
@@ -98,71 +95,15 @@ BEHAVIOURS: Mapping[str, tuple[Behaviour, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class MessagesRoot:
-    """`inner` behind `{root}/v1/messages`."""
-
-    inner: ProviderApi
-    root: str
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def errors(self) -> Mapping[str, ErrorRow]:
-        return self.inner.errors
-
-    @property
-    def routes(self) -> Mapping[tuple[str, str], tuple[str, str]]:
-        return {("POST", f"{self.root}/v1/messages"): (CHAT, _ROOT)}
-
-    @property
-    def endpoints(self) -> Endpoints:
-        return Endpoints(())
-
-    @property
-    def json_type(self) -> str:
-        return self.inner.json_type
-
-    @property
-    def stream_type(self) -> str:
-        return self.inner.stream_type
-
-    @property
-    def in_stream_error(self) -> str:
-        return self.inner.in_stream_error
-
-    @property
-    def body_opening(self) -> bytes:
-        return b""
-
-    def too_large(self, path: str) -> Refusal:
-        return self.inner.too_large(path)
+class MessagesRoot(OtherForm):
+    """Answers in the form of Messages."""
 
     def credentials(self, headers: Mapping[str, str]) -> str:
         key = headers.get("x-api-key") if self.name == "glm" else None
         return self.inner.credentials(headers) if key is None else f"Bearer {key}"
 
-    def key_verdict(self, authorization: str) -> KeyVerdict:
-        return self.inner.key_verdict(authorization)
-
-    def refused_key(self, path: str, refusal: Refusal) -> Refusal:
-        return self.inner.refused_key(path, refusal)
-
-    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
-        return self.inner.further_headers(path, headers, identity)
-
-    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
-        call = self.inner.read_call(_as_chat(raw) if isinstance(raw, dict) else raw, root, account)
-        call.raw = raw
-        return call
-
-    def shape(self, call: ChatCall, answer: Answer) -> None:
-        self.inner.shape(call, answer)
-        answer.reasoning = ""
-
-    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
-        return self.inner.headers(identity, content_type, cached_tokens)
+    def as_chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return _as_chat(body)
 
     def completion(
         self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None
@@ -208,15 +149,6 @@ class MessagesRoot:
             told = f"[{row.kind}][{text}][emulated-trace]"
             return {"type": "error", "error": {"type": kind, "code": row.kind, "message": told}}
         return {"type": "error", "error": {"type": kind, "message": text}, "request_id": "req_emulated"}
-
-    def stream_error(self, row: ErrorRow, message: str | None) -> Any:
-        return self.error_body(row, message)
-
-    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:
-        return self.inner.plain(operation, account, call)
-
-    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:
-        return self.inner.unknown_route(method, path, agent)
 
 
 def _as_chat(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from exai_emulator import Emulator, EmulatorOptions, running
 
 MODELS = {"glm": "glm-5.3", "glm_coding": "glm-5.3", "kimi": "kimi-k3", "custom": "emulated-large"}
-MODELS |= {"glm_anthropic": "glm-5.3", "kimi_anthropic": "kimi-k3"}
+MODELS |= {"glm_anthropic": "glm-5.3", "kimi_anthropic": "kimi-k3", "kimi_responses": "kimi-k3"}
 
 
 @pytest.fixture
@@ -86,8 +86,12 @@ def post(http: aiohttp.ClientSession) -> Post:
         }
         if api_key is not None:
             headers["api-key"] = api_key
-        path = "/v1/messages" if door.endswith("_anthropic") else "/chat/completions"
-        url = getattr(emulator.addresses, door) + path + query
+        if door == "kimi_responses":
+            url = f"{emulator.addresses.kimi}/responses"
+        elif door.endswith("_anthropic"):
+            url = getattr(emulator.addresses, door) + "/v1/messages"
+        else:
+            url = getattr(emulator.addresses, door) + "/chat/completions" + query
         async with http.post(
             url, data=content if raw is None else raw, headers=headers, allow_redirects=False
         ) as response:

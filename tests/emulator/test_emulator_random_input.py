@@ -110,7 +110,11 @@ messages_body = anything | st.fixed_dictionaries(
             max_size=3,
         ),
     },
-    optional=dict.fromkeys(["system", "tools", "tool_choice", "stream", "output_config"], anything),
+    optional={
+        **dict.fromkeys(["system", "tools", "tool_choice", "stream", "output_config"], anything),
+        **dict.fromkeys(["instructions", "reasoning", "text", "max_output_tokens"], anything),
+        "input": st.lists(block | anything, max_size=3) | anything,
+    },
 )
 FURTHER = [
     ("glm_anthropic", "/v1/messages"),
@@ -120,6 +124,8 @@ FURTHER = [
     ("glm", "/files"),
     ("glm", "/files/parser/create"),
     ("kimi", "/files"),
+    ("kimi", "/responses"),
+    ("kimi", "/batches"),
     ("kimi", "/formulas/moonshot/date/fibers"),
     ("kimi", "/signatures/verify"),
 ]

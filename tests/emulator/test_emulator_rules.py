@@ -299,6 +299,12 @@ EXAMPLES: dict[str, Example] = {
     "kimi.anthropic.tool_choice": kimi(
         {"max_tokens": 100, "tool_choice": {"type": "tool", "name": "look"}}, door="kimi_anthropic"
     ),
+    "kimi.responses.model": Example(
+        {"model": "kimi-k2.6", "input": "Hi."}, 404, "resource_not_found_error", door="kimi_responses"
+    ),
+    "kimi.responses.memory": kimi({"input": "Hi.", "store": True}, door="kimi_responses"),
+    "kimi.responses.tool_choice": kimi({"input": "Hi.", "tool_choice": "none"}, door="kimi_responses"),
+    "kimi.responses.tools": kimi({"input": "Hi.", "tools": [{"type": "mcp"}]}, door="kimi_responses"),
     "custom.json.object": Example({"raw": "{"}, 400, "invalid_request_error"),
     "custom.model.present": Example({"model": None}, 400, "invalid_request_error"),
     "custom.messages.present": Example({"messages": "hello"}, 400, "invalid_request_error"),
