@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from exai import config
 from exai.config_sources import load
+from exai.costs import Bill
 from exai.errors import (
     AnswerBroken,
     ContentFiltered,
@@ -19,8 +22,10 @@ from exai.errors import (
     StartFault,
 )
 from exai.messages import Effort
+from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.dialects import DIALECTS
-from exai_emulator import EmulatorOptions, Fault, Persona
+from exai.providers.tool_loop import ToolLoop, TypedTool
+from exai_emulator import EmulatorOptions, Fault, Persona, ScriptedCall
 
 AZURE = {"query": ["api-version=2024-10-21"]}
 MODEL = {
@@ -176,6 +181,38 @@ async def test_an_effort_is_spelled_as_the_dialect_has_it(open_dialect: Any, dia
     if DIALECTS[dialect].most_effort == "xhigh":
         await desk.ask("local/tiny", effort=Effort.MAX)
         assert "xhigh" in str([sent_by(desk).body.get(name) for name in FIELDS])
+
+
+class Words(msgspec.Struct, frozen=True):
+    words: str
+
+
+async def _look_up(asked: Words) -> str:
+    return f"found {asked.words}"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_model_calls_tools_in_every_dialect(open_dialect: Any, dialect: str, streams: bool) -> None:
+    desk = await open_dialect(dialect)
+    desk.emulator.persona = Persona(rounds=((ScriptedCall("look_up", {"words": "owls"}),),))
+    loop = ToolLoop([TypedTool("look_up", "Looks words up.", Words, _look_up)], config.ToolLoop(), desk.clock)
+
+    async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
+        deadline = desk.clock.monotonic() + 30
+        completion: Completion = await desk.roster.providers["local"].complete(
+            prompt, deadline=deadline, on_delta=on_delta
+        )
+        return completion
+
+    def listen(_kind: DeltaKind, _text: str) -> None:
+        return
+
+    prompt = desk.prompt("local/tiny", "Find it.", tools=loop.specs)
+    outcome = await loop.run(ask, prompt, Bill(), {}, listen if streams else None)
+    assert "found owls" in outcome.completion.text
+    roles = [message["role"] for message in sent_by(desk).body["messages"]]
+    assert roles == [DIALECTS[dialect].system_role, "user", "assistant", "tool"]
 
 
 async def test_openrouters_error_inside_a_stream_leaves_what_was_said(open_dialect: Any) -> None:
