@@ -83,6 +83,17 @@ def _check_key(key: str, secret: str, origin: str) -> None:
 
 
 def _check_custom(section: str, row: CustomProvider, origins: Mapping[str, str]) -> None:
+    key = f"{section}.base_url"
+    if row.base_url.query or row.base_url.fragment:
+        raise StartFault(
+            f"`{key}` ({origins.get(key, 'default')}) has more than a root behind its path; put each "
+            f"`name=value` of its query into `{section}.query`."
+        )
+    if (row.base_url.path or "").rstrip("/").endswith("/chat/completions"):
+        raise StartFault(
+            f"`{key}` ({origins.get(key, 'default')}) ends with `/chat/completions`, which EXAI adds itself; "
+            "leave it out."
+        )
     for secret in row.headers:
         name, _, value = secret.get_secret_value().partition(":")
         text = value.strip()

@@ -321,11 +321,14 @@ ROW = "[providers.custom.x]\nbase_url = 'http://127.0.0.1:1/v1'\nmodels = [{ nam
         ("headers = ['bad name: x']", "no header"),
         ("query = ['api-version']", "without a value"),
         ("dialect = 'klingon'", "one of `compatible`"),
+        ("base_url = 'http://127.0.0.1:1/v1?api-version=1'", "providers.custom.x.query"),
+        ("base_url = 'http://127.0.0.1:1/v1/chat/completions/'", "leave it out"),
     ],
 )
 def test_an_impossible_row_is_refused_without_showing_it(tmp_path: Any, line: str, told: str) -> None:
     file = tmp_path / "exai.toml"
-    file.write_text(f"{ROW}{line}\n")
+    rows = [row for row in ROW.splitlines() if row.partition(" ")[0] != line.partition(" ")[0]]
+    file.write_text("\n".join([*rows, line]))
     with pytest.raises(StartFault) as raised:
         load(environ={"HOME": str(tmp_path)}, config_file=file, overrides={}, cwd=tmp_path)
     assert told in str(raised.value)
