@@ -62,7 +62,7 @@ def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
             error_code=None,
             provider="glm",
             model="glm-5.3",
-            usage=Usage(input=100, cached=40, output=20, reasoning=5),
+            usage=Usage(input=100, cached=40, output=20, reasoning=5, cache_write=7),
             cost_usd=0.5,
             timings={"store_ms": 2.0, "generation_ms": 100.0, "connect_ms": 0.0, "latency_ms": 150.0},
         ),
@@ -73,6 +73,7 @@ def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
     assert value(metrics, "exai_call_stage_seconds_sum", stage="generation") == 0.1
     assert ("exai_call_stage_seconds_sum", frozenset({("stage", "connect")})) not in samples(metrics)
     assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cached") == 40
+    assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cache_write") == 7
     assert value(metrics, "exai_cost_usd_total", provider="glm", model="glm-5.3") == 0.5
 
 

@@ -91,7 +91,13 @@ async def test_the_answer_is_text_and_the_same_in_parts(database: Database, tmp_
         "scripted-1",
         "scripted",
     )
-    assert parts["usage"] == {"input": 1_000_000, "cached": 0, "output": 500_000, "reasoning": None}
+    assert parts["usage"] == {
+        "input": 1_000_000,
+        "cached": 0,
+        "output": 500_000,
+        "reasoning": None,
+        "cache_write": None,
+    }
     assert parts["cost_usd"] == 2.0
     assert (talk.context.model_used, talk.context.bill.cost.usd) == ("scripted-1", 2.0)
 

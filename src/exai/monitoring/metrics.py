@@ -184,7 +184,7 @@ class Metrics:
             if milliseconds and stage != "latency_ms":
                 self._stages[(stage.removesuffix("_ms"),)].observe(milliseconds / 1000)
         if event.usage is not None:
-            for kind in ("input", "cached", "output", "reasoning"):
+            for kind in ("input", "cached", "cache_write", "output", "reasoning"):
                 if count := getattr(event.usage, kind):
                     self._tokens[event.provider, event.model, kind].inc(count)
             if event.cost_usd is None:

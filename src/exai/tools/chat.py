@@ -383,6 +383,7 @@ def _usage(usage: Usage) -> JsonObject:
         "cached": usage.cached,
         "output": usage.output,
         "reasoning": usage.reasoning,
+        "cache_write": usage.cache_write,
     }
 
 
@@ -417,7 +418,7 @@ _OUTPUT_SCHEMA: JsonObject = {
         "finish_reason": {"enum": ["stop", "length"]},
         "usage": {
             "type": "object",
-            "properties": {"input": _COUNT, "cached": _COUNT, "output": _COUNT, "reasoning": _COUNT},
+            "additionalProperties": _COUNT,
         },
         "cost_usd": {"type": ["number", "null"]},
         "cost": {"type": "object"},
