@@ -10,6 +10,7 @@ from exai.errors import (
     ProviderFailed,
     ProviderFault,
     ProviderRefused,
+    ProviderSilent,
     ProviderThrottled,
     ProviderTimeout,
     ProviderUnauthorized,
@@ -107,7 +108,7 @@ async def test_broken_replies_are_faults(
 async def test_a_silent_search_ends_in_time(open_desk: Any, provider: str) -> None:
     desk = await open_desk(timeouts={"first_byte_s": 0.1})
     desk.emulator.faults.add(provider, Fault(cut="stall", at="before_headers", path=None, times=None))
-    with pytest.raises(ProviderTimeout, match=r"within 0\.1 s"):
+    with pytest.raises(ProviderSilent, match=r"within 0\.1 s"):
         await search(desk, provider)
     with pytest.raises(DeadlineExceeded):
         await search(desk, provider, seconds=0.05)

@@ -274,7 +274,8 @@ async def test_the_search_tool_finds_pages(
     assert text.startswith("[1] [emulated kimi-search] owls, result 1 (20")
     assert "https://emulated.invalid/3" in text
     journalled = row(tmp_path)
-    assert (journalled["tool"], journalled["outcome"], journalled["provider"]) == ("search", "ok", "kimi")
+    assert (journalled["tool"], journalled["outcome"]) == ("search", "ok")
+    assert (journalled["provider"], journalled["model_used"]) == ("kimi", "search")
     assert journalled["cost_usd"] == 0.002
     timings = found["timings"]
     latency = timings.pop("latency_ms")

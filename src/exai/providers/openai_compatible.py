@@ -52,6 +52,9 @@ STALE_WITHIN_S = 1.0
 
 STALE_RETRIES = 2
 
+LONGEST_POST_S = 60.0
+"""Of a service beside the chats; Kimi's searches take no longer."""
+
 MAX_ENTRY_BYTES = 64 * 2**10
 """Read of an answer of the provider's file store or counter, which are a few hundred bytes."""
 
@@ -298,7 +301,7 @@ class OpenAiCompatible:
         reply = PlainReply(
             Names(profile.title, about, profile.key_hint, profile.url_setting), errors, self._clock
         )
-        async with reply.within(deadline, self._timeouts.first_byte_s):
+        async with reply.within(deadline, min(self._timeouts.first_byte_s, LONGEST_POST_S)):
             url = URL(f"{self._root}{path}").update_query(profile.query)
             body = msgspec.json.encode(fields)
             response, _ = await self._open("POST", url, lambda: body)

@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from exai.clock import Clock
-from exai.errors import DeadlineExceeded, ProviderFailed, ProviderFault, ProviderTimeout, ProviderUnreachable
+from exai.errors import (
+    DeadlineExceeded,
+    ProviderFailed,
+    ProviderFault,
+    ProviderSilent,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
 from exai.providers.faults import Names, Refusal, Row, fault_of
 
 __all__ = ["PlainReply", "disconnected"]
@@ -47,7 +54,7 @@ class PlainReply:
                     f"The time of this call ran out before the {self._names.model} of {self._names.title} was "
                     "done. Ask for less, or raise timeouts.call_s."
                 ) from None
-            raise ProviderTimeout(
+            raise ProviderSilent(
                 f"The {self._names.model} of {self._names.title} gave no answer within {longest_s:g} s. Try again."
             ) from None
 

@@ -25,7 +25,7 @@ from exai.messages import Message, Role, ToolCall
 from exai.providers.base import Completion, OnDelta, Prompt, ToolSpec
 from exai.schemas import input_schema
 
-__all__ = ["AskModel", "EchoTool", "LoopOutcome", "ToolLoop", "TypedTool"]
+__all__ = ["AskModel", "EchoTool", "ToolLoop", "TypedTool"]
 
 ENDS_THE_CALL = (DeadlineExceeded, Stopping)
 """Faults that are not the model's business."""
@@ -103,17 +103,6 @@ class EchoTool:
     """Told of each call."""
 
 
-@dataclass(frozen=True)
-class LoopOutcome:
-    """The answer, and what it took."""
-
-    completion: Completion
-    rounds: int
-    """Answers that were tool calls."""
-    calls: int
-    """Tool calls in them."""
-
-
 class ToolLoop:
     """Lets models use `tools`, within `limits`; one serves any number of calls."""
 
@@ -134,7 +123,7 @@ class ToolLoop:
         bill: Bill,
         timings: dict[str, float],
         on_delta: OnDelta | None = None,
-    ) -> LoopOutcome:
+    ) -> Completion:
         """Ask, run what is called, and ask again, until there is an answer.
 
         `bill` is where `ask` adds what each request costs; the stage `tools_ms` of `timings`
@@ -148,7 +137,7 @@ class ToolLoop:
         while True:
             completion = await ask(prompt, on_delta)
             if not completion.tool_calls:
-                return LoopOutcome(completion, run.rounds, run.calls)
+                return completion
             if run.closed is not None:
                 raise ToolLoopExceeded(
                     f"{completion.model} went on calling tools although {run.closed}. Ask for less, or raise the "

@@ -96,12 +96,15 @@ class Search:
         for engine in engines:
             context.provider = engine.provider
             try:
-                return await context.ask.search(engine, query)
+                found = await context.ask.search(engine, query)
             except ProviderRefused:
                 raise
             except ProviderFault as fault:
                 first = first or fault
                 passed_over.append(f"{engine.provider} could not search ({fault.code})")
+            else:
+                context.model_used = found.engine
+                return found
         assert first is not None, "there is at least one engine"  # noqa: S101 - `_able` sees to it
         raise first
 

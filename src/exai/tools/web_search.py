@@ -58,8 +58,7 @@ class WebSearch:
         context, way = self._context, self._model.web_search
         if way is SearchWay.TOOL:
             prompt = replace(prompt, tools=self._loop.specs)
-        outcome = await self._loop.run(context.ask, prompt, context.bill, context.timings, on_delta)
-        completion = outcome.completion
+        completion = await self._loop.run(context.ask, prompt, context.bill, context.timings, on_delta)
         if way is SearchWay.PROVIDER:
             context.bill.add(self._roster.fee(self._model.provider, "web_search").cost())
         citations = {citation.url or citation.title: citation for citation in completion.citations}
