@@ -179,6 +179,17 @@ def test_transparent_parts_become_white_in_a_jpeg() -> None:
 WHOLE = (*(noise(kind, 24, 24) for kind in KINDS), moving_gif(9, 9), drawn("WEBP", 9, 9, "RGBA"))
 
 
+def test_a_defect_of_the_decoder_is_a_broken_picture() -> None:
+    # Pillow 13.0 writes a palette PNG that has lost its palette by way of an UnboundLocalError.
+    whole = drawn("PNG", 40, 40, "P")
+    start = whole.index(b"PLTE") - 4
+    length = int.from_bytes(whole[start : start + 4], "big")
+    without = whole[:start] + whole[start + 12 + length :]
+    image = check_picture(without, "`a`", PLENTY)
+    with pytest.raises(FileRefused, match="broken PNG"):
+        fit_picture(image, replace(GLM, max_side=20), "Image 1")
+
+
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(WHOLE), st.binary(max_size=40), st.integers(0, 4_000), st.integers(0, 400))
 def test_no_bytes_make_a_check_fail_otherwise_than_by_a_refusal(

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,25 @@ async def test_a_full_store_is_told_and_the_picture_goes_inside_the_request(stud
     assert "did not keep a large picture" in " ".join(completion.notes)
     assert [each.size for each in studio.arrived("kimi")] == [(700, 700)]
     assert studio.urls("kimi")[0].startswith("data:")
+
+
+async def test_an_upload_that_cannot_be_processed_is_taken_away_again(studio: Studio) -> None:
+    studio.emulator.accounts["kimi"].state.files.fails = True
+    completion = await studio.show("kimi-k3", LARGE)
+    assert "did not keep a large picture" in " ".join(completion.notes)
+    assert studio.urls("kimi")[0].startswith("data:")
+    assert studio.stored == []
+    studio.emulator.accounts["kimi"].state.files.fails = False
+    await studio.show("kimi-k3", LARGE)
+    assert studio.urls("kimi")[0].startswith("ms://")
+
+
+async def test_a_file_that_turned_bad_is_uploaded_again(studio: Studio) -> None:
+    await studio.show("kimi-k3", LARGE)
+    (file,) = studio.stored
+    studio.emulator.accounts["kimi"].files.add(replace(file, status="error"))
+    assert (await studio.show("kimi-k3", LARGE)).text
+    assert studio.uploads() == 2
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,21 @@ size of its file, so few are decoded at once, and none whose header announces mo
 import io
 import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from exai.errors import FileRefused
+from exai.errors import FileRefused, ToolFault
 from exai.files.picture_header import read_header
 from exai.messages import Image, PictureLimits
 
 __all__ = ["IMAGE_KINDS", "Fitted", "check_picture", "fit_picture"]
+
+_log = structlog.get_logger(__name__)
 
 IMAGE_KINDS = "PNG, JPEG, GIF and WebP"
 
@@ -28,20 +30,8 @@ _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image
 _DECODING = threading.BoundedSemaphore(2)
 """Pictures decoded at once in this process: at the default limit each may take 200 MB meanwhile."""
 
-_UNREADABLE = (
-    OSError,  # also what Pillow raises for what it does not know or finds cut
-    SyntaxError,  # Pillow's word for a broken PNG
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Pillow.DecompressionBombError,
-    Pillow.DecompressionBombWarning,  # where warnings are made errors
-)
-"""What decoders raise on bytes that are no picture after all."""
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Pillow.DecompressionBombError)
+"""What Pillow raises by intent on bytes that are no picture after all."""
 
 _JPEG_QUALITY = 88
 _PNG_EFFORT = 3
@@ -184,5 +174,10 @@ def _decoded(data: bytes, media_type: str, name: str) -> Iterator[Pillow.Image]:
     try:
         with _DECODING, Pillow.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
             yield picture
-    except _UNREADABLE as error:
+    except ToolFault:
+        raise
+    except Exception as error:
+        # On hostile bytes decoders also stumble over defects of their own, whatever those raise.
+        if not isinstance(error, _BROKEN):
+            _log.warning("a picture made its decoder stumble", kind=media_type, error=type(error).__name__)
         raise FileRefused(f"{name} is a broken {_FORMATS[media_type]}: it cannot be decoded.") from error

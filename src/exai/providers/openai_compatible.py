@@ -311,7 +311,7 @@ class OpenAiCompatible:
                 response.close()
 
     async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
-        if any(message.images for message in prompt.messages):
+        if shown is not NO_PICTURES:
             # Encoding megabytes of pictures takes too long for the loop.
             return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
         return request_body(prompt, self._profile, streams=streams)

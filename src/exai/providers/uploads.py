@@ -58,8 +58,14 @@ class FileRequest(Protocol):
     ) -> FileReply: ...
 
 
-class _Created(msgspec.Struct):
+class _Entry(msgspec.Struct):
     id: str
+    status: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the provider could make nothing of the file (`status`: `ready` or `error`)."""
+        return self.status == "error"
 
 
 def account_fingerprint(base_url: str, key: str) -> str:
@@ -125,7 +131,7 @@ class PictureUploads:
         for url in shown.urls.values():
             remote_id = url.removeprefix("ms://")
             reply = await request("GET", f"/files/{remote_id}")
-            if reply.status == 404:
+            if reply.status == 404 or (reply.status == 200 and _entry(reply).failed):
                 await self._table.forget(self._store, remote_id)
                 found = True
         return found
@@ -167,19 +173,28 @@ class PictureUploads:
                 _log.warning("an upload was refused", provider=self._store.provider, error=fault.code)
                 return None
             raise fault
-        try:
-            created = msgspec.json.decode(reply.body, type=_Created)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            created = _Created("")
+        created = _entry(reply)
         if _REMOTE_ID.fullmatch(created.id) is None:
             raise ProviderFailed(
                 f"{names.title} took a picture but did not say under which id. Try again; if it stays so, check "
                 f"{names.url_setting}."
             )
+        if created.failed:
+            _log.warning("an upload could not be processed", provider=self._store.provider)
+            await request("DELETE", f"/files/{created.id}")
+            return None
         return created.id
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _entry(reply: FileReply) -> _Entry:
+    """A file's entry; one without an id for what is none."""
+    try:
+        return msgspec.json.decode(reply.body, type=_Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Entry("")
 
 
 def _is_refusal(fault: ProviderFault) -> bool:
