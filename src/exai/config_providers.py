@@ -76,7 +76,7 @@ class CustomModel(Section):
     """Whether it takes pictures."""
 
     efforts: tuple[Literal["none", "low", "medium", "high", "max"], ...] = ()
-    """Thinking efforts that it tells apart; empty: it is sent none."""
+    """Thinking efforts that it tells apart; empty: it is sent none. Without `none` it is taken to think always."""
 
     input_price: Price | None = None
     """US dollars per million tokens of prompts. Without it and `output_price` the cost is unknown."""

@@ -116,6 +116,11 @@ class Script:
         self._running: list[_Running] = []
         self._replies: list[tuple[re.Pattern[str], ReplyRule]] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is told in advance."""
+        return not self._running and not self._replies
+
     def clear(self) -> None:
         """Nothing is told in advance."""
         self._running.clear()
@@ -139,8 +144,6 @@ class Script:
 
     def take(self, asked: Asked) -> Step | None:
         """What was told about this request."""
-        if not self._running and not self._replies:
-            return None
         for place, running in enumerate(self._running):
             if running.fits(asked):
                 step = running.take()

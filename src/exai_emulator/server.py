@@ -123,6 +123,8 @@ class ProviderServer:
         """What was told in advance about this request, else the persona in force and the next fault."""
         name = self._api.name
         model = call.model_id if call is not None else None
+        if self._script.is_empty:
+            return Step(fault=self._faults.take(name, path, model, key))
         text = next((text for role, text in reversed(call.texts) if role == "user"), "") if call else None
         told = self._script.take(Asked(name, path, key, model, text))
         if told is None:

@@ -209,8 +209,8 @@ async def test_a_model_calls_tools_in_every_dialect(open_dialect: Any, dialect: 
         return
 
     prompt = desk.prompt("local/tiny", "Find it.", tools=loop.specs)
-    outcome = await loop.run(ask, prompt, Bill(), {}, listen if streams else None)
-    assert "found owls" in outcome.completion.text
+    answer = await loop.run(ask, prompt, Bill(), {}, listen if streams else None)
+    assert "found owls" in answer.text
     roles = [message["role"] for message in sent_by(desk).body["messages"]]
     assert roles == [DIALECTS[dialect].system_role, "user", "assistant", "tool"]
 
