@@ -119,12 +119,12 @@ class ModelAsker:
                 completion = await self._request(prompt, on_delta, breaker, tried)
             except ToolFault as fault:
                 tried.outcome = fault.code
-                if (
-                    self.hears
-                    or not isinstance(fault, ProviderFault)
-                    or not await self._waited_for_retry(fault, breaker, retries)
-                ):
+                if self.hears or not isinstance(fault, ProviderFault):
                     raise
+                waited_s = await self._wait_for_retry(fault, breaker, retries, self._patience_s)
+                if waited_s is None:
+                    raise
+                self._add("backoff_ms", waited_s * 1000)
                 retries += 1
             else:
                 tried.outcome = "ok"
@@ -194,10 +194,10 @@ class ModelAsker:
         asking = self._asking
         provider = engine.provider
         breaker = asking.breakers.of(provider, WEB_SEARCH)
+        breaker.refuse_if_open()
         asking.retry.budget(provider).note_first_request()
         retries = 0
         while True:
-            breaker.refuse_if_open()
             try:
                 async with asking.admission.model_permit(
                     self._caller, provider, WEB_SEARCH, aside=self.holds
@@ -205,19 +205,9 @@ class ModelAsker:
                     with breaker.attempt():
                         found = await self._searched(engine, query)
             except ProviderFault as fault:
-                decision = asking.retry.decide(
-                    fault,
-                    provider=provider,
-                    retries=retries,
-                    left_s=self._deadline - self._clock.monotonic(),
-                    patience_s=PATIENCE_WITH_FALLBACK_S,
-                    spared=breaker.state is State.OPEN,
-                )
-                if decision.kind is None or decision.no_retry is not None:
+                # Whoever waits for the search counts its time as that of a tool.
+                if await self._wait_for_retry(fault, breaker, retries, PATIENCE_WITH_FALLBACK_S) is None:
                     raise
-                asking.bus.publish(RetryPlanned(provider, WEB_SEARCH, fault.code, round(decision.wait_s, 3)))
-                async with set_aside(self.holds):
-                    await asyncio.sleep(decision.wait_s)
                 retries += 1
             else:
                 fee = None if found.service is None else asking.roster.fee(provider, found.service)
@@ -290,22 +280,24 @@ class ModelAsker:
             self.bill.add(model.cost(error.usage), error.usage)
         return error.code
 
-    async def _waited_for_retry(self, fault: ProviderFault, breaker: Breaker, retries: int) -> bool:
-        """Whether the request is to be made again; when it is, the wait before it is over."""
+    async def _wait_for_retry(
+        self, fault: ProviderFault, breaker: Breaker, retries: int, patience_s: float
+    ) -> float | None:
+        """Wait until the request is to be made again, and for how long that was; `None` when it is not."""
         decision = self._asking.retry.decide(
             fault,
             provider=breaker.provider,
             retries=retries,
             left_s=self._deadline - self._clock.monotonic(),
-            patience_s=self._patience_s,
+            patience_s=patience_s,
             spared=breaker.state is State.OPEN,
         )
         publish = self._asking.bus.publish
         if decision.kind is None:
-            return False
+            return None
         if decision.no_retry is not None:
             publish(RetryRefused(breaker.provider, breaker.model, fault.code, decision.no_retry))
-            return False
+            return None
         publish(RetryPlanned(breaker.provider, breaker.model, fault.code, round(decision.wait_s, 3)))
         self.progress.status(
             f"{breaker.model} {_WHY_AGAIN[decision.kind]} ({fault.code}); asking again in "
@@ -314,8 +306,7 @@ class ModelAsker:
         began = self._clock.monotonic()
         async with set_aside(self.holds):
             await asyncio.sleep(decision.wait_s)
-        self._add("backoff_ms", (self._clock.monotonic() - began) * 1000)
-        return True
+        return self._clock.monotonic() - began
 
     def _entry(self, model: Model) -> Tried:
         """The record of the model whose turn it is."""
