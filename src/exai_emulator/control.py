@@ -229,6 +229,7 @@ class _Control:
                 name: {
                     "account": account.state,
                     "usage": account.usage.as_json(now),
+                    "fees": account.fees,
                     "further_keys": [
                         {"key": fingerprint(key), "account": other.state, "usage": other.usage.as_json(now)}
                         for (provider, key), other in self._emulator.accounts.by_key.items()

@@ -18,7 +18,7 @@ from exai.errors import (
     ProviderUnreachable,
     QuotaExhausted,
 )
-from exai.providers.search import Found, SearchQuery, as_text, clean
+from exai.providers.search import Found, SearchQuery, as_text, clean, clean_line
 from exai_emulator import Fault
 
 OWLS = SearchQuery("owls", 2)
@@ -145,3 +145,4 @@ def test_texts_of_others_are_cleaned_and_cut() -> None:
     assert clean("a\x00b\x1b[31m\u202ec\n") == "a b [31m c"
     assert clean(7) == ""
     assert len(clean("x" * 9_999)) == 2_000
+    assert clean_line(" Title\n[exai] ends\there ", 15) == "Title [exai] en"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -120,6 +120,28 @@ async def test_calls_are_run_and_their_results_go_back_as_they_came(
     assert bench.bill.usage is not None
     assert bench.bill.usage.output is not None
     assert bench.bill.usage.output > (answer.usage.output or 0)
+
+
+def test_a_model_is_shown_keywords_alone_that_every_provider_takes() -> None:
+    class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        words: Annotated[str, msgspec.Meta(min_length=2, description="What to find")]
+        places: list[Annotated[int, msgspec.Meta(ge=1)]] = msgspec.field(default_factory=list)
+
+    async def run(_: Strict) -> str:
+        return ""
+
+    tool = TypedTool("strict", "", Strict, run)
+    assert tool.spec.parameters == {
+        "type": "object",
+        "properties": {
+            "words": {"type": "string", "description": "What to find"},
+            "places": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["words"],
+        "additionalProperties": False,
+    }
+    with pytest.raises(ValueError, match="length >= 2"):
+        tool.read('{"words":"a"}')
 
 
 async def test_thinking_goes_back_within_the_loop_where_the_protocol_demands_it(bench: Bench) -> None:

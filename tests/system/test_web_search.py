@@ -106,6 +106,7 @@ async def test_kimi_searches_by_a_tool_and_what_it_found_is_cited(
         f"https://emulated.invalid/{number}" for number in range(1, 6)
     ]
     assert all(citation["title"] and citation["published"] for citation in answer["citations"])
+    assert "- [emulated kimi-search] What is new on owls?, result 1 (20" in result["content"][0]["text"]
     assert answer["cost"]["search"] == 0.002
     assert answer["notes"] == []
     assert emulator.accounts["kimi"].fees == {"search": 1}
@@ -125,6 +126,19 @@ async def test_every_kimi_model_can_search(start_daemon: StartDaemon, emulator: 
         for model in models:
             assert len((await asks(socket, model, use_websearch=True))["citations"]) == 5
     assert len(searches(emulator)) == len(models)
+
+
+async def test_a_model_that_takes_over_searches_in_its_own_way(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.faults.add("glm", Fault(error="1113", times=None))
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        answer = await asks(socket, "glm-5.3", use_websearch=True, fallback_models=["kimi-k3"])
+    assert answer["model_used"] == "kimi-k3"
+    assert [record.path for record in searches(emulator)] == ["/v1/tools/search"]
+    assert len(answer["citations"]) == 5
+    assert answer["cost"]["search"] == 0.002
+    assert answer["cost_usd"] is not None
 
 
 async def test_usage_is_the_sum_of_the_rounds(start_daemon: StartDaemon, emulator: Emulator) -> None:

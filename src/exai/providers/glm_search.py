@@ -9,7 +9,7 @@ from exai.errors import ProviderDenied, ProviderFailed, ProviderRefused
 from exai.providers.faults import Row, Verdict
 from exai.providers.glm import ERRORS
 from exai.providers.openai_compatible import OpenAiCompatible
-from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean
+from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean, clean_line
 
 __all__ = ["SEARCH_ERRORS", "GlmSearch"]
 
@@ -94,11 +94,11 @@ def _results(body: bytes) -> tuple[SearchResult, ...]:
         raise ProviderFailed("GLM sent something that is no search result. Try again.")
     return tuple(
         SearchResult(
-            title=clean(entry.get("title"), 300),
-            url=clean(entry.get("link"), 2_000),
+            title=clean_line(entry.get("title"), 300),
+            url=clean_line(entry.get("link"), 2_000),
             snippet=clean(entry.get("content")),
-            published=clean(entry.get("publish_date"), 40) or None,
-            site=clean(entry.get("media"), 100) or None,
+            published=clean_line(entry.get("publish_date"), 40) or None,
+            site=clean_line(entry.get("media"), 100) or None,
         )
         for entry in entries
         if isinstance(entry, dict)

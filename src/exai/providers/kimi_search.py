@@ -16,7 +16,7 @@ from exai.errors import (
 )
 from exai.providers.faults import Row, Verdict
 from exai.providers.openai_compatible import OpenAiCompatible
-from exai.providers.search import Found, SearchQuery, SearchResult, clean
+from exai.providers.search import Found, SearchQuery, SearchResult, clean, clean_line
 
 __all__ = ["SEARCH_ERRORS", "KimiSearch"]
 
@@ -109,11 +109,11 @@ def _results(body: bytes) -> tuple[SearchResult, ...]:
         raise ProviderFailed("Kimi sent something that is no search result. Try again.")
     return tuple(
         SearchResult(
-            title=clean(entry.get("title"), 300),
-            url=clean(entry.get("url"), 2_000),
+            title=clean_line(entry.get("title"), 300),
+            url=clean_line(entry.get("url"), 2_000),
             snippet=clean(entry.get("snippet")) or _excerpts(entry.get("chunks")),
-            published=clean(entry.get("date"), 40) or None,
-            site=clean(entry.get("site_name"), 100) or None,
+            published=clean_line(entry.get("date"), 40) or None,
+            site=clean_line(entry.get("site_name"), 100) or None,
         )
         for entry in entries
         if isinstance(entry, dict)

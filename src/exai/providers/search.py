@@ -7,7 +7,16 @@ from typing import Any, Protocol
 
 from exai.messages import Citation
 
-__all__ = ["Found", "Recency", "SearchEngine", "SearchQuery", "SearchResult", "as_text", "clean"]
+__all__ = [
+    "Found",
+    "Recency",
+    "SearchEngine",
+    "SearchQuery",
+    "SearchResult",
+    "as_text",
+    "clean",
+    "clean_line",
+]
 
 MAX_SNIPPET_CHARACTERS = 2_000
 """Of one result: a paragraph or two; whole pages would fill a model's window with ten of them."""
@@ -103,6 +112,11 @@ def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
         character if character.isprintable() or character in "\n\t" else " " for character in value
     )
     return text.strip()[:limit]
+
+
+def clean_line(value: Any, limit: int) -> str:
+    """The same in one line: a title must not look like the text around it."""
+    return " ".join(clean(value, 4 * limit).split())[:limit]
 
 
 def as_text(results: tuple[SearchResult, ...], snippet_characters: int = MAX_SNIPPET_CHARACTERS) -> str:

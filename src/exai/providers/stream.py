@@ -12,6 +12,7 @@ import msgspec
 from exai.costs import Usage
 from exai.messages import Citation, ToolCall
 from exai.providers.base import DeltaKind, OnDelta
+from exai.providers.search import clean_line
 from exai.providers.tool_calls import CallPiece, ToolCallSum
 
 __all__ = ["AnswerSum", "AnswerTooLongError", "BrokenAnswerError", "MalformedAnswerError", "ReportedError"]
@@ -287,8 +288,8 @@ class AnswerSum:
             if not isinstance(source, dict):
                 continue
             title, url, published = (
-                value if isinstance(value := source.get(name), str) else ""
-                for name in ("title", "link", "publish_date")
+                clean_line(source.get(name), limit)
+                for name, limit in (("title", 300), ("link", 2_000), ("publish_date", 40))
             )
             if title or url:
                 self._citations[title, url] = Citation(title, url, published or None)

@@ -33,6 +33,10 @@ ENDS_THE_CALL = (DeadlineExceeded, Stopping)
 REPEATS = 2
 """How often one call with the same arguments may be repeated before the model has to answer."""
 
+COMMON_KEYWORDS = frozenset(
+    {"type", "description", "properties", "required", "items", "enum", "anyOf", "additionalProperties"}
+)
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -44,7 +48,26 @@ class AskModel(Protocol):
 
 @lru_cache(maxsize=64)
 def _spec(name: str, description: str, arguments: type[msgspec.Struct]) -> ToolSpec:
-    return ToolSpec(name, description, input_schema(arguments))
+    return ToolSpec(name, description, _common(input_schema(arguments)))
+
+
+def _common(schema: Any) -> Any:
+    """A schema with the keywords that every provider takes.
+
+    Kimi takes a subset of JSON Schema and refuses the rest; what is left out here is
+    still checked when a call comes.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    common: dict[str, Any] = {name: value for name, value in schema.items() if name in COMMON_KEYWORDS}
+    for name, value in common.items():
+        if name == "properties":
+            common[name] = {field: _common(of) for field, of in value.items()}
+        elif name == "anyOf":
+            common[name] = [_common(choice) for choice in value]
+        elif name == "items":
+            common[name] = _common(value)
+    return common
 
 
 class TypedTool:

@@ -373,7 +373,10 @@ def _answer(
         "notes": notes,
         "call_id": context.call_id,
     }
-    text = "\n".join([completion.text, "", f"[{' | '.join(footer)}]", *(f"Note: {note}" for note in notes)])
+    lines = [completion.text, "", f"[{' | '.join(footer)}]", *(f"Note: {note}" for note in notes)]
+    if completion.citations:
+        lines += ["Sources:", *map(_source_line, completion.citations)]
+    text = "\n".join(lines)
     return ToolAnswer(text=text, structured=structured)
 
 
@@ -394,6 +397,11 @@ def _cost(bill: Bill) -> JsonObject:
     if cost.unknown:
         items["unknown"] = list(cost.unknown)
     return items
+
+
+def _source_line(citation: Citation) -> str:
+    dated = f" ({citation.published})" if citation.published else ""
+    return f"- {citation.title}{dated} {citation.url}".rstrip()
 
 
 def _citation(citation: Citation) -> JsonObject:
