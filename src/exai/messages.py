@@ -57,6 +57,8 @@ class PictureLimits:
     """Longest side, in pixels."""
     max_count: int = 50
     """Pictures of one request."""
+    max_inside_bytes: int = 70 * 2**20
+    """All pictures inside one request together, in bytes before the encoding that makes four of three."""
 
 
 @dataclass(frozen=True)

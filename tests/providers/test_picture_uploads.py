@@ -193,6 +193,22 @@ async def test_too_many_for_the_model_are_refused_before_anything_is_sent(studio
     assert studio.emulator.log.requests == []
 
 
+async def test_more_than_a_request_may_hold_is_refused_but_not_what_lies_at_the_provider(
+    studio: Studio,
+) -> None:
+    model = studio.roster.resolve("kimi-k3").model
+    tight = replace(model, pictures=replace(model.pictures, max_inside_bytes=2 * 2**20))
+    pictures = tuple(checked(noise("PNG", 560, 560, seed=seed)) for seed in range(3))
+    prompt = Prompt(model=tight, messages=(Message(Role.USER, "?", images=pictures),))
+    kimi = studio.roster.providers["kimi"]
+    with pytest.raises(AbilityMissing, match="3 MB together"):
+        await kimi.complete(prompt, deadline=studio.clock.monotonic() + 30)
+    assert studio.emulator.log.requests == []
+    lying = tuple(checked(noise("PNG", 700, 700, seed=seed)) for seed in range(3))
+    there = Prompt(model=tight, messages=(Message(Role.USER, "?", images=lying),))
+    assert (await kimi.complete(there, deadline=studio.clock.monotonic() + 30)).text
+
+
 async def test_a_large_picture_is_uploaded_once_and_named_afterwards(
     studio: Studio, open_studio: OpenStudio
 ) -> None:

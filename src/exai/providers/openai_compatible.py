@@ -36,7 +36,7 @@ from exai.providers.catalog import Model
 from exai.providers.connections import Attempt, open_session
 from exai.providers.exchange import BROKEN, Exchange, Patience, Waits
 from exai.providers.faults import Names, Row
-from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of
+from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.plain_reply import PlainReply
 from exai.providers.profile import Profile
 from exai.providers.request_body import RequestBody, request_body
@@ -312,6 +312,7 @@ class OpenAiCompatible:
 
     async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if shown is not NO_PICTURES:
+            refuse_too_much(prompt, shown)
             # Encoding megabytes of pictures takes too long for the loop.
             return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
         return request_body(prompt, self._profile, streams=streams)

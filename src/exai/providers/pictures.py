@@ -9,7 +9,7 @@ from exai.messages import Image
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
 
-__all__ = ["NO_PICTURES", "Shown", "fit_pictures", "pictures_of"]
+__all__ = ["NO_PICTURES", "Shown", "fit_pictures", "pictures_of", "refuse_too_much"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,23 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
                 notes.append(f"Image {number} was changed for {_what_it_takes(model)}: {fitted.change}.")
         messages.append(replace(message, images=tuple(images)) if images else message)
     return replace(prompt, messages=tuple(messages)), tuple(notes)
+
+
+def refuse_too_much(prompt: Prompt, shown: Shown) -> None:
+    """See that what goes inside the request is no more than a request may hold.
+
+    Raises:
+        AbilityMissing: it is.
+    """
+    model = prompt.model
+    most = model.pictures.max_inside_bytes
+    images = pictures_of(prompt)
+    inside = sum(len(image.data) for image in images if not shown.urls or image.sha256 not in shown.urls)
+    if inside > most:
+        raise AbilityMissing(
+            f"The images for {model.name} have {inside / 2**20:.0f} MB together, more than one request may hold "
+            f"({most / 2**20:.0f} MB). Send fewer or smaller ones."
+        )
 
 
 def _what_it_takes(model: Model) -> str:

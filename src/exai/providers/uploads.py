@@ -104,9 +104,10 @@ class PictureUploads:
             ProviderFault: the provider did not answer as asked.
             StoreFailed: an upload could not be remembered.
         """
-        large = {image.sha256: image for image in images if len(image.data) > self._above_bytes}
-        if not large:
+        heavy = [image for image in images if len(image.data) > self._above_bytes]
+        if not heavy:
             return NO_PICTURES
+        large = await asyncio.to_thread(_by_digest, heavy)
         known = await self._table.find(self._store, list(large))
         self._table.used_soon(self._store, list(known), self._now())
         notes: list[str] = []
@@ -187,6 +188,11 @@ class PictureUploads:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _by_digest(images: Sequence[Image]) -> dict[str, Image]:
+    """Digests of megabytes belong into a thread; each image keeps its own."""
+    return {image.sha256: image for image in images}
 
 
 def _entry(reply: FileReply) -> _Entry:
