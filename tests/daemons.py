@@ -3,12 +3,13 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-__all__ = ["EXAI", "Daemon", "StartDaemon", "clean_environ", "daemon"]
+__all__ = ["EXAI", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
 
 EXAI = (sys.executable, "-m", "exai.cli")
 START_TIMEOUT_S = 30
@@ -93,3 +94,9 @@ async def daemon(
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def free_port() -> int:
+    """A port for a process that is to come back to the same one after it was killed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])

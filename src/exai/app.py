@@ -91,6 +91,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             bus.watch(watcher)
 
         admission = Admission(settings.admission, clock)
+        metrics.gauge("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
         metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
         metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)

@@ -1,6 +1,6 @@
 """Every setting: its unit, its default and the reason for it.
 
-One typed tree, read once at the top: defaults < `exai.toml` < environment
+One typed tree, read once at the top: defaults < preset < `exai.toml` < environment
 (`EXAI_SECTION__KEY`) < command line. A room receives its own section and reads
 nothing else. `exai config` prints what is in force and where each value came
 from; `docs/configuration.md` lists the same tree, held together by a test.
@@ -335,6 +335,9 @@ class Logging(Section):
 
 class Settings(Section):
     """The whole tree."""
+
+    preset: Literal["development", "production", "testing"] | None = None
+    """A group of values (`docs/configuration.md` has them) for settings that nothing else sets."""
 
     data_dir: Path = Path("~/.local/share/exai")
     """Folder of the SQLite file and of everything else that is kept, created with mode 700."""

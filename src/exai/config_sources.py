@@ -1,4 +1,4 @@
-"""Where settings come from: defaults < `exai.toml` < environment < command line.
+"""Where settings come from: defaults < preset < `exai.toml` < environment < command line.
 
 Each source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is
 checked once by the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from exai.config import Settings
 from exai.config_checks import check
+from exai.config_presets import PRESETS
 from exai.config_tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
 from exai.errors import StartFault
 
@@ -34,7 +35,7 @@ class Loaded:
 
     settings: Settings
     origins: Mapping[str, str]
-    """Of every dotted key: `default`, `file PATH`, `environment NAME` or `command line`."""
+    """Of every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME` or `command line`."""
 
     config_file: Path | None
     """The file that was read, if any."""
@@ -81,6 +82,7 @@ def load(
         assigned.update(_from_file(file))
     assigned.update(_from_environment(environ, cwd))
     assigned.update(_from_overrides(overrides, cwd))
+    assigned = {**_from_preset(assigned, cwd), **assigned}
 
     settings = _validated({key: _with_paths(key, found, home) for key, found in assigned.items()})
     settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
@@ -153,6 +155,14 @@ def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
             value = _from_text(setting, key, str(value), COMMAND_LINE)
         found[key] = _Assignment(value, COMMAND_LINE, cwd)
     return found
+
+
+def _from_preset(assigned: _Assignments, cwd: Path) -> _Assignments:
+    """The values of the preset that the stronger sources chose; a name that is none is for the types to refuse."""
+    chosen = assigned.get("preset")
+    name = chosen.value if chosen is not None else None
+    group = PRESETS.get(name, {}) if isinstance(name, str) else {}
+    return {key: _Assignment(value, f"preset {name}", cwd) for key, value in group.items()}
 
 
 def _key_and_text(override: str) -> tuple[str, object]:

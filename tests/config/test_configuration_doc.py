@@ -17,7 +17,7 @@ def documented() -> dict[str, tuple[str, ...]]:
     found = [
         tuple(cell.strip() for cell in line.strip("|").split(" | "))
         for line in lines
-        if line.startswith("| `")
+        if line.startswith("| `") and len(line.split(" | ")) == 5
     ]
     keys = [cells[0].strip("`") for cells in found]
     assert len(keys) == len(set(keys)), "a setting has two rows"

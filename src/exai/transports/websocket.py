@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from exai import config, tasks
 from exai.bus import EventBus
@@ -61,6 +62,10 @@ LINGER_S = 10.0
 LINE_KEY = "exai.line"
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455, 5.5)."""
+RECONNECT_HINT = "EXAI is stopping. Connect again in a few seconds."
+RESUME_HINT = (
+    "EXAI is stopping. Connect again in a few seconds and resume; if that is refused, open a session."
+)
 
 
 class AbortableWebSocket(WebSocketsSansIOProtocol):
@@ -68,6 +73,9 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     Closing waits until what was written has been read, which such a peer never does.
     """
+
+    parting_hint = RECONNECT_HINT
+    """What the peer reads when EXAI stops."""
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -81,6 +89,15 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
     def note_refused(self) -> None:
         """The upgrade was answered with an HTTP error, which uvicorn logs as a handshake left undone."""
         self.handshake_complete = True
+
+    def shutdown(self) -> None:
+        """Close with 1012 and what to do next; uvicorn's own close frame gives no reason."""
+        if self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
+            self.conn.send_close(SERVICE_RESTART, self.parting_hint)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+        super().shutdown()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -123,10 +140,11 @@ class WebSocketDoor:
         subprotocol = next((each for each in SUBPROTOCOLS if each in offered), None)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         self._bus.publish(ConnectionOpened(DOOR))
-        line = _Line(scope, receive, send, self._limits.send_timeout_s)
+        is_resumable = subprotocol == SESSION_SUBPROTOCOL
+        line = _Line(scope, receive, send, self._limits.send_timeout_s, is_resumable=is_resumable)
         connection: _Connection = (
             _SessionConnection(line, self._bus, self.sessions, self._handshake_s)
-            if subprotocol == SESSION_SUBPROTOCOL
+            if is_resumable
             else _PlainConnection(line, self._bus, self._pump(Caller.local(DOOR), line.send))
         )
         try:
@@ -152,13 +170,17 @@ class WebSocketDoor:
 class _Line:
     """One open socket: texts in and out."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, send_timeout_s: float) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, send_timeout_s: float, *, is_resumable: bool
+    ) -> None:
         self._receive = receive
         self._send = send
         self._line: AbortableWebSocket = scope["extensions"][LINE_KEY]["line"]
         self._send_timeout_s = send_timeout_s
         self.reason = "client"
         """Why it ended, as `ConnectionClosed` says it."""
+        if is_resumable:
+            self._line.parting_hint = RESUME_HINT
 
     async def text(self) -> str | None:
         """The next message; `None` when the socket is over."""

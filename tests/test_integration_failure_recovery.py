@@ -1,0 +1,251 @@
+"""Daemon, provider and store are killed and restored in turn under load: nothing that was acknowledged is lost or
+doubled, and everything works again by itself."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+import exai
+from daemons import Daemon, daemon, free_port
+from exai.client import InDoubt, Session, Unreachable
+from postgresql_server import PostgresqlServer, postgresql_server
+
+EMULATOR = (sys.executable, "-c", "from exai_emulator.cli import main; main()")
+CLIENTS = 6
+PERSONA = '{"kind":"auto","delay_per_token_ms":4}'
+PHASE_S = 30
+"""Bound of each wait for the load to get on."""
+
+
+@dataclass
+class Ledger:
+    """What one client asked, and what it was told."""
+
+    client: int
+    conversation: str | None = None
+    asked: int = 0
+    acknowledged: list[str] = field(default_factory=list)
+    """Questions that were answered, in order."""
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    """Facts of calls that failed with a definite answer: nothing of them was kept."""
+    in_doubt: list[str] = field(default_factory=list)
+
+    def next_question(self) -> str:
+        self.asked += 1
+        return f"client {self.client} question {self.asked}"
+
+
+class House:
+    """The three processes, each of which can be taken away and brought back."""
+
+    def __init__(self, folder: Path, store: PostgresqlServer) -> None:
+        self._folder = folder
+        self.store = store
+        self._port, self._operations_port = free_port(), free_port()
+        self._emulator: asyncio.subprocess.Process | None = None
+        self._emulator_ports: dict[str, int] = {}
+        self._keys: dict[str, Any] = {}
+        self._daemon: Daemon | None = None
+        self._daemon_scope = AsyncExitStack()
+        self.url = f"ws://127.0.0.1:{self._port}/mcp"
+
+    async def start_emulator(self) -> None:
+        ports = [f"--{name}-port={port}" for name, port in self._emulator_ports.items()]
+        self._emulator = await asyncio.create_subprocess_exec(
+            *EMULATOR, "--json", f"--persona={PERSONA}", *ports, stdout=asyncio.subprocess.PIPE
+        )
+        assert self._emulator.stdout is not None
+        async with asyncio.timeout(30):
+            self._keys = json.loads(await self._emulator.stdout.readline())
+        for name in ("glm", "kimi"):
+            self._emulator_ports[name] = int(self._keys[name].split(":")[2].split("/")[0])
+
+    async def kill_emulator(self) -> None:
+        assert self._emulator is not None
+        if self._emulator.returncode is None:
+            self._emulator.kill()
+            await self._emulator.wait()
+
+    async def start_daemon(self) -> None:
+        environ = {
+            "GLM_API_KEY": self._keys["glm_key"],
+            "KIMI_API_KEY": self._keys["kimi_key"],
+            "EXAI_PROVIDERS__GLM__BASE_URL": self._keys["glm"],
+            "EXAI_PROVIDERS__KIMI__BASE_URL": self._keys["kimi"],
+            "EXAI_DATABASE__URL": self.store.url(),
+            "EXAI_SERVER__PORT": str(self._port),
+            "EXAI_SERVER__OPERATIONS_PORT": str(self._operations_port),
+            "EXAI_BREAKER__OPEN_S": "1",
+            "EXAI_CONVERSATIONS__MAX_EXCHANGES": "100000",
+        }
+        self._daemon = await self._daemon_scope.enter_async_context(
+            daemon(data_dir=self._folder, environ=environ)
+        )
+
+    async def kill_daemon(self) -> None:
+        assert self._daemon is not None
+        self._daemon.kill()
+        await self._daemon.ended()
+        await self._daemon_scope.aclose()
+
+    async def stop_daemon(self) -> int:
+        assert self._daemon is not None
+        self._daemon.process.send_signal(signal.SIGTERM)
+        code = await self._daemon.ended()
+        await self._daemon_scope.aclose()
+        return code
+
+    async def readiness(self) -> dict[str, str]:
+        """What `/readyz` says of each part."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://127.0.0.1:{self._operations_port}/readyz") as response,
+        ):
+            checks: dict[str, str] = (await response.json())["checks"]
+        return checks
+
+    async def close(self) -> None:
+        await self._daemon_scope.aclose()
+        await self.kill_emulator()
+
+
+@asynccontextmanager
+async def _house(folder: Path) -> AsyncIterator[House]:
+    async with AsyncExitStack() as scopes:
+        store = await asyncio.to_thread(scopes.enter_context, postgresql_server())
+        house = House(folder / "data", store)
+        scopes.push_async_callback(house.close)
+        await house.start_emulator()
+        await house.start_daemon()
+        yield house
+
+
+async def _ask(session: Session, ledger: Ledger) -> None:
+    """One more question of a client's conversation; every outcome but those below fails the test."""
+    question = ledger.next_question()
+    arguments = {"prompt": question, "model": "kimi-k3" if ledger.client % 2 else "glm-5.3"}
+    if ledger.conversation is not None:
+        arguments["continuation_id"] = ledger.conversation
+    try:
+        answer = await session.call("chat", arguments)
+    except InDoubt:
+        ledger.in_doubt.append(question)
+        return
+    except Unreachable:
+        ledger.refused.append({"code": "unreachable", "retryable": True})
+        return
+    if answer.is_error:
+        ledger.refused.append(answer.meta["exai/error"])
+        return
+    assert answer.structured is not None
+    assert answer.structured["answer"].endswith(f"] {question}"), "somebody else's answer"
+    ledger.acknowledged.append(question)
+    ledger.conversation = answer.structured["continuation_id"]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PHASE_S):
+        while not condition():  # noqa: ASYNC110 - the load runs on
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(300)
+async def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost_or_doubled(
+    tmp_path: Path,
+) -> None:
+    ledgers = [Ledger(number) for number in range(CLIENTS)]
+    ended = asyncio.Event()
+
+    async def client(ledger: Ledger) -> None:
+        async with exai.connect(house.url, patience_s=60) as session:
+            while not ended.is_set():
+                before = len(ledger.acknowledged)
+                await _ask(session, ledger)
+                if len(ledger.acknowledged) == before:
+                    await asyncio.sleep(0.1)  # as anybody would before asking again
+
+    def total(what: str) -> int:
+        return sum(len(getattr(ledger, what)) for ledger in ledgers)
+
+    async def everyone_gets_on() -> None:
+        """Every client has got further answers, whatever happened before."""
+        marks = [len(ledger.acknowledged) + 3 for ledger in ledgers]
+        await _until(
+            lambda: all(len(ledger.acknowledged) >= mark for ledger, mark in zip(ledgers, marks, strict=True))
+        )
+
+    async with _house(tmp_path) as house:
+        async with asyncio.TaskGroup() as group:
+            for ledger in ledgers:
+                group.create_task(client(ledger))
+            await everyone_gets_on()
+
+            await house.kill_daemon()
+            await house.start_daemon()
+            await everyone_gets_on()
+
+            refused = total("refused")
+            await house.kill_emulator()
+            await _until(lambda: total("refused") > refused)
+            await house.start_emulator()
+            await everyone_gets_on()
+
+            refused = total("refused")
+            await asyncio.to_thread(house.store.stop)
+            await _until(lambda: total("refused") > refused)
+            assert (await house.readiness())["database"] != "ok"
+            await asyncio.to_thread(house.store.start)
+            await everyone_gets_on()
+
+            acknowledged = total("acknowledged")
+            with house.store.frozen():
+                await asyncio.sleep(1)
+            await _until(lambda: total("acknowledged") > acknowledged)
+            await everyone_gets_on()
+            assert set((await house.readiness()).values()) == {"ok"}
+
+            await house.kill_daemon()
+            await house.kill_emulator()
+            await asyncio.to_thread(house.store.stop)
+            await asyncio.to_thread(house.store.start)
+            await house.start_emulator()
+            await house.start_daemon()
+            await everyone_gets_on()
+
+            ended.set()
+        assert await house.stop_daemon() == 0
+
+        assert {facts["retryable"] for ledger in ledgers for facts in ledger.refused} == {True}
+        await _check_store(house.store, ledgers)
+
+
+async def _check_store(store: PostgresqlServer, ledgers: list[Ledger]) -> None:
+    connection = await asyncpg.connect(store.url().replace("+asyncpg", ""))
+    try:
+        for ledger in ledgers:
+            kept = [
+                row["question"]
+                for row in await connection.fetch(
+                    "SELECT question FROM exchanges WHERE conversation_id = $1 ORDER BY number",
+                    ledger.conversation,
+                )
+            ]
+            assert [question for question in kept if question not in ledger.in_doubt] == ledger.acknowledged
+            assert len(set(kept)) == len(kept)
+        questions = await connection.fetch("SELECT question FROM exchanges")
+        assert len({row["question"] for row in questions}) == len(questions)
+        outcomes = {row["outcome"] for row in await connection.fetch("SELECT DISTINCT outcome FROM calls")}
+        assert None not in outcomes
+        assert "lost" in outcomes, "no call was under way when the daemon was killed"
+    finally:
+        await connection.close()

@@ -1,0 +1,152 @@
+"""A thousand clients come and go, politely or not, and the daemon is as it was before, seen from outside."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import aiohttp
+import psutil
+import pytest
+
+import exai
+from daemons import Daemon, StartDaemon
+from mcp_websocket import mcp_socket
+from session_socket import ENVELOPE, session_socket
+
+CLIENTS = 1_000
+WARM_UP = 300
+"""What pools, caches and the allocator take once is no leak."""
+AT_ONCE = 25
+GRACE_S = "2"
+MEMORY_SHARE = 0.10
+SETTLE_S = 60
+
+GAUGES = (
+    "exai_calls_running",
+    "exai_calls_waiting",
+    "exai_connections",
+    "exai_permits_in_use",
+    "exai_session_pending_bytes",
+    "exai_session_pending_messages",
+    "exai_sessions",
+    "exai_sessions_cut",
+    "exai_tasks",
+)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The daemon at one moment, from `/metrics` and `/proc`."""
+
+    gauges: dict[str, float]
+    series: frozenset[str]
+    descriptors: int
+    threads: int
+    memory: int
+
+
+async def _look(daemon: Daemon) -> Sight:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"{daemon.operations}/metrics", headers={"Connection": "close"}) as response,
+    ):
+        page = await response.text()
+    samples = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", page, flags=re.MULTILINE))
+    process = psutil.Process(daemon.process.pid)
+    return Sight(
+        gauges={name: float(value) for name, value in samples.items() if name.partition("{")[0] in GAUGES},
+        series=frozenset(samples),
+        descriptors=process.num_fds(),
+        threads=process.num_threads(),
+        memory=process.memory_info().rss,
+    )
+
+
+async def _settled(daemon: Daemon, is_so: Callable[[Sight], bool]) -> Sight:
+    """The daemon once it is as wanted; as it is, if that never comes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            while not is_so(await _look(daemon)):  # noqa: ASYNC110 - seen from outside
+                await asyncio.sleep(0.5)
+    return await _look(daemon)
+
+
+async def _polite(daemon: Daemon, number: int) -> None:
+    async with exai.connect(daemon.mcp_ws) as session:
+        answer = await session.call("chat", {"prompt": f"Client {number}.", "model": "glm-5.3"})
+        assert not answer.is_error, answer.text
+
+
+async def _leaves_in_the_middle(daemon: Daemon, number: int) -> None:
+    """A session whose client vanishes: cut off with a call running, never resumed, nothing acknowledged."""
+    async with session_socket(daemon.mcp_ws) as client:
+        await client.open()
+        await client.call(1, "models")
+        await client.message()
+        await client.call(2, "chat", {"prompt": f"Client {number}.", "model": "kimi-k3"})
+        client.connection.transport.abort()
+
+
+async def _plain(daemon: Daemon, number: int) -> None:
+    async with mcp_socket(daemon.mcp_ws) as client:
+        result = await client.tool("chat", {"prompt": f"Client {number}.", "model": "kimi-k3"})
+        assert not result["isError"], result
+
+
+async def _http(daemon: Daemon, number: int) -> None:
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "status", "arguments": {}, "_meta": ENVELOPE},
+    }
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "status",
+    }
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(daemon.mcp_http, json=call, headers=headers) as response,
+    ):
+        assert response.status == 200, await response.text()
+
+
+KINDS = (_polite, _leaves_in_the_middle, _plain, _http)
+
+
+async def _come_and_go(daemon: Daemon, clients: int) -> None:
+    numbers = iter(range(clients))
+
+    async def one_after_another() -> None:
+        for number in numbers:
+            await KINDS[number % len(KINDS)](daemon, number)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(one_after_another())
+
+
+@pytest.mark.timeout(300)
+async def test_after_a_thousand_clients_nothing_of_them_is_left(start_daemon: StartDaemon) -> None:
+    async with start_daemon(EXAI_SESSIONS__GRACE_S=GRACE_S) as daemon:
+        await _come_and_go(daemon, WARM_UP)
+        idle = {"exai_sessions": 0.0, "exai_calls_running": 0.0, "exai_session_pending_messages": 0.0}
+        start = await _settled(daemon, lambda sight: {**sight.gauges, **idle} == sight.gauges)
+        assert {**start.gauges, **idle} == start.gauges
+        assert {name.partition("{")[0] for name in start.gauges} == set(GAUGES)
+
+        await _come_and_go(daemon, CLIENTS)
+        end = await _settled(
+            daemon,
+            lambda sight: (sight.gauges, sight.descriptors) == (start.gauges, start.descriptors),
+        )
+
+        assert end.gauges == start.gauges
+        assert end.series == start.series
+        assert end.descriptors == start.descriptors
+        assert end.threads <= start.threads
+        assert end.memory <= start.memory * (1 + MEMORY_SHARE)
