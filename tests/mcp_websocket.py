@@ -41,6 +41,7 @@ class McpSocket:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(ConnectionError("the socket closed before the answer"))
+                    future.exception()  # seen, so that a test may leave calls behind
 
     async def initialize(self) -> dict[str, Any]:
         """The handshake of 2025-11-25."""

@@ -17,7 +17,6 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
         "sessions.max_sessions": 50,
         "admission.global_limit": 16,
         "admission.max_queue": 64,
-        "logging.level": "debug",
         "logging.format": "console",
     },
     "production": {

@@ -27,7 +27,10 @@ def loaded(
         path = tmp_path / "some.toml"
         path.write_text(file, encoding="utf-8")
     return load(
-        environ={"HOME": str(tmp_path), **(environ or {})}, config_file=path, overrides=overrides, cwd=tmp_path
+        environ={"HOME": str(tmp_path), **(environ or {})},
+        config_file=path,
+        overrides=overrides,
+        cwd=tmp_path,
     )
 
 
@@ -53,7 +56,9 @@ def test_it_can_be_chosen_in_the_file_the_environment_and_on_the_command_line(tm
     chosen = loaded(tmp_path, file=file, environ=environ, overrides=overrides)
     assert chosen.settings.server.drain_s == 60
     assert chosen.origins["preset"] == "command line"
-    assert not [origin for origin in chosen.origins.values() if origin in {"preset testing", "preset development"}]
+    assert not [
+        origin for origin in chosen.origins.values() if origin in {"preset testing", "preset development"}
+    ]
 
 
 @pytest.mark.parametrize(
