@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from daemons import StartDaemon, daemon
+from daemons import StartDaemon
 from exai_emulator import Emulator, Fault, Persona, ScriptedCall
 from mcp_websocket import McpSocket, mcp_socket
 
@@ -250,6 +250,25 @@ async def test_a_limited_search_is_made_again(start_daemon: StartDaemon, emulato
     assert len(answer["citations"]) == 5
 
 
+async def test_a_later_round_that_fails_is_asked_again_and_the_search_is_not(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.faults.add("kimi", Fault(before_headers_ms=300, path="/tools/search"))
+    asked = {"prompt": "What is new on owls?", "model": "kimi-k3", "use_websearch": True}
+    async with (
+        start_daemon(EXAI_RETRY__OVERLOAD_BACKOFF_S="0.05") as daemon,
+        mcp_socket(daemon.mcp_ws) as socket,
+    ):
+        _, answer = await socket.begin_tool("chat", asked, lambda _: None)
+        await emulator.log.wait_for(lambda record: record.path.endswith("/tools/search"))
+        emulator.faults.add("kimi", Fault(error="overloaded"))
+        result = (await answer)["result"]
+    assert not result["isError"]
+    assert [record.status for record in emulator.log.of("kimi")] == [200, 429, 200]
+    assert len(searches(emulator)) == 1
+    assert result["structuredContent"]["cost"]["search"] == 0.002
+
+
 async def test_a_model_that_does_not_search_says_so(start_daemon: StartDaemon, emulator: Emulator) -> None:
     emulator.persona = Persona("fixed", text="I know that.")
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
@@ -378,10 +397,3 @@ async def test_cancelling_a_search_closes_its_connection(
         await emulator.log.wait_for(lambda record: record.path.endswith("/tools/search"))
         await socket.cancel(number)
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
-
-
-async def test_without_a_key_the_search_says_which_to_set(tmp_path: Path) -> None:
-    async with daemon(data_dir=tmp_path / "data") as keyless, mcp_socket(keyless.mcp_ws) as socket:
-        result = await socket.tool("search", {"query": "owls"})
-    assert result["_meta"]["exai/error"]["code"] == "provider_unconfigured"
-    assert "KIMI_API_KEY" in result["content"][0]["text"]

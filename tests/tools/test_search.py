@@ -1,0 +1,45 @@
+"""`search`: whose search is asked, and what is said when nobody's can be."""
+
+from typing import Any
+
+import pytest
+
+from exai import config
+from exai.callers import Caller
+from exai.clock import SystemClock
+from exai.errors import AbilityMissing, ProviderUnconfigured
+from exai.providers.routing import Roster
+from exai.tools.arguments import parse_arguments
+from exai.tools.base import CallContext, SilentProgress, ToolAnswer
+from exai.tools.search import Search
+from scripted import asking
+
+KEYS = {"glm": {"api_key": "id.secret"}, "kimi": {"api_key": "sk-key"}}
+
+
+async def search(*keys: str, **arguments: Any) -> ToolAnswer:
+    """A search by a daemon that has these providers' keys."""
+    clock = SystemClock()
+    providers = config.Providers.model_validate({name: KEYS[name] for name in keys})
+    roster = Roster.from_settings(providers, config.Models(), config.Timeouts(), clock)
+    tool = Search(roster, clock).tool()
+    asker = asking(roster).on_behalf_of(Caller.local("websocket"), clock.monotonic() + 30)
+    context = CallContext(
+        call_id="call_1", caller=Caller.local("websocket"), progress=SilentProgress(), ask=asker
+    )
+    return await tool.run(parse_arguments(tool, {"query": "owls", **arguments}), context)
+
+
+async def test_without_any_key_it_says_which_to_set() -> None:
+    with pytest.raises(ProviderUnconfigured, match="Set KIMI_API_KEY or GLM_API_KEY"):
+        await search()
+
+
+async def test_a_named_engine_without_a_key_is_not_replaced() -> None:
+    with pytest.raises(ProviderUnconfigured, match="No key is set for kimi"):
+        await search("glm", engine="kimi")
+
+
+async def test_what_no_configured_engine_can_do_says_who_could() -> None:
+    with pytest.raises(AbilityMissing, match=r"GLM filters by one domain at most.*a key for Kimi"):
+        await search("glm", domains=["a.example", "b.example"])
