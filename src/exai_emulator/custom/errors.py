@@ -112,8 +112,8 @@ _MINIMAX = (
     ErrorRow("missing_key", 200, "?", "login fail: Please carry the API key", "1004"),
     ErrorRow("invalid_key", 200, "?", "login fail: invalid api key", "1004"),
     ErrorRow("quota", 200, "I", "insufficient balance", "1008"),
-    ErrorRow("plan", 200, "I", "usage limit exceeded", "2056"),
-    ErrorRow("rate_limit", 200, "I", "rate limit exceeded (RPM)", "1002"),
+    ErrorRow("plan", 200, "?", "usage limit exceeded", "2056"),
+    ErrorRow("rate_limit", 200, "?", "rate limit exceeded (RPM)", "1002"),
     ErrorRow("context", 200, "?", "invalid params, context window exceeds limit", "2013"),
     ErrorRow("content_filter", 200, "?", "input new_sensitive", "1026"),
     ErrorRow("server_error", 200, "?", "unknown error", "1000"),
@@ -156,7 +156,7 @@ _GEMINI = (
     ),
     ErrorRow("rate_limit", 429, "?", "You exceeded your current rate limit.", "RESOURCE_EXHAUSTED"),
     ErrorRow("server_error", 500, "?", "An internal error has occurred.", "INTERNAL"),
-    ErrorRow("overloaded", 503, "I", "The model is overloaded. Please try again later.", "UNAVAILABLE"),
+    ErrorRow("overloaded", 503, "?", "The model is overloaded. Please try again later.", "UNAVAILABLE"),
 )
 
 _OLLAMA = (

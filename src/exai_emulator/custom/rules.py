@@ -176,7 +176,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "a stream has the finish reason `error`",
     ),
     Behaviour("custom.openrouter.keep_alive", "D", "`openrouter`: a stream begins with a comment"),
-    Behaviour("custom.openrouter.reasoning", "D", "`openrouter`: thinking is `reasoning`"),
+    Behaviour("custom.openrouter.reasoning", "?", "`openrouter`: thinking is `reasoning`"),
     Behaviour(
         "custom.deepseek.keep_alive",
         "D",
@@ -185,7 +185,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("custom.deepseek.balance", "D", "`deepseek`: no balance is 402"),
     Behaviour(
         "custom.minimax.verdict",
-        "I",
+        "?",
         "`minimax`: `base_resp` in every answer; an error is one with status 200 and a `status_code` above 0",
     ),
     Behaviour(
