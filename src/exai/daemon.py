@@ -8,6 +8,7 @@ from exai.app import House, build
 from exai.config import Settings
 from exai.dashboard.operations import Check, operations_app
 from exai.errors import StartFault
+from exai.monitoring.metrics import Figure
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import build_server
@@ -78,12 +79,32 @@ async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
 
 def _show_sessions(house: House, doors: McpDoors) -> None:
     """Let Prometheus read how resumable sessions stand."""
-    statistics = doors.sessions.statistics
-    gauge = house.metrics.gauge
-    gauge("sessions", "Resumable sessions.", lambda: statistics().sessions)
-    gauge("sessions_cut", "Of these, without a socket.", lambda: statistics().cut)
-    gauge("session_pending_messages", "Kept until clients acknowledge them.", lambda: statistics().pending)
-    gauge("session_pending_bytes", "The same in bytes.", lambda: statistics().pending_bytes)
+
+    def figures() -> list[Figure]:
+        now = doors.sessions.statistics()
+        return [
+            Figure("sessions", "Resumable sessions.", now.sessions),
+            Figure("sessions_cut", "Of these, without a socket.", now.cut),
+            Figure("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
+            Figure("session_pending_bytes", "The same in bytes.", now.pending_bytes),
+            Figure(
+                "session_ack_lag_seconds",
+                "Age of the oldest message that a connected client has not acknowledged.",
+                now.ack_lag_s,
+            ),
+            Figure("session_sent", "Messages handed to sockets, repeats included.", now.sent, is_total=True),
+            Figure(
+                "session_received", "Messages that came in, repeats included.", now.received, is_total=True
+            ),
+            Figure(
+                "session_duplicates", "Of these, repeats that were dropped.", now.duplicates, is_total=True
+            ),
+            Figure("session_evicted", "Messages given up at the bounds.", now.evicted, is_total=True),
+            Figure("session_sweeps", "Rounds of clean-up.", now.sweeps, is_total=True),
+            Figure("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
+        ]
+
+    house.metrics.figures(figures)
 
 
 class _Readiness:

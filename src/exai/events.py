@@ -38,7 +38,7 @@ class ConnectionOpened(Event, frozen=True):
 class ConnectionClosed(Event, frozen=True):
     door: str
     reason: str
-    """Why, from a short closed list: `client`, `stopping`, `stuck`, `protocol`."""
+    """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`."""
 
 
 class SessionOpened(Event, frozen=True):

@@ -4,14 +4,17 @@ Label values come from closed sets only (tools, catalogue models, doors, error
 codes), so no caller can make the number of series grow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from exai.events import (
     BreakerClosed,
@@ -35,7 +38,7 @@ from exai.events import (
 )
 from exai.monitoring.loop_lag import LoopLag
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Figure", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,6 +62,27 @@ class _Children(Generic[M]):
         return child
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that somebody else counts."""
+
+    name: str
+    about: str
+    value: float
+    is_total: bool = False
+    """Whether it only grows."""
+
+
+class _Figures(Collector):
+    def __init__(self, read: Callable[[], Iterable[Figure]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        for figure in self._read():
+            family = CounterMetricFamily if figure.is_total else GaugeMetricFamily
+            yield family(f"exai_{figure.name}", figure.about, value=figure.value)
+
+
 class Metrics:
     """Counts what the bus tells; `exposition()` is the page that Prometheus reads."""
 
@@ -79,6 +103,12 @@ class Metrics:
 
         self._connections = _Children(
             Gauge("exai_connections", "Open connections, by door.", ["door"], registry=registry)
+        )
+        self._connections_closed = counter(
+            "connections_closed",
+            "Connections that ended; `stuck` was cut because it did not read.",
+            "door",
+            "reason",
         )
         self._running = Gauge("exai_calls_running", "Tool calls running now.", registry=registry)
         self._calls = counter("calls", "Tool calls that ended.", "tool", "outcome", "error")
@@ -139,7 +169,7 @@ class Metrics:
         worst_lag.set_function(loop_lag.take_worst)
         self._noticers: dict[type[Event], Callable[[Any], None]] = {
             ConnectionOpened: lambda event: self._connections[(event.door,)].inc(),
-            ConnectionClosed: lambda event: self._connections[(event.door,)].dec(),
+            ConnectionClosed: self._connection_closed,
             CallStarted: lambda _: self._running.inc(),
             CallEnded: self._call_ended,
             CallRefused: lambda event: self._refused[event.tool, event.error_code].inc(),
@@ -169,9 +199,17 @@ class Metrics:
         """A figure that is read from its owner whenever Prometheus asks."""
         Gauge(f"exai_{name}", about, registry=self._registry).set_function(read)
 
+    def figures(self, read: Callable[[], Iterable[Figure]]) -> None:
+        """Figures that are read from their owner together, once whenever Prometheus asks."""
+        self._registry.register(_Figures(read))
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _connection_closed(self, event: ConnectionClosed) -> None:
+        self._connections[(event.door,)].dec()
+        self._connections_closed[event.door, event.reason].inc()
 
     def _call_ended(self, event: CallEnded) -> None:
         self._running.dec()

@@ -11,7 +11,7 @@ from exai import tasks
 from exai.clock import Clock
 from exai.transports.session import Ack, Bounds, End, Item, State
 
-__all__ = ["Carrier", "Socket"]
+__all__ = ["DOES_NOT_ACKNOWLEDGE", "FENCED", "Carrier", "Socket"]
 
 FENCED = 4409
 """Closed because a newer socket carries the session (private use, RFC 6455, 7.4.2)."""

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exai import config
 from exai.bus import EventBus
@@ -25,6 +25,7 @@ from exai.transports.session import (
     Ack,
     Bounds,
     Bye,
+    End,
     Item,
     Opened,
     Resume,
@@ -38,6 +39,8 @@ from exai.transports.session import (
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
 SWEEP_S = 1.0
+TURN = 50
+"""Sessions that a sweep takes in a row before others have their turn."""
 SECRET_BYTES = 32
 
 MakePump = Callable[[Caller, SendText], Pump]
@@ -51,18 +54,30 @@ class SessionRefused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Statistics:
     """The sessions at one moment, and what became of messages since the start."""
 
-    sessions: int
-    cut: int
+    sessions: int = 0
+    cut: int = 0
     """Of these, without a socket."""
-    pending: int
+    pending: int = 0
     """Messages that are not acknowledged."""
-    pending_bytes: int
-    duplicates: int
-    evicted: int
+    pending_bytes: int = 0
+    ack_lag_s: float = 0.0
+    """Age of the oldest message that a client with a socket has not acknowledged."""
+    sent: int = 0
+    """Messages handed to sockets; one that is said again counts again."""
+    received: int = 0
+    """Messages that came in, with those that came again."""
+    duplicates: int = 0
+    """Of these, the ones that came again and were dropped."""
+    evicted: int = 0
+    """Messages given up because the bounds were reached."""
+    sweeps: int = 0
+    """Rounds of looking for what is over."""
+    reclaimed_bytes: int = 0
+    """Of messages that nobody will fetch any more."""
 
 
 class ClientSession(Carrier):
@@ -119,8 +134,8 @@ class ResilientWebSocketManager:
         self._bus = bus
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
-        self._gone_duplicates = 0
-        self._gone_evicted = 0
+        self._gone = Statistics()
+        """What sessions that have ended had counted."""
 
     def open(self, caller: Caller, socket: Socket, *, credit: int) -> ClientSession:
         """Begin a session on this socket; its first `flush` tells the client.
@@ -167,8 +182,8 @@ class ResilientWebSocketManager:
         """End a session and cancel its calls."""
         if self._sessions.pop(session.id, None) is None:
             return
-        self._gone_duplicates += session.end.duplicates
-        self._gone_evicted += session.end.evicted
+        _add_counts(self._gone, session.end)
+        self._gone.reclaimed_bytes += session.end.pending_bytes
         self._bus.publish(SessionEnded(reason))
         await session.close()
 
@@ -181,16 +196,17 @@ class ResilientWebSocketManager:
     async def sweep(self) -> int:
         """One round of that; how many sessions ended."""
         late = self._clock.monotonic() - self._settings.grace_s
-        over = [
-            session
-            for session in self._sessions.values()
-            if session.end.state is State.CUT and session.cut_since <= late
-        ]
-        for session in self._sessions.values():
-            session.keep_bounds()
-        for session in over:
-            await self.end(session, "expired")
-        return len(over)
+        ended = 0
+        for number, session in enumerate(list(self._sessions.values()), 1):
+            if session.end.state is State.CUT and session.cut_since <= late:
+                await self.end(session, "expired")
+                ended += 1
+            else:
+                session.keep_bounds()
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        self._gone.sweeps += 1
+        return ended
 
     async def shutdown(self) -> None:
         """End every session."""
@@ -199,15 +215,26 @@ class ResilientWebSocketManager:
 
     def statistics(self) -> Statistics:
         """Where things stand."""
-        sessions = self._sessions.values()
-        return Statistics(
-            sessions=len(sessions),
-            cut=sum(session.end.state is State.CUT for session in sessions),
-            pending=sum(session.end.pending for session in sessions),
-            pending_bytes=sum(session.end.pending_bytes for session in sessions),
-            duplicates=self._gone_duplicates + sum(session.end.duplicates for session in sessions),
-            evicted=self._gone_evicted + sum(session.end.evicted for session in sessions),
-        )
+        found = replace(self._gone, sessions=len(self._sessions))
+        now = self._clock.monotonic()
+        for session in self._sessions.values():
+            end = session.end
+            found.pending += end.pending
+            found.pending_bytes += end.pending_bytes
+            _add_counts(found, end)
+            if end.state is State.CUT:
+                found.cut += 1
+            elif (since := end.pending_since) is not None:
+                found.ack_lag_s = max(found.ack_lag_s, now - since)
+        return found
+
+
+def _add_counts(sum_of: Statistics, end: End) -> None:
+    sum_of.sent += end.handed
+    sum_of.received += end.came
+    sum_of.duplicates += end.duplicates
+    sum_of.evicted += end.evicted
+    sum_of.reclaimed_bytes += end.evicted_bytes
 
 
 def _digest(secret: str) -> bytes:

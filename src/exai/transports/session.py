@@ -195,10 +195,15 @@ class End:
         self._processed = 0
         self._told = 0
         """What the other end was told last, by an acknowledgement or at `attach`: its credit counts from here."""
+        self.handed = 0
+        """Messages handed to sockets; one that is said again counts again."""
+        self.came = 0
+        """Messages that came in, with those that came again."""
         self.duplicates = 0
         """Messages that came again and were dropped."""
         self.evicted = 0
         """Messages given up because the bounds were reached."""
+        self.evicted_bytes = 0
 
     @property
     def pending(self) -> int:
@@ -209,6 +214,11 @@ class End:
     def pending_bytes(self) -> int:
         """Their size."""
         return self._kept_bytes
+
+    @property
+    def pending_since(self) -> float | None:
+        """When the oldest of them was said."""
+        return self._kept[0].at if self._kept else None
 
     @property
     def heard(self) -> int:
@@ -278,7 +288,9 @@ class End:
         """Give up the oldest messages until the bounds are kept; how many. Only for a session that is cut."""
         count = 0
         while self._kept and self.is_over_bounds(now):
-            self._kept_bytes -= len(self._kept.popleft().text)
+            size = len(self._kept.popleft().text)
+            self._kept_bytes -= size
+            self.evicted_bytes += size
             count += 1
         self.evicted += count
         return count
@@ -296,6 +308,7 @@ class End:
                 frames.append(
                     write_frame(Item(kept.number, self._processed, msgspec.Raw(kept.text.encode())))
                 )
+            self.handed += len(frames)
             self._written = last
             self._told = max(self._told, self._processed)
         return frames
@@ -326,6 +339,7 @@ class End:
         self._forget_through(frame.a)
         if isinstance(frame, Ack):
             return None
+        self.came += 1
         if frame.s <= self._heard:
             self.duplicates += 1
             return None

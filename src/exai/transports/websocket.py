@@ -25,6 +25,7 @@ from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.events import ConnectionClosed, ConnectionOpened
+from exai.transports.carrier import DOES_NOT_ACKNOWLEDGE, FENCED
 from exai.transports.hosts import HostRule, Refused
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
@@ -53,6 +54,8 @@ POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
 NO_FIRST_FRAME = 4408
+DROPPED = {FENCED: "fenced", DOES_NOT_ACKNOWLEDGE: "stuck"}
+"""How `ConnectionClosed` says why a session let go of its socket."""
 PROTOCOL_CODES = frozenset({1002, 1007, 1009})
 """Closed by uvicorn for what the peer sent: broken framing, no UTF-8, too big."""
 PARTING_S = 1.0
@@ -231,7 +234,7 @@ class _Line:
 
     def drop(self, code: int, reason: str) -> None:
         """Close it soon: part of a session's `Socket`."""
-        self.reason = "protocol"
+        self.reason = DROPPED[code]
         tasks.spawn(self.close(code, reason), name="close socket")
 
     def _note_end(self, code: int | None) -> None:
