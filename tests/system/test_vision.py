@@ -165,3 +165,25 @@ async def test_a_model_that_takes_over_gets_the_picture_as_it_takes_it(
     notes = [note for note in answer["structuredContent"]["notes"] if note.startswith("Image")]
     assert len(notes) == 1
     assert "converted from WEBP to PNG" in notes[0]
+
+
+async def test_a_crash_after_an_upload_leaves_a_file_that_its_name_tells(
+    start_daemon: StartDaemon, emulator: Emulator, folder: Path
+) -> None:
+    (folder / "large.png").write_bytes(noise("PNG", 700, 700))
+    roots = {"EXAI_FILES__ROOTS": f'["{folder}"]'}
+    emulator.faults.add("kimi", Fault(path="/files", before_headers_ms=60_000))
+    async with start_daemon(**roots) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        await socket.begin_tool(
+            "chat", {"prompt": "?", "images": [str(folder / "large.png")], "model": "kimi-k3"}
+        )
+        await emulator.log.wait_for(lambda record: record.path.endswith("/files"))
+        assert len(emulator.accounts["kimi"].files) == 1
+        daemon.kill()
+        await daemon.ended()
+    async with start_daemon(**roots) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        assert not (await look(socket, folder / "large.png", model="kimi-k3"))["isError"]
+    orphan, known = emulator.accounts["kimi"].files
+    assert orphan.filename == known.filename == f"exai-{orphan.sha256}.png"
+    url = emulator.log.of("kimi")[-1].body["messages"][-1]["content"][0]["image_url"]["url"]
+    assert url == f"ms://{known.id}"
