@@ -9,7 +9,7 @@ import pytest
 
 from exai import config, errors
 from exai.clock import SystemClock
-from exai.messages import Effort
+from exai.messages import Effort, PictureLimits
 from exai.providers.catalog import Catalog, Model
 from exai.providers.dialects import DIALECTS, Dialect
 from exai.providers.routing import Roster
@@ -126,3 +126,18 @@ def test_every_example_of_another_endpoint_can_be_used() -> None:
     }
     roster = Roster.from_settings(providers, config.Models(), config.Timeouts(), SystemClock())
     assert roster.resolve("local/qwen3").model.efforts == (Effort.NONE, Effort.HIGH)
+
+
+def test_the_limits_of_pictures_are_the_catalogues() -> None:
+    named = {"GLM": "glm-5.3-flash", "Kimi": "kimi-k3"}
+    limits = {title: CATALOG.models[name].pictures for title, name in named.items()}
+    limits["other endpoints"] = PictureLimits()
+    for title, of in limits.items():
+        kinds = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WebP"}
+        listed = ", ".join(kinds[kind] for kind in of.types)
+        row = f"| {title} | {listed} | {of.max_bytes // 2**20} MB | {of.max_side:,} pixels | {of.max_count} |"
+        assert row in rows("## Pictures")
+    for model in CATALOG.models.values():
+        if model.images:
+            assert model.pictures == limits["GLM" if model.provider == "glm" else "Kimi"]
+            assert model.pictures.max_inside_bytes == 70 * 2**20
