@@ -39,11 +39,8 @@ class Bench:
         self.delay = 0.0
         self.bill = Bill()
         self.timings: dict[str, float] = {}
-        self.loop = ToolLoop(
-            [TypedTool("look_up", "Looks words up.", LookUp, self._look_up)],
-            config.ToolLoop(**limits),
-            desk.clock,
-        )
+        self.tool = TypedTool("look_up", "Looks words up.", LookUp, self._look_up)
+        self.loop = ToolLoop([self.tool], config.ToolLoop(**limits), desk.clock)
 
     async def _look_up(self, arguments: LookUp) -> str:
         self.ran.append(arguments)
@@ -142,6 +139,23 @@ def test_a_model_is_shown_keywords_alone_that_every_provider_takes() -> None:
     }
     with pytest.raises(ValueError, match="length >= 2"):
         tool.read('{"words":"a"}')
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100_000, "nested too deeply|not valid JSON"),
+        ('{"within":' * 500 + "1" + "}" * 500, "do not fit the schema|nested too deeply"),
+        ('"\\ud800"', "not valid JSON|do not fit"),
+        ('"{"', "not valid JSON"),
+        ("[]", "do not fit the schema"),
+        ("7", "do not fit the schema"),
+    ],
+)
+def test_no_arguments_are_more_than_a_sentence_for_the_model(desk: Any, text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as refused:
+        Bench(desk).tool.read(text)
+    assert len(str(refused.value)) < 300
 
 
 async def test_thinking_goes_back_within_the_loop_where_the_protocol_demands_it(bench: Bench) -> None:

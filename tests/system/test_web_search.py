@@ -193,6 +193,18 @@ async def test_the_built_in_search_is_for_models_that_have_it(
     assert len(answer["citations"]) == 5
 
 
+async def test_a_built_in_search_that_was_not_declared_is_neither_echoed_nor_charged(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(rounds=((ScriptedCall("$web_search"),),))
+    for rule in ("kimi.web_search.declared", "kimi.web_search.echo"):
+        emulator.rules.set(rule, on=False)
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        answer = await asks(socket, "kimi-k3", use_websearch=True)
+    assert "There is no tool '$web_search'. There are: web_search." in answer["answer"]
+    assert "search" not in answer["cost"]
+
+
 async def test_a_search_loop_that_does_not_end_is_given_up(
     start_daemon: StartDaemon, emulator: Emulator
 ) -> None:

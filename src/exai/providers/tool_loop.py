@@ -102,19 +102,19 @@ class TypedTool:
             given = msgspec.json.decode(text) if text.strip() else {}
             if isinstance(given, str):
                 given = msgspec.json.decode(given)
-        except msgspec.DecodeError as error:
-            raise ValueError(
-                f"The arguments are not valid JSON: {error}. Call again with a JSON object."
-            ) from None
-        if given is None:
-            given = {}
-        unpacked = _unpacked(given, self.spec.parameters)
-        try:
-            return msgspec.convert(unpacked, self._arguments)
+            return msgspec.convert(
+                {} if given is None else _unpacked(given, self.spec.parameters), self._arguments
+            )
         except msgspec.ValidationError as error:
             raise ValueError(
                 f"The arguments do not fit the schema: {error}. Correct them and call again."
             ) from None
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise ValueError(
+                f"The arguments are not valid JSON: {error}. Call again with a JSON object."
+            ) from None
+        except RecursionError:
+            raise ValueError("The arguments are nested too deeply. Call again with a flat object.") from None
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,8 @@ class _Run:
             tool.called()
             return call.arguments
         if tool is None:
-            return _failed(f"There is no tool {call.name[:80]!r}. There are: {', '.join(self._tools)}.")
+            known = ", ".join(self._tools) or "none"
+            return _failed(f"There is no tool {call.name[:80]!r}. There are: {known}.")
         if over is not None:
             return _failed(f"Not run, because {over}.")
         try:

@@ -43,10 +43,11 @@ class WebSearch:
         self._citations: dict[str, Citation] = {}
         self._failures: dict[str, None] = {}
         self._searches = 0
-        tools = (
-            TypedTool("web_search", DESCRIPTION, SearchArguments, self._search),
-            EchoTool(BUILTIN_SEARCH, self._built_in_called),
-        )
+        tools: list[TypedTool | EchoTool] = []
+        if model.web_search is SearchWay.TOOL:
+            tools.append(TypedTool("web_search", DESCRIPTION, SearchArguments, self._search))
+        elif model.web_search is SearchWay.BUILTIN:
+            tools.append(EchoTool(BUILTIN_SEARCH, self._built_in_called))
         self._loop = ToolLoop(tools, limits, clock)
 
     async def answer(self, prompt: Prompt, on_delta: OnDelta | None) -> Completion:
@@ -55,11 +56,10 @@ class WebSearch:
         Raises:
             ToolFault: one of its subclasses.
         """
-        context, way = self._context, self._model.web_search
-        if way is SearchWay.TOOL:
-            prompt = replace(prompt, tools=self._loop.specs)
-        completion = await self._loop.run(context.ask, prompt, context.bill, context.timings, on_delta)
-        if way is SearchWay.PROVIDER:
+        context = self._context
+        declared = replace(prompt, tools=self._loop.specs)
+        completion = await self._loop.run(context.ask, declared, context.bill, context.timings, on_delta)
+        if self._model.web_search is SearchWay.PROVIDER:
             context.bill.add(self._roster.fee(self._model.provider, "web_search").cost())
         citations = {citation.url or citation.title: citation for citation in completion.citations}
         return replace(
