@@ -17,6 +17,7 @@ from exai.dispatch.asking import Asking
 from exai.dispatch.dispatcher import Dispatcher
 from exai.errors import ExaiError
 from exai.files.reader import FileReader
+from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
@@ -87,7 +88,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         loop_lag = LoopLag(clock)
         metrics = Metrics(version=version, loop_lag=loop_lag)
         health = ProviderHealth(clock)
-        for watcher in (metrics.notice, health.notice):
+        for watcher in (metrics.notice, health.notice, log_breakers):
             bus.watch(watcher)
 
         admission = Admission(settings.admission, clock)

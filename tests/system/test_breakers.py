@@ -77,6 +77,8 @@ async def test_a_model_that_fails_is_spared_told_of_and_taken_back_by_itself(
         assert seen[f"exai_breaker_state{labels}"] == 0
         opened = '{cause="provider_overloaded",model="glm-5.3",provider="glm"}'
         assert seen[f"exai_breaker_openings_total{opened}"] == 1
+        assert [line.count("glm-5.3") for line in daemon.log.splitlines() if "breaker opened" in line] == [1]
+        assert daemon.log.count("breaker closed") == 1
 
 
 async def test_errors_of_the_caller_open_nothing_and_a_refused_account_opens_at_once(
