@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 
@@ -19,6 +21,11 @@ from exai.messages import PictureLimits
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 GLM = PictureLimits(("image/png", "image/jpeg"), 5 * 2**20, 6_000, 50)
 PLENTY = 50_000_000
+
+
+def test_a_house_without_pictures_does_without_pillow() -> None:
+    code = "import sys, exai.app; sys.exit('PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def opened(data: bytes) -> Pillow.Image:

@@ -12,7 +12,6 @@ from exai import config
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
 from exai.files.opening import open_inside, shown
-from exai.files.pictures import check_picture
 from exai.messages import FileExcerpt, Image
 
 __all__ = ["FileReader"]
@@ -92,6 +91,9 @@ class FileReader:
         else:
             name = f"`{shown(source)}`"
             data, _ = self._read(source, limit)
+        # Pillow's 5 MB and tenth of a second are for those who show pictures.
+        from exai.files.pictures import check_picture  # noqa: PLC0415
+
         return check_picture(data, name, self._settings.max_image_pixels)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, Path]:

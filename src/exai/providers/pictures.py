@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exai.errors import AbilityMissing
-from exai.files.pictures import fit_picture
 from exai.messages import Image
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
@@ -54,6 +53,9 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
             f"{model.name} takes at most {model.pictures.max_count} images in one request, and there are {count}. "
             "Leave some out."
         )
+    # Pillow's 5 MB and tenth of a second are for those who show pictures.
+    from exai.files.pictures import fit_picture  # noqa: PLC0415
+
     notes: list[str] = []
     messages = []
     number = 0
