@@ -11,14 +11,21 @@ from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
 from exai.costs import Usage
 from exai.events import (
+    BreakerClosed,
+    BreakerOpened,
+    BreakerProbed,
+    BreakerRefused,
     CallEnded,
     CallRefused,
     CallStarted,
     ConnectionClosed,
     ConnectionOpened,
     Event,
+    FellBack,
     IncidentRecorded,
     ProviderCallEnded,
+    RetryPlanned,
+    RetryRefused,
     SessionEnded,
     SessionOpened,
     SessionResumed,
@@ -119,6 +126,31 @@ def test_the_rest_is_counted_too() -> None:
     )
     assert value(metrics, "exai_incidents_total", kind="KeyError") == 1
     assert value(metrics, "exai_answers") == 42
+
+
+def test_retries_fallbacks_and_breakers_are_counted() -> None:
+    of = ("glm", "glm-5.3")
+    opened = [BreakerOpened(*of, "provider_failed", 10.0, again) for again in (False, True)]
+    told_so_far: list[Event] = [
+        RetryPlanned(*of, "provider_failed", 0.2),
+        RetryRefused(*of, "provider_failed", "budget"),
+        FellBack(*of, "kimi", "kimi-k3", "circuit_open"),
+        BreakerRefused(*of),
+        *opened,
+    ]
+    model = {"provider": "glm", "model": "glm-5.3"}
+    metrics = told(*told_so_far)
+    assert value(metrics, "exai_retries_total", **model, cause="provider_failed") == 1
+    assert value(metrics, "exai_retries_refused_total", **model, reason="budget") == 1
+    models = {"from_model": "glm-5.3", "to_model": "kimi-k3"}
+    assert value(metrics, "exai_fallbacks_total", **models, cause="circuit_open") == 1
+    assert value(metrics, "exai_breaker_refusals_total", **model) == 1
+    assert value(metrics, "exai_breaker_openings_total", **model, cause="provider_failed") == 1
+    assert value(metrics, "exai_breaker_state", **model) == 2
+    told_so_far.append(BreakerProbed(*of))
+    assert value(told(*told_so_far), "exai_breaker_state", **model) == 1
+    told_so_far.append(BreakerClosed(*of, 12.0))
+    assert value(told(*told_so_far), "exai_breaker_state", **model) == 0
 
 
 def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:

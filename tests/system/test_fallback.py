@@ -1,7 +1,9 @@
 """Who answers instead, by whose consent, and what the answer says about it; seen at the emulator."""
 
 import base64
+import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,7 +121,7 @@ async def test_what_another_model_would_not_mend_stays_with_the_first(
 
 
 async def test_a_configured_chain_allows_and_an_empty_list_forbids(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with (
         start_daemon(**QUICK, EXAI_MODELS__CHAINS=CHAIN) as daemon,
@@ -139,6 +141,12 @@ async def test_a_configured_chain_allows_and_an_empty_list_forbids(
         refused = await chat(socket, "glm-5.3", fallback_models=[])
         assert refused["isError"]
         assert asked(emulator) == ["glm-5.3"]
+    with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
+        columns = "model_requested, model_used, provider, requests, model_reason, outcome"
+        first, *_, last = database.execute(f"SELECT {columns} FROM calls ORDER BY began_at").fetchall()
+    assert first[:4] == ("glm-5.3", "glm-4.7", "glm", 2)
+    assert "glm-5.3 (provider_overloaded) could not answer" in first[4]
+    assert last == ("glm-5.3", "glm-5.3", "glm", 1, None, "failed")
 
 
 async def test_the_prompt_is_fitted_anew_for_whoever_takes_over(
