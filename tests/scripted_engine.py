@@ -29,6 +29,7 @@ class ScriptedEngine:
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.callers: list[Caller] = []
+        self.keys: list[str | None] = []
         self.most_running = 0
         self.admitting = True
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -64,6 +65,7 @@ class ScriptedEngine:
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
+        operation_key: str | None = None,
     ) -> ToolAnswer:
         tool = getattr(self, f"_{name}", None)
         if tool is None:
@@ -71,6 +73,7 @@ class ScriptedEngine:
         if not self.admitting:
             return _stopping()
         self.callers.append(caller)
+        self.keys.append(operation_key)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -1,9 +1,10 @@
 """Puts the house together, once, in the order of its floors, and takes it apart in the other."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from exai.conversations import Conversations
 from exai.dispatch.admission import Admission
 from exai.dispatch.asking import Asking
 from exai.dispatch.dispatcher import Dispatcher
+from exai.dispatch.operations import Operations
 from exai.errors import ExaiError
 from exai.files.reader import FileReader
 from exai.monitoring.breaker_log import log_breakers
@@ -26,6 +28,7 @@ from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Roster
 from exai.storage.database import Database
 from exai.storage.journal import Journal
+from exai.storage.operations import OperationTable
 from exai.storage.uploads import UploadTable
 from exai.token_counts import TokenCounts
 from exai.tools.base import JsonObject
@@ -124,28 +127,36 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                 ).tool(),
             ]
         )
+        operation_table = OperationTable(database, clock)
+        operations = Operations(operation_table, settings.operations, clock=clock, publish=bus.publish)
+        scopes.push_async_callback(operations.close)
+        metrics.gauge(
+            "operations_running", "Operations whose end is not written yet.", lambda: operations.running
+        )
         dispatcher = Dispatcher(
             registry=registry,
             asking=Asking(admission, roster, breakers, RetryPolicy(settings.retry, clock), bus, clock),
             journal=journal,
+            operations=operations,
             call_timeout_s=settings.timeouts.call_s,
         )
         for name, work in (
             ("loop lag", loop_lag.run()),
-            ("prune journal", _prune(journal, settings.database.keep_calls_days)),
+            ("prune journal", _prune(partial(journal.prune, settings.database.keep_calls_days))),
+            ("prune operations", _prune(partial(operation_table.prune, settings.operations.keep_hours))),
             ("sweep uploads", _sweep(roster)),
         ):
             scopes.push_async_callback(_end, tasks.spawn(work, name=name))
         yield House(dispatcher, bus, metrics, database, roster)
 
 
-async def _prune(journal: Journal, keep_days: int) -> None:
-    """Drop journal rows past their age, at start and a few times a day."""
+async def _prune(prune: Callable[[], Awaitable[int]]) -> None:
+    """Drop rows past their age, at start and a few times a day."""
     while True:
         try:
-            await journal.prune(keep_days)
+            await prune()
         except Exception:  # noqa: BLE001 - a task's root: the next round tries again
-            _log.exception("pruning the journal failed")
+            _log.exception("pruning the database failed")
         await asyncio.sleep(PRUNE_INTERVAL_S)
 
 

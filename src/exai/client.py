@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from exai import __version__, tasks
+from exai.transports.operation_key import OPERATION_KEY
 from exai.transports.relay import IN_DOUBT, UNREACHABLE, Relay
 
 __all__ = ["Answer", "CallFailed", "InDoubt", "Session", "Unreachable", "connect"]
@@ -71,23 +72,31 @@ class Session:
         self._listening: dict[int, OnProgress] = {}
 
     async def call(
-        self, tool: str, arguments: dict[str, Any] | None = None, *, on_progress: OnProgress | None = None
+        self,
+        tool: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        operation_key: str | None = None,
     ) -> Answer:
         """Call a tool. Cancelling the task cancels the call at the daemon.
 
+        Each call has an operation key, so that it is run once even if the daemon restarts meanwhile. Give one of
+        your own to ask for the same call again later, from another process as well.
+
         Raises:
             Unreachable: the daemon did not answer within the session's patience; nothing was sent.
-            InDoubt: the daemon was lost while the call ran.
+            InDoubt: the daemon was lost while the call ran; it was not repeated.
             CallFailed: there is no such tool, or the request was refused otherwise.
         """
-        result = await self._request("tools/call", {"name": tool, "arguments": arguments or {}}, on_progress)
-        texts = [part["text"] for part in result.get("content", ()) if part.get("type") == "text"]
-        return Answer(
-            "\n".join(texts),
-            result.get("structuredContent"),
-            bool(result.get("isError")),
-            result.get("_meta") or {},
-        )
+        key = {} if operation_key is None else {OPERATION_KEY: operation_key}
+        params = {"name": tool, "arguments": arguments or {}}
+        result = await self._request("tools/call", params, on_progress, key)
+        text = "\n".join(part["text"] for part in result.get("content", ()) if part.get("type") == "text")
+        meta: dict[str, Any] = result.get("_meta") or {}
+        if meta.get("exai/error", {}).get("code") == "in_doubt":
+            raise InDoubt(IN_DOUBT, text)
+        return Answer(text, result.get("structuredContent"), bool(result.get("isError")), meta)
 
     async def tools(self) -> list[dict[str, Any]]:
         """The tools on the list, as MCP describes them.
@@ -95,7 +104,7 @@ class Session:
         Raises:
             Unreachable: the daemon did not answer within the session's patience.
         """
-        result = await self._request("tools/list", {}, None)
+        result = await self._request("tools/list", {})
         tools: list[dict[str, Any]] = result["tools"]
         return tools
 
@@ -104,10 +113,14 @@ class Session:
         await self._relay.run()
 
     async def _request(
-        self, method: str, params: dict[str, Any], on_progress: OnProgress | None
+        self,
+        method: str,
+        params: dict[str, Any],
+        on_progress: OnProgress | None = None,
+        further_meta: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         number = next(self._numbers)
-        meta: dict[str, Any] = dict(ENVELOPE)
+        meta: dict[str, Any] = {**ENVELOPE, **(further_meta or {})}
         if on_progress is not None:
             meta["progressToken"] = number
             self._listening[number] = on_progress

@@ -28,6 +28,7 @@ __all__ = [
     "KimiProvider",
     "Logging",
     "Models",
+    "Operations",
     "Providers",
     "Retry",
     "Server",
@@ -316,6 +317,16 @@ class Database(Section):
     """How long the journal keeps a call."""
 
 
+class Operations(Section):
+    """Calls that carry an operation key: what is kept for a client that asks again."""
+
+    keep_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
+    """How long a result is kept, in hours since its call began: a laptop that slept over night still gets it."""
+
+    max_result_bytes: Bytes = 4 * 2**20
+    """Largest result that is kept, in bytes. A larger one is given once; asked again, the call says so."""
+
+
 class Auth(Section):
     """Who may come in."""
 
@@ -355,5 +366,6 @@ class Settings(Section):
     files: Files = Files()
     tool_loop: ToolLoop = ToolLoop()
     database: Database = Database()
+    operations: Operations = Operations()
     auth: Auth = Auth()
     logging: Logging = Logging()

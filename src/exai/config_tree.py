@@ -44,7 +44,14 @@ KEY_ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that users have for their keys; the setting's own name counts first, then these in turn."""
 
-_UNITS = {"s": "seconds", "ms": "milliseconds", "bytes": "bytes", "days": "days", "tokens": "tokens"}
+_UNITS = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "bytes": "bytes",
+    "hours": "hours",
+    "days": "days",
+    "tokens": "tokens",
+}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
         ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed, ToolLoopExceeded
+        ├── OperationKeyReused, OperationInDoubt, OperationElsewhere, OperationResultLost
         ├── Incident           something unforeseen; the caller learns an id, the log has the rest
         └── ProviderFault      the provider's doing
             ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
@@ -39,6 +40,10 @@ __all__ = [
     "FileRefused",
     "Incident",
     "MalformedMessage",
+    "OperationElsewhere",
+    "OperationInDoubt",
+    "OperationKeyReused",
+    "OperationResultLost",
     "Overloaded",
     "ProviderDenied",
     "ProviderFailed",
@@ -200,6 +205,38 @@ class StoreFailed(ToolFault):
     code = "store_failed"
     http_status = 503
     retryable = True
+
+
+class OperationKeyReused(ToolFault):
+    """The operation key belongs to another call."""
+
+    code = "operation_key_reused"
+    http_status = 409
+    mended_by = "caller"
+
+
+class OperationInDoubt(ToolFault):
+    """The process died while the operation ran: unknown, not repeated."""
+
+    code = "in_doubt"
+    http_status = 409
+    mended_by = "caller"
+
+
+class OperationElsewhere(ToolFault):
+    """Another process on the same database runs the operation."""
+
+    code = "operation_elsewhere"
+    http_status = 409
+    retryable = True
+
+
+class OperationResultLost(ToolFault):
+    """The operation was carried out; its result was too large to be kept."""
+
+    code = "operation_result_lost"
+    http_status = 410
+    mended_by = "caller"
 
 
 class ToolLoopExceeded(ToolFault):

@@ -18,6 +18,7 @@ __all__ = [
     "Event",
     "FellBack",
     "IncidentRecorded",
+    "OperationRecalled",
     "ProviderCallEnded",
     "RetryPlanned",
     "RetryRefused",
@@ -86,6 +87,13 @@ class CallRefused(Event, frozen=True):
     tool: str
     caller: Caller
     error_code: str
+
+
+class OperationRecalled(Event, frozen=True):
+    """A call came under an operation key that is in use."""
+
+    how: str
+    """`joined`, `stored`, or why there was no answer: `in_doubt`, `elsewhere`, `reused`, `lost`."""
 
 
 class ProviderCallEnded(Event, frozen=True):

@@ -14,12 +14,14 @@ from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import SystemClock
 from exai.dispatch.dispatcher import Dispatcher
+from exai.dispatch.operations import Operations
 from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, UnknownTool
 from exai.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
 from exai.storage.database import Database
 from exai.storage.journal import Journal
+from exai.storage.operations import OperationTable
 from exai.storage.schema import TIMINGS, calls
 from exai.tools.base import Arguments, CallContext, Tool, ToolAnswer
 from exai.tools.registry import Registry
@@ -83,6 +85,9 @@ class House:
             ),
             asking=ask_with,
             journal=Journal(database, clock),
+            operations=Operations(
+                OperationTable(database, clock), config.Operations(), clock=clock, publish=bus.publish
+            ),
             call_timeout_s=self.call_timeout_s,
         )
 

@@ -12,7 +12,7 @@ from daemons import StartDaemon
 from exai_emulator import Emulator, Fault, Persona
 from tcp_proxy import tcp_proxy
 
-UNREACHABLE, IN_DOUBT = -32004, -32005
+UNREACHABLE = -32004
 HANDSHAKE = {
     "protocolVersion": "2025-11-25",
     "capabilities": {},
@@ -153,7 +153,8 @@ async def test_a_restart_of_the_daemon_is_survived_without_a_new_handshake(
         emulator.faults.clear()
         async with start_daemon(EXAI_SERVER__PORT=port):
             lost = await editor.answer()
-            assert (lost["id"], lost["error"]["code"]) == (2, IN_DOUBT)
+            assert (lost["id"], lost["result"]["isError"]) == (2, True)
+            assert lost["result"]["_meta"]["exai/error"]["code"] == "in_doubt"
             handle = said["result"]["structuredContent"]["continuation_id"]
             again = await editor.call(
                 3, "chat", {"prompt": "What was the secret word?", "continuation_id": handle}

@@ -11,13 +11,15 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from exai.callers import Caller
 from exai.dispatch.asking import Asking, ModelAsker
-from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.dispatch.operations import STOPPING_RETRY_AFTER_S, Begin, OperationId, Operations
+from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
 from exai.errors import (
     AnswerBroken,
     DeadlineExceeded,
@@ -38,12 +40,28 @@ __all__ = ["Dispatcher"]
 
 _log = structlog.get_logger(__name__)
 
-STOPPING_RETRY_AFTER_S = 5.0
-
 GRACE_S = 0.1
 """By how much a call may outlast its time, so that whoever asks a provider ends first: it knows what had arrived."""
 
 _SILENT = SilentProgress()
+
+
+@dataclass(slots=True)
+class _Call:
+    """One run of a tool."""
+
+    tool: Tool[Any]
+    arguments: Mapping[str, Any] | None
+    context: CallContext
+    asker: ModelAsker
+    began: float
+    begin: Begin | None = None
+    """Commits the row of the operation that it is."""
+
+    def tell(self, progress: ProgressReporter | Followers, *, streams: bool) -> None:
+        """Have its progress told."""
+        self.context.progress, self.context.streams = progress, streams
+        self.asker.progress = progress
 
 
 class Dispatcher:
@@ -55,12 +73,14 @@ class Dispatcher:
         registry: Registry,
         asking: Asking,
         journal: Journal,
+        operations: Operations,
         call_timeout_s: float,
     ) -> None:
         self._registry = registry
         self._asking = asking
         self._admission = asking.admission
         self._journal = journal
+        self._operations = operations
         self._bus = asking.bus
         self._clock = asking.clock
         self._call_timeout_s = call_timeout_s
@@ -100,13 +120,45 @@ class Dispatcher:
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
+        operation_key: str | None = None,
     ) -> ToolAnswer:
         """Run one tool. Cancelling the caller's task cancels all work for it, down to the provider's connection.
+
+        Under an `operation_key` it is run once, however often and by whichever door the caller asks; a tool that
+        asks no provider has nothing to repeat, and no need of a key.
 
         Raises:
             UnknownTool: nothing answers to `name`. Every other failure is an answer with `is_error`.
         """
         tool = self._registry.find(name)
+        call = self._new_call(tool, arguments, caller)
+        if operation_key is not None and tool.asks_provider:
+            return await self._operate(operation_key, call, send_progress)
+        if send_progress is None or not tool.asks_provider:
+            return await self._answer(call)
+        async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
+            call.tell(reporter, streams=True)
+            return await self._answer(call)
+
+    async def _operate(self, key: str, call: _Call, send_progress: SendProgress | None) -> ToolAnswer:
+        async def work(followers: Followers, begin: Begin) -> ToolAnswer:
+            call.begin = begin
+            call.tell(followers, streams=followers.any)
+            return await self._answer(call)
+
+        try:
+            return await self._operations.call(
+                OperationId(call.context.caller.subject, key),
+                call.tool.name,
+                call.arguments,
+                work=work,
+                send_progress=send_progress,
+                calls_running=lambda: self.running,
+            )
+        except ToolFault as fault:
+            return _failure(fault, call.context)
+
+    def _new_call(self, tool: Tool[Any], arguments: Mapping[str, Any] | None, caller: Caller) -> _Call:
         began = self._clock.monotonic()
         asker = self._asking.on_behalf_of(caller, began + self._call_timeout_s)
         context = CallContext(
@@ -119,39 +171,21 @@ class Dispatcher:
             timings=asker.timings,
             tried=asker.tried,
         )
-        if send_progress is None or not tool.asks_provider:
-            return await self._answer(tool, arguments, context, asker, began)
-        async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
-            context.progress, context.streams = reporter, True
-            asker.progress = reporter
-            return await self._answer(tool, arguments, context, asker, began)
+        return _Call(tool, arguments, context, asker, began)
 
     def _new_call_id(self) -> str:
         """Unique over restarts and processes, and in the order of time; it opens nothing, so it may be guessed."""
         return f"call_{int(self._clock.wall() * 1000):011x}{self._id_tag}{next(self._numbers) % 0x10000:04x}"
 
-    async def _answer(
-        self,
-        tool: Tool[Any],
-        arguments: Mapping[str, Any] | None,
-        context: CallContext,
-        asker: ModelAsker,
-        began: float,
-    ) -> ToolAnswer:
+    async def _answer(self, call: _Call) -> ToolAnswer:
         try:
-            return await self._run(tool, arguments, context, asker, began)
+            return await self._run(call)
         except ToolFault as fault:
-            return _failure(fault, context)
+            return _failure(fault, call.context)
 
-    async def _run(
-        self,
-        tool: Tool[Any],
-        arguments: Mapping[str, Any] | None,
-        context: CallContext,
-        asker: ModelAsker,
-        began: float,
-    ) -> ToolAnswer:
+    async def _run(self, call: _Call) -> ToolAnswer:
         """Run the tool and state how it ended, whatever happens."""
+        tool, context = call.tool, call.context
         if not self._admitting:
             self._bus.publish(CallRefused(tool.name, context.caller, Stopping.code))
             raise Stopping(
@@ -163,9 +197,9 @@ class Dispatcher:
         self._running[context.call_id] = _current_task()
         try:
             async with asyncio.timeout(self._call_timeout_s + GRACE_S) as limit:
-                parsed = parse_arguments(tool, arguments)
+                parsed = parse_arguments(tool, call.arguments)
                 if tool.asks_provider:
-                    return await self._run_admitted(tool, parsed, context, asker)
+                    return await self._run_admitted(call, parsed)
                 return await tool.run(parsed, context)
         except asyncio.CancelledError:
             outcome, code = "cancelled", "cancelled"
@@ -193,33 +227,36 @@ class Dispatcher:
         finally:
             del self._running[context.call_id]
             self._aborted.discard(context.call_id)
-            self._state_end(tool, context, began, outcome, code)
+            self._state_end(tool, context, call.began, outcome, code)
 
-    async def _run_admitted(
-        self, tool: Tool[Any], parsed: Any, context: CallContext, asker: ModelAsker
-    ) -> ToolAnswer:
+    async def _run_admitted(self, call: _Call, parsed: Any) -> ToolAnswer:
+        context = call.context
         context.model_requested = getattr(parsed, "model", None)
         context.conversation_id = getattr(parsed, "continuation_id", None)
         async with (
             self._admission.caller_permit(context.caller) as own,
             self._admission.house_permit(context.caller) as house,
         ):
-            asker.holds = (own, house)
+            call.asker.holds = (own, house)
             context.timings["session_wait_ms"] = own.waited_s * 1000
             context.timings["global_sem_wait_ms"] = house.waited_s * 1000
             marked = self._clock.monotonic()
             context.journalled = True
-            await self._journal.begin(
+            row = self._journal.begin(
                 CallBegun(
                     call_id=context.call_id,
                     caller=context.caller,
-                    tool=tool.name,
+                    tool=call.tool.name,
                     model_requested=context.model_requested,
                     conversation_id=context.conversation_id,
                 )
             )
+            if call.begin is None:
+                await row
+            else:
+                await asyncio.gather(row, call.begin(context.call_id))  # both in one commit
             context.timings["store_ms"] = (self._clock.monotonic() - marked) * 1000
-            return await tool.run(parsed, context)
+            return await call.tool.run(parsed, context)
 
     def _state_end(
         self, tool: Tool[Any], context: CallContext, began: float, outcome: str, code: str | None

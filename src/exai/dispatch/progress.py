@@ -7,7 +7,8 @@ ones. The first thought and the first word go out at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any, Self
 from exai import tasks
 from exai.clock import Clock
 
-__all__ = ["KIND_KEY", "ProgressReporter", "SendProgress"]
+__all__ = ["KIND_KEY", "Followers", "ProgressReporter", "SendProgress"]
 
 SendProgress = Callable[[float, str, dict[str, Any]], Awaitable[None]]
 """Sends one notification: a strictly growing number, the message, its `_meta`."""
@@ -143,3 +144,43 @@ class ProgressReporter:
     def _sign_of_life(self) -> str:
         elapsed = self._clock.monotonic() - self._began
         return f"{self._doing}: {elapsed:.0f} s, {self._characters} characters so far"
+
+
+class Followers:
+    """One call's progress for any number of callers; who comes late is told first what was said."""
+
+    def __init__(self) -> None:
+        self._reporters: list[ProgressReporter] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+
+    @property
+    def any(self) -> bool:
+        """Whether somebody follows."""
+        return bool(self._reporters)
+
+    @contextmanager
+    def joined_by(self, reporter: ProgressReporter) -> Iterator[None]:
+        """The scope in which `reporter` is told."""
+        for said, tell in ((self._reasoning, reporter.reasoning), (self._text, reporter.text)):
+            if said:
+                tell("".join(said))
+        self._reporters.append(reporter)
+        try:
+            yield
+        finally:
+            self._reporters.remove(reporter)
+
+    def text(self, delta: str) -> None:
+        self._text.append(delta)
+        for reporter in self._reporters:
+            reporter.text(delta)
+
+    def reasoning(self, delta: str) -> None:
+        self._reasoning.append(delta)
+        for reporter in self._reporters:
+            reporter.reasoning(delta)
+
+    def status(self, sentence: str) -> None:
+        for reporter in self._reporters:
+            reporter.status(sentence)

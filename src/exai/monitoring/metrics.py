@@ -29,6 +29,7 @@ from exai.events import (
     Event,
     FellBack,
     IncidentRecorded,
+    OperationRecalled,
     ProviderCallEnded,
     RetryPlanned,
     RetryRefused,
@@ -133,6 +134,9 @@ class Metrics:
             "model",
             "reason",
         )
+        self._recalled = counter(
+            "operations_recalled", "Calls that came under an operation key that was in use.", "how"
+        )
         self._fallbacks = counter(
             "fallbacks", "Calls that went on to another model.", "from_model", "to_model", "cause"
         )
@@ -178,6 +182,7 @@ class Metrics:
             RetryRefused: lambda event: self._retries_refused[
                 event.provider, event.model, event.reason
             ].inc(),
+            OperationRecalled: lambda event: self._recalled[event.how,].inc(),
             FellBack: lambda event: self._fallbacks[event.from_model, event.to_model, event.cause].inc(),
             BreakerOpened: self._breaker_opened,
             BreakerProbed: lambda event: self._breaker_states[event.provider, event.model].set(1),

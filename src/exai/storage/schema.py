@@ -27,6 +27,7 @@ __all__ = [
     "conversations",
     "exchanges",
     "metadata",
+    "operations",
     "provider_file_uploads",
     "token_calibrations",
 ]
@@ -157,6 +158,21 @@ exchanges = Table(
     Column("question", StorableText, nullable=False),
     Column("answer", StorableText, nullable=False),
     Column("reasoning", StorableText),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("owner", StorableText, primary_key=True),
+    Column("operation_key", StorableText, primary_key=True),
+    Column("digest", Text, nullable=False),  # SHA-256 of the tool and its arguments
+    Column("tool", Text, nullable=False),
+    Column("call_id", Text, nullable=False),  # the journal's row of the call that ran
+    Column("run_id", Text, nullable=False),  # the process that began it
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),  # null: it runs, or its process died
+    Column("result", StorableText),  # null in an ended one: too large to be kept
+    Index(None, "began_at"),
 )
 
 token_calibrations = Table(

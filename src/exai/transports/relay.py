@@ -1,10 +1,12 @@
 """Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
 
-Requests wait while the daemon cannot be reached, a while; those that were under way when a
-session was lost are repeated where that is safe, and reported as in doubt where it is not.
+Requests wait while the daemon cannot be reached, a while. Those that were under way when a
+session was lost are asked for again: a tool call under its operation key, which the daemon
+runs once. Where the daemon stays away, they are reported as in doubt.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +15,21 @@ import msgspec
 
 from exai import tasks
 from exai.transports.channel import Channel
-from exai.transports.framing import Refusal, encode, error_message, parse
+from exai.transports.framing import Message, Refusal, encode, error_message, parse
+from exai.transports.operation_key import with_key
 
 __all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
 
 UNREACHABLE = -32004
 """The daemon could not be reached and the request was not sent: asking again is safe."""
 IN_DOUBT = -32005
-"""The request was sent and its answer is lost: whether it was carried out is not known."""
+"""The request was sent and its answer is lost: whether it was carried out is not known, and cannot be asked."""
 
 MAX_JSON_DEPTH = 64
 OURS = "exai-relay-initialize"
 """The id of a handshake that the client knows nothing of: after a restart its connection must be set up anew."""
+AGAIN = "exai-relay-again-"
+"""Begins the ids of requests that are asked for again: the first one may still be running under its own."""
 
 RequestId = str | int
 
@@ -42,8 +47,12 @@ _peek = msgspec.json.Decoder(_Peek).decode
 @dataclass(slots=True)
 class _Request:
     text: str
-    method: str
+    is_repeatable: bool
+    """Whether asking again changes nothing: it only reads, or carries an operation key."""
     sent: bool = False
+    """Whether it was said in the session that lives."""
+    asked_as: RequestId | None = None
+    """Under which id it was said last; `None`: never."""
 
 
 class Relay:
@@ -55,6 +64,9 @@ class Relay:
         self._patience_s = patience_s
         self._requests: dict[RequestId, _Request] = {}
         """Those that have no answer yet, in the order in which they came."""
+        self._asked_again: dict[RequestId, RequestId] = {}
+        """The client's id of each request that was asked for again, by the id it then had."""
+        self._repeats = itertools.count(1)
         self._handshake: str | None = None
         self._initialized: str | None = None
         self._is_new = False
@@ -92,17 +104,16 @@ class Relay:
         except Refusal as refusal:
             await self._deliver(encode(refusal.answer))
             return
-        text = text if isinstance(text, str) else text.decode()
         method, request_id = message.get("method"), message.get("id")
         if method is None or request_id is None:
-            await self._take_other(text, method, message)
+            await self._take_other(_as_text(text), method, message)
             return
+        request = self._requests[request_id] = _request(_as_text(text), message)
         if method == "initialize":
-            self._handshake = text
-        request = self._requests[request_id] = _Request(text, method)
+            self._handshake = request.text
         self._settled.clear()
         if self.channel.is_up:
-            await self._send(request)
+            await self._send(request_id, request)
         elif self._gave_up:
             self._give_up_soon()
 
@@ -112,23 +123,47 @@ class Relay:
             self._initialized = text
         if method == "notifications/cancelled":
             cancelled: Any = (message.get("params") or {}).get("requestId")
-            request = self._requests.pop(cancelled, None) if isinstance(cancelled, str | int) else None
-            self._note_settled()
+            request = self._take_off(cancelled) if isinstance(cancelled, str | int) else None
             if request is None or not request.sent:
                 return  # nobody there knows of it
+            if request.asked_as != cancelled:
+                text = encode({**message, "params": {**message["params"], "requestId": request.asked_as}})
         await self.channel.say(text)
 
-    async def _send(self, request: _Request) -> None:
+    async def _send(self, request_id: RequestId, request: _Request) -> None:
         request.sent = True
-        await self.channel.say(request.text)
+        if request.asked_as is None:
+            request.asked_as = request_id
+            await self.channel.say(request.text)
+            return
+        again = request.asked_as = f"{AGAIN}{next(self._repeats)}"
+        self._asked_again[again] = request_id
+        await self.channel.say(encode({**msgspec.json.decode(request.text), "id": again}))
 
     async def _forward(self, message: bytes) -> None:
         """Hand a message of the daemon to the client, unless it answers what was answered already."""
         peek = _peek(message)
-        if peek.method is None and (peek.id is None or self._requests.pop(peek.id, None) is None):
-            return
-        await self._deliver(message.decode())
+        text = message.decode()
+        if peek.method is None:
+            if peek.id is None:
+                return
+            request_id = self._asked_again.get(peek.id, peek.id)
+            if request_id not in self._requests:
+                return
+            if request_id != peek.id:
+                text = encode({**msgspec.json.decode(message), "id": request_id})
+            self._take_off(request_id)
+        await self._deliver(text)
         self._note_settled()
+
+    def _take_off(self, request_id: RequestId) -> _Request | None:
+        """Forget a request, which now has its answer or needs none."""
+        request = self._requests.pop(request_id, None)
+        if request is not None and request.asked_as != request_id:
+            self._asked_again = {
+                again: each for again, each in self._asked_again.items() if each != request_id
+            }
+        return request
 
     async def _up(self) -> None:
         if self._down_timer is not None:
@@ -138,9 +173,9 @@ class Relay:
         if self._is_new:
             self._is_new = False
             await self._shake_hands_again()
-        for request in list(self._requests.values()):
+        for request_id, request in list(self._requests.items()):
             if not request.sent:
-                await self._send(request)
+                await self._send(request_id, request)
 
     async def _shake_hands_again(self) -> None:
         """Set up the daemon's side of a connection that the client set up before the restart."""
@@ -163,21 +198,24 @@ class Relay:
 
     async def _give_up(self) -> None:
         """The daemon has been away for too long: answer what waits for it."""
+        if not self._gave_up:
+            return  # it came back meanwhile
         for request_id, request in list(self._requests.items()):
-            answer = self._in_doubt(request_id) if request.sent else self._unreachable(request_id)
+            never = request.asked_as is None
+            answer = self._unreachable(request_id) if never else self._in_doubt(request_id)
             await self._answer(request_id, answer)
 
     async def _lost(self) -> None:
-        """What was under way is repeated where that changes nothing, and is in doubt where it might."""
+        """What was under way is asked for again, and is in doubt where that might do it twice."""
         self._is_new = True
         for request_id, request in list(self._requests.items()):
-            if request.sent and request.method == "tools/call":
+            if request.sent and not request.is_repeatable:
                 await self._answer(request_id, self._in_doubt(request_id))
             else:
                 request.sent = False
 
     async def _answer(self, request_id: RequestId, answer: dict[str, Any]) -> None:
-        if self._requests.pop(request_id, None) is not None:
+        if self._take_off(request_id) is not None:
             await self._deliver(encode(answer))
             self._note_settled()
 
@@ -203,3 +241,17 @@ class Relay:
             "not known, and it was not repeated; ask again if doing it twice does no harm.",
             {"retryable": False},
         )
+
+
+def _as_text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode()
+
+
+def _request(text: str, message: Message) -> _Request:
+    """A request of the client as it is sent: a tool call gets an operation key, unless it has one."""
+    if message["method"] != "tools/call":
+        return _Request(text, is_repeatable=True)
+    keyed = with_key(message)
+    if keyed is None:
+        return _Request(text, is_repeatable=False)
+    return _Request(text if keyed is message else encode(keyed), is_repeatable=True)

@@ -24,6 +24,7 @@ from exai.errors import UnknownTool
 from exai.events import IncidentRecorded
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
+from exai.transports.operation_key import InvalidKey, key_in
 
 __all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident"]
 
@@ -70,8 +71,9 @@ class Engine(Protocol):
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
+        operation_key: str | None = None,
     ) -> ToolAnswer:
-        """Run a tool. Cancelling the task cancels the work.
+        """Run a tool, under an operation key once for all who ask. Cancelling the task cancels the work.
 
         Raises:
             UnknownTool: nothing answers to `name`; every other failure is an answer.
@@ -120,7 +122,11 @@ def build_server(
     ) -> HandlerResult:
         try:
             answer = await engine.call(
-                params.name, params.arguments, caller=_caller(context), send_progress=_progress(context)
+                params.name,
+                params.arguments,
+                caller=_caller(context),
+                send_progress=_progress(context),
+                operation_key=_operation_key(context),
             )
         except UnknownTool as fault:
             raise MCPError(fault.rpc_code, str(fault)) from None
@@ -238,6 +244,13 @@ def _caller(context: ServerRequestContext[Any, Any]) -> Caller:
 def _named(caller: Caller, name: str, version: str) -> Caller:
     words = f"{name[:100]} {version[:50]}"
     return replace(caller, client="".join(filter(str.isprintable, words)))
+
+
+def _operation_key(context: ServerRequestContext[Any, Any]) -> str | None:
+    try:
+        return key_in(context.params)
+    except InvalidKey as error:
+        raise MCPError(INVALID_PARAMS, str(error)) from None
 
 
 def _progress(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
