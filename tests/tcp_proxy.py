@@ -24,6 +24,8 @@ class TcpProxy:
         """Where each connection came from."""
         self.slice = CHUNK
         """Bytes carried at once."""
+        self.holds: str | None = None
+        """`questions` or `answers`: the bytes of that direction are swallowed, until the connection is cut."""
         self.refuses = False
         """Whether new connections are reset at once."""
         self.refused = asyncio.Event()
@@ -62,14 +64,16 @@ class TcpProxy:
         self._pairs.add(pair)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._copy(reader, back))
-                group.create_task(self._copy(there, writer))
+                group.create_task(self._copy(reader, back, "questions"))
+                group.create_task(self._copy(there, writer, "answers"))
         finally:
             self._pairs.discard(pair)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str) -> None:
         with suppress(OSError):
             while data := await reader.read(self.slice):
+                if self.holds == what:
+                    continue
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError, RuntimeError):

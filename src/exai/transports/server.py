@@ -120,13 +120,14 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
+        operation_key = _operation_key(context)
         try:
             answer = await engine.call(
                 params.name,
                 params.arguments,
                 caller=_caller(context),
                 send_progress=_progress(context),
-                operation_key=_operation_key(context),
+                operation_key=operation_key,
             )
         except UnknownTool as fault:
             raise MCPError(fault.rpc_code, str(fault)) from None
