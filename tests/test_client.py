@@ -89,6 +89,42 @@ async def test_a_cut_that_lasts_longer_than_the_patience_leaves_the_call_in_doub
         assert answer.structured == {"arguments": {"again": True}}
 
 
+async def test_each_call_has_a_key_of_its_own_or_the_one_that_is_given(doors: Doors) -> None:
+    async with connect(doors.ws) as session:
+        await session.call("echo")
+        await session.call("echo")
+        await session.call("echo", operation_key="mine")
+    one, other, mine = doors.engine.keys
+    assert mine == "mine"
+    assert one is not None
+    assert other is not None
+    assert len({one, other}) == 2
+    assert len(one) == 32
+
+
+async def test_answers_that_a_gap_swallowed_are_asked_for_again_under_their_keys() -> None:
+    async with (
+        open_doors(sessions={"max_messages": 1}) as doors,
+        tcp_proxy(doors.ws) as (proxy, url),
+        connect(url, patience_s=30) as session,
+    ):
+        calls = [asyncio.ensure_future(session.call("wait", {"n": n})) for n in range(3)]
+        async with asyncio.timeout(20):
+            while len(doors.engine.keys) < 3:  # noqa: ASYNC110 - the daemon's side
+                await asyncio.sleep(0.005)
+            proxy.refuses = True
+            proxy.cut()
+            await proxy.refused.wait()
+            doors.engine.released.set()
+            while doors.engine.running:  # noqa: ASYNC110 - the daemon's side
+                await asyncio.sleep(0.005)
+            proxy.refuses = False
+            assert [(await call).text for call in calls] == ["released"] * 3
+        asked = doors.engine.keys
+        assert len(asked) > 3
+        assert set(asked[3:]) <= set(asked[:3])
+
+
 async def test_cancelling_the_task_cancels_the_call(doors: Doors) -> None:
     async with connect(doors.ws) as session:
         call = asyncio.ensure_future(session.call("wait"))

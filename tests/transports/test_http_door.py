@@ -97,6 +97,16 @@ async def test_a_call_with_progress_and_its_answer(doors: Doors, modern: bool) -
 
 
 @pytest.mark.parametrize("modern", [False, True])
+async def test_an_operation_key_reaches_the_engine(doors: Doors, modern: bool) -> None:
+    async with (
+        client(doors.http, modern) as one,
+        one.tool("echo", {}, **{"exai/operation-key": "a key"}) as response,
+    ):
+        assert "result" in [answer async for answer in answers(response)][-1]
+    assert doors.engine.keys == ["a key"]
+
+
+@pytest.mark.parametrize("modern", [False, True])
 async def test_a_waiting_call_delays_nobody(doors: Doors, modern: bool) -> None:
     async with client(doors.http, modern) as one, client(doors.http, not modern) as other:
         async with asyncio.TaskGroup() as group:

@@ -124,6 +124,7 @@ class Relay:
         if method == "notifications/cancelled":
             cancelled: Any = (message.get("params") or {}).get("requestId")
             request = self._take_off(cancelled) if isinstance(cancelled, str | int) else None
+            self._note_settled()
             if request is None or not request.sent:
                 return  # nobody there knows of it
             if request.asked_as != cancelled:
