@@ -59,6 +59,13 @@ class SessionSocket:
             pass
         return frame["s"], frame["m"]
 
+    async def receive_or_close(self) -> Any:
+        """The next frame, or the code with which the other side closes before it."""
+        try:
+            return await self.receive()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd is not None else None
+
     async def close_code(self) -> int | None:
         """With what code the other side closes."""
         try:

@@ -61,6 +61,12 @@ class Server(Section):
     drain_s: Seconds = 20.0
     """How long running calls may finish after SIGTERM before they get a definite, retriable error."""
 
+    head_timeout_s: Seconds = 10.0
+    """How long a connection may take to send the head of a request, or to begin a WebSocket; then it is closed."""
+
+    body_timeout_s: Seconds = 60.0
+    """How long an HTTP request body may take. One that comes slower than 4 KiB/s is refused sooner."""
+
     max_body_bytes: Bytes = 4 * 2**20
     """Largest HTTP request body, in bytes."""
 

@@ -4,6 +4,7 @@ The checks answer what the SDK would answer less clearly: a foreign Host or Orig
 body that is too large, no JSON, a batch, or nested too deep.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -26,6 +27,9 @@ __all__ = ["HttpDoor"]
 PATH = "/mcp"
 SESSION_HEADER = b"mcp-session-id"
 DOOR = "http"
+SLOW_S = 5.0
+"""How long a body may be slow before its rate counts."""
+LEAST_BYTES_PER_S = 4_096
 
 GREETING = """This is EXAI, an MCP server for GLM and Kimi models.
 
@@ -49,6 +53,7 @@ class HttpDoor:
         self._hosts = hosts
         self._traffic = traffic
         self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
         self._max_json_depth = max_json_depth
         self._open = False
         self._running: set[tuple[bytes, str]] = set()
@@ -87,7 +92,17 @@ class HttpDoor:
         if scope["method"] != "POST":
             await self._sessions.handle_request(scope, receive, send)
             return
-        body = await self._body(receive)
+        try:
+            body = await self._body(receive)
+        except TimeoutError:
+            sentence = "The request's body came too slowly. Send it again over a better connection."
+            answer = JSONResponse(
+                error_message(None, INVALID_REQUEST, sentence),
+                status_code=408,
+                headers={"connection": "close"},
+            )
+            await answer(scope, receive, send)
+            return
         if body is None:
             sentence = f"The request is larger than {self._max_body_bytes} bytes. Send large texts as files."
             answer = JSONResponse(error_message(None, INVALID_REQUEST, sentence), status_code=413)
@@ -125,20 +140,29 @@ class HttpDoor:
             self._running.discard(running)
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; `None` when it is larger than it may be."""
+        """The whole body; `None` when it is larger than it may be.
+
+        Raises:
+            TimeoutError: it came too slowly.
+        """
         chunks: list[bytes] = []
         size = 0
-        while True:
-            event = await receive()
-            if event["type"] != "http.request":
-                return b""
-            chunk = event.get("body", b"")
-            size += len(chunk)
-            if size > self._max_body_bytes:
-                return None
-            chunks.append(chunk)
-            if not event.get("more_body"):
-                return b"".join(chunks)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout_at(began + min(self._body_timeout_s, SLOW_S)) as deadline:
+            while True:
+                event = await receive()
+                if event["type"] != "http.request":
+                    return b""
+                chunk = event.get("body", b"")
+                size += len(chunk)
+                if size > self._max_body_bytes:
+                    return None
+                chunks.append(chunk)
+                if not event.get("more_body"):
+                    return b"".join(chunks)
+                allowed_s = min(self._body_timeout_s, SLOW_S + size / LEAST_BYTES_PER_S)
+                deadline.reschedule(began + allowed_s)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai import config, tasks
 from exai.errors import StartFault
+from exai.transports.bounded_http import bounded
 from exai.transports.doors import McpDoors
 from exai.transports.server import Engine
 from exai.transports.stopping import Stop, drain
@@ -24,7 +25,7 @@ from exai.transports.websocket import AbortableWebSocket
 __all__ = ["Addresses", "Listener"]
 
 BACKLOG = 2048
-CLOSE_S = 2
+CLOSE_S = 1
 """How long peers may take to read what was written before their connections are cut."""
 GC_THRESHOLDS = (10_000, 50, 100)
 """Full collections over a heap of this size pause for 50 to 160 ms; what lives since the start is frozen out."""
@@ -92,6 +93,7 @@ class Listener:
         server = _Server(
             uvicorn.Config(
                 by_port,
+                http=bounded(self._settings.head_timeout_s, limits.send_timeout_s),
                 ws=AbortableWebSocket,
                 ws_max_size=limits.max_frame_bytes,
                 ws_ping_interval=limits.ping_interval_s,

@@ -128,7 +128,9 @@ class Pump:
                 future.set_exception(MCPError(code=CONNECTION_CLOSED, message="Connection closed"))
         if running:
             await asyncio.wait(running)
-        await aclose_shielded(self._connection)
+        # An empty stack, which is the rule, would cost a clean-up of thousands of sessions most of its time.
+        if self._connection.exit_stack._exit_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001
+            await aclose_shielded(self._connection)
 
     async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
         if method in INLINE_METHODS:

@@ -17,6 +17,7 @@ from mcp.server.lowlevel import Server
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -63,6 +64,8 @@ PARTING_S = 1.0
 LINGER_S = 10.0
 """The same for any other connection that has ended."""
 LINE_KEY = "exai.line"
+MAX_FRAGMENTS = 10_000
+"""Of one message. The size of a message does not bound them: they may be empty."""
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455, 5.5)."""
 RECONNECT_HINT = "EXAI is stopping. Connect again in a few seconds."
@@ -101,6 +104,16 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
         super().shutdown()
+
+    def handle_cont(self, event: Frame) -> None:
+        if self.close_sent:
+            return
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.frames = []
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "A message came in too many fragments.")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -1,0 +1,72 @@
+"""uvicorn's HTTP with the bounds that it lacks: for a head that does not come, and for a peer that does not read.
+
+A WebSocket begins as an HTTP request, so its handshake has the first bound as well.
+"""
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["bounded"]
+
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def bounded(head_timeout_s: float, send_timeout_s: float) -> type[H11Protocol]:
+    """The protocol class with these bounds; uvicorn makes its own instances, without arguments of ours."""
+    return type("BoundedHttp", (_BoundedHttp,), {"head_s": head_timeout_s, "send_s": send_timeout_s})
+
+
+class _BoundedHttp(H11Protocol):
+    head_s: float
+    send_s: float
+    _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._note_head()
+        self._note_room()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._note_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._send_timer is None:
+            self._send_timer = self.loop.call_later(self.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._note_room()
+
+    def _expect_head(self) -> None:
+        self._note_head()
+        self._head_timer = self.loop.call_later(self.head_s, self._no_head)
+
+    def _no_head(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(TIMED_OUT)
+            self.transport.close()
+
+    def _note_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _note_room(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None

@@ -1,0 +1,201 @@
+"""Peers that dawdle, stall or flood before or beside the protocol: each is bounded, and another client goes on."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from mcp_websocket import McpSocket, mcp_socket
+from open_doors import Doors, open_doors
+from session_socket import ENVELOPE, session_socket
+
+HALF_OPEN = 2_000
+UPGRADE = (
+    "GET /mcp HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+)
+POST = (
+    "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n"
+    "Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\nContent-Length: {length}\r\n\r\n"
+)
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def raw(doors: Doors, *, limit: int = 2**16) -> AsyncIterator[Streams]:
+    """A TCP connection to the MCP port."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(doors.ws).port, limit=limit)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def goes_on(other: McpSocket) -> None:
+    async with asyncio.timeout(10):
+        assert not (await other.tool("echo"))["isError"]
+
+
+async def test_thousands_of_connections_that_say_nothing_are_closed_and_another_client_goes_on() -> None:
+    async with open_doors(server={"head_timeout_s": 2}) as doors, mcp_socket(doors.ws) as other:
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        port = urlsplit(doors.ws).port
+        half_open = [await asyncio.open_connection("127.0.0.1", port) for _ in range(HALF_OPEN)]
+        await goes_on(other)
+        async with asyncio.timeout(60):
+            for reader, writer in half_open:
+                with suppress(ConnectionResetError):
+                    assert (await reader.read()).startswith(b"HTTP/1.1 408")
+                writer.close()
+        await goes_on(other)
+        async with mcp_socket(doors.ws) as newcomer:
+            await goes_on(newcomer)
+        async with asyncio.timeout(10):
+            while len(os.listdir("/proc/self/fd")) > before + 2:  # noqa: ASYNC110, PTH208
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("request_", [UPGRADE.format(more=""), POST.format(tool="echo", length=2)])
+async def test_a_head_that_trickles_is_closed(request_: str) -> None:
+    async with open_doors(server={"head_timeout_s": 1}) as doors, mcp_socket(doors.ws) as other:
+        async with raw(doors) as (reader, writer), asyncio.timeout(20):
+            answer = asyncio.ensure_future(reader.read())
+            for byte in request_.encode():
+                if answer.done():
+                    break
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.1)
+            with suppress(ConnectionResetError):
+                assert (await answer).startswith(b"HTTP/1.1 408")
+        await goes_on(other)
+
+
+async def test_a_second_request_on_the_same_connection_has_the_same_bound() -> None:
+    async with open_doors(server={"head_timeout_s": 1}) as doors, raw(doors) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.write(b"GET / HT")
+        async with asyncio.timeout(20):
+            assert b"408" in await reader.read()
+
+
+async def test_a_body_that_trickles_is_refused_with_408() -> None:
+    async with open_doors(server={"body_timeout_s": 1}) as doors, mcp_socket(doors.ws) as other:
+        async with raw(doors) as (reader, writer), asyncio.timeout(20):
+            writer.write(POST.format(tool="echo", length=100_000).encode())
+            answer = asyncio.ensure_future(reader.read())
+            while not answer.done():
+                writer.write(b" ")
+                await asyncio.sleep(0.1)
+            text = (await answer).decode()
+            assert text.startswith("HTTP/1.1 408")
+            assert "too slowly" in text
+        await goes_on(other)
+
+
+async def test_a_body_that_comes_in_good_time_may_take_longer_than_a_slow_one() -> None:
+    async with open_doors() as doors, raw(doors) as (reader, writer), asyncio.timeout(30):
+        params = {"name": "echo", "arguments": {"text": "x" * 60_000}, "_meta": ENVELOPE}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        writer.write(POST.format(tool="echo", length=len(body)).encode())
+        for start in range(0, len(body), 8_000):
+            writer.write(body[start : start + 8_000])
+            await asyncio.sleep(0.75)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_http_client_that_does_not_read_its_answer_is_dropped() -> None:
+    async with open_doors(websocket={"send_timeout_s": 0.5}) as doors, mcp_socket(doors.ws) as other:
+        async with raw(doors, limit=1024) as (reader, writer), asyncio.timeout(30):
+            arguments = {"characters": 16_000_000}
+            params = {"name": "big", "arguments": arguments, "_meta": ENVELOPE}
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+            writer.write(POST.format(tool="big", length=len(body)).encode() + body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await goes_on(other)
+            await asyncio.sleep(1)
+            received = 0
+            with suppress(ConnectionResetError):
+                while piece := await reader.read(2**20):
+                    received += len(piece)
+            assert received < 16_000_000
+        await goes_on(other)
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"])
+async def test_a_message_in_endless_fragments_is_refused(doors: Doors, piece: bytes) -> None:
+    async with mcp_socket(doors.ws) as other, raw(doors) as (reader, writer), asyncio.timeout(60):
+        writer.write(UPGRADE.format(more="").encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(bytes([0x01, 0x81, 0, 0, 0, 0]) + b"{")
+        fragment = bytes([0x00, 0x80 | len(piece), 0, 0, 0, 0]) + piece
+        answer = asyncio.ensure_future(reader.read())
+        with suppress(ConnectionResetError):
+            for _ in range(1_000):
+                if answer.done():
+                    break
+                writer.write(fragment * 1_000)
+                await writer.drain()
+        with suppress(ConnectionResetError):
+            closing = await answer
+            assert int.from_bytes(closing[2:4], "big") == 1009
+        await goes_on(other)
+
+
+@pytest.mark.parametrize("depth", [65, 5_000, 200_000])
+async def test_a_deep_message_inside_a_session_is_refused_and_others_go_on(doors: Doors, depth: int) -> None:
+    async with mcp_socket(doors.ws) as other, session_socket(doors.ws) as client:
+        await client.open()
+        deep = "[" * depth + "]" * depth
+        await client.send(
+            '{"t":"m","s":1,"a":0,"m":{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":' + deep + "}}}"
+        )
+        if depth < 500:
+            assert (await client.message())[1]["error"]["code"] == -32600
+        else:
+            frame = await client.receive_or_close()
+            assert frame == 1008 or frame["m"]["error"]["code"] == -32600
+        await goes_on(other)
+
+
+async def test_guesses_at_a_session_are_refused_alike_and_its_owner_goes_on(doors: Doors) -> None:
+    async with session_socket(doors.ws) as owner:
+        opened = await owner.open()
+        async with session_socket(doors.ws) as thief:
+            refusals = []
+            for number in range(200):
+                secret = opened["secret"][:-1] + chr(ord("A") + number % 26) if number else ""
+                if secret == opened["secret"]:
+                    continue
+                refusals.append(await thief.resume({**opened, "secret": secret}, last=0))
+            assert {json.dumps(refusal) for refusal in refusals} == {json.dumps(refusals[0])}
+            assert refusals[0]["code"] == "unknown_session"
+        await owner.call(1, "echo")
+        assert (await owner.message())[0] == 1
+
+
+async def test_an_acknowledgement_from_the_future_closes_its_socket_alone(doors: Doors) -> None:
+    async with mcp_socket(doors.ws) as other, session_socket(doors.ws) as liar:
+        opened = await liar.open()
+        await liar.send({"t": "a", "a": 2**53})
+        assert await liar.close_code() == 1008
+        async with session_socket(doors.ws) as again:
+            await again.send(
+                {
+                    "t": "resume",
+                    "session": opened["session"],
+                    "secret": opened["secret"],
+                    "last": 7,
+                    "credit": 1,
+                }
+            )
+            assert await again.close_code() == 1008
+        async with session_socket(doors.ws) as honest:
+            assert (await honest.resume(opened, last=0))["t"] == "resumed"
+        await goes_on(other)
