@@ -1,8 +1,10 @@
 """Operation keys on a running daemon: over every door, across restarts, and with the process killed at each step."""
 
 import asyncio
+import itertools
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from sqlalchemy import func, select
 import exai
 from daemons import EXAI, StartDaemon, clean_environ, free_port
 from exai import config
-from exai.client import Answer, InDoubt
+from exai.client import Answer, InDoubt, Session
 from exai.storage.database import Database
 from exai.storage.schema import calls, exchanges, operations
 from exai_emulator import Emulator, Fault, Persona
@@ -111,13 +113,13 @@ class Scene:
         self.emulator = emulator
         self.store = store
 
-    async def play(self, point: Point, *, hold: str | None = None) -> Answer:
+    async def play(self, point: Point, *, hold: str | None = None, **further: str) -> Answer:
         """Ask, kill the daemon at the point, start it again; the answer.
 
         Raises:
             InDoubt: that is the answer.
         """
-        environ = {"EXAI_SERVER__PORT": str(free_port()), "EXAI_DATABASE__URL": self.store.url}
+        environ = {"EXAI_SERVER__PORT": str(free_port()), "EXAI_DATABASE__URL": self.store.url, **further}
         async with AsyncExitStack() as scopes:
             async with self._start(**environ) as daemon:
                 proxy, url = await scopes.enter_async_context(tcp_proxy(daemon.mcp_ws))
@@ -193,6 +195,19 @@ async def test_a_call_whose_row_was_not_committed_is_made_once_after_the_kill(sc
     answer = await scene.play(before_its_row())
     assert (recalled(answer), answer.is_error) == (None, False)
     assert scene.requests == 1
+
+
+async def test_a_call_whose_row_was_committed_is_in_doubt_even_if_nothing_reached_the_provider(
+    scene: Scene,
+) -> None:
+    async with tcp_proxy(scene.emulator.addresses.glm) as (network, glm):
+        network.holds = "questions"
+        with pytest.raises(InDoubt, match="not repeated"):
+            await scene.play(
+                point(lambda: scene.store.until("operations")), EXAI_PROVIDERS__GLM__BASE_URL=glm
+            )
+    assert scene.requests == 0
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "operations": 1, "ended": 0}
 
 
 async def test_a_call_that_was_at_the_provider_is_in_doubt_and_not_repeated(scene: Scene) -> None:
@@ -368,3 +383,51 @@ async def test_two_daemons_on_one_database_never_run_one_operation_both(
         assert how(await begun) is None
         assert how(await by_socket(second, QUESTION, "one key")) == "stored"
     assert len(emulator.log.of("glm")) == 1
+
+
+async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(kind="auto", delay_per_token_ms=4)
+    environ = {"EXAI_SERVER__PORT": str(free_port())}
+    url = f"ws://127.0.0.1:{environ['EXAI_SERVER__PORT']}/mcp"
+    ended = asyncio.Event()
+    answered: list[str] = []
+    doubtful: list[str] = []
+
+    async def client(number: int, session: Session) -> None:
+        for question in (f"client {number} question {n}" for n in itertools.count()):
+            if ended.is_set():
+                return
+            try:
+                answer = await session.call("chat", {"prompt": question, "model": "kimi-k3"})
+            except InDoubt:
+                doubtful.append(question)
+                continue
+            assert not answer.is_error, answer.text
+            assert answer.structured is not None
+            assert answer.structured["answer"].endswith(f"] {question}")
+            answered.append(question)
+
+    async with (
+        asyncio.timeout(240),
+        exai.connect(url, patience_s=60) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        clients = [group.create_task(client(number, session)) for number in range(16)]
+        for _ in range(4):
+            async with start_daemon(**environ) as daemon:
+                enough = len(answered) + 40
+                while len(answered) < enough:  # noqa: ASYNC110 - the load runs on
+                    await asyncio.sleep(0.01)
+                daemon.kill()
+                await daemon.ended()
+        async with start_daemon(**environ):
+            ended.set()
+            await asyncio.wait(clients)
+    prompts = Counter(record.body["messages"][-1]["content"] for record in emulator.log.of("kimi"))
+    assert set(prompts.values()) == {1}
+    assert len(set(answered)) == len(answered)
+    assert set(answered) <= set(prompts)
+    assert set(prompts) - set(answered) <= set(doubtful)
+    assert doubtful, "no call was under way when the daemon was killed"

@@ -102,6 +102,10 @@ class OperationTable:
 
 
 _this = (operations.c.owner == bindparam("of_owner"), operations.c.operation_key == bindparam("of_key"))
+_BEGIN = {
+    "postgresql": postgresql.insert(operations).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(operations).on_conflict_do_nothing(),
+}
 _FIND = select(
     operations.c.digest,
     operations.c.call_id,
@@ -134,8 +138,7 @@ def _write_operations(connection: Connection, rows: list[dict[str, Any]]) -> lis
     written = [True] * len(rows)
     begins = [index for index, row in enumerate(rows) if "run_id" in row]
     if begins:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(operations).on_conflict_do_nothing()
+        insert = _BEGIN[connection.dialect.name]
         for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["operation_key"])):
             written[index] = connection.execute(insert, rows[index]).rowcount == 1
     if ends := [row for row in rows if "ended_at" in row]:
