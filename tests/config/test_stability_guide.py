@@ -10,7 +10,7 @@ from exai.config_tree import Setting, as_toml, find, rows
 
 GUIDE = Path(__file__).parents[2] / "docs" / "current" / "WEBSOCKET_STABILITY_CONFIG_GUIDE.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
-SECTIONS = ("sessions", "websocket")
+SECTIONS = ("sessions", "websocket", "operations")
 STOPPING_AND_DOORS = (
     "server.drain_s",
     "server.head_timeout_s",
@@ -18,7 +18,7 @@ STOPPING_AND_DOORS = (
     "server.max_body_bytes",
 )
 OPTIONS = [row for row in rows() if row.section in SECTIONS or row.key in STOPPING_AND_DOORS]
-UNITS = {"s": "s", "ms": "ms", "bytes": "bytes"}
+UNITS = {"s": "s", "ms": "ms", "bytes": "bytes", "hours": "h"}
 
 
 def described() -> dict[str, list[str]]:
