@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
@@ -67,6 +69,7 @@ class _Sweeping:
             last = now
 
 
+@pytest.mark.benchmark(timer=time.process_time)
 def test_cleanup(benchmark: Any) -> None:
     with asyncio.Runner() as runner:
         sweeping = _Sweeping()

@@ -147,3 +147,12 @@ def test_the_package_offers_it() -> None:
     assert exai.connect is connect
     with pytest.raises(AttributeError):
         _ = exai.nothing
+
+
+async def test_after_each_cut_a_session_is_soon_resumed_however_many_came_before(doors: Doors) -> None:
+    async with tcp_proxy(doors.ws) as (proxy, url), connect(url) as session:
+        await session.call("echo")
+        async with asyncio.timeout(12):  # a pause that doubled each time would take 20 s for ten
+            for _ in range(10):
+                proxy.cut()
+                await session.call("echo")

@@ -92,6 +92,8 @@ class Channel:
         self.url = url
         self.is_up = False
         """Whether a socket carries the session."""
+        self._was_taken = False
+        """Whether the daemon took the session on the latest socket, however that ended."""
         self.why_down: str | None = None
         """The last reason why there was no connection."""
         self._on_message = on_message
@@ -111,18 +113,20 @@ class Channel:
         pause = FIRST_PAUSE_S
         try:
             while True:
+                self._was_taken = False
                 try:
-                    if await self._connect_once():
-                        pause = FIRST_PAUSE_S
+                    await self._connect_once()
                 except (OSError, TimeoutError, WebSocketException, Violation) as error:
                     self.why_down = _reason(error)
+                if self._was_taken:
+                    pause = FIRST_PAUSE_S
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads clients, hides nothing
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             self._carrier.stop()
 
-    async def _connect_once(self) -> bool:
-        """Carry the session on one socket to its end; whether the daemon took it."""
+    async def _connect_once(self) -> None:
+        """Carry the session on one socket to its end."""
         async with connect(
             self.url,
             subprotocols=[Subprotocol(SESSION_SUBPROTOCOL)],
@@ -135,7 +139,7 @@ class Channel:
                 raise Violation("What answers there is no EXAI that speaks exai.mcp.v1")
             async with asyncio.timeout(CONNECT_S):
                 generation = await self._begin(connection)
-            self.is_up = True
+            self.is_up = self._was_taken = True
             try:
                 await self._carrier.flush()
                 await self._on_up()
@@ -150,7 +154,6 @@ class Channel:
                 self.why_down = "the connection was cut"
                 self._carrier.cut(generation)
                 self._on_down()
-        return True
 
     async def _begin(self, connection: ClientConnection) -> int:
         """Resume the session, or open another; the generation of the carrier."""
