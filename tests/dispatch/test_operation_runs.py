@@ -450,4 +450,5 @@ def test_the_digest_is_of_what_is_asked_and_not_of_how_it_is_spelt() -> None:
     assert same("chat", {"a": 1, "b": [2]}) == same("chat", {"b": [2], "a": 1})
     assert same("chat", None) == same("chat", {})
     assert len({same("chat", {"a": 1}), same("chat", {"a": "1"}), same("ask", {"a": 1})}) == 3
-    assert same("chat", {"a": "\ud800"})
+    for odd in ("\ud800", 2**70, -(2**70)):
+        assert same("chat", {"a": odd, "b": 1}) == same("chat", {"b": 1, "a": odd})

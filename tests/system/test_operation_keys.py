@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,7 +20,9 @@ import exai
 from daemons import EXAI, StartDaemon, clean_environ, free_port
 from exai import config
 from exai.client import Answer, InDoubt, Session
+from exai.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.operations import OperationId, OperationTable
 from exai.storage.schema import calls, exchanges, operations
 from exai_emulator import Emulator, Fault, Persona
 from mcp_websocket import McpSocket, mcp_socket
@@ -332,6 +335,8 @@ async def test_every_door_knows_the_key_also_after_a_restart(
             assert KEY in refused["error"]["message"]
     async with start_daemon() as daemon:
         answers.append(await by_http(daemon.mcp_http, QUESTION, "one key"))
+        async with aiohttp.ClientSession() as http, http.get(f"{daemon.operations}/metrics") as page:
+            assert 'exai_operations_recalled_total{how="stored"} 1.0' in await page.text()
     answers.append(await by_stdio(tmp_path / "data", provider_environ, "one key"))
     assert how(first) is None
     assert [how(answer) for answer in answers] == ["stored"] * 5
@@ -382,6 +387,31 @@ async def test_two_daemons_on_one_database_never_run_one_operation_both(
         assert (facts["code"], facts["retryable"]) == ("operation_elsewhere", True)
         assert how(await begun) is None
         assert how(await by_socket(second, QUESTION, "one key")) == "stored"
+    assert len(emulator.log.of("glm")) == 1
+
+
+async def test_what_is_kept_is_bounded_in_size_and_age_as_configured(
+    start_daemon: StartDaemon, emulator: Emulator, database_settings: config.Database, tmp_path: Path
+) -> None:
+    store = Store(database_settings, tmp_path)
+    database = await Database.open(database_settings, tmp_path)
+    table = OperationTable(database, ManualClock(time.time() - 2 * 3600 - 60))
+    for key in ("old", "older"):
+        await table.begin(OperationId("local", key), digest="d", tool="chat", call_id="call_old")
+        await table.end(OperationId("local", key), call_id="call_old", result="{}")
+    await database.close()
+    environ = {
+        "EXAI_DATABASE__URL": store.url,
+        "EXAI_OPERATIONS__KEEP_HOURS": "2",
+        "EXAI_OPERATIONS__MAX_RESULT_BYTES": "100",
+    }
+    async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as client:
+        async with asyncio.timeout(30):
+            while (await store.counts())["operations"]:  # noqa: ASYNC110 - another process writes
+                await asyncio.sleep(0.02)
+        assert not (await by_socket(client, QUESTION, "one key"))["result"]["isError"]
+        again = await by_socket(client, QUESTION, "one key")
+    assert again["result"]["_meta"]["exai/error"]["code"] == "operation_result_lost"
     assert len(emulator.log.of("glm")) == 1
 
 

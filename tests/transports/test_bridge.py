@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from daemons import StartDaemon
+from daemons import StartDaemon, free_port
 from exai_emulator import Emulator, Fault, Persona
 from tcp_proxy import tcp_proxy
 
@@ -161,6 +163,42 @@ async def test_a_restart_of_the_daemon_is_survived_without_a_new_handshake(
             )
             assert "Teal" in again["result"]["structuredContent"]["answer"]
     assert len([record for record in emulator.log.of("glm") if "Wait." in str(record.body)]) == 1
+
+
+async def test_an_answer_that_a_killed_daemon_had_kept_arrives_once(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    port = str(free_port())
+    async with AsyncExitStack() as scopes:
+        async with start_daemon(EXAI_SERVER__PORT=port) as daemon:
+            proxy, url = await scopes.enter_async_context(tcp_proxy(daemon.mcp_ws))
+            editor = await scopes.enter_async_context(bridge(url, "--patience", "60"))
+            await editor.initialize()
+            proxy.holds = "answers"
+            await editor.begin(1, "chat", {"prompt": "What is a heron?", "model": "glm-5.3"})
+            async with asyncio.timeout(30):
+                while not _kept_results(tmp_path / "data" / "exai.sqlite"):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.02)
+            daemon.kill()
+            await daemon.ended()
+        proxy.cut()
+        proxy.holds = None
+        async with start_daemon(EXAI_SERVER__PORT=port):
+            answer = await editor.answer()
+            assert "result" in await editor.call(2, "models")
+    assert answer["id"] == 1
+    assert answer["result"]["structuredContent"]["answer"] == "[emulated glm-5.3] What is a heron?"
+    assert answer["result"]["_meta"]["exai/operation"]["recalled"] == "stored"
+    assert len(emulator.log.of("glm")) == 1
+
+
+def _kept_results(file: Path) -> int:
+    connection = sqlite3.connect(file)
+    try:
+        (count,) = connection.execute("SELECT count(*) FROM operations WHERE ended_at IS NOT NULL").fetchone()
+        return int(count)
+    finally:
+        connection.close()
 
 
 async def test_two_editors_with_equal_ids_never_hear_each_other(start_daemon: StartDaemon) -> None:

@@ -19,6 +19,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from exai import config, tasks
@@ -49,6 +50,9 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 """Between two attempts to write how an operation ended, while the database is away."""
 MAX_UNWRITTEN = 1_000
 """Operations that wait for that at once; an end beyond is given up, and its key stays in doubt."""
+
+_spell = msgspec.json.Encoder(order="sorted").encode
+"""Four times as fast as `json`: four megabytes of prompt hold up the event loop for a few milliseconds."""
 
 Begin = Callable[[str], Awaitable[None]]
 """Commits the row for a call's id; the provider may be asked when it returns."""
@@ -327,9 +331,13 @@ class Operations:
 
 
 def digest_of(tool: str, arguments: Mapping[str, Any] | None) -> str:
-    """SHA-256 of a call in its canonical spelling: keys sorted, no spaces."""
-    spelled = json.dumps([tool, arguments or {}], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(spelled.encode()).hexdigest()
+    """SHA-256 of a call in its canonical spelling: JSON with its keys sorted and no spaces."""
+    call = [tool, arguments or {}]
+    try:
+        spelled = _spell(call)
+    except (ValueError, OverflowError):  # a lone surrogate, or an integer beyond 64 bits
+        spelled = json.dumps(call, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(spelled).hexdigest()
 
 
 async def _nothing() -> None:
