@@ -24,11 +24,10 @@ def key_in(params: Mapping[str, Any] | None) -> str | None:
     Raises:
         InvalidKey: there is something else.
     """
-    match params:
-        case {"_meta": {"exai/operation-key": key}}:
-            pass
-        case _:
-            return None
+    meta = params.get("_meta") if params else None
+    if not isinstance(meta, dict) or OPERATION_KEY not in meta:
+        return None
+    key = meta[OPERATION_KEY]
     if isinstance(key, str) and 0 < len(key) <= MAX_LENGTH and key.isascii() and key.isprintable():
         return key
     raise InvalidKey(
