@@ -24,6 +24,8 @@ class TcpProxy:
         """Where each connection came from."""
         self.slice = CHUNK
         """Bytes carried at once."""
+        self.delay_s = 0.0
+        """How long each piece is held back."""
         self.holds: str | None = None
         """`questions` or `answers`: the bytes of that direction are swallowed, until the connection is cut."""
         self.refuses = False
@@ -74,6 +76,8 @@ class TcpProxy:
             while data := await reader.read(self.slice):
                 if self.holds == what:
                     continue
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError, RuntimeError):

@@ -50,6 +50,32 @@ async def test_a_call_is_cut_resumed_from_a_new_port_and_answered_once(
         assert again.structured["exchanges_remaining"] == answer.structured["exchanges_remaining"] - 1
 
 
+async def test_a_network_that_slices_and_delays_changes_nothing(
+    start_daemon: StartDaemon, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(kind="long", tokens=40)
+    heard: list[str] = []
+    async with (
+        start_daemon() as daemon,
+        tcp_proxy(daemon.mcp_ws) as (proxy, url),
+        exai.connect(url) as session,
+    ):
+        proxy.slice, proxy.delay_s = 211, 0.002
+        call = asyncio.ensure_future(
+            session.call(
+                "chat",
+                {"prompt": "A story.", "model": "glm-5.3"},
+                on_progress=lambda kind, words: heard.append(words) if kind == "text" else None,
+            )
+        )
+        await emulator.log.wait_for(lambda record: record.outcome == "open")
+        proxy.cut()  # in the middle of a frame as likely as not
+        answer = await call
+        assert answer.structured is not None
+        assert "".join(heard) == answer.structured["answer"]
+        assert len(emulator.log.of("glm")) == 1
+
+
 async def _page(operations: str) -> str:
     async with aiohttp.ClientSession() as client, client.get(f"{operations}/metrics") as response:
         return await response.text()

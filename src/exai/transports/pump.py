@@ -131,6 +131,9 @@ class Pump:
         # An empty stack, which is the rule, would cost a clean-up of thousands of sessions most of its time.
         if self._connection.exit_stack._exit_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001
             await aclose_shielded(self._connection)
+        # These know this pump, and the writer its session: left so, only a full collection of garbage would free them.
+        del self._connection, self._runner, self._notify_only
+        self._send_text = _gone
 
     async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
         if method in INLINE_METHODS:
@@ -295,6 +298,11 @@ class Pump:
     def _failure(self, request_id: RequestId, method: str, error: Exception) -> Message:
         known = handler_exception_to_error_data(error) or incident(error, where=method, bus=self._bus).error
         return error_message(request_id, known.code, known.message, known.data)
+
+
+async def _gone(_: str) -> None:
+    """The writer of a pump that was closed."""
+    raise ConnectionResetError("the connection was closed")
 
 
 class _Exchange:

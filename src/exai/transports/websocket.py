@@ -80,6 +80,7 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
     Closing waits until what was written has been read, which such a peer never does.
     """
 
+    _linger: asyncio.TimerHandle | None = None
     parting_hint = RECONNECT_HINT
     """What the peer reads when EXAI stops."""
 
@@ -121,7 +122,19 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
-        self.loop.call_later(LINGER_S, self.transport.abort)
+        # The scope knows this object: left so, only a full collection of garbage would free either.
+        self.scope["extensions"].pop(LINE_KEY, None)
+        if not self.disconnected:
+            self._linger = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._linger is not None:
+            self._linger.cancel()
+        # Ends its parser, which holds it, as would the error that says why it ended.
+        with suppress(EOFError):
+            self.conn.receive_eof()
+        self.conn.parser_exc = None
 
 
 class WebSocketDoor:
