@@ -71,6 +71,7 @@ class _Sweeping:
 
 @pytest.mark.benchmark(timer=time.process_time)
 def test_cleanup(benchmark: Any) -> None:
+    benchmark.group = "cleanup"
     with asyncio.Runner() as runner:
         sweeping = _Sweeping()
 
@@ -79,7 +80,6 @@ def test_cleanup(benchmark: Any) -> None:
 
         ended = benchmark.pedantic(lambda: runner.run(sweeping.sweep()), setup=full, rounds=ROUNDS)
     assert ended == SESSIONS
-    benchmark.group = "cleanup"
     benchmark.extra_info.update(
         arm="sweep", sessions=SESSIONS, longest_block_ms=round(sweeping.longest_block_s * 1000, 2)
     )
