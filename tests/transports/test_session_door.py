@@ -227,3 +227,18 @@ async def test_at_a_stop_running_calls_are_answered_before_the_socket_closes(doo
         doors.engine.released.set()
         assert (await client.message())[1]["result"]["content"][0]["text"] == "released"
         assert await client.close_code() == 1012
+
+
+async def test_at_a_stop_what_waits_for_credit_is_still_fetched(doors: Doors) -> None:
+    async with session_socket(doors.ws) as client:
+        await client.open(credit=1)
+        for number in 1, 2, 3:
+            await client.call(number, "echo")
+        assert (await client.message())[0] == 1
+        await until(lambda: doors.sessions.statistics().pending == 3)
+        doors.signal()
+        await doors.stopping.wait()
+        for number in 1, 2:
+            await client.send({"t": "a", "a": number})
+            assert (await client.message())[0] == number + 1
+        assert await client.close_code() == 1012

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from exai import config
@@ -39,6 +40,8 @@ from exai.transports.session import (
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
 SWEEP_S = 1.0
+FLUSH_S = 0.5
+"""How long a stop waits for clients whose credit is used up."""
 TURN = 50
 """Sessions that a sweep takes in a row before others have their turn."""
 SECRET_BYTES = 32
@@ -209,7 +212,14 @@ class ResilientWebSocketManager:
         return ended
 
     async def shutdown(self) -> None:
-        """End every session."""
+        """Let what waits for credit be fetched by clients that are there, a moment; then end every session."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                while any(  # noqa: ASYNC110 - only at a stop
+                    session.end.state is State.ATTACHED and session.end.unwritten
+                    for session in self._sessions.values()
+                ):
+                    await asyncio.sleep(0.01)
         for session in list(self._sessions.values()):
             await self.end(session, "stopping")
 

@@ -216,6 +216,11 @@ class End:
         return self._kept_bytes
 
     @property
+    def unwritten(self) -> int:
+        """Of these, the ones that wait for the other end's credit or for a socket."""
+        return self._said - self._written
+
+    @property
     def pending_since(self) -> float | None:
         """When the oldest of them was said."""
         return self._kept[0].at if self._kept else None
