@@ -18,6 +18,8 @@ import os, signal, sys
 from exai import cli
 from exai.cli import config
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+
 def interrupted(*arguments, **named):
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()
