@@ -120,6 +120,12 @@ class Sessions(Section):
     ack_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 50.0
     """How long an acknowledgement may wait for a message to travel with."""
 
+    stuck_limit: Count = 3
+    """How often in a row a client may be cut off for not reading; then it is kept out for a while."""
+
+    stuck_pause_s: Seconds = 30.0
+    """How long."""
+
 
 class Admission(Section):
     """How much runs at once. A permit is a scope; nothing can leak one."""

@@ -85,6 +85,7 @@ def _show_sessions(house: House, doors: McpDoors) -> None:
         return [
             Figure("sessions", "Resumable sessions.", now.sessions),
             Figure("sessions_cut", "Of these, without a socket.", now.cut),
+            Figure("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
             Figure("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
             Figure("session_pending_bytes", "The same in bytes.", now.pending_bytes),
             Figure(

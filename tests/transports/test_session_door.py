@@ -196,6 +196,34 @@ async def test_who_does_not_acknowledge_is_cut_off_and_can_resume() -> None:
             assert (await client.resume(opened, last=4))["t"] == "resumed"
 
 
+async def test_who_is_cut_off_again_and_again_is_kept_out_and_let_in_once_it_reads() -> None:
+    async with open_doors(sessions={"max_messages": 1, "stuck_limit": 2, "stuck_pause_s": 0.5}) as doors:
+        async with session_socket(doors.ws) as client:
+            opened = await client.open()
+            await client.call(1, "echo")
+            await client.call(2, "echo")
+            assert await client.close_code() == POLICY_VIOLATION
+        async with session_socket(doors.ws) as client:
+            assert (await client.resume(opened, last=0))["t"] == "resumed"
+            await client.call(3, "echo")
+            assert await client.close_code() == POLICY_VIOLATION
+        assert doors.sessions.statistics().kept_out == 1
+        async with session_socket(doors.ws) as client, session_socket(doors.ws) as other:
+            refused = await client.resume(opened, last=0)
+            assert (refused["t"], refused["code"]) == ("refused", "not_reading")
+            await other.open()
+            await other.call(1, "echo")
+            assert (await other.message())[0] == 1
+        await until(lambda: doors.sessions.statistics().kept_out == 0)
+        async with session_socket(doors.ws) as client:
+            assert (await client.resume(opened, last=0))["t"] == "resumed"
+            await client.call(4, "echo")
+            assert await client.close_code() == POLICY_VIOLATION
+        async with session_socket(doors.ws) as client:  # once open, one more is enough
+            assert (await client.resume(opened, last=0))["code"] == "not_reading"
+            assert (await client.resume(opened, last=3))["t"] == "resumed"
+
+
 async def test_no_more_sessions_than_there_may_be() -> None:
     async with (
         open_doors(sessions={"max_sessions": 1}) as doors,

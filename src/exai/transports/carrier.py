@@ -25,7 +25,8 @@ class Socket(Protocol):
         """Write one frame, within a bound of time.
 
         Raises:
-            OSError: the peer is gone, or did not read.
+            ConnectionAbortedError: the peer did not read, and was cut off.
+            OSError: it is gone.
         """
         ...
 
@@ -112,8 +113,12 @@ class Carrier:
             return
         if (attachment := self._attachment) is not None:
             attachment.socket.drop(DOES_NOT_ACKNOWLEDGE, "Too much is unacknowledged.")
+            self.note_stuck()
             self.cut(attachment.generation)
         self.end.evict(now)
+
+    def note_stuck(self) -> None:
+        """The other end was cut off for not reading or not acknowledging; a side that minds says what follows."""
 
     def stop(self) -> None:
         """The session is over."""
@@ -138,6 +143,10 @@ class Carrier:
                         return
                     try:
                         await attachment.socket.send(frame)
+                    except ConnectionAbortedError:
+                        self.note_stuck()
+                        self.cut(attachment.generation)
+                        return
                     except OSError:
                         self.cut(attachment.generation)
                         return

@@ -19,6 +19,7 @@ from exai.clock import Clock, SystemClock
 from exai.transports.carrier import Carrier
 from exai.transports.session import (
     SESSION_SUBPROTOCOL,
+    UNKNOWN_SESSION,
     Ack,
     Bounds,
     Bye,
@@ -167,6 +168,8 @@ class Channel:
                     end.skip_to(answer.oldest)
                     await self._on_lost()
                 return self._carrier.attach(socket, peer_heard=answer.last, peer_credit=answer.credit)
+            if isinstance(answer, Refused) and answer.code != UNKNOWN_SESSION:
+                raise Violation(answer.message)
         if session is not None:
             self._session = None
             self._carrier.stop()

@@ -22,7 +22,9 @@ from exai.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.carrier import Carrier, Socket
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
+from exai.transports.reader_breaker import ReaderBreaker
 from exai.transports.session import (
+    UNKNOWN_SESSION,
     Ack,
     Bounds,
     Bye,
@@ -64,6 +66,8 @@ class Statistics:
     sessions: int = 0
     cut: int = 0
     """Of these, without a socket."""
+    kept_out: int = 0
+    """Of these, whose clients may not come back yet, as they did not read."""
     pending: int = 0
     """Messages that are not acknowledged."""
     pending_bytes: int = 0
@@ -101,6 +105,7 @@ class ClientSession(Carrier):
         self.caller = caller
         self._secret = _digest(secret)
         self._pump = make_pump(caller, self.say)
+        self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
     def is_opened_by(self, caller: Caller, secret: str) -> bool:
         """Whether this caller with this secret may carry it on."""
@@ -119,8 +124,15 @@ class ClientSession(Carrier):
             return True  # EXAI is stopping, and closes this socket in a moment
         if not isinstance(frame, Item | Ack):
             raise Violation("This socket carries a session already.")
+        before = self.end.acknowledged
         await self.hear(frame, generation, self._pump.receive)
+        if self.end.acknowledged > before:
+            self.breaker.note_reads()
         return True
+
+    def note_stuck(self) -> None:
+        """See `Carrier.note_stuck`."""
+        self.breaker.note_stuck()
 
     async def close(self) -> None:
         """Cancel the session's calls and forget what was kept."""
@@ -171,8 +183,16 @@ class ResilientWebSocketManager:
         session = self._sessions.get(asked.session)
         if session is None or not session.is_opened_by(caller, asked.secret):
             raise SessionRefused(
-                "unknown_session",
+                UNKNOWN_SESSION,
                 "There is no such session: EXAI was restarted, or it was away for too long. Open a new one.",
+            )
+        if asked.last > session.end.acknowledged:
+            session.breaker.note_reads()
+        if (wait_s := session.breaker.wait_s) > 0:
+            raise SessionRefused(
+                "not_reading",
+                "This session was cut off several times for not reading. Read what is sent, and come back in "
+                f"{wait_s:.0f} s.",
             )
         end = session.end
         oldest = max(end.oldest, asked.last + 1)
@@ -232,6 +252,7 @@ class ResilientWebSocketManager:
             found.pending += end.pending
             found.pending_bytes += end.pending_bytes
             _add_counts(found, end)
+            found.kept_out += session.breaker.wait_s > 0
             if end.state is State.CUT:
                 found.cut += 1
             elif (since := end.pending_since) is not None:

@@ -21,6 +21,7 @@ import msgspec
 __all__ = [
     "SESSION_SUBPROTOCOL",
     "TRANSITIONS",
+    "UNKNOWN_SESSION",
     "Ack",
     "Bounds",
     "Bye",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 SESSION_SUBPROTOCOL = "exai.mcp.v1"
+UNKNOWN_SESSION = "unknown_session"
+"""The code of a refusal after which the session is lost."""
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]
@@ -232,6 +235,11 @@ class End:
         Not the last that was *processed*: one that is being processed while its socket is cut would come again.
         """
         return self._heard
+
+    @property
+    def acknowledged(self) -> int:
+        """The last number that the other end is known to have."""
+        return self._acknowledged
 
     @property
     def oldest(self) -> int:
