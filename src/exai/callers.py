@@ -2,10 +2,30 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["LOCAL_SUBJECT", "Caller"]
+__all__ = ["ALL_SCOPES", "LOCAL_SUBJECT", "Caller", "Credential"]
 
 LOCAL_SUBJECT = "local"
 """The subject of every caller while `auth.mode` is `local`: one machine, one user."""
+
+ALL_SCOPES = "*"
+"""Stands among the scopes of the local user, who may do everything. No token carries it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller proved itself with; opens nothing by itself."""
+
+    issuer: str
+    """Who vouches for it: `exai` for tokens and keys of its own, else the name under `auth.issuers`, or `shared`."""
+
+    token_id: str
+    """The token's `jti`, or the id of an API key; unique within its issuer."""
+
+    issued_at: float
+    """Seconds since 1970, by the wall clock."""
+
+    expires_at: float | None
+    """The same; `None` for an API key without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +36,7 @@ class Caller:
     """
 
     subject: str
-    """The owner of what is stored on the caller's behalf."""
+    """The owner of what is stored on the caller's behalf. Of another issuer's token: `<issuer>:<sub>`."""
 
     door: str
     """The transport it came through: `websocket`, `http` or `stdio`."""
@@ -25,9 +45,16 @@ class Caller:
     """The name and version that the client gives itself; for people, never for decisions."""
 
     scopes: frozenset[str] = field(default_factory=frozenset)
-    """What it may do."""
+    """What it may do, as `exai.auth.scopes` names it."""
+
+    credential: Credential | None = None
+    """What it proved that with; `None` for the local user."""
 
     @classmethod
     def local(cls, door: str) -> "Caller":
         """The fixed caller of local mode, where the loopback interface is the fence."""
-        return cls(subject=LOCAL_SUBJECT, door=door, scopes=frozenset({"*"}))
+        return cls(subject=LOCAL_SUBJECT, door=door, scopes=frozenset({ALL_SCOPES}))
+
+    def may(self, scope: str) -> bool:
+        """Whether it may do what `scope` stands for."""
+        return scope in self.scopes or ALL_SCOPES in self.scopes

@@ -9,8 +9,9 @@ from; `docs/configuration.md` lists the same tree, held together by a test.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, HttpUrl, SecretStr
 
+from exai.config_auth import Auth, Issuer
 from exai.config_providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config_values import Bytes, Count, Port, Seconds, Section
 
@@ -25,6 +26,7 @@ __all__ = [
     "Database",
     "Files",
     "GlmProvider",
+    "Issuer",
     "KimiProvider",
     "Logging",
     "Models",
@@ -44,13 +46,17 @@ class Server(Section):
     """Where the doors are."""
 
     host: str = "127.0.0.1"
-    """Address that every port binds to. Anything but loopback needs authentication."""
+    """Address that every port binds to. Anything but loopback needs `auth.mode` `required`."""
 
     port: Port = 8079
     """MCP: WebSocket at `/` and `/mcp`, Streamable HTTP at `/mcp`. 0 takes any free port."""
 
     operations_port: Port = 8080
     """For people and monitors: `/healthz`, `/readyz`, `/metrics`. 0 takes any free port."""
+
+    public_url: HttpUrl | None = None
+    """The address under which clients know the MCP port, such as `https://exai.example.org`, where a proxy stands
+    before it. Unset: as it is bound."""
 
     allowed_hosts: tuple[str, ...] = ()
     """Host names, beside loopback's, that a request may name. Guards against DNS rebinding."""
@@ -337,13 +343,6 @@ class Operations(Section):
 
     max_result_bytes: Bytes = 4 * 2**20
     """Largest result that is kept, in bytes. A larger one is given once; asked again, the call says so."""
-
-
-class Auth(Section):
-    """Who may come in."""
-
-    mode: Literal["local"] = "local"
-    """`local`: everyone on the loopback interface is the one local user. Binding elsewhere is refused."""
 
 
 class Logging(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, HttpUrl, SecretStr
 
-from exai.config_values import Count, Price, ProviderName, Section
+from exai.config_values import ChosenName, Count, Price, Section
 
 __all__ = ["CustomModel", "CustomProvider", "GlmProvider", "KimiProvider", "Providers"]
 
@@ -149,5 +149,5 @@ class Providers(Section):
 
     glm: GlmProvider = GlmProvider()
     kimi: KimiProvider = KimiProvider()
-    custom: dict[ProviderName, CustomProvider] = Field(default_factory=dict)
+    custom: dict[ChosenName, CustomProvider] = Field(default_factory=dict)
     """Further endpoints by a name of your choice; models are then `name/model`."""

@@ -269,7 +269,7 @@ def _wrong(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment
     if setting is not None and kind == "missing":
         return StartFault(f"`{key}` is missing, which `{table}` ({origin}) needs: it must be {setting.type}.")
     return StartFault(
-        f"`{table}` ({origin}) has a name that no custom provider can have: "
+        f"`{table}` ({origin}) has a name that it cannot have: "
         "use 1 to 32 of `a-z`, `0-9`, `_` and `-`, a letter first."
     )
 

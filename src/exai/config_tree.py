@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from exai.config import Settings
+from exai.config_values import Label
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -50,6 +51,7 @@ _UNITS = {
     "bytes": "bytes",
     "hours": "hours",
     "days": "days",
+    "minutes": "minutes",
     "tokens": "tokens",
 }
 
@@ -233,6 +235,8 @@ _MEMBERS: Mapping[Any, str] = {
 
 
 def _label(name: str, field: FieldInfo) -> str:
+    if (label := next((rule for rule in field.metadata if isinstance(rule, Label)), None)) is not None:
+        return label.words
     core = _core(field.annotation)
     if core in (int, float):
         noun = "a whole number" if core is int else "a number"
@@ -241,12 +245,17 @@ def _label(name: str, field: FieldInfo) -> str:
     if get_origin(core) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(core))
     if get_origin(core) is tuple:
-        member = _core(get_args(core)[0])
-        if is_section(member):
-            fields = ", ".join(f"`{inner}`" for inner in member.model_fields)
-            return f"a list of tables with {fields}"
-        return _MEMBERS[member]
+        return _list_label(_core(get_args(core)[0]))
     return _PLAIN[core]
+
+
+def _list_label(member: Any) -> str:
+    if is_section(member):
+        fields = ", ".join(f"`{inner}`" for inner in member.model_fields)
+        return f"a list of tables with {fields}"
+    if get_origin(member) is Literal:
+        return "a list of " + ", ".join(f"`{choice}`" for choice in get_args(member))
+    return _MEMBERS[member]
 
 
 def _range(field: FieldInfo) -> str:

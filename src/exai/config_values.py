@@ -1,17 +1,41 @@
 """The kinds of values that settings have, and what a group of settings is."""
 
+from dataclasses import dataclass
+from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["Bytes", "Count", "Port", "Price", "ProviderName", "Seconds", "Section"]
+__all__ = ["AuthMode", "Bytes", "ChosenName", "Count", "Label", "Port", "Price", "Seconds", "Section"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a value must be, where its type does not say it: the words after "must be"."""
+
+    words: str
+
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+ChosenName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
+
+def _auth_mode(mode: str) -> str:
+    """Refuse what is no mode; a date is one of the calendar, so that a restart cannot move it."""
+    if mode not in {"local", "required"}:
+        word, _, day = mode.partition(" ")
+        if word != "optional-until" or date.fromisoformat(day).isoformat() != day:
+            raise ValueError("no such mode")
+    return mode
+
+
+AuthMode = Annotated[
+    str, AfterValidator(_auth_mode), Label("`local`, `required` or `optional-until YYYY-MM-DD`")
+]
 
 
 class Section(BaseModel):

@@ -4,6 +4,9 @@
     ├── StartFault             the daemon cannot start; one sentence on stderr, exit 2
     ├── RequestFault           answered as a JSON-RPC error
     │   ├── MalformedMessage, UnknownTool
+    │   ├── Unauthenticated        no token, or one that is not believed
+    │   ├── TooManyAttempts        refused too often within a minute
+    │   └── ScopeMissing           a good token that does not allow this
     └── ToolFault              answered as a tool result with `isError`, so that a model can react
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
@@ -58,11 +61,14 @@ __all__ = [
     "ProviderUnreachable",
     "QuotaExhausted",
     "RequestFault",
+    "ScopeMissing",
     "StartFault",
     "Stopping",
     "StoreFailed",
+    "TooManyAttempts",
     "ToolFault",
     "ToolLoopExceeded",
+    "Unauthenticated",
     "UnknownConversation",
     "UnknownModel",
     "UnknownTool",
@@ -114,6 +120,45 @@ class UnknownTool(RequestFault):
     code = "unknown_tool"
     http_status = 404
     rpc_code = -32602
+
+
+class Unauthenticated(RequestFault):
+    """No token came, or one that is not believed; which of its parts is wrong is told to nobody but the log."""
+
+    code = "unauthenticated"
+    http_status = 401
+    rpc_code = -32006
+
+    def __init__(self, message: str, *, presented: bool) -> None:
+        super().__init__(message)
+        self.presented = presented
+        """Whether a token came at all (RFC 6750, 3.1: `invalid_token` is said only then)."""
+
+
+class TooManyAttempts(RequestFault):
+    """Refused too often from one address; tokens that were good a moment ago go on to be."""
+
+    code = "too_many_attempts"
+    http_status = 429
+    retryable = True
+    rpc_code = -32006
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ScopeMissing(RequestFault):
+    """The token is good and does not allow this (RFC 6750, 3.1: `insufficient_scope`)."""
+
+    code = "insufficient_scope"
+    http_status = 403
+    rpc_code = -32007
+
+    def __init__(self, message: str, *, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+        """What would allow it."""
 
 
 class ToolFault(ExaiError):

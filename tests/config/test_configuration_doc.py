@@ -49,7 +49,8 @@ def test_every_setting_has_a_meaning() -> None:
 
 def test_the_rows_are_the_leaves_of_the_tree() -> None:
     custom = {"mine": {"base_url": "http://h/v1", "models": [{"name": "m"}]}}
-    settings = Settings.model_validate({"providers": {"custom": custom}})
+    issuers = {"mine": {"issuer": "i", "audience": "a", "jwks_url": "https://i/keys"}}
+    settings = Settings.model_validate({"providers": {"custom": custom}, "auth": {"issuers": issuers}})
     assert {key.replace(".mine.", ".NAME.") for key, _ in values(settings)} == {row.key for row in rows()}
     assert all(find(key) is not None for key, _ in values(settings))
 

@@ -1,0 +1,60 @@
+"""The settings of identity: who may come in, whose tokens are believed, and how long they live."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from exai.config_values import AuthMode, ChosenName, Count, Section
+
+__all__ = ["Auth", "Issuer"]
+
+
+class Issuer(Section):
+    """Another party whose tokens are believed: Supabase Auth, Keycloak, any that publishes its keys (JWKS)."""
+
+    issuer: str
+    """The `iss` of its tokens, letter by letter."""
+
+    audience: str
+    """The `aud` that its tokens must have, which says that they were made for this EXAI."""
+
+    jwks_url: HttpUrl
+    """Where its public keys are: `https`, or `http` on loopback. Never followed to another place."""
+
+    algorithms: tuple[Literal["ES256", "RS256", "EdDSA"], ...] = ("ES256", "RS256")
+    """How its tokens may be signed."""
+
+    scope_claim: str = "scope"
+    """The claim that lists what a token allows, as words or as a list."""
+
+    scopes: tuple[str, ...] = ()
+    """What each of its tokens allows besides, for issuers that know no scopes of EXAI."""
+
+
+class Auth(Section):
+    """Who may come in."""
+
+    mode: AuthMode = "local"
+    """`local`: everyone on the loopback interface is the one local user. `required`: nobody without a token.
+    `optional-until YYYY-MM-DD`: as `local` up to that day (UTC), then as `required`."""
+
+    audience: str = "exai"
+    """The `aud` of tokens that EXAI makes. Give each installation its own where clients use several."""
+
+    shared_secret: SecretStr | None = None
+    """Believe tokens that others sign with this secret (HS256): at least 32 random bytes, `openssl rand -hex 32`."""
+
+    access_minutes: Annotated[int, Field(ge=1, le=1_440)] = 60
+    """How long an access token lives, in minutes."""
+
+    refresh_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """How long a client may be away before its refresh token is over, in days."""
+
+    leeway_s: Annotated[float, Field(ge=0, le=60)] = 30.0
+    """By how much the clocks of another issuer may differ, in seconds."""
+
+    failures_per_minute: Count = 30
+    """Refused tokens of one address within a minute; then unknown ones are answered 429 for a while."""
+
+    issuers: dict[ChosenName, Issuer] = Field(default_factory=dict)
+    """Others whose tokens are believed, by a name of your choice."""
