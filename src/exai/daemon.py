@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from exai import __version__
 from exai.app import House, build
+from exai.auth.hosts import HostRule
 from exai.config import Settings
 from exai.dashboard.operations import Check, operations_app
 from exai.errors import StartFault
@@ -31,7 +32,7 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
             _show_sessions(house, doors)
             readiness = _Readiness(house)
             operations = operations_app(
-                checks=readiness.checks, metrics=house.metrics, allowed_hosts=settings.server.allowed_hosts
+                checks=readiness.checks, metrics=house.metrics, hosts=HostRule(settings.server)
             )
             await listener.serve(
                 doors,

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from starlette.testclient import TestClient
 
+from exai import config
+from exai.auth.hosts import HostRule
 from exai.clock import SystemClock
 from exai.dashboard.operations import Check, operations_app
 from exai.monitoring.loop_lag import LoopLag
@@ -13,7 +15,8 @@ from exai.monitoring.metrics import Metrics
 
 def client(checks: Mapping[str, Check], host: str = "localhost") -> TestClient:
     metrics = Metrics(version="1.2.3", loop_lag=LoopLag(SystemClock()))
-    app = operations_app(checks=checks, metrics=metrics, allowed_hosts=["exai.example"])
+    hosts = HostRule(config.Server(allowed_hosts=("exai.example",)))
+    app = operations_app(checks=checks, metrics=metrics, hosts=hosts)
     return TestClient(app, base_url=f"http://{host}:8080")
 
 
@@ -62,6 +65,13 @@ def test_metrics_are_prometheus_text() -> None:
 
 
 def test_foreign_host_names_are_refused() -> None:
-    assert client({}, "evil.example").get("/metrics").status_code == 400
+    assert client({}, "evil.example").get("/metrics").status_code == 421
     for host in ("127.0.0.1", "[::1]", "exai.example"):
         assert client({}, host).get("/healthz").status_code == 200
+
+
+def test_pages_of_foreign_origins_are_refused() -> None:
+    for path in ("/", "/healthz", "/metrics", "/nothing"):
+        assert client({}).get(path, headers={"origin": "https://evil.example"}).status_code == 403
+        assert client({}).get(path, headers={"origin": "null"}).status_code == 403
+    assert client({}).get("/healthz", headers={"origin": "http://localhost:3000"}).status_code == 200

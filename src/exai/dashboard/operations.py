@@ -1,15 +1,16 @@
 """Health and metrics, on the operations port: `/healthz`, `/readyz`, `/metrics`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exai.auth.hosts import HostRule
 from exai.monitoring.metrics import CONTENT_TYPE, Metrics
 
 __all__ = ["Check", "operations_app"]
@@ -18,7 +19,6 @@ Check = Callable[[], Awaitable[str | None]]
 """Asks one thing the daemon needs; `None` when it is well, else a sentence."""
 
 CHECK_TIMEOUT_S = 2.0
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 INDEX = """EXAI operations
 
@@ -28,10 +28,21 @@ INDEX = """EXAI operations
 """
 
 
-def operations_app(
-    *, checks: Mapping[str, Check], metrics: Metrics, allowed_hosts: Sequence[str]
-) -> Starlette:
-    """The ASGI application of the operations port. Host names outside the list are refused (DNS rebinding)."""
+class _Fence:
+    """Lets in what the rule of Host and Origin lets in."""
+
+    def __init__(self, app: ASGIApp, hosts: HostRule) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._hosts.refusal(scope["headers"])
+        app = self._app if refused is None else PlainTextResponse(refused.sentence, refused.status)
+        await app(scope, receive, send)
+
+
+def operations_app(*, checks: Mapping[str, Check], metrics: Metrics, hosts: HostRule) -> Starlette:
+    """The ASGI application of the operations port."""
 
     async def index(_: Request) -> Response:
         return PlainTextResponse(INDEX)
@@ -59,11 +70,7 @@ def operations_app(
             Route("/readyz", readyz),
             Route("/metrics", exposition),
         ],
-        middleware=[
-            Middleware(
-                TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *allowed_hosts], www_redirect=False
-            )
-        ],
+        middleware=[Middleware(_Fence, hosts=hosts)],
     )
 
 

@@ -9,10 +9,10 @@ from mcp.server.subscriptions import ListenHandler
 from starlette.types import Receive, Scope, Send
 
 from exai import tasks
+from exai.auth.hosts import HostRule
 from exai.bus import EventBus
 from exai.clock import Clock, SystemClock
 from exai.config import Settings
-from exai.transports.hosts import HostRule
 from exai.transports.http import HttpDoor
 from exai.transports.traffic import Traffic
 from exai.transports.websocket import WebSocketDoor

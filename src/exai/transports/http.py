@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from exai import config
+from exai.auth.hosts import HostRule
 from exai.callers import Caller
 from exai.transports.framing import INVALID_REQUEST, Refusal, error_message, parse
-from exai.transports.hosts import HostRule
 from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY
 from exai.transports.traffic import Traffic

@@ -22,12 +22,12 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from exai import config, tasks
+from exai.auth.hosts import HostRule, Refused
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.events import ConnectionClosed, ConnectionOpened
 from exai.transports.carrier import DOES_NOT_ACKNOWLEDGE, FENCED
-from exai.transports.hosts import HostRule, Refused
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.resilient import ClientSession, ResilientWebSocketManager, SessionRefused
