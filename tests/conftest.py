@@ -1,13 +1,14 @@
 """What every test may ask for."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from daemons import Daemon, StartDaemon, daemon
+from daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from exai import config, logs
 from exai_emulator import Emulator, EmulatorOptions, running
 from postgresql_server import PostgresqlServer, postgresql_server
@@ -18,6 +19,11 @@ _numbers = itertools.count(1)
 @pytest.fixture(autouse=True, scope="session")
 def _log_as_the_daemon_does() -> None:
     logs.configure(config.Logging(level="error", format="json"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _see_no_keyring_of_the_developer() -> None:
+    os.environ.update(NO_KEYRING)
 
 
 @pytest.fixture(scope="session")

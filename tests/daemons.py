@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-__all__ = ["EXAI", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
+__all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
 
 EXAI = (sys.executable, "-m", "exai.cli")
+NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+"""A test sees no key of the developer's, and saves the time that looking for keyrings takes."""
 START_TIMEOUT_S = 30
 END_TIMEOUT_S = 30
 
@@ -22,6 +24,7 @@ def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> d
     return {
         **inherited,
         "HOME": str(data_dir.parent),
+        **NO_KEYRING,
         "EXAI_DATA_DIR": str(data_dir),
         "EXAI_SERVER__PORT": "0",
         "EXAI_SERVER__OPERATIONS_PORT": "0",

@@ -1,13 +1,15 @@
 """Where settings come from: defaults < preset < `exai.toml` < environment < command line.
 
-Each source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is
-checked once by the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
+A secret has two more places, stronger than the environment: a file of its own, and above that the keyring. Each
+source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is checked once by
+the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
 """
 
 import difflib
 import json
+import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,32 @@ from pydantic import ValidationError
 from exai.config import Settings
 from exai.config_checks import check
 from exai.config_presets import PRESETS
+from exai.config_secrets import (
+    KEYRING_SERVICE,
+    SECRETS_FOLDER_VARIABLE,
+    AskKeyring,
+    KeyringAnswer,
+    secret_files,
+    secrets_folder,
+)
 from exai.config_tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
 from exai.errors import StartFault
+from exai.private_files import exposure
 
-__all__ = ["CONFIG_FILE_VARIABLE", "Loaded", "Overrides", "load"]
+__all__ = [
+    "CONFIG_FILE_VARIABLE",
+    "CREDENTIALS_VARIABLE",
+    "TOKEN_VARIABLE",
+    "Loaded",
+    "Overrides",
+    "load",
+]
 
 CONFIG_FILE_VARIABLE = "EXAI_CONFIG"
+TOKEN_VARIABLE = "EXAI_TOKEN"  # noqa: S105 - its name
+CREDENTIALS_VARIABLE = "EXAI_CREDENTIALS"
+NO_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, SECRETS_FOLDER_VARIABLE, TOKEN_VARIABLE, CREDENTIALS_VARIABLE})
+"""Variables that begin as settings do and are none."""
 FILE_NAME = "exai.toml"
 COMMAND_LINE = "command line"
 
@@ -35,10 +57,17 @@ class Loaded:
 
     settings: Settings
     origins: Mapping[str, str]
-    """Of every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME` or `command line`."""
+    """Of every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME`, `secret file PATH`,
+    `keyring exai` or `command line`."""
 
     config_file: Path | None
     """The file that was read, if any."""
+
+    secrets_folder: Path
+    """Where files with one secret each are looked for."""
+
+    keyring_trouble: str | None = None
+    """Why the keyring could not be asked, as a sentence; the weaker sources were, then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,7 @@ def load(
     overrides: Overrides,
     cwd: Path,
     trust_cwd: bool = True,
+    keyring: AskKeyring | None = None,
 ) -> Loaded:
     """The tree in force, checked.
 
@@ -71,6 +101,7 @@ def load(
         cwd: where relative paths of the environment and the command line begin.
         trust_cwd: whether `exai.toml` in `cwd` counts. A process that somebody else starts in a folder of
             theirs must say no: a file that came with a repository could send the user's key elsewhere.
+        keyring: asked for every secret; without one, none is.
 
     Raises:
         StartFault: something stands where it may not, or has the wrong form.
@@ -81,14 +112,22 @@ def load(
     if file is not None:
         assigned.update(_from_file(file))
     assigned.update(_from_environment(environ, cwd))
-    assigned.update(_from_overrides(overrides, cwd))
+    given = _from_overrides(overrides, cwd)
+    secrets = _secret_keys({**assigned, **given})
+    folder = secrets_folder(environ, cwd, home)
+    for key, secret in secret_files(folder, secrets).items():
+        assigned[key] = _Assignment(secret, f"secret file {folder / key}", folder)
+    answer = keyring(secrets) if keyring is not None else KeyringAnswer()
+    for key, secret in answer.secrets.items():
+        assigned[key] = _Assignment(secret, f"keyring {KEYRING_SERVICE}", cwd)
+    assigned.update(given)
     assigned = {**_from_preset(assigned, cwd), **assigned}
 
     settings = _validated({key: _with_paths(key, found, home) for key, found in assigned.items()})
     settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
     origins = {key: assigned[key].origin if key in assigned else "default" for key, _ in values(settings)}
     check(settings, origins)
-    return Loaded(settings, origins, file)
+    return Loaded(settings, origins, file, folder, answer.trouble)
 
 
 def _home(environ: Mapping[str, str]) -> Path:
@@ -110,7 +149,9 @@ def _choose_file(
 
 def _from_file(file: Path) -> _Assignments:
     try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        with file.open("rb") as stream:
+            exposed = exposure(os.fstat(stream.fileno()))
+            tree = tomllib.loads(stream.read().decode("utf-8-sig"))
     except FileNotFoundError:
         raise StartFault(
             f"The configuration file {file} does not exist; correct its path or create it."
@@ -123,7 +164,27 @@ def _from_file(file: Path) -> _Assignments:
     except tomllib.TOMLDecodeError as error:
         raise StartFault(f"The configuration file {file} is not valid TOML: {error}.") from None
     origin = f"file {file}"
-    return {key: _Assignment(value, origin, file.parent) for key, value in _flatten(tree, origin)}
+    found = {key: _Assignment(value, origin, file.parent) for key, value in _flatten(tree, origin)}
+    secret = next((key for key in found if (row := find(key)) is not None and row.secret), None)
+    if exposed is not None and secret is not None:
+        raise StartFault(f"{file} holds a secret, `{secret}`, and {exposed}; run `chmod 600 {file}`.")
+    return found
+
+
+def _secret_keys(assigned: Iterable[str]) -> list[str]:
+    """The keys of all secrets that a file or the keyring may have; of tables with free names, those in use."""
+    found = []
+    for row in rows():
+        if not row.secret or row.is_list:
+            continue
+        section = row.key.partition(f".{NAME}.")[0]
+        if section == row.key:
+            found.append(row.key)
+            continue
+        inside = [key.removeprefix(f"{section}.") for key in assigned if key.startswith(f"{section}.")]
+        names = sorted({key.partition(".")[0] for key in inside})
+        found += [row.key.replace(NAME, name) for name in names]
+    return found
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
@@ -133,7 +194,7 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
         if name is not None:
             found[key] = _Assignment(environ[name], f"environment {name}", cwd)
     for name, text in environ.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_FILE_VARIABLE:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NO_SETTINGS:
             continue
         key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
         origin = f"environment {name}"

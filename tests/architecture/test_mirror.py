@@ -15,6 +15,7 @@ TESTED_ELSEWHERE = {
     "bus": "monitoring/test_monitoring.py",
     "clock": "dispatch/test_admission.py",
     "config_checks": "config/test_config_checks.py",
+    "config_secrets": "config/test_config_secrets.py",
     "config_sources": "config/test_config_sources.py",
     "config_tree": "config/test_configuration_doc.py",
     "daemon": "system/test_lifecycle.py",

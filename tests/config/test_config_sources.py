@@ -220,6 +220,7 @@ def test_a_wrong_value_says_what_it_must_be_and_where_it_stood(
 
 
 def test_a_wrong_type_in_the_file_names_the_file_and_not_the_value(load_with: LoadWith, cwd: Path) -> None:
+    (cwd / "exai.toml").touch(0o600)
     (cwd / "exai.toml").write_text(f"[providers.glm]\napi_key = ['{CANARY}']\n")
     sentence = refusal(load_with)
     assert "`providers.glm.api_key` (file " in sentence
@@ -290,6 +291,7 @@ def test_the_masked_key_is_in_no_repr_of_what_was_loaded(load_with: LoadWith) ->
 
 
 def test_the_headers_of_a_custom_provider_are_secrets(load_with: LoadWith, cwd: Path) -> None:
+    (cwd / "exai.toml").touch(0o600)
     (cwd / "exai.toml").write_text(
         "[providers.custom.mine]\nbase_url = 'http://h/v1'\nmodels = [{ name = 'm' }]\n"
         "headers = ['X-One: canary-one', 'X-Two:canary-two']\n"

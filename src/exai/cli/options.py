@@ -43,12 +43,17 @@ def load_settings(
     Raises:
         StartFault: something stands where it may not, or has the wrong form.
     """
-    from exai.config_sources import load  # noqa: PLC0415 - see exai.cli
+    from exai.config_secrets import ask_keyring  # noqa: PLC0415 - see exai.cli
+    from exai.config_sources import load  # noqa: PLC0415
 
-    return load(
+    loaded = load(
         environ=os.environ,
         config_file=config_file,
         overrides=[*(overrides or ()), *((further or {}).items())],
         cwd=Path.cwd(),
         trust_cwd=trust_cwd,
+        keyring=ask_keyring,
     )
+    if loaded.keyring_trouble is not None:
+        typer.echo(f"exai: {loaded.keyring_trouble} Its secrets are taken from elsewhere.", err=True)
+    return loaded

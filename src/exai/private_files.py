@@ -1,0 +1,72 @@
+"""Files that hold secrets: read when nobody else can read them, replaced whole or not at all.
+
+Windows keeps no such modes; there the folder of the user is the fence.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from exai.errors import StartFault
+
+__all__ = ["exposure", "read_private", "replace_private"]
+
+LARGEST = 2**20
+"""Characters; no secret is longer, and a device or a log given by mistake is not read to its end."""
+
+
+def exposure(status: os.stat_result) -> str | None:
+    """Who else can read or change a file or folder, as words after "it"; `None` when nobody can.
+
+    A file of another owner, such as a mounted secret of root, may be open to its group: how else is it read.
+    """
+    if os.name == "nt":
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    is_ours = status.st_uid == os.geteuid()
+    if mode & 0o007:
+        return f"is open to every user of this machine (mode {mode:03o})"
+    if mode & (0o070 if is_ours else 0o020):
+        return f"is open to its group (mode {mode:03o})"
+    return None
+
+
+def read_private(file: Path) -> str:
+    """The text of a file that holds a secret.
+
+    Raises:
+        StartFault: others can read or change it, it is no UTF-8 text, or far too large.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        if (exposed := exposure(os.fstat(stream.fileno()))) is not None:
+            raise StartFault(f"{file} holds a secret and {exposed}; run `chmod 600 {file}`.")
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise StartFault(f"{file} is too large to hold a secret; name the right file.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise StartFault(f"{file} is not UTF-8 text; write it anew.") from None
+
+
+def replace_private(file: Path, text: str) -> None:
+    """Put `text` in the file's place with mode 600; who reads meanwhile gets the old content or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = file.resolve()
+    with tempfile.NamedTemporaryFile(
+        "w", dir=target.parent, prefix=f".{target.name}.", delete=False
+    ) as beside:
+        written = Path(beside.name)  # made with mode 600
+        try:
+            beside.write(text)
+            beside.flush()
+            os.fsync(beside.fileno())
+            written.replace(target)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
