@@ -45,7 +45,7 @@ case "$*" in
     *--require-hashes*)
         [ -z "${{FAKE_PIP_FAILS:-}}" ] || {{ printf 'no such package\\n'; exit 1; }}
         [ -z "${{FAKE_GATE:-}}" ] || cat "$FAKE_GATE"
-        for tool in ruff mypy lint-imports exai; do cp "$FAKE_TOOLS/recorder" "$here/$tool"; done ;;
+        for tool in ruff mypy lint-imports bandit exai; do cp "$FAKE_TOOLS/recorder" "$here/$tool"; done ;;
 esac
 """
 

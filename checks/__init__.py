@@ -1,0 +1,1 @@
+"""What `scripts/check` looks for and no tool at hand does."""
