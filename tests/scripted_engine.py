@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai import config
+from exai.auth.scopes import MODELS
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.dispatch.progress import KIND_KEY, SendProgress
-from exai.errors import UnknownTool
+from exai.errors import ScopeMissing, UnknownTool
 from exai.tools.base import ToolAnswer
 from exai.tools.registry import ToolDescription
 from exai.transports.server import build_server
@@ -58,6 +59,12 @@ class ScriptedEngine:
         for task in self._tasks:
             task.cancel()
 
+    def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:  # noqa: ARG002
+        if not hasattr(self, f"_{name}"):
+            raise UnknownTool(f"Unknown tool {name!r}. This server has: echo.")
+        if not caller.may(MODELS):
+            raise ScopeMissing(f"Your token does not allow {name}.", scope=MODELS)
+
     async def call(
         self,
         name: str,
@@ -67,9 +74,8 @@ class ScriptedEngine:
         send_progress: SendProgress | None = None,
         operation_key: str | None = None,
     ) -> ToolAnswer:
-        tool = getattr(self, f"_{name}", None)
-        if tool is None:
-            raise UnknownTool(f"Unknown tool {name!r}. This server has: echo.")
+        self.check_scopes(name, arguments, caller)
+        tool = getattr(self, f"_{name}")
         if not self.admitting:
             return _stopping()
         self.callers.append(caller)

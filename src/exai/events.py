@@ -82,7 +82,7 @@ class CallEnded(Event, frozen=True):
 
 
 class CallRefused(Event, frozen=True):
-    """A call that was turned away before any work: overload, shutdown."""
+    """A call that was turned away before any work: overload, shutdown, a scope that is missing."""
 
     tool: str
     caller: Caller

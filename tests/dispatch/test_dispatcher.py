@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 from sqlalchemy import select
 
 from exai import config
+from exai.auth.scopes import MODELS, STATUS
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import SystemClock
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.operations import Operations
-from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, UnknownTool
+from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, ScopeMissing, UnknownTool
 from exai.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
@@ -56,6 +58,7 @@ def tool(name: str, run: Run, *, asks_provider: bool) -> Tool[Words]:
         run=run,
         output_schema={"type": "object"},
         asks_provider=asks_provider,
+        scope=MODELS,
     )
 
 
@@ -314,7 +317,7 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
     codes: dict[str, int] = {}
 
     async def client(number: int) -> None:
-        caller = Caller(subject=f"caller {number % 12}", door="websocket")
+        caller = replace(CALLER, subject=f"caller {number % 12}")
         task = loop.create_task(house.dispatcher.call("ask", {}, caller=caller))
         if dice.random() < 0.2:  # the client cancels, or is killed
             loop.call_later(dice.random() * 0.01, task.cancel)
@@ -346,3 +349,17 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
     assert house.admission.by_model["scripted", "scripted-1"].most_in_use <= 15
     assert house.dispatcher.running == 0
     assert [row["call_id"] for row in await house.rows() if row["outcome"] is None] == []
+
+
+async def test_a_call_that_its_caller_may_not_make_does_nothing(database: Database) -> None:
+    house = House(database, ScriptedProvider())
+    stranger = Caller("somebody", "http", scopes=frozenset({STATUS}))
+    with pytest.raises(ScopeMissing) as refused:
+        await house.dispatcher.call("ask", {"no": "such"}, caller=stranger, operation_key="k")
+    assert refused.value.scope == MODELS
+    assert MODELS in str(refused.value)
+    assert house.provider.asked == []
+    assert await house.rows() == []
+    assert house.events == [CallRefused("ask", stranger, "insufficient_scope")]
+    allowed = Caller("somebody", "http", scopes=frozenset({MODELS}))
+    assert not (await house.dispatcher.call("ask", {}, caller=allowed)).is_error

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from exai import config
+from exai.auth.scopes import MODELS
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
@@ -57,7 +58,7 @@ class House:
         self.operations = Operations(
             self.table, config.Operations.model_validate(limits), clock=clock, publish=bus.publish
         )
-        tool = Tool("ask", "Ask", "Asks.", Words, ask, {"type": "object"}, asks_provider=True)
+        tool = Tool("ask", "Ask", "Asks.", Words, ask, {"type": "object"}, asks_provider=True, scope=MODELS)
         self.dispatcher = Dispatcher(
             registry=Registry([tool]),
             asking=asking(ScriptedRoster(provider), bus=bus, clock=clock),
@@ -169,8 +170,8 @@ async def test_other_arguments_under_a_key_are_an_error_while_it_runs_and_afterw
 
 async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
     house = House(database, ScriptedProvider("for one", "for the other"))
-    one = await house.call("key", caller=Caller("alice", "http"))
-    other = await house.call("key", caller=Caller("bob", "http"))
+    one = await house.call("key", caller=Caller("alice", "http", scopes=frozenset({MODELS})))
+    other = await house.call("key", caller=Caller("bob", "http", scopes=frozenset({MODELS})))
     assert (one.text, other.text, how(other)) == ("for one", "for the other", None)
 
 

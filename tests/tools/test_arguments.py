@@ -1,11 +1,13 @@
 """From what a client sent to typed arguments: schemas that say it, sentences that mend it."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import jsonschema
 import msgspec
 import pytest
 
+from exai.auth.scopes import SEARCH, STATUS
 from exai.errors import BadArguments
 from exai.schemas import input_schema
 from exai.tools.arguments import parse_arguments
@@ -36,6 +38,7 @@ TOOL = Tool(
     run=run,
     output_schema={"type": "object"},
     asks_provider=False,
+    scope=STATUS,
 )
 
 
@@ -88,3 +91,23 @@ def test_a_refusal_never_quotes_a_long_name_whole() -> None:
     with pytest.raises(BadArguments) as caught:
         parse_arguments(TOOL, {"name": "a", "x" * 10_000: 1})
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs_more"),
+    [
+        (None, False),
+        ({}, False),
+        ({"name": "x", "fast": False}, False),
+        ({"fast": True}, True),
+        ({"fast": "false"}, True),
+        ({"fast": None}, True),
+        ({"quick": True}, True),
+        ({"quick": False, "fast": True}, True),
+    ],
+)
+def test_an_argument_may_need_a_scope_of_its_own_under_each_of_its_names(
+    arguments: dict[str, Any] | None, needs_more: bool
+) -> None:
+    tool = replace(TOOL, argument_scopes={"fast": SEARCH}, argument_aliases={"quick": "fast"})
+    assert tool.scopes_for(arguments) == ((STATUS, SEARCH) if needs_more else (STATUS,))

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from exai import config
+from exai.auth.scopes import SCOPES
 from exai.clock import SystemClock
 from exai.errors import UnknownTool
 from exai.tokens import estimate_tokens
@@ -93,3 +94,15 @@ def test_two_tools_cannot_share_a_name(registry: Registry) -> None:
     tool = registry.find("models")
     with pytest.raises(ValueError, match="two tools answer to 'models'"):
         Registry([tool, tool])
+
+
+def test_what_each_tool_needs(registry: Registry) -> None:
+    needed = {each.name: registry.find(each.name).scopes_for({}) for each in registry.listing}
+    assert needed == {
+        "chat": ("tools:models",),
+        "search": ("tools:search",),
+        "models": ("tools:status",),
+        "status": ("tools:status",),
+    }
+    assert registry.find("chat").scopes_for({"use_websearch": True}) == ("tools:models", "tools:search")
+    assert {scope for tool in needed.values() for scope in tool} <= SCOPES.keys()

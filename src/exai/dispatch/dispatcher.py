@@ -1,6 +1,6 @@
 """From a request to its tool and back, the same for every door.
 
-    arguments checked → permits taken → journal row begun → tool runs → journal row ended → answer
+    scopes checked → arguments checked → permits taken → journal row begun → tool runs → journal row ended → answer
 
 The order is the order of truth: the row that says a provider may be asked is on
 disk before it is, and an exchange is committed before its answer leaves. What a
@@ -26,6 +26,7 @@ from exai.errors import (
     Incident,
     Overloaded,
     ProviderTimeout,
+    ScopeMissing,
     Stopping,
     ToolFault,
 )
@@ -113,6 +114,24 @@ class Dispatcher:
             self._aborted.add(call_id)
             task.cancel()
 
+    def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
+        """Refuse a call that its caller may not make; for doors that answer it otherwise than by the call's answer.
+
+        Raises:
+            UnknownTool: nothing answers to `name`.
+            ScopeMissing: the caller lacks a scope that this call needs.
+        """
+        tool = self._registry.find(name)
+        needed = tool.scopes_for(arguments)
+        lacking = [scope for scope in needed if not caller.may(scope)]
+        if lacking:
+            self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
+            raise ScopeMissing(
+                f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
+                "Ask whoever made it for one that has this scope, or leave out what needs it.",
+                scope=" ".join(needed),
+            )
+
     async def call(
         self,
         name: str,
@@ -128,8 +147,10 @@ class Dispatcher:
         asks no provider has nothing to repeat, and no need of a key.
 
         Raises:
-            UnknownTool: nothing answers to `name`. Every other failure is an answer with `is_error`.
+            UnknownTool: nothing answers to `name`.
+            ScopeMissing: the caller may not. Every other failure is an answer with `is_error`.
         """
+        self.check_scopes(name, arguments, caller)
         tool = self._registry.find(name)
         call = self._new_call(tool, arguments, caller)
         if operation_key is not None and tool.asks_provider:

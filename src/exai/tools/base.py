@@ -156,6 +156,12 @@ class Tool(Generic[A]):
     asks_provider: bool
     """Whether a call needs permits; the others answer however busy the house is."""
 
+    scope: str
+    """What a caller needs for it, as `exai.auth.scopes` names it."""
+
+    argument_scopes: Mapping[str, str] = field(default_factory=dict)
+    """What a caller needs besides for an argument that is given and is not false."""
+
     aliases: tuple[str, ...] = ()
     """Older names that answer, but are not listed."""
 
@@ -165,6 +171,15 @@ class Tool(Generic[A]):
     read_only: bool = True
     open_world: bool = False
     idempotent: bool = False
+
+    def scopes_for(self, arguments: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Every scope that this call needs; judged by what was sent, so that nothing of it is looked at before."""
+        if not self.argument_scopes or not arguments:
+            return (self.scope,)
+        given = {
+            self.argument_aliases.get(name, name) for name, value in arguments.items() if value is not False
+        }
+        return (self.scope, *(scope for name, scope in self.argument_scopes.items() if name in given))
 
 
 class timed:  # noqa: N801 - reads as a verb where it is used

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from exai import config
+from exai.auth import scopes
 from exai.clock import Clock
 from exai.conversations import Conversation, Conversations
 from exai.costs import Bill, Usage
@@ -136,6 +137,8 @@ class Chat:
             run=self.run,
             output_schema=_OUTPUT_SCHEMA,
             asks_provider=True,
+            scope=scopes.MODELS,
+            argument_scopes={"use_websearch": scopes.SEARCH},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
             open_world=True,
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from exai.auth import scopes
 from exai.errors import BadArguments, ToolFault
 from exai.monitoring.provider_health import Health, ProviderHealth
 from exai.providers.base import Provider
@@ -57,6 +58,7 @@ class Models:
                 "required": ["providers"],
             },
             asks_provider=False,
+            scope=scopes.STATUS,
             aliases=("listmodels",),
             idempotent=True,
         )

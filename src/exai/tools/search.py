@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from exai.auth import scopes
 from exai.clock import Clock
 from exai.errors import (
     AbilityMissing,
@@ -54,6 +55,7 @@ class Search:
             run=self.run,
             output_schema=_OUTPUT_SCHEMA,
             asks_provider=True,
+            scope=scopes.SEARCH,
             open_world=True,
         )
 

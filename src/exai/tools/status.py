@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 
 from exai import __version__
+from exai.auth import scopes
 from exai.clock import Clock
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
@@ -85,6 +86,7 @@ class Status:
                 },
             },
             asks_provider=False,
+            scope=scopes.STATUS,
             aliases=("version",),
             idempotent=True,
         )

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
-from exai.errors import UnknownTool
+from exai.errors import ScopeMissing, UnknownTool
 from exai.events import IncidentRecorded
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
@@ -64,6 +64,15 @@ class Engine(Protocol):
         """The schema of a tool's arguments; `None` for an unknown one."""
         ...
 
+    def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
+        """Refuse a call that its caller may not make.
+
+        Raises:
+            UnknownTool: nothing answers to `name`.
+            ScopeMissing: the caller lacks a scope that this call needs.
+        """
+        ...
+
     async def call(
         self,
         name: str,
@@ -76,7 +85,8 @@ class Engine(Protocol):
         """Run a tool, under an operation key once for all who ask. Cancelling the task cancels the work.
 
         Raises:
-            UnknownTool: nothing answers to `name`; every other failure is an answer.
+            UnknownTool: nothing answers to `name`.
+            ScopeMissing: the caller may not; every other failure is an answer.
         """
         ...
 
@@ -131,6 +141,8 @@ def build_server(
             )
         except UnknownTool as fault:
             raise MCPError(fault.rpc_code, str(fault)) from None
+        except ScopeMissing as fault:
+            raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
         except Exception as error:
             raise incident(error, where="tools/call", bus=bus) from error
         return _result(answer)
