@@ -1,7 +1,7 @@
 """Prometheus metrics, fed by the bus.
 
-Label values come from closed sets only (tools, catalogue models, doors, error
-codes), so no caller can make the number of series grow.
+Label values come from closed sets (tools, catalogue models, doors, error codes) or
+from a bounded one (callers), so nobody can make the number of series grow.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +37,7 @@ from exai.events import (
     SessionOpened,
     SessionResumed,
 )
+from exai.monitoring.caller_labels import CallerLabels
 from exai.monitoring.loop_lag import LoopLag
 
 __all__ = ["CONTENT_TYPE", "Figure", "Metrics"]
@@ -161,6 +162,14 @@ class Metrics:
         self._without_price = counter(
             "calls_without_price", "Calls whose cost is unknown, so not in the sum.", "provider", "model"
         )
+        self._callers = CallerLabels()
+        self._caller_calls = counter("caller_calls", "Tool calls that ended, by caller.", "caller", "outcome")
+        self._caller_tokens = counter(
+            "caller_tokens", "Tokens as the providers count them, by caller.", "caller", "kind"
+        )
+        self._caller_cost = counter(
+            "caller_cost_usd", "Cost by the catalogue's prices, in US dollars, by caller.", "caller"
+        )
         self._incidents = counter("incidents", "Unforeseen failures.", "kind")
         self._sessions_opened = counter("sessions_opened", "Resumable sessions that began.")
         self._sessions_resumed = counter(
@@ -219,6 +228,8 @@ class Metrics:
     def _call_ended(self, event: CallEnded) -> None:
         self._running.dec()
         self._calls[event.tool, event.outcome, event.error_code or ""].inc()
+        caller = self._callers.of(event.caller.subject)
+        self._caller_calls[caller, event.outcome].inc()
         timings = event.timings
         self._latency[event.tool, event.caller.door].observe(timings["latency_ms"] / 1000)
         if event.provider is None or event.model is None:
@@ -230,10 +241,12 @@ class Metrics:
             for kind in ("input", "cached", "cache_write", "output", "reasoning"):
                 if count := getattr(event.usage, kind):
                     self._tokens[event.provider, event.model, kind].inc(count)
+                    self._caller_tokens[caller, kind].inc(count)
             if event.cost_usd is None:
                 self._without_price[event.provider, event.model].inc()
         if event.cost_usd:
             self._cost[event.provider, event.model].inc(event.cost_usd)
+            self._caller_cost[caller,].inc(event.cost_usd)
 
     def _provider_call_ended(self, event: ProviderCallEnded) -> None:
         self._provider_calls[event.provider, event.model, event.outcome].inc()

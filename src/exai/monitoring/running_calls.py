@@ -1,0 +1,44 @@
+"""The calls that run now, from the facts on the bus: who asked, for which tool, since when. No texts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exai.callers import Caller
+from exai.clock import Clock
+from exai.events import CallEnded, CallStarted, Event
+
+__all__ = ["RunningCall", "RunningCalls"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCall:
+    """A call between its first line and its answer."""
+
+    call_id: str
+    tool: str
+    caller: Caller
+    seconds: float
+
+
+class RunningCalls:
+    """Knows a call from `CallStarted` to `CallEnded`: admission bounds how many there are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began: dict[str, tuple[CallStarted, float]] = {}
+
+    def notice(self, event: Event) -> None:
+        """A watcher of the bus."""
+        if isinstance(event, CallStarted):
+            self._began[event.call_id] = (event, self._clock.monotonic())
+        elif isinstance(event, CallEnded):
+            self._began.pop(event.call_id, None)
+
+    def __len__(self) -> int:
+        return len(self._began)
+
+    def __iter__(self) -> Iterator[RunningCall]:
+        """The oldest first."""
+        now = self._clock.monotonic()
+        for event, began in self._began.values():
+            yield RunningCall(event.call_id, event.tool, event.caller, now - began)

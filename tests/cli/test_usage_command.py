@@ -1,0 +1,49 @@
+"""`exai usage`: the journal by caller, without a daemon."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exai import config
+from exai.callers import Caller
+from exai.cli import build_app
+from exai.clock import SystemClock
+from exai.costs import Usage
+from exai.storage.database import Database
+from exai.storage.journal import CallBegun, CallEnd, Journal
+
+
+async def write_a_call(data_dir: Path, subject: str) -> None:
+    database = await Database.open(config.Database(), data_dir)
+    journal = Journal(database, SystemClock())
+    await journal.begin(CallBegun("call_1", Caller(subject=subject, door="http"), "chat", None, None))
+    usage = Usage(input=1_200, output=34)
+    journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}))
+    await database.close()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("EXAI_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EXAI_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+def usage(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(), ["usage", *arguments])
+
+
+def test_usage_is_printed_by_caller(data_dir: Path) -> None:
+    assert usage().output == "No calls within 30 days.\n"
+    asyncio.run(write_a_call(data_dir, "alice\x1b[2J"))
+    lines = usage().output.splitlines()
+    assert lines[1].split() == ["'alice\\x1b[2J'", "glm-5.3", "1", "0", "1200", "0", "34", "0.5000", "0"]
+    assert lines[-1] == "1 calls, 0.5000 USD by list price."
+    assert usage("--caller", "bob").output.startswith("No calls")
+    (row,) = json.loads(usage("--json").output)
+    assert (row["caller"], row["input_tokens"], row["cost_usd"]) == ("alice\x1b[2J", 1_200, 0.5)
