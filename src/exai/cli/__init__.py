@@ -8,7 +8,17 @@ import sys
 import typer
 
 from exai import __version__
-from exai.cli import config, connect, init, migrate, models, serve, stdio, usage
+from exai.cli import (
+    config,
+    connect,
+    doctor,
+    init,
+    migrate,
+    models,
+    serve,
+    stdio,
+    usage,
+)
 from exai.errors import StartFault
 
 __all__ = ["build_app", "main"]
@@ -36,7 +46,17 @@ def build_app() -> typer.Typer:
             _print_version()
             raise typer.Exit
 
-    for command in (serve, stdio, connect, models, init, config, migrate, usage):
+    for command in (
+        serve,
+        stdio,
+        connect,
+        models,
+        init,
+        config,
+        doctor,
+        migrate,
+        usage,
+    ):
         command.register(app)
 
     @app.command("version")

@@ -86,6 +86,17 @@ class Completion:
     """How often the request used something that has a fee beside tokens, by its name in the catalogue."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """That a provider answered a request that costs nothing."""
+
+    lists_models: bool
+    """Whether it listed its models, which it does for a good key."""
+
+    ahead_s: float | None
+    """How far its clock is ahead of ours, in seconds; `None` where it does not say."""
+
+
 class Provider(Protocol):
     """An endpoint that answers prompts."""
 
@@ -119,6 +130,14 @@ class Provider(Protocol):
 
     async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
         """The provider's own count of a prompt; `None` where it has no counter, it is not to be asked, or failed."""
+        ...
+
+    async def reach(self, *, within_s: float) -> Reached:
+        """See whether it answers and takes the key, by asking for its list of models, which is free.
+
+        Raises:
+            ProviderFault: no connection, no answer, or a refusal.
+        """
         ...
 
     async def close(self) -> None:

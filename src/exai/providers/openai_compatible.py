@@ -6,8 +6,10 @@ at the moment of its reuse. What differs between endpoints is in their `Profile`
 
 import asyncio
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -31,7 +33,7 @@ from exai.errors import (
     Stopping,
 )
 from exai.messages import Effort
-from exai.providers.base import Completion, OnDelta, Prompt
+from exai.providers.base import Completion, OnDelta, Prompt, Reached
 from exai.providers.catalog import Model
 from exai.providers.connections import Attempt, open_session
 from exai.providers.exchange import BROKEN, Exchange, Patience, Waits
@@ -78,8 +80,20 @@ Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
 """What a request carries."""
 
 
+NO_SUCH_LIST = frozenset({404, 405, 501})
+"""Answers of an endpoint that lists no models."""
+
+
 def _nothing() -> None:
     return None
+
+
+def _ahead(date: str | None, now: float) -> float | None:
+    """How far a server's `Date` is ahead of `now`, in seconds; `None` for none that can be read."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp() - now
+    except ValueError:
+        return None
 
 
 def _sendable(body: bytes) -> Content:
@@ -279,6 +293,27 @@ class OpenAiCompatible:
             raise exchange.timed_out(waits) from None
         completion = exchange.completion(self._name, body.notes)
         return replace(completion, services={"file": shown.uploaded}) if shown.uploaded else completion
+
+    async def reach(self, *, within_s: float) -> Reached:
+        """See `Provider.reach`."""
+        about = "list of models"
+        if self._authorization is None:
+            raise self.unconfigured(about)
+        profile = self._profile
+        reply = PlainReply(
+            Names(profile.title, about, profile.key_hint, profile.url_setting), profile.errors, self._clock
+        )
+        async with reply.within(math.inf, within_s):
+            url = URL(f"{self._root}/models").update_query(profile.query)
+            response, _ = await self._open("GET", url, _nothing)
+            try:
+                ahead_s = _ahead(response.headers.get("Date"), self._clock.wall())
+                if response.status in NO_SUCH_LIST:
+                    return Reached(lists_models=False, ahead_s=ahead_s)
+                await reply.read(response)
+                return Reached(lists_models=True, ahead_s=ahead_s)
+            finally:
+                response.close()
 
     async def post(
         self,

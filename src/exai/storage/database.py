@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, make_url, select
+from sqlalchemy import URL, Connection, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
@@ -18,7 +19,7 @@ from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import FILE_NAME, SqliteBackend
 
-__all__ = ["Database", "migrate_database"]
+__all__ = ["Database", "Schema", "look_at_schema", "migrate_database"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -133,9 +134,48 @@ async def migrate_database(settings: config.Database, data_dir: Path) -> tuple[s
         await backend.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How a database stands to this code."""
+
+    kind: str
+    """`sqlite` or `postgresql`."""
+
+    version: str | None
+    """The schema it has; `None` for an empty one."""
+
+    needed: str
+
+
+async def look_at_schema(settings: config.Database, data_dir: Path) -> Schema:
+    """See which schema a database has, and change nothing: no file and no table is made.
+
+    Raises:
+        StartFault: it cannot be reached or read.
+    """
+    place = _place(settings, data_dir)
+    if isinstance(place, Path) and not place.exists():
+        return Schema("sqlite", None, migrate.head())
+    backend, _ = _backend(settings, data_dir)
+    try:
+        with _start_faults(data_dir, backend.kind):
+            return Schema(backend.kind, await backend.read(migrate.current), migrate.head())
+    finally:
+        await backend.close()
+
+
 def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
+    place = _place(settings, data_dir)
+    if isinstance(place, Path):
+        return _sqlite(place, "data_dir" if settings.url is None else "database.url")
+    backend = PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
+    return backend, PostgresqlRuns(backend.engine)
+
+
+def _place(settings: config.Database, data_dir: Path) -> Path | URL:
+    """SQLite's file, or the URL of PostgreSQL."""
     if settings.url is None:
-        return _sqlite(data_dir / FILE_NAME, "data_dir")
+        return data_dir / FILE_NAME
     try:
         url = make_url(settings.url.get_secret_value())
     except ArgumentError:
@@ -143,10 +183,9 @@ def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
             "`database.url` is not a database URL; write it as postgresql+asyncpg://user:password@host/name."
         ) from None
     if url.get_backend_name() == "sqlite" and url.database:
-        return _sqlite(Path(url.database).absolute(), "database.url")
+        return Path(url.database).absolute()
     if url.get_backend_name() == "postgresql":
-        backend = PostgresqlBackend(url.set(drivername="postgresql+asyncpg"))
-        return backend, PostgresqlRuns(backend.engine)
+        return url
     raise StartFault(
         f"`database.url` names {url.drivername}; EXAI keeps its data in SQLite or PostgreSQL "
         "(postgresql+asyncpg://user:password@host/name)."

@@ -1,0 +1,43 @@
+"""Everything the doctor looks at, in order."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+
+from exai.clock import Clock
+from exai.config_sources import Loaded
+from exai.doctor.findings import Finding, problem
+from exai.doctor.machine import look_at_data_folder, look_at_keys, look_at_ports, look_at_settings
+from exai.doctor.services import look_at_database, look_at_providers
+
+__all__ = ["examine"]
+
+_log = structlog.get_logger(__name__)
+
+
+async def examine(loaded: Loaded, clock: Clock, *, offline: bool) -> list[Finding]:
+    """Look at everything; `offline` leaves out what asks other machines."""
+    looks: list[tuple[str, Callable[[Loaded], Awaitable[list[Finding]]]]] = [
+        ("settings", look_at_settings),
+        ("keys", look_at_keys),
+        ("data folder", look_at_data_folder),
+        ("database", look_at_database),
+        ("ports", look_at_ports),
+    ]
+    if not offline:
+        looks.append(("providers", partial(look_at_providers, clock=clock)))
+    findings: list[Finding] = []
+    for name, look in looks:
+        try:
+            findings += await look(loaded)
+        except Exception as error:  # noqa: BLE001 - one look that fails must not hide the others
+            _log.debug("a look of the doctor failed", look=name, exc_info=error)
+            findings.append(
+                problem(
+                    name,
+                    f"could not be looked at ({type(error).__name__})",
+                    "See `--set logging.level=debug`.",
+                )
+            )
+    return findings
