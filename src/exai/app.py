@@ -9,6 +9,8 @@ from functools import partial
 import structlog
 
 from exai import tasks
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
 from exai.bus import EventBus
 from exai.clock import Clock, SystemClock
 from exai.config import Settings
@@ -27,6 +29,7 @@ from exai.providers.breaker import Breakers
 from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Roster
 from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
 from exai.storage.journal import Journal
 from exai.storage.operations import OperationTable
 from exai.storage.uploads import UploadTable
@@ -54,6 +57,8 @@ class House:
     metrics: Metrics
     database: Database
     roster: Roster
+    authenticator: Authenticator
+    authority: Authority
 
     @property
     def configured_providers(self) -> list[str]:
@@ -75,6 +80,12 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         journal = Journal(database, clock)
         if lost := await journal.sweep():
             _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
+
+        identity = IdentityTables(database)
+        authenticator = await Authenticator.open(settings.auth, identity, clock)
+        authority = Authority(
+            settings.auth, identity, settings.data_dir, clock, changed=authenticator.refresh
+        )
 
         bus = EventBus()
         breakers = Breakers(settings.breaker, clock, bus.publish)
@@ -144,10 +155,12 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             ("loop lag", loop_lag.run()),
             ("prune journal", _prune(partial(journal.prune, settings.database.keep_calls_days))),
             ("prune operations", _prune(partial(operation_table.prune, settings.operations.keep_hours))),
+            ("prune tokens", _prune(authority.prune)),
             ("sweep uploads", _sweep(roster)),
+            ("follow revocations", authenticator.run()),
         ):
             scopes.push_async_callback(_end, tasks.spawn(work, name=name))
-        yield House(dispatcher, bus, metrics, database, roster)
+        yield House(dispatcher, bus, metrics, database, roster, authenticator, authority)
 
 
 async def _prune(prune: Callable[[], Awaitable[int]]) -> None:

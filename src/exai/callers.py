@@ -19,13 +19,17 @@ class Credential:
     """Who vouches for it: `exai` for tokens and keys of its own, else the name under `auth.issuers`, or `shared`."""
 
     token_id: str
-    """The token's `jti`, or the id of an API key; unique within its issuer."""
+    """What revokes it, unique within its issuer: of our own tokens and keys the id that `exai token list` shows, of
+    another issuer's the token's `jti`."""
 
     issued_at: float
     """Seconds since 1970, by the wall clock."""
 
     expires_at: float | None
     """The same; `None` for an API key without end."""
+
+    kid: str | None = None
+    """The key that signed a token of our own."""
 
 
 @dataclass(frozen=True, slots=True)

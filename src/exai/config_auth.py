@@ -6,7 +6,13 @@ from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config_values import AuthMode, ChosenName, Count, Section
 
-__all__ = ["Auth", "Issuer"]
+__all__ = ["OWN_ISSUER", "SHARED_ISSUER", "Auth", "Issuer"]
+
+OWN_ISSUER = "exai"
+"""The `iss` of tokens that EXAI makes itself, and what stands for it where issuers have names."""
+
+SHARED_ISSUER = "shared"
+"""The same of tokens that others sign with the shared secret."""
 
 
 class Issuer(Section):
@@ -24,6 +30,9 @@ class Issuer(Section):
     algorithms: tuple[Literal["ES256", "RS256", "EdDSA"], ...] = ("ES256", "RS256")
     """How its tokens may be signed."""
 
+    id_claim: str = "jti"
+    """The claim that names a token, so that it can be revoked; `session_id` for Supabase Auth."""
+
     scope_claim: str = "scope"
     """The claim that lists what a token allows, as words or as a list."""
 
@@ -40,6 +49,9 @@ class Auth(Section):
 
     audience: str = "exai"
     """The `aud` of tokens that EXAI makes. Give each installation its own where clients use several."""
+
+    algorithm: Literal["ES256", "EdDSA"] = "ES256"
+    """How EXAI signs its own tokens: the kind of the next key that it makes."""
 
     shared_secret: SecretStr | None = None
     """Believe tokens that others sign with this secret (HS256): at least 32 random bytes, `openssl rand -hex 32`."""

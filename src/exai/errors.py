@@ -6,7 +6,8 @@
     │   ├── MalformedMessage, UnknownTool
     │   ├── Unauthenticated        no token, or one that is not believed
     │   ├── TooManyAttempts        refused too often within a minute
-    │   └── ScopeMissing           a good token that does not allow this
+    │   ├── ScopeMissing           a good token that does not allow this
+    │   └── TokenRefused           a token that cannot be made (InvalidGrant, UnknownToken)
     └── ToolFault              answered as a tool result with `isError`, so that a model can react
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
@@ -42,6 +43,7 @@ __all__ = [
     "ExaiError",
     "FileRefused",
     "Incident",
+    "InvalidGrant",
     "MalformedMessage",
     "OperationElsewhere",
     "OperationInDoubt",
@@ -65,12 +67,14 @@ __all__ = [
     "StartFault",
     "Stopping",
     "StoreFailed",
+    "TokenRefused",
     "TooManyAttempts",
     "ToolFault",
     "ToolLoopExceeded",
     "Unauthenticated",
     "UnknownConversation",
     "UnknownModel",
+    "UnknownToken",
     "UnknownTool",
 ]
 
@@ -159,6 +163,25 @@ class ScopeMissing(RequestFault):
         super().__init__(message)
         self.scope = scope
         """What would allow it."""
+
+
+class TokenRefused(RequestFault):
+    """No token can be made as it was asked for."""
+
+    code = "token_refused"
+
+
+class InvalidGrant(TokenRefused):
+    """A refresh token that gets nothing (RFC 6749, 5.2)."""
+
+    code = "invalid_grant"
+
+
+class UnknownToken(TokenRefused):
+    """No token of that id that is not over."""
+
+    code = "unknown_token"
+    http_status = 404
 
 
 class ToolFault(ExaiError):

@@ -1,0 +1,293 @@
+"""Who is at the door: from the headers of a request to a `Caller`, the same way for every door.
+
+A token that was good a moment ago costs a hash and three look-ups: no signature is checked and no database asked.
+What may have changed since is one number in the database, read twice a second.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from exai.auth.attempts import Attempts
+from exai.auth.jws import LONGEST_TOKEN, NotBelieved
+from exai.auth.keys import SharedSecret, VerifyingKey
+from exai.auth.opaque import OpaqueToken
+from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
+from exai.auth.standing import End, Standing
+from exai.auth.verifier import ACCESS_TOKEN, Proof, Rule, Verifier
+from exai.callers import LOCAL_SUBJECT, Caller, Credential
+from exai.clock import Clock
+from exai.config import Auth
+from exai.config_auth import OWN_ISSUER, SHARED_ISSUER
+from exai.errors import StoreFailed, Unauthenticated
+from exai.storage.identity import IdentityTables
+
+__all__ = ["Authenticator", "RawHeaders"]
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+POLL_S = 0.5
+SLOWEST_POLL_S = 5.0
+"""While the database is away."""
+
+MOST_KNOWN = 10_000
+"""Good tokens remembered; the longest unused is forgotten first."""
+KNOWN_FOR_S = 600.0
+"""Then a good token is looked at once more, so that a key its issuer has taken back is noticed."""
+
+LONGEST_OWN_LIFE_S = 366 * 86_400.0
+WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS}
+"""What a caller without a token may do up to the day on which tokens are required."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    proof: Proof
+    since: float
+
+
+class Authenticator:
+    """Judges what callers present. One per process."""
+
+    def __init__(self, settings: Auth, tables: IdentityTables, clock: Clock) -> None:
+        self._settings = settings
+        self._tables = tables
+        self._clock = clock
+        self._standing = Standing()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._watchers: list[Callable[[], None]] = []
+        self._required_from = _required_from(settings.mode)
+        self.attempts = Attempts(settings.failures_per_minute, clock)
+        """Refusals by address; the door that renews tokens counts here as well."""
+        self._verifier = Verifier(tuple(self._rules()))
+
+    @classmethod
+    async def open(cls, settings: Auth, tables: IdentityTables, clock: Clock) -> "Authenticator":
+        """With the database's picture of keys and revocations.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        made = cls(settings, tables, clock)
+        await made.refresh()
+        return made
+
+    @property
+    def tokens_required(self) -> bool:
+        """Whether nobody comes in without a token, today."""
+        return self._required_from is not None and self._clock.wall() >= self._required_from
+
+    async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
+        """The caller behind a request with these headers; only `Authorization: Bearer` is looked at.
+
+        Raises:
+            Unauthenticated: no token where one is required, or one that is not believed, in any mode.
+            TooManyAttempts: too many tokens from `address` were refused; those that are known to be good pass.
+            StoreFailed: whether the token is good can only be told by the database, which is out of reach.
+        """
+        fields = [value for name, value in headers if name.lower() == b"authorization"]
+        if not fields:
+            return self._without_token(door)
+        now = self._clock.wall()
+        try:
+            proof = await self._proof(_bearer(fields), now, address)
+        except NotBelieved as reason:
+            self.attempts.refused(address)
+            _log.info("a token was refused", reason=str(reason), door=door, address=address)
+            raise _refused() from None
+        if (end := self._end(proof.subject, proof.credential, now)) is not None:
+            _log.info("a token was refused", reason=end, door=door, address=address)
+            raise _refused()
+        return Caller(subject=proof.subject, door=door, scopes=proof.scopes, credential=proof.credential)
+
+    def end_of(self, caller: Caller) -> End | None:
+        """How the right of a caller that was admitted came to its end; `None` while it lasts."""
+        if caller.credential is None:
+            return "expired" if self.tokens_required else None
+        return self._end(caller.subject, caller.credential, self._clock.wall())
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever `end_of` may have changed for other reasons than time."""
+        self._watchers.append(on_change)
+
+    async def run(self) -> None:
+        """Follow the database's revision until cancelled."""
+        pause = POLL_S
+        required = self.tokens_required
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self.refresh()
+                pause = POLL_S
+            except StoreFailed:
+                pause = min(2 * pause, SLOWEST_POLL_S)
+            except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+                _log.exception("following what is revoked failed")
+                pause = SLOWEST_POLL_S
+            if required != self.tokens_required:
+                required = self.tokens_required
+                self._tell()
+
+    async def refresh(self) -> None:
+        """See what has changed in the database; at once for whoever has just changed it.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        if await self._tables.revision() == self._standing.revision:
+            return
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        standing = Standing.of(await self._tables.picture(now))
+        if standing.revision <= self._standing.revision:
+            return
+        self._standing = standing
+        self._tell()
+
+    def _rules(self) -> Iterable[Rule]:
+        settings = self._settings
+        yield Rule(
+            name=OWN_ISSUER,
+            issuer=OWN_ISSUER,
+            audience=settings.audience,
+            algorithms=frozenset({"ES256", "EdDSA"}),
+            kinds=frozenset({ACCESS_TOKEN}),
+            find_key=self._own_key,
+            leeway_s=settings.leeway_s,
+            longest_life_s=LONGEST_OWN_LIFE_S,
+        )
+        if settings.shared_secret is not None:
+            shared = SharedSecret(settings.shared_secret.get_secret_value().encode())
+
+            async def find_shared(_kid: str | None) -> VerifyingKey:
+                return shared
+
+            yield Rule(
+                name=SHARED_ISSUER,
+                issuer=SHARED_ISSUER,
+                audience=settings.audience,
+                algorithms=frozenset({"HS256"}),
+                kinds=frozenset({"jwt", ACCESS_TOKEN}),
+                find_key=find_shared,
+                leeway_s=settings.leeway_s,
+            )
+
+    async def _own_key(self, kid: str | None) -> VerifyingKey | None:
+        """A key that nobody here knows may have been made elsewhere a moment ago."""
+        if kid is None:
+            return None
+        now = self._clock.wall()
+        key = self._standing.key(kid, now)
+        if key is None:
+            await self.refresh()
+            key = self._standing.key(kid, now)
+        return key
+
+    async def _proof(self, token: str | None, now: float, address: str) -> Proof:
+        """Who stands behind a token: remembered, or found out and then remembered."""
+        digest = None if token is None else hashlib.sha256(token.encode("ascii")).digest()
+        if digest is not None and (proof := self._remembered(digest)) is not None:
+            return proof
+        self.attempts.check(address)
+        if token is None or digest is None:
+            raise NotBelieved("form")
+        proof = await self._verified(token, now)
+        self._remember(digest, proof, now)
+        return proof
+
+    async def _verified(self, token: str, now: float) -> Proof:
+        key = OpaqueToken.read(token, "exk")
+        if key is not None:
+            return await self._verified_key(key)
+        proof = await self._verifier.verify(token, now)
+        if proof.refresh_id is not None and self._end(proof.subject, proof.credential, now) is None:
+            self._tables.used_soon(proof.refresh_id, datetime.fromtimestamp(now, UTC))
+        return proof
+
+    async def _verified_key(self, key: OpaqueToken) -> Proof:
+        row = await self._tables.token(key.id)
+        if row is None or row.kind != "key" or not key.is_kept_as(row.secret_sha256):
+            raise NotBelieved("key")
+        if row.revoked_at is not None:
+            raise NotBelieved("revoked")
+        return Proof(
+            subject=row.subject,
+            scopes=known_scopes(row.scopes.split()),
+            credential=Credential(
+                issuer=OWN_ISSUER,
+                token_id=row.token_id,
+                issued_at=row.created_at.timestamp(),
+                expires_at=None if row.expires_at is None else row.expires_at.timestamp(),
+            ),
+        )
+
+    def _without_token(self, door: str) -> Caller:
+        if self.tokens_required:
+            raise Unauthenticated(
+                "A token is required: send `Authorization: Bearer <token>`. "
+                "Whoever runs this EXAI makes one with `exai token create`.",
+                presented=False,
+            )
+        if self._required_from is None:
+            return Caller.local(door)
+        return Caller(subject=LOCAL_SUBJECT, door=door, scopes=WITHOUT_TOKEN)
+
+    def _end(self, subject: str, credential: Credential, now: float) -> End | None:
+        return self._standing.end_of(subject, credential, now, self._settings.leeway_s)
+
+    def _remembered(self, digest: bytes) -> Proof | None:
+        known = self._known.get(digest)
+        if known is None:
+            return None
+        if self._clock.monotonic() - known.since > KNOWN_FOR_S:
+            del self._known[digest]
+            return None
+        self._known.move_to_end(digest)
+        return known.proof
+
+    def _remember(self, digest: bytes, proof: Proof, now: float) -> None:
+        if self._end(proof.subject, proof.credential, now) is not None:
+            return
+        self._known[digest] = _Known(proof, self._clock.monotonic())
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher()
+            except Exception:  # noqa: BLE001 - one watcher's fault must not hide a revocation from the others
+                _log.exception("a watcher of revocations failed")
+
+
+def _required_from(mode: str) -> float | None:
+    """From which moment on tokens are required; `None`: never."""
+    if mode == "local":
+        return None
+    day = mode.partition(" ")[2]
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0.0
+
+
+def _bearer(fields: list[bytes]) -> str | None:
+    """The token of the one `Authorization` field; `None` for what is none."""
+    if len(fields) != 1 or len(fields[0]) > LONGEST_TOKEN + len("Bearer "):
+        return None
+    scheme, _, token = fields[0].partition(b" ")
+    token = token.strip(b" ")
+    if scheme.lower() != b"bearer" or not token or not token.isascii():
+        return None
+    return token.decode("ascii")
+
+
+def _refused() -> Unauthenticated:
+    return Unauthenticated(
+        "The token is not accepted: it has expired, was revoked, or is not for this EXAI. "
+        "Renew it, or have a new one made with `exai token create`.",
+        presented=True,
+    )

@@ -1,0 +1,116 @@
+"""The keys that EXAI signs with: private halves as files in the data folder, public halves in the database.
+
+First the file, then the row: a crash between the two leaves a file that signs nothing. Replicas that share a
+database each have files of their own and verify one another's tokens.
+"""
+
+import asyncio
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
+from exai.errors import StartFault
+from exai.storage.identity import IdentityTables, KeyRow
+
+__all__ = ["SigningKey", "SigningKeys"]
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key with its name."""
+
+    kid: str
+    private: PrivateKey
+
+
+class SigningKeys:
+    """Finds, makes and forgets."""
+
+    def __init__(self, tables: IdentityTables, folder: Path) -> None:
+        self._tables = tables
+        self._folder = folder
+        self._loaded: dict[str, PrivateKey] = {}
+
+    async def current(self, algorithm: OwnAlgorithm, now: datetime) -> SigningKey:
+        """The newest key that may sign and whose private half lies here; the first is made when it is needed.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+            StartFault: the folder of keys cannot be used.
+        """
+        for row in await self._tables.keys():
+            if row.retired_at is None and (private := await self._private(row)) is not None:
+                return SigningKey(row.kid, private)
+        return await self.make(algorithm, now)
+
+    async def make(self, algorithm: OwnAlgorithm, now: datetime) -> SigningKey:
+        """A new key, which everybody verifies with from now on."""
+        private = await asyncio.to_thread(generate, algorithm)
+        public = public_pem(private)
+        kid = kid_of(public)
+        await asyncio.to_thread(self._write, kid, private_pem(private))
+        await self._tables.add_key(KeyRow(kid, algorithm, public, now))
+        self._loaded[kid] = private
+        return SigningKey(kid, private)
+
+    async def forget_retired(self) -> None:
+        """Delete the private halves of keys that sign no more."""
+        retired = [row.kid for row in await self._tables.keys() if row.retired_at is not None]
+        for kid in retired:
+            self._loaded.pop(kid, None)
+            await asyncio.to_thread(self._file(kid).unlink, missing_ok=True)
+
+    def _file(self, kid: str) -> Path:
+        return self._folder / f"{kid}.pem"
+
+    async def _private(self, row: KeyRow) -> PrivateKey | None:
+        if row.kid not in self._loaded:
+            pem = await asyncio.to_thread(self._read, row.kid)
+            private = None if pem is None else load_private(pem)
+            if private is None or public_pem(private) != row.public_key:
+                return None
+            self._loaded[row.kid] = private
+        return self._loaded[row.kid]
+
+    def _read(self, kid: str) -> bytes | None:
+        file = self._file(kid)
+        try:
+            with file.open("rb") as opened:
+                mode = os.fstat(opened.fileno()).st_mode
+                if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                    raise StartFault(f"The signing key {file} can be read by others; `chmod 600` it.")
+                return opened.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(file, error) from error
+
+    def _write(self, kid: str, pem: bytes) -> None:
+        """Whole or not at all, and only for us to read."""
+        file, part = self._file(kid), self._file(kid).with_suffix(".part")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as opened:
+                    opened.write(pem)
+                    opened.flush()
+                    os.fsync(opened.fileno())
+                part.replace(file)
+            except BaseException:
+                with suppress(OSError):
+                    part.unlink()
+                raise
+        except OSError as error:
+            raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: OSError) -> StartFault:
+    reason = (error.strerror or type(error).__name__).lower()
+    return StartFault(
+        f"The signing key {file} cannot be read or written ({reason}); see to its folder's mode."
+    )

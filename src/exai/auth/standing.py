@@ -1,0 +1,62 @@
+"""What of the database verifying needs, held in memory: keys that verify, and who or what is over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exai.auth.keys import VerifyingKey, from_public_pem
+from exai.callers import Credential
+from exai.config_auth import OWN_ISSUER
+from exai.storage.identity import Picture
+
+__all__ = ["End", "Standing"]
+
+End = Literal["expired", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One revision's picture."""
+
+    revision: int = -1
+    keys: Mapping[str, VerifyingKey] = field(default_factory=dict)
+    keys_until: Mapping[str, float] = field(default_factory=dict)
+    """When a retired key verifies no more."""
+    revoked: frozenset[tuple[str, str]] = frozenset()
+    epochs: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, picture: Picture) -> "Standing":
+        """From the rows; a key that is broken verifies nothing."""
+        keys = {row.kid: from_public_pem(row.public_key) for row in picture.keys}
+        return cls(
+            revision=picture.revision,
+            keys={kid: key for kid, key in keys.items() if key is not None},
+            keys_until={
+                row.kid: row.verifies_until.timestamp() for row in picture.keys if row.verifies_until
+            },
+            revoked=frozenset(picture.revoked),
+            epochs={subject: moment.timestamp() for subject, moment in picture.epochs.items()},
+        )
+
+    def key(self, kid: str, now: float) -> VerifyingKey | None:
+        """The key of our own by that name, while it verifies."""
+        return self.keys.get(kid) if now < self.keys_until.get(kid, now + 1) else None
+
+    def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> End | None:
+        """How a credential came to its end; `None` while it is good.
+
+        `leeway_s` is how far ahead another issuer's clock may be: what it says to have issued so shortly after
+        everything of a principal was ended may have been issued before.
+        """
+        if credential.expires_at is not None and now >= credential.expires_at:
+            return "expired"
+        if (credential.issuer, credential.token_id) in self.revoked:
+            return "revoked"
+        if (epoch := self.epochs.get(subject)) is not None:
+            slack = 0.0 if credential.issuer == OWN_ISSUER else leeway_s
+            if credential.issued_at - slack <= epoch:
+                return "revoked"
+        if credential.kid is not None and self.key(credential.kid, now) is None:
+            return "revoked"
+        return None

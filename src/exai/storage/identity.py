@@ -1,0 +1,394 @@
+"""Rows of identity: signing keys, tokens, and what ended them.
+
+Whatever changes who may come in raises the one revision in the same transaction, so that every process on the
+database learns of it by reading one number.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from exai.config_auth import OWN_ISSUER
+from exai.storage.database import Database
+from exai.storage.schema import (
+    auth_revision,
+    principals,
+    refresh_tokens,
+    revocations,
+    signing_keys,
+    tokens,
+)
+
+__all__ = ["IdentityTables", "KeyRow", "Picture", "Presented", "RefreshRow", "Renewal", "TokenRow"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+_SLACK = timedelta(seconds=60)
+"""By how much a retired key outlives the tokens that it signed."""
+
+_KEEP_REVOCATION_OF_KEY = timedelta(days=1)
+"""An API key is looked up whenever a process meets it; until then each has let go of what it knew of it."""
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A signing key's public half."""
+
+    kid: str
+    algorithm: str
+    public_key: str
+    created_at: datetime
+    retired_at: datetime | None = None
+    verifies_until: datetime | None = None
+
+
+class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was given to one client: an API key, or access tokens and the refresh tokens that renew them."""
+
+    token_id: str
+    kind: str
+    name: str
+    subject: str
+    scopes: str
+    access_s: float | None
+    secret_sha256: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    access_until: datetime | None
+    revoked_at: datetime | None = None
+
+
+class RefreshRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One refresh token."""
+
+    refresh_id: str
+    token_id: str
+    parent_id: str | None
+    secret_sha256: str
+    created_at: datetime
+    expires_at: datetime
+    spent_at: datetime | None = None
+
+
+class Presented(msgspec.Struct, frozen=True):
+    """A refresh token that a client shows, with the token it renews."""
+
+    refresh: RefreshRow
+    token: TokenRow
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """What takes the place of a refresh token."""
+
+    presented_id: str
+    successor: RefreshRow
+    access_until: datetime
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """Everything that verifying needs, as of one revision."""
+
+    revision: int
+    keys: list[KeyRow]
+    revoked: list[tuple[str, str]]
+    epochs: dict[str, datetime]
+
+
+class IdentityTables:
+    """Reads and writes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def revision(self) -> int:
+        """The number that every change raises.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await self._database.read(_revision)
+
+    async def picture(self, now: datetime) -> Picture:
+        """The keys that verify, and what is revoked."""
+        return await self._database.read(lambda connection: _picture(connection, now))
+
+    async def keys(self) -> list[KeyRow]:
+        """Every signing key, the newest first."""
+        return await self._database.read(_keys)
+
+    async def add_key(self, key: KeyRow) -> None:
+        """Let a key verify from now on.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        await self._database.write(_add_key, key)
+
+    async def retire_keys(self, now: datetime, *, except_kid: str, at_once: bool, least: timedelta) -> int:
+        """Let every key but one sign no more; how many there were.
+
+        Each goes on to verify until the last access token is over that may be signed with it, for `least` in any
+        case, unless it is to end `at_once`.
+        """
+        return await self._database.write(_retire_keys, (now, except_kid, at_once, least))
+
+    async def add(self, token: TokenRow, refresh: RefreshRow | None, *, replaces: str | None = None) -> bool:
+        """Keep what was made, and end what it replaces; whether that was there and not yet over."""
+        return await self._database.write(_add, (token, refresh, replaces))
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        """One row."""
+        return await self._database.read(lambda connection: _token(connection, token_id))
+
+    async def tokens(self) -> list[TokenRow]:
+        """Every row, the newest first."""
+        query = select(tokens).order_by(tokens.c.created_at.desc(), tokens.c.token_id)
+        return await self._database.read(
+            lambda connection: [TokenRow(**row) for row in connection.execute(query).mappings()]
+        )
+
+    async def presented(self, refresh_id: str) -> Presented | None:
+        """A refresh token by its id."""
+        return await self._database.read(lambda connection: _presented(connection, refresh_id))
+
+    async def renew(self, renewal: Renewal) -> bool:
+        """Keep a successor, unless what it succeeds is spent by now or its token over: then `False`."""
+        return await self._database.write(_renew, renewal)
+
+    def used_soon(self, refresh_id: str, at: datetime) -> None:
+        """A client shows what it got with this refresh token: what it was exchanged for is spent from now on."""
+        self._database.write_soon(_use, (refresh_id, at))
+
+    async def epoch(self, subject: str) -> datetime | None:
+        """Until when everything issued to a principal is over."""
+        query = select(principals.c.epoch_at).where(principals.c.subject == subject)
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def revoke(self, token_id: str, now: datetime) -> bool:
+        """End a token of our own; whether there was one that was not over."""
+        return await self._database.write(_revoke_own, (token_id, now))
+
+    async def revoke_foreign(self, issuer: str, token_id: str, now: datetime, keep_until: datetime) -> None:
+        """End another issuer's token, known or not."""
+        await self._database.write(_revoke_foreign, (issuer, token_id, now, keep_until))
+
+    async def revoke_subject(self, subject: str, now: datetime) -> int:
+        """End whatever was issued to a principal up to now; how many tokens of our own that were."""
+        return await self._database.write(_revoke_subject, (subject, now))
+
+    async def prune(self, now: datetime, ended_before: datetime) -> int:
+        """Drop what has been over since `ended_before`; how many tokens that were."""
+        return await self._database.write(_prune, (now, ended_before))
+
+
+_Operation = Callable[[Connection, list[P]], list[R]]
+
+_THE_REVISION = select(auth_revision.c.revision).where(auth_revision.c.id == 1)
+_RAISE = update(auth_revision).where(auth_revision.c.id == 1).values(revision=auth_revision.c.revision + 1)
+
+
+def _in_turn(operation: Callable[[Connection, P], R]) -> _Operation[P, R]:
+    """Changes take the revision's row first: they wait for one another there, and never in a circle."""
+
+    @wraps(operation)
+    def run(connection: Connection, many: list[P]) -> list[R]:
+        connection.execute(_THE_REVISION.with_for_update())
+        return [operation(connection, parameters) for parameters in many]
+
+    return run
+
+
+def _raising(operation: Callable[[Connection, P], R]) -> _Operation[P, R]:
+    """In turn, and every process learns of it."""
+
+    @wraps(operation)
+    def run(connection: Connection, many: list[P]) -> list[R]:
+        connection.execute(_RAISE)
+        return [operation(connection, parameters) for parameters in many]
+
+    return run
+
+
+def _revision(connection: Connection) -> int:
+    revision: int = connection.execute(_THE_REVISION).scalar_one()
+    return revision
+
+
+def _keys(connection: Connection) -> list[KeyRow]:
+    query = select(signing_keys).order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
+    return [KeyRow(**row) for row in connection.execute(query).mappings()]
+
+
+def _picture(connection: Connection, now: datetime) -> Picture:
+    """One statement's snapshot each, the revision first: what is newer than it is read once more."""
+    revision = _revision(connection)
+    revoked = connection.execute(
+        select(revocations.c.issuer, revocations.c.token_id).where(revocations.c.keep_until > now)
+    )
+    epochs = connection.execute(select(principals.c.subject, principals.c.epoch_at))
+    keys = [key for key in _keys(connection) if key.verifies_until is None or key.verifies_until > now]
+    return Picture(
+        revision=revision,
+        keys=keys,
+        revoked=[(issuer, token_id) for issuer, token_id in revoked],
+        epochs={row.subject: row.epoch_at for row in epochs},
+    )
+
+
+def _token(connection: Connection, token_id: str) -> TokenRow | None:
+    row = connection.execute(select(tokens).where(tokens.c.token_id == token_id)).mappings().first()
+    return None if row is None else TokenRow(**row)
+
+
+def _refresh(connection: Connection, refresh_id: str) -> RefreshRow | None:
+    query = select(refresh_tokens).where(refresh_tokens.c.refresh_id == refresh_id)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else RefreshRow(**row)
+
+
+def _presented(connection: Connection, refresh_id: str) -> Presented | None:
+    refresh = _refresh(connection, refresh_id)
+    token = None if refresh is None else _token(connection, refresh.token_id)
+    return None if refresh is None or token is None else Presented(refresh, token)
+
+
+@_raising
+def _add_key(connection: Connection, key: KeyRow) -> None:
+    connection.execute(insert(signing_keys), msgspec.structs.asdict(key))
+
+
+@_raising
+def _retire_keys(connection: Connection, parameters: tuple[datetime, str, bool, timedelta]) -> int:
+    now, except_kid, at_once, least = parameters
+    latest: datetime | None = connection.scalar(select(func.max(tokens.c.access_until)))
+    verifies_until = now if at_once else max(now + least, (latest or now) + _SLACK)
+    others = signing_keys.c.kid != except_kid
+    signing = signing_keys.c.retired_at.is_(None)
+    retired = connection.execute(
+        update(signing_keys).where(others, signing).values(retired_at=now, verifies_until=verifies_until)
+    ).rowcount
+    if at_once:
+        connection.execute(
+            update(signing_keys).where(others, signing_keys.c.verifies_until > now).values(verifies_until=now)
+        )
+    return retired
+
+
+@_raising
+def _add(connection: Connection, parameters: tuple[TokenRow, RefreshRow | None, str | None]) -> bool:
+    token, refresh, replaces = parameters
+    if replaces is not None and not _end(connection, [replaces], token.created_at):
+        return False
+    connection.execute(insert(tokens), msgspec.structs.asdict(token))
+    if refresh is not None:
+        connection.execute(insert(refresh_tokens), msgspec.structs.asdict(refresh))
+    return True
+
+
+@_in_turn
+def _renew(connection: Connection, renewal: Renewal) -> bool:
+    """What was presented is read again: since then it may have been spent, or its token revoked."""
+    presented = _presented(connection, renewal.presented_id)
+    if presented is None or presented.refresh.spent_at is not None or presented.token.revoked_at is not None:
+        return False
+    successor = renewal.successor
+    _spend_parent_of(connection, presented.refresh, successor.created_at)
+    connection.execute(insert(refresh_tokens), msgspec.structs.asdict(successor))
+    connection.execute(
+        update(tokens)
+        .where(tokens.c.token_id == successor.token_id)
+        .values(expires_at=successor.expires_at, access_until=renewal.access_until)
+    )
+    return True
+
+
+@_in_turn
+def _use(connection: Connection, parameters: tuple[str, datetime]) -> None:
+    refresh_id, at = parameters
+    refresh = _refresh(connection, refresh_id)
+    if refresh is not None and refresh.spent_at is None:
+        _spend_parent_of(connection, refresh, at)
+
+
+def _spend_parent_of(connection: Connection, refresh: RefreshRow, at: datetime) -> None:
+    """Once a successor is used, its parent is spent, and so are the successors that were lost on the way."""
+    if refresh.parent_id is None:
+        return
+    row = refresh_tokens.c
+    connection.execute(
+        update(refresh_tokens)
+        .where(
+            row.spent_at.is_(None),
+            row.refresh_id != refresh.refresh_id,
+            or_(row.refresh_id == refresh.parent_id, row.parent_id == refresh.parent_id),
+        )
+        .values(spent_at=at)
+    )
+
+
+@_raising
+def _revoke_own(connection: Connection, parameters: tuple[str, datetime]) -> bool:
+    token_id, now = parameters
+    return _end(connection, [token_id], now) == 1
+
+
+@_raising
+def _revoke_foreign(connection: Connection, parameters: tuple[str, str, datetime, datetime]) -> None:
+    issuer, token_id, now, keep_until = parameters
+    _add_revocation(connection, issuer, token_id, now, keep_until)
+
+
+@_raising
+def _revoke_subject(connection: Connection, parameters: tuple[str, datetime]) -> int:
+    subject, now = parameters
+    statement = _dialect(connection).insert(principals)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[principals.c.subject], set_={"epoch_at": statement.excluded.epoch_at}
+        ),
+        {"subject": subject, "epoch_at": now},
+    )
+    living = select(tokens.c.token_id).where(tokens.c.subject == subject, tokens.c.revoked_at.is_(None))
+    return _end(connection, list(connection.scalars(living)), now)
+
+
+def _end(connection: Connection, token_ids: Iterable[str], now: datetime) -> int:
+    """Revoke tokens of our own; how many of them had not been."""
+    ended = 0
+    for token_id in token_ids:
+        this = tokens.c.token_id == token_id
+        living = tokens.c.revoked_at.is_(None)
+        if connection.execute(update(tokens).where(this, living).values(revoked_at=now)).rowcount:
+            ended += 1
+            until: datetime | None = connection.scalar(select(tokens.c.access_until).where(this))
+            _add_revocation(connection, OWN_ISSUER, token_id, now, until or now + _KEEP_REVOCATION_OF_KEY)
+    return ended
+
+
+def _add_revocation(
+    connection: Connection, issuer: str, token_id: str, now: datetime, keep_until: datetime
+) -> None:
+    connection.execute(
+        _dialect(connection).insert(revocations).on_conflict_do_nothing(),
+        {"issuer": issuer, "token_id": token_id, "revoked_at": now, "keep_until": keep_until},
+    )
+
+
+@_in_turn
+def _prune(connection: Connection, parameters: tuple[datetime, datetime]) -> int:
+    now, ended_before = parameters
+    connection.execute(delete(revocations).where(revocations.c.keep_until < ended_before))
+    connection.execute(delete(refresh_tokens).where(refresh_tokens.c.expires_at < ended_before))
+    connection.execute(delete(signing_keys).where(signing_keys.c.verifies_until < now))
+    return connection.execute(
+        delete(tokens).where(or_(tokens.c.expires_at < ended_before, tokens.c.revoked_at < ended_before))
+    ).rowcount
+
+
+def _dialect(connection: Connection) -> Any:
+    return postgresql if connection.dialect.name == "postgresql" else sqlite

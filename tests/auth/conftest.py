@@ -1,0 +1,35 @@
+"""What the tests of identity ask for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from exai import config
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
+from exai.clock import ManualClock
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
+from gates import Gate, OpenGate
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(config.Database(), tmp_path)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def open_gate(database: Database, tmp_path: Path) -> OpenGate:
+    """Opens gates on one database."""
+    clock = ManualClock()
+
+    async def made(**settings: object) -> Gate:
+        auth = config.Auth.model_validate({"mode": "required", **settings})
+        tables = IdentityTables(database)
+        authenticator = await Authenticator.open(auth, tables, clock)
+        return Gate(authenticator, Authority(auth, tables, tmp_path, clock), clock)
+
+    return made

@@ -1,0 +1,116 @@
+"""The authenticator over a real database: what is believed, what is not, and how soon an end is known."""
+
+from datetime import timedelta
+
+import pytest
+
+from exai.auth.authority import IssuedTokens
+from exai.auth.scopes import ADMIN, MODELS, STATUS
+from exai.errors import TooManyAttempts, Unauthenticated
+from gates import Gate, OpenGate
+
+
+async def everything(gate: Gate) -> list[IssuedTokens]:
+    return [
+        await gate.authority.create("alice", "laptop"),
+        await gate.authority.create("alice", "ci", lifetime=timedelta(days=30)),
+        await gate.authority.create_key("alice", "script"),
+    ]
+
+
+async def test_what_is_made_is_believed_and_names_its_subject_and_scopes(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    for issued in await everything(gate):
+        caller = await gate.admit(issued.access_token)
+        assert (caller.subject, caller.scopes) == ("alice", {MODELS, STATUS})
+        assert caller.credential is not None
+        assert caller.credential.token_id == issued.token_id
+        assert caller.credential.expires_at == issued.expires_at
+        assert gate.authenticator.end_of(caller) is None
+
+
+async def test_without_a_token_the_mode_decides(open_gate: OpenGate) -> None:
+    local = await (await open_gate(mode="local")).admit(None)
+    assert local.may(ADMIN)
+    with pytest.raises(Unauthenticated) as refusal:
+        await (await open_gate()).admit(None)
+    assert not refusal.value.presented
+
+
+async def test_before_its_day_a_token_is_optional_and_from_then_on_required(open_gate: OpenGate) -> None:
+    gate = await open_gate(mode="optional-until 2023-11-16")  # the clock stands on the 14th, 22:13 UTC
+    caller = await gate.admit(None)
+    assert caller.may(MODELS)
+    assert not caller.may(ADMIN)
+    assert gate.authenticator.end_of(caller) is None
+    gate.clock.advance(86_400 + 2 * 3_600)
+    with pytest.raises(Unauthenticated):
+        await gate.admit(None)
+    assert gate.authenticator.end_of(caller) == "expired"
+
+
+@pytest.mark.parametrize("mode", ["local", "optional-until 2099-01-01", "required"])
+async def test_a_token_that_is_not_believed_is_refused_in_every_mode(open_gate: OpenGate, mode: str) -> None:
+    gate = await open_gate(mode=mode)
+    issued = await gate.authority.create("alice", "laptop")
+    await gate.refuses(issued.access_token[:-8] + "AAAAAAAA")
+    await gate.refuses("exk_0123456789abcdef_" + "A" * 43)
+    assert (await gate.admit(issued.access_token)).subject == "alice"
+
+
+async def test_every_kind_ends_when_it_is_revoked_and_an_open_socket_learns_of_it(
+    open_gate: OpenGate,
+) -> None:
+    gate = await open_gate()
+    told: list[bool] = []
+    gate.authenticator.watch(lambda: told.append(True))
+    for issued in await everything(gate):
+        caller = await gate.admit(issued.access_token)
+        await gate.authority.revoke(issued.token_id)
+        told.clear()
+        await gate.authenticator.refresh()
+        assert told == [True]
+        assert gate.authenticator.end_of(caller) == "revoked"
+        await gate.refuses(issued.access_token)
+
+
+async def test_a_principal_that_is_ended_loses_all_and_can_be_given_new(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    issued = await everything(gate)
+    other = await gate.authority.create("bob", "laptop")
+    assert await gate.authority.revoke_subject("alice") == 3
+    await gate.authenticator.refresh()
+    for old in issued:
+        await gate.refuses(old.access_token)
+    assert (await gate.admit(other.access_token)).subject == "bob"
+    new = await gate.authority.create("alice", "laptop")
+    assert (await gate.admit(new.access_token)).subject == "alice"
+
+
+async def test_a_token_is_over_at_its_time(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop", lifetime=timedelta(seconds=5))
+    caller = await gate.admit(issued.access_token)
+    gate.clock.advance(4.9)
+    assert gate.authenticator.end_of(caller) is None
+    gate.clock.advance(0.1)
+    assert gate.authenticator.end_of(caller) == "expired"
+    await gate.refuses(issued.access_token)
+
+
+async def test_an_address_that_guesses_waits_while_known_tokens_pass(open_gate: OpenGate) -> None:
+    gate = await open_gate(failures_per_minute=3)
+    known = await gate.authority.create("alice", "laptop")
+    unknown = await gate.authority.create("alice", "desk")
+    await gate.admit(known.access_token)
+    for _ in range(3):
+        await gate.refuses("guess")
+    with pytest.raises(TooManyAttempts) as refusal:
+        await gate.admit(unknown.access_token)
+    assert 0 < refusal.value.retry_after_s <= 60
+    assert (await gate.admit(known.access_token)).subject == "alice"
+    gate.address = "127.0.0.2"
+    assert (await gate.admit(unknown.access_token)).subject == "alice"
+    gate.address = "127.0.0.1"
+    gate.clock.advance(60)
+    assert (await gate.admit(unknown.access_token)).subject == "alice"

@@ -1,0 +1,257 @@
+"""The authority over a real database: renewing without losing anything, rotating, what is kept and what is not."""
+
+import asyncio
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from exai.errors import InvalidGrant, StartFault, TokenRefused, UnknownToken
+from exai.storage.database import Database
+from gates import Gate, OpenGate
+
+
+async def renewed(gate: Gate, refresh_token: str | None) -> tuple[str, str]:
+    assert refresh_token is not None
+    issued = await gate.authority.refresh(refresh_token)
+    assert issued.refresh_token is not None
+    return issued.access_token, issued.refresh_token
+
+
+async def test_a_refresh_token_gives_new_tokens_of_the_same_right(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop", ["tools:models"])
+    gate.clock.advance(3_000)
+    access_token, refresh_token = await renewed(gate, first.refresh_token)
+    assert refresh_token != first.refresh_token
+    gate.clock.advance(1_000)
+    await gate.refuses(first.access_token)
+    caller = await gate.admit(access_token)
+    assert (caller.subject, caller.scopes) == ("alice", {"tools:models"})
+    assert caller.credential is not None
+    assert caller.credential.token_id == first.token_id
+
+
+async def test_an_answer_that_was_lost_costs_nothing(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop")
+    await renewed(gate, first.refresh_token)
+    _, kept = await renewed(gate, first.refresh_token)
+    _, last = await renewed(gate, kept)
+    await renewed(gate, last)
+
+
+@pytest.mark.parametrize("used", ["refresh token", "access token"])
+async def test_a_refresh_token_used_after_its_successor_ends_everything(
+    open_gate: OpenGate, used: str, database: Database
+) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop")
+    access_token, refresh_token = await renewed(gate, first.refresh_token)
+    if used == "refresh token":
+        access_token, refresh_token = await renewed(gate, refresh_token)
+    else:
+        await gate.admit(access_token)
+    with pytest.raises(InvalidGrant):
+        await renewed(gate, first.refresh_token)
+    await gate.authenticator.refresh()
+    await gate.refuses(access_token)
+    with pytest.raises(InvalidGrant):
+        await renewed(gate, refresh_token)
+    assert (await gate.authority.listing())[0].state == "revoked"
+
+
+async def test_a_successor_that_was_lost_is_spent_once_another_is_used(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop")
+    _, lost = await renewed(gate, first.refresh_token)
+    access_token, _ = await renewed(gate, first.refresh_token)
+    await gate.admit(access_token)
+    with pytest.raises(InvalidGrant):
+        await renewed(gate, lost)
+    assert (await gate.authority.listing())[0].state == "revoked"
+
+
+async def test_many_renew_at_once_and_nothing_is_lost(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop")
+    pairs = await asyncio.gather(*(renewed(gate, first.refresh_token) for _ in range(20)))
+    assert len({refresh_token for _, refresh_token in pairs}) == 20
+    for access_token, _ in pairs:
+        await gate.admit(access_token)
+
+
+async def test_a_client_that_was_away_too_long_gets_nothing(open_gate: OpenGate) -> None:
+    gate = await open_gate(refresh_days=2)
+    first = await gate.authority.create("alice", "laptop")
+    gate.clock.advance(86_400 * 1.9)
+    _, second = await renewed(gate, first.refresh_token)
+    gate.clock.advance(86_400 * 1.9)
+    _, third = await renewed(gate, second)
+    gate.clock.advance(86_400 * 2)
+    with pytest.raises(InvalidGrant):
+        await renewed(gate, third)
+    assert (await gate.authority.listing())[0].state == "expired"
+
+
+async def test_what_is_no_refresh_token_gets_nothing(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop")
+    key = await gate.authority.create_key("alice", "script")
+    good = issued.refresh_token or ""
+    others = [
+        "",
+        "x",
+        issued.access_token,
+        key.access_token,
+        good[:-1] + ("A" if good[-1] != "A" else "B"),
+        good + " ",
+    ]
+    for other in others:
+        with pytest.raises(InvalidGrant):
+            await gate.authority.refresh(other)
+    await gate.authority.revoke(issued.token_id)
+    with pytest.raises(InvalidGrant):
+        await gate.authority.refresh(good)
+    assert (await gate.admit(key.access_token)).subject == "alice"
+
+
+async def test_a_refresh_token_opens_no_door(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop")
+    await gate.refuses(issued.refresh_token or "")
+
+
+async def test_rotating_a_token_makes_one_like_it_and_ends_the_old(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    for old in (
+        await gate.authority.create("alice", "laptop", ["files"]),
+        await gate.authority.create("alice", "ci", lifetime=timedelta(days=9)),
+        await gate.authority.create_key("alice", "script", lifetime=timedelta(days=7)),
+    ):
+        new = await gate.authority.rotate(old.token_id)
+        assert (new.kind, new.name, new.subject, new.scopes) == (old.kind, old.name, old.subject, old.scopes)
+        assert new.expires_at == old.expires_at
+        await gate.authenticator.refresh()
+        await gate.refuses(old.access_token)
+        await gate.admit(new.access_token)
+        with pytest.raises(UnknownToken):
+            await gate.authority.rotate(old.token_id)
+
+
+async def test_after_a_rotation_of_keys_two_verify_and_the_older_one_ends_with_its_last_token(
+    open_gate: OpenGate, tmp_path: Path
+) -> None:
+    gate = await open_gate()
+    old = await gate.authority.create("alice", "laptop", lifetime=timedelta(hours=3))
+    first = (await gate.authority.keys())[0]
+    summary = await gate.authority.rotate_keys(algorithm="EdDSA")
+    assert (summary.algorithm, summary.state) == ("EdDSA", "signs")
+    new = await gate.authority.create("alice", "desk")
+    await gate.authenticator.refresh()
+    await gate.admit(old.access_token)
+    await gate.admit(new.access_token)
+    published = {key["kid"]: key for key in (await gate.authority.jwks())["keys"]}
+    assert {kid: key["kty"] for kid, key in published.items()} == {summary.kid: "OKP", first.kid: "EC"}
+    assert "d" not in {name for key in published.values() for name in key}
+    assert [file.stem for file in (tmp_path / "keys").iterdir()] == [summary.kid]
+    gate.clock.advance(3 * 3_600 + 61)
+    assert [key["kid"] for key in (await gate.authority.jwks())["keys"]] == [summary.kid]
+
+
+async def test_a_key_that_was_stolen_is_ended_at_once_with_all_that_it_signed(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    old = await gate.authority.create("alice", "laptop")
+    caller = await gate.admit(old.access_token)
+    await gate.authority.rotate_keys(at_once=True)
+    await gate.authenticator.refresh()
+    assert gate.authenticator.end_of(caller) == "revoked"
+    await gate.refuses(old.access_token)
+    access_token, _ = await renewed(gate, old.refresh_token)
+    await gate.admit(access_token)
+
+
+async def test_private_keys_are_files_for_their_owner_alone(open_gate: OpenGate, tmp_path: Path) -> None:
+    gate = await open_gate()
+    await gate.authority.create("alice", "laptop")
+    folder = tmp_path / "keys"
+    [file] = folder.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.chmod(0o640)
+    with pytest.raises(StartFault, match="chmod 600"):
+        await (await open_gate()).authority.create("alice", "desk")
+
+
+async def test_replicas_with_keys_of_their_own_verify_one_another(
+    open_gate: OpenGate, tmp_path: Path
+) -> None:
+    here = await open_gate()
+    first = await here.authority.create("alice", "laptop")
+    for file in (tmp_path / "keys").iterdir():
+        file.unlink()
+    there = await open_gate()
+    second = await there.authority.create("alice", "desk")
+    assert len(await there.authority.keys()) == 2
+    for gate in (here, there):
+        for issued in (first, second):
+            await gate.admit(issued.access_token)
+
+
+async def test_the_database_holds_no_secret(open_gate: OpenGate, database: Database) -> None:
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop")
+    key = await gate.authority.create_key("alice", "script")
+    held = await database.read(
+        lambda connection: str(
+            [
+                list(connection.execute(text(f"SELECT * FROM {table}")))
+                for table in ("tokens", "refresh_tokens", "signing_keys")
+            ]
+        )
+    )
+    secrets = [
+        issued.access_token.rpartition(".")[2],
+        *(t.rpartition("_")[2] for t in (issued.refresh_token or "", key.access_token)),
+    ]
+    assert [secret for secret in secrets if secret in held] == []
+    assert "PRIVATE" not in held
+    shown = repr((issued, key))
+    assert [secret for secret in secrets if secret in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "name", "scopes", "lifetime"),
+    [
+        ("", "n", None, None),
+        ("keycloak:alice", "n", None, None),
+        ("ali\nce", "n", None, None),
+        ("alice", "", None, None),
+        ("alice", "n", [], None),
+        ("alice", "n", ["tools:everything"], None),
+        ("alice", "n", None, timedelta(0)),
+        ("alice", "n", None, timedelta(days=400)),
+    ],
+)
+async def test_what_cannot_be_is_not_made(
+    open_gate: OpenGate, subject: str, name: str, scopes: list[str] | None, lifetime: timedelta | None
+) -> None:
+    gate = await open_gate()
+    with pytest.raises(TokenRefused):
+        await gate.authority.create(subject, name, scopes, lifetime)
+    with pytest.raises(TokenRefused):
+        await gate.authority.create_key(subject, name, scopes, lifetime)
+    assert await gate.authority.listing() == []
+
+
+async def test_what_is_long_over_is_dropped(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    await gate.authority.create("alice", "laptop")
+    revoked = await gate.authority.create_key("alice", "old script")
+    await gate.authority.revoke(revoked.token_id)
+    key = await gate.authority.create_key("alice", "script")
+    gate.clock.advance(86_400 * 61)
+    assert await gate.authority.prune() == 2
+    assert [row.token_id for row in await gate.authority.listing()] == [key.token_id]
