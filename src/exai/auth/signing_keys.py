@@ -5,15 +5,13 @@ database each have files of their own and verify one another's tokens.
 """
 
 import asyncio
-import os
-import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
 from exai.errors import StartFault
+from exai.private_files import read_private, replace_private
 from exai.storage.identity import IdentityTables, KeyRow
 
 __all__ = ["SigningKey", "SigningKeys"]
@@ -79,32 +77,17 @@ class SigningKeys:
     def _read(self, kid: str) -> bytes | None:
         file = self._file(kid)
         try:
-            with file.open("rb") as opened:
-                mode = os.fstat(opened.fileno()).st_mode
-                if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-                    raise StartFault(f"The signing key {file} can be read by others; `chmod 600` it.")
-                return opened.read()
+            return read_private(file).encode("ascii", "replace")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise _unusable(file, error) from error
 
     def _write(self, kid: str, pem: bytes) -> None:
-        """Whole or not at all, and only for us to read."""
-        file, part = self._file(kid), self._file(kid).with_suffix(".part")
+        file = self._file(kid)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as opened:
-                    opened.write(pem)
-                    opened.flush()
-                    os.fsync(opened.fileno())
-                part.replace(file)
-            except BaseException:
-                with suppress(OSError):
-                    part.unlink()
-                raise
+            replace_private(file, pem.decode("ascii"))
         except OSError as error:
             raise _unusable(file, error) from error
 

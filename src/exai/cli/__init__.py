@@ -13,13 +13,15 @@ from exai.cli import (
     connect,
     doctor,
     init,
+    keys,
     migrate,
     models,
     serve,
     stdio,
+    token,
     usage,
 )
-from exai.errors import StartFault
+from exai.errors import ExaiError
 
 __all__ = ["build_app", "main"]
 
@@ -56,6 +58,8 @@ def build_app() -> typer.Typer:
         doctor,
         migrate,
         usage,
+        token,
+        keys,
     ):
         command.register(app)
 
@@ -68,10 +72,10 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """The entry point: a fault at start is one sentence on stderr and exit code 2."""
+    """The entry point: a fault is one sentence on stderr and exit code 2."""
     try:
         build_app()(prog_name="exai")
-    except StartFault as fault:
+    except ExaiError as fault:
         sys.stderr.write(f"exai: {fault}\n")
         sys.exit(EXIT_CANNOT_START)
     except KeyboardInterrupt:
