@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import stat
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from exai.errors import StartFault, StoreFailed
 from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.schema import metadata
+from exai.storage.sqlite import FILE_NAME
 from postgresql_server import PostgresqlServer
 
 
@@ -166,6 +168,19 @@ async def test_many_open_an_empty_database_at_once(
     databases = await asyncio.gather(*(opened(database_settings, tmp_path) for _ in range(4)))
     for database in databases:
         await database.close()
+
+
+async def test_an_empty_file_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        opening = asyncio.ensure_future(opened(config.Database(), tmp_path))
+        await asyncio.wait([opening], timeout=0.5)
+        assert not opening.done()
+        other.execute("ROLLBACK")
+        await (await opening).close()
+    finally:
+        other.close()
 
 
 async def test_writes_that_arrive_together_share_a_commit(

@@ -1,11 +1,15 @@
 """Sessions of `exai.mcp.v1` over real sockets: cut, resumed, fenced, forged, left alone."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
+from mcp.server.connection import Connection
+from mcp.server.runner import ServerRunner
 
 from exai.events import SessionEnded, SessionOpened, SessionResumed
+from exai.transports.pump import Pump
 from open_doors import Doors, open_doors
 from session_socket import session_socket
 from tcp_proxy import tcp_proxy
@@ -53,6 +57,25 @@ async def test_what_was_not_heard_comes_again_in_order_and_equal_texts_all_arriv
         await second.resume(opened, last=1)
         assert [await second.message() for _ in range(2)] == before[1:]
         assert before[0][1]["result"] == before[1][1]["result"]
+
+
+async def test_a_call_and_its_session_leave_nothing_to_a_collection_of_garbage(doors: Doors) -> None:
+    def left() -> list[object]:
+        return [each for each in gc.get_objects() if issubclass(type(each), (Pump, ServerRunner, Connection))]
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with session_socket(doors.ws) as client:
+            await client.open()
+            await client.call(1, "echo")
+            await client.message()
+            assert left()
+            await client.send({"t": "bye"})
+            await client.close_code()
+        await until(lambda: not left())
+    finally:
+        gc.enable()
 
 
 async def test_the_daemon_acknowledges_what_it_processed(doors: Doors) -> None:

@@ -6,6 +6,8 @@ thread hop per batch, where an asynchronous driver pays one per statement.
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ T = TypeVar("T")
 
 FILE_NAME = "exai.sqlite"
 BUSY_TIMEOUT_MS = 10_000
+BUSY_PAUSE_S = 0.01
 
 
 class SqliteBackend:
@@ -146,7 +149,7 @@ def _engine(file: Path, begin: str) -> Engine:
         connection.isolation_level = None  # transactions are begun by the line below, not by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -154,3 +157,17 @@ def _engine(file: Path, begin: str) -> Engine:
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _write_ahead(cursor: Any) -> None:
+    """SQLite's own time-out does not count here: it refuses at once while another process makes the file."""
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(BUSY_PAUSE_S)
+        else:
+            return

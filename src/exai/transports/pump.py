@@ -1,13 +1,13 @@
 """One connection's messages, in both revisions, over the SDK's kernel.
 
-    text in → parse → kernel (`ServerRunner` or `serve_one`) in a task per request → text out
+    text in → parse → kernel (`ServerRunner`) in a task per request → text out
 
 The SDK's own loop would cost two rendezvous streams and a task group per message,
 and answers nothing to what is malformed. This pump keeps its semantics: requests run
 concurrently, `initialize` is answered before anything after it is read, a cancelled
 request gets no answer. The revision is decided per request, as 2026-07-28 allows: one
-that carries the envelope is served by `serve_one`, any other by the connection's
-handshake.
+that carries the envelope has a kernel of its own, any other the connection's, which
+knows the handshake.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from typing import Any
 import anyio
 from mcp.server.connection import Connection, NotifyOnlyOutbound
 from mcp.server.lowlevel import Server
-from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
-from mcp.shared.dispatcher import CallOptions, coerce_request_id
+from mcp.server.runner import ServerRunner, aclose_shielded
+from mcp.shared.dispatcher import CallOptions, OnNotify, OnRequest, coerce_request_id
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 from mcp.shared.jsonrpc_dispatcher import (
@@ -89,7 +89,7 @@ class Pump:
         self.handshake_transport = TransportContext(kind=kind, can_send_request=True)
         self.envelope_transport = TransportContext(kind=kind, can_send_request=False)
         self._connection = Connection.for_loop(self)
-        self._runner: ServerRunner[Any] = ServerRunner(server, self._connection, None)
+        self._runner = _Runner(server, self._connection, None)
         self._notify_only = NotifyOnlyOutbound(self)
 
     async def receive(self, text: str | bytes) -> None:
@@ -128,9 +128,7 @@ class Pump:
                 future.set_exception(MCPError(code=CONNECTION_CLOSED, message="Connection closed"))
         if running:
             await asyncio.wait(running)
-        # An empty stack, which is the rule, would cost a clean-up of thousands of sessions most of its time.
-        if self._connection.exit_stack._exit_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001
-            await aclose_shielded(self._connection)
+        await _unwind(self._connection)
         # These know this pump, and the writer its session: left so, only a full collection of garbage would free them.
         del self._connection, self._runner, self._notify_only
         self._send_text = _gone
@@ -201,16 +199,10 @@ class Pump:
         )
         exchange = _Exchange(self, self.envelope_transport, request_id, params)
         try:
-            return await serve_one(
-                self._server,
-                exchange,
-                method,
-                params,
-                connection=connection,
-                lifespan_state=None,
-            )
+            return await _Runner(self._server, connection, None).on_request(exchange, method, params)
         finally:
             exchange.closed = True
+            await _unwind(connection)
 
     async def _take_notification(self, method: str, params: Params) -> None:
         if method == "notifications/cancelled":
@@ -298,6 +290,24 @@ class Pump:
     def _failure(self, request_id: RequestId, method: str, error: Exception) -> Message:
         known = handler_exception_to_error_data(error) or incident(error, where=method, bus=self._bus).error
         return error_message(request_id, known.code, known.message, known.data)
+
+
+class _Runner(ServerRunner[Any]):
+    """The kernel. The SDK's keeps its own bound methods, and with them itself until a collection of garbage."""
+
+    @property
+    def on_request(self) -> OnRequest:
+        return self._on_request
+
+    @property
+    def on_notify(self) -> OnNotify:
+        return self._on_notify
+
+
+async def _unwind(connection: Connection) -> None:
+    """Run what is to run at its end. An empty stack, which is the rule, would cost most of ending a session."""
+    if connection.exit_stack._exit_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001
+        await aclose_shielded(connection)
 
 
 async def _gone(_: str) -> None:
