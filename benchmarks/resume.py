@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.calls import ROOT, pin
 from benchmarks.raw_sessions import connect_raw, daemon
 from exai.transports.channel import Channel
+from exai.transports.client_tokens import client_tokens
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -77,7 +78,13 @@ class _Asker:
         self._room = asyncio.Semaphore(MOST_UNANSWERED)
         self._all = asyncio.Event()
         self.channel = Channel(
-            url, on_message=self._hear, on_lost=self._lost, on_up=self._up, on_down=lambda: None
+            url,
+            client_tokens(url, token=None, file=None),
+            on_message=self._hear,
+            on_lost=self._lost,
+            on_up=self._up,
+            on_down=lambda: None,
+            on_refused=self._refused,
         )
 
     async def run(self) -> None:
@@ -98,6 +105,9 @@ class _Asker:
     async def _lost(self) -> None:
         self.sessions_lost += 1
         self._all.set()
+
+    async def _refused(self, sentence: str) -> None:
+        raise AssertionError(sentence)
 
     async def _up(self) -> None:
         """Nothing to do: the channel says again what is missing."""

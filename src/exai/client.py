@@ -13,15 +13,17 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from exai import __version__, tasks
+from exai import __version__, config_client, errors, tasks
+from exai.transports.client_tokens import ClientTokens, client_tokens
 from exai.transports.operation_key import OPERATION_KEY
 from exai.transports.relay import IN_DOUBT, UNREACHABLE, Relay
 
-__all__ = ["Answer", "CallFailed", "InDoubt", "Session", "Unreachable", "connect"]
+__all__ = ["Answer", "CallFailed", "InDoubt", "Session", "Unauthenticated", "Unreachable", "connect"]
 
 DEFAULT_URL = "ws://127.0.0.1:8079/mcp"
 ENVELOPE = {
@@ -46,8 +48,15 @@ class Unreachable(CallFailed):
     """The daemon could not be reached; the request was not sent, so asking again is safe."""
 
 
+class Unauthenticated(CallFailed):
+    """The daemon wants a token, or takes none of this session's; the text says how to get one."""
+
+
 class InDoubt(CallFailed):
     """The answer is lost; whether the call was carried out is not known, and it was not repeated."""
+
+
+_KINDS = {UNREACHABLE: Unreachable, IN_DOUBT: InDoubt, errors.Unauthenticated.rpc_code: Unauthenticated}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +74,8 @@ class Answer:
 class Session:
     """Calls to one daemon; any number at once."""
 
-    def __init__(self, url: str, patience_s: float) -> None:
-        self._relay = Relay(url, self._deliver, patience_s=patience_s)
+    def __init__(self, url: str, tokens: ClientTokens, patience_s: float) -> None:
+        self._relay = Relay(url, tokens, self._deliver, patience_s=patience_s)
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._listening: dict[int, OnProgress] = {}
@@ -86,6 +95,7 @@ class Session:
 
         Raises:
             Unreachable: the daemon did not answer within the session's patience; nothing was sent.
+            Unauthenticated: the daemon did not let this session in; nothing was sent.
             InDoubt: the daemon was lost while the call ran; it was not repeated.
             CallFailed: there is no such tool, or the request was refused otherwise.
         """
@@ -103,6 +113,7 @@ class Session:
 
         Raises:
             Unreachable: the daemon did not answer within the session's patience.
+            Unauthenticated: the daemon did not let this session in.
         """
         result = await self._request("tools/list", {})
         tools: list[dict[str, Any]] = result["tools"]
@@ -151,19 +162,34 @@ class Session:
         if (error := message.get("error")) is None:
             future.set_result(message["result"])
         else:
-            kind = {UNREACHABLE: Unreachable, IN_DOUBT: InDoubt}.get(error["code"], CallFailed)
+            kind = _KINDS.get(error["code"], CallFailed)
             future.set_exception(kind(error["code"], error["message"]))
 
 
 @asynccontextmanager
-async def connect(url: str = DEFAULT_URL, *, patience_s: float = 10.0) -> AsyncIterator[Session]:
+async def connect(
+    url: str = DEFAULT_URL,
+    *,
+    token: str | None = None,
+    credentials: Path | str | None = None,
+    patience_s: float = 10.0,
+) -> AsyncIterator[Session]:
     """A session with the daemon at `url`. Nothing is raised here when it is down: the first call says so.
 
     Args:
         url: such as `ws://127.0.0.1:8079/mcp`.
+        token: a token or an API key. Without `token` and `credentials`: the one in `EXAI_TOKEN`.
+        credentials: a file that `exai token create --save` wrote, whose token is refreshed by itself, also by
+            several processes that share it. Without both: the one that `EXAI_CREDENTIALS` names, if there is one.
         patience_s: how long a call waits, in seconds, for a daemon that cannot be reached.
+
+    Raises:
+        StartFault: the token cannot be one.
     """
-    session = Session(url, patience_s)
+    if token is None and credentials is None:
+        token, credentials = config_client.token_variable(), config_client.credentials_variable()
+    file = None if credentials is None else Path(credentials)
+    session = Session(url, client_tokens(url, token=token, file=file), patience_s)
     running = tasks.spawn(session.run(), name="exai client")
     try:
         yield session

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from exai.config import Settings
 from exai.config_checks import check
+from exai.config_client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
 from exai.config_presets import PRESETS
 from exai.config_secrets import (
     KEYRING_SERVICE,
@@ -33,16 +34,12 @@ from exai.private_files import exposure
 
 __all__ = [
     "CONFIG_FILE_VARIABLE",
-    "CREDENTIALS_VARIABLE",
-    "TOKEN_VARIABLE",
     "Loaded",
     "Overrides",
     "load",
 ]
 
 CONFIG_FILE_VARIABLE = "EXAI_CONFIG"
-TOKEN_VARIABLE = "EXAI_TOKEN"  # noqa: S105 - its name
-CREDENTIALS_VARIABLE = "EXAI_CREDENTIALS"
 NO_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, SECRETS_FOLDER_VARIABLE, TOKEN_VARIABLE, CREDENTIALS_VARIABLE})
 """Variables that begin as settings do and are none."""
 FILE_NAME = "exai.toml"

@@ -1,5 +1,6 @@
 """`exai connect`: stdin and stdout to a running daemon, through cuts and restarts."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,14 @@ def register(app: typer.Typer) -> None:
         ] = None,
         config_file: ConfigFile = None,
         overrides: Overrides = None,
+        credentials: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="What `exai token create --save FILE` wrote; its token is refreshed by itself. Left out: the "
+                "token in EXAI_TOKEN, or the file that EXAI_CREDENTIALS names.",
+            ),
+        ] = None,
         patience: Annotated[
             float,
             typer.Option(min=0.0, help="Seconds that a request waits for a daemon that cannot be reached."),
@@ -29,13 +38,17 @@ def register(app: typer.Typer) -> None:
 
         Goes on through cut connections and restarts of the daemon.
         """
-        from exai import logs  # noqa: PLC0415 - see exai.cli
+        from exai import config_client, logs  # noqa: PLC0415 - see exai.cli
         from exai.cli.event_loop import run  # noqa: PLC0415
         from exai.transports.bridge import serve_bridge  # noqa: PLC0415
+        from exai.transports.client_tokens import client_tokens  # noqa: PLC0415
 
         settings = load_settings(config_file, overrides, trust_cwd=False).settings
-        logs.configure(settings.logging)
+        token = None if credentials is not None else config_client.token_variable()
+        logs.configure(settings.logging, secrets=() if token is None else (token,))
         if url is None:
             host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
             url = f"ws://{host}:{settings.server.port}/mcp"
-        run(serve_bridge(url, patience_s=patience, max_line_bytes=settings.websocket.max_frame_bytes))
+        tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
+        limit = settings.websocket.max_frame_bytes
+        run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))

@@ -5,10 +5,11 @@ dies, however it dies; so whoever can take a run's lock knows that the run is ov
 """
 
 import secrets
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
+
+from exai.file_lock import try_lock
 
 __all__ = ["FileRuns", "Runs", "new_run_id"]
 
@@ -45,7 +46,7 @@ class FileRuns:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / run_id
         file = path.open("wb")
-        if not _try_lock(file):
+        if not try_lock(file):
             raise OSError(f"{path} is locked by another process")
         self._held = (path, file)
 
@@ -56,7 +57,7 @@ class FileRuns:
         except FileNotFoundError:
             return True
         with file:
-            if not _try_lock(file):
+            if not try_lock(file):
                 return False
         with suppress(FileNotFoundError):
             path.unlink()
@@ -69,24 +70,3 @@ class FileRuns:
             with suppress(FileNotFoundError):
                 path.unlink()
             file.close()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from exai import tasks
+from exai.transports.client_tokens import ClientTokens
 from exai.transports.framing import INVALID_REQUEST, encode, error_message
 from exai.transports.lines import LineReader, LineWriter, take_stdout
 from exai.transports.relay import Relay
@@ -15,7 +16,7 @@ WRITE_S = 20.0
 """How long the client may leave one line unread."""
 
 
-async def serve_bridge(url: str, *, patience_s: float, max_line_bytes: int) -> None:
+async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max_line_bytes: int) -> None:
     """Relay until stdin ends, a signal comes, or the client is gone.
 
     At the end of stdin, what was asked may still be answered, for `patience_s`.
@@ -30,7 +31,7 @@ async def serve_bridge(url: str, *, patience_s: float, max_line_bytes: int) -> N
         except ConnectionError:
             stop.ask()
 
-    relay = Relay(url, deliver, patience_s=patience_s)
+    relay = Relay(url, tokens, deliver, patience_s=patience_s)
 
     async def take(line: bytes | None) -> None:
         if line is None:

@@ -11,12 +11,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
 from websockets.typing import Subprotocol
 
 from exai import tasks
 from exai.clock import Clock, SystemClock
 from exai.transports.carrier import Carrier
+from exai.transports.client_tokens import ClientTokens, NotAdmitted
 from exai.transports.session import (
     SESSION_SUBPROTOCOL,
     UNKNOWN_SESSION,
@@ -45,6 +52,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 BOUNDS = Bounds(messages=10_000, bytes=64 * 2**20, age_s=3_600, credit=256)
 ACK_DELAY_S = 0.05
 BYE_S = 1.0
+UNAUTHORIZED, TOO_MANY_ATTEMPTS = 401, 429
+TOKEN_OVER = 4401
+"""Closes a socket whose token has expired or was revoked."""
+LIVED_S = 1.0
+"""A socket that was up for longer shows that its token was good once."""
+PATIENT_REFUSALS = 2
+"""Refused tokens in a row, after which no further one is fetched."""
 
 
 class _Socket:
@@ -67,40 +81,58 @@ class _Socket:
         tasks.spawn(self._connection.close(code, reason), name="close socket")
 
 
+class _Connect(connect):
+    """A redirect is not followed: it could lead a token elsewhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class Channel:
     """JSON-RPC messages as text, both ways."""
 
     def __init__(
         self,
         url: str,
+        tokens: ClientTokens,
         *,
         on_message: Callable[[bytes], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         on_up: Callable[[], Awaitable[None]],
         on_down: Callable[[], None],
+        on_refused: Callable[[str], Awaitable[None]],
         clock: Clock | None = None,
     ) -> None:
         """Nothing is connected before `run`.
 
         Args:
             url: such as `ws://127.0.0.1:8079/mcp`.
+            tokens: what the daemon is shown.
             on_message: gets each message of the daemon, one after another.
             on_lost: the session was lost with all that was not answered, or a part of it (a gap); what was
                 said before may or may not have been heard.
             on_up: a socket carries the session, the first one or after `on_down`.
             on_down: it does no longer; `why_down` says why once the next attempt has failed.
+            on_refused: the daemon does not let this client in; the sentence says what to do. Attempts go on.
         """
         self.url = url
         self.is_up = False
         """Whether a socket carries the session."""
-        self._was_taken = False
-        """Whether the daemon took the session on the latest socket, however that ended."""
+        self._up_at: float | None = None
+        """When the daemon took the session on the latest socket, however that ended."""
         self.why_down: str | None = None
         """The last reason why there was no connection."""
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_up = on_up
         self._on_down = on_down
+        self._on_refused = on_refused
+        self._tokens = tokens
+        self._token: str | None = None
+        """That of the latest attempt."""
+        self._refusals = 0
+        """How many tokens were refused in a row."""
+        self._why_refused = ""
         self._clock = clock or SystemClock()
         self._session: Opened | None = None
         self._carrier = self._new_carrier()
@@ -114,23 +146,72 @@ class Channel:
         pause = FIRST_PAUSE_S
         try:
             while True:
-                self._was_taken = False
+                self._up_at = None
                 try:
                     await self._connect_once()
+                    why = None
+                except NotAdmitted as refusal:
+                    await self._wait_outside(str(refusal))
+                    continue
                 except (OSError, TimeoutError, WebSocketException, Violation) as error:
                     self.why_down = _reason(error)
-                if self._was_taken:
+                    why = _refusal(error)
+                if self._note_refusal(why):
+                    await self._wait_outside(self._sentence())
+                    continue
+                if self._lived_s() is not None:
                     pause = FIRST_PAUSE_S
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads clients, hides nothing
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             self._carrier.stop()
 
+    def _note_refusal(self, why: str | None) -> bool:
+        """Count refused tokens; whether it makes no sense to fetch a further one."""
+        if why is None or (self._lived_s() or 0.0) > LIVED_S:
+            self._refusals = 0
+        if why is None:
+            return False
+        self._refusals += 1
+        self._why_refused = why
+        return self._token is None or self._refusals >= PATIENT_REFUSALS
+
+    def _lived_s(self) -> float | None:
+        """How long the latest socket has carried the session; `None`: the daemon did not take it."""
+        return None if self._up_at is None else self._clock.monotonic() - self._up_at
+
+    async def _wait_outside(self, sentence: str) -> None:
+        self.why_down = sentence
+        await self._on_refused(sentence)
+        await self._tokens.mended()
+        self._refusals = 0
+
+    def _sentence(self) -> str:
+        if self._token is None:
+            return f"EXAI at {self.url} wants a token, and none was given. {self._tokens.advice}"
+        return f"EXAI at {self.url} does not take the token it was given{self._why_refused}. {self._tokens.advice}"
+
+    async def _chosen_token(self) -> str | None:
+        """What this attempt shows.
+
+        Raises:
+            NotAdmitted: there is nothing to be shown but what was refused.
+            OSError: another token could not be fetched just now.
+        """
+        if not self._refusals:
+            return await self._tokens.token()
+        token = await self._tokens.another(self._token)
+        if token is None:
+            raise NotAdmitted(self._sentence())
+        return token
+
     async def _connect_once(self) -> None:
         """Carry the session on one socket to its end."""
-        async with connect(
+        token = self._token = await self._chosen_token()
+        async with _Connect(
             self.url,
             subprotocols=[Subprotocol(SESSION_SUBPROTOCOL)],
+            additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
             compression=None,
             max_size=None,
             open_timeout=CONNECT_S,
@@ -140,7 +221,11 @@ class Channel:
                 raise Violation("What answers there is no EXAI that speaks exai.mcp.v1")
             async with asyncio.timeout(CONNECT_S):
                 generation = await self._begin(connection)
-            self.is_up = self._was_taken = True
+            self.is_up = True
+            self._up_at = self._clock.monotonic()
+            fresh = (
+                None if token is None else tasks.spawn(self._give_way(connection, token), name="fresh token")
+            )
             try:
                 await self._carrier.flush()
                 await self._on_up()
@@ -151,10 +236,17 @@ class Channel:
                         await connection.send(write_frame(Bye()))
                 raise
             finally:
+                if fresh is not None:
+                    fresh.cancel()
                 self.is_up = False
                 self.why_down = "the connection was cut"
                 self._carrier.cut(generation)
                 self._on_down()
+
+    async def _give_way(self, connection: ClientConnection, token: str) -> None:
+        """Before the token's end, close its socket: the session goes on over one with the next token."""
+        await self._tokens.superseded(token)
+        await connection.close()
 
     async def _begin(self, connection: ClientConnection) -> int:
         """Resume the session, or open another; the generation of the carrier."""
@@ -200,6 +292,9 @@ async def _ask(connection: ClientConnection, frame: Open | Resume) -> Opened | R
     return answer
 
 
+_ENDS = {"expired": ", which has expired", "revoked": ", which was revoked"}
+"""The reasons of a close with `TOKEN_OVER`."""
+
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "nothing listens there"),
     (TimeoutError, "no answer in time"),
@@ -208,9 +303,20 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+def _refusal(error: Exception) -> str | None:
+    """What to say about a token that was refused, as words after "token"; `None` for any other error."""
+    if isinstance(error, InvalidStatus) and error.response.status_code == UNAUTHORIZED:
+        return ""
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == TOKEN_OVER:
+        return _ENDS.get(error.rcvd.reason, "")
+    return None
+
+
 def _reason(error: Exception) -> str:
     """Why there is no connection, in a few words."""
     if isinstance(error, InvalidStatus):
+        if error.response.status_code == TOO_MANY_ATTEMPTS:
+            return "it takes no tokens from this address for a while, as too many were wrong"
         return f"it answers with HTTP {error.response.status_code}"
     for kind, words in _REASONS:
         if isinstance(error, kind):

@@ -2,7 +2,8 @@
 
 Requests wait while the daemon cannot be reached, a while. Those that were under way when a
 session was lost are asked for again: a tool call under its operation key, which the daemon
-runs once. Where the daemon stays away, they are reported as in doubt.
+runs once. Where the daemon stays away, they are reported as in doubt. Where it does not let the
+client in, those that were not sent are told so at once.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from typing import Any
 import msgspec
 
 from exai import tasks
+from exai.errors import Unauthenticated
 from exai.transports.channel import Channel
+from exai.transports.client_tokens import ClientTokens
 from exai.transports.framing import Message, Refusal, encode, error_message, parse
 from exai.transports.operation_key import with_key
 
@@ -58,7 +61,14 @@ class _Request:
 class Relay:
     """One client's way to a daemon."""
 
-    def __init__(self, url: str, deliver: Callable[[str], Awaitable[None]], *, patience_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        tokens: ClientTokens,
+        deliver: Callable[[str], Awaitable[None]],
+        *,
+        patience_s: float,
+    ) -> None:
         """`deliver` gets each message for the client; `patience_s` is how long a request waits for the daemon."""
         self._deliver = deliver
         self._patience_s = patience_s
@@ -76,12 +86,16 @@ class Relay:
         self._settled.set()
         self._gave_up = False
         """Whether the daemon has been away for longer than the patience."""
+        self._refused: str | None = None
+        """Why the daemon does not let this client in."""
         self.channel = Channel(
             url,
+            tokens,
             on_message=self._forward,
             on_lost=self._lost,
             on_up=self._up,
             on_down=self._down,
+            on_refused=self._turned_away,
         )
 
     async def run(self) -> None:
@@ -114,6 +128,8 @@ class Relay:
         self._settled.clear()
         if self.channel.is_up:
             await self._send(request_id, request)
+        elif self._refused is not None:
+            await self._answer(request_id, self._unadmitted(request_id, self._refused))
         elif self._gave_up:
             self._give_up_soon()
 
@@ -171,6 +187,7 @@ class Relay:
             self._down_timer.cancel()
             self._down_timer = None
         self._gave_up = False
+        self._refused = None
         if self._is_new:
             self._is_new = False
             await self._shake_hands_again()
@@ -206,6 +223,13 @@ class Relay:
             answer = self._unreachable(request_id) if never else self._in_doubt(request_id)
             await self._answer(request_id, answer)
 
+    async def _turned_away(self, sentence: str) -> None:
+        """The daemon does not let this client in: tell those that wait for it; what runs there may still be had."""
+        self._refused = sentence
+        for request_id, request in list(self._requests.items()):
+            if request.asked_as is None:
+                await self._answer(request_id, self._unadmitted(request_id, sentence))
+
     async def _lost(self) -> None:
         """What was under way is asked for again, and is in doubt where that might do it twice."""
         self._is_new = True
@@ -234,14 +258,18 @@ class Relay:
             {"retryable": True},
         )
 
+    def _unadmitted(self, request_id: RequestId, sentence: str) -> dict[str, Any]:
+        data = {"code": Unauthenticated.code, "retryable": Unauthenticated.retryable}
+        return error_message(request_id, Unauthenticated.rpc_code, sentence, data)
+
     def _in_doubt(self, request_id: RequestId) -> dict[str, Any]:
-        return error_message(
-            request_id,
-            IN_DOUBT,
+        sentence = (
             f"The connection to EXAI at {self.channel.url} was lost while this ran. Whether it was carried out is "
-            "not known, and it was not repeated; ask again if doing it twice does no harm.",
-            {"retryable": False},
+            "not known, and it was not repeated; ask again if doing it twice does no harm."
         )
+        if self._refused is not None:
+            sentence += f" {self._refused}"
+        return error_message(request_id, IN_DOUBT, sentence, {"retryable": False})
 
 
 def _as_text(text: str | bytes) -> str:

@@ -1,0 +1,27 @@
+"""A lock on a file, which the operating system lets go of when its process dies, however it dies."""
+
+import sys
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _TAKEN: type[OSError] = OSError
+else:
+    import fcntl
+
+    _TAKEN: type[OSError] = BlockingIOError
+
+__all__ = ["try_lock"]
+
+
+def try_lock(file: IO[bytes]) -> bool:
+    """Take the file's lock, until it is closed, unless another process has it."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except _TAKEN:
+        return False
+    return True
