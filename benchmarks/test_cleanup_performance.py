@@ -10,11 +10,13 @@ from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import ManualClock
+from exai.transports.guards import Guards
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.resilient import ResilientWebSocketManager
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
+from scripted_authenticator import ScriptedAuthenticator
 from scripted_engine import VERSION, ScriptedEngine
 
 SESSIONS = 10_000
@@ -41,8 +43,9 @@ class _Sweeping:
         def pump(caller: Caller, send: SendText) -> Pump:
             return Pump(server, caller=caller, send=send, limits=limits, traffic=traffic, bus=bus)
 
+        guards = Guards(ScriptedAuthenticator())
         settings = config.Sessions(max_sessions=SESSIONS)
-        self._manager = ResilientWebSocketManager(settings, pump, bus, self._clock)
+        self._manager = ResilientWebSocketManager(settings, pump, guards, bus, self._clock)
         self.longest_block_s = 0.0
         self._grace_s = settings.grace_s
 

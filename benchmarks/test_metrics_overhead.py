@@ -41,7 +41,12 @@ class _House:
         if not with_metrics:
             house.bus._watchers.clear()  # noqa: SLF001 - the daemon has no switch for it
         doors = McpDoors(
-            build_server(house.dispatcher, version="benchmark", bus=house.bus), settings, house.bus
+            build_server(house.dispatcher, version="benchmark", bus=house.bus),
+            house.dispatcher,
+            house.authenticator,
+            house.authority,
+            settings,
+            house.bus,
         )
         listener = Listener(settings.server)
         ready = asyncio.Event()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -115,9 +115,13 @@ class McpSocket:
 
 
 @asynccontextmanager
-async def mcp_socket(address: str, *, handshake: bool = True) -> AsyncIterator[McpSocket]:
+async def mcp_socket(
+    address: str, *, handshake: bool = True, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[McpSocket]:
     """A connection that has shaken hands."""
-    async with connect(address, subprotocols=[Subprotocol("mcp")], max_size=None) as socket:
+    async with connect(
+        address, subprotocols=[Subprotocol("mcp")], max_size=None, additional_headers=headers
+    ) as socket:
         client = McpSocket(socket)
         listening = asyncio.get_running_loop().create_task(client.listen(), name="listen")
         try:

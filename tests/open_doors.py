@@ -14,9 +14,11 @@ from exai.bus import EventBus
 from exai.config import Settings
 from exai.events import Event
 from exai.transports.doors import McpDoors
+from exai.transports.guards import Guards
 from exai.transports.listener import Addresses, Listener
 from exai.transports.resilient import ResilientWebSocketManager
 from exai.transports.server import Extend, build_server
+from scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
 from scripted_engine import VERSION, ScriptedEngine
 
 __all__ = ["Doors", "OpenDoors", "open_doors"]
@@ -32,6 +34,9 @@ class Doors:
     serving: asyncio.Task[None]
     stopping: asyncio.Event
     sessions: ResilientWebSocketManager
+    authenticator: ScriptedAuthenticator
+    authority: ScriptedAuthority
+    guards: Guards
 
     @property
     def ws(self) -> str:
@@ -61,7 +66,9 @@ async def open_doors(*, extend: Extend | None = None, **settings: Any) -> AsyncI
     engine = ScriptedEngine()
     listener = Listener(tree.server)
     ready, stopping = asyncio.Event(), asyncio.Event()
-    doors = McpDoors(build_server(engine, version=VERSION, extend=extend, bus=bus), tree, bus)
+    authenticator, authority = ScriptedAuthenticator(), ScriptedAuthority()
+    server = build_server(engine, version=VERSION, extend=extend, bus=bus)
+    doors = McpDoors(server, engine, authenticator, authority, tree, bus)
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,
@@ -75,7 +82,17 @@ async def open_doors(*, extend: Extend | None = None, **settings: Any) -> AsyncI
     )
     async with asyncio.timeout(10):
         await ready.wait()
-    opened = Doors(engine, listener.addresses, events, serving, stopping, doors.sessions)
+    opened = Doors(
+        engine,
+        listener.addresses,
+        events,
+        serving,
+        stopping,
+        doors.sessions,
+        authenticator,
+        authority,
+        doors.guards,
+    )
     try:
         yield opened
     finally:

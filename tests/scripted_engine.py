@@ -13,8 +13,10 @@ from exai.dispatch.progress import KIND_KEY, SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.tools.base import ToolAnswer
 from exai.tools.registry import ToolDescription
+from exai.transports.guards import Guards
 from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
+from scripted_authenticator import ScriptedAuthenticator
 
 __all__ = ["VERSION", "ScriptedEngine"]
 
@@ -134,7 +136,15 @@ async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) ->
     engine = ScriptedEngine()
     limits = config.WebSocket(max_frame_bytes=max_frame_bytes, send_timeout_s=send_timeout_s)
     server = build_server(engine, version=VERSION)
-    await serve_stdio(server, engine, limits=limits, drain_s=drain_s, bus=EventBus())
+    await serve_stdio(
+        server,
+        engine,
+        caller=Caller.local("stdio"),
+        guards=Guards(ScriptedAuthenticator()),
+        limits=limits,
+        drain_s=drain_s,
+        bus=EventBus(),
+    )
 
 
 if __name__ == "__main__":

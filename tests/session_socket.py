@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -83,8 +83,10 @@ ENVELOPE = {
 
 
 @asynccontextmanager
-async def session_socket(url: str) -> AsyncIterator[SessionSocket]:
+async def session_socket(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[SessionSocket]:
     """A socket that speaks `exai.mcp.v1` and has sent nothing."""
-    async with connect(url, subprotocols=[Subprotocol("exai.mcp.v1"), Subprotocol("mcp")]) as connection:
+    async with connect(
+        url, subprotocols=[Subprotocol("exai.mcp.v1"), Subprotocol("mcp")], additional_headers=headers
+    ) as connection:
         assert connection.subprotocol == "exai.mcp.v1"
         yield SessionSocket(connection)

@@ -50,12 +50,16 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
 
 def _check_doors(settings: Settings, origins: Mapping[str, str]) -> None:
     server = settings.server
-    if not is_loopback(server.host):
-        raise StartFault(
-            f"`server.host` ({origins.get('server.host', 'default')}) is not a loopback address, "
-            f"and `auth.mode` is `{settings.auth.mode}`, which lets in everybody who can connect; "
-            "use `127.0.0.1`, `::1` or `localhost`."
-        )
+    reachable = {"server.host": server.host}
+    if server.public_url is not None:
+        reachable["server.public_url"] = (server.public_url.host or "").strip("[]")
+    for key, host in reachable.items():
+        if not is_loopback(host) and settings.auth.mode != "required":
+            raise StartFault(
+                f"`{key}` ({origins.get(key, 'default')}) is not a loopback address, and `auth.mode` is "
+                f"`{settings.auth.mode}`, which lets in everybody who can connect; set it to `required`, "
+                "or use `127.0.0.1`, `::1` or `localhost`."
+            )
     if server.port == server.operations_port != 0:
         raise StartFault(
             f"`server.port` and `server.operations_port` are both {server.port}; give them different ports."

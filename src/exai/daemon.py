@@ -3,17 +3,21 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from pydantic import SecretStr
+
 from exai import __version__
 from exai.app import House, build
 from exai.auth.hosts import HostRule
+from exai.callers import Caller
 from exai.config import Settings
 from exai.dashboard.operations import Check, operations_app
-from exai.errors import StartFault
+from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.monitoring.metrics import Figure
 from exai.transports.doors import McpDoors
+from exai.transports.guards import Guards
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import build_server
-from exai.transports.stdio import serve_stdio
+from exai.transports.stdio import STDIO_DOOR, serve_stdio
 
 __all__ = ["run_daemon", "run_stdio"]
 
@@ -28,7 +32,9 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
     try:
         async with _house(settings, demo=demo) as house:
             server = build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus)
-            doors = McpDoors(server, settings, house.bus)
+            doors = McpDoors(
+                server, house.dispatcher, house.authenticator, house.authority, settings, house.bus
+            )
             _show_sessions(house, doors)
             readiness = _Readiness(house)
             operations = operations_app(
@@ -46,16 +52,18 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
         listener.close()
 
 
-async def run_stdio(settings: Settings, *, demo: bool) -> None:
-    """Serve one client over stdin and stdout until it ends.
+async def run_stdio(settings: Settings, *, demo: bool, token: SecretStr | None = None) -> None:
+    """Serve one client over stdin and stdout until it ends, or until its token does.
 
     Raises:
-        StartFault: the database, a key or a setting makes it impossible to start.
+        StartFault: the database, a key, a setting or the token makes it impossible to start.
     """
     async with _house(settings, demo=demo) as house:
         await serve_stdio(
             build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
             house.dispatcher,
+            caller=await _parent(house, token),
+            guards=Guards(house.authenticator),
             limits=settings.websocket,
             drain_s=settings.server.drain_s,
             bus=house.bus,
@@ -76,6 +84,22 @@ async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
                 "or try everything without one: `exai serve --demo`."
             )
         yield house
+
+
+async def _parent(house: House, token: SecretStr | None) -> Caller:
+    """Who started this process, by the token that it was given."""
+    headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
+    try:
+        return await house.authenticator.admit(headers, door=STDIO_DOOR, address="")
+    except Unauthenticated as fault:
+        if not fault.presented:
+            raise StartFault(
+                "Here a token is required: put one into the variable EXAI_TOKEN. "
+                "Whoever runs this EXAI makes one with `exai token create`."
+            ) from None
+        raise StartFault(f"EXAI_TOKEN: {fault}") from None
+    except ExaiError as fault:
+        raise StartFault(str(fault)) from None
 
 
 def _show_sessions(house: House, doors: McpDoors) -> None:

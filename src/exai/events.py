@@ -39,7 +39,7 @@ class ConnectionOpened(Event, frozen=True):
 class ConnectionClosed(Event, frozen=True):
     door: str
     reason: str
-    """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`."""
+    """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`, `expired`, `revoked`."""
 
 
 class SessionOpened(Event, frozen=True):
@@ -55,7 +55,7 @@ class SessionResumed(Event, frozen=True):
 
 class SessionEnded(Event, frozen=True):
     reason: str
-    """Why, from a short closed list: `client`, `expired`, `stopping`."""
+    """Why, from a short closed list: `client`, `expired` (its grace time is over), `revoked`, `stopping`."""
 
 
 class CallStarted(Event, frozen=True):

@@ -30,6 +30,31 @@ def test_anything_else_is_refused_without_authentication(host: str) -> None:
     assert "auth.mode" in sentence
 
 
+@pytest.mark.parametrize("mode", ["local", "optional-until 2999-01-01", "optional-until 2001-01-01"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"host": "0.0.0.0"},
+        {"public_url": "https://exai.example.org"},
+        {"public_url": "https://[2001:db8::1]/"},
+    ],
+)
+def test_who_can_be_reached_from_elsewhere_asks_everybody_for_a_token(
+    mode: str, server: dict[str, str]
+) -> None:
+    (key,) = server
+    sentence = refusal(server=server, auth={"mode": mode})
+    assert f"server.{key}" in sentence
+    assert mode in sentence
+    assert "`required`" in sentence
+    check(Settings.model_validate({"server": server, "auth": {"mode": "required"}}), {})
+
+
+def test_a_proxy_on_this_machine_is_no_elsewhere() -> None:
+    for url in ("http://localhost:9000", "http://[::1]:9000/exai"):
+        check(Settings.model_validate({"server": {"public_url": url}}), {})
+
+
 def test_two_doors_cannot_share_a_port_unless_it_is_any_free_one() -> None:
     assert "9000" in refusal(server={"port": 9000, "operations_port": 9000})
     check(Settings.model_validate({"server": {"port": 0, "operations_port": 0}}), {})

@@ -121,7 +121,7 @@ async def _serve(data_dir: Path) -> None:
     ):
         server = build_server(house.dispatcher, version=__version__, extend=with_fixtures, bus=house.bus)
         await listener.serve(
-            McpDoors(server, settings, house.bus),
+            McpDoors(server, house.dispatcher, house.authenticator, house.authority, settings, house.bus),
             PlainTextResponse("operations"),
             house.dispatcher,
             settings.websocket,

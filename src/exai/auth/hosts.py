@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 from exai.config import Server
 
-__all__ = ["HostRule", "Refused"]
+__all__ = ["HostRule", "RawHeaders", "Refused"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Refused:
 
     status: int
     sentence: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class HostRule:
@@ -32,6 +34,8 @@ class HostRule:
     def __init__(self, settings: Server) -> None:
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+        if settings.public_url is not None and settings.public_url.host is not None:
+            self._hosts |= {settings.public_url.host.strip("[]")}
 
     def refusal(self, headers: RawHeaders) -> Refused | None:
         """The refusal of a request with these headers; `None` lets it in."""

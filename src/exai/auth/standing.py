@@ -44,19 +44,19 @@ class Standing:
         return self.keys.get(kid) if now < self.keys_until.get(kid, now + 1) else None
 
     def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> End | None:
-        """How a credential came to its end; `None` while it is good.
+        """How a credential came to its end; `None` while it is good, "revoked" also for one that has expired besides.
 
         `leeway_s` is how far ahead another issuer's clock may be: what it says to have issued so shortly after
         everything of a principal was ended may have been issued before.
         """
-        if credential.expires_at is not None and now >= credential.expires_at:
-            return "expired"
         if (credential.issuer, credential.token_id) in self.revoked:
             return "revoked"
         if (epoch := self.epochs.get(subject)) is not None:
             slack = 0.0 if credential.issuer == OWN_ISSUER else leeway_s
             if credential.issued_at - slack <= epoch:
                 return "revoked"
+        if credential.expires_at is not None and now >= credential.expires_at:
+            return "expired"
         if credential.kid is not None and self.key(credential.kid, now) is None:
             return "revoked"
         return None

@@ -1,11 +1,14 @@
 """`exai stdio`: the whole engine for one client, over stdin and stdout."""
 
+import os
 from pathlib import Path
 
 import typer
+from pydantic import SecretStr
 
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.cli.serve import Demo, Roots
+from exai.config_sources import TOKEN_VARIABLE
 
 __all__ = ["register"]
 
@@ -22,6 +25,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve one MCP client over stdin and stdout; what MCP clients start by themselves.
 
+        Where tokens are required, EXAI_TOKEN has one; an API key suits a process that lives long.
+
         Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
         else's.
         """
@@ -35,4 +40,5 @@ def register(app: typer.Typer) -> None:
         widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
         settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
         logs.configure(settings.logging, secrets=secret_values(settings))
-        run(run_stdio(settings, demo=demo))
+        token = os.environ.get(TOKEN_VARIABLE)
+        run(run_stdio(settings, demo=demo, token=SecretStr(token) if token else None))

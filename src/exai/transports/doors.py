@@ -13,7 +13,13 @@ from exai.auth.hosts import HostRule
 from exai.bus import EventBus
 from exai.clock import Clock, SystemClock
 from exai.config import Settings
+from exai.transports.entrance import METADATA_PATH, Authenticates, Entrance
+from exai.transports.guards import Guards
 from exai.transports.http import HttpDoor
+from exai.transports.public_pages import greeting, resource_metadata
+from exai.transports.routes import Route, Routes
+from exai.transports.server import Engine
+from exai.transports.token_endpoint import Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
 from exai.transports.websocket import WebSocketDoor
 
@@ -24,38 +30,72 @@ class McpDoors:
     """An ASGI application; serves HTTP while its `open` scope lasts."""
 
     def __init__(
-        self, server: Server[Any], settings: Settings, bus: EventBus, clock: Clock | None = None
+        self,
+        server: Server[Any],
+        engine: Engine,
+        authenticator: Authenticates,
+        authority: Issues,
+        settings: Settings,
+        bus: EventBus,
+        clock: Clock | None = None,
     ) -> None:
+        clock = clock or SystemClock()
         self._server = server
         hosts = HostRule(settings.server)
+        entrance = Entrance(authenticator, settings)
+        self.guards = Guards(authenticator)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
             server,
             settings=settings,
             hosts=hosts,
+            entrance=entrance,
+            guards=self.guards,
             bus=bus,
             traffic=self.traffic,
-            clock=clock or SystemClock(),
+            clock=clock,
         )
         self.sessions = self._websocket.sessions
-        self._http = HttpDoor(
+        self._mcp = HttpDoor(
             server,
-            settings=settings.server,
-            max_json_depth=settings.websocket.max_json_depth,
-            hosts=hosts,
+            engine,
+            settings=settings,
+            entrance=entrance,
+            guards=self.guards,
             traffic=self.traffic,
+            clock=clock,
+        )
+        metadata = resource_metadata(entrance)
+        self.routes = Routes(
+            (
+                Route("/", ("GET", "HEAD"), greeting, is_open=True),
+                Route("/mcp", ("GET", "POST", "DELETE"), self._mcp, is_open=False),
+                Route(
+                    "/auth/token",
+                    ("POST",),
+                    TokenEndpoint(authority, authenticator.attempts, clock),
+                    is_open=True,
+                ),
+                Route("/.well-known/jwks.json", ("GET", "HEAD"), KeySet(authority, clock), is_open=True),
+                Route(METADATA_PATH, ("GET", "HEAD"), metadata, is_open=True),
+                Route(f"{METADATA_PATH}/mcp", ("GET", "HEAD"), metadata, is_open=True),
+            ),
+            hosts=hosts,
+            entrance=entrance,
         )
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The scope in which requests are served; leaving it ends every stream and session."""
         sweep = tasks.spawn(self.sessions.run(), name="sessions")
-        async with self._http.sessions():
+        guard = tasks.spawn(self.guards.run(), name="guards")
+        async with self._mcp.sessions():
             try:
                 yield
             finally:
                 self._end_subscriptions()
                 sweep.cancel()
+                guard.cancel()
                 await self.sessions.shutdown()
 
     def _end_subscriptions(self) -> None:
@@ -68,4 +108,4 @@ class McpDoors:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
-            await self._http(scope, receive, send)
+            await self.routes(scope, receive, send)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "INTERNAL_ERROR",
     "INVALID_REQUEST",
     "MAX_CONTAINERS",
     "PARSE_ERROR",
@@ -21,6 +22,7 @@ __all__ = [
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
+INTERNAL_ERROR = -32603
 
 MAX_CONTAINERS = 100_000
 """Objects and arrays of one message. Four megabytes of empty arrays would hold up the event loop for a second."""

@@ -1,69 +1,68 @@
 """MCP over Streamable HTTP at `/mcp`: the SDK's own application, behind our checks.
 
-The checks answer what the SDK would answer less clearly: a foreign Host or Origin, a
-body that is too large, no JSON, a batch, or nested too deep.
+The checks answer what the SDK would answer less clearly: a body that is too large, no JSON, a batch,
+nested too deep, or a call that its caller may not make. An answer that is under way when the caller's
+credential is revoked is broken off; so is one without an end when the credential expires.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from exai import config
-from exai.auth.hosts import HostRule
+from exai import config, tasks
 from exai.callers import Caller
-from exai.transports.framing import INVALID_REQUEST, Refusal, error_message, parse
+from exai.clock import Clock
+from exai.errors import ScopeMissing, Unauthenticated, UnknownTool
+from exai.transports.bodies import read_body, replayed
+from exai.transports.entrance import Ending, Entrance, fault_message
+from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
+from exai.transports.guards import Guards
+from exai.transports.http_sessions import HttpSessions, session_id_of
 from exai.transports.pump import STREAMING_METHODS
-from exai.transports.server import CALLER_KEY
+from exai.transports.server import CALLER_KEY, Engine
 from exai.transports.traffic import Traffic
 
 __all__ = ["HttpDoor"]
 
-PATH = "/mcp"
-SESSION_HEADER = b"mcp-session-id"
-DOOR = "http"
-SLOW_S = 5.0
-"""How long a body may be slow before its rate counts."""
-LEAST_BYTES_PER_S = 4_096
-
-GREETING = """This is EXAI, an MCP server for GLM and Kimi models.
-
-Streamable HTTP   POST /mcp
-WebSocket         / or /mcp, subprotocol `mcp`
-"""
+RequestId = str | int | None
 
 
 class HttpDoor:
-    """The ASGI application of HTTP requests on the MCP port."""
+    """The ASGI application of `/mcp`; the caller stands in the request's scope."""
 
     def __init__(
         self,
         server: Server[Any],
+        engine: Engine,
         *,
-        settings: config.Server,
-        max_json_depth: int,
-        hosts: HostRule,
+        settings: config.Settings,
+        entrance: Entrance,
+        guards: Guards,
         traffic: Traffic,
+        clock: Clock,
     ) -> None:
-        self._hosts = hosts
+        self._engine = engine
+        self._entrance = entrance
+        self._guards = guards
         self._traffic = traffic
-        self._max_body_bytes = settings.max_body_bytes
-        self._body_timeout_s = settings.body_timeout_s
-        self._max_json_depth = max_json_depth
+        self._max_body_bytes = settings.server.max_body_bytes
+        self._body_timeout_s = settings.server.body_timeout_s
+        self._max_json_depth = settings.websocket.max_json_depth
         self._open = False
-        self._running: set[tuple[bytes, str]] = set()
-        """Session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up two."""
-        self._sessions = StreamableHTTPSessionManager(server, max_request_body_size=settings.max_body_bytes)
+        self._running: set[tuple[str, bytes, str]] = set()
+        """Subject, session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up
+        two."""
+        self._sessions = HttpSessions(server, settings.server.max_body_bytes, guards, clock)
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
         """The scope in which requests can be served; leaving it ends every stream."""
-        async with self._sessions.run():
+        async with self._sessions.manager.run():
             self._open = True
             try:
                 yield
@@ -71,29 +70,19 @@ class HttpDoor:
                 self._open = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].rstrip("/")
-        if (refused := self._hosts.refusal(scope["headers"])) is not None:
-            await PlainTextResponse(refused.sentence, status_code=refused.status)(scope, receive, send)
-        elif path == "" and scope["method"] in {"GET", "HEAD"}:
-            await PlainTextResponse(GREETING)(scope, receive, send)
-        elif path != PATH:
-            await PlainTextResponse(f"Nothing is here. MCP is at {PATH}.", status_code=404)(
-                scope, receive, send
-            )
-        elif not self._open:
+        if not self._open:
             sentence = "EXAI is shutting down. Try again in a few seconds."
             await PlainTextResponse(sentence, status_code=503)(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._take_message(scope, receive, send)
         else:
-            scope[CALLER_KEY] = Caller.local(DOOR)
-            scope["path"] = PATH
-            await self._serve(scope, receive, send)
+            await self._serve(None, scope, receive, send, is_endless=True)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await self._sessions.handle_request(scope, receive, send)
-            return
+    async def _take_message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a POST, once its body is one message that the caller may send."""
+        caller: Caller = scope[CALLER_KEY]
         try:
-            body = await self._body(receive)
+            body = await read_body(receive, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
         except TimeoutError:
             sentence = "The request's body came too slowly. Send it again over a better connection."
             answer = JSONResponse(
@@ -110,70 +99,117 @@ class HttpDoor:
             return
         try:
             message = parse(body, self._max_json_depth)
+            with self._running_once(message, caller, session_id_of(scope)):
+                self._check_scopes(message, caller)
+                is_endless = message.get("method") in STREAMING_METHODS
+                # A stream lasts as long as its client wants it, so a stop does not wait for it.
+                with nullcontext() if is_endless else self._traffic:
+                    request_id = message.get("id")
+                    await self._serve(request_id, scope, replayed(body, receive), send, is_endless=is_endless)
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
-            return
-        session_id = next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
-        running = None
-        if session_id is not None and "method" in message and "id" in message:
-            running = (session_id, str(message["id"]))
-        if running is not None and running in self._running:
-            request_id = message["id"]
-            sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
-            answer = JSONResponse(error_message(request_id, INVALID_REQUEST, sentence), status_code=400)
+        except ScopeMissing as fault:
+            refused = self._entrance.refusal(fault, scope)
+            answer = JSONResponse(fault_message(fault, message.get("id")), status_code=refused.status)
+            answer.raw_headers += refused.headers
             await answer(scope, receive, send)
-            return
-        # A stream lasts as long as its client wants it, so a stop does not wait for it.
-        with nullcontext() if message.get("method") in STREAMING_METHODS else self._traffic:
-            await self._handle(running, scope, _replayed(body, receive), send)
 
-    async def _handle(
-        self, running: tuple[bytes, str] | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if running is None:
-            await self._sessions.handle_request(scope, receive, send)
+    @contextmanager
+    def _running_once(self, message: Message, caller: Caller, session_id: bytes | None) -> Iterator[None]:
+        if session_id is None or "method" not in message or "id" not in message:
+            yield
             return
+        request_id = message["id"]
+        running = (caller.subject, session_id, str(request_id))
+        if running in self._running:
+            sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
+            raise Refusal(INVALID_REQUEST, sentence, request_id)
         self._running.add(running)
         try:
-            await self._sessions.handle_request(scope, receive, send)
+            yield
         finally:
             self._running.discard(running)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; `None` when it is larger than it may be.
+    def _check_scopes(self, message: Message, caller: Caller) -> None:
+        """Refuse a call here, where it can still be told as HTTP tells it; the engine looks once more.
 
         Raises:
-            TimeoutError: it came too slowly.
+            ScopeMissing: the caller may not make it.
         """
-        chunks: list[bytes] = []
-        size = 0
+        params = message.get("params")
+        if message.get("method") != "tools/call" or not isinstance(params, dict):
+            return
+        name, arguments = params.get("name"), params.get("arguments")
+        if not isinstance(name, str):
+            return
+        try:
+            self._engine.check_scopes(name, arguments if isinstance(arguments, dict) else None, caller)
+        except UnknownTool:
+            return
+
+    async def _serve(
+        self, request_id: RequestId, scope: Scope, receive: Receive, send: Send, *, is_endless: bool
+    ) -> None:
+        """Have the SDK answer, as long as the caller's credential holds."""
+        caller: Caller = scope[CALLER_KEY]
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with asyncio.timeout_at(began + min(self._body_timeout_s, SLOW_S)) as deadline:
-            while True:
-                event = await receive()
-                if event["type"] != "http.request":
-                    return b""
-                chunk = event.get("body", b"")
-                size += len(chunk)
-                if size > self._max_body_bytes:
-                    return None
-                chunks.append(chunk)
-                if not event.get("more_body"):
-                    return b"".join(chunks)
-                allowed_s = min(self._body_timeout_s, SLOW_S + size / LEAST_BYTES_PER_S)
-                deadline.reschedule(began + allowed_s)
+        answer = _Answer(send)
+        endings: list[Ending] = []
+
+        def end(ending: Ending) -> None:
+            if ending == "expired" and not is_endless:
+                return
+            if ending == "revoked" and (session_id := session_id_of(scope)) is not None:
+                tasks.spawn(self._sessions.end(session_id), name="end http session")
+            if not endings:
+                endings.append(ending)
+                limit.reschedule(loop.time())
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                with self._guards.guarding(caller, end):
+                    await self._sessions.serve(caller, scope, receive, answer.send)
+        except TimeoutError:
+            if not endings:
+                raise
+            await self._break_off(request_id, endings[0], answer, scope, receive)
+
+    async def _break_off(
+        self, request_id: RequestId, ending: Ending, answer: "_Answer", scope: Scope, receive: Receive
+    ) -> None:
+        what = "has expired" if ending == "expired" else "was revoked"
+        fault = Unauthenticated(
+            f"The token {what} while this was under way. Come back with another one.", presented=True
+        )
+        message = fault_message(fault, request_id)
+        if answer.has_begun:
+            await answer.finish(message if request_id is not None else None)
+            return
+        refused = self._entrance.refusal(fault, scope)
+        response = JSONResponse(message, status_code=refused.status)
+        response.raw_headers += refused.headers
+        await response(scope, receive, answer.send)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body once more, then whatever comes after it."""
-    first = True
+class _Answer:
+    """An answer as it is sent, so that it can be ended half-way."""
 
-    async def replay() -> Message:
-        nonlocal first
-        if first:
-            first = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+        self._is_complete = False
 
-    return replay
+    async def send(self, message: Any) -> None:
+        """Send on."""
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+        elif not message.get("more_body"):
+            self._is_complete = True
+        await self._send(message)
+
+    async def finish(self, error: Message | None) -> None:
+        """End an event stream, with an error as its last event."""
+        if self._is_complete:
+            return
+        event = b"" if error is None else f"event: message\r\ndata: {encode(error)}\r\n\r\n".encode()
+        await self._send({"type": "http.response.body", "body": event, "more_body": False})

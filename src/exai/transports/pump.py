@@ -35,7 +35,15 @@ from mcp_types import PROTOCOL_VERSION_META_KEY, RequestId
 from exai import config, tasks
 from exai.bus import EventBus
 from exai.callers import Caller
-from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
+from exai.transports.framing import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    Message,
+    Refusal,
+    encode,
+    error_message,
+    parse,
+)
 from exai.transports.server import incident
 from exai.transports.traffic import Traffic
 
@@ -45,7 +53,6 @@ Params = Mapping[str, Any] | None
 Send = Callable[[str], Awaitable[None]]
 """Writes one message; returns when the peer's buffer has room, raises `OSError` when the peer is gone."""
 
-INTERNAL_ERROR = -32603
 INLINE_METHODS = frozenset({"initialize", "ping"})
 """Answered before the next message is read: what follows `initialize` needs it, and a sign of life needs no slot."""
 CONNECTION_CLOSED = -32000
@@ -84,13 +91,17 @@ class Pump:
         self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
         self._next_id = 0
         self._closed = False
-        self._metadata = ServerMessageMetadata(request_context=caller)
+        self.serve_for(caller)
         kind = caller.door
         self.handshake_transport = TransportContext(kind=kind, can_send_request=True)
         self.envelope_transport = TransportContext(kind=kind, can_send_request=False)
         self._connection = Connection.for_loop(self)
         self._runner = _Runner(server, self._connection, None)
         self._notify_only = NotifyOnlyOutbound(self)
+
+    def serve_for(self, caller: Caller) -> None:
+        """Serve what comes from now on on behalf of `caller`."""
+        self.metadata = ServerMessageMetadata(request_context=caller)
 
     async def receive(self, text: str | bytes) -> None:
         """Take one message. Returns at once, but for what is answered inline: `initialize`, `ping`, refusals.
@@ -331,7 +342,7 @@ class _Exchange:
 
     @property
     def message_metadata(self) -> ServerMessageMetadata:
-        return self._pump._metadata  # noqa: SLF001 - the pump's other half
+        return self._pump.metadata
 
     @property
     def can_send_request(self) -> bool:

@@ -3,7 +3,8 @@
 A session owns its pump, so its calls run on while no socket carries it. It is found by
 its id and opened by its secret, for the caller who began it and nobody else; an address
 means nothing. A socket that is lost cancels nothing within the grace time, and a newer
-socket fences the one before.
+socket fences the one before. A credential that expires closes the socket that it opened;
+one that is revoked ends the session as well.
 """
 
 import asyncio
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from exai import config
+from exai import config, tasks
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.carrier import Carrier, Socket
+from exai.transports.entrance import Ending
+from exai.transports.guards import Guard, Guards
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.reader_breaker import ReaderBreaker
@@ -97,6 +100,7 @@ class ClientSession(Carrier):
         secret: str,
         settings: config.Sessions,
         make_pump: MakePump,
+        guard: "Callable[[ClientSession], Guard]",
         clock: Clock,
     ) -> None:
         bounds = Bounds(settings.max_messages, settings.max_bytes, settings.max_age_s, settings.credit)
@@ -105,11 +109,18 @@ class ClientSession(Carrier):
         self.caller = caller
         self._secret = _digest(secret)
         self._pump = make_pump(caller, self.say)
+        self._guard = guard(self)
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
     def is_opened_by(self, caller: Caller, secret: str) -> bool:
         """Whether this caller with this secret may carry it on."""
         return hmac.compare_digest(self._secret, _digest(secret)) and caller.subject == self.caller.subject
+
+    def carry_on_for(self, caller: Caller) -> None:
+        """Go on under what its caller proved itself with this time: what is asked from now on is judged by that."""
+        self.caller = caller
+        self._pump.serve_for(caller)
+        self._guard.move(caller)
 
     async def take(self, text: str, generation: int) -> bool:
         """Take one frame of the socket of that generation; whether the session goes on.
@@ -136,6 +147,7 @@ class ClientSession(Carrier):
 
     async def close(self) -> None:
         """Cancel the session's calls and forget what was kept."""
+        self._guard.release()
         await self._pump.close()
         self.stop()
 
@@ -143,9 +155,17 @@ class ClientSession(Carrier):
 class ResilientWebSocketManager:
     """Opens, finds and ends sessions; each belongs to its caller and is known by its id, never by an address."""
 
-    def __init__(self, settings: config.Sessions, make_pump: MakePump, bus: EventBus, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: config.Sessions,
+        make_pump: MakePump,
+        guards: Guards,
+        bus: EventBus,
+        clock: Clock,
+    ) -> None:
         self._settings = settings
         self._make_pump = make_pump
+        self._guards = guards
         self._bus = bus
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
@@ -166,7 +186,9 @@ class ResilientWebSocketManager:
             )
         session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
         settings = self._settings
-        session = ClientSession(session_id, caller, secret, settings, self._make_pump, self._clock)
+        session = ClientSession(
+            session_id, caller, secret, settings, self._make_pump, self._guard_of, self._clock
+        )
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
         session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
         self._sessions[session_id] = session
@@ -198,8 +220,18 @@ class ResilientWebSocketManager:
         oldest = max(end.oldest, asked.last + 1)
         resumed = Resumed(end.generation + 1, end.heard, oldest, self._settings.credit)
         session.attach(socket, peer_heard=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed))
+        session.carry_on_for(caller)
         self._bus.publish(SessionResumed(gap=oldest > asked.last + 1))
         return session
+
+    def _guard_of(self, session: ClientSession) -> Guard:
+        """Ends the session when its credential is revoked; one that has expired only costs it its socket."""
+
+        def end(ending: Ending) -> None:
+            if ending == "revoked":
+                tasks.spawn(self.end(session, ending), name="end session")
+
+        return self._guards.open(session.caller, end)
 
     async def end(self, session: ClientSession, reason: str) -> None:
         """End a session and cancel its calls."""

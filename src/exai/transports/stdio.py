@@ -9,28 +9,38 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 
-from exai import config
+from exai import config, tasks
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.events import ConnectionClosed, ConnectionOpened
+from exai.transports.entrance import Ending
 from exai.transports.framing import INVALID_REQUEST, encode, error_message
+from exai.transports.guards import Guards
 from exai.transports.lines import LineReader, LineWriter, take_stdout
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
 from exai.transports.stopping import Stop, drain
 from exai.transports.traffic import Traffic
 
-__all__ = ["serve_stdio"]
+__all__ = ["STDIO_DOOR", "serve_stdio"]
 
-DOOR = "stdio"
+STDIO_DOOR = "stdio"
 
 
 async def serve_stdio(
-    server: Server[Any], engine: Engine, *, limits: config.WebSocket, drain_s: float, bus: EventBus
+    server: Server[Any],
+    engine: Engine,
+    *,
+    caller: Caller,
+    guards: Guards,
+    limits: config.WebSocket,
+    drain_s: float,
+    bus: EventBus,
 ) -> None:
-    """Serve until stdin ends, a signal comes, or the client is gone or stuck.
+    """Serve until stdin ends, a signal comes, the client is gone or stuck, or the caller's credential is over.
 
-    Running calls may finish within `drain_s` while somebody can still read their answers, and are cancelled else.
+    Running calls may finish within `drain_s` while somebody can still read their answers and may, and are cancelled
+    else.
     """
     loop = asyncio.get_running_loop()
     traffic, stop, reasons = Traffic(), Stop(), list[str]()
@@ -40,7 +50,7 @@ async def serve_stdio(
         stop.ask()
 
     writer = LineWriter(loop, take_stdout(), limits.send_timeout_s, leave)
-    pump = Pump(server, caller=Caller.local(DOOR), send=writer.send, limits=limits, traffic=traffic, bus=bus)
+    pump = Pump(server, caller=caller, send=writer.send, limits=limits, traffic=traffic, bus=bus)
 
     async def take(line: bytes | None) -> None:
         if line is None:
@@ -49,11 +59,19 @@ async def serve_stdio(
         else:
             await pump.receive(line)
 
-    bus.publish(ConnectionOpened(DOOR))
-    with stop.by_signals():
+    bus.publish(ConnectionOpened(STDIO_DOOR))
+    ended: list[Ending] = []
+
+    def end(ending: Ending) -> None:
+        ended.append(ending)
+        leave(ending)
+
+    looking = tasks.spawn(guards.run(), name="guards")
+    with stop.by_signals(), guards.guarding(caller, end):
         LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()
         await stop.first.wait()
-        if not writer.broken:
+        if not writer.broken and not ended:
             await drain(engine, traffic, stop, drain_s)
         await pump.close()
-    bus.publish(ConnectionClosed(DOOR, reasons[0] if reasons else "stopping"))
+    looking.cancel()
+    bus.publish(ConnectionClosed(STDIO_DOOR, reasons[0] if reasons else "stopping"))

@@ -4,7 +4,8 @@
 numbered, in a session that outlives its sockets (`session.py`, `resilient.py`).
 
 Close codes: 1003 binary, 1007 not UTF-8, 1008 against the rules of the session, 1009 too big, 1011 no sign of
-life or an incident, 1012 stop, 4408 no first frame in time, 4409 fenced by a newer socket.
+life or an incident, 1012 stop, 4401 the credential is over, 4408 no first frame in time, 4409 fenced by a newer
+socket.
 A peer that does not read is cut off when one message has waited `send_timeout_s`.
 """
 
@@ -26,8 +27,11 @@ from exai.auth.hosts import HostRule, Refused
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.clock import Clock
+from exai.errors import ExaiError
 from exai.events import ConnectionClosed, ConnectionOpened
 from exai.transports.carrier import DOES_NOT_ACKNOWLEDGE, FENCED
+from exai.transports.entrance import Ending, Entrance
+from exai.transports.guards import Guards
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.resilient import ClientSession, ResilientWebSocketManager, SessionRefused
@@ -54,6 +58,7 @@ UNSUPPORTED_DATA = 1003
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
+CREDENTIAL_OVER = 4401
 NO_FIRST_FRAME = 4408
 DROPPED = {FENCED: "fenced", DOES_NOT_ACKNOWLEDGE: "stuck"}
 """How `ConnectionClosed` says why a session let go of its socket."""
@@ -99,12 +104,16 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """Close with 1012 and what to do next; uvicorn's own close frame gives no reason."""
+        self.part(SERVICE_RESTART, self.parting_hint)
+        super().shutdown()
+
+    def part(self, code: int, reason: str) -> None:
+        """Close without waiting for anything."""
         if self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
-            self.conn.send_close(SERVICE_RESTART, self.parting_hint)
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+            self.conn.send_close(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
-        super().shutdown()
 
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
@@ -146,6 +155,8 @@ class WebSocketDoor:
         *,
         settings: config.Settings,
         hosts: HostRule,
+        entrance: Entrance,
+        guards: Guards,
         bus: EventBus,
         traffic: Traffic,
         clock: Clock,
@@ -154,41 +165,49 @@ class WebSocketDoor:
         self._limits = settings.websocket
         self._handshake_s = settings.sessions.handshake_s
         self._hosts = hosts
+        self._entrance = entrance
+        self._guards = guards
         self._bus = bus
         self._traffic = traffic
-        self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, bus, clock)
+        self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, guards, bus, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        offered = scope["subprotocols"]
-        if (refused := self._refusal(scope)) is not None:
-            await _refuse(send, refused)
+        caller = await self._admit(scope)
+        if isinstance(caller, Refused):
+            await _refuse(send, caller)
             scope["extensions"][LINE_KEY]["line"].note_refused()
             return
+        offered = scope["subprotocols"]
         subprotocol = next((each for each in SUBPROTOCOLS if each in offered), None)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         self._bus.publish(ConnectionOpened(DOOR))
         is_resumable = subprotocol == SESSION_SUBPROTOCOL
         line = _Line(scope, receive, send, self._limits.send_timeout_s, is_resumable=is_resumable)
         connection: _Connection = (
-            _SessionConnection(line, self._bus, self.sessions, self._handshake_s)
+            _SessionConnection(line, self._bus, self.sessions, caller, self._handshake_s)
             if is_resumable
-            else _PlainConnection(line, self._bus, self._pump(Caller.local(DOOR), line.send))
+            else _PlainConnection(line, self._bus, self._pump(caller, line.send))
         )
         try:
-            await connection.serve()
+            with self._guards.guarding(caller, line.end):
+                await connection.serve()
         finally:
             self._bus.publish(ConnectionClosed(DOOR, line.reason))
 
-    def _refusal(self, scope: Scope) -> Refused | None:
+    async def _admit(self, scope: Scope) -> Caller | Refused:
+        """Who may come in, or why nobody may."""
         if (refused := self._hosts.refusal(scope["headers"])) is not None:
             return refused
         if scope["path"].rstrip("/") not in PATHS:
             return Refused(404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
         if scope["subprotocols"] and not set(SUBPROTOCOLS).intersection(scope["subprotocols"]):
             return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
-        return None
+        try:
+            return await self._entrance.admit(scope, DOOR)
+        except ExaiError as fault:
+            return self._entrance.refusal(fault, scope)
 
     def _pump(self, caller: Caller, send: SendText) -> Pump:
         return Pump(
@@ -208,12 +227,15 @@ class _Line:
         self._send_timeout_s = send_timeout_s
         self.reason = "client"
         """Why it ended, as `ConnectionClosed` says it."""
+        self._is_over = False
         if is_resumable:
             self._line.parting_hint = RESUME_HINT
 
     async def text(self) -> str | None:
         """The next message; `None` when the socket is over."""
         event = await self._receive()
+        while self._is_over and event["type"] != "websocket.disconnect":
+            event = await self._receive()
         if event["type"] == "websocket.disconnect":
             self._note_end(event.get("code"))
             return None
@@ -257,6 +279,17 @@ class _Line:
             RuntimeError,
         ):  # a RuntimeError is uvicorn's word for a send after the close
             raise ConnectionResetError("the peer is gone") from None
+
+    def end(self, ending: Ending) -> None:
+        """Close it because its credential is over: nothing more is taken, and what runs for it is cancelled."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.reason = ending
+        if self._line.writable.is_set():
+            self._line.part(CREDENTIAL_OVER, ending)
+        else:  # the reason would wait behind what the peer does not read
+            self._line.abort()
 
     def drop(self, code: int, reason: str) -> None:
         """Close it soon: part of a session's `Socket`."""
@@ -317,10 +350,16 @@ class _SessionConnection(_Connection):
     """Subprotocol `exai.mcp.v1`: the socket carries a session."""
 
     def __init__(
-        self, line: _Line, bus: EventBus, sessions: ResilientWebSocketManager, handshake_s: float
+        self,
+        line: _Line,
+        bus: EventBus,
+        sessions: ResilientWebSocketManager,
+        caller: Caller,
+        handshake_s: float,
     ) -> None:
         super().__init__(line, bus)
         self._sessions = sessions
+        self._caller = caller
         self._handshake_s = handshake_s
         self._session: ClientSession | None = None
         self._generation = 0
@@ -356,11 +395,10 @@ class _SessionConnection(_Connection):
         return None
 
     def _attach(self, frame: Open | Resume) -> ClientSession:
-        caller = Caller.local(DOOR)
         if isinstance(frame, Open):
-            session = self._sessions.open(caller, self._line, credit=frame.credit)
+            session = self._sessions.open(self._caller, self._line, credit=frame.credit)
         else:
-            session = self._sessions.resume(caller, self._line, frame)
+            session = self._sessions.resume(self._caller, self._line, frame)
         self._session, self._generation = session, session.end.generation
         return session
 
@@ -371,7 +409,7 @@ class _SessionConnection(_Connection):
 
 async def _refuse(send: Send, refused: Refused) -> None:
     """Answer the upgrade with an HTTP error (ASGI's websocket denial response)."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *refused.headers]
     await send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
     body = refused.sentence.encode()
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

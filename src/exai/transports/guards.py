@@ -1,0 +1,108 @@
+"""Ends what would outlive its credential: open sockets, sessions and streams.
+
+Each stands here under the caller who opened it. Callers are looked at again and again, and at once
+when something was revoked; so an open connection costs nothing per message.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from exai.callers import Caller, Credential
+from exai.transports.entrance import Authenticates, Ending
+
+__all__ = ["Guard", "Guards"]
+
+CHECK_S = 0.25
+"""How late the end of a token may be noticed. A revocation is noticed when the authenticator hears of it."""
+TURN = 500
+"""Callers looked at in a row before others have their turn."""
+
+End = Callable[[Ending], None]
+"""Hears once that the credential has expired, and once that it was revoked; returns at once."""
+
+
+class Guard:
+    """One thing that ends with its caller's credential."""
+
+    __slots__ = ("_guards", "caller", "end", "told")
+
+    def __init__(self, guards: "Guards", caller: Caller, end: End) -> None:
+        self._guards = guards
+        self.caller = caller
+        self.end = end
+        self.told: Ending | None = None
+
+    def move(self, caller: Caller) -> None:
+        """From now on it stands under this credential."""
+        self._guards.remove(self)
+        self.caller, self.told = caller, None
+        self._guards.add(self)
+
+    def release(self) -> None:
+        """It is over by itself."""
+        self._guards.remove(self)
+
+
+class Guards:
+    """Everything that is open, by credential: many sockets of one token are one comparison."""
+
+    def __init__(self, authenticator: Authenticates) -> None:
+        self._authenticator = authenticator
+        self._open: dict[Credential | None, set[Guard]] = {}
+        self._changed = asyncio.Event()
+        authenticator.watch(self._changed.set)
+
+    @contextmanager
+    def guarding(self, caller: Caller, end: End) -> Iterator[Guard]:
+        """The scope in which `end` is told when the caller's credential is over."""
+        guard = self.open(caller, end)
+        try:
+            yield guard
+        finally:
+            guard.release()
+
+    def open(self, caller: Caller, end: End) -> Guard:
+        """The same for what is no scope; it is released by its owner."""
+        guard = Guard(self, caller, end)
+        self.add(guard)
+        return guard
+
+    def add(self, guard: Guard) -> None:
+        """Stand it under its caller's credential."""
+        self._open.setdefault(guard.caller.credential, set()).add(guard)
+
+    def remove(self, guard: Guard) -> None:
+        """Take it away again; nothing happens when it is not there."""
+        of_credential = self._open.get(guard.caller.credential)
+        if of_credential is not None:
+            of_credential.discard(guard)
+            if not of_credential:
+                del self._open[guard.caller.credential]
+
+    async def run(self) -> None:
+        """Look at every caller, a few times a second and whenever something was revoked, until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await self._changed.wait()
+            self._changed.clear()
+            await self.check()
+
+    async def check(self) -> None:
+        """One round of that."""
+        for number, of_credential in enumerate(list(self._open.values()), 1):
+            for any_of_them in of_credential:
+                ending = self._authenticator.end_of(any_of_them.caller)
+                if ending is not None:
+                    _tell(of_credential, ending)
+                break
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+
+
+def _tell(guards: set[Guard], ending: Ending) -> None:
+    for guard in list(guards):
+        if guard.told not in {ending, "revoked"}:
+            guard.told = ending
+            guard.end(ending)

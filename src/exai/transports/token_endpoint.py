@@ -1,0 +1,143 @@
+"""Where clients renew their tokens (RFC 6749, 6) and others find the keys that verify them (RFC 7517).
+
+EXAI is no OAuth server: the first tokens of a client are made by its operator, here they are only renewed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from exai.auth.attempts import Attempts
+from exai.auth.authority import IssuedTokens
+from exai.clock import Clock
+from exai.errors import ExaiError, InvalidGrant, StoreFailed, TooManyAttempts
+from exai.transports.bodies import read_body
+
+__all__ = ["Issues", "KeySet", "TokenEndpoint"]
+
+LONGEST_FORM = 16_384
+FORM_S = 10.0
+MOST_FIELDS = 16
+FORM = b"application/x-www-form-urlencoded"
+FRESH_S = 5.0
+"""How long an answer with the keys is given again, so that whoever may connect cannot keep the database busy."""
+
+
+class Issues(Protocol):
+    """What is needed of the authority here."""
+
+    async def refresh(self, refresh_token: str) -> IssuedTokens:
+        """New tokens for a refresh token.
+
+        Raises:
+            InvalidGrant: it is not accepted.
+            StoreFailed: the database is out of reach; it stays good.
+        """
+        ...
+
+    async def jwks(self) -> Mapping[str, Any]:
+        """The public halves of the keys that verify."""
+        ...
+
+
+class _BadForm(Exception):
+    """The request is none of those that are answered here; `args` are code and sentence of RFC 6749, 5.2."""
+
+
+class TokenEndpoint:
+    """The ASGI application of `/auth/token`."""
+
+    def __init__(self, authority: Issues, attempts: Attempts, clock: Clock) -> None:
+        self._authority = authority
+        self._attempts = attempts
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._answer(scope, receive)
+        answer.headers["cache-control"] = "no-store"
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> JSONResponse:
+        client = scope.get("client")
+        address = client[0] if client else ""
+        try:
+            self._attempts.check(address)
+            issued = await self._authority.refresh(await _refresh_token(scope, receive))
+        except _BadForm as bad:
+            code, sentence = bad.args
+            return _refused(400, code, sentence)
+        except InvalidGrant as fault:
+            self._attempts.refused(address)
+            return _refused(400, "invalid_grant", str(fault))
+        except TooManyAttempts as fault:
+            wait_s = max(1, round(fault.retry_after_s))
+            return _refused(fault.http_status, fault.code, str(fault), retry_after_s=wait_s)
+        except StoreFailed as fault:
+            return _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
+        told: dict[str, Any] = {
+            "access_token": issued.access_token,
+            "token_type": "Bearer",
+            "refresh_token": issued.refresh_token,
+            "scope": " ".join(sorted(issued.scopes)),
+        }
+        if issued.expires_at is not None:
+            told["expires_in"] = max(0, int(issued.expires_at - self._clock.wall()))
+        return JSONResponse(told)
+
+
+class KeySet:
+    """The ASGI application of `/.well-known/jwks.json`."""
+
+    def __init__(self, authority: Issues, clock: Clock) -> None:
+        self._authority = authority
+        self._clock = clock
+        self._keys: Mapping[str, Any] = {}
+        self._stale_from = clock.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            keys = await self._fresh()
+        except ExaiError as fault:
+            refused = _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
+            await refused(scope, receive, send)
+        else:
+            await JSONResponse(keys, headers={"cache-control": "max-age=60"})(scope, receive, send)
+
+    async def _fresh(self) -> Mapping[str, Any]:
+        if self._clock.monotonic() >= self._stale_from:
+            self._keys = await self._authority.jwks()
+            self._stale_from = self._clock.monotonic() + FRESH_S
+        return self._keys
+
+
+async def _refresh_token(scope: Scope, receive: Receive) -> str:
+    """The refresh token in a form.
+
+    Raises:
+        _BadForm: there is none that could be one.
+    """
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != FORM:
+        raise _BadForm("invalid_request", f"Send a form: Content-Type {FORM.decode()}.")
+    try:
+        body = await read_body(receive, max_bytes=LONGEST_FORM, timeout_s=FORM_S)
+        fields = parse_qsl((body or b"").decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except (TimeoutError, ValueError):
+        fields = []
+    form = dict(fields)
+    if not form or len(form) != len(fields):
+        raise _BadForm("invalid_request", "Send `grant_type` and `refresh_token`, each once.")
+    if form.get("grant_type") != "refresh_token":
+        raise _BadForm("unsupported_grant_type", "Only `grant_type=refresh_token` is answered here.")
+    if not form.get("refresh_token"):
+        raise _BadForm("invalid_request", "Send the `refresh_token`.")
+    return form["refresh_token"]
+
+
+def _refused(status: int, error: str, sentence: str, *, retry_after_s: int | None = None) -> JSONResponse:
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
+    told = {"error": error, "error_description": sentence}
+    return JSONResponse(told, status_code=status, headers=headers)

@@ -1,0 +1,295 @@
+"""What is open when its caller's token expires or is revoked: sockets, sessions, streams, running calls."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from exai.auth.scopes import MODELS, STATUS
+from exai.events import ConnectionClosed as Closed
+from exai.events import SessionEnded
+from mcp_websocket import mcp_socket
+from open_doors import Doors
+from session_socket import ENVELOPE, session_socket
+
+OVER = 4401
+BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+LISTEN = {"notifications": {"toolsListChanged": True}, "_meta": ENVELOPE}
+
+
+async def closed_with(connection: Any) -> tuple[int, str]:
+    """The code and the reason with which the daemon closes, within a second."""
+    async with asyncio.timeout(1):
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await connection.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a condition of the other side
+            await asyncio.sleep(0.005)
+
+
+def modern(method: str, params: dict[str, Any], name: str = "") -> tuple[dict[str, Any], dict[str, str]]:
+    headers = {**BOTH, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
+    message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {**params, "_meta": ENVELOPE}}
+    return message, headers | ({"Mcp-Name": name} if name else {})
+
+
+@asynccontextmanager
+async def http_session(
+    http: aiohttp.ClientSession, doors: Doors, headers: dict[str, str]
+) -> AsyncIterator[dict[str, str]]:
+    """The headers of a handshake-era session that has begun."""
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
+    async with http.post(doors.http, json=hello, headers=BOTH | headers) as response:
+        assert response.status == 200
+        session = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"]}
+        await response.read()
+    yield BOTH | session | {"MCP-Protocol-Version": "2025-11-25"}
+
+
+def old_call(tool: str, number: int = 7) -> dict[str, Any]:
+    params = {"name": tool, "arguments": {}}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+@pytest.mark.parametrize("ending", ["expired", "revoked"])
+async def test_a_plain_socket_ends_with_its_token_and_another_goes_on(doors: Doors, ending: Any) -> None:
+    mine, other = (doors.authenticator.issue(token, "alice") for token in ("mine", "other"))
+    async with (
+        mcp_socket(doors.ws, headers=other) as bystander,
+        connect(doors.ws, subprotocols=[Subprotocol("mcp")], additional_headers=mine) as socket,
+    ):
+        message, _ = modern("tools/call", {"name": "wait"})
+        await socket.send(json.dumps(message))
+        await doors.engine.started.wait()
+        doors.authenticator.end("mine", ending)
+        assert await closed_with(socket) == (OVER, ending)
+        async with asyncio.timeout(1):
+            await doors.engine.cancelled.wait()
+        await bystander.tool("echo")
+    assert Closed("websocket", ending) in doors.events
+
+
+async def test_a_peer_that_does_not_read_is_cut_off_as_quickly(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    async with connect(
+        doors.ws, subprotocols=[Subprotocol("mcp")], additional_headers=mine, max_queue=1
+    ) as socket:
+        socket.transport.pause_reading()
+        message, _ = modern("tools/call", {"name": "big", "arguments": {"characters": 30_000_000}})
+        await socket.send(json.dumps(message))
+        await until(lambda: doors.engine.callers)
+        await until(lambda: not doors.engine.running)
+        message, _ = modern("tools/call", {"name": "wait"})
+        await socket.send(json.dumps({**message, "id": 8}))
+        await doors.engine.started.wait()
+        began = time.monotonic()
+        doors.authenticator.end("mine", "revoked")
+        async with asyncio.timeout(10):
+            await doors.engine.cancelled.wait()
+        assert time.monotonic() - began < 1
+        socket.transport.abort()
+
+
+async def test_a_session_outlives_an_expired_token_and_goes_on_with_a_fresh_one(doors: Doors) -> None:
+    old = doors.authenticator.issue("old", "alice")
+    async with session_socket(doors.ws, old) as first:
+        opened = await first.open()
+        await first.call(1, "wait")
+        await doors.engine.started.wait()
+        doors.authenticator.end("old", "expired")
+        assert await closed_with(first.connection) == (OVER, "expired")
+    assert not doors.engine.cancelled.is_set()
+    thief = doors.authenticator.issue("thief", "mallory")
+    async with session_socket(doors.ws, thief) as other:
+        assert (await other.resume(opened, last=0))["code"] == "unknown_session"
+    fresh = doors.authenticator.issue("fresh", "alice", STATUS)
+    async with session_socket(doors.ws, fresh) as second:
+        assert (await second.resume(opened, last=0))["t"] == "resumed"
+        doors.engine.released.set()
+        assert (await second.message())[1]["result"]["content"][0]["text"] == "released"
+        await second.call(2, "echo")
+        refused = (await second.message())[1]["error"]
+        assert refused["data"] == {"code": "insufficient_scope", "scope": MODELS}
+        doors.authenticator.end("fresh", "revoked")
+        assert await closed_with(second.connection) == (OVER, "revoked")
+    await until(lambda: doors.sessions.statistics().sessions == 0)
+
+
+async def test_revoking_ends_a_session_with_its_calls(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    async with session_socket(doors.ws, mine) as socket:
+        opened = await socket.open()
+        await socket.call(1, "wait")
+        await doors.engine.started.wait()
+        doors.authenticator.end("mine", "revoked")
+        assert await closed_with(socket.connection) == (OVER, "revoked")
+        async with asyncio.timeout(1):
+            await doors.engine.cancelled.wait()
+    assert SessionEnded("revoked") in doors.events
+    fresh = doors.authenticator.issue("fresh", "alice")
+    async with session_socket(doors.ws, fresh) as second:
+        assert (await second.resume(opened, last=0))["code"] == "unknown_session"
+
+
+async def test_revoking_reaches_a_session_without_a_socket_even_after_its_token_expired(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    async with session_socket(doors.ws, mine) as socket:
+        await socket.open()
+        await socket.call(1, "wait")
+        await doors.engine.started.wait()
+        doors.authenticator.end("mine", "expired")
+        assert await closed_with(socket.connection) == (OVER, "expired")
+    doors.authenticator.end("mine", "revoked")
+    async with asyncio.timeout(1):
+        await doors.engine.cancelled.wait()
+    assert doors.sessions.statistics().sessions == 0
+
+
+async def test_an_http_call_is_broken_off_when_its_token_is_revoked_and_finishes_when_it_expires(
+    doors: Doors,
+) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    message, headers = modern("tools/call", {"name": "wait"}, "wait")
+    async with aiohttp.ClientSession() as http:
+        call = asyncio.ensure_future(http.post(doors.http, json=message, headers=headers | mine))
+        await doors.engine.started.wait()
+        doors.authenticator.end("mine", "revoked")
+        async with asyncio.timeout(1):
+            response = await call
+            assert response.status == 401
+            assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+            answer = await response.json()
+            await doors.engine.cancelled.wait()
+        assert (answer["id"], answer["error"]["code"]) == (7, -32006)
+        doors.engine.started.clear()
+        fresh = doors.authenticator.issue("fresh", "alice")
+        call = asyncio.ensure_future(http.post(doors.http, json=message, headers=headers | fresh))
+        await doors.engine.started.wait()
+        doors.authenticator.end("fresh", "expired")
+        await until(lambda: _told(doors, "fresh") == {"expired"})
+        doors.engine.released.set()
+        async with await call as response:
+            assert (await response.json())["result"]["content"][0]["text"] == "released"
+
+
+async def test_a_stream_that_has_begun_ends_with_an_error_as_its_last_event(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    async with aiohttp.ClientSession() as http, http_session(http, doors, mine) as headers:
+        async with http.post(doors.http, json=old_call("wait"), headers=headers | mine) as response:
+            assert response.status == 200
+            await doors.engine.started.wait()
+            doors.authenticator.end("mine", "revoked")
+            async with asyncio.timeout(1):
+                text = await response.text()
+                await doors.engine.cancelled.wait()
+        (data,) = [line[5:] for line in text.splitlines() if line.startswith("data:") and line[5:].strip()]
+        assert json.loads(data)["id"] == 7
+        assert json.loads(data)["error"]["code"] == -32006
+        fresh = doors.authenticator.issue("fresh", "alice")
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | fresh) as response:
+            assert response.status == 404
+
+
+async def test_streams_without_an_end_end_with_their_token(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    listen, modern_headers = modern("subscriptions/listen", LISTEN)
+    async with (
+        aiohttp.ClientSession() as http,
+        http_session(http, doors, mine) as headers,
+        http.get(doors.http, headers=headers | mine) as old_stream,
+        http.post(doors.http, json=listen, headers=modern_headers | mine) as new_stream,
+    ):
+        assert (old_stream.status, new_stream.status) == (200, 200)
+        assert b"event" in await new_stream.content.readline()
+        doors.authenticator.end("mine", "expired")
+        async with asyncio.timeout(1):
+            assert await old_stream.read() == b""
+            assert b"-32006" in await new_stream.read()
+        fresh = doors.authenticator.issue("fresh", "alice")
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | fresh) as response:
+            assert response.status == 200
+            assert b'"result"' in await response.read()
+
+
+async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(doors: Doors) -> None:
+    mine, theirs = doors.authenticator.issue("mine", "alice"), doors.authenticator.issue("theirs", "mallory")
+    async with aiohttp.ClientSession() as http, http_session(http, doors, mine) as headers:
+        waiting = asyncio.ensure_future(
+            http.post(doors.http, json=old_call("wait", 1), headers=headers | mine)
+        )
+        await doors.engine.started.wait()
+        for method, body in (("POST", old_call("echo", 1)), ("GET", None), ("DELETE", None)):
+            answers = []
+            for session in (headers["Mcp-Session-Id"], "0" * 32):
+                named = headers | theirs | {"Mcp-Session-Id": session}
+                async with http.request(method, doors.http, json=body, headers=named) as response:
+                    answers.append((response.status, dict(response.headers), await response.text()))
+            for answer in answers:
+                del answer[1]["Date"]
+            assert answers[0] == answers[1]
+            assert answers[0][0] == 404
+        doors.engine.released.set()
+        async with await waiting as response:
+            assert b"released" in await response.read()
+
+
+async def test_an_idle_http_session_ends_when_its_last_token_is_revoked(doors: Doors) -> None:
+    first, second = (doors.authenticator.issue(token, "alice") for token in ("first", "second"))
+    async with aiohttp.ClientSession() as http, http_session(http, doors, first) as headers:
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | second) as response:
+            assert b'"result"' in await response.read()
+        doors.authenticator.end("first", "revoked")
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | second) as response:
+            assert b'"result"' in await response.read()
+        doors.authenticator.end("second", "revoked")
+        third = doors.authenticator.issue("third", "alice")
+        async with asyncio.timeout(1):
+            status = 200
+            while status != 404:
+                async with http.post(doors.http, json=old_call("echo"), headers=headers | third) as response:
+                    status = response.status
+                    await response.read()
+
+
+async def test_what_has_ended_by_itself_is_not_kept(doors: Doors) -> None:
+    mine = doors.authenticator.issue("mine", "alice")
+    async with aiohttp.ClientSession() as http, http_session(http, doors, mine) as headers:
+        async with session_socket(doors.ws, mine) as session, mcp_socket(doors.ws, headers=mine) as plain:
+            await session.open()
+            await plain.tool("echo")
+            assert len(_guards(doors)) == 4
+            with suppress(ConnectionClosed):
+                await session.send({"t": "bye"})
+                await session.receive()
+        async with http.delete(doors.http, headers=headers | mine) as response:
+            assert response.status == 200
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | mine) as response:
+            assert response.status == 404
+    await until(lambda: not _guards(doors))
+
+
+def _guards(doors: Doors) -> list[Any]:
+    return [guard for of_credential in doors.guards._open.values() for guard in of_credential]
+
+
+def _told(doors: Doors, token: str) -> set[Any]:
+    return {
+        guard.told
+        for guard in _guards(doors)
+        if guard.caller.credential is not None and guard.caller.credential.token_id == token
+    }

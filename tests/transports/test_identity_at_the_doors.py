@@ -1,0 +1,184 @@
+"""Who comes in by the MCP port, who does not, and how that is told: over HTTP and both WebSocket subprotocols."""
+
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
+
+from exai.auth.scopes import MODELS, STATUS
+from mcp_websocket import mcp_socket
+from open_doors import Doors, open_doors
+from session_socket import ENVELOPE, session_socket
+
+BOTH = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28"}
+METADATA = "/.well-known/oauth-protected-resource"
+STRANGERS: list[tuple[dict[str, str], bool]] = [
+    ({}, False),
+    ({"Authorization": "Bearer nobodys"}, True),
+    ({"Authorization": "Basic YTpi"}, True),
+]
+
+
+def call(tool: str) -> tuple[dict[str, Any], dict[str, str]]:
+    params = {"name": tool, "arguments": {}, "_meta": ENVELOPE}
+    message = {"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": params}
+    return message, {**BOTH, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+
+
+def root(doors: Doors) -> str:
+    return doors.http.removesuffix("/mcp")
+
+
+async def denied(doors: Doors, subprotocol: str, headers: dict[str, str]) -> Any:
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(doors.ws, subprotocols=[Subprotocol(subprotocol)], additional_headers=headers)
+    return refused.value.response
+
+
+@pytest.mark.parametrize(("headers", "presented"), STRANGERS)
+async def test_strangers_are_told_how_to_come_in(headers: dict[str, str], presented: bool) -> None:
+    async with open_doors(auth={"mode": "required"}) as doors, aiohttp.ClientSession() as http:
+        doors.authenticator.issue("good", "alice")
+        challenges = []
+        for method in ("POST", "GET", "DELETE", "PUT"):
+            async with http.request(method, doors.http, headers={**BOTH, **headers}) as response:
+                assert response.status == 401
+                challenges.append(response.headers["WWW-Authenticate"])
+                assert (await response.json())["error"]["code"] == -32006
+        for subprotocol in ("mcp", "exai.mcp.v1"):
+            response = await denied(doors, subprotocol, headers)
+            assert response.status_code == 401
+            challenges.append(response.headers["WWW-Authenticate"])
+        (challenge,) = set(challenges)
+        assert challenge.startswith('Bearer realm="exai"')
+        assert f'resource_metadata="{root(doors)}{METADATA}/mcp"' in challenge
+        assert f'scope="{MODELS} {STATUS}"' in challenge
+        assert ('error="invalid_token"' in challenge) == presented
+        assert challenge.count('"') % 2 == 0
+        async with http.get(f"{root(doors)}{METADATA}/mcp") as response:
+            assert (await response.json())["resource"] == doors.http
+    assert doors.engine.callers == []
+
+
+async def test_too_many_attempts_are_answered_with_when_to_come_back(doors: Doors) -> None:
+    doors.authenticator.throttled = True
+    async with aiohttp.ClientSession() as http, http.post(doors.http) as response:
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "12"
+        assert "WWW-Authenticate" not in response.headers
+    for subprotocol in ("mcp", "exai.mcp.v1"):
+        response = await denied(doors, subprotocol, {})
+        assert (response.status_code, response.headers["Retry-After"]) == (429, "12")
+
+
+async def test_a_caller_comes_in_with_its_token_over_every_door(doors: Doors) -> None:
+    headers = doors.authenticator.issue("good", "alice", MODELS)
+    message, routing = call("echo")
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(doors.http, json=message, headers=routing | headers) as response,
+    ):
+        assert "result" in await response.json()
+    async with mcp_socket(doors.ws, headers=headers) as plain:
+        await plain.tool("echo")
+    async with session_socket(doors.ws, headers) as session:
+        await session.open()
+        await session.call(1, "echo")
+        await session.message()
+    assert [caller.subject for caller in doors.engine.callers] == ["alice"] * 3
+    assert [caller.door for caller in doors.engine.callers] == ["http", "websocket", "websocket"]
+
+
+async def test_a_missing_scope_is_403_over_http_and_an_error_over_sockets(doors: Doors) -> None:
+    headers = doors.authenticator.issue("little", "alice", STATUS)
+    message, routing = call("echo")
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(doors.http, json=message, headers=routing | headers) as response,
+    ):
+        assert response.status == 403
+        challenge = response.headers["WWW-Authenticate"]
+        assert f'error="insufficient_scope", scope="{MODELS}"' in challenge
+        answer = await response.json()
+        assert answer["id"] == "x"
+        errors = [answer["error"]]
+    async with mcp_socket(doors.ws, headers=headers) as plain:
+        assert "result" in await plain.request("tools/list")
+        errors.append((await plain.request("tools/call", {"name": "echo"}))["error"])
+    async with session_socket(doors.ws, headers) as session:
+        await session.open()
+        await session.call(1, "echo")
+        errors.append((await session.message())[1]["error"])
+    assert {error["code"] for error in errors} == {-32007}
+    assert {json.dumps(error["data"], sort_keys=True) for error in errors} == {
+        json.dumps({"code": "insufficient_scope", "scope": MODELS})
+    }
+    assert doors.engine.callers == []
+
+
+async def test_a_token_in_the_address_is_not_looked_at(doors: Doors) -> None:
+    doors.authenticator.issue("good", "alice")
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{doors.http}?access_token=good&authorization=Bearer%20good") as response,
+    ):
+        assert response.status == 401
+
+
+async def test_where_no_token_is_asked_for_nothing_points_to_one(doors: Doors) -> None:
+    async with aiohttp.ClientSession() as http:
+        for path in (METADATA, f"{METADATA}/mcp"):
+            async with http.get(root(doors) + path) as response:
+                assert response.status == 404
+                assert "token" in await response.text()
+
+
+async def test_the_metadata_name_the_public_address_and_who_issues_tokens() -> None:
+    issuer = {
+        "issuer": "https://id.example.org/",
+        "audience": "exai",
+        "jwks_url": "https://id.example.org/keys",
+    }
+    async with (
+        open_doors(
+            auth={"mode": "required", "issuers": {"team": {**issuer, "scopes": [MODELS]}}},
+            server={"public_url": "https://exai.example.org/"},
+        ) as doors,
+        aiohttp.ClientSession() as http,
+    ):
+        for path in (METADATA, f"{METADATA}/mcp"):
+            async with http.get(root(doors) + path, headers={"Host": "exai.example.org"}) as response:
+                assert await response.json() == {
+                    "resource": "https://exai.example.org/mcp",
+                    "resource_name": "EXAI",
+                    "bearer_methods_supported": ["header"],
+                    "authorization_servers": ["https://id.example.org/"],
+                    "scopes_supported": [STATUS],
+                }
+
+
+async def test_a_host_with_odd_characters_stays_out_of_the_challenge() -> None:
+    async with open_doors(auth={"mode": "required"}) as doors, aiohttp.ClientSession() as http:
+        doors.authenticator.issue("good", "alice")
+        port = doors.http.split(":")[2].split("/")[0]
+        for host, told in (
+            (f"LOCALHOST:{port}", f"http://localhost:{port}/"),
+            (f"[::1]:{port}", f"http://[::1]:{port}/"),
+            ('localhost:1", evil="', "http://localhost/"),
+        ):
+            async with http.post(doors.http, headers={"Host": host}) as response:
+                assert response.status == 401
+                assert f'resource_metadata="{told}' in response.headers["WWW-Authenticate"]
+                assert "evil" not in response.headers["WWW-Authenticate"]
+
+
+async def test_a_method_that_a_path_has_not_is_told_which_it_has(doors: Doors) -> None:
+    async with aiohttp.ClientSession() as http:
+        for path, allowed in (("/", "GET, HEAD"), ("/mcp", "GET, POST, DELETE")):
+            async with http.put(root(doors) + path) as response:
+                assert response.status == 405
+                assert response.headers["Allow"] == allowed

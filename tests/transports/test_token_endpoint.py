@@ -1,0 +1,93 @@
+"""Renewing tokens, and the keys that verify them, over HTTP."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+
+from open_doors import Doors
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+GOOD = "grant_type=refresh_token&refresh_token=good"
+
+
+async def post(
+    doors: Doors, data: Any, headers: Mapping[str, str] = FORM
+) -> tuple[int, Any, Mapping[str, str]]:
+    url = doors.http.removesuffix("/mcp") + "/auth/token"
+    async with aiohttp.ClientSession() as http, http.post(url, data=data, headers=headers) as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.status, await response.json(), response.headers
+
+
+async def test_a_refresh_token_brings_new_tokens(doors: Doors) -> None:
+    status, told, _ = await post(doors, GOOD)
+    assert status == 200
+    assert 90 <= told.pop("expires_in") <= 100
+    assert told == {
+        "access_token": "a",
+        "token_type": "Bearer",
+        "refresh_token": "r",
+        "scope": "tools:models tools:status",
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "error"),
+    [
+        (GOOD, {"Content-Type": "application/json"}, "invalid_request"),
+        (GOOD, {"Content-Type": "text/plain"}, "invalid_request"),
+        ("", FORM, "invalid_request"),
+        ("refresh_token=good", FORM, "unsupported_grant_type"),
+        ("grant_type=password&username=a&password=b", FORM, "unsupported_grant_type"),
+        ("grant_type=refresh_token", FORM, "invalid_request"),
+        ("grant_type=refresh_token&refresh_token=", FORM, "invalid_request"),
+        (f"{GOOD}&refresh_token=good", FORM, "invalid_request"),
+        (f"{GOOD}&grant_type=refresh_token", FORM, "invalid_request"),
+        (GOOD + "".join(f"&a{number}=b" for number in range(20)), FORM, "invalid_request"),
+        (GOOD + "&a=" + "x" * 20_000, FORM, "invalid_request"),
+        (GOOD.encode() + b"\xff", FORM, "invalid_request"),
+    ],
+)
+async def test_what_is_no_request_for_tokens_is_told_so(
+    doors: Doors, data: Any, headers: Mapping[str, str], error: str
+) -> None:
+    status, told, _ = await post(doors, data, headers)
+    assert (status, told["error"]) == (400, error)
+    assert told["error_description"]
+    assert doors.authority.asked == []
+
+
+async def test_refused_refresh_tokens_are_counted_by_address(doors: Doors) -> None:
+    for _ in range(3):
+        status, told, _ = await post(doors, "grant_type=refresh_token&refresh_token=guess")
+        assert (status, told["error"]) == (400, "invalid_grant")
+    status, told, headers = await post(doors, GOOD)
+    assert (status, told["error"]) == (429, "too_many_attempts")
+    assert 0 < int(headers["Retry-After"]) <= 60
+    assert doors.authority.asked == ["guess"] * 3
+
+
+async def test_with_the_store_away_a_client_is_told_to_come_back(doors: Doors) -> None:
+    doors.authority.store_is_away = True
+    for _ in range(5):
+        status, told, headers = await post(doors, GOOD)
+        assert (status, told["error"], headers["Retry-After"]) == (503, "temporarily_unavailable", "1")
+    doors.authority.store_is_away = False
+    assert (await post(doors, GOOD))[0] == 200
+
+
+async def test_the_keys_are_published_and_not_read_anew_for_everybody_who_asks(doors: Doors) -> None:
+    url = doors.http.removesuffix("/mcp") + "/.well-known/jwks.json"
+    async with aiohttp.ClientSession() as http:
+        doors.authority.store_is_away = True
+        async with http.get(url) as response:
+            assert response.status == 503
+        doors.authority.store_is_away = False
+
+        for _ in range(20):
+            async with http.get(url) as response:
+                assert response.headers["Cache-Control"] == "max-age=60"
+                assert await response.json() == {"keys": [{"kid": "one"}]}
+    assert doors.authority.asked == ["jwks", "jwks"]
