@@ -1,6 +1,5 @@
 """`exai stdio`: the whole engine for one client, over stdin and stdout."""
 
-import os
 from pathlib import Path
 
 import typer
@@ -8,7 +7,7 @@ from pydantic import SecretStr
 
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.cli.serve import Demo, Roots
-from exai.config_sources import TOKEN_VARIABLE
+from exai.config_client import token_variable
 
 __all__ = ["register"]
 
@@ -40,5 +39,5 @@ def register(app: typer.Typer) -> None:
         widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
         settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
         logs.configure(settings.logging, secrets=secret_values(settings))
-        token = os.environ.get(TOKEN_VARIABLE)
+        token = token_variable()
         run(run_stdio(settings, demo=demo, token=SecretStr(token) if token else None))
