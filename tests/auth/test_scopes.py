@@ -20,6 +20,7 @@ def test_the_local_user_may_do_everything(scope: str) -> None:
 def test_words_of_others_allow_nothing() -> None:
     assert known_scopes(["openid", "profile", ALL_SCOPES, "", "Admin", "files "]) == frozenset()
     assert known_scopes(["openid", "tools:models"]) == {"tools:models"}
+    hash(known_scopes(["files"]))  # callers are looked up by what they are
 
 
 def test_a_token_whose_maker_named_no_scopes_cannot_administrate() -> None:

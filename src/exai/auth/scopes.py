@@ -43,4 +43,4 @@ DEFAULT_SCOPES = frozenset({MODELS, STATUS})
 
 def known_scopes(words: Iterable[str]) -> frozenset[str]:
     """Those of `words` that are scopes of EXAI; what others mean by theirs is nothing here."""
-    return frozenset(words) & SCOPES.keys()
+    return frozenset(words).intersection(SCOPES)
