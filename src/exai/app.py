@@ -11,6 +11,7 @@ import structlog
 from exai import tasks
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
+from exai.auth.tickets import Tickets
 from exai.bus import EventBus
 from exai.clock import Clock, SystemClock
 from exai.config import Settings
@@ -25,6 +26,7 @@ from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
+from exai.monitoring.running_calls import RunningCalls
 from exai.providers.breaker import Breakers
 from exai.providers.retry import RetryPolicy
 from exai.providers.routing import Roster
@@ -32,7 +34,9 @@ from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
 from exai.storage.journal import Journal
 from exai.storage.operations import OperationTable
+from exai.storage.tickets import TicketTable
 from exai.storage.uploads import UploadTable
+from exai.storage.usage import UsageBook
 from exai.token_counts import TokenCounts
 from exai.tools.base import JsonObject
 from exai.tools.chat import Chat
@@ -59,6 +63,9 @@ class House:
     roster: Roster
     authenticator: Authenticator
     authority: Authority
+    tickets: Tickets
+    running_calls: RunningCalls
+    usage: UsageBook
 
     @property
     def configured_providers(self) -> list[str]:
@@ -102,7 +109,8 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         loop_lag = LoopLag(clock)
         metrics = Metrics(version=version, loop_lag=loop_lag)
         health = ProviderHealth(clock)
-        for watcher in (metrics.notice, health.notice, log_breakers):
+        running_calls = RunningCalls(clock)
+        for watcher in (metrics.notice, health.notice, running_calls.notice, log_breakers):
             bus.watch(watcher)
 
         admission = Admission(settings.admission, clock)
@@ -160,7 +168,18 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             ("follow revocations", authenticator.run()),
         ):
             scopes.push_async_callback(_end, tasks.spawn(work, name=name))
-        yield House(dispatcher, bus, metrics, database, roster, authenticator, authority)
+        yield House(
+            dispatcher=dispatcher,
+            bus=bus,
+            metrics=metrics,
+            database=database,
+            roster=roster,
+            authenticator=authenticator,
+            authority=authority,
+            tickets=Tickets(TicketTable(database), clock),
+            running_calls=running_calls,
+            usage=UsageBook(database, clock),
+        )
 
 
 async def _prune(prune: Callable[[], Awaitable[int]]) -> None:

@@ -9,8 +9,11 @@ from exai import __version__
 from exai.app import House, build
 from exai.auth.hosts import HostRule
 from exai.callers import Caller
+from exai.clock import SystemClock
 from exai.config import Settings
-from exai.dashboard.operations import Check, operations_app
+from exai.dashboard.operations import Identity, operations_port
+from exai.dashboard.overview import Check, Overview
+from exai.dashboard.routes import OperationsPort
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.monitoring.metrics import Figure
 from exai.transports.doors import McpDoors
@@ -37,9 +40,7 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
             )
             _show_sessions(house, doors)
             readiness = _Readiness(house)
-            operations = operations_app(
-                checks=readiness.checks, metrics=house.metrics, hosts=HostRule(settings.server)
-            )
+            operations = _operations(house, doors, settings, readiness)
             await listener.serve(
                 doors,
                 operations,
@@ -100,6 +101,34 @@ async def _parent(house: House, token: SecretStr | None) -> Caller:
         raise StartFault(f"EXAI_TOKEN: {fault}") from None
     except ExaiError as fault:
         raise StartFault(str(fault)) from None
+
+
+def _operations(house: House, doors: McpDoors, settings: Settings, readiness: "_Readiness") -> OperationsPort:
+    clock = SystemClock()
+
+    def sessions() -> dict[str, float]:
+        now = doors.sessions.statistics()
+        return {"open": now.sessions, "without_a_socket": now.cut, "messages_kept": now.pending}
+
+    overview = Overview(
+        version=__version__,
+        auth_mode=settings.auth.mode,
+        clock=clock,
+        began=clock.monotonic(),
+        checks=readiness.checks,
+        providers=lambda: [(name, each.configured) for name, each in house.roster.providers.items()],
+        sessions=sessions,
+        running=house.running_calls,
+        usage=house.usage,
+    )
+    return operations_port(
+        identity=Identity(house.authenticator, house.authority, house.tickets),
+        overview=overview,
+        metrics=house.metrics,
+        hosts=HostRule(settings.server),
+        clock=clock,
+        publish=house.bus.publish,
+    )
 
 
 def _show_sessions(house: House, doors: McpDoors) -> None:

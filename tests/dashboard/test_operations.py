@@ -1,23 +1,15 @@
-"""Health, readiness and metrics over HTTP."""
+"""Health, readiness and metrics over HTTP, and what every answer of the port has in common."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 
-from starlette.testclient import TestClient
+import pytest
 
-from exai import config
-from exai.auth.hosts import HostRule
-from exai.clock import SystemClock
-from exai.dashboard.operations import Check, operations_app
-from exai.monitoring.loop_lag import LoopLag
-from exai.monitoring.metrics import Metrics
+from exai.auth.scopes import ADMIN, DASHBOARD
+from exai.events import IncidentRecorded
+from operations_ports import Port
 
-
-def client(checks: Mapping[str, Check], host: str = "localhost") -> TestClient:
-    metrics = Metrics(version="1.2.3", loop_lag=LoopLag(SystemClock()))
-    hosts = HostRule(config.Server(allowed_hosts=("exai.example",)))
-    app = operations_app(checks=checks, metrics=metrics, hosts=hosts)
-    return TestClient(app, base_url=f"http://{host}:8080")
+OpenPort = Callable[..., Awaitable[Port]]
 
 
 async def well() -> str | None:
@@ -37,20 +29,22 @@ async def slow() -> str | None:
     return None
 
 
-def test_alive_whatever_the_checks_say() -> None:
-    assert client({"store": ill}).get("/healthz").json() == {"status": "ok"}
+async def test_alive_whatever_the_checks_say(open_port: OpenPort) -> None:
+    port = await open_port({"store": ill})
+    assert (await port.ask("GET", "/healthz")).json == {"status": "ok"}
 
 
-def test_ready_when_every_check_is_well() -> None:
-    answer = client({"store": well, "keys": well}).get("/readyz")
-    assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "checks": {"store": "ok", "keys": "ok"}}
+async def test_ready_when_every_check_is_well(open_port: OpenPort) -> None:
+    port = await open_port({"store": well, "keys": well})
+    answer = await port.ask("GET", "/readyz")
+    assert (answer.status, answer.json) == (200, {"status": "ready", "checks": {"store": "ok", "keys": "ok"}})
 
 
-def test_not_ready_names_what_is_wrong_and_leaks_nothing() -> None:
-    answer = client({"store": ill, "keys": well, "schema": broken, "loop": slow}).get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["checks"] == {
+async def test_not_ready_names_what_is_wrong_and_leaks_nothing(open_port: OpenPort) -> None:
+    port = await open_port({"store": ill, "keys": well, "schema": broken, "loop": slow})
+    answer = await port.ask("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.json["checks"] == {
         "store": "the disk is full",
         "keys": "ok",
         "schema": "failed: KeyError",
@@ -58,20 +52,96 @@ def test_not_ready_names_what_is_wrong_and_leaks_nothing() -> None:
     }
 
 
-def test_metrics_are_prometheus_text() -> None:
-    answer = client({}).get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'exai_build_info{version="1.2.3"} 1.0' in answer.text
+async def test_metrics_are_prometheus_text_open_in_local_mode_alone(open_port: OpenPort) -> None:
+    local = await open_port(mode="local")
+    answer = await local.ask("GET", "/metrics")
+    assert (answer.header("content-type") or "").startswith("text/plain; version=0.0.4")
+    assert b'exai_build_info{version="1.2.3"} 1.0' in answer.body
+    assert b"exai_dashboard_browsers 0.0" in answer.body
+    required = await open_port()
+    assert (await required.ask("GET", "/metrics")).status == 401
+    token = (await required.authority.create("ops", "prometheus", [DASHBOARD])).access_token
+    assert (await required.ask("GET", "/metrics", token=token)).status == 200
 
 
-def test_foreign_host_names_are_refused() -> None:
-    assert client({}, "evil.example").get("/metrics").status_code == 421
-    for host in ("127.0.0.1", "[::1]", "exai.example"):
-        assert client({}, host).get("/healthz").status_code == 200
+async def test_before_the_day_on_which_tokens_are_required_the_dashboard_needs_one(
+    open_port: OpenPort,
+) -> None:
+    port = await open_port(mode="optional-until 2999-01-01")
+    for path in ("/metrics", "/api/overview", "/api/usage"):
+        answer = await port.ask("GET", path)
+        assert (answer.status, answer.json["error"]["scope"]) == (403, DASHBOARD)
 
 
-def test_pages_of_foreign_origins_are_refused() -> None:
-    for path in ("/", "/healthz", "/metrics", "/nothing"):
-        assert client({}).get(path, headers={"origin": "https://evil.example"}).status_code == 403
-        assert client({}).get(path, headers={"origin": "null"}).status_code == 403
-    assert client({}).get("/healthz", headers={"origin": "http://localhost:3000"}).status_code == 200
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/api/tokens", "/nothing"])
+async def test_foreign_names_and_origins_are_refused_whoever_asks(open_port: OpenPort, path: str) -> None:
+    port = await open_port(server={"allowed_hosts": ["exai.example"]})
+    token = (await port.authority.create("root", "all", [DASHBOARD, ADMIN])).access_token
+    for host in ("evil.example", "127.0.0.1.evil.example", None):
+        assert (await port.ask("GET", path, host=host, token=token)).status == 421
+    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
+        assert (await port.ask("GET", path, headers={"origin": origin}, token=token)).status == 403
+    for host in ("127.0.0.1", "localhost:8080", "[::1]", "exai.example"):
+        assert (await port.ask("GET", path, host=host, token=token)).status in {200, 404}
+
+
+async def test_every_answer_forbids_frames_sniffing_caches_and_foreign_scripts(open_port: OpenPort) -> None:
+    port = await open_port()
+    answers = [
+        await port.ask("GET", "/"),
+        await port.ask("GET", "/healthz"),
+        await port.ask("GET", "/metrics"),
+        await port.ask("GET", "/nothing"),
+        await port.ask("PUT", "/metrics"),
+        await port.ask("GET", "/", host="evil.example"),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 401, 404, 405, 421]
+    for answer in answers:
+        policy = (answer.header("content-security-policy") or "").split("; ")
+        assert {"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
+        assert "unsafe" not in "".join(policy)
+        assert answer.header("x-content-type-options") == "nosniff"
+        assert answer.header("x-frame-options") == "DENY"
+        assert answer.header("cache-control") == "no-store"
+        assert answer.header("referrer-policy") == "no-referrer"
+        assert answer.header("cross-origin-resource-policy") == "same-origin"
+        assert answer.header("access-control-allow-origin") is None
+
+
+async def test_a_preflight_is_answered_without_a_permission(open_port: OpenPort) -> None:
+    port = await open_port(mode="local")
+    asked = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+    answer = await port.ask("OPTIONS", "/api/sign-in", headers=asked)
+    assert answer.status == 405
+    assert not [name for name, _ in answer.headers if name.startswith("access-control")]
+
+
+async def test_an_unforeseen_failure_is_an_incident_and_tells_nothing(
+    open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = await open_port(mode="local")
+
+    def fail() -> bytes:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(port.metrics, "exposition", fail)
+    answer = await port.ask("GET", "/metrics")
+    assert answer.status == 500
+    assert b"canary" not in answer.body
+    (event,) = port.events
+    assert isinstance(event, IncidentRecorded)
+    assert event.incident_id in answer.json["error"]["message"]
+
+
+async def test_a_websocket_finds_nothing_here(open_port: OpenPort) -> None:
+    port = await open_port(mode="local")
+    sent = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    await port.app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]

@@ -74,11 +74,12 @@ class Studio:
             providers, config.Models(), timeouts, self.clock, uploads=UploadTable(database)
         )
 
-    async def show(self, model: str, *pictures: bytes | Image) -> Completion:
+    async def show(self, model: str, *pictures: bytes | Image, owner: str = "local") -> Completion:
         images = tuple(checked(each) if isinstance(each, bytes) else each for each in pictures)
         prompt = Prompt(
             model=self.roster.resolve(model).model,
             messages=(Message(Role.USER, "What is it?", images=images),),
+            owner=owner,
         )
         provider = self.roster.providers[prompt.model.provider]
         return await provider.complete(prompt, deadline=self.clock.monotonic() + 30)
@@ -233,6 +234,18 @@ async def test_another_account_has_files_of_its_own(studio: Studio, open_studio:
     other = await open_studio(api_key="sk-another")
     await other.show("kimi-k3", LARGE)
     assert other.uploads() == 2
+
+
+async def test_another_caller_has_files_of_his_own_and_finds_out_nothing(studio: Studio) -> None:
+    await studio.show("kimi-k3", LARGE, owner="alice")
+    await studio.show("kimi-k3", LARGE, owner="bob")
+    assert studio.uploads() == 2
+    assert {file.id for file in studio.stored} == {
+        url.removeprefix("ms://") for url in studio.urls("kimi")
+    } | {studio.stored[0].id}
+    await studio.show("kimi-k3", LARGE, owner="alice")
+    assert studio.uploads() == 2
+    assert studio.urls("kimi") == [f"ms://{studio.stored[0].id}"]
 
 
 async def test_calls_at_once_share_an_upload(studio: Studio) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from exai.config import Server
 
-__all__ = ["HostRule", "RawHeaders", "Refused"]
+__all__ = ["LOOPBACK_NAMES", "HostRule", "RawHeaders", "Refused"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -11,6 +11,7 @@ from exai import __version__
 from exai.cli import (
     config,
     connect,
+    dashboard,
     doctor,
     init,
     keys,
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
         serve,
         stdio,
         connect,
+        dashboard,
         models,
         init,
         config,

@@ -1,84 +1,85 @@
-"""Health and metrics, on the operations port: `/healthz`, `/readyz`, `/metrics`."""
+"""The operations port, put together: health and metrics for monitors, the dashboard for people, administration.
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from exai.auth.hosts import HostRule
-from exai.monitoring.metrics import CONTENT_TYPE, Metrics
-
-__all__ = ["Check", "operations_app"]
-
-Check = Callable[[], Awaitable[str | None]]
-"""Asks one thing the daemon needs; `None` when it is well, else a sentence."""
-
-CHECK_TIMEOUT_S = 2.0
-
-INDEX = """EXAI operations
-
-/healthz   200 while the process answers
-/readyz    200 when it can serve calls, 503 with the reason when not
-/metrics   Prometheus
+`/healthz` and `/readyz` are open, as those who ask them have no tokens; they tell nothing that is anybody's.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-class _Fence:
-    """Lets in what the rule of Host and Origin lets in."""
+from starlette.responses import JSONResponse, Response
 
-    def __init__(self, app: ASGIApp, hosts: HostRule) -> None:
-        self._app = app
-        self._hosts = hosts
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
+from exai.auth.hosts import HostRule
+from exai.auth.scopes import DASHBOARD
+from exai.auth.tickets import Tickets
+from exai.clock import Clock
+from exai.dashboard.administration import Administration
+from exai.dashboard.browsers import Browsers
+from exai.dashboard.overview import Check, Overview, verdicts_of
+from exai.dashboard.page import page_entries
+from exai.dashboard.routes import Entrance, Entry, OperationsPort, Visit
+from exai.dashboard.sign_in import SignIn
+from exai.events import Event
+from exai.monitoring.metrics import CONTENT_TYPE, Metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._hosts.refusal(scope["headers"])
-        app = self._app if refused is None else PlainTextResponse(refused.sentence, refused.status)
-        await app(scope, receive, send)
+__all__ = ["Identity", "operations_port"]
 
 
-def operations_app(*, checks: Mapping[str, Check], metrics: Metrics, hosts: HostRule) -> Starlette:
+@dataclass(frozen=True)
+class Identity:
+    """Who may come in, and how that is changed."""
+
+    authenticator: Authenticator
+    authority: Authority
+    tickets: Tickets
+
+
+def operations_port(
+    *,
+    identity: Identity,
+    overview: Overview,
+    metrics: Metrics,
+    hosts: HostRule,
+    clock: Clock,
+    publish: Callable[[Event], None],
+) -> OperationsPort:
     """The ASGI application of the operations port."""
-
-    async def index(_: Request) -> Response:
-        return PlainTextResponse(INDEX)
-
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(_: Request) -> Response:
-        names = list(checks)
-        verdicts = await asyncio.gather(*(_verdict(checks[name]) for name in names))
-        faults = {name: verdict for name, verdict in zip(names, verdicts, strict=True) if verdict is not None}
-        body = {
-            "status": "unready" if faults else "ready",
-            "checks": {name: faults.get(name, "ok") for name in names},
-        }
-        return JSONResponse(body, status_code=503 if faults else 200)
-
-    async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
-
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", exposition),
+    authenticator = identity.authenticator
+    browsers = Browsers(clock, authenticator.end_of)
+    metrics.gauge("dashboard_browsers", "Browsers signed in to the dashboard.", lambda: len(browsers))
+    return OperationsPort(
+        [
+            *health_entries(overview.checks),
+            _metrics_entry(metrics),
+            *page_entries(),
+            *overview.entries(),
+            *SignIn(identity.tickets, browsers, authenticator.attempts).entries(),
+            *Administration(identity.authority).entries(),
         ],
-        middleware=[Middleware(_Fence, hosts=hosts)],
+        hosts=hosts,
+        entrance=Entrance(authenticator, browsers),
+        publish=publish,
     )
 
 
-async def _verdict(check: Check) -> str | None:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
-    except TimeoutError:
-        return f"no answer within {CHECK_TIMEOUT_S:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that breaks is a check that fails
-        return f"failed: {type(error).__name__}"
+def health_entries(checks: Mapping[str, Check]) -> list[Entry]:
+    """Whether the process answers, and whether it can serve."""
+
+    async def healthz(_: Visit) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Visit) -> Response:
+        verdicts = await verdicts_of(checks)
+        is_ready = all(verdict == "ok" for verdict in verdicts.values())
+        body = {"status": "ready" if is_ready else "unready", "checks": verdicts}
+        return JSONResponse(body, status_code=200 if is_ready else 503)
+
+    return [Entry("GET", "/healthz", healthz), Entry("GET", "/readyz", readyz)]
+
+
+def _metrics_entry(metrics: Metrics) -> Entry:
+    async def exposition(_: Visit) -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+
+    return Entry("GET", "/metrics", exposition, scope=DASHBOARD)

@@ -10,7 +10,7 @@ An answer that began is never asked for again: neither here nor of another model
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from exai.bus import EventBus
@@ -106,6 +106,7 @@ class ModelAsker:
             Overloaded: no permit for this model became free in time.
             DeadlineExceeded: the call's time is over.
         """
+        prompt = replace(prompt, owner=self._caller.subject)
         model = prompt.model
         asking = self._asking
         breaker = asking.breakers.of(model.provider, model.name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from exai.callers import LOCAL_SUBJECT
 from exai.costs import Usage
 from exai.messages import Citation, Effort, Message, ToolCall
 from exai.providers.catalog import Model
@@ -48,6 +49,8 @@ class Prompt:
     tools: tuple[ToolSpec, ...] = ()
     conversation_key: str | None = None
     """Stable per conversation, for providers that route by it to their prefix cache."""
+    owner: str = LOCAL_SUBJECT
+    """On whose behalf it is asked; what is kept at a provider for one is never shown to work for another."""
 
 
 @dataclass(slots=True)

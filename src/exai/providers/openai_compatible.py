@@ -252,14 +252,14 @@ class OpenAiCompatible:
         request = partial(self._file_request, deadline)
         names = self._names(prompt.model)
         began = self._clock.monotonic()
-        shown = await self._uploads.shown(pictures_of(prompt), request, names)
+        shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
         try:
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
         except (ProviderRefused, ProviderDenied):
             # Whatever the refusal says, a picture that has gone explains it, and its loss can be mended.
             if not await self._uploads.forget_missing(shown, request):
                 raise
-            shown = await self._uploads.shown(pictures_of(prompt), request, names)
+            shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
         timings = completion.timings
         asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms

@@ -1,4 +1,4 @@
-"""Large pictures lie at the provider: uploaded once per account and content, named by id afterwards.
+"""Large pictures lie at the provider: uploaded once per account, caller and content, named by id afterwards.
 
 The order is the order of truth: upload, then row. A crash between the two leaves a file that nobody knows of; its
 name, `exai-<digest>`, tells what it is. A row whose file has gone is found out when a request that names it is
@@ -93,10 +93,10 @@ class PictureUploads:
         self._clock = clock
         self._above_bytes = above_bytes
         self._keep_days = keep_days
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def shown(self, images: Sequence[Image], request: FileRequest, names: Names) -> Shown:
-        """The URLs of the large ones among `images`, uploaded where that has not been done.
+    async def shown(self, images: Sequence[Image], owner: str, request: FileRequest, names: Names) -> Shown:
+        """The URLs of the large ones among the `owner`'s `images`, uploaded where that has not been done.
 
         A refused upload is told in a note, and the picture then goes inside the request.
 
@@ -108,12 +108,12 @@ class PictureUploads:
         if not heavy:
             return NO_PICTURES
         large = await asyncio.to_thread(_by_digest, heavy)
-        known = await self._table.find(self._store, list(large))
-        self._table.used_soon(self._store, list(known), self._now())
+        known = await self._table.find(self._store, owner, list(large))
+        self._table.used_soon(self._store, owner, list(known), self._now())
         notes: list[str] = []
         missing = large.keys() - known.keys()
         for digest in missing:
-            uploaded = await self._uploaded_once(large[digest], request, names)
+            uploaded = await self._uploaded_once(large[digest], owner, request, names)
             if uploaded is not None:
                 known[digest] = uploaded
             elif not notes:
@@ -151,18 +151,20 @@ class PictureUploads:
                 swept += 1
         return swept
 
-    async def _uploaded_once(self, image: Image, request: FileRequest, names: Names) -> str | None:
+    async def _uploaded_once(
+        self, image: Image, owner: str, request: FileRequest, names: Names
+    ) -> str | None:
         """The remote id. Calls that need the same picture at the same time share one upload."""
         digest = image.sha256
-        lock = self._locks.setdefault(digest, asyncio.Lock())
+        lock = self._locks.setdefault((owner, digest), asyncio.Lock())
         async with lock:
-            known = await self._table.find(self._store, [digest])
+            known = await self._table.find(self._store, owner, [digest])
             if digest in known:
                 return known[digest]
             remote_id = await self._upload(image, request, names)
             if remote_id is not None:
                 row = UploadRow(digest, remote_id, len(image.data), self._now())
-                await self._table.keep(self._store, row)
+                await self._table.keep(self._store, owner, row)
             return remote_id
 
     async def _upload(self, image: Image, request: FileRequest, names: Names) -> str | None:

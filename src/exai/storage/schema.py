@@ -26,6 +26,7 @@ __all__ = [
     "auth_revision",
     "calls",
     "conversations",
+    "dashboard_tickets",
     "exchanges",
     "metadata",
     "operations",
@@ -199,6 +200,7 @@ provider_file_uploads = Table(
     Column("provider", Text, primary_key=True),
     Column("account", Text, primary_key=True),  # a fingerprint of address and key
     Column("purpose", Text, primary_key=True),
+    Column("owner", StorableText, primary_key=True),
     Column("sha256", Text, primary_key=True),  # of the content as it was uploaded
     Column("remote_id", StorableText, nullable=False),
     Column("bytes", BigInteger, nullable=False),
@@ -271,3 +273,16 @@ auth_revision = Table(
     Column("revision", BigInteger, nullable=False),  # raised by whatever changes the tables above
 )
 """One row: what every process looks at to learn that its picture of the tables above is old."""
+
+dashboard_tickets = Table(
+    "dashboard_tickets",
+    metadata,
+    Column("ticket_sha256", Text, primary_key=True),
+    Column("subject", StorableText, nullable=False),
+    Column("issuer", Text, nullable=False),  # this and the following: what the principal proved itself with
+    Column("token_id", StorableText, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("session_until", UtcDateTime, nullable=False),
+    Column("kid", Text),
+    Column("expires_at", UtcDateTime, nullable=False),
+)

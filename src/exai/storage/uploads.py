@@ -1,4 +1,8 @@
-"""Rows of the files that lie at a provider: what was uploaded there, under which id."""
+"""Rows of the files that lie at a provider: what was uploaded there, by whom, under which id.
+
+Each owner has uploads of his own. Were they shared, a picture that need not be uploaded would tell that somebody
+else had sent it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,25 +44,26 @@ class UploadTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, store: Store, digests: Sequence[str]) -> dict[str, str]:
-        """The remote ids of those of the digests that are known."""
-        parameters = {**_store(store), "digests": list(digests)}
+    async def find(self, store: Store, owner: str, digests: Sequence[str]) -> dict[str, str]:
+        """The remote ids of those of the digests that are known of this owner."""
+        parameters = {**_store(store), "of_owner": owner, "digests": list(digests)}
         return await self._database.read(
             lambda connection: {row[0]: row[1] for row in connection.execute(_FIND, parameters)}
         )
 
-    async def keep(self, store: Store, row: UploadRow) -> None:
-        """Remember a file; of two uploads of one content the later is remembered.
+    async def keep(self, store: Store, owner: str, row: UploadRow) -> None:
+        """Remember a file; of two uploads of one content by one owner the later is remembered.
 
         Raises:
             StoreFailed: it was not kept.
         """
-        await self._database.write(_keep, _values(store, row))
+        await self._database.write(_keep, _values(store, owner, row))
 
-    def used_soon(self, store: Store, digests: Sequence[str], at: datetime) -> None:
+    def used_soon(self, store: Store, owner: str, digests: Sequence[str], at: datetime) -> None:
         """Note that files were used; lost at worst."""
         for digest in digests:
-            self._database.write_soon(_use, {**_store(store), "of_digest": digest, "at": at})
+            parameters = {**_store(store), "of_owner": owner, "of_digest": digest, "at": at}
+            self._database.write_soon(_use, parameters)
 
     async def forget(self, store: Store, remote_id: str) -> None:
         """Forget a file that is no longer there."""
@@ -77,8 +82,9 @@ _in_store = (
     uploads.c.account == bindparam("of_account"),
     uploads.c.purpose == bindparam("of_purpose"),
 )
+_of_owner = uploads.c.owner == bindparam("of_owner")
 _FIND = select(uploads.c.sha256, uploads.c.remote_id).where(
-    *_in_store, uploads.c.sha256.in_(bindparam("digests", expanding=True))
+    *_in_store, _of_owner, uploads.c.sha256.in_(bindparam("digests", expanding=True))
 )
 _UNUSED = (
     select(uploads.c.remote_id)
@@ -87,7 +93,7 @@ _UNUSED = (
 )
 _USE = (
     update(uploads)
-    .where(*_in_store, uploads.c.sha256 == bindparam("of_digest"))
+    .where(*_in_store, _of_owner, uploads.c.sha256 == bindparam("of_digest"))
     .values(used_at=bindparam("at"))
 )
 _FORGET = delete(uploads).where(*_in_store, uploads.c.remote_id == bindparam("of_remote"))
@@ -117,11 +123,12 @@ def _store(store: Store) -> dict[str, str]:
     return {"of_provider": store.provider, "of_account": store.account, "of_purpose": store.purpose}
 
 
-def _values(store: Store, row: UploadRow) -> dict[str, Any]:
+def _values(store: Store, owner: str, row: UploadRow) -> dict[str, Any]:
     return {
         "provider": store.provider,
         "account": store.account,
         "purpose": store.purpose,
+        "owner": owner,
         "sha256": row.sha256,
         "remote_id": row.remote_id,
         "bytes": row.bytes,

@@ -1,0 +1,88 @@
+"""Tickets for the dashboard: what carries a sign-in from a terminal into a browser.
+
+A browser cannot send a bearer token by itself, and a token in an address would stay in its history and in logs. So a
+ticket goes there instead, in the part of the address that browsers keep to themselves: good once and for 30 seconds.
+"""
+
+import hashlib
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from exai.auth.scopes import DASHBOARD
+from exai.callers import Caller, Credential
+from exai.clock import Clock
+from exai.config_auth import OWN_ISSUER
+from exai.storage.tickets import TicketRow, TicketTable
+
+__all__ = ["SESSION_S", "TICKET_S", "Tickets"]
+
+TICKET_S = 30.0
+SESSION_S = 12 * 3600.0
+"""How long a browser stays signed in at most; never longer than the token with which the ticket was asked for."""
+
+DOOR = "dashboard"
+
+_FORM = re.compile(r"ext_[A-Za-z0-9_-]{43}")
+
+
+class Tickets:
+    """Issues and takes them, over the database: the command line needs no daemon, and replicas know each other's."""
+
+    def __init__(self, table: TicketTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    async def issue(self, subject: str, credential: Credential | None = None) -> str:
+        """A ticket for a principal, shown once; without a credential, for whoever administers the database.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        now = self._now()
+        ticket = f"ext_{secrets.token_urlsafe(32)}"
+        until = now + timedelta(seconds=SESSION_S)
+        if credential is None:
+            credential = Credential(OWN_ISSUER, secrets.token_hex(8), now.timestamp(), None)
+        elif credential.expires_at is not None:
+            until = min(until, datetime.fromtimestamp(credential.expires_at, UTC))
+        row = TicketRow(
+            ticket_sha256=_digest(ticket),
+            subject=subject,
+            issuer=credential.issuer,
+            token_id=credential.token_id,
+            issued_at=datetime.fromtimestamp(credential.issued_at, UTC),
+            session_until=until,
+            kid=credential.kid,
+            expires_at=now + timedelta(seconds=TICKET_S),
+        )
+        await self._table.add(row, now)
+        return ticket
+
+    async def take(self, ticket: str) -> Caller | None:
+        """Whom the ticket lets in, and it is used up; `None`: it is none, was used, or came too late.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        if _FORM.fullmatch(ticket) is None:
+            return None
+        row = await self._table.take(_digest(ticket), self._now())
+        if row is None:
+            return None
+        credential = Credential(
+            issuer=row.issuer,
+            token_id=row.token_id,
+            issued_at=row.issued_at.timestamp(),
+            expires_at=row.session_until.timestamp(),
+            kid=row.kid,
+        )
+        return Caller(subject=row.subject, door=DOOR, scopes=frozenset({DASHBOARD}), credential=credential)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _digest(ticket: str) -> str:
+    """What the database keeps. A ticket is random, so that a slow hash would add nothing."""
+    return hashlib.sha256(ticket.encode("ascii")).hexdigest()

@@ -1,0 +1,115 @@
+"""How things stand, and who used what: everybody's calls, and no text of any."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from starlette.responses import JSONResponse, Response
+
+from exai.auth.scopes import DASHBOARD
+from exai.callers import Caller
+from exai.clock import Clock
+from exai.dashboard.routes import Entry, Visit
+from exai.errors import MalformedMessage
+from exai.monitoring.running_calls import RunningCalls
+from exai.storage.usage import UsageBook
+
+__all__ = ["Check", "Overview", "verdicts_of"]
+
+Check = Callable[[], Awaitable[str | None]]
+"""Asks one thing the daemon needs; `None` when it is well, else a sentence."""
+
+CHECK_TIMEOUT_S = 2.0
+MOST_DAYS = 3_650.0
+MOST_CALLS = 200
+"""Shown of those that run; the oldest."""
+
+
+async def verdicts_of(checks: Mapping[str, Check]) -> dict[str, str]:
+    """What each check says; `ok` where all is well."""
+    names = list(checks)
+    verdicts = await asyncio.gather(*(_verdict(checks[name]) for name in names))
+    return {name: verdict or "ok" for name, verdict in zip(names, verdicts, strict=True)}
+
+
+async def _verdict(check: Check) -> str | None:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            return await check()
+    except TimeoutError:
+        return f"no answer within {CHECK_TIMEOUT_S:g} s"
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a check that fails
+        return f"failed: {type(error).__name__}"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The entries that tell how things stand."""
+
+    version: str
+    auth_mode: str
+    clock: Clock
+    checks: Mapping[str, Check]
+    providers: Callable[[], Iterable[tuple[str, bool]]]
+    """Names, and whether each has a key."""
+    sessions: Callable[[], Mapping[str, float]]
+    """Figures of the resumable sessions."""
+    running: RunningCalls
+    usage: UsageBook
+    began: float
+    """By the monotonic clock."""
+
+    def entries(self) -> list[Entry]:
+        """For the table of the port."""
+        return [
+            Entry("GET", "/api/overview", self._overview, scope=DASHBOARD),
+            Entry("GET", "/api/usage", self._usage, scope=DASHBOARD),
+        ]
+
+    async def _overview(self, visit: Visit) -> Response:
+        calls = list(self.running)
+        told = {
+            "service": {
+                "version": self.version,
+                "auth_mode": self.auth_mode,
+                "uptime_s": round(self.clock.monotonic() - self.began, 1),
+            },
+            "you": _who(visit.caller),
+            "checks": await verdicts_of(self.checks),
+            "providers": [{"name": name, "configured": configured} for name, configured in self.providers()],
+            "sessions": self.sessions(),
+            "calls_running": len(calls),
+            "calls": [
+                {
+                    "call_id": call.call_id,
+                    "tool": call.tool,
+                    "caller": call.caller.subject,
+                    "door": call.caller.door,
+                    "client": call.caller.client,
+                    "seconds": round(call.seconds, 1),
+                }
+                for call in calls[:MOST_CALLS]
+            ],
+        }
+        return JSONResponse(told)
+
+    async def _usage(self, visit: Visit) -> Response:
+        asked = visit.request.query_params
+        try:
+            days = float(asked.get("days", "30"))
+        except ValueError:
+            days = 0.0
+        if not 0 < days <= MOST_DAYS:
+            raise MalformedMessage(f"`days` is a number above 0 and up to {MOST_DAYS:g}.")
+        report = await self.usage.report(days=days, caller=asked.get("caller"))
+        return JSONResponse({"days": days, "usage": [asdict(each) for each in report]})
+
+
+def _who(caller: Caller) -> dict[str, object]:
+    credential = caller.credential
+    return {
+        "subject": caller.subject,
+        "scopes": sorted(caller.scopes),
+        "signed_in_until": None if credential is None else credential.expires_at,
+        "by": None if credential is None else credential.issuer,
+    }

@@ -1,0 +1,47 @@
+"""The dashboard's page: three files of our own, open to everybody, as there is nothing in them.
+
+What it shows it asks for by itself, and whoever may not have that is shown how to sign in. Texts enter the page as
+text alone, and its policy lets no script run but this one.
+"""
+
+from importlib import resources
+
+from starlette.responses import Response
+
+from exai.dashboard.routes import Entry, Visit
+
+__all__ = ["page_entries"]
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+
+
+def page_entries() -> list[Entry]:
+    """For the table of the port."""
+    return [_entry(path, name, kind) for path, (name, kind) in FILES.items()]
+
+
+def _entry(path: str, name: str, kind: str) -> Entry:
+    content = resources.files(__package__).joinpath(name).read_bytes()
+
+    async def answer(_: Visit) -> Response:
+        headers = {"content-type": kind, "content-security-policy": POLICY}
+        return Response(content, headers=headers)
+
+    return Entry("GET", path, answer)

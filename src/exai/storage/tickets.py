@@ -1,0 +1,72 @@
+"""Rows of tickets: each lets one browser sign in to the dashboard, once and within moments."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert
+
+from exai.storage.database import Database
+from exai.storage.schema import dashboard_tickets as tickets
+
+__all__ = ["TicketRow", "TicketTable"]
+
+
+class TicketRow(msgspec.Struct, frozen=True):
+    """A ticket that nobody has used yet."""
+
+    ticket_sha256: str
+    subject: str
+    issuer: str
+    token_id: str
+    issued_at: datetime
+    """Of what the principal proved itself with; what was revoked since ends the browser's session too."""
+    session_until: datetime
+    kid: str | None
+    expires_at: datetime
+
+
+class TicketTable:
+    """Adds and takes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: TicketRow, now: datetime) -> None:
+        """Keep a ticket, and drop those that are over.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        await self._database.write(_add, (row, now))
+
+    async def take(self, ticket_sha256: str, now: datetime) -> TicketRow | None:
+        """The row, which is gone now, whoever asks next; `None`: there is none that is still good.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await self._database.write(_take, (ticket_sha256, now))
+
+
+_INSERT = insert(tickets)
+_DROP = delete(tickets).where(tickets.c.expires_at <= bindparam("now"))
+_TAKE = delete(tickets).where(tickets.c.ticket_sha256 == bindparam("of_ticket")).returning(*tickets.c)
+
+
+def _add(connection: Connection, many: list[tuple[TicketRow, datetime]]) -> list[None]:
+    connection.execute(_DROP, {"now": min(now for _, now in many)})
+    connection.execute(_INSERT, [msgspec.structs.asdict(row) for row, _ in many])
+    return [None] * len(many)
+
+
+def _take(connection: Connection, many: list[tuple[str, datetime]]) -> list[TicketRow | None]:
+    return [_taken(connection, {"of_ticket": digest}, now) for digest, now in many]
+
+
+def _taken(connection: Connection, parameters: dict[str, Any], now: datetime) -> TicketRow | None:
+    found = connection.execute(_TAKE, parameters).one_or_none()
+    if found is None:
+        return None
+    row = TicketRow(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public face of a row by name
+    return row if now < row.expires_at else None

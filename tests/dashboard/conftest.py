@@ -1,0 +1,44 @@
+"""Opens the operations port over a real database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exai import config
+from exai.auth.authenticator import Authenticator
+from exai.clock import ManualClock
+from exai.dashboard.overview import Check
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
+from operations_ports import Port, make_port
+
+OpenPort = Callable[..., Awaitable[Port]]
+
+
+@pytest.fixture
+async def open_port(tmp_path: Path) -> AsyncIterator[OpenPort]:
+    """Opens a port under settings of `auth`, with these checks of readiness."""
+    async with AsyncExitStack() as scopes:
+
+        async def opened(
+            checks: dict[str, Check] | None = None, server: dict[str, Any] | None = None, **auth: Any
+        ) -> Port:
+            settings = config.Auth.model_validate({"mode": "required", **auth})
+            clock = ManualClock()
+            database = await Database.open(config.Database(), tmp_path)
+            scopes.push_async_callback(database.close)
+            authenticator = await Authenticator.open(settings, IdentityTables(database), clock)
+            return make_port(
+                database,
+                tmp_path,
+                authenticator,
+                settings,
+                clock,
+                checks=checks or {},
+                server=config.Server.model_validate(server or {}),
+            )
+
+        yield opened

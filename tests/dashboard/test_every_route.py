@@ -1,0 +1,177 @@
+"""Every route of the operations port, whatever it is, with every kind of token: generated from its table."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from exai import config
+from exai.auth.authority import Authority
+from exai.auth.scopes import ADMIN, DASHBOARD, SCOPES
+from exai.dashboard.routes import Entry
+from exai.storage.identity import IdentityTables
+from operations_ports import OWN_ORIGIN, Port, Reply
+
+OpenPort = Callable[..., Awaitable[Port]]
+
+OPEN = {
+    ("GET", "/"),
+    ("GET", "/page.js"),
+    ("GET", "/page.css"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/api/sign-in"),
+    ("POST", "/api/sign-out"),
+}
+"""What may be had without a token. A route that is to join them is written down here, or this test fails."""
+
+LOOKED_AT = {("GET", "/metrics"), ("GET", "/api/overview"), ("GET", "/api/usage")}
+"""What the local user may see without a token."""
+
+
+async def visit(port: Port, entry: Entry, token: str | None, **headers: str) -> Reply:
+    path = entry.path.replace("{token_id}", "0123456789abcdef")
+    body = {} if entry.method == "POST" else None
+    return await port.ask(entry.method, path, token=token, json_body=body, headers=headers)
+
+
+def key(entry: Entry) -> tuple[str, str]:
+    return entry.method, entry.path
+
+
+async def tokens_that_are_refused(port: Port) -> dict[str, str]:
+    """By kind; each would have every scope."""
+    everything = list(SCOPES)
+    good = await port.authority.create("alice", "good", everything)
+    expired = await port.authority.create("alice", "expired", everything, timedelta(minutes=1))
+    revoked = await port.authority.create("alice", "revoked", everything)
+    revoked_key = await port.authority.create_key("alice", "revoked key", everything)
+    of_the_past = await port.authority.create("bob", "all of bob's", everything)
+    elsewhere = Authority(
+        config.Auth(mode="required", audience="another"),
+        IdentityTables(port.database),
+        port.authority._keys._folder.parent,
+        port.clock,
+    )
+    other_audience = await elsewhere.create("alice", "other audience", everything)
+    for each in (revoked, revoked_key):
+        await port.authority.revoke(each.token_id)
+    await port.authority.revoke_subject("bob")
+    port.clock.advance(120)
+    header, claims, signature = good.access_token.split(".")
+    return {
+        "nonsense": "nonsense",
+        "no signature": f"{header}.{claims}.",
+        "another's signature": f"{header}.{claims}.{expired.access_token.split('.')[2]}",
+        "cut signature": f"{header}.{claims}.{signature[:-4]}",
+        "a refresh token": good.refresh_token or "",
+        "expired": expired.access_token,
+        "revoked": revoked.access_token,
+        "revoked key": revoked_key.access_token,
+        "revoked principal": of_the_past.access_token,
+        "other audience": other_audience.access_token,
+    }
+
+
+async def test_the_open_routes_are_these_and_no_others(open_port: OpenPort) -> None:
+    port = await open_port()
+    assert {key(entry) for entry in port.app.table if entry.scope is None} == OPEN
+    assert {
+        key(entry) for entry in port.app.table if entry.scope == DASHBOARD and not entry.bearer_only
+    } == LOOKED_AT
+    assert len({key(entry) for entry in port.app.table}) == len(port.app.table)
+
+
+async def test_no_route_but_an_open_one_answers_without_a_good_token(open_port: OpenPort) -> None:
+    port = await open_port(failures_per_minute=10_000)
+    refused = await tokens_that_are_refused(port)
+    for entry in port.app.table:
+        if entry.scope is None:
+            continue
+        answer = await visit(port, entry, None)
+        challenge = answer.header("www-authenticate")
+        if entry.method == "GET" or entry.bearer_only:
+            assert (answer.status, challenge) == (401, 'Bearer realm="exai"'), key(entry)
+        for kind, token in refused.items():
+            answer = await visit(port, entry, token, origin=OWN_ORIGIN)
+            expected = 'Bearer realm="exai", error="invalid_token"'
+            assert (answer.status, answer.header("www-authenticate")) == (401, expected), (key(entry), kind)
+            assert token not in answer.body.decode()
+
+
+async def test_a_token_of_every_scope_but_the_right_one_is_forbidden_and_told_what_is_missing(
+    open_port: OpenPort,
+) -> None:
+    port = await open_port()
+    for entry in port.app.table:
+        if entry.scope is None:
+            continue
+        others = [scope for scope in SCOPES if scope != entry.scope]
+        token = (await port.authority.create("alice", "others", others)).access_token
+        answer = await visit(port, entry, token)
+        assert answer.status == 403, key(entry)
+        assert answer.json["error"]["scope"] == entry.scope
+        assert answer.header("www-authenticate") == (
+            f'Bearer realm="exai", error="insufficient_scope", scope="{entry.scope}"'
+        )
+
+
+async def test_the_right_scope_alone_is_let_in(open_port: OpenPort) -> None:
+    port = await open_port()
+    for entry in port.app.table:
+        if entry.scope is None:
+            continue
+        for made in (
+            await port.authority.create("alice", "right", [entry.scope]),
+            await port.authority.create_key("alice", "right", [entry.scope]),
+        ):
+            answer = await visit(port, entry, made.access_token)
+            assert answer.status not in {401, 403, 500}, key(entry)
+
+
+async def test_in_local_mode_a_bad_token_is_refused_and_administration_still_needs_a_good_one(
+    open_port: OpenPort,
+) -> None:
+    port = await open_port(mode="local", failures_per_minute=10_000)
+    for entry in port.app.table:
+        if entry.scope is None:
+            continue
+        without = await visit(port, entry, None)
+        assert without.status == (200 if key(entry) in LOOKED_AT else 401), key(entry)
+        assert (await visit(port, entry, "nonsense", origin=OWN_ORIGIN)).status == 401, key(entry)
+        assert (await visit(port, entry, "", origin=OWN_ORIGIN)).status == 401, key(entry)
+
+
+async def test_a_token_in_the_address_or_in_a_body_is_none(open_port: OpenPort) -> None:
+    port = await open_port()
+    token = (await port.authority.create("alice", "good", [DASHBOARD, ADMIN])).access_token
+    for name in ("access_token", "token", "authorization"):
+        assert (await port.ask("GET", f"/metrics?{name}={token}")).status == 401
+        assert (await port.ask("POST", "/api/tokens", json_body={name: token})).status == 401
+    for name in ("x-authorization", "cookie", "proxy-authorization"):
+        assert (await port.ask("GET", "/metrics", headers={name: f"Bearer {token}"})).status == 401
+    twice = {"authorization": f"Bearer {token}"}
+    assert (await port.ask("GET", "/metrics", token=token, headers=twice)).status == 401
+
+
+async def test_a_path_is_what_it_is_and_not_what_it_could_be_taken_for(open_port: OpenPort) -> None:
+    port = await open_port()
+    for path in (
+        "/metrics/",
+        "//metrics",
+        "/healthz/../metrics",
+        "/api/tokens/",
+        "/METRICS",
+        "/healthz/metrics",
+    ):
+        assert (await port.ask("GET", path)).status == 404, path
+    assert (await port.ask("GET", "/metrics", host="localhost/healthz")).status in {401, 421}
+
+
+async def test_refused_too_often_an_address_waits_and_good_tokens_go_on(open_port: OpenPort) -> None:
+    port = await open_port(failures_per_minute=5)
+    token = (await port.authority.create("alice", "good", [DASHBOARD])).access_token
+    assert (await port.ask("GET", "/metrics", token=token)).status == 200
+    statuses = [(await port.ask("GET", "/metrics", token=f"bad{n}")).status for n in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    late = await port.ask("GET", "/metrics", token="bad")
+    assert 1 <= int(late.header("retry-after") or "0") <= 60
+    assert (await port.ask("GET", "/metrics", token=token)).status == 200
