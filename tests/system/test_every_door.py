@@ -1,0 +1,259 @@
+"""Every route and tool of the MCP port against tokens of every fate; the rows come from the daemon's own tables."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
+from yarl import URL
+
+from exai.auth.scopes import FILES, SCOPES
+from exai.bus import EventBus
+from exai.config import Settings
+from exai.transports.doors import McpDoors
+from exai.transports.routes import Route
+from exai.transports.server import build_server
+from guarded_daemon import GuardedDaemon, bearer, guarded_daemon
+from mcp_websocket import mcp_socket
+from scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
+from scripted_engine import VERSION, ScriptedEngine
+from session_socket import ENVELOPE, session_socket
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OPEN = {
+    "/": ("GET", "HEAD"),
+    "/auth/token": ("POST",),
+    "/.well-known/jwks.json": ("GET", "HEAD"),
+    "/.well-known/oauth-protected-resource": ("GET", "HEAD"),
+    "/.well-known/oauth-protected-resource/mcp": ("GET", "HEAD"),
+}
+"""What is served to whoever may connect. A route that is new here takes somebody's decision."""
+BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+SOCKETS = [(path, subprotocol) for path in ("/", "/mcp") for subprotocol in ("mcp", "exai.mcp.v1", None)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedDaemon]:
+    async with guarded_daemon(tmp_path_factory.mktemp("guarded") / "data") as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def routes() -> list[Route]:
+    engine, bus = ScriptedEngine(), EventBus()
+    server = build_server(engine, version=VERSION)
+    doors = McpDoors(server, engine, ScriptedAuthenticator(), ScriptedAuthority(), Settings(), bus)
+    return list(doors.routes.table.values())
+
+
+def root(guarded: GuardedDaemon) -> str:
+    return guarded.daemon.mcp_http.removesuffix("/mcp")
+
+
+def arguments_for(schema: dict[str, Any]) -> dict[str, Any]:
+    """The least that a tool takes."""
+    samples = {"string": "x", "integer": 1, "boolean": False, "array": []}
+    return {name: samples[schema["properties"][name]["type"]] for name in schema.get("required", ())}
+
+
+def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    params = {"name": name, "arguments": arguments, "_meta": ENVELOPE}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    routing = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name}
+    return message, BOTH | routing
+
+
+async def tools(guarded: GuardedDaemon) -> dict[str, dict[str, Any]]:
+    async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(await guarded.token(FILES))) as client:
+        listed = (await client.request("tools/list"))["result"]["tools"]
+    return {tool["name"]: arguments_for(tool["inputSchema"]) for tool in listed}
+
+
+def test_what_is_open_is_decided_here() -> None:
+    assert {route.path: route.methods for route in routes() if route.is_open} == OPEN
+
+
+async def test_every_guarded_route_and_method_refuses_every_bad_token(
+    guarded: GuardedDaemon, http: aiohttp.ClientSession, subtests: pytest.Subtests
+) -> None:
+    closed = [route for route in routes() if not route.is_open]
+    assert closed
+    good = bearer(await guarded.token(FILES))
+    for route in closed:
+        for path in (route.path, f"{route.path}/"):
+            for method in METHODS:
+                for fate, token in guarded.refused.items():
+                    with subtests.test(method=method, path=path, fate=fate):
+                        url = f"{root(guarded)}{path}?access_token=x"
+                        async with http.request(method, url, headers=BOTH | bearer(token)) as response:
+                            assert response.status == 401
+                            challenge = response.headers["WWW-Authenticate"]
+                            assert challenge.startswith("Bearer ")
+                            assert ('error="invalid_token"' in challenge) == (token is not None)
+                            if method != "HEAD":
+                                assert (await response.json())["error"]["code"] == -32006
+                async with http.request(method, root(guarded) + path, headers=BOTH | good) as response:
+                    assert response.status not in {401, 403}
+                    assert (response.status == 405) == (method not in route.methods)
+
+
+async def test_what_is_open_is_so_with_any_token_and_has_no_other_methods(
+    guarded: GuardedDaemon, http: aiohttp.ClientSession
+) -> None:
+    for path, methods in OPEN.items():
+        for method in METHODS:
+            for token in (None, "nonsense"):
+                async with http.request(method, root(guarded) + path, headers=bearer(token)) as response:
+                    assert response.status not in {401, 403}
+                    assert (response.status == 405) == (method not in methods), (method, path)
+
+
+async def test_no_other_path_is_served(guarded: GuardedDaemon, http: aiohttp.ClientSession) -> None:
+    good = bearer(await guarded.token(*SCOPES))
+    for path in (
+        "/metrics",
+        "/api/tokens",
+        "//mcp",
+        "/mcp/x",
+        "/%2e/mcp",
+        "/MCP",
+        "/mcp%00",
+        "/auth",
+        "/.well-known",
+    ):
+        url = URL(root(guarded) + path, encoded=True)
+        async with http.post(url, headers=BOTH | good) as response:
+            assert response.status == 404, path
+
+
+async def test_every_socket_refuses_every_bad_token(
+    guarded: GuardedDaemon, subtests: pytest.Subtests
+) -> None:
+    base = guarded.daemon.mcp_ws.removesuffix("/mcp")
+    good = bearer(await guarded.token(FILES))
+    for path, subprotocol in SOCKETS:
+        offered = None if subprotocol is None else [Subprotocol(subprotocol)]
+        for fate, token in guarded.refused.items():
+            with subtests.test(path=path, subprotocol=subprotocol, fate=fate):
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(
+                        f"{base}{path}?token=x", subprotocols=offered, additional_headers=bearer(token)
+                    )
+                assert refused.value.response.status_code == 401
+                assert refused.value.response.headers["WWW-Authenticate"].startswith("Bearer ")
+        async with connect(base + path, subprotocols=offered, additional_headers=good) as socket:
+            assert socket.subprotocol == subprotocol
+
+
+async def test_a_session_is_carried_on_with_no_bad_token(guarded: GuardedDaemon) -> None:
+    url = guarded.daemon.mcp_ws
+    async with session_socket(url, bearer(await guarded.token(FILES))) as owner:
+        opened = await owner.open()
+        for token in guarded.refused.values():
+            with pytest.raises(InvalidStatus) as refused:
+                async with session_socket(url, bearer(token)):
+                    pass
+            assert refused.value.response.status_code == 401
+        async with session_socket(url, bearer(await guarded.token(*SCOPES, subject="mallory"))) as thief:
+            stolen = await thief.resume(opened, last=0)
+            guessed = await thief.resume({**opened, "session": "x" * 22}, last=0)
+            assert stolen == guessed
+            assert stolen["code"] == "unknown_session"
+    async with session_socket(url, bearer(await guarded.token(FILES))) as again:
+        assert (await again.resume(opened, last=0))["t"] == "resumed"
+
+
+async def test_every_tool_needs_its_scope_and_no_other(
+    guarded: GuardedDaemon, http: aiohttp.ClientSession, subtests: pytest.Subtests
+) -> None:
+    rows = [(name, arguments) for name, arguments in (await tools(guarded)).items()]
+    assert len(rows) >= 4
+    rows.append(("chat", {"prompt": "x", "use_websearch": True}))
+    little = bearer(await guarded.token(FILES))
+    for name, arguments in rows:
+        with subtests.test(tool=name, arguments=arguments):
+            message, headers = tool_call(name, arguments)
+            async with http.post(guarded.daemon.mcp_http, json=message, headers=headers | little) as response:
+                assert response.status == 403
+                needed = (await response.json())["error"]["data"]["scope"].split()
+                challenge = response.headers["WWW-Authenticate"]
+                assert f'error="insufficient_scope", scope="{" ".join(needed)}"' in challenge
+            assert set(needed) <= {scope for scope in SCOPES if scope.startswith("tools:")}
+            for lacking in needed:
+                token = bearer(await guarded.token(*(scope for scope in SCOPES if scope != lacking)))
+                for answer in [
+                    answer async for answer in over_every_door(guarded, http, name, arguments, token)
+                ]:
+                    assert answer["error"]["code"] == -32007
+                    assert answer["error"]["data"] == {
+                        "code": "insufficient_scope",
+                        "scope": " ".join(needed),
+                    }
+            token = bearer(await guarded.token(*needed))
+            for answer in [answer async for answer in over_every_door(guarded, http, name, arguments, token)]:
+                assert not answer["result"]["isError"], answer
+
+
+async def over_every_door(
+    guarded: GuardedDaemon,
+    http: aiohttp.ClientSession,
+    name: str,
+    arguments: dict[str, Any],
+    headers: dict[str, str],
+) -> AsyncIterator[dict[str, Any]]:
+    """The answer to one call over HTTP in both revisions, a plain socket and a session."""
+    message, routing = tool_call(name, arguments)
+    async with http.post(guarded.daemon.mcp_http, json=message, headers=routing | headers) as response:
+        yield await last_message(response)
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    initialize = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+    async with http.post(guarded.daemon.mcp_http, json=initialize, headers=BOTH | headers) as response:
+        session = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
+        await response.read()
+    del message["params"]["_meta"]
+    async with http.post(guarded.daemon.mcp_http, json=message, headers=BOTH | headers | session) as response:
+        yield await last_message(response)
+    async with mcp_socket(guarded.daemon.mcp_ws, headers=headers) as plain:
+        yield await plain.request("tools/call", {"name": name, "arguments": arguments})
+    async with session_socket(guarded.daemon.mcp_ws, headers) as resumable:
+        await resumable.open()
+        await resumable.call(1, name, arguments)
+        yield (await resumable.message())[1]
+
+
+async def last_message(response: aiohttp.ClientResponse) -> Any:
+    """The answer, in whichever form it came."""
+    if response.content_type == "application/json":
+        return await response.json()
+    lines = (await response.text()).splitlines()
+    return json.loads([line[5:] for line in lines if line.startswith("data:") and line[5:].strip()][-1])
+
+
+async def test_a_refresh_token_is_renewed_at_the_door_and_the_new_one_opens_it(
+    guarded: GuardedDaemon, http: aiohttp.ClientSession
+) -> None:
+    issued = await guarded.authority.create("alice", "renewed", [FILES])
+    form = {"grant_type": "refresh_token", "refresh_token": issued.refresh_token}
+    async with http.post(f"{root(guarded)}/auth/token", data=form) as response:
+        assert response.status == 200
+        told = await response.json()
+    async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(told["access_token"])) as client:
+        assert "result" in await client.request("tools/list")
+    async with http.post(f"{root(guarded)}/auth/token", data=form) as response:
+        assert (response.status, (await response.json())["error"]) == (400, "invalid_grant")
+    async with http.get(f"{root(guarded)}/.well-known/jwks.json") as response:
+        (key,) = (await response.json())["keys"]
+        assert key["kty"] == "EC"
+        assert "d" not in key
