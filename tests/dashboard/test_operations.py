@@ -73,16 +73,16 @@ async def test_before_the_day_on_which_tokens_are_required_the_dashboard_needs_o
         assert (answer.status, answer.json["error"]["scope"]) == (403, DASHBOARD)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/api/tokens", "/nothing"])
-async def test_foreign_names_and_origins_are_refused_whoever_asks(open_port: OpenPort, path: str) -> None:
+async def test_foreign_names_and_origins_are_refused_whoever_asks(open_port: OpenPort) -> None:
     port = await open_port(server={"allowed_hosts": ["exai.example"]})
     token = (await port.authority.create("root", "all", [DASHBOARD, ADMIN])).access_token
-    for host in ("evil.example", "127.0.0.1.evil.example", None):
-        assert (await port.ask("GET", path, host=host, token=token)).status == 421
-    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
-        assert (await port.ask("GET", path, headers={"origin": origin}, token=token)).status == 403
-    for host in ("127.0.0.1", "localhost:8080", "[::1]", "exai.example"):
-        assert (await port.ask("GET", path, host=host, token=token)).status in {200, 404}
+    for path in ("/", "/healthz", "/readyz", "/metrics", "/api/tokens", "/nothing"):
+        for host in ("evil.example", "127.0.0.1.evil.example", None):
+            assert (await port.ask("GET", path, host=host, token=token)).status == 421
+        for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
+            assert (await port.ask("GET", path, headers={"origin": origin}, token=token)).status == 403
+        for host in ("127.0.0.1", "localhost:8080", "[::1]", "exai.example"):
+            assert (await port.ask("GET", path, host=host, token=token)).status in {200, 404}
 
 
 async def test_every_answer_forbids_frames_sniffing_caches_and_foreign_scripts(open_port: OpenPort) -> None:

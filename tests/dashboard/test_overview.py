@@ -1,0 +1,78 @@
+"""What the dashboard tells: everybody's calls, and no text of any."""
+
+from collections.abc import Awaitable, Callable
+
+from exai.auth.scopes import DASHBOARD
+from exai.callers import Caller
+from exai.clock import Clock
+from exai.costs import Usage
+from exai.events import CallStarted
+from exai.storage.journal import CallBegun, CallEnd, Journal
+from operations_ports import Port
+
+OpenPort = Callable[..., Awaitable[Port]]
+
+
+async def ill() -> str | None:
+    return "the disk is full"
+
+
+async def keep_a_call(port: Port, clock: Clock, subject: str, cost: float) -> None:
+    journal = Journal(port.database, clock)
+    call_id = f"call_of_{subject}"
+    await journal.begin(CallBegun(call_id, Caller(subject=subject, door="http"), "chat", None, "conv_secret"))
+    usage = Usage(input=10, output=5)
+    journal.end_soon(CallEnd(call_id, "ok", None, "glm-5.3", "glm", "conv_secret", usage, cost, {}))
+    await port.tickets.issue("anybody")  # a later write: its commit has the end as well
+
+
+async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: OpenPort) -> None:
+    port = await open_port({"store": ill})
+    port.clock.advance(65)
+    caller = Caller(subject="keycloak:bob", door="websocket", client="cursor <b>1</b>")
+    port.running.notice(CallStarted("call_1", "chat", caller))
+    port.clock.advance(2)
+    token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token
+    told = (await port.ask("GET", "/api/overview", token=token)).json
+    assert told["service"] == {"version": "1.2.3", "auth_mode": "required", "uptime_s": 67.0}
+    assert (told["you"]["subject"], told["you"]["scopes"], told["you"]["by"]) == (
+        "alice",
+        [DASHBOARD],
+        "exai",
+    )
+    assert told["checks"] == {"store": "the disk is full"}
+    assert told["providers"] == [{"name": "glm", "configured": True}, {"name": "kimi", "configured": False}]
+    assert told["sessions"] == {"open": 3}
+    assert told["calls_running"] == 1
+    assert told["calls"] == [
+        {
+            "call_id": "call_1",
+            "tool": "chat",
+            "caller": "keycloak:bob",
+            "door": "websocket",
+            "client": "cursor <b>1</b>",
+            "seconds": 2.0,
+        }
+    ]
+
+
+async def test_usage_is_everybodys_or_one_callers(open_port: OpenPort) -> None:
+    port = await open_port()
+    await keep_a_call(port, port.clock, "alice", 0.25)
+    await keep_a_call(port, port.clock, "bob", 0.5)
+    token = (await port.authority.create("ops", "desk", [DASHBOARD])).access_token
+    answer = await port.ask("GET", "/api/usage?days=1", token=token)
+    assert [(each["caller"], each["cost_usd"]) for each in answer.json["usage"]] == [
+        ("bob", 0.5),
+        ("alice", 0.25),
+    ]
+    assert b"conv_secret" not in answer.body
+    one = (await port.ask("GET", "/api/usage?caller=alice", token=token)).json
+    assert (one["days"], [each["caller"] for each in one["usage"]]) == (30.0, ["alice"])
+    assert (await port.ask("GET", "/api/usage?caller=carol", token=token)).json["usage"] == []
+
+
+async def test_days_that_cannot_be_are_refused(open_port: OpenPort) -> None:
+    port = await open_port(mode="local")
+    for days in ("0", "-1", "nan", "inf", "1e9", "x", ""):
+        assert (await port.ask("GET", f"/api/usage?days={days}")).status == 400, days
