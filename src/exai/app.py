@@ -90,6 +90,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
 
         identity = IdentityTables(database)
         authenticator = await Authenticator.open(settings.auth, identity, clock)
+        scopes.push_async_callback(authenticator.close)
         authority = Authority(
             settings.auth, identity, settings.data_dir, clock, changed=authenticator.refresh
         )

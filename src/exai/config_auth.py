@@ -27,6 +27,9 @@ class Issuer(Section):
     jwks_url: HttpUrl
     """Where its public keys are: `https`, or `http` on loopback. Never followed to another place."""
 
+    private_network: bool = False
+    """Let `jwks_url` lead to an address of a private network, for an issuer of your own behind the same wall."""
+
     algorithms: tuple[Literal["ES256", "RS256", "EdDSA"], ...] = ("ES256", "RS256")
     """How its tokens may be signed."""
 

@@ -1,27 +1,18 @@
 """What the types of the tree cannot say: values that exclude each other, and keys that cannot be keys."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 
 from pydantic import SecretStr
 
 from exai.config import CustomProvider, Settings
+from exai.config_auth_checks import check_auth
+from exai.config_values import is_loopback
 from exai.errors import StartFault
 
-__all__ = ["check", "is_loopback"]
+__all__ = ["check"]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether binding to `host` reaches no other machine: `localhost`, `127.0.0.0/8` or `::1`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -34,6 +25,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         StartFault: with the first thing that is wrong.
     """
     _check_doors(settings, origins)
+    check_auth(settings.auth, origins)
     for key, secret in _provider_keys(settings):
         _check_key(key, secret.get_secret_value(), origins.get(key, "default"))
     for name, row in settings.providers.custom.items():

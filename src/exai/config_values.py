@@ -1,12 +1,24 @@
 """The kinds of values that settings have, and what a group of settings is."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["AuthMode", "Bytes", "ChosenName", "Count", "Label", "Port", "Price", "Seconds", "Section"]
+__all__ = [
+    "AuthMode",
+    "Bytes",
+    "ChosenName",
+    "Count",
+    "Label",
+    "Port",
+    "Price",
+    "Seconds",
+    "Section",
+    "is_loopback",
+]
 
 
 @dataclass(frozen=True)
@@ -42,3 +54,13 @@ class Section(BaseModel):
     """A frozen group of settings that refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine and no other: `localhost`, `127.0.0.0/8` or `::1`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -6,6 +6,7 @@
     │   ├── MalformedMessage, UnknownTool
     │   ├── Unauthenticated        no token, or one that is not believed
     │   ├── TooManyAttempts        refused too often within a minute
+    │   ├── KeysUnavailable        nobody can tell whether another issuer's token is good
     │   ├── ScopeMissing           a good token that does not allow this
     │   └── TokenRefused           a token that cannot be made (InvalidGrant, UnknownToken)
     └── ToolFault              answered as a tool result with `isError`, so that a model can react
@@ -44,6 +45,7 @@ __all__ = [
     "FileRefused",
     "Incident",
     "InvalidGrant",
+    "KeysUnavailable",
     "MalformedMessage",
     "OperationElsewhere",
     "OperationInDoubt",
@@ -145,6 +147,20 @@ class TooManyAttempts(RequestFault):
     code = "too_many_attempts"
     http_status = 429
     retryable = True
+    rpc_code = -32006
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class KeysUnavailable(RequestFault):
+    """The keys of another issuer cannot be fetched, so that its tokens are neither believed nor refused."""
+
+    code = "keys_unavailable"
+    http_status = 503
+    retryable = True
+    mended_by = "operator"
     rpc_code = -32006
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:

@@ -1,9 +1,14 @@
 """Values that no daemon may start with."""
 
+import base64
+import random
+
 import pytest
+from pydantic import ValidationError
 
 from exai.config import Settings
-from exai.config_checks import check, is_loopback
+from exai.config_checks import check
+from exai.config_values import is_loopback
 from exai.errors import StartFault
 
 CANARY = "canary-91ab"
@@ -81,3 +86,118 @@ def test_a_glm_key_has_two_parts(key: str) -> None:
 def test_good_keys_pass() -> None:
     providers = {"glm": {"api_key": "0123abcd.Secret"}, "kimi": {"api_key": "sk-abc"}}
     check(Settings.model_validate({"providers": providers}), {})
+
+
+KNOWN_SECRETS = [
+    "",
+    " " * 40,
+    "secret",
+    "changeme",
+    "password",
+    "short-but-odd-9f3kq1",
+    "your-256-bit-secret",
+    "your-256-bit-secret-your-256-bit-secret",
+    "super-secret-jwt-token-with-at-least-32-characters-long",
+    "my-test-key-but-now-longer-than-32-bytes",
+    "my-super-secret-key-that-is-long-enough",
+    "changeme-changeme-changeme-changeme",
+    "please_change_this_before_production",
+    "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
+    "replace-this-with-thirty-two-bytes-or-more",
+    "this-is-an-example-of-what-goes-in-here",
+    "default_jwt_signing_phrase_of_the_vendor",
+    "insecure-development-only-1234567890",
+    "test-test-test-test-test-test-test-test",
+    "0" * 64,
+    "ab" * 32,
+    "0123456789abcdef" * 4,
+    "deadbeef" * 8,
+    "abcdefghijklmnopqrstuvwxyz0123456789",
+    "12345678901234567890123456789012",
+    "passwordpasswordpasswordpassword1234",
+    "qwertyuiopasdfghjklzxcvbnm1234567890",
+]
+
+
+@pytest.mark.parametrize("secret", KNOWN_SECRETS)
+@pytest.mark.parametrize("mode", ["local", "required"])
+def test_a_shared_secret_that_can_be_guessed_is_refused_and_not_quoted(secret: str, mode: str) -> None:
+    sentence = refusal(auth={"mode": mode, "shared_secret": secret})
+    assert "auth.shared_secret" in sentence
+    assert "openssl rand" in sentence
+    assert secret == "secret" or not secret.strip() or secret not in sentence  # that word is the name
+
+
+def test_random_secrets_pass_however_they_are_written() -> None:
+    source = random.Random(7)
+    for _ in range(500):
+        content = source.randbytes(32)
+        for text in (
+            content.hex(),
+            base64.b64encode(content).decode(),
+            base64.urlsafe_b64encode(content).decode(),
+        ):
+            check(Settings.model_validate({"auth": {"shared_secret": text}}), {})
+
+
+ISSUER = {"issuer": "https://i.example", "audience": "exai", "jwks_url": "https://i.example/keys"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "key"),
+    [
+        ("exai", {}, "auth.issuers.exai"),
+        ("shared", {}, "auth.issuers.shared"),
+        ("team", {"issuer": ""}, "issuer"),
+        ("team", {"issuer": "exai"}, "issuer"),
+        ("team", {"issuer": "shared"}, "issuer"),
+        ("team", {"audience": " "}, "audience"),
+        ("team", {"algorithms": []}, "algorithms"),
+        ("team", {"jwks_url": "http://i.example/keys"}, "jwks_url"),
+        ("team", {"jwks_url": "http://10.0.0.1/keys"}, "jwks_url"),
+        ("team", {"jwks_url": "http://127.0.0.1.example/keys"}, "jwks_url"),
+        ("team", {"jwks_url": "https://user:pass@i.example/keys"}, "jwks_url"),
+        ("team", {"jwks_url": "https://i.example/keys#one"}, "jwks_url"),
+    ],
+)
+def test_an_issuer_that_cannot_be_one_is_refused(name: str, changed: dict[str, object], key: str) -> None:
+    assert key in refusal(auth={"issuers": {name: {**ISSUER, **changed}}})
+
+
+def test_one_issuer_is_one_section_and_several_are_several() -> None:
+    assert "auth.issuers.b" in refusal(auth={"issuers": {"a": ISSUER, "b": ISSUER}})
+    other = {**ISSUER, "issuer": "https://other.example", "jwks_url": "http://[::1]:8000/keys"}
+    check(Settings.model_validate({"auth": {"issuers": {"a": ISSUER, "b": other}}}), {})
+
+
+def test_an_installation_has_a_name() -> None:
+    assert "auth.audience" in refusal(auth={"audience": " "})
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "optional",
+        "optional-until",
+        "optional-until ",
+        "optional-until 2026-02-30",
+        "optional-until 2026-13-01",
+        "optional-until 20261201",
+        "optional-until 2026-W01-1",
+        "optional-until 2026-1-1",
+        "optional-until 2026-12-01T00:00",
+        "optional-until  2026-12-01",
+        "optional-until 30 days",
+        "optional-until tomorrow",
+        "Required",
+        "",
+    ],
+)
+def test_a_mode_is_one_of_three_and_its_day_is_one_of_the_calendar(mode: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"auth": {"mode": mode}})
+
+
+def test_a_day_of_the_calendar_passes_whether_it_is_over_or_not() -> None:
+    for day in ("2020-02-29", "2026-12-01", "2099-01-01"):
+        check(Settings.model_validate({"auth": {"mode": f"optional-until {day}"}}), {})

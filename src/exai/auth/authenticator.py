@@ -14,16 +14,17 @@ from datetime import UTC, datetime
 import structlog
 
 from exai.auth.attempts import Attempts
+from exai.auth.issuers import Issuers
 from exai.auth.jws import LONGEST_TOKEN, NotBelieved
-from exai.auth.keys import SharedSecret, VerifyingKey
+from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
 from exai.auth.standing import End, Standing
-from exai.auth.verifier import ACCESS_TOKEN, Proof, Rule, Verifier
+from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential
 from exai.clock import Clock
 from exai.config import Auth
-from exai.config_auth import OWN_ISSUER, SHARED_ISSUER
+from exai.config_auth import OWN_ISSUER
 from exai.errors import StoreFailed, Unauthenticated
 from exai.storage.identity import IdentityTables
 
@@ -40,7 +41,6 @@ MOST_KNOWN = 10_000
 KNOWN_FOR_S = 600.0
 """Then a good token is looked at once more, so that a key its issuer has taken back is noticed."""
 
-LONGEST_OWN_LIFE_S = 366 * 86_400.0
 WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS}
 """What a caller without a token may do up to the day on which tokens are required."""
 
@@ -66,7 +66,8 @@ class Authenticator:
         self._required_from = _required_from(settings.mode)
         self.attempts = Attempts(settings.failures_per_minute, clock)
         """Refusals by address; the door that renews tokens counts here as well."""
-        self._verifier = Verifier(tuple(self._rules()))
+        self._issuers = Issuers(settings, self._own_key, clock)
+        self._verifier = Verifier(self._issuers.rules)
 
     @classmethod
     async def open(cls, settings: Auth, tables: IdentityTables, clock: Clock) -> "Authenticator":
@@ -74,6 +75,7 @@ class Authenticator:
 
         Raises:
             StoreFailed: the database is out of reach.
+            StartFault: an issuer is to give scopes that there are not.
         """
         made = cls(settings, tables, clock)
         await made.refresh()
@@ -91,6 +93,7 @@ class Authenticator:
             Unauthenticated: no token where one is required, or one that is not believed, in any mode.
             TooManyAttempts: too many tokens from `address` were refused; those that are known to be good pass.
             StoreFailed: whether the token is good can only be told by the database, which is out of reach.
+            KeysUnavailable: the same of the keys of another issuer.
         """
         fields = [value for name, value in headers if name.lower() == b"authorization"]
         if not fields:
@@ -106,6 +109,10 @@ class Authenticator:
             _log.info("a token was refused", reason=end, door=door, address=address)
             raise _refused()
         return Caller(subject=proof.subject, door=door, scopes=proof.scopes, credential=proof.credential)
+
+    async def close(self) -> None:
+        """Leave what is being fetched."""
+        await self._issuers.close()
 
     def end_of(self, caller: Caller) -> End | None:
         """How the right of a caller that was admitted came to its end; `None` while it lasts."""
@@ -149,34 +156,6 @@ class Authenticator:
             return
         self._standing = standing
         self._tell()
-
-    def _rules(self) -> Iterable[Rule]:
-        settings = self._settings
-        yield Rule(
-            name=OWN_ISSUER,
-            issuer=OWN_ISSUER,
-            audience=settings.audience,
-            algorithms=frozenset({"ES256", "EdDSA"}),
-            kinds=frozenset({ACCESS_TOKEN}),
-            find_key=self._own_key,
-            leeway_s=settings.leeway_s,
-            longest_life_s=LONGEST_OWN_LIFE_S,
-        )
-        if settings.shared_secret is not None:
-            shared = SharedSecret(settings.shared_secret.get_secret_value().encode())
-
-            async def find_shared(_kid: str | None) -> VerifyingKey:
-                return shared
-
-            yield Rule(
-                name=SHARED_ISSUER,
-                issuer=SHARED_ISSUER,
-                audience=settings.audience,
-                algorithms=frozenset({"HS256"}),
-                kinds=frozenset({"jwt", ACCESS_TOKEN}),
-                find_key=find_shared,
-                leeway_s=settings.leeway_s,
-            )
 
     async def _own_key(self, kid: str | None) -> VerifyingKey | None:
         """A key that nobody here knows may have been made elsewhere a moment ago."""

@@ -1,0 +1,88 @@
+"""Whose tokens are believed, as one rule each: EXAI itself, the shared secret, and those of `auth.issuers`."""
+
+from exai.auth.jwks import IssuerKeys
+from exai.auth.keys import SharedSecret, VerifyingKey
+from exai.auth.scopes import SCOPES
+from exai.auth.verifier import ACCESS_TOKEN, FindKey, Rule
+from exai.clock import Clock
+from exai.config import Auth
+from exai.config_auth import OWN_ISSUER, SHARED_ISSUER
+from exai.errors import StartFault
+
+__all__ = ["Issuers"]
+
+LONGEST_OWN_LIFE_S = 366 * 86_400.0
+_ANY_ACCESS_TOKEN = frozenset({"jwt", ACCESS_TOKEN, None})
+"""Few issuers say `at+jwt`; what says something else, such as `logout+jwt`, is something else."""
+
+
+class Issuers:
+    """The rules, and the keys that are fetched for them."""
+
+    def __init__(self, settings: Auth, own_key: FindKey, clock: Clock) -> None:
+        """`own_key` finds EXAI's own.
+
+        Raises:
+            StartFault: an issuer is to give scopes that there are not.
+        """
+        self._keys = {name: IssuerKeys(name, issuer, clock) for name, issuer in settings.issuers.items()}
+        rules = [_own(settings, own_key)]
+        if settings.shared_secret is not None:
+            rules.append(_shared(settings, settings.shared_secret.get_secret_value()))
+        rules += [self._foreign(name, settings) for name in settings.issuers]
+        self.rules = tuple(rules)
+
+    async def close(self) -> None:
+        """Leave fetches that run."""
+        for keys in self._keys.values():
+            await keys.close()
+
+    def _foreign(self, name: str, settings: Auth) -> Rule:
+        issuer = settings.issuers[name]
+        if unknown := sorted(frozenset(issuer.scopes) - SCOPES.keys()):
+            raise StartFault(
+                f"`auth.issuers.{name}.scopes` names `{unknown[0][:40]}`, which is no scope; "
+                f"there are {', '.join(SCOPES)}."
+            )
+        return Rule(
+            name=name,
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            algorithms=frozenset(issuer.algorithms),
+            kinds=_ANY_ACCESS_TOKEN,
+            find_key=self._keys[name].find,
+            leeway_s=settings.leeway_s,
+            id_claim=issuer.id_claim,
+            scope_claim=issuer.scope_claim,
+            scopes=frozenset(issuer.scopes),
+        )
+
+
+def _own(settings: Auth, own_key: FindKey) -> Rule:
+    return Rule(
+        name=OWN_ISSUER,
+        issuer=OWN_ISSUER,
+        audience=settings.audience,
+        algorithms=frozenset({"ES256", "EdDSA"}),
+        kinds=frozenset({ACCESS_TOKEN}),
+        find_key=own_key,
+        leeway_s=settings.leeway_s,
+        longest_life_s=LONGEST_OWN_LIFE_S,
+    )
+
+
+def _shared(settings: Auth, secret: str) -> Rule:
+    key = SharedSecret(secret.encode())
+
+    async def find_key(_kid: str | None) -> VerifyingKey:
+        return key
+
+    return Rule(
+        name=SHARED_ISSUER,
+        issuer=SHARED_ISSUER,
+        audience=settings.audience,
+        algorithms=frozenset({"HS256"}),
+        kinds=_ANY_ACCESS_TOKEN,
+        find_key=find_key,
+        leeway_s=settings.leeway_s,
+    )

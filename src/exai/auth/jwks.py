@@ -1,0 +1,270 @@
+"""The public keys of another issuer, fetched from the one place that the operator named.
+
+No caller can choose what is fetched (SSRF): the URL is the configured one, `https` or on loopback; redirects and
+proxies are not followed; every address that its name leads to must be a public one, and it is that address that is
+connected to; size and time are bounded. An unknown `kid` makes nobody fetch more often than every few seconds.
+"""
+
+import asyncio
+import ipaddress
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from exai import tasks
+from exai.auth.keys import VerifyingKey, from_jwk
+from exai.clock import Clock
+from exai.config import Issuer
+from exai.config_values import is_loopback
+from exai.errors import KeysUnavailable
+
+__all__ = ["FetchFailed", "IssuerKeys"]
+
+FRESH_S = 600.0
+"""Then the keys are fetched anew, while the known ones go on to serve."""
+STALE_S = 86_400.0
+"""So long keys serve when the issuer cannot be reached; one that it took back meanwhile goes unnoticed."""
+BETWEEN_FETCHES_S = 10.0
+TIMEOUT_S = 5.0
+LARGEST = 256 * 1024
+"""Bytes; a set of keys has a few thousand."""
+MOST_KEYS = 100
+
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+_log = structlog.get_logger(__name__)
+
+
+class FetchFailed(Exception):
+    """The keys could not be fetched; says why, for the operator."""
+
+
+class IssuerKeys:
+    """Finds an issuer's keys by name."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Issuer,
+        clock: Clock,
+        *,
+        resolver: AbstractResolver | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """`resolver` asks for addresses instead of the system's."""
+        self._name = name
+        self._url = settings.jwks_url
+        self._algorithms = frozenset(settings.algorithms)
+        self._allows_private = settings.private_network
+        self._clock = clock
+        self._resolver = resolver
+        self._timeout_s = timeout_s
+        self._keys: Mapping[str, VerifyingKey] = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def find(self, kid: str | None) -> VerifyingKey | None:
+        """The key of that name; one that is not known is asked for, unless that was done a moment ago.
+
+        Raises:
+            KeysUnavailable: there are no keys, because their place cannot be reached.
+        """
+        if kid is None:
+            return None
+        if (key := self._known().get(kid)) is not None:
+            if self._age() > FRESH_S:
+                self._fetch_soon()
+            return key
+        if (fetching := self._fetch_soon()) is not None:
+            await asyncio.wait([fetching])
+        known = self._known()
+        if not known and self._fetched_at is None:
+            raise KeysUnavailable(
+                f"The keys of the issuer `{self._name}` cannot be fetched at the moment. Try again in a few seconds.",
+                retry_after_s=BETWEEN_FETCHES_S,
+            )
+        return known.get(kid)
+
+    async def fetch(self) -> Mapping[str, VerifyingKey]:
+        """The keys as they are published now.
+
+        Raises:
+            FetchFailed: they could not be had, or there is none that EXAI can use.
+        """
+        keys = _usable(await self._document(), self._algorithms)
+        if not keys:
+            raise FetchFailed("there is no key in it that EXAI can use")
+        return keys
+
+    async def close(self) -> None:
+        """Leave a fetch that runs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+
+    def _known(self) -> Mapping[str, VerifyingKey]:
+        return self._keys if self._age() <= STALE_S else {}
+
+    def _age(self) -> float:
+        return STALE_S + 1 if self._fetched_at is None else self._clock.monotonic() - self._fetched_at
+
+    def _fetch_soon(self) -> asyncio.Task[None] | None:
+        """The fetch that runs, or one that begins; `None` so soon after the last."""
+        if self._fetching is not None and not self._fetching.done():
+            return self._fetching
+        now = self._clock.monotonic()
+        if self._tried_at is not None and now - self._tried_at < BETWEEN_FETCHES_S:
+            return None
+        self._tried_at = now
+        self._fetching = tasks.spawn(self._renew(), name=f"keys of {self._name}")
+        return self._fetching
+
+    async def _renew(self) -> None:
+        try:
+            self._keys = await self.fetch()
+        except FetchFailed as failure:
+            _log.warning("the keys of an issuer cannot be fetched", issuer=self._name, reason=str(failure))
+            return
+        self._fetched_at = self._clock.monotonic()
+
+    async def _document(self) -> Any:
+        host = (self._url.host or "").strip("[]")
+        addresses = _Addresses(
+            self._resolver or aiohttp.DefaultResolver(),
+            loopback=is_loopback(host),
+            private=self._allows_private,
+        )
+        addresses.check_literal(host)
+        connector = aiohttp.TCPConnector(resolver=addresses, use_dns_cache=False, limit=1, force_close=True)
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=connector,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                    trust_env=False,
+                    auto_decompress=False,
+                ) as session,
+                session.get(
+                    str(self._url),
+                    allow_redirects=False,
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                ) as response,
+            ):
+                if response.status != 200:
+                    raise FetchFailed(f"the answer has status {response.status}")
+                return _decoded(await _bounded(response.content))
+        except TimeoutError:
+            raise FetchFailed(f"no whole answer within {self._timeout_s:g} s") from None
+        except aiohttp.ClientError as error:
+            raise FetchFailed(f"no answer ({type(error).__name__})") from error
+
+
+class _Addresses(AbstractResolver):
+    """Resolves a name to addresses that may be connected to, and to no others."""
+
+    def __init__(self, resolver: AbstractResolver, *, loopback: bool, private: bool) -> None:
+        self._resolver = resolver
+        self._loopback = loopback
+        self._private = private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        for result in found:
+            self._check(result["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+    def check_literal(self, host: str) -> None:
+        """An address in the URL itself, which nobody resolves."""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return
+        self._check(host)
+
+    def _check(self, text: str) -> None:
+        address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
+        if self._loopback:
+            allowed = address.is_loopback
+        else:
+            allowed = (self._private or address.is_global) and not _is_odd(address)
+        if not allowed:
+            raise FetchFailed(
+                "its name leads to an address that is not public; set `private_network` if that is meant"
+                if not self._loopback
+                else "its name leads away from loopback"
+            )
+
+
+def _innermost(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one carries, which is the one that is reached."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        teredo = address.teredo
+        return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
+    return address
+
+
+def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is nobody's on any network: this machine, the link's own (such as a cloud's metadata), groups."""
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+        or address in _THIS_NETWORK
+    )
+
+
+async def _bounded(stream: aiohttp.StreamReader) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in stream.iter_any():
+        size += len(part)
+        if size > LARGEST:
+            raise FetchFailed(f"the answer has more than {LARGEST} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise FetchFailed("the answer is not JSON") from None
+
+
+def _usable(document: Any, algorithms: frozenset[str]) -> dict[str, VerifyingKey]:
+    """The keys that can verify what this issuer may sign; a name that two of them share is nobody's."""
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise FetchFailed("the answer is no set of keys")
+    keys: dict[str, VerifyingKey] = {}
+    shared: set[str] = set()
+    for entry in entries[:MOST_KEYS]:
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        if not isinstance(kid, str) or not kid:
+            continue
+        key = from_jwk(entry)
+        if key is None or key.algorithm not in algorithms:
+            continue
+        if kid in keys:
+            shared.add(kid)
+        keys[kid] = key
+    return {kid: key for kid, key in keys.items() if kid not in shared}

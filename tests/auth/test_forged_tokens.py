@@ -1,0 +1,77 @@
+"""The corpus of forged tokens against the verifier, for every way of signing: none is believed, none takes long."""
+
+import hmac
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from exai.errors import Unauthenticated
+from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
+from forged_tokens import Signer, forged, own_signer
+from gates import Gate, OpenGate
+
+NO_LIMIT = 1_000_000
+SLOWEST_S = 0.050
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[FakeIssuer]:
+    async with running_issuer() as issuer:
+        yield issuer
+
+
+async def refusal_s(gate: Gate, token: str) -> float:
+    """How long a refusal takes; a token that is believed fails the test."""
+    headers = [(b"authorization", b"Bearer " + token.encode("utf-8", "surrogatepass"))]
+    began = time.perf_counter()
+    with pytest.raises(Unauthenticated):
+        await gate.authenticator.admit(headers, door="http", address="::1")
+    return time.perf_counter() - began
+
+
+async def none_is_believed(gate: Gate, signer: Signer) -> None:
+    assert (await gate.admit(signer.token())).credential is not None
+    corpus = forged(signer)
+    assert len(corpus) >= 300
+    took = {each.name: await refusal_s(gate, each.token) for each in corpus}
+    slow = [each for each in corpus if took[each.name] > SLOWEST_S]
+    # Another process of the machine may have had the processor meanwhile; what is slow stays slow.
+    assert [
+        each.name for each in slow if min([await refusal_s(gate, each.token) for _ in range(3)]) > SLOWEST_S
+    ] == []
+    assert (await gate.admit(signer.token())).credential is not None
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+async def test_forged_tokens_of_our_own(open_gate: OpenGate, tmp_path: Path, algorithm: str) -> None:
+    gate = await open_gate(algorithm=algorithm, failures_per_minute=NO_LIMIT)
+    issued = await gate.authority.create("alice", "laptop")
+    await none_is_believed(gate, own_signer(issued.access_token, tmp_path))
+
+
+async def test_forged_tokens_of_the_shared_secret(open_gate: OpenGate) -> None:
+    secret = secrets.token_hex(32)
+    gate = await open_gate(shared_secret=secret, failures_per_minute=NO_LIMIT)
+    now = int(gate.clock.wall())
+    signer = Signer(
+        header={"alg": "HS256", "typ": "JWT"},
+        claims={"iss": "shared", "aud": "exai", "sub": "alice", "iat": now, "exp": now + 3_600, "jti": "a"},
+        sign=lambda signed: hmac.digest(secret.encode(), signed, "sha256"),
+        is_own=False,
+    )
+    assert (await gate.admit(signer.token())).subject == "shared:alice"
+    await none_is_believed(gate, signer)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+async def test_forged_tokens_of_another_issuer(
+    open_gate: OpenGate, issuer: FakeIssuer, algorithm: str
+) -> None:
+    key = make_key(algorithm)
+    issuer.publish(jwk_of(key, "one"))
+    gate = await open_gate(issuers={"team": issuer.settings()}, failures_per_minute=NO_LIMIT)
+    await none_is_believed(gate, issuer.signer(key, "one", now=gate.clock.wall()))
+    assert len(issuer.requests) == 1
