@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from exai.auth.credentials_file import Credentials, as_token, read_credentials, write_credentials
-from exai.config_checks import is_loopback
 from exai.config_client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
+from exai.config_values import is_loopback
 from exai.errors import StartFault
 from exai.file_lock import try_lock
 from exai.transports.refreshing import RefreshRefused, refresh, token_url
