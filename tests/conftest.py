@@ -53,6 +53,11 @@ async def emulator() -> AsyncIterator[Emulator]:
 @pytest.fixture
 def provider_environ(emulator: Emulator) -> dict[str, str]:
     """The environment of a daemon that asks the emulator for GLM and Kimi."""
+    return provider_environment(emulator)
+
+
+def provider_environment(emulator: Emulator) -> dict[str, str]:
+    """The same for an emulator that several tests share."""
     there = emulator.addresses
     return {
         "GLM_API_KEY": there.glm_key,
