@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import typer
-from pydantic import SecretStr
 
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.cli.serve import Demo, Roots
@@ -29,7 +28,9 @@ def register(app: typer.Typer) -> None:
         Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
         else's.
         """
-        from exai import logs  # noqa: PLC0415 - see exai.cli
+        from pydantic import SecretStr  # noqa: PLC0415 - see exai.cli
+
+        from exai import logs  # noqa: PLC0415
         from exai.cli.event_loop import run  # noqa: PLC0415
         from exai.config_tree import secret_values  # noqa: PLC0415
         from exai.daemon import run_stdio  # noqa: PLC0415

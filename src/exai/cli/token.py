@@ -227,7 +227,7 @@ def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> N
         if (value := getattr(issued, name)) is not None
     }
     if save is not None:
-        _write(save, json.dumps(secrets, indent=2) + "\n")
+        _write(save, issued)
     document = {
         "token_id": issued.token_id,
         "kind": issued.kind,
@@ -244,12 +244,12 @@ def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> N
     )
 
 
-def _write(file: Path, text: str) -> None:
-    from exai.errors import StartFault  # noqa: PLC0415 - see exai.cli
-    from exai.private_files import replace_private  # noqa: PLC0415
+def _write(file: Path, issued: "IssuedTokens") -> None:
+    from exai.auth.credentials_file import Credentials, write_credentials  # noqa: PLC0415 - see exai.cli
+    from exai.errors import StartFault  # noqa: PLC0415
 
     try:
-        replace_private(file, text)
+        write_credentials(file, Credentials(issued.access_token, issued.refresh_token, issued.expires_at))
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise StartFault(
