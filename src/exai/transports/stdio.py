@@ -7,6 +7,7 @@ whatever else in the process writes to it lands on stderr.
 import asyncio
 from typing import Any
 
+import structlog
 from mcp.server.lowlevel import Server
 
 from exai import config, tasks
@@ -23,6 +24,8 @@ from exai.transports.stopping import Stop, drain
 from exai.transports.traffic import Traffic
 
 __all__ = ["STDIO_DOOR", "serve_stdio"]
+
+_log = structlog.get_logger(__name__)
 
 STDIO_DOOR = "stdio"
 
@@ -63,6 +66,8 @@ async def serve_stdio(
     ended: list[Ending] = []
 
     def end(ending: Ending) -> None:
+        if not ended:
+            _log.warning("the token is over: start again with another one", how=ending)
         ended.append(ending)
         leave(ending)
 

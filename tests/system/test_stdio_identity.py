@@ -1,0 +1,70 @@
+"""`exai stdio` where tokens are required: who starts it proves who they are, and it ends with that."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from daemons import EXAI, clean_environ
+from exai import config
+from exai.auth.authority import Authority
+from exai.auth.scopes import MODELS, STATUS
+from exai.clock import SystemClock
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
+from stdio_client import HELLO, StdioClient
+
+
+def tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:
+    params = {"name": name, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+async def started(tmp_path: Path, **environ: str) -> StdioClient:
+    return StdioClient(
+        await asyncio.create_subprocess_exec(
+            *EXAI,
+            "stdio",
+            "--demo",
+            env=clean_environ(tmp_path / "data", {"EXAI_AUTH__MODE": "required", **environ}),
+            cwd=tmp_path,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    )
+
+
+async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
+    clients = [await started(tmp_path), await started(tmp_path, EXAI_TOKEN="canary-of-a-token")]
+    for client, word in zip(clients, ("exai token create", "not accepted"), strict=True):
+        async with asyncio.timeout(60):
+            out, err = await client.process.communicate()
+        assert (client.process.returncode, out) == (2, b"")
+        sentence = err.splitlines()[-1].decode()
+        assert sentence.startswith("exai: ")
+        assert "EXAI_TOKEN" in sentence
+        assert word in sentence
+        assert b"canary" not in err
+        assert b"Traceback" not in err
+
+
+async def test_it_serves_the_owner_of_its_token_and_ends_when_that_is_revoked(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    database = await Database.open(config.Database(), tmp_path / "data")
+    try:
+        authority = Authority(config.Auth(), IdentityTables(database), tmp_path / "data", SystemClock())
+        key = await authority.create_key("alice", "stdio", [STATUS])
+        client = await started(tmp_path, EXAI_TOKEN=key.access_token)
+        await client.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
+        await client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert not (await client.ask(tool(1, "status")))["result"]["isError"]
+        refused = (await client.ask(tool(2, "chat", prompt="x")))["error"]
+        assert (refused["code"], refused["data"]["scope"]) == (-32007, MODELS)
+        await authority.revoke(key.token_id)
+        async with asyncio.timeout(30):
+            out, err = await client.process.communicate()
+        assert (client.process.returncode, out) == (0, b"")
+        assert b"revoked" in err
+        assert key.access_token.encode() not in err
+    finally:
+        await database.close()
