@@ -87,6 +87,7 @@ async function asked(path) {
   throw error;
 }
 
+/** Shows how things stand; whether it makes sense to ask again. */
 async function refresh() {
   try {
     const [overview, usage] = await Promise.all([asked("/api/overview"), asked("/api/usage?days=1")]);
@@ -94,10 +95,12 @@ async function refresh() {
     showUsage(usage);
     byId("board").hidden = false;
     notice("");
+    return true;
   } catch (error) {
     const mayNot = error.status === 401 || error.status === 403;
     if (mayNot) hideAll();
     notice(mayNot ? SIGN_IN : error.status ? error.message : "EXAI does not answer; trying again.");
+    return !mayNot;
   }
 }
 
@@ -131,13 +134,19 @@ async function signOut() {
   await refresh();
 }
 
-async function main() {
-  byId("sign-out").addEventListener("click", signOut);
+let rounds = 0;
+
+/** Signs in where there is a ticket, and refreshes until that is no longer allowed. A newer round ends an older one. */
+async function show() {
+  const round = ++rounds;
   if (!(await signIn())) return;
-  for (;;) {
-    if (!document.hidden) await refresh();
+  while (round === rounds) {
+    if (!document.hidden && !(await refresh())) return;
     await new Promise((wake) => setTimeout(wake, REFRESH_MS));
   }
 }
 
-main();
+byId("sign-out").addEventListener("click", signOut);
+// A ticket's address, opened where the page is open already, changes nothing but the part after `#`.
+addEventListener("hashchange", () => location.hash && show());
+show();
