@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from exai.cli.client_setup import CLIENTS, http_entry, merged, snippets, stdio_entry
+from exai.cli.client_setup import CLIENTS, connect_entry, http_entry, merged, snippets, stdio_entry
 from exai.errors import StartFault
 
 CLAUDE, _, VSCODE = CLIENTS
@@ -50,3 +50,23 @@ def test_a_file_that_cannot_be_kept_whole_is_refused(text: str, says: str) -> No
     assert says in str(caught.value)
     assert "/p/.vscode/mcp.json" in str(caught.value)
     assert "nothing was written" in str(caught.value)
+
+
+def test_snippets_name_a_token_and_hold_none() -> None:
+    made = snippets("http://h/mcp", "ws://h/mcp", "exai", wants_token=True)
+    stdio, http, websocket = (json.loads(snippet.text)["mcpServers"]["exai"] for snippet in made)
+    assert stdio["env"] == {"EXAI_TOKEN": "${EXAI_TOKEN}"}
+    assert http["headers"] == websocket["headers"] == {"Authorization": "Bearer ${EXAI_TOKEN}"}
+
+
+def test_vscode_is_given_the_input_that_its_entry_speaks_of_and_keeps_its_own() -> None:
+    entry = connect_entry("exai", token=VSCODE.token)
+    mine = {"type": "promptString", "id": "mine"}
+    after = merged(json.dumps({"inputs": [mine], "servers": {}}), VSCODE, entry, place="f")
+    assert [each["id"] for each in after["inputs"]] == ["mine", "exai-token"]
+    assert after["inputs"][1]["password"] is True
+    assert merged(json.dumps(after), VSCODE, entry, place="f") == after
+    assert VSCODE.document(entry) == merged(None, VSCODE, entry, place="f")
+    assert "inputs" not in merged("{}", VSCODE, connect_entry("exai"), place="f")
+    with pytest.raises(StartFault, match=r"`inputs` in f .* nothing was written"):
+        merged('{"inputs": {}}', VSCODE, entry, place="f")

@@ -80,6 +80,48 @@ def test_the_options_go_along_with_stdio(init: Init, tmp_path: Path) -> None:
     assert read(tmp_path / ".mcp.json")["mcpServers"]["exai"]["args"] == expected
 
 
+def test_where_tokens_are_wanted_each_client_is_told_where_to_find_one(init: Init, tmp_path: Path) -> None:
+    required = ("--yes", "--set", "auth.mode=required")
+    result = init(*required)
+    assert "exai token create NAME --key" in result.output
+    claude, cursor = (
+        read(tmp_path / name)["mcpServers"]["exai"] for name in (".mcp.json", ".cursor/mcp.json")
+    )
+    assert claude["env"] == {"EXAI_TOKEN": "${EXAI_TOKEN}"}
+    assert cursor["env"] == {"EXAI_TOKEN": "${env:EXAI_TOKEN}"}
+    init(*required, "--transport", "http")
+    vscode = read(tmp_path / ".vscode/mcp.json")
+    assert vscode["servers"]["exai"]["headers"] == {"Authorization": "Bearer ${input:exai-token}"}
+    assert [each["id"] for each in vscode["inputs"]] == ["exai-token"]
+
+
+def test_connect_names_the_credentials_file_and_needs_no_variable(init: Init, tmp_path: Path) -> None:
+    arguments = (
+        "--yes",
+        "--client",
+        "claude-code",
+        "--set",
+        "auth.mode=required",
+        "--credentials",
+        "mine.json",
+    )
+    result = init(*arguments, "--transport", "connect")
+    entry = read(tmp_path / ".mcp.json")["mcpServers"]["exai"]
+    expected = ["connect", "--set", "auth.mode=required", "--credentials", str(tmp_path / "mine.json")]
+    assert entry["args"] == expected
+    assert "env" not in entry
+    assert "exai token create" not in result.output
+    assert isinstance(init(*arguments).exception, StartFault)
+
+
+def test_in_local_mode_no_token_is_spoken_of(init: Init, tmp_path: Path) -> None:
+    for transport in ("stdio", "connect", "http"):
+        result = init("--yes", "--transport", transport)
+        assert "EXAI_TOKEN" not in result.output
+        assert "EXAI_TOKEN" not in (tmp_path / ".mcp.json").read_text()
+        assert "inputs" not in read(tmp_path / ".vscode/mcp.json")
+
+
 def test_a_secret_never_goes_into_a_projects_file(init: Init, tmp_path: Path) -> None:
     result = init("--yes", "--set", "providers.kimi.api_key=canary")
     assert isinstance(result.exception, StartFault)

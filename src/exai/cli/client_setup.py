@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal
 
+from exai.config_client import TOKEN_VARIABLE
 from exai.errors import StartFault
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Client",
     "ClientName",
     "Snippet",
+    "connect_entry",
     "http_entry",
     "merged",
     "snippets",
@@ -48,15 +50,46 @@ class Client:
     servers_key: str
     """The member of the file that lists the servers."""
 
+    token: str
+    """What stands in the file for the token, which itself never does."""
+
+    inputs: tuple[JsonObject, ...] = ()
+    """What the file must have for `token` to mean something."""
+
     def document(self, entry: JsonObject) -> JsonObject:
         """A whole file with nothing but EXAI in it."""
-        return {self.servers_key: {SERVER_NAME: entry}}
+        servers = {self.servers_key: {SERVER_NAME: entry}}
+        inputs = self.inputs_of(entry)
+        return {"inputs": list(inputs), **servers} if inputs else servers
+
+    def inputs_of(self, entry: JsonObject) -> tuple[JsonObject, ...]:
+        """The inputs that an entry speaks of."""
+        return self.inputs if self.token in json.dumps(entry) else ()
 
 
 CLIENTS = (
-    Client(ClientName.CLAUDE_CODE, "Claude Code", PurePath(".mcp.json"), "mcpServers"),
-    Client(ClientName.CURSOR, "Cursor", PurePath(".cursor/mcp.json"), "mcpServers"),
-    Client(ClientName.VSCODE, "VS Code", PurePath(".vscode/mcp.json"), "servers"),
+    Client(
+        ClientName.CLAUDE_CODE,
+        "Claude Code",
+        PurePath(".mcp.json"),
+        "mcpServers",
+        f"${{{TOKEN_VARIABLE}}}",
+    ),
+    Client(
+        ClientName.CURSOR,
+        "Cursor",
+        PurePath(".cursor/mcp.json"),
+        "mcpServers",
+        f"${{env:{TOKEN_VARIABLE}}}",
+    ),
+    Client(
+        ClientName.VSCODE,
+        "VS Code",
+        PurePath(".vscode/mcp.json"),
+        "servers",
+        "${input:exai-token}",
+        ({"type": "promptString", "id": "exai-token", "description": "Token for EXAI", "password": True},),
+    ),
 )
 
 
@@ -73,37 +106,59 @@ class Snippet:
         return json.dumps(self.document, indent=2, ensure_ascii=False)
 
 
-def stdio_entry(executable: str, arguments: Sequence[str] = ()) -> JsonObject:
-    """EXAI as a child process of the client; `arguments` follow `exai stdio`."""
-    return {"type": "stdio", "command": executable, "args": ["stdio", *arguments]}
+def stdio_entry(executable: str, arguments: Sequence[str] = (), *, token: str | None = None) -> JsonObject:
+    """EXAI as a child process of the client; `arguments` follow `exai stdio`, `token` stands for the token."""
+    return _process(executable, ("stdio", *arguments), token)
 
 
-def http_entry(url: str) -> JsonObject:
+def connect_entry(executable: str, arguments: Sequence[str] = (), *, token: str | None = None) -> JsonObject:
+    """A running daemon by way of `exai connect`, whose `arguments` follow."""
+    return _process(executable, ("connect", *arguments), token)
+
+
+def http_entry(url: str, *, token: str | None = None) -> JsonObject:
     """A running daemon by Streamable HTTP."""
-    return {"type": "http", "url": url}
+    return {"type": "http", "url": url, **_headers(token)}
 
 
-def websocket_entry(url: str) -> JsonObject:
+def websocket_entry(url: str, *, token: str | None = None) -> JsonObject:
     """A running daemon by WebSocket. Clients that can spell this alike at best: what counts is the URL."""
-    return {"type": "ws", "url": url}
+    return {"type": "ws", "url": url, **_headers(token)}
 
 
-def snippets(mcp_http: str, mcp_ws: str, executable: str) -> tuple[Snippet, ...]:
+def _process(executable: str, arguments: Sequence[str], token: str | None) -> JsonObject:
+    entry: JsonObject = {"type": "stdio", "command": executable, "args": list(arguments)}
+    return entry if token is None else {**entry, "env": {TOKEN_VARIABLE: token}}
+
+
+def _headers(token: str | None) -> JsonObject:
+    return {} if token is None else {"headers": {"Authorization": f"Bearer {token}"}}
+
+
+def snippets(
+    mcp_http: str, mcp_ws: str, executable: str, *, wants_token: bool = False
+) -> tuple[Snippet, ...]:
     """One for each way to connect, in the form that most clients share (VS Code says `servers`).
 
     Args:
         mcp_http: such as `http://127.0.0.1:8079/mcp`.
         mcp_ws: such as `ws://127.0.0.1:8079/mcp`.
         executable: how a shell finds `exai`.
+        wants_token: whether the daemon does.
     """
+    token = CLIENTS[0].token if wants_token else None
 
     def document(entry: JsonObject) -> JsonObject:
         return {"mcpServers": {SERVER_NAME: entry}}
 
     return (
-        Snippet("stdio", "stdio (starts its own EXAI)", document(stdio_entry(executable))),
-        Snippet("http", "Streamable HTTP (this daemon)", document(http_entry(mcp_http))),
-        Snippet("websocket", "WebSocket (this daemon, subprotocol `mcp`)", document(websocket_entry(mcp_ws))),
+        Snippet("stdio", "stdio (starts its own EXAI)", document(stdio_entry(executable, token=token))),
+        Snippet("http", "Streamable HTTP (this daemon)", document(http_entry(mcp_http, token=token))),
+        Snippet(
+            "websocket",
+            "WebSocket (this daemon, subprotocol `mcp`)",
+            document(websocket_entry(mcp_ws, token=token)),
+        ),
     )
 
 
@@ -122,7 +177,18 @@ def merged(existing: str | None, client: Client, entry: JsonObject, *, place: st
     if not isinstance(servers, dict):
         raise StartFault(f"`{client.servers_key}` in {place} is not a JSON object; nothing was written.")
     servers[SERVER_NAME] = entry
+    if inputs := client.inputs_of(entry):
+        _add_inputs(document, inputs, place)
     return document
+
+
+def _add_inputs(document: JsonObject, inputs: Sequence[JsonObject], place: str) -> None:
+    """Those that the file does not have; one of the same id is its owner's and stays."""
+    present = document.setdefault("inputs", [])
+    if not isinstance(present, list):
+        raise StartFault(f"`inputs` in {place} is not a JSON list; nothing was written.")
+    known = {each.get("id") for each in present if isinstance(each, dict)}
+    present.extend(each for each in inputs if each["id"] not in known)
 
 
 def _parsed(text: str, place: str) -> JsonObject:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from exai.cli.client_setup import (
     Client,
     ClientName,
     JsonObject,
+    connect_entry,
     http_entry,
     merged,
     stdio_entry,
@@ -25,11 +27,17 @@ from exai.errors import StartFault
 
 __all__ = ["executable", "register"]
 
+WHERE_FROM = (
+    "The token itself is in none of these. Claude Code and Cursor take it from the variable EXAI_TOKEN of the shell "
+    "that starts them, VS Code asks for it. `exai token create NAME --key` makes one that lasts."
+)
+
 
 class Transport(StrEnum):
     """How the client reaches EXAI."""
 
     STDIO = "stdio"
+    CONNECT = "connect"
     HTTP = "http"
 
 
@@ -55,18 +63,31 @@ def register(app: typer.Typer) -> None:
         ] = None,
         transport: Annotated[
             Transport,
-            typer.Option(help="stdio starts EXAI with the client; http uses a running `exai serve`."),
+            typer.Option(
+                help="stdio starts EXAI with the client; connect and http use a running `exai serve`, connect "
+                "through cuts and restarts."
+            ),
         ] = Transport.STDIO,
+        credentials: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE", help="With connect: what `exai token create NAME --save FILE` wrote."
+            ),
+        ] = None,
         folder: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
     ) -> None:
         """Write the configuration of MCP clients, after showing it."""
-        entry = _entry(transport, config_file, overrides)
-        chosen = [client for client in CLIENTS if not clients or client.name in clients]
-        for client in chosen:
+        entry_for = _entries(transport, config_file, overrides, credentials)
+        chosen = [(client, entry_for(client)) for client in CLIENTS if not clients or client.name in clients]
+        for client, entry in chosen:
             typer.echo(f"{client.title}, {folder / client.file}:")
             typer.echo(_text(client.document(entry)))
-        plans = [plan for client in chosen if (plan := _plan(client, folder.absolute(), entry)) is not None]
+        plans = [
+            plan for client, entry in chosen if (plan := _plan(client, folder.absolute(), entry)) is not None
+        ]
+        if any(client.token in _text(entry) for client, entry in chosen):
+            typer.echo(WHERE_FROM)
         if not plans:
             typer.echo("It stands everywhere already; nothing to write.")
             return
@@ -89,18 +110,38 @@ def executable() -> str:
     return str(beside)
 
 
-def _entry(transport: Transport, config_file: Path | None, overrides: list[str] | None) -> JsonObject:
-    server = load_settings(config_file, overrides).settings.server
+def _entries(
+    transport: Transport,
+    config_file: Path | None,
+    overrides: list[str] | None,
+    credentials: Path | None,
+) -> Callable[[Client], JsonObject]:
+    """The entry of each client, in which something stands for the token where one is wanted."""
+    if credentials is not None and transport is not Transport.CONNECT:
+        raise StartFault(
+            "`--credentials` is for `--transport connect`; the others take a token from EXAI_TOKEN."
+        )
+    settings = load_settings(config_file, overrides).settings
+    server = settings.server
+    wants_token = settings.auth.mode != "local" and credentials is None
+
+    def token(client: Client) -> str | None:
+        return client.token if wants_token else None
+
     if transport is Transport.HTTP:
         host = f"[{server.host}]" if ":" in server.host else server.host
         if server.port == 0:
             raise StartFault("`server.port` is 0, so no client can know the port; set one.")
-        return http_entry(f"http://{host}:{server.port}/mcp")
+        return lambda client: http_entry(f"http://{host}:{server.port}/mcp", token=token(client))
     arguments = ["--config", str(config_file.absolute())] if config_file is not None else []
     for override in overrides or ():
         _refuse_secret(override.partition("=")[0].strip())
         arguments += ["--set", override]
-    return stdio_entry(executable(), arguments)
+    if transport is Transport.STDIO:
+        return lambda client: stdio_entry(executable(), arguments, token=token(client))
+    if credentials is not None:
+        arguments += ["--credentials", str(credentials.expanduser().absolute())]
+    return lambda client: connect_entry(executable(), arguments, token=token(client))
 
 
 def _plan(client: Client, folder: Path, entry: JsonObject) -> _Plan | None:

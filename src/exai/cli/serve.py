@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
         logs.configure(settings.logging, secrets=secret_values(settings))
 
         def ready(addresses: "Addresses", house: "House") -> None:
-            sys.stderr.write(_banner(addresses, house, demo=demo))
+            sys.stderr.write(_banner(addresses, house, demo=demo, auth_mode=settings.auth.mode))
             if ready_json:
                 _print_json(addresses)
 
@@ -69,7 +69,7 @@ def _print_json(addresses: "Addresses") -> None:
     sys.stdout.flush()
 
 
-def _banner(addresses: "Addresses", house: "House", *, demo: bool) -> str:
+def _banner(addresses: "Addresses", house: "House", *, demo: bool, auth_mode: str) -> str:
     from exai import __version__  # noqa: PLC0415 - see exai.cli
     from exai.cli.client_setup import snippets  # noqa: PLC0415
     from exai.cli.init import executable  # noqa: PLC0415
@@ -79,6 +79,7 @@ def _banner(addresses: "Addresses", house: "House", *, demo: bool) -> str:
         if demo
         else ", ".join(house.configured_providers)
     )
+    wants_token = auth_mode != "local"
     lines = [
         f"EXAI {__version__} is ready.",
         "",
@@ -86,10 +87,11 @@ def _banner(addresses: "Addresses", house: "House", *, demo: bool) -> str:
         f"  Streamable HTTP   {addresses.mcp_http}",
         f"  health, metrics   {addresses.operations}",
         f"  answers from      {providers}",
+        *([f"  tokens            {auth_mode}; make one: exai token create NAME"] if wants_token else []),
         "",
         "Connect a client (`exai init` writes this for Claude Code, Cursor and VS Code):",
     ]
-    for snippet in snippets(addresses.mcp_http, addresses.mcp_ws, executable()):
+    for snippet in snippets(addresses.mcp_http, addresses.mcp_ws, executable(), wants_token=wants_token):
         lines += ["", f"  {snippet.title}", *(f"    {line}" for line in snippet.text.splitlines())]
     lines += ["", "Stop with Ctrl-C; running calls may finish.", ""]
     return "\n".join(lines)
