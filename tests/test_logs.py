@@ -113,6 +113,7 @@ def test_warnings_of_libraries_are_lines(configured: Configured) -> None:
         "?api_key=canary0123&x=1",
         '{"password": "canary0123"}',
         f"token {JWT} expired",
+        f"a key exk_0123456789abcdef_{SECRET}x and a refresh token exr_0123456789abcdef_Canary-canary",
         f"with {GLM_KEY} in it",
         "postgresql+asyncpg://user:canary0123@host/name",
     ],
