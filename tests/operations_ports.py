@@ -1,5 +1,6 @@
 """The operations port over a real database, asked as a server asks it: with raw headers."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,8 +81,12 @@ class Port:
         host: str | None = HOST,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
+        ends: bool = True,
     ) -> Reply:
-        """One request; `headers` are added, and a token becomes `Authorization: Bearer`."""
+        """One request; `headers` are added, and a token becomes `Authorization: Bearer`.
+
+        One that does not end sends its body and leaves the port waiting for more.
+        """
         raw = [] if host is None else [(b"host", host.encode())]
         if token is not None:
             raw.append((b"authorization", f"Bearer {token}".encode()))
@@ -105,8 +110,13 @@ class Port:
         }
         sent: list[Message] = []
 
+        rest = iter([{"type": "http.request", "body": body or b"", "more_body": not ends}])
+
         async def receive() -> Message:
-            return {"type": "http.request", "body": body or b"", "more_body": False}
+            message = next(rest, None)
+            if message is None:
+                await asyncio.Event().wait()
+            return message or {}
 
         async def send(message: Message) -> None:
             sent.append(message)

@@ -4,10 +4,13 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import pytest
+
 from exai.auth.scopes import ADMIN, DASHBOARD, MODELS
 from exai.auth.tickets import SESSION_S, TICKET_S
 from exai.callers import Caller
 from exai.clock import ManualClock
+from exai.dashboard import routes
 from exai.dashboard.browsers import IDLE_S, MOST_BROWSERS, Browsers, cookie_of, is_page_of_our_own
 from operations_ports import HOST, OWN_ORIGIN, Port
 
@@ -259,6 +262,16 @@ async def test_a_body_of_any_other_form_is_refused(open_port: OpenPort) -> None:
         headers = {"origin": OWN_ORIGIN, "content-type": kind}
         answer = await port.ask("POST", "/api/sign-in", body=body, headers=headers)
         assert (answer.status, answer.header("set-cookie")) == (status, None), body[:40]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "BODY_S", 0.05)
+    port = await open_port()
+    headers = {"origin": OWN_ORIGIN, "content-type": "application/json"}
+    answer = await port.ask("POST", "/api/sign-in", body=None, headers=headers, ends=False)
+    assert (answer.status, answer.header("connection")) == (408, "close")
 
 
 def test_pages_of_our_own_are_those_of_this_host_and_port_over_a_trustworthy_connection() -> None:
