@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from exai.config import Settings
 from exai.transports.doors import McpDoors
 from exai.transports.routes import Route
 from exai.transports.server import build_server
+from forged_tokens import forged, own_signer
 from guarded_daemon import GuardedDaemon, bearer, guarded_daemon
 from mcp_websocket import mcp_socket
 from scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
@@ -42,9 +44,14 @@ BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "applic
 SOCKETS = [(path, subprotocol) for path in ("/", "/mcp") for subprotocol in ("mcp", "exai.mcp.v1", None)]
 
 
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("guarded") / "data"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedDaemon]:
-    async with guarded_daemon(tmp_path_factory.mktemp("guarded") / "data") as started:
+async def guarded(data_dir: Path) -> AsyncIterator[GuardedDaemon]:
+    async with guarded_daemon(data_dir) as started:
         yield started
 
 
@@ -319,3 +326,60 @@ async def test_a_socket_does_not_outlive_its_token_and_its_session_is_resumed_wi
         assert (await again.resume(opened, last=1))["t"] == "resumed"
         await again.call(2, "models")
         assert (await again.message())[1]["error"]["code"] == -32007
+
+
+HEADS = {
+    "http": "PUT /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n",
+    **{
+        subprotocol: "GET /mcp HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+        for subprotocol in ("mcp", "exai.mcp.v1")
+    },
+}
+"""A request for each door, up to its token. Raw, as no client would send what some of the tokens hold."""
+SLOWEST_S = 0.05
+
+
+async def test_no_forged_token_opens_a_door_and_every_refusal_is_quick(
+    guarded: GuardedDaemon, data_dir: Path
+) -> None:
+    genuine = await guarded.token(*SCOPES)
+    corpus = [
+        (each.name, each.token)
+        for each in forged(own_signer(genuine, data_dir))
+        if "\n" not in each.token  # which ends a header, wherever it comes
+    ]
+    assert len(corpus) >= 300
+    for door, head in HEADS.items():
+        assert await status_of(guarded, head, genuine) == (405 if door == "http" else 101)
+        statuses, slow = {}, []
+        for name, token in corpus:
+            took_s = SLOWEST_S + 1
+            for _ in range(3):  # a machine that is busy elsewhere is no slow refusal
+                began = time.perf_counter()
+                statuses[name] = await status_of(guarded, head, token)
+                took_s = min(took_s, time.perf_counter() - began)
+                if took_s <= SLOWEST_S:
+                    break
+            if took_s > SLOWEST_S:
+                slow.append((name, took_s))
+        refusals = {400, 401, 431}  # what is no header at all, no token, and a head that is too long
+        assert {name: status for name, status in statuses.items() if status not in refusals} == {}, door
+        assert sum(status == 401 for status in statuses.values()) > 0.9 * len(corpus), door
+        assert slow == [], door
+    async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(genuine)) as client:
+        assert not (await client.tool("status"))["isError"]
+    assert "incident" not in guarded.daemon.log
+    assert "Traceback" not in guarded.daemon.log
+
+
+async def status_of(guarded: GuardedDaemon, head: str, token: str) -> int:
+    """The status with which a raw request with this token is answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(guarded.daemon.mcp_http).port)
+    try:
+        writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode(errors="surrogateescape"))
+        async with asyncio.timeout(10):
+            return int((await reader.readline()).split()[1])
+    finally:
+        writer.transport.abort()

@@ -199,3 +199,20 @@ async def test_an_acknowledgement_from_the_future_closes_its_socket_alone(doors:
         async with session_socket(doors.ws) as honest:
             assert (await honest.resume(opened, last=0))["t"] == "resumed"
         await goes_on(other)
+
+
+@pytest.mark.parametrize(
+    "head", [UPGRADE, POST.format(tool="echo", length=2).removesuffix("\r\n") + "{more}\r\n"]
+)
+@pytest.mark.parametrize(
+    "more",
+    ["Authorization: Bearer " + "x" * 60_000 + "\r\n", "".join(f"X-{n}: y\r\n" for n in range(5_000))],
+    ids=["a long line", "many lines"],
+)
+async def test_a_head_that_is_too_large_is_refused_at_once(doors: Doors, head: str, more: str) -> None:
+    async with mcp_socket(doors.ws) as other, raw(doors) as (reader, writer), asyncio.timeout(5):
+        writer.write(head.format(more=more).encode())
+        with suppress(ConnectionResetError):
+            answer = await reader.read()
+            assert answer.split()[1] in {b"400", b"431"}
+        await goes_on(other)

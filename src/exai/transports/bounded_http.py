@@ -1,4 +1,4 @@
-"""uvicorn's HTTP with the bounds that it lacks: for a head that does not come, and for a peer that does not read.
+"""uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read.
 
 A WebSocket begins as an HTTP request, so its handshake has the first bound as well.
 """
@@ -8,8 +8,11 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["bounded"]
+__all__ = ["MAX_HEAD_BYTES", "bounded"]
 
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a request's head; a token may have half of it."""
+HEAD_PIECE_BYTES = 4 * 1024
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -34,6 +37,12 @@ class _BoundedHttp(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        # h11 looks at the size of a head only while it is not complete, and one read may bring all of it.
+        while self.conn.their_state is h11.IDLE and len(data) > HEAD_PIECE_BYTES:
+            super().data_received(data[:HEAD_PIECE_BYTES])
+            data = data[HEAD_PIECE_BYTES:]
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._note_head()

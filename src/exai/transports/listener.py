@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai import config, tasks
 from exai.errors import StartFault
-from exai.transports.bounded_http import bounded
+from exai.transports.bounded_http import MAX_HEAD_BYTES, bounded
 from exai.transports.doors import McpDoors
 from exai.transports.server import Engine
 from exai.transports.stopping import Stop, drain
@@ -93,6 +93,7 @@ class Listener:
         server = _Server(
             uvicorn.Config(
                 by_port,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 http=bounded(self._settings.head_timeout_s, limits.send_timeout_s),
                 ws=AbortableWebSocket,
                 ws_max_size=limits.max_frame_bytes,

@@ -94,6 +94,13 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):
             self.scope["extensions"][LINE_KEY] = {"line": self}
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            # A head with too many or too long lines has been answered by now, but uvicorn writes nothing of it.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def abort(self) -> None:
         """Drop the peer now, whatever it has not read."""
         self.transport.abort()
