@@ -50,6 +50,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "database",
         "ports",
         "ports",
+        "tokens",
         "providers",
         "providers",
         "clock",

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         """
         import asyncio  # noqa: PLC0415 - see exai.cli
 
-        from exai import logs  # noqa: PLC0415
+        from exai import config_client, logs  # noqa: PLC0415
         from exai.clock import SystemClock  # noqa: PLC0415
         from exai.config_tree import secret_values  # noqa: PLC0415
         from exai.doctor.examine import examine  # noqa: PLC0415
@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
             findings = [problem("settings", str(fault).rstrip("."), "Then run `exai doctor` again.")]
         else:
             logs.configure(loaded.settings.logging, secrets=secret_values(loaded.settings))
-            findings = asyncio.run(examine(loaded, SystemClock(), offline=offline))
+            credentials = config_client.credentials_variable()
+            findings = asyncio.run(examine(loaded, SystemClock(), offline=offline, credentials=credentials))
         typer.echo(as_document(findings) if as_json else as_text(findings))
         if not is_well(findings):
             raise typer.Exit(1)

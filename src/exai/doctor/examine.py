@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from exai.clock import Clock
 from exai.config_sources import Loaded
 from exai.doctor.findings import Finding, problem
+from exai.doctor.identity import look_at_credentials, look_at_issuers, look_at_tokens
 from exai.doctor.machine import look_at_data_folder, look_at_keys, look_at_ports, look_at_settings
 from exai.doctor.services import look_at_database, look_at_providers
 
@@ -16,17 +18,24 @@ __all__ = ["examine"]
 _log = structlog.get_logger(__name__)
 
 
-async def examine(loaded: Loaded, clock: Clock, *, offline: bool) -> list[Finding]:
-    """Look at everything; `offline` leaves out what asks other machines."""
+async def examine(
+    loaded: Loaded, clock: Clock, *, offline: bool, credentials: Path | None = None
+) -> list[Finding]:
+    """Look at everything; `offline` leaves out what asks other machines, `credentials` is the file of this user."""
     looks: list[tuple[str, Callable[[Loaded], Awaitable[list[Finding]]]]] = [
         ("settings", look_at_settings),
         ("keys", look_at_keys),
         ("data folder", look_at_data_folder),
         ("database", look_at_database),
         ("ports", look_at_ports),
+        ("tokens", partial(look_at_tokens, clock=clock)),
+        ("credentials", lambda _: look_at_credentials(credentials, clock)),
     ]
     if not offline:
-        looks.append(("providers", partial(look_at_providers, clock=clock)))
+        looks += [
+            ("issuers", partial(look_at_issuers, clock=clock)),
+            ("providers", partial(look_at_providers, clock=clock)),
+        ]
     findings: list[Finding] = []
     for name, look in looks:
         try:
