@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from forks import Fork, fork_exai
+
 __all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
 
 EXAI = (sys.executable, "-m", "exai.cli")
@@ -35,7 +37,7 @@ def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> d
 class Daemon:
     """A daemon that is ready."""
 
-    def __init__(self, process: asyncio.subprocess.Process, addresses: Mapping[str, str], log: Path) -> None:
+    def __init__(self, process: Fork, addresses: Mapping[str, str], log: Path) -> None:
         self.process = process
         self.mcp_ws = addresses["mcp_ws"]
         self.mcp_http = addresses["mcp_http"]
@@ -69,18 +71,15 @@ async def daemon(
     data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may wait a moment
     log = data_dir / "stderr.log"
     with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *EXAI,
+        process = await fork_exai(
             "serve",
             "--ready-json",
             *arguments,
             env=clean_environ(data_dir, environ),
             cwd=data_dir,
-            stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
         )
     try:
-        assert process.stdout is not None
         async with asyncio.timeout(START_TIMEOUT_S):
             line = await process.stdout.readline()
         assert line, f"exai serve ended before it was ready:\n{log.read_text()}"

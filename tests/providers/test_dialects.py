@@ -329,6 +329,7 @@ def test_an_impossible_row_is_refused_without_showing_it(tmp_path: Any, line: st
     file = tmp_path / "exai.toml"
     rows = [row for row in ROW.splitlines() if row.partition(" ")[0] != line.partition(" ")[0]]
     file.write_text("\n".join([*rows, line]))
+    file.chmod(0o600)
     with pytest.raises(StartFault) as raised:
         load(environ={"HOME": str(tmp_path)}, config_file=file, overrides={}, cwd=tmp_path)
     assert told in str(raised.value)

@@ -40,6 +40,7 @@ def start_with_row(
             output_price = 2.0
             """
         )
+        file.chmod(0o600)
         return start_daemon(EXAI_CONFIG=str(file))
 
     return start
