@@ -14,6 +14,7 @@ from exai.bus import EventBus
 from exai.config import Settings
 from exai.events import Event
 from exai.transports.doors import McpDoors
+from exai.transports.entrance import Authenticates
 from exai.transports.guards import Guards
 from exai.transports.listener import Addresses, Listener
 from exai.transports.resilient import ResilientWebSocketManager
@@ -55,8 +56,13 @@ OpenDoors = Callable[..., AbstractAsyncContextManager[Doors]]
 
 
 @asynccontextmanager
-async def open_doors(*, extend: Extend | None = None, **settings: Any) -> AsyncIterator[Doors]:
-    """Doors on free ports, closed by SIGTERM at the end; `settings` are sections of the configuration."""
+async def open_doors(
+    *, extend: Extend | None = None, judge: Authenticates | None = None, **settings: Any
+) -> AsyncIterator[Doors]:
+    """Doors on free ports, closed by SIGTERM at the end; `settings` are sections of the configuration.
+
+    `judge` admits callers instead of the scripted authenticator.
+    """
     tree = Settings.model_validate(
         {**settings, "server": {"port": 0, "operations_port": 0, "drain_s": 5, **settings.get("server", {})}}
     )
@@ -68,7 +74,7 @@ async def open_doors(*, extend: Extend | None = None, **settings: Any) -> AsyncI
     ready, stopping = asyncio.Event(), asyncio.Event()
     authenticator, authority = ScriptedAuthenticator(), ScriptedAuthority()
     server = build_server(engine, version=VERSION, extend=extend, bus=bus)
-    doors = McpDoors(server, engine, authenticator, authority, tree, bus)
+    doors = McpDoors(server, engine, judge or authenticator, authority, tree, bus)
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,

@@ -13,6 +13,7 @@ __all__ = [
     "CallEnded",
     "CallRefused",
     "CallStarted",
+    "CallerRefused",
     "ConnectionClosed",
     "ConnectionOpened",
     "Event",
@@ -40,6 +41,13 @@ class ConnectionClosed(Event, frozen=True):
     door: str
     reason: str
     """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`, `expired`, `revoked`."""
+
+
+class CallerRefused(Event, frozen=True):
+    """Somebody did not come in: without a token, with one that is not believed, or too often with such."""
+
+    door: str
+    error_code: str
 
 
 class SessionOpened(Event, frozen=True):

@@ -16,6 +16,7 @@ from exai.events import (
     BreakerProbed,
     BreakerRefused,
     CallEnded,
+    CallerRefused,
     CallRefused,
     CallStarted,
     ConnectionClosed,
@@ -112,11 +113,13 @@ def test_the_rest_is_counted_too() -> None:
         ConnectionOpened("websocket"),
         ConnectionClosed("websocket", "client"),
         CallRefused("chat", CALLER, "overloaded"),
+        CallerRefused("http", "unauthenticated"),
         ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
         IncidentRecorded("inc_1", "chat", "KeyError"),
     )
     metrics.gauge("answers", "A figure of somebody else's.", lambda: 42)
     assert value(metrics, "exai_connections", door="websocket") == 1
+    assert value(metrics, "exai_callers_refused_total", door="http", error="unauthenticated") == 1
     assert value(metrics, "exai_calls_refused_total", tool="chat", error="overloaded") == 1
     assert (
         value(

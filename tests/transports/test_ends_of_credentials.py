@@ -5,19 +5,26 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from exai import config
+from exai.auth.authenticator import Authenticator
 from exai.auth.scopes import MODELS, STATUS
+from exai.clock import ManualClock
 from exai.events import ConnectionClosed as Closed
 from exai.events import SessionEnded
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
 from mcp_websocket import mcp_socket
-from open_doors import Doors
+from open_doors import Doors, open_doors
 from session_socket import ENVELOPE, session_socket
 
 OVER = 4401
@@ -158,6 +165,32 @@ async def test_revoking_reaches_a_session_without_a_socket_even_after_its_token_
     async with asyncio.timeout(1):
         await doors.engine.cancelled.wait()
     assert doors.sessions.statistics().sessions == 0
+
+
+async def test_the_day_from_which_tokens_are_required_closes_what_came_in_without(tmp_path: Path) -> None:
+    database = await Database.open(config.Database(), tmp_path)
+    clock = ManualClock(wall=datetime(2030, 1, 1, 23, 59, 59, tzinfo=UTC).timestamp())
+    settings = {"mode": "optional-until 2030-01-02"}
+    judge = await Authenticator.open(config.Auth.model_validate(settings), IdentityTables(database), clock)
+    async with (
+        open_doors(judge=judge, auth=settings) as doors,
+        connect(doors.ws, subprotocols=[Subprotocol("mcp")]) as plain,
+        session_socket(doors.ws) as session,
+        mcp_socket(doors.ws) as caller,
+    ):
+        await session.open()
+        await caller.tool("echo")
+        assert "admin" not in doors.engine.callers[0].scopes
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(doors.ws, additional_headers={"Authorization": "Bearer nonsense"})
+        assert refused.value.response.status_code == 401
+        clock.advance(1)
+        assert await closed_with(plain) == await closed_with(session.connection) == (OVER, "expired")
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(doors.ws)
+        assert refused.value.response.status_code == 401
+        assert refused.value.response.headers["WWW-Authenticate"].startswith("Bearer ")
+    await database.close()
 
 
 async def test_an_http_call_is_broken_off_when_its_token_is_revoked_and_finishes_when_it_expires(

@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from exai.auth.scopes import MODELS, STATUS
+from exai.events import CallerRefused
 from mcp_websocket import mcp_socket
 from open_doors import Doors, open_doors
 from session_socket import ENVELOPE, session_socket
@@ -62,6 +63,12 @@ async def test_strangers_are_told_how_to_come_in(headers: dict[str, str], presen
         async with http.get(f"{root(doors)}{METADATA}/mcp") as response:
             assert (await response.json())["resource"] == doors.http
     assert doors.engine.callers == []
+    refused = [event for event in doors.events if isinstance(event, CallerRefused)]
+    assert (
+        refused
+        == [CallerRefused("http", "unauthenticated")] * 4
+        + [CallerRefused("websocket", "unauthenticated")] * 2
+    )
 
 
 async def test_too_many_attempts_are_answered_with_when_to_come_back(doors: Doors) -> None:

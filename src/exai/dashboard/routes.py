@@ -23,7 +23,7 @@ from exai.auth.hosts import HostRule, RawHeaders
 from exai.callers import Caller
 from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
-from exai.events import Event, IncidentRecorded
+from exai.events import CallerRefused, Event, IncidentRecorded
 
 __all__ = ["Admits", "Answer", "Entrance", "Entry", "OperationsPort", "Visit"]
 
@@ -246,6 +246,8 @@ class OperationsPort:
                 caller = await self._entrance.admit(request.scope, entry)
                 return await entry.answer(Visit(request, caller))
             except ExaiError as fault:
+                if isinstance(fault, Unauthenticated | TooManyAttempts):
+                    self._publish(CallerRefused(DOOR, fault.code))
                 return _fault(fault)
             except ClientDisconnect:
                 return Response(status_code=400)

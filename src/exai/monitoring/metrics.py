@@ -22,6 +22,7 @@ from exai.events import (
     BreakerProbed,
     BreakerRefused,
     CallEnded,
+    CallerRefused,
     CallRefused,
     CallStarted,
     ConnectionClosed,
@@ -170,6 +171,9 @@ class Metrics:
         self._caller_cost = counter(
             "caller_cost_usd", "Cost by the catalogue's prices, in US dollars, by caller.", "caller"
         )
+        self._callers_refused = counter(
+            "callers_refused", "Requests that were not let in, for want of a good token.", "door", "error"
+        )
         self._incidents = counter("incidents", "Unforeseen failures.", "kind")
         self._sessions_opened = counter("sessions_opened", "Resumable sessions that began.")
         self._sessions_resumed = counter(
@@ -186,6 +190,7 @@ class Metrics:
             CallStarted: lambda _: self._running.inc(),
             CallEnded: self._call_ended,
             CallRefused: lambda event: self._refused[event.tool, event.error_code].inc(),
+            CallerRefused: lambda event: self._callers_refused[event.door, event.error_code].inc(),
             ProviderCallEnded: self._provider_call_ended,
             RetryPlanned: lambda event: self._retries[event.provider, event.model, event.cause].inc(),
             RetryRefused: lambda event: self._retries_refused[

@@ -42,7 +42,7 @@ class McpDoors:
         clock = clock or SystemClock()
         self._server = server
         hosts = HostRule(settings.server)
-        entrance = Entrance(authenticator, settings)
+        entrance = Entrance(authenticator, settings, bus)
         self.guards = Guards(authenticator)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(

@@ -14,8 +14,10 @@ from exai import config
 from exai.auth.attempts import Attempts
 from exai.auth.hosts import RawHeaders, Refused
 from exai.auth.scopes import DEFAULT_SCOPES
+from exai.bus import EventBus
 from exai.callers import Caller
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
+from exai.events import CallerRefused
 from exai.transports.framing import INTERNAL_ERROR, Message, error_message
 
 __all__ = ["METADATA_PATH", "Authenticates", "Ending", "Entrance", "fault_message"]
@@ -54,8 +56,9 @@ class Authenticates(Protocol):
 class Entrance:
     """Admits callers, and spells the refusal of those who are not."""
 
-    def __init__(self, authenticator: Authenticates, settings: config.Settings) -> None:
+    def __init__(self, authenticator: Authenticates, settings: config.Settings, bus: EventBus) -> None:
         self._authenticator = authenticator
+        self._bus = bus
         self._public_url = settings.server.public_url
         self._issuers = tuple(settings.auth.issuers.values())
         self.asks_for_tokens = settings.auth.mode != "local"
@@ -69,7 +72,11 @@ class Entrance:
         """
         client = scope.get("client")
         address = client[0] if client else ""
-        return await self._authenticator.admit(scope["headers"], door=door, address=address)
+        try:
+            return await self._authenticator.admit(scope["headers"], door=door, address=address)
+        except ExaiError as fault:
+            self._bus.publish(CallerRefused(door, fault.code))
+            raise
 
     def refusal(self, fault: ExaiError, scope: Scope) -> Refused:
         """How a request that was not admitted, or may not do what it asks for, is answered."""
