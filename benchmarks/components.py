@@ -1,4 +1,4 @@
-"""Parts by themselves: digests, clean-up, metrics, circuit breaker; writes JSON and one HTML page with plots."""
+"""Parts by themselves: digests, clean-up, metrics, breaker, authentication; writes JSON and a page with plots."""
 
 import argparse
 import json
@@ -111,7 +111,24 @@ def _breaker(runs: Runs) -> str:
     )
 
 
+def _authentication(runs: Runs) -> str:
+    cost = {_arm(run): _median_us(run) / run["extra_info"]["calls"] for run in runs}
+    known = max(us for arm, us in cost.items() if arm.startswith("known"))
+    return bars("One admission, µs", cost, unit="µs") + table(
+        ["figure", "measured", "aim", "reached"],
+        [
+            [
+                "a known token, per socket or request",
+                f"{known:.1f} µs",
+                "100 µs",
+                "yes" if known <= 100 else "no",
+            ]
+        ],
+    )
+
+
 PARTS = {
+    "authentication": ("What it costs to know who is at the door", _authentication),
     "hash": ("Digests", _hash),
     "cleanup": ("Clean-up of idle sessions", _cleanup),
     "metrics": ("What metrics cost", _metrics),

@@ -307,12 +307,23 @@ def _renew(connection: Connection, renewal: Renewal) -> bool:
     return True
 
 
-@_in_turn
-def _use(connection: Connection, parameters: tuple[str, datetime]) -> None:
-    refresh_id, at = parameters
-    refresh = _refresh(connection, refresh_id)
-    if refresh is not None and refresh.spent_at is None:
-        _spend_parent_of(connection, refresh, at)
+def _use(connection: Connection, many: list[tuple[str, datetime]]) -> list[None]:
+    """Most are the first of their token and succeed nothing: one look tells so of all of them."""
+    row = refresh_tokens.c
+    succeeding = connection.scalars(
+        select(row.refresh_id).where(
+            row.refresh_id.in_([refresh_id for refresh_id, _ in many]),
+            row.parent_id.is_not(None),
+            row.spent_at.is_(None),
+        )
+    )
+    if found := set(succeeding):
+        connection.execute(_THE_REVISION.with_for_update())
+        for refresh_id, at in many:
+            refresh = _refresh(connection, refresh_id) if refresh_id in found else None
+            if refresh is not None and refresh.spent_at is None:
+                _spend_parent_of(connection, refresh, at)
+    return [None] * len(many)
 
 
 def _spend_parent_of(connection: Connection, refresh: RefreshRow, at: datetime) -> None:
