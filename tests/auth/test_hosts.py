@@ -73,3 +73,16 @@ def test_origins_of_this_machine_and_those_allowed_come_in(origin: str) -> None:
 def test_every_other_origin_is_forbidden(origin: str) -> None:
     assert status("localhost", origin) == 403
     assert status("localhost", "http://localhost", origin) == 403
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "fe80::1", "Exai.Internal"])
+def test_the_address_that_is_bound_is_a_name_of_this_daemon(host: str) -> None:
+    named = f"[{host}]:8079" if ":" in host else f"{host}:8079"
+    assert HostRule(config.Server(host=host)).refusal([(b"host", named.encode())]) is None
+    assert HostRule(config.Server()).refusal([(b"host", named.encode())]) is not None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_is_no_name(host: str) -> None:
+    named = f"[{host}]" if ":" in host else host
+    assert HostRule(config.Server(host=host)).refusal([(b"host", named.encode())]) is not None

@@ -15,6 +15,9 @@ __all__ = ["LOOPBACK_NAMES", "HostRule", "RawHeaders", "Refused"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - as a name, not as a place to bind
+"""Bound as they are, they are no names: browsers take the first for loopback."""
+
 RawHeaders = Iterable[tuple[bytes, bytes]]
 """As ASGI has them: names in lower case."""
 
@@ -33,6 +36,8 @@ class HostRule:
 
     def __init__(self, settings: Server) -> None:
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
+        if settings.host not in EVERY_ADDRESS:
+            self._hosts |= {settings.host.lower()}
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
         if settings.public_url is not None and settings.public_url.host is not None:
             self._hosts |= {settings.public_url.host.strip("[]")}
