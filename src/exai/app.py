@@ -24,7 +24,7 @@ from exai.errors import ExaiError
 from exai.files.reader import FileReader
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
-from exai.monitoring.metrics import Metrics
+from exai.monitoring.metrics import Figure, Metrics
 from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.running_calls import RunningCalls
 from exai.providers.breaker import Breakers
@@ -118,6 +118,16 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         metrics.gauge("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
         metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
         metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
+        metrics.figures(
+            lambda: [
+                Figure(
+                    "insisting_writes", "Journal ends that wait for the database.", database.insisting_writes
+                ),
+                Figure(
+                    "dropped_writes", "Of these, given up in the end.", database.dropped_writes, is_total=True
+                ),
+            ]
+        )
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
         counts = await TokenCounts.open(database, clock)
         scopes.callback(counts.store_soon)

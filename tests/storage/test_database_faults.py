@@ -95,6 +95,30 @@ async def test_a_file_locked_by_another_process_fails_all_waiting_writes_after_o
     await database.close()
 
 
+async def test_a_call_that_ends_while_the_file_is_locked_has_its_end_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
+    database = await Database.open(config.Database(), tmp_path)
+    journal = Journal(database, SystemClock())
+    await journal.begin(CallBegun("call", Caller(subject="alice", door="http"), "chat", None, None))
+    other = sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    journal.end_soon(CallEnd("call", "ok", None, None, None, None, None, None, {}))
+    async with asyncio.timeout(10):
+        while not database.insisting_writes:  # noqa: ASYNC110 - the writer has a task of its own
+            await asyncio.sleep(0.01)
+    other.execute("ROLLBACK")
+    other.close()
+    await database.write(statement("SELECT 1"), None)
+    await database.close()
+    database = await Database.open(config.Database(), tmp_path)
+    outcome = text("SELECT outcome FROM calls")
+    assert await database.read(lambda connection: connection.execute(outcome).scalars().all()) == ["ok"]
+    assert database.dropped_writes == 0
+    await database.close()
+
+
 async def test_connections_that_the_server_cut_are_replaced(
     postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:

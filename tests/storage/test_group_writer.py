@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
-from exai.storage.group_writer import SHARED, GroupWriter
+from exai.storage import group_writer
+from exai.storage.group_writer import LARGEST_BATCH, SHARED, GroupWriter
 
 NEVER_SOON_S = 60.0
 
@@ -72,6 +73,86 @@ async def test_an_outage_is_waited_for_once_and_nothing_is_written_twice(fault: 
     results = await outcomes(attempts, ["a", "poison", "b", "c"])
     assert [type(result) for result in results] == [StoreFailed] * 4
     assert attempts.count == 1 + 1
+
+
+async def _turns(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the writer has a task of its own
+            await asyncio.sleep(0)
+
+
+class Away:
+    """Stands for a database that is out of reach until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.count = 0
+        self.kept: list[Any] = []
+
+    async def __call__(self, work: Callable[[Any], Any]) -> Any:
+        self.count += 1
+        if self.is_away:
+            raise ConnectionRefusedError
+        result = work(None)
+        self.kept += result
+        return result
+
+
+async def test_what_insists_is_kept_once_the_database_is_back_and_nothing_else_is() -> None:
+    database = Away()
+    writer = GroupWriter(database, 0.0)
+    for end in "abc":
+        writer.write_soon(keep, end, insists=True)
+    writer.write_soon(keep, "may go")
+    with pytest.raises(StoreFailed):
+        await writer.write(keep, "refused")
+    await _turns(lambda: writer.insisting == 3)
+    assert database.count == 1
+    database.is_away = False
+    assert await writer.write(keep, "later") == "later"
+    await _turns(lambda: len(database.kept) == 4)
+    await writer.close()
+    assert database.kept == ["later", "a", "b", "c"]
+    assert (writer.insisting, writer.dropped) == (0, 0)
+
+
+async def test_the_database_is_looked_for_although_nobody_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_writer, "AGAIN_S", 0.001)
+    database = Away()
+    writer = GroupWriter(database, 0.0)
+    writer.write_soon(keep, "end", insists=True)
+    await _turns(lambda: database.count == 3)
+    database.is_away = False
+    await _turns(lambda: database.kept == ["end"])
+    await writer.close()
+    assert writer.dropped == 0
+
+
+async def test_what_insists_is_bounded_and_counted_where_it_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_writer, "MOST_INSISTING", 3)
+    database = Away()
+    writer = GroupWriter(database, 0.0)
+    for end in range(5):
+        writer.write_soon(keep, end, insists=True)
+    await _turns(lambda: writer.insisting == 3)
+    assert writer.dropped == 2
+    database.is_away = False
+    await writer.close()
+    assert database.kept == [2, 3, 4]
+
+
+async def test_a_stop_tries_once_more_and_waits_no_longer() -> None:
+    database = Away()
+    writer = GroupWriter(database, 0.0)
+    writer.write_soon(keep, 0, insists=True)
+    await _turns(lambda: writer.insisting == 1)
+    for end in range(1, 2 * LARGEST_BATCH):
+        writer.write_soon(keep, end, insists=True)
+    await writer.close()
+    assert database.count == 2
+    assert (writer.insisting, writer.dropped) == (0, 2 * LARGEST_BATCH)
 
 
 async def test_an_error_of_the_code_reaches_its_caller_as_it_is() -> None:

@@ -96,9 +96,24 @@ class Database:
         """
         return await self._writer.write(operation, parameters)
 
-    def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
-        """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises."""
-        self._writer.write_soon(operation, parameters)
+    def write_soon(
+        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, insists: bool = False
+    ) -> None:
+        """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises.
+
+        One that `insists` outlives an outage of the database: it is tried again, so its operation may run twice.
+        """
+        self._writer.write_soon(operation, parameters, insists=insists)
+
+    @property
+    def insisting_writes(self) -> int:
+        """How many of those wait for the database to come back."""
+        return self._writer.insisting
+
+    @property
+    def dropped_writes(self) -> int:
+        """How many of those were given up."""
+        return self._writer.dropped
 
     async def check(self) -> None:
         """See that the database answers.

@@ -6,9 +6,12 @@ least interval, so that a busy daemon makes few large ones. A batch that
 fails is tried again one write at a time, so that a bad write hurts its own caller
 alone; but not when the database itself is out of reach or broke off, where each
 would wait as long again, and one that was kept after all would be written twice.
+Writes that insist, and may be written twice, are kept until the database is back: so
+many, and no more.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +34,9 @@ _log = structlog.get_logger(__name__)
 LARGEST_BATCH = 500
 SHARED = 4
 """From how many writes on a commit counts as shared. One call at a time makes two or three."""
+AGAIN_S = 2.0
+"""After a failure, until one batch of the writes that insist tries whether the database is back."""
+MOST_INSISTING = 10_000
 FAULTS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is gone, full, locked or read-only raises."""
 
@@ -57,8 +63,9 @@ def store_failed() -> StoreFailed:
 class _Write:
     operation: Callable[[Connection, list[Any]], list[Any]]
     parameters: Any
-    done: asyncio.Future[Any] | None
+    done: asyncio.Future[Any] | None = None
     """`None`: nobody waits."""
+    insists: bool = False
 
 
 class GroupWriter:
@@ -68,6 +75,11 @@ class GroupWriter:
         self._transact = transact
         self._interval_s = interval_s
         self._queue: list[_Write] = []
+        self._insisting: deque[_Write] = deque()
+        """Those of an outage, which are queued again once it is over."""
+        self._next_try: asyncio.TimerHandle | None = None
+        self.dropped = 0
+        """Writes that insisted and were given up, as there were too many or the end came first."""
         self._wake = asyncio.Event()
         self._closing = False
         self._task = tasks.spawn(self._run(), name="group commit")
@@ -84,16 +96,27 @@ class GroupWriter:
         self._add(_Write(operation, parameters, done))
         return await done
 
-    def write_soon(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> None:
-        """Queue a write whose result nobody waits for; a failure is logged."""
+    def write_soon(
+        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, insists: bool = False
+    ) -> None:
+        """Queue a write whose result nobody waits for; a failure is logged.
+
+        One that `insists` is tried again until the database is back: its operation may run twice.
+        """
         if self._closing:
             _log.error("a write came after the database was closed", operation=operation.__name__)
             return
-        self._add(_Write(operation, parameters, None))
+        self._add(_Write(operation, parameters, insists=insists))
+
+    @property
+    def insisting(self) -> int:
+        """Writes that wait for the database to come back."""
+        return len(self._insisting)
 
     async def close(self) -> None:
-        """Commit what is queued, then stop."""
+        """Commit what is queued, then stop. Where the database is away, what insists is tried once more."""
         self._closing = True
+        self._try_again(len(self._insisting))
         self._wake.set()
         await asyncio.wait([self._task])
 
@@ -120,15 +143,45 @@ class GroupWriter:
         try:
             results = await self._transact(lambda connection: _apply(connection, batch))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
-            if len(batch) == 1 or _is_outage(error):
+            if _is_outage(error):
+                _fail(batch, error)
+                self._wait_for_its_end([write for write in batch if write.insists])
+            elif len(batch) == 1:
                 _fail(batch, error)
             else:
                 for write in batch:
                     await self._commit([write])
             return
+        self._try_again(len(self._insisting))
         for write, result in zip(batch, results, strict=True):
             if write.done is not None and not write.done.done():
                 write.done.set_result(result)
+
+    def _wait_for_its_end(self, writes: list[_Write]) -> None:
+        """Keep these until the outage is over, and with them the queued ones, of which each batch would wait as long.
+
+        At the end there is no later time: they are given up.
+        """
+        self._insisting += writes
+        self._insisting += [write for write in self._queue if write.insists]
+        self._queue = [write for write in self._queue if not write.insists]
+        room = 0 if self._closing else MOST_INSISTING
+        if (excess := len(self._insisting) - room) > 0:
+            for _ in range(excess):
+                self._insisting.popleft()
+            self.dropped += excess
+            _log.error("writes were given up while the database was out of reach", writes_lost=excess)
+        if self._insisting and self._next_try is None:
+            loop = asyncio.get_running_loop()
+            self._next_try = loop.call_later(AGAIN_S, self._try_again, LARGEST_BATCH)
+
+    def _try_again(self, most: int) -> None:
+        """Queue so many of those that insist."""
+        if self._next_try is not None:
+            self._next_try.cancel()
+            self._next_try = None
+        for _ in range(min(most, len(self._insisting))):
+            self._add(self._insisting.popleft())
 
 
 def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:
@@ -154,7 +207,7 @@ def _is_outage(error: Exception) -> bool:
 def _fail(batch: list[_Write], error: Exception) -> None:
     is_fault = isinstance(error, FAULTS)
     if is_fault or any(write.done is None for write in batch):
-        log_fault(error, writes=len(batch))
+        log_fault(error, writes=sum(not write.insists for write in batch))
     for write in batch:
         if write.done is not None and not write.done.done():
             write.done.set_exception(store_failed() if is_fault else error)

@@ -96,7 +96,10 @@ class Journal:
         )
 
     def end_soon(self, end: CallEnd) -> None:
-        """Queue the row's end. If the process dies before it is committed, the row becomes `lost`."""
+        """Queue the row's end, which outlives an outage of the database.
+
+        If the process dies before it is committed, the row becomes `lost`.
+        """
         usage = end.usage or Usage()
         row: dict[str, Any] = {
             "of_call": end.call_id,
@@ -115,7 +118,7 @@ class Journal:
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
-        self._database.write_soon(_write_calls, row)
+        self._database.write_soon(_write_calls, row, insists=True)
 
     async def sweep(self) -> int:
         """Mark the rows `lost` whose process died before their end; how many there were."""
