@@ -122,6 +122,8 @@ class Channel:
         """When the daemon took the session on the latest socket, however that ended."""
         self.why_down: str | None = None
         """The last reason why there was no connection."""
+        self.refused: str | None = None
+        """Why the daemon does not let this client in, as a sentence, until another attempt is made."""
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_up = on_up
@@ -181,9 +183,10 @@ class Channel:
         return None if self._up_at is None else self._clock.monotonic() - self._up_at
 
     async def _wait_outside(self, sentence: str) -> None:
-        self.why_down = sentence
+        self.why_down = self.refused = sentence
         await self._on_refused(sentence)
         await self._tokens.mended()
+        self.refused = None
         self._refusals = 0
 
     def _sentence(self) -> str:

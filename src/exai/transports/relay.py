@@ -86,8 +86,6 @@ class Relay:
         self._settled.set()
         self._gave_up = False
         """Whether the daemon has been away for longer than the patience."""
-        self._refused: str | None = None
-        """Why the daemon does not let this client in."""
         self.channel = Channel(
             url,
             tokens,
@@ -128,8 +126,8 @@ class Relay:
         self._settled.clear()
         if self.channel.is_up:
             await self._send(request_id, request)
-        elif self._refused is not None:
-            await self._answer(request_id, self._unadmitted(request_id, self._refused))
+        elif self.channel.refused is not None:
+            await self._answer(request_id, self._unadmitted(request_id, self.channel.refused))
         elif self._gave_up:
             self._give_up_soon()
 
@@ -187,7 +185,6 @@ class Relay:
             self._down_timer.cancel()
             self._down_timer = None
         self._gave_up = False
-        self._refused = None
         if self._is_new:
             self._is_new = False
             await self._shake_hands_again()
@@ -225,7 +222,6 @@ class Relay:
 
     async def _turned_away(self, sentence: str) -> None:
         """The daemon does not let this client in: tell those that wait for it; what runs there may still be had."""
-        self._refused = sentence
         for request_id, request in list(self._requests.items()):
             if request.asked_as is None:
                 await self._answer(request_id, self._unadmitted(request_id, sentence))
@@ -267,8 +263,8 @@ class Relay:
             f"The connection to EXAI at {self.channel.url} was lost while this ran. Whether it was carried out is "
             "not known, and it was not repeated; ask again if doing it twice does no harm."
         )
-        if self._refused is not None:
-            sentence += f" {self._refused}"
+        if self.channel.refused is not None:
+            sentence += f" {self.channel.refused}"
         return error_message(request_id, IN_DOUBT, sentence, {"retryable": False})
 
 

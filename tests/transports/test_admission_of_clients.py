@@ -1,0 +1,193 @@
+"""A client's channel before doors that refuse it in every way, without wearing them out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from exai.auth.credentials_file import Credentials, write_credentials
+from exai.client import CallFailed, InDoubt, Session, Unauthenticated, Unreachable, connect
+from exai.transports import client_tokens as module
+from exai.transports.session import SESSION_SUBPROTOCOL
+from token_endpoint import in_s
+
+Judge = Callable[[str | None], Response | None]
+
+
+@dataclass
+class Door:
+    """Takes every session and answers no request."""
+
+    url: str = ""
+    shown: list[str | None] = field(default_factory=list)
+    """The `Authorization` of each handshake."""
+    closes_with: tuple[int, str] | None = None
+
+
+def refusal(status: HTTPStatus, **headers: str) -> Response:
+    return Response(status, status.phrase, Headers({"Content-Length": "0", **headers}))
+
+
+@asynccontextmanager
+async def door(judge: Judge) -> AsyncIterator[Door]:
+    opened = Door()
+
+    def process_request(_: ServerConnection, request: Request) -> Response | None:
+        opened.shown.append(request.headers.get("Authorization"))
+        return judge(opened.shown[-1])
+
+    async def take(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send('{"t":"opened","session":"s","secret":"x","credit":9,"grace_s":1}')
+        if opened.closes_with is not None:
+            await connection.close(*opened.closes_with)
+        await connection.wait_closed()
+
+    async with serve(
+        take, "127.0.0.1", 0, process_request=process_request, subprotocols=[SESSION_SUBPROTOCOL]
+    ) as server:
+        opened.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        yield opened
+
+
+def never(_: str | None) -> Response:
+    return refusal(HTTPStatus.UNAUTHORIZED)
+
+
+def always(_: str | None) -> None:
+    return None
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "c.json"
+    write_credentials(file, Credentials("one"))
+    return file
+
+
+async def test_a_token_travels_in_the_header_and_without_one_there_is_none(file: Path) -> None:
+    async with door(never) as refusing:
+        for given in ({"token": "t"}, {"credentials": file}, {}):
+            async with connect(refusing.url, **given) as session:
+                with pytest.raises(Unauthenticated):
+                    await session.call("echo")
+    assert refusing.shown == ["Bearer t", "Bearer one", None]
+
+
+async def test_a_refused_token_is_not_shown_again_and_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    async with door(never) as refusing, connect(refusing.url, credentials=file) as session:
+        for _ in range(20):
+            with pytest.raises(Unauthenticated, match="exai token create"):
+                await session.call("echo")
+        assert refusing.shown == ["Bearer one"]
+        write_credentials(file, Credentials("two"))
+        async with asyncio.timeout(10):
+            while len(refusing.shown) < 2:  # noqa: ASYNC110 - the door's side
+                await asyncio.sleep(0.01)
+        assert refusing.shown[1] == "Bearer two"
+
+
+async def test_a_refused_token_is_tried_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANEW_S", 0.05)
+    refuses = [True, True, False]
+    async with (
+        door(lambda _: never(_) if refuses.pop(0) else None) as mended,
+        connect(mended.url, token="t") as session,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(Unauthenticated):
+            await session.call("echo")
+        while refuses:  # noqa: ASYNC110 - the door's side
+            await asyncio.sleep(0.01)
+    assert len(mended.shown) == 3
+
+
+async def refused_in_the_end(session: Session) -> str:
+    """What a call is told once the socket is closed; those that were under way at that moment are in doubt."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await session.call("echo")
+            except InDoubt:
+                continue
+            except Unauthenticated as refused:
+                return str(refused)
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [("expired", "which has expired"), ("revoked", "which was revoked"), ("", "given. Make")],
+)
+async def test_a_closed_socket_says_why(reason: str, says: str) -> None:
+    async with door(always) as ending:
+        ending.closes_with = (4401, reason)
+        async with connect(ending.url, token="t", patience_s=0.3) as session:
+            assert says in await refused_in_the_end(session)
+    assert len(ending.shown) == 1
+
+
+async def test_a_door_that_ends_every_token_at_once_is_not_stormed_with_fresh_ones(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def refresh(_: str, refresh_token: str) -> Credentials:
+        fetched.append(refresh_token)
+        return Credentials(f"a{len(fetched)}", f"r{len(fetched)}", in_s(3600))
+
+    monkeypatch.setattr(module, "refresh", refresh)
+    write_credentials(file, Credentials("a0", "r0", in_s(3600)))
+    async with door(always) as ending:
+        ending.closes_with = (4401, "expired")
+        async with connect(ending.url, credentials=file, patience_s=0.3) as session:
+            assert "which has expired" in await refused_in_the_end(session)
+    assert ending.shown == ["Bearer a0", "Bearer a1"]
+    assert fetched == ["r0"]
+
+
+async def test_too_many_attempts_are_named() -> None:
+    async with (
+        door(lambda _: refusal(HTTPStatus.TOO_MANY_REQUESTS)) as limiting,
+        connect(limiting.url, token="t", patience_s=0.3) as session,
+    ):
+        with pytest.raises(Unreachable, match="takes no tokens from this address for a while"):
+            await session.call("echo")
+
+
+async def test_a_token_never_follows_a_redirect() -> None:
+    async with door(always) as elsewhere:
+        to = refusal(HTTPStatus.TEMPORARY_REDIRECT, Location=elsewhere.url)
+        async with door(lambda _: to) as leading, connect(leading.url, token="t", patience_s=0.3) as session:
+            with pytest.raises(Unreachable, match="HTTP 307"):
+                await session.call("echo")
+    assert elsewhere.shown == []
+
+
+async def test_a_daemon_that_went_away_after_a_refusal_is_said_to_be_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANEW_S", 0.05)
+    async with AsyncExitStack() as scopes:
+        async with door(never) as refusing:
+            session = await scopes.enter_async_context(connect(refusing.url, token="t", patience_s=0.1))
+            with pytest.raises(Unauthenticated):
+                await session.call("echo")
+        told: list[CallFailed] = []
+        async with asyncio.timeout(10):
+            while not (told and isinstance(told[-1], Unreachable)):
+                try:
+                    await session.call("echo")
+                except CallFailed as failed:
+                    told.append(failed)
+                await asyncio.sleep(0.01)
+        assert "nothing listens there" in str(told[-1])
