@@ -43,7 +43,7 @@ class _Sweeping:
         def pump(caller: Caller, send: SendText) -> Pump:
             return Pump(server, caller=caller, send=send, limits=limits, traffic=traffic, bus=bus)
 
-        guards = Guards(ScriptedAuthenticator())
+        guards = Guards(ScriptedAuthenticator(), self._clock)
         settings = config.Sessions(max_sessions=SESSIONS)
         self._manager = ResilientWebSocketManager(settings, pump, guards, bus, self._clock)
         self.longest_block_s = 0.0

@@ -9,6 +9,7 @@ from exai import config
 from exai.auth.scopes import MODELS
 from exai.bus import EventBus
 from exai.callers import Caller
+from exai.clock import SystemClock
 from exai.dispatch.progress import KIND_KEY, SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.tools.base import ToolAnswer
@@ -140,7 +141,7 @@ async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) ->
         server,
         engine,
         caller=Caller.local("stdio"),
-        guards=Guards(ScriptedAuthenticator()),
+        guards=Guards(ScriptedAuthenticator(), SystemClock()),
         limits=limits,
         drain_s=drain_s,
         bus=EventBus(),

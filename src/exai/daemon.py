@@ -64,7 +64,7 @@ async def run_stdio(settings: Settings, *, demo: bool, token: SecretStr | None =
             build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
             house.dispatcher,
             caller=await _parent(house, token),
-            guards=Guards(house.authenticator),
+            guards=Guards(house.authenticator, SystemClock()),
             limits=settings.websocket,
             drain_s=settings.server.drain_s,
             bus=house.bus,

@@ -91,7 +91,7 @@ async def tools(guarded: GuardedDaemon) -> dict[str, dict[str, Any]]:
     return {tool["name"]: arguments_for(tool["inputSchema"]) for tool in listed}
 
 
-def test_what_is_open_is_decided_here() -> None:
+async def test_what_is_open_is_decided_here() -> None:
     assert {route.path: route.methods for route in routes() if route.is_open} == OPEN
 
 

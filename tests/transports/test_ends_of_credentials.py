@@ -172,6 +172,7 @@ async def test_the_day_from_which_tokens_are_required_closes_what_came_in_withou
     clock = ManualClock(wall=datetime(2030, 1, 1, 23, 59, 59, tzinfo=UTC).timestamp())
     settings = {"mode": "optional-until 2030-01-02"}
     judge = await Authenticator.open(config.Auth.model_validate(settings), IdentityTables(database), clock)
+    following = asyncio.ensure_future(judge.run())
     async with (
         open_doors(judge=judge, auth=settings) as doors,
         connect(doors.ws, subprotocols=[Subprotocol("mcp")]) as plain,
@@ -190,6 +191,7 @@ async def test_the_day_from_which_tokens_are_required_closes_what_came_in_withou
             await connect(doors.ws)
         assert refused.value.response.status_code == 401
         assert refused.value.response.headers["WWW-Authenticate"].startswith("Bearer ")
+    following.cancel()
     await database.close()
 
 

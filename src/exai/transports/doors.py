@@ -43,7 +43,7 @@ class McpDoors:
         self._server = server
         hosts = HostRule(settings.server)
         entrance = Entrance(authenticator, settings, bus)
-        self.guards = Guards(authenticator)
+        self.guards = Guards(authenticator, clock)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
             server,

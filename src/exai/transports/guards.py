@@ -1,20 +1,24 @@
 """Ends what would outlive its credential: open sockets, sessions and streams.
 
-Each stands here under the caller who opened it. Callers are looked at again and again, and at once
-when something was revoked; so an open connection costs nothing per message.
+Each stands here under the caller who opened it. Callers are looked at when the first of their credentials
+expires and when something was revoked; so an open connection costs nothing, neither per message nor while idle.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from exai.callers import Caller, Credential
+from exai.clock import Clock
 from exai.transports.entrance import Authenticates, Ending
 
 __all__ = ["Guard", "Guards"]
 
-CHECK_S = 0.25
-"""How late the end of a token may be noticed. A revocation is noticed when the authenticator hears of it."""
+TICK_S = 0.25
+"""How late an expiry may be noticed. It is judged by the wall clock, so no timer can stand for it."""
+ROUND_S = 30.0
+"""How often everybody is looked at in any case."""
 TURN = 500
 """Callers looked at in a row before others have their turn."""
 
@@ -47,9 +51,12 @@ class Guard:
 class Guards:
     """Everything that is open, by credential: many sockets of one token are one comparison."""
 
-    def __init__(self, authenticator: Authenticates) -> None:
+    def __init__(self, authenticator: Authenticates, clock: Clock) -> None:
         self._authenticator = authenticator
+        self._clock = clock
         self._open: dict[Credential | None, set[Guard]] = {}
+        self._soonest = math.inf
+        """When the first of the credentials expires."""
         self._changed = asyncio.Event()
         authenticator.watch(self._changed.set)
 
@@ -70,6 +77,7 @@ class Guards:
 
     def add(self, guard: Guard) -> None:
         """Stand it under its caller's credential."""
+        self._soonest = min(self._soonest, _expiry(guard.caller))
         self._open.setdefault(guard.caller.credential, set()).add(guard)
 
     def remove(self, guard: Guard) -> None:
@@ -81,24 +89,36 @@ class Guards:
                 del self._open[guard.caller.credential]
 
     async def run(self) -> None:
-        """Look at every caller, a few times a second and whenever something was revoked, until cancelled."""
+        """Look at every caller whenever a credential expires or something was revoked, until cancelled."""
+        last_round = self._clock.monotonic()
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_S):
+                async with asyncio.timeout(TICK_S):
                     await self._changed.wait()
-            self._changed.clear()
-            await self.check()
+            is_due = self._clock.wall() >= self._soonest or self._clock.monotonic() - last_round >= ROUND_S
+            if self._changed.is_set() or is_due:
+                self._changed.clear()
+                last_round = self._clock.monotonic()
+                await self.check()
 
     async def check(self) -> None:
         """One round of that."""
+        self._soonest = math.inf
         for number, of_credential in enumerate(list(self._open.values()), 1):
             for any_of_them in of_credential:
                 ending = self._authenticator.end_of(any_of_them.caller)
-                if ending is not None:
+                if ending is None:
+                    self._soonest = min(self._soonest, _expiry(any_of_them.caller))
+                else:
                     _tell(of_credential, ending)
                 break
             if number % TURN == 0:
                 await asyncio.sleep(0)
+
+
+def _expiry(caller: Caller) -> float:
+    credential = caller.credential
+    return math.inf if credential is None or credential.expires_at is None else credential.expires_at
 
 
 def _tell(guards: set[Guard], ending: Ending) -> None:
