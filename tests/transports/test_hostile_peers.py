@@ -216,3 +216,32 @@ async def test_a_head_that_is_too_large_is_refused_at_once(doors: Doors, head: s
             answer = await reader.read()
             assert answer.split()[1] in {b"400", b"431"}
         await goes_on(other)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n",
+        "PUT /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(request_: str) -> None:
+    async with open_doors(server={"head_timeout_s": 1}) as doors, raw(doors) as (reader, writer):
+        writer.write(request_.encode())
+        assert (await reader.readline()).split()[1] in {b"200", b"405"}
+        answer = asyncio.ensure_future(reader.read())
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(20):
+                while not answer.done():
+                    writer.write(b"1\r\nx\r\n")
+                    await asyncio.sleep(0.1)
+            await answer
+
+
+async def test_a_connection_is_good_for_the_next_request_after_an_early_answer(doors: Doors) -> None:
+    async with raw(doors) as (reader, writer), asyncio.timeout(10):
+        for _ in range(3):
+            writer.write(b"PUT /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+            assert b" 405 " in await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"hello")
+            await reader.readuntil(b"DELETE.")

@@ -44,12 +44,13 @@ class _BoundedHttp(H11Protocol):
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        # Once a request is answered, what still comes of its body does not count: only the next request does.
+        if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
             self._note_head()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if not self.transport.is_closing():
             self._expect_head()
 
     def pause_writing(self) -> None:
@@ -67,7 +68,8 @@ class _BoundedHttp(H11Protocol):
 
     def _no_head(self) -> None:
         if not self.transport.is_closing():
-            self.transport.write(TIMED_OUT)
+            if self.conn.their_state is h11.IDLE:
+                self.transport.write(TIMED_OUT)
             self.transport.close()
 
     def _note_head(self) -> None:
