@@ -79,6 +79,8 @@ class Guards:
         """Stand it under its caller's credential."""
         self._soonest = min(self._soonest, _expiry(guard.caller))
         self._open.setdefault(guard.caller.credential, set()).add(guard)
+        if self._authenticator.end_of(guard.caller) is not None:  # since it was admitted
+            self._changed.set()
 
     def remove(self, guard: Guard) -> None:
         """Take it away again; nothing happens when it is not there."""
