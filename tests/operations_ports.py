@@ -21,6 +21,7 @@ from exai.dashboard.routes import OperationsPort
 from exai.events import Event
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
+from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
@@ -66,6 +67,7 @@ class Port:
     tickets: Tickets
     clock: ManualClock
     running: RunningCalls
+    connected: OpenConnections
     metrics: Metrics
     database: Database
     events: list[Event] = field(default_factory=list)
@@ -150,6 +152,7 @@ def make_port(
     authority = Authority(settings, tables, data_dir, clock, changed=authenticator.refresh)
     tickets = Tickets(TicketTable(database), clock)
     running, metrics = RunningCalls(clock), Metrics(version="1.2.3", loop_lag=LoopLag(clock))
+    connected = OpenConnections()
     events: list[Event] = []
     overview = Overview(
         version="1.2.3",
@@ -160,6 +163,7 @@ def make_port(
         providers=lambda: [("glm", True), ("kimi", False)],
         sessions=lambda: {"open": 3},
         running=running,
+        connected=connected,
         usage=UsageBook(database, clock),
     )
     app = operations_port(
@@ -170,4 +174,4 @@ def make_port(
         clock=clock,
         publish=events.append,
     )
-    return Port(app, authenticator, authority, tickets, clock, running, metrics, database, events)
+    return Port(app, authenticator, authority, tickets, clock, running, connected, metrics, database, events)

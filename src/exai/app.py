@@ -25,6 +25,7 @@ from exai.files.reader import FileReader
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Figure, Metrics
+from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.running_calls import RunningCalls
 from exai.providers.breaker import Breakers
@@ -65,6 +66,7 @@ class House:
     authority: Authority
     tickets: Tickets
     running_calls: RunningCalls
+    open_connections: OpenConnections
     usage: UsageBook
 
     @property
@@ -111,7 +113,14 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         metrics = Metrics(version=version, loop_lag=loop_lag)
         health = ProviderHealth(clock)
         running_calls = RunningCalls(clock)
-        for watcher in (metrics.notice, health.notice, running_calls.notice, log_breakers):
+        open_connections = OpenConnections()
+        for watcher in (
+            metrics.notice,
+            health.notice,
+            running_calls.notice,
+            open_connections.notice,
+            log_breakers,
+        ):
             bus.watch(watcher)
 
         admission = Admission(settings.admission, clock)
@@ -189,6 +198,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             authority=authority,
             tickets=Tickets(TicketTable(database), clock),
             running_calls=running_calls,
+            open_connections=open_connections,
             usage=UsageBook(database, clock),
         )
 

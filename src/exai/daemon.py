@@ -119,6 +119,7 @@ def _operations(house: House, doors: McpDoors, settings: Settings, readiness: "_
         providers=lambda: [(name, each.configured) for name, each in house.roster.providers.items()],
         sessions=sessions,
         running=house.running_calls,
+        connected=house.open_connections,
         usage=house.usage,
     )
     return operations_port(

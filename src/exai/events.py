@@ -35,10 +35,13 @@ class Event(msgspec.Struct, frozen=True):
 
 class ConnectionOpened(Event, frozen=True):
     door: str
+    caller: Caller
 
 
 class ConnectionClosed(Event, frozen=True):
     door: str
+    caller: Caller
+    """As it was opened."""
     reason: str
     """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`, `expired`, `revoked`."""
 
@@ -53,15 +56,19 @@ class CallerRefused(Event, frozen=True):
 class SessionOpened(Event, frozen=True):
     """A resumable session began."""
 
+    caller: Caller
+
 
 class SessionResumed(Event, frozen=True):
     """Another socket carries a session on."""
 
+    caller: Caller
     gap: bool
     """Whether messages were lost meanwhile."""
 
 
 class SessionEnded(Event, frozen=True):
+    caller: Caller
     reason: str
     """Why, from a short closed list: `client`, `expired` (its grace time is over), `revoked`, `stopping`."""
 

@@ -6,7 +6,7 @@ from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.costs import Usage
-from exai.events import CallStarted
+from exai.events import CallStarted, ConnectionOpened
 from exai.storage.journal import CallBegun, CallEnd, Journal
 from operations_ports import Port
 
@@ -31,6 +31,8 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     port.clock.advance(65)
     caller = Caller(subject="keycloak:bob", door="websocket", client="cursor <b>1</b>")
     port.running.notice(CallStarted("call_1", "chat", caller))
+    for who in (caller, Caller(subject="alice", door="stdio"), caller):
+        port.connected.notice(ConnectionOpened(who.door, who))
     port.clock.advance(2)
     token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token
     told = (await port.ask("GET", "/api/overview", token=token)).json
@@ -43,6 +45,10 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     assert told["checks"] == {"store": "the disk is full"}
     assert told["providers"] == [{"name": "glm", "configured": True}, {"name": "kimi", "configured": False}]
     assert told["sessions"] == {"open": 3}
+    assert told["connected"] == [
+        {"caller": "keycloak:bob", "door": "websocket", "connections": 2},
+        {"caller": "alice", "door": "stdio", "connections": 1},
+    ]
     assert told["calls_running"] == 1
     assert told["calls"] == [
         {

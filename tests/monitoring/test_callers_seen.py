@@ -3,10 +3,11 @@
 from exai.callers import Caller
 from exai.clock import ManualClock, SystemClock
 from exai.costs import Usage
-from exai.events import CallEnded, CallStarted
+from exai.events import CallEnded, CallStarted, ConnectionClosed, ConnectionOpened
 from exai.monitoring.caller_labels import MOST_CALLERS, OTHERS, CallerLabels
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
+from exai.monitoring.open_connections import ConnectedCaller, OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 
 
@@ -65,3 +66,19 @@ def test_a_call_is_known_from_its_start_to_its_end() -> None:
     assert [call.call_id for call in running] == ["call_2"]
     running.notice(ended("call_2", "s2"))
     assert len(running) == 0
+
+
+def test_callers_are_known_by_their_connections_until_the_last_is_closed() -> None:
+    connected = OpenConnections()
+    alice, bob = Caller(subject="alice", door="websocket"), Caller(subject="bob", door="stdio")
+    for caller in (bob, alice, alice):
+        connected.notice(ConnectionOpened(caller.door, caller))
+    assert list(connected) == [
+        ConnectedCaller("alice", "websocket", 2),
+        ConnectedCaller("bob", "stdio", 1),
+    ]
+    for caller in (bob, alice):
+        connected.notice(ConnectionClosed(caller.door, caller, "client"))
+    assert list(connected) == [ConnectedCaller("alice", "websocket", 1)]
+    connected.notice(ConnectionClosed(alice.door, alice, "client"))
+    assert list(connected) == []

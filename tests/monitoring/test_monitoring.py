@@ -109,9 +109,9 @@ def test_a_call_of_unknown_cost_is_counted_as_such_and_a_free_one_is_not() -> No
 
 def test_the_rest_is_counted_too() -> None:
     metrics = told(
-        ConnectionOpened("websocket"),
-        ConnectionOpened("websocket"),
-        ConnectionClosed("websocket", "client"),
+        ConnectionOpened("websocket", CALLER),
+        ConnectionOpened("websocket", CALLER),
+        ConnectionClosed("websocket", CALLER, "client"),
         CallRefused("chat", CALLER, "overloaded"),
         CallerRefused("http", "unauthenticated"),
         ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
@@ -165,8 +165,8 @@ def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:
     bus = EventBus()
     bus.watch(broken)
     bus.watch(heard.append)
-    bus.publish(ConnectionOpened("stdio"))
-    assert heard == [ConnectionOpened("stdio")]
+    bus.publish(ConnectionOpened("stdio", CALLER))
+    assert heard == [ConnectionOpened("stdio", CALLER)]
 
 
 async def test_a_blocked_loop_shows() -> None:
@@ -200,11 +200,11 @@ def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> N
 
 def test_sessions_are_counted_with_their_resumptions_gaps_and_ends() -> None:
     metrics = told(
-        SessionOpened(),
-        SessionOpened(),
-        SessionResumed(gap=False),
-        SessionResumed(gap=True),
-        SessionEnded("expired"),
+        SessionOpened(CALLER),
+        SessionOpened(CALLER),
+        SessionResumed(CALLER, gap=False),
+        SessionResumed(CALLER, gap=True),
+        SessionEnded(CALLER, "expired"),
     )
     assert value(metrics, "exai_sessions_opened_total") == 2
     assert value(metrics, "exai_sessions_resumed_total", gap="false") == 1

@@ -234,6 +234,7 @@ async def test_calls_are_seen_while_they_run_and_counted_by_caller_afterwards(gu
             ("chat", "agent-7", "websocket")
         }
         assert b"hello there" not in overview.body
+        assert {"caller": "agent-7", "door": "websocket", "connections": 1} in overview.json["connected"]
         after = await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")
         assert (after.json["calls_running"], after.json["calls"]) == (0, [])
         rows: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ import pytest
 from mcp.server.connection import Connection
 from mcp.server.runner import ServerRunner
 
+from exai.callers import Caller
 from exai.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.pump import Pump
 from open_doors import Doors, open_doors
@@ -15,6 +16,8 @@ from session_socket import session_socket
 from tcp_proxy import tcp_proxy
 
 POLICY_VIOLATION, NO_FIRST_FRAME, FENCED = 1008, 4408, 4409
+
+LOCAL = Caller.local("websocket")
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -205,7 +208,7 @@ async def test_what_exceeds_the_bounds_is_told_as_a_gap() -> None:
             resumed = await client.resume(opened, last=0)
             assert resumed["oldest"] == 3
             assert [(await client.message())[0] for _ in range(3)] == [3, 4, 5]
-    assert SessionResumed(gap=True) in doors.events
+    assert SessionResumed(LOCAL, gap=True) in doors.events
 
 
 async def test_who_does_not_acknowledge_is_cut_off_and_can_resume() -> None:
@@ -263,9 +266,9 @@ async def test_sessions_are_facts_on_the_bus(doors: Doors) -> None:
     async with session_socket(doors.ws) as second:
         await second.resume(opened, last=0)
         await second.send({"t": "bye"})
-        await until(lambda: SessionEnded("client") in doors.events)
+        await until(lambda: SessionEnded(LOCAL, "client") in doors.events)
     facts = [event for event in doors.events if "Session" in type(event).__name__]
-    assert facts == [SessionOpened(), SessionResumed(gap=False), SessionEnded("client")]
+    assert facts == [SessionOpened(LOCAL), SessionResumed(LOCAL, gap=False), SessionEnded(LOCAL, "client")]
 
 
 async def test_at_a_stop_running_calls_are_answered_before_the_socket_closes(doors: Doors) -> None:

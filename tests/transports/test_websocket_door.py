@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from exai.callers import Caller
 from exai.events import ConnectionClosed, ConnectionOpened, IncidentRecorded
 from mcp_websocket import McpSocket, mcp_socket
 from open_doors import Doors, open_doors
@@ -166,7 +167,11 @@ async def test_a_client_that_leaves_cancels_its_calls(doors: Doors) -> None:
     async with asyncio.timeout(10):
         await doors.engine.cancelled.wait()
     async with mcp_socket(doors.ws):
-        assert doors.events[:2] == [ConnectionOpened("websocket"), ConnectionClosed("websocket", "client")]
+        local = Caller.local("websocket")
+        assert doors.events[:2] == [
+            ConnectionOpened("websocket", local),
+            ConnectionClosed("websocket", local, "client"),
+        ]
 
 
 @pytest.mark.parametrize("token", ["word", 0, 7])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 from starlette.responses import JSONResponse, Response
 
@@ -11,6 +12,7 @@ from exai.callers import Caller
 from exai.clock import Clock
 from exai.dashboard.routes import Entry, Visit
 from exai.errors import MalformedMessage
+from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.storage.usage import UsageBook
 
@@ -21,6 +23,8 @@ Check = Callable[[], Awaitable[str | None]]
 
 CHECK_TIMEOUT_S = 2.0
 MOST_DAYS = 3_650.0
+MOST_CALLERS = 200
+"""Shown of those who are connected; those with the most connections."""
 MOST_CALLS = 200
 """Shown of those that run; the oldest."""
 
@@ -55,6 +59,7 @@ class Overview:
     sessions: Callable[[], Mapping[str, float]]
     """Figures of the resumable sessions."""
     running: RunningCalls
+    connected: OpenConnections
     usage: UsageBook
     began: float
     """By the monotonic clock."""
@@ -78,6 +83,7 @@ class Overview:
             "checks": await verdicts_of(self.checks),
             "providers": [{"name": name, "configured": configured} for name, configured in self.providers()],
             "sessions": self.sessions(),
+            "connected": [asdict(each) for each in islice(self.connected, MOST_CALLERS)],
             "calls_running": len(calls),
             "calls": [
                 {

@@ -46,6 +46,7 @@ class Guard:
     def release(self) -> None:
         """It is over by itself."""
         self._guards.remove(self)
+        self.end = _nothing  # what it would end knows it: left so, only a full collection would free either
 
 
 class Guards:
@@ -121,6 +122,10 @@ class Guards:
 def _expiry(caller: Caller) -> float:
     credential = caller.credential
     return math.inf if credential is None or credential.expires_at is None else credential.expires_at
+
+
+def _nothing(_: Ending) -> None:
+    pass
 
 
 def _tell(guards: set[Guard], ending: Ending) -> None:

@@ -112,9 +112,9 @@ class ClientSession(Carrier):
         self._guard = guard(self)
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
-    def is_opened_by(self, caller: Caller, secret: str) -> bool:
+    def is_opened_by(self, caller: Caller, secret_digest: bytes) -> bool:
         """Whether this caller with this secret may carry it on."""
-        return hmac.compare_digest(self._secret, _digest(secret)) and caller.subject == self.caller.subject
+        return hmac.compare_digest(self._secret, secret_digest) and caller.subject == self.caller.subject
 
     def carry_on_for(self, caller: Caller) -> None:
         """Go on under what its caller proved itself with this time: what is asked from now on is judged by that."""
@@ -192,7 +192,7 @@ class ResilientWebSocketManager:
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
         session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
         self._sessions[session_id] = session
-        self._bus.publish(SessionOpened())
+        self._bus.publish(SessionOpened(caller))
         return session
 
     def resume(self, caller: Caller, socket: Socket, asked: Resume) -> ClientSession:
@@ -202,8 +202,9 @@ class ResilientWebSocketManager:
             SessionRefused: no such session of this caller; a wrong secret and another caller's are told alike.
             Violation: the client claims to have heard what was never said.
         """
+        secret_digest = _digest(asked.secret)  # also where there is no such session: that takes as long
         session = self._sessions.get(asked.session)
-        if session is None or not session.is_opened_by(caller, asked.secret):
+        if session is None or not session.is_opened_by(caller, secret_digest):
             raise SessionRefused(
                 UNKNOWN_SESSION,
                 "There is no such session: EXAI was restarted, or it was away for too long. Open a new one.",
@@ -221,7 +222,7 @@ class ResilientWebSocketManager:
         resumed = Resumed(end.generation + 1, end.heard, oldest, self._settings.credit)
         session.attach(socket, peer_heard=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed))
         session.carry_on_for(caller)
-        self._bus.publish(SessionResumed(gap=oldest > asked.last + 1))
+        self._bus.publish(SessionResumed(caller, gap=oldest > asked.last + 1))
         return session
 
     def _guard_of(self, session: ClientSession) -> Guard:
@@ -239,7 +240,7 @@ class ResilientWebSocketManager:
             return
         _add_counts(self._gone, session.end)
         self._gone.reclaimed_bytes += session.end.pending_bytes
-        self._bus.publish(SessionEnded(reason))
+        self._bus.publish(SessionEnded(session.caller, reason))
         await session.close()
 
     async def run(self) -> None:

@@ -62,7 +62,7 @@ async def serve_stdio(
         else:
             await pump.receive(line)
 
-    bus.publish(ConnectionOpened(STDIO_DOOR))
+    bus.publish(ConnectionOpened(STDIO_DOOR, caller))
     ended: list[Ending] = []
 
     def end(ending: Ending) -> None:
@@ -79,4 +79,4 @@ async def serve_stdio(
             await drain(engine, traffic, stop, drain_s)
         await pump.close()
     looking.cancel()
-    bus.publish(ConnectionClosed(STDIO_DOOR, reasons[0] if reasons else "stopping"))
+    bus.publish(ConnectionClosed(STDIO_DOOR, caller, reasons[0] if reasons else "stopping"))

@@ -189,7 +189,7 @@ class WebSocketDoor:
         offered = scope["subprotocols"]
         subprotocol = next((each for each in SUBPROTOCOLS if each in offered), None)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        self._bus.publish(ConnectionOpened(DOOR))
+        self._bus.publish(ConnectionOpened(DOOR, caller))
         is_resumable = subprotocol == SESSION_SUBPROTOCOL
         line = _Line(scope, receive, send, self._limits.send_timeout_s, is_resumable=is_resumable)
         connection: _Connection = (
@@ -201,7 +201,7 @@ class WebSocketDoor:
             with self._guards.guarding(caller, line.end):
                 await connection.serve()
         finally:
-            self._bus.publish(ConnectionClosed(DOOR, line.reason))
+            self._bus.publish(ConnectionClosed(DOOR, caller, line.reason))
 
     async def _admit(self, scope: Scope) -> Caller | Refused:
         """Who may come in, or why nobody may."""

@@ -63,6 +63,7 @@ function showOverview(told) {
     ...told.providers.map(({ name, configured }) => [name, configured ? "has a key" : "no key", configured ? "good" : ""]),
   ]);
   pairs("sessions", Object.entries(told.sessions).map(([name, value]) => [name.replaceAll("_", " "), value]));
+  rows("connected", told.connected.map(({ caller, door, connections }) => [caller, door, connections]), 3);
   byId("calls-running").textContent = told.calls_running;
   rows("calls", told.calls.map((call) => [call.tool, call.caller, call.door, call.client, call.seconds, call.call_id]), 6);
 }
@@ -107,7 +108,7 @@ async function refresh() {
 function hideAll() {
   byId("board").hidden = true;
   byId("sign-out").hidden = true;
-  for (const id of ["service", "you", "health", "sessions", "calls", "usage"]) byId(id).replaceChildren();
+  for (const id of ["service", "you", "health", "sessions", "connected", "calls", "usage"]) byId(id).replaceChildren();
 }
 
 function post(path, body) {

@@ -1,0 +1,40 @@
+"""Who is connected now, from the facts on the bus: how many connections of which caller by which door."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exai.events import ConnectionClosed, ConnectionOpened, Event
+
+__all__ = ["ConnectedCaller", "OpenConnections"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedCaller:
+    """A caller at a door."""
+
+    caller: str
+    door: str
+    connections: int
+
+
+class OpenConnections:
+    """Counts from `ConnectionOpened` to `ConnectionClosed`."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def notice(self, event: Event) -> None:
+        """A watcher of the bus."""
+        if isinstance(event, ConnectionOpened):
+            self._counts[event.caller.subject, event.door] += 1
+        elif isinstance(event, ConnectionClosed):
+            key = (event.caller.subject, event.door)
+            self._counts[key] -= 1
+            if self._counts[key] <= 0:
+                del self._counts[key]
+
+    def __iter__(self) -> Iterator[ConnectedCaller]:
+        """Those with the most connections first."""
+        for (caller, door), connections in self._counts.most_common():
+            yield ConnectedCaller(caller, door, connections)
