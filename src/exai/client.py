@@ -5,7 +5,8 @@
         print(answer.text)
 
 It speaks MCP 2026-07-28 over a resumable session: a call whose connection breaks goes on,
-and its answer arrives once. `docs/protocol.md` has the protocol.
+and its answer arrives once. Where tokens are wanted, `connect(credentials=FILE)` takes what `exai token create
+NAME --save FILE` wrote and renews it by itself. `docs/protocol.md` has the protocol.
 """
 
 import asyncio

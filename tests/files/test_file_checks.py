@@ -54,6 +54,8 @@ def test_what_is_no_text_is_known(data: bytes) -> None:
         "/p/.npmrc",
         "/p/store.p12",
         "/p/exai.toml",
+        "/home/u/.config/exai/secrets/providers.glm.api_key",
+        "/run/secrets/providers.custom.mine.api_key",
     ],
 )
 def test_files_that_exist_to_hold_secrets_are_known_by_name(path: str) -> None:
@@ -81,3 +83,23 @@ def test_a_private_key_is_known_by_its_content() -> None:
     assert secret_kind(PurePosixPath("/p/notes"), f"\n{PRIVATE_KEY}") == "a private key"
     assert secret_kind(PurePosixPath("/p/test_tls.py"), f'KEY = """{PRIVATE_KEY}"""') is None
     assert secret_kind(PurePosixPath("/p/cert.pem"), "-----BEGIN CERTIFICATE-----") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"access_token": "a.b.c"}',
+        '\n{\n  "refresh_token" : "r"}',
+        f"key = exk_{'0' * 16}_{'a' * 43}",
+        f"exr_{'0123456789abcdef'}_{'-' * 43}\n",
+    ],
+)
+def test_tokens_are_known_by_their_form(text: str) -> None:
+    assert secret_kind(PurePosixPath("/p/mine.json"), text) == "a token"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type": "x", "access_token": "documented"}', "exk_short", f"exk_{'g' * 16}_{'a' * 43}", "{}"]
+)
+def test_talk_of_tokens_is_no_token(text: str) -> None:
+    assert secret_kind(PurePosixPath("/p/mine.json"), text) is None

@@ -135,9 +135,11 @@ def _refusal(host: str, port: int) -> str | None:
 
 def _answers(host: str, port: int) -> bool:
     """Whether what listens there says that it is well, as EXAI does."""
-    with closing(http.client.HTTPConnection(host, port, timeout=ANSWER_S)) as connection:
+    reached_at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
         try:
-            connection.request("GET", "/healthz")
+            # By the one name that is let in whatever the address.
+            connection.request("GET", "/healthz", headers={"Host": "localhost"})
             document = json.loads(connection.getresponse().read(4096))
         except (OSError, http.client.HTTPException, ValueError):
             return False

@@ -4,6 +4,8 @@ import codecs
 import re
 from pathlib import PurePath
 
+from exai.config_tree import find
+
 __all__ = ["secret_kind", "text_of"]
 
 _SECRET_FOLDERS = {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store"}
@@ -25,6 +27,9 @@ _SECRET_SUFFIXES = {".jks", ".kdbx", ".keystore", ".p12", ".pfx", ".ppk"}
 _SAMPLES = {".env.dist", ".env.example", ".env.sample", ".env.template"}
 _KEY_SUFFIXES = {".key", ".pem"}
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
+
+_OWN_TOKEN = re.compile(r"\bex[kr]_[0-9a-f]{16}_[A-Za-z0-9_-]{43}")
+_CREDENTIALS_FILE = re.compile(r"\s*\{\s*\"(access|refresh)_token\"\s*:")
 
 _BYTE_ORDER_MARKS = (
     # UTF-32's little-endian mark begins with UTF-16's.
@@ -49,8 +54,12 @@ def secret_kind(path: PurePath, text: str | None = None) -> str | None:
         return "environment secrets"
     if name in _SECRET_NAMES or path.suffix.lower() in _SECRET_SUFFIXES:
         return "credentials"
+    if (setting := find(path.name)) is not None and setting.secret:
+        return "a secret of EXAI"
     if text is not None and _is_private_key(path, text):
         return "a private key"
+    if text is not None and (_CREDENTIALS_FILE.match(text) or _OWN_TOKEN.search(text)):
+        return "a token"
     return None
 
 

@@ -245,7 +245,7 @@ def client_tokens(url: str, *, token: str | None, file: Path | None) -> ClientTo
         _log.warning("the token travels unencrypted; use wss:// beyond a network that you trust", url=url)
     if token is not None:
         where = f"`{TOKEN_VARIABLE}`"
-        advice = f"Make another one where EXAI runs, `exai token create NAME`, and put it into {where}."
+        advice = f"Make another one where EXAI runs, `exai token create NAME --key`, and put it into {where}."
         return FixedToken(as_token(token, where), advice)
     if file is not None:
         return TokenFile(file, url)
