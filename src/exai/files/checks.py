@@ -47,6 +47,10 @@ def secret_kind(path: PurePath, text: str | None = None) -> str | None:
     A short list of files that exist to hold secrets, so that no agent sends one to a provider by accident;
     it is no search for secrets in ordinary files.
     """
+    return _by_name(path) or (None if text is None else _by_content(path, text))
+
+
+def _by_name(path: PurePath) -> str | None:
     name = path.name.lower()
     if any(folder.lower() in _SECRET_FOLDERS for folder in path.parts[:-1]):
         return "credentials"
@@ -54,13 +58,14 @@ def secret_kind(path: PurePath, text: str | None = None) -> str | None:
         return "environment secrets"
     if name in _SECRET_NAMES or path.suffix.lower() in _SECRET_SUFFIXES:
         return "credentials"
-    if (setting := find(path.name)) is not None and setting.secret:
-        return "a secret of EXAI"
-    if text is not None and _is_private_key(path, text):
+    setting = find(path.name)
+    return "a secret of EXAI" if setting is not None and setting.secret else None
+
+
+def _by_content(path: PurePath, text: str) -> str | None:
+    if _is_private_key(path, text):
         return "a private key"
-    if text is not None and (_CREDENTIALS_FILE.match(text) or _OWN_TOKEN.search(text)):
-        return "a token"
-    return None
+    return "a token" if _CREDENTIALS_FILE.match(text) or _OWN_TOKEN.search(text) else None
 
 
 def _is_private_key(path: PurePath, text: str) -> bool:
