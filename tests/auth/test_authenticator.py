@@ -114,3 +114,42 @@ async def test_an_address_that_guesses_waits_while_known_tokens_pass(open_gate: 
     gate.address = "127.0.0.1"
     gate.clock.advance(60)
     assert (await gate.admit(unknown.access_token)).subject == "alice"
+
+
+async def test_a_network_that_has_many_addresses_is_one_that_guesses(open_gate: OpenGate) -> None:
+    gate = await open_gate(failures_per_minute=3)
+    for number in range(3):
+        gate.address = f"2001:db8:1:2::{number}"
+        await gate.refuses("guess")
+    gate.address = "2001:db8:1:2:ffff::9"
+    with pytest.raises(TooManyAttempts):
+        await gate.admit("guess")
+    gate.address = "2001:db8:1:3::1"
+    await gate.refuses("guess")
+    for gate.address in ("10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"):
+        await gate.refuses("guess")
+    with pytest.raises(TooManyAttempts):
+        await gate.admit("guess")
+
+
+async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
+    gate = await open_gate(mode="local")
+    token = (await gate.authority.create("alice", "laptop")).access_token.encode()
+    good = (b"authorization", b"Bearer " + token)
+    assert (await gate.authenticator.admit([good], door="http", address="::1")).subject == "alice"
+    other_spelling = [(b"Authorization", b"bEaReR   " + token + b" ")]
+    assert (await gate.authenticator.admit(other_spelling, door="http", address="::1")).subject == "alice"
+    for headers in (
+        [good, good],
+        [good, (b"authorization", b"")],
+        [(b"authorization", b"Basic " + token)],
+        [(b"authorization", token)],
+        [(b"authorization", b"Bearer")],
+        [(b"authorization", b"Bearer ")],
+        [(b"authorization", b"Bearer\t" + token)],
+        [(b"authorization", b"Bearer " + token + b",x")],
+        [(b"authorization", b"")],
+    ):
+        with pytest.raises(Unauthenticated) as refusal:
+            await gate.authenticator.admit(headers, door="http", address="::1")
+        assert refusal.value.presented

@@ -185,6 +185,20 @@ async def test_private_keys_are_files_for_their_owner_alone(open_gate: OpenGate,
         await (await open_gate()).authority.create("alice", "desk")
 
 
+async def test_a_key_that_cannot_be_read_is_replaced_by_one_of_our_own(
+    open_gate: OpenGate, tmp_path: Path
+) -> None:
+    gate = await open_gate()
+    old = await gate.authority.create("alice", "laptop")
+    [file] = (tmp_path / "keys").iterdir()
+    file.unlink()
+    file.mkdir()
+    again = await open_gate()
+    new = await again.authority.create("alice", "desk")
+    for issued in (old, new):
+        await again.admit(issued.access_token)
+
+
 async def test_replicas_with_keys_of_their_own_verify_one_another(
     open_gate: OpenGate, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """How often an address may be refused before it has to wait."""
 
+import ipaddress
 from collections import OrderedDict
 
 from exai.clock import Clock
@@ -26,12 +27,13 @@ class Attempts:
         Raises:
             TooManyAttempts: it was refused too often within a minute.
         """
-        if (window := self._windows.get(address)) is None:
+        network = _network(address)
+        if (window := self._windows.get(network)) is None:
             return
         began, refusals = window
         left = began + WINDOW_S - self._clock.monotonic()
         if left <= 0:
-            del self._windows[address]
+            del self._windows[network]
         elif refusals >= self._limit:
             raise TooManyAttempts(
                 "Too many tokens from this address were refused. Correct the token, then try again in "
@@ -41,10 +43,21 @@ class Attempts:
 
     def refused(self, address: str) -> None:
         """Count a refusal."""
-        now = self._clock.monotonic()
-        began, refusals = self._windows.pop(address, (now, 0))
+        now, network = self._clock.monotonic(), _network(address)
+        began, refusals = self._windows.pop(network, (now, 0))
         if now - began >= WINDOW_S:
             began, refusals = now, 0
-        self._windows[address] = (began, refusals + 1)
+        self._windows[network] = (began, refusals + 1)
         if len(self._windows) > MOST_ADDRESSES:
             self._windows.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """What one party can take addresses from: of IPv6 the first 64 bits."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or int(parsed) >> 64)

@@ -203,11 +203,13 @@ class Authority:
             await self._tables.revoke_foreign(issuer, token_id, now, keep_until)
         elif not await self._tables.revoke(token_id.partition(".")[0], now):
             raise UnknownToken("No token of that id is active; `exai token list` shows them.")
+        _log.info("a token was revoked", id=token_id, issuer=issuer)
         await self._changed()
 
     async def revoke_subject(self, subject: str) -> int:
         """End whatever was issued to a principal up to now, by whomever; how many tokens of our own that were."""
         ended = await self._tables.revoke_subject(subject, self._now())
+        _log.info("a principal's tokens were revoked", subject=subject, own=ended)
         await self._changed()
         return ended
 
@@ -246,6 +248,7 @@ class Authority:
         least = timedelta(minutes=self._settings.access_minutes)
         await self._tables.retire_keys(now, except_kid=key.kid, at_once=at_once, least=least)
         await self._keys.forget_retired()
+        _log.info("the signing keys were rotated", kid=key.kid, at_once=at_once)
         await self._changed()
         return next(summary for summary in await self.keys() if summary.kid == key.kid)
 
@@ -285,6 +288,15 @@ class Authority:
             issued = _issued(row, access_token, secret, expires_at)
         if not await self._tables.add(row, refresh, replaces=replaces):
             raise UnknownToken("The token is revoked already; nothing was made in its place.")
+        _log.info(
+            "a token was made",
+            id=row.token_id,
+            kind=row.kind,
+            name=row.name,
+            subject=row.subject,
+            scopes=row.scopes,
+            replaces=replaces,
+        )
         await self._changed()
         return issued
 

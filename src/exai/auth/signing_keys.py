@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
 from exai.errors import StartFault
 from exai.private_files import read_private, replace_private
 from exai.storage.identity import IdentityTables, KeyRow
 
 __all__ = ["SigningKey", "SigningKeys"]
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ class SigningKeys:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unusable(file, error) from error
+            # Such as a key that another user of the machine made: one of our own does as well.
+            _log.warning("a signing key cannot be read and is not used", kid=kid, reason=error.strerror)
+            return None
 
     def _write(self, kid: str, pem: bytes) -> None:
         file = self._file(kid)
@@ -89,11 +95,7 @@ class SigningKeys:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_private(file, pem.decode("ascii"))
         except OSError as error:
-            raise _unusable(file, error) from error
-
-
-def _unusable(file: Path, error: OSError) -> StartFault:
-    reason = (error.strerror or type(error).__name__).lower()
-    return StartFault(
-        f"The signing key {file} cannot be read or written ({reason}); see to its folder's mode."
-    )
+            reason = (error.strerror or type(error).__name__).lower()
+            raise StartFault(
+                f"The signing key {file} cannot be written ({reason}); see to its folder."
+            ) from error

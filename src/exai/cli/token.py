@@ -41,11 +41,15 @@ async def open_authority(settings: "Settings") -> "AsyncIterator[Authority]":
     Raises:
         StartFault: the database cannot be used.
     """
-    from exai.auth.authority import Authority  # noqa: PLC0415 - see exai.cli
+    from exai import logs  # noqa: PLC0415 - see exai.cli
+    from exai.auth.authority import Authority  # noqa: PLC0415
     from exai.clock import SystemClock  # noqa: PLC0415
+    from exai.config_tree import secret_values  # noqa: PLC0415
     from exai.storage.database import Database  # noqa: PLC0415
     from exai.storage.identity import IdentityTables  # noqa: PLC0415
 
+    # What was done is said by the command itself; the log is for what goes wrong.
+    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
         yield Authority(settings.auth, IdentityTables(database), settings.data_dir, SystemClock())

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
+import structlog
 from starlette.responses import JSONResponse, Response
 
 from exai.auth.authority import Authority, IssuedTokens
@@ -16,6 +17,8 @@ from exai.config_auth import OWN_ISSUER
 from exai.dashboard.routes import Answer, Entry, Visit
 
 __all__ = ["Administration"]
+
+_log = structlog.get_logger(__name__)
 
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Minutes = Annotated[float, msgspec.Meta(gt=0, le=366 * 1_440)]
@@ -56,7 +59,7 @@ class Administration:
         """For the table of the port."""
 
         def entry(method: Literal["GET", "POST", "DELETE"], path: str, answer: Answer) -> Entry:
-            return Entry(method, path, answer, scope=ADMIN, bearer_only=True)
+            return Entry(method, path, _noted(method, path, answer), scope=ADMIN, bearer_only=True)
 
         return [
             entry("GET", "/api/tokens", self._list),
@@ -106,6 +109,20 @@ class Administration:
         asked = await visit.body(_NewKey)
         made = await self._authority.rotate_keys(algorithm=asked.algorithm, at_once=asked.at_once)
         return _json(made, status=201)
+
+
+def _noted(method: str, path: str, answer: Answer) -> Answer:
+    """Who changes something, and by what, is in the log; what became of it, the authority says there."""
+    if method == "GET":
+        return answer
+
+    async def answered(visit: Visit) -> Response:
+        credential = visit.caller.credential
+        by_token = None if credential is None else credential.token_id
+        _log.info("administration", by=visit.caller.subject, by_token=by_token, method=method, path=path)
+        return await answer(visit)
+
+    return answered
 
 
 def _json(told: object, *, status: int = 200) -> Response:
