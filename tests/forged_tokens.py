@@ -182,6 +182,7 @@ def _forms(signer: Signer) -> _Cases:
             ("with a star", "*" + parts[part][1:]),
             ("one letter short", parts[part][:-1]),
             ("one letter long", parts[part] + "A"),
+            ("of a length that no bytes have", parts[part] + "A" * ((1 - len(parts[part])) % 4 or 4)),
         ):
             yield f"the {name} {what}", ".".join([*parts[:part], changed, *parts[part + 1 :]])
         if (other := _other_spelling(parts[part])) is not None:

@@ -118,8 +118,8 @@ def _noted(method: str, path: str, answer: Answer) -> Answer:
 
     async def answered(visit: Visit) -> Response:
         credential = visit.caller.credential
-        by_token = None if credential is None else credential.token_id
-        _log.info("administration", by=visit.caller.subject, by_token=by_token, method=method, path=path)
+        by_id = None if credential is None else credential.token_id
+        _log.info("administration", by=visit.caller.subject, by_id=by_id, method=method, path=path)
         return await answer(visit)
 
     return answered
