@@ -92,8 +92,11 @@ async def test_no_route_but_an_open_one_answers_without_a_good_token(open_port: 
             assert (answer.status, challenge) == (401, 'Bearer realm="exai"'), key(entry)
         for kind, token in refused.items():
             answer = await visit(port, entry, token, origin=OWN_ORIGIN)
-            expected = 'Bearer realm="exai", error="invalid_token"'
-            assert (answer.status, answer.header("www-authenticate")) == (401, expected), (key(entry), kind)
+            expected = (
+                'Bearer realm="exai", error="invalid_token", error_description="The token is not accepted'
+            )
+            assert answer.status == 401, (key(entry), kind)
+            assert (answer.header("www-authenticate") or "").startswith(expected), (key(entry), kind)
             assert token not in answer.body.decode()
 
 
@@ -109,9 +112,8 @@ async def test_a_token_of_every_scope_but_the_right_one_is_forbidden_and_told_wh
         answer = await visit(port, entry, token)
         assert answer.status == 403, key(entry)
         assert answer.json["error"]["scope"] == entry.scope
-        assert answer.header("www-authenticate") == (
-            f'Bearer realm="exai", error="insufficient_scope", scope="{entry.scope}"'
-        )
+        expected = f'Bearer realm="exai", error="insufficient_scope", scope="{entry.scope}", '
+        assert (answer.header("www-authenticate") or "").startswith(expected)
 
 
 async def test_the_right_scope_alone_is_let_in(open_port: OpenPort) -> None:

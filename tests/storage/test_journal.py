@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Credential
 from exai.clock import ManualClock, SystemClock
 from exai.conversations import Conversations
 from exai.costs import Usage
@@ -73,6 +73,15 @@ async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(datab
         2,
     )
     assert {name: row[name] for name in TIMINGS} == TIMES
+
+
+async def test_a_row_names_the_token_that_the_call_was_made_with(database: Database) -> None:
+    journal = Journal(database, SystemClock())
+    own = Credential("exai", "5858c8eb29a8674f", 0.0, None)
+    others = Credential("keycloak", "jti-1", 0.0, None)
+    for number, credential in enumerate((None, own, others)):
+        await journal.begin(begun(f"call_{number}", Caller("alice", "http", credential=credential)))
+    assert [row["token"] for row in await rows(database)] == [None, "5858c8eb29a8674f", "keycloak:jti-1"]
 
 
 async def test_recent_failures_are_the_owners_own_newest_first(database: Database) -> None:

@@ -6,7 +6,7 @@ takes from the request line, and what decides is what answers: nothing is decide
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar
@@ -19,6 +19,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
+from exai.auth.challenge import refusal_headers
 from exai.auth.hosts import HostRule, RawHeaders
 from exai.callers import Caller
 from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
@@ -268,23 +269,11 @@ def _fault(fault: ExaiError) -> Response:
     error: dict[str, object] = {"code": fault.code, "message": str(fault)}
     if isinstance(fault, ScopeMissing):
         error["scope"] = fault.scope
-    return JSONResponse({"error": error}, status_code=fault.http_status, headers=_headers(fault))
-
-
-def _headers(fault: ExaiError) -> Mapping[str, str]:
-    """RFC 6750, 3: a refusal names the scheme, and what was wrong only to those who presented a token."""
-    match fault:
-        case TooManyAttempts():
-            return {"retry-after": str(max(1, round(fault.retry_after_s)))}
-        case Unauthenticated(presented=True):
-            return {"www-authenticate": 'Bearer realm="exai", error="invalid_token"'}
-        case Unauthenticated():
-            return {"www-authenticate": 'Bearer realm="exai"'}
-        case ScopeMissing(scope=scope):
-            return {"www-authenticate": f'Bearer realm="exai", error="insufficient_scope", scope="{scope}"'}
-        case _BodyTooSlow() | _BodyTooLarge():
-            return {"connection": "close"}
-    return {}
+    answer = JSONResponse({"error": error}, status_code=fault.http_status)
+    answer.raw_headers += refusal_headers(fault)
+    if isinstance(fault, _BodyTooSlow | _BodyTooLarge):
+        answer.headers["connection"] = "close"
+    return answer
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

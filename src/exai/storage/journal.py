@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, literal_column, select, update
 
-from exai.callers import Caller
+from exai.callers import Caller, Credential
 from exai.clock import Clock
+from exai.config_auth import OWN_ISSUER
 from exai.costs import Usage
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
@@ -86,6 +87,7 @@ class Journal:
                 "call_id": call.call_id,
                 "run_id": self._database.run_id,
                 "owner": caller.subject,
+                "token": _token_name(caller.credential),
                 "door": caller.door,
                 "client": caller.client,
                 "tool": call.tool,
@@ -197,6 +199,13 @@ def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[Non
     if ends:
         connection.execute(_END, ends)
     return [None] * len(rows)
+
+
+def _token_name(credential: Credential | None) -> str | None:
+    if credential is None:
+        return None
+    own = credential.issuer == OWN_ISSUER
+    return credential.token_id if own else f"{credential.issuer}:{credential.token_id}"
 
 
 def _mark_lost(connection: Connection, run_ids: list[str]) -> list[int]:

@@ -100,6 +100,9 @@ calls = Table(
     Column("call_id", Text, primary_key=True),
     Column("run_id", Text, nullable=False),  # the process that began it
     Column("owner", StorableText, nullable=False),
+    Column(
+        "token", StorableText
+    ),  # as `exai token list` names it, of others `<issuer>:<jti>`; null: without one
     Column("door", Text, nullable=False),
     Column("client", StorableText, nullable=False),
     Column("tool", Text, nullable=False),

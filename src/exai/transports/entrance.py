@@ -12,11 +12,12 @@ from starlette.types import Scope
 
 from exai import config
 from exai.auth.attempts import Attempts
+from exai.auth.challenge import refusal_headers
 from exai.auth.hosts import RawHeaders, Refused
 from exai.auth.scopes import DEFAULT_SCOPES
 from exai.bus import EventBus
 from exai.callers import Caller
-from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
+from exai.errors import ExaiError, RequestFault, ScopeMissing
 from exai.events import CallerRefused
 from exai.transports.framing import INTERNAL_ERROR, Message, error_message
 
@@ -80,11 +81,8 @@ class Entrance:
 
     def refusal(self, fault: ExaiError, scope: Scope) -> Refused:
         """How a request that was not admitted, or may not do what it asks for, is answered."""
-        headers: tuple[tuple[bytes, bytes], ...] = ()
-        if isinstance(fault, TooManyAttempts):
-            headers = ((b"retry-after", str(max(1, round(fault.retry_after_s))).encode()),)
-        elif isinstance(fault, Unauthenticated | ScopeMissing):
-            headers = ((b"www-authenticate", self._challenge(fault, scope).encode("ascii", "replace")),)
+        metadata_url = f"{self.base_url(scope)}{METADATA_PATH}/mcp" if self.asks_for_tokens else None
+        headers = refusal_headers(fault, asks_for=self._scopes_to_ask_for(), metadata_url=metadata_url)
         return Refused(fault.http_status, str(fault), headers)
 
     def metadata(self, scope: Scope) -> dict[str, object]:
@@ -109,19 +107,6 @@ class Entrance:
         host, port = parts.hostname or "", _port(parts.netloc)
         return f"http://{f'[{host}]' if ':' in host else host}{port}"
 
-    def _challenge(self, fault: Unauthenticated | ScopeMissing, scope: Scope) -> str:
-        parts = ['realm="exai"']
-        if isinstance(fault, ScopeMissing):
-            parts += ['error="insufficient_scope"', f'scope="{fault.scope}"', _described(fault)]
-        else:
-            if fault.presented:
-                parts += ['error="invalid_token"', _described(fault)]
-            if scopes := self._scopes_to_ask_for():
-                parts.append(f'scope="{" ".join(scopes)}"')
-        if self.asks_for_tokens:
-            parts.append(f'resource_metadata="{self.base_url(scope)}{METADATA_PATH}/mcp"')
-        return "Bearer " + ", ".join(parts)
-
     def _scopes_to_ask_for(self) -> list[str]:
         """The least that makes sense; nothing that every issuer's tokens are given here anyway."""
         given: Iterable[str] = ()
@@ -137,11 +122,6 @@ def fault_message(fault: ExaiError, request_id: str | int | None = None) -> Mess
         data["scope"] = fault.scope
     code = fault.rpc_code if isinstance(fault, RequestFault) else INTERNAL_ERROR
     return error_message(request_id, code, str(fault), data)
-
-
-def _described(fault: ExaiError) -> str:
-    text = "".join(character for character in str(fault) if character not in '"\\')
-    return f'error_description="{text}"'
 
 
 def _port(netloc: str) -> str:

@@ -1,0 +1,42 @@
+"""The headers of a refusal: which way leads in, and what was wrong with what was tried.
+
+RFC 6750, 3: a refusal names the scheme, and an error only to those who presented a token.
+"""
+
+from collections.abc import Iterable
+
+from exai.errors import ExaiError, ScopeMissing, TooManyAttempts, Unauthenticated
+
+__all__ = ["refusal_headers"]
+
+
+def refusal_headers(
+    fault: ExaiError, *, asks_for: Iterable[str] = (), metadata_url: str | None = None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """What goes with the status of a fault.
+
+    Args:
+        fault: why somebody is not let in, or may not do what was asked for.
+        asks_for: the scopes that a client without a token does well to ask for.
+        metadata_url: where it reads how to get one (RFC 9728, 5.1).
+    """
+    match fault:
+        case TooManyAttempts():
+            return ((b"retry-after", str(max(1, round(fault.retry_after_s))).encode()),)
+        case ScopeMissing():
+            parts = ['error="insufficient_scope"', f'scope="{fault.scope}"', _described(fault)]
+        case Unauthenticated():
+            parts = ['error="invalid_token"', _described(fault)] if fault.presented else []
+            if scopes := " ".join(asks_for):
+                parts.append(f'scope="{scopes}"')
+        case _:
+            return ()
+    if metadata_url is not None:
+        parts.append(f'resource_metadata="{metadata_url}"')
+    challenge = ", ".join(['Bearer realm="exai"', *parts])
+    return ((b"www-authenticate", challenge.encode("ascii", "replace")),)
+
+
+def _described(fault: ExaiError) -> str:
+    text = "".join(character for character in str(fault) if character not in '"\\')
+    return f'error_description="{text}"'
