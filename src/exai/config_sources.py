@@ -113,10 +113,10 @@ def load(
     secrets = _secret_keys({**assigned, **given})
     folder = secrets_folder(environ, cwd, home)
     for key, secret in secret_files(folder, secrets).items():
-        assigned[key] = _Assignment(secret, f"secret file {folder / key}", folder)
+        assigned[key] = _of_secret(key, secret, f"secret file {folder / key}", folder)
     answer = keyring(secrets) if keyring is not None else KeyringAnswer()
     for key, secret in answer.secrets.items():
-        assigned[key] = _Assignment(secret, f"keyring {KEYRING_SERVICE}", cwd)
+        assigned[key] = _of_secret(key, secret, f"keyring {KEYRING_SERVICE}", cwd)
     assigned.update(given)
     assigned = {**_from_preset(assigned, cwd), **assigned}
 
@@ -172,7 +172,7 @@ def _secret_keys(assigned: Iterable[str]) -> list[str]:
     """The keys of all secrets that a file or the keyring may have; of tables with free names, those in use."""
     found = []
     for row in rows():
-        if not row.secret or row.is_list:
+        if not row.secret:
             continue
         section = row.key.partition(f".{NAME}.")[0]
         if section == row.key:
@@ -200,6 +200,11 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
             raise _unknown(key, origin, spelled=name)
         found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
     return found
+
+
+def _of_secret(key: str, text: str, origin: str, base: Path) -> _Assignment:
+    setting = find(key)
+    return _Assignment(text if setting is None else _from_text(setting, key, text, origin), origin, base)
 
 
 def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:

@@ -85,7 +85,14 @@ def test_the_keyring_is_asked_for_secrets_and_nothing_else(tmp_path: Path) -> No
         return KeyringAnswer()
 
     loaded(tmp_path, keyring=ask, overrides=CUSTOM)
-    assert asked == [GLM, KIMI, "providers.custom.mine.api_key", "database.url", "auth.shared_secret"]
+    mine = ["providers.custom.mine.api_key", "providers.custom.mine.headers"]
+    assert asked == [GLM, KIMI, *mine, "database.url", "auth.shared_secret"]
+
+
+def test_a_list_of_secrets_is_spelt_as_in_the_environment(tmp_path: Path, secrets: Path) -> None:
+    put(secrets, "providers.custom.mine.headers", '["X-One: a, b", "X-Two: c"]')
+    headers = loaded(tmp_path, overrides=CUSTOM).settings.providers.custom["mine"].headers
+    assert [header.get_secret_value() for header in headers] == ["X-One: a, b", "X-Two: c"]
 
 
 def test_the_folder_can_be_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from daemons import EXAI, StartDaemon, clean_environ
 from exai.clock import ManualClock, SystemClock
@@ -14,7 +15,7 @@ from exai.config_secrets import KeyringAnswer
 from exai.config_sources import Loaded, load
 from exai.doctor.examine import examine
 from exai.doctor.findings import Finding, State, as_text, is_well
-from exai.doctor.services import look_at_providers
+from exai.doctor.services import look_at_database, look_at_providers
 from exai.storage.database import Database, look_at_schema
 
 FREE_PORTS = ["server.port=0", "server.operations_port=0"]
@@ -123,6 +124,7 @@ async def test_the_schema_is_compared_and_not_changed(
 ) -> None:
     settings = database_settings
     url = settings.url.get_secret_value()
+    is_elsewhere = url.startswith("postgresql")
     tree = loaded(tmp_path, EXAI_DATABASE__URL=url)
     (empty,) = await findings(tree, "database")
     assert (empty.state, "empty" in empty.says) == (State.WELL, True)
@@ -136,6 +138,11 @@ async def test_the_schema_is_compared_and_not_changed(
         assert found.state is State.PROBLEM
         assert says in found.says
         assert mend in (found.mend or "")
+    for off_s, state in ((0, State.WELL), (-90, State.PROBLEM)):
+        clock = ManualClock(wall=SystemClock.wall() + off_s)
+        clocks = [each for each in await look_at_database(tree, clock) if each.check == "clock"]
+        assert [each.state for each in clocks] == ([state] if is_elsewhere else [])
+        assert all("the database" in each.says for each in clocks)
 
 
 async def test_a_database_out_of_reach_is_a_problem_without_its_password(tmp_path: Path) -> None:
@@ -161,7 +168,37 @@ async def test_a_port_that_another_program_holds_is_a_problem_and_a_running_exai
         found = await findings(
             loaded(tmp_path, [f"server.port={mcp}", f"server.operations_port={operations}"]), "ports"
         )
-    assert [each.says.partition("held, and ")[2] for each in found] == ["EXAI answers there"] * 2
+        assert [each.says.partition("held, and ")[2] for each in found] == ["EXAI answers there"] * 2
+
+
+async def test_a_daemon_that_is_not_ready_is_told_apart_from_one_that_is(tmp_path: Path) -> None:
+    verdicts = {"database": "the database is out of reach", "admitting": "ok"}
+
+    async def readyz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "unready", "checks": verdicts}, status=503)
+
+    app = web.Application()
+    app.router.add_get("/readyz", readyz)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    (found,) = await findings(loaded(tmp_path, [f"server.operations_port={port}"]), "daemon")
+    await runner.cleanup()
+    assert found.state is State.PROBLEM
+    assert found.says == "it runs and is not ready: database: the database is out of reach"
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [([], True), (["server.public_url=http://h"], True), (["server.public_url=https://h"], False)],
+)
+async def test_an_open_address_without_tls_is_warned_of(
+    tmp_path: Path, more: list[str], warned: bool
+) -> None:
+    tree = loaded(tmp_path, ["server.host=0.0.0.0", "auth.mode=required", *more])
+    said = [each for each in await findings(tree, "ports") if each.state is State.WARNING]
+    assert ["travel readably" in each.says for each in said] == [True] * warned
 
 
 async def test_a_refused_key_and_a_provider_out_of_reach_are_told_apart(

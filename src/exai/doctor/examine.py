@@ -10,7 +10,8 @@ from exai.clock import Clock
 from exai.config_sources import Loaded
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import look_at_credentials, look_at_issuers, look_at_tokens
-from exai.doctor.machine import look_at_data_folder, look_at_keys, look_at_ports, look_at_settings
+from exai.doctor.machine import look_at_data_folder, look_at_keys, look_at_settings
+from exai.doctor.ports import look_at_ports
 from exai.doctor.services import look_at_database, look_at_providers
 
 __all__ = ["examine"]
@@ -26,7 +27,7 @@ async def examine(
         ("settings", look_at_settings),
         ("keys", look_at_keys),
         ("data folder", look_at_data_folder),
-        ("database", look_at_database),
+        ("database", partial(look_at_database, clock=clock)),
         ("ports", look_at_ports),
         ("tokens", partial(look_at_tokens, clock=clock)),
         ("credentials", lambda _: look_at_credentials(credentials, clock)),

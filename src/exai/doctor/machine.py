@@ -1,13 +1,9 @@
-"""The doctor's look at this machine: settings, secrets, the data folder, ports."""
+"""The doctor's look at this machine: settings, secrets, the data folder."""
 
 import asyncio
-import http.client
-import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 from exai.config_sources import Loaded
@@ -15,12 +11,11 @@ from exai.config_tree import find
 from exai.doctor.findings import Finding, problem, warning, well
 from exai.private_files import exposure
 
-__all__ = ["look_at_data_folder", "look_at_keys", "look_at_ports", "look_at_settings"]
+__all__ = ["look_at_data_folder", "look_at_keys", "look_at_settings"]
 
 USUAL_FOLDER = (".config", "exai", "secrets")
 LEAST_FREE_BYTES = 512 * 2**20
 """Of the disk, below which a day's answers may not fit."""
-ANSWER_S = 2.0
 
 
 async def look_at_settings(loaded: Loaded) -> list[Finding]:
@@ -95,52 +90,3 @@ def _folder(folder: Path) -> Iterator[Finding]:
                 f"{key} makes tokens and {exposed}",
                 f"Run `chmod 600 {key}`; if somebody may have read it, `exai keys rotate` as well.",
             )
-
-
-async def look_at_ports(loaded: Loaded) -> list[Finding]:
-    """Whether both can be had, or are had by a running EXAI."""
-    return await asyncio.to_thread(lambda: list(_ports(loaded)))
-
-
-def _ports(loaded: Loaded) -> Iterator[Finding]:
-    server = loaded.settings.server
-    is_running = server.operations_port != 0 and _answers(server.host, server.operations_port)
-    for setting, port in (
-        ("server.port", server.port),
-        ("server.operations_port", server.operations_port),
-    ):
-        if port == 0:
-            yield well("ports", f"`{setting}` is 0: any free port is taken")
-        elif (why := _refusal(server.host, port)) is None:
-            yield well("ports", f"{port} on {server.host} is free")
-        elif is_running:
-            yield well("ports", f"{port} on {server.host} is held, and EXAI answers there")
-        else:
-            mend = f"Stop what uses it, or choose another with `{setting}`."
-            yield problem("ports", f"{port} on {server.host} cannot be opened ({why})", mend)
-
-
-def _refusal(host: str, port: int) -> str | None:
-    """Why it cannot be listened on, in a few words."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen(1)
-    except OSError as error:
-        return (error.strerror or type(error).__name__).lower()
-    return None
-
-
-def _answers(host: str, port: int) -> bool:
-    """Whether what listens there says that it is well, as EXAI does."""
-    reached_at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
-    with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
-        try:
-            # By the one name that is let in whatever the address.
-            connection.request("GET", "/healthz", headers={"Host": "localhost"})
-            document = json.loads(connection.getresponse().read(4096))
-        except (OSError, http.client.HTTPException, ValueError):
-            return False
-    return isinstance(document, dict) and document.get("status") == "ok"

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import URL, Connection, make_url, select
+from sqlalchemy import URL, Connection, extract, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
@@ -161,6 +161,9 @@ class Schema:
 
     needed: str
 
+    clock: float | None = None
+    """What time it is there, in seconds since 1970; `None` on this machine."""
+
 
 async def look_at_schema(settings: config.Database, data_dir: Path) -> Schema:
     """See which schema a database has, and change nothing: no file and no table is made.
@@ -174,9 +177,15 @@ async def look_at_schema(settings: config.Database, data_dir: Path) -> Schema:
     backend, _ = _backend(settings, data_dir)
     try:
         with _start_faults(data_dir, backend.kind):
-            return Schema(backend.kind, await backend.read(migrate.current), migrate.head())
+            version = await backend.read(migrate.current)
+            clock = None if backend.kind == "sqlite" else await backend.read(_time_there)
+            return Schema(backend.kind, version, migrate.head(), clock)
     finally:
         await backend.close()
+
+
+def _time_there(connection: Connection) -> float:
+    return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
 def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:

@@ -1,0 +1,76 @@
+"""The doctor's look at the ports: free, held by a daemon that is ready or not, or by somebody else."""
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+from exai.config import Server
+from exai.config_sources import Loaded
+from exai.config_values import is_loopback
+from exai.doctor.findings import Finding, problem, warning, well
+
+__all__ = ["look_at_ports"]
+
+ANSWER_S = 5.0
+
+
+async def look_at_ports(loaded: Loaded) -> list[Finding]:
+    """Whether both can be had, or are had by a running EXAI, and whether that is ready."""
+    return await asyncio.to_thread(lambda: list(_ports(loaded.settings.server)))
+
+
+def _ports(server: Server) -> Iterator[Finding]:
+    running = None if server.operations_port == 0 else _readiness(server.host, server.operations_port)
+    for setting, port in (
+        ("server.port", server.port),
+        ("server.operations_port", server.operations_port),
+    ):
+        if port == 0:
+            yield well("ports", f"`{setting}` is 0: any free port is taken")
+        elif (why := _refusal(server.host, port)) is None:
+            yield well("ports", f"{port} on {server.host} is free")
+        elif running is not None:
+            yield well("ports", f"{port} on {server.host} is held, and EXAI answers there")
+        else:
+            mend = f"Stop what uses it, or choose another with `{setting}`."
+            yield problem("ports", f"{port} on {server.host} cannot be opened ({why})", mend)
+    faults = {name: verdict for name, verdict in (running or {}).items() if verdict != "ok"}
+    for name, verdict in faults.items():
+        yield problem("daemon", f"it runs and is not ready: {name}: {verdict}", "See its log.")
+    has_tls = server.public_url is not None and server.public_url.scheme == "https"
+    if not is_loopback(server.host) and not has_tls:
+        yield warning(
+            "ports",
+            f"{server.host} can be reached from other machines, and tokens travel readably",
+            "Put a proxy with TLS before it, and its https address into `server.public_url`.",
+        )
+
+
+def _refusal(host: str, port: int) -> str | None:
+    """Why it cannot be listened on, in a few words."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(1)
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+    return None
+
+
+def _readiness(host: str, port: int) -> Mapping[str, str] | None:
+    """What a running EXAI's checks say; `None` where none answers."""
+    reached_at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
+        try:
+            # By the one name that is let in whatever the address.
+            connection.request("GET", "/readyz", headers={"Host": "localhost"})
+            document = json.loads(connection.getresponse().read(64 * 2**10))
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+    checks = document.get("checks") if isinstance(document, dict) else None
+    return {str(name): str(verdict) for name, verdict in checks.items()} if isinstance(checks, dict) else None
