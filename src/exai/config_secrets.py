@@ -63,13 +63,14 @@ def ask_keyring(keys: Sequence[str]) -> KeyringAnswer:
 
 
 def _asked(keys: Sequence[str]) -> KeyringAnswer:
-    import keyring  # noqa: PLC0415 - an extra, and it looks for every keyring of the machine
-    from keyring.errors import NoKeyringError  # noqa: PLC0415
-
     try:
-        found = {key: keyring.get_password(KEYRING_SERVICE, key) for key in keys}
-    except NoKeyringError:
-        return KeyringAnswer()
+        import keyring  # noqa: PLC0415 - an extra, and it looks for every keyring of the machine
+        from keyring.errors import NoKeyringError  # noqa: PLC0415
+
+        try:
+            found = {key: keyring.get_password(KEYRING_SERVICE, key) for key in keys}
+        except NoKeyringError:
+            return KeyringAnswer()
     except Exception as error:  # noqa: BLE001 - what a foreign backend raises, from D-Bus to a broken file
         return KeyringAnswer(trouble=f"The keyring could not be asked ({type(error).__name__}); unlock it.")
     return KeyringAnswer({key: secret for key, secret in found.items() if secret is not None})

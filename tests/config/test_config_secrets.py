@@ -166,6 +166,12 @@ def test_a_machine_without_a_keyring_has_no_trouble_with_it(monkeypatch: pytest.
     assert ask_keyring([KIMI]) == KeyringAnswer()
 
 
+def test_a_keyring_package_that_is_broken_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(config_secrets.BACKEND_VARIABLE)
+    monkeypatch.setitem(sys.modules, "keyring.errors", None)
+    assert "ModuleNotFoundError" in (ask_keyring([KIMI]).trouble or "")
+
+
 def test_a_keyring_that_raises_or_waits_for_its_user_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring
     from keyring.backends import null

@@ -242,7 +242,9 @@ def client_tokens(url: str, *, token: str | None, file: Path | None) -> ClientTo
     """
     parts = urlsplit(url)
     if (token or file) and parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
-        _log.warning("the token travels unencrypted; use wss:// beyond a network that you trust", url=url)
+        _log.warning(
+            "the token travels unencrypted; use wss:// beyond a network that you trust", host=parts.hostname
+        )
     if token is not None:
         where = f"`{TOKEN_VARIABLE}`"
         advice = f"Make another one where EXAI runs, `exai token create NAME --key`, and put it into {where}."
