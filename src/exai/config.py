@@ -111,6 +111,9 @@ class Sessions(Section):
     max_sessions: Count = 1_000
     """Sessions at once, with and without a socket; one more is refused."""
 
+    max_per_caller: Count = 100
+    """Of these, of one caller with a token, so that nobody takes the others' places. The local user is alone."""
+
     max_messages: Count = 10_000
     """Messages kept for one client until it acknowledges them; the oldest go first, and it is told."""
 

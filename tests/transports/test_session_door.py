@@ -260,6 +260,20 @@ async def test_no_more_sessions_than_there_may_be() -> None:
         assert (await second.open())["code"] == "too_many_sessions"
 
 
+async def test_no_caller_takes_the_sessions_of_others() -> None:
+    async with open_doors(sessions={"max_per_caller": 1}) as doors:
+        alice, bob = (doors.authenticator.issue(name, name) for name in ("alice", "bob"))
+        async with session_socket(doors.ws, alice) as first, session_socket(doors.ws, alice) as second:
+            await first.open()
+            assert (await second.open())["code"] == "too_many_sessions"
+            async with session_socket(doors.ws, bob) as another:
+                assert (await another.open())["t"] == "opened"
+            await first.send({"t": "bye"})
+            await until(lambda: doors.sessions.statistics().sessions == 1)
+            async with session_socket(doors.ws, alice) as third:
+                assert (await third.open())["t"] == "opened"
+
+
 async def test_sessions_are_facts_on_the_bus(doors: Doors) -> None:
     async with session_socket(doors.ws) as first:
         opened = await first.open()

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -169,6 +170,7 @@ class ResilientWebSocketManager:
         self._bus = bus
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
+        self._by_subject: Counter[str] = Counter()
         self._gone = Statistics()
         """What sessions that have ended had counted."""
 
@@ -176,13 +178,22 @@ class ResilientWebSocketManager:
         """Begin a session on this socket; its first `flush` tells the client.
 
         Raises:
-            SessionRefused: there are as many as there may be.
+            SessionRefused: there are as many as there may be, of all or of this caller.
         """
         if len(self._sessions) >= self._settings.max_sessions:
             raise SessionRefused(
                 "too_many_sessions",
                 f"EXAI keeps {len(self._sessions)} sessions, which is its limit. Close some, or raise "
                 "sessions.max_sessions.",
+            )
+        if (
+            caller.credential is not None
+            and self._by_subject[caller.subject] >= self._settings.max_per_caller
+        ):
+            raise SessionRefused(
+                "too_many_sessions",
+                f"You have {self._settings.max_per_caller} sessions, which is the limit of one caller. Close some, or "
+                "have sessions.max_per_caller raised.",
             )
         session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
         settings = self._settings
@@ -192,6 +203,7 @@ class ResilientWebSocketManager:
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
         session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
         self._sessions[session_id] = session
+        self._by_subject[caller.subject] += 1
         self._bus.publish(SessionOpened(caller))
         return session
 
@@ -238,6 +250,9 @@ class ResilientWebSocketManager:
         """End a session and cancel its calls."""
         if self._sessions.pop(session.id, None) is None:
             return
+        self._by_subject[session.caller.subject] -= 1
+        if not self._by_subject[session.caller.subject]:
+            del self._by_subject[session.caller.subject]
         _add_counts(self._gone, session.end)
         self._gone.reclaimed_bytes += session.end.pending_bytes
         self._bus.publish(SessionEnded(session.caller, reason))
