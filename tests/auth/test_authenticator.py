@@ -1,5 +1,6 @@
 """The authenticator over a real database: what is believed, what is not, and how soon an end is known."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -153,3 +154,15 @@ async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
         with pytest.raises(Unauthenticated) as refusal:
             await gate.authenticator.admit(headers, door="http", address="::1")
         assert refusal.value.presented
+
+
+async def test_no_bytes_at_random_come_in_or_break_anything(open_gate: OpenGate) -> None:
+    gate = await open_gate(mode="local", failures_per_minute=1_000_000)
+    source = random.Random(7)
+    for number in range(2_000):
+        content = source.randbytes(source.randrange(60))
+        prefix = source.choice([b"", b"Bearer ", b"Bearer exk_", b"Bearer eyJ", b"bearer  "])
+        with pytest.raises(Unauthenticated):
+            await gate.authenticator.admit(
+                [(b"authorization", prefix + content)], door="http", address=str(number)
+            )

@@ -242,6 +242,8 @@ async def test_the_database_holds_no_secret(open_gate: OpenGate, database: Datab
         ("", "n", None, None),
         ("keycloak:alice", "n", None, None),
         ("ali\nce", "n", None, None),
+        ("alice ", "n", None, None),
+        ("alice", " ", None, None),
         ("alice", "", None, None),
         ("alice", "n", [], None),
         ("alice", "n", ["tools:everything"], None),
@@ -269,3 +271,18 @@ async def test_what_is_long_over_is_dropped(open_gate: OpenGate) -> None:
     gate.clock.advance(86_400 * 61)
     assert await gate.authority.prune() == 2
     assert [row.token_id for row in await gate.authority.listing()] == [key.token_id]
+
+
+async def test_the_listing_tells_which_tokens_are_used(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    key = await gate.authority.create_key("alice", "script")
+    token = await gate.authority.create("alice", "laptop")
+    unused = await gate.authority.create("alice", "forgotten")
+    gate.clock.advance(60)
+    for issued in (key, token):
+        await gate.admit(issued.access_token)
+    await gate.authority.prune()  # a write that comes later is committed later
+    used = {row.token_id: row.last_used_at for row in await gate.authority.listing()}
+    assert used.pop(unused.token_id) is None
+    assert {moment and moment.timestamp() for moment in used.values()} == {gate.clock.wall()}
+    assert (await gate.authority.rotate(key.token_id)).token_id not in used

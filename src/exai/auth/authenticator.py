@@ -177,17 +177,18 @@ class Authenticator:
         if token is None or digest is None:
             raise NotBelieved("form")
         proof = await self._verified(token, now)
-        self._remember(digest, proof, now)
+        if self._end(proof.subject, proof.credential, now) is None:
+            self._remember(digest, proof)
+            if proof.credential.issuer == OWN_ISSUER:
+                moment = datetime.fromtimestamp(now, UTC)
+                self._tables.used_soon(proof.credential.token_id, proof.refresh_id, moment)
         return proof
 
     async def _verified(self, token: str, now: float) -> Proof:
         key = OpaqueToken.read(token, "exk")
         if key is not None:
             return await self._verified_key(key)
-        proof = await self._verifier.verify(token, now)
-        if proof.refresh_id is not None and self._end(proof.subject, proof.credential, now) is None:
-            self._tables.used_soon(proof.refresh_id, datetime.fromtimestamp(now, UTC))
-        return proof
+        return await self._verifier.verify(token, now)
 
     async def _verified_key(self, key: OpaqueToken) -> Proof:
         row = await self._tables.token(key.id)
@@ -230,9 +231,7 @@ class Authenticator:
         self._known.move_to_end(digest)
         return known.proof
 
-    def _remember(self, digest: bytes, proof: Proof, now: float) -> None:
-        if self._end(proof.subject, proof.credential, now) is not None:
-            return
+    def _remember(self, digest: bytes, proof: Proof) -> None:
         self._known[digest] = _Known(proof, self._clock.monotonic())
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)

@@ -66,6 +66,8 @@ class TokenSummary(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     """When nothing of it is good any more, unless it is renewed before."""
+    last_used_at: datetime | None
+    """Within ten minutes; `None`: never."""
     revoked_at: datetime | None
     state: str
     """`active`, `expired` or `revoked`."""
@@ -231,6 +233,7 @@ class Authority:
             created_at=created_at,
             expires_at=None,
             access_until=None,
+            last_used_at=None,
         )
         return await self._make(row, replaces=old.token_id)
 
@@ -388,6 +391,7 @@ def _summary(row: TokenRow, now: datetime) -> TokenSummary:
         scopes=row.scopes.split(),
         created_at=row.created_at,
         expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
         state="revoked" if row.revoked_at is not None else "expired" if over else "active",
     )
@@ -403,18 +407,24 @@ def _key_summary(row: KeyRow, now: datetime) -> KeySummary:
 
 def _subject(subject: str) -> str:
     """A colon marks another issuer's principal, whom we cannot vouch for."""
-    if not 1 <= len(subject) <= LONGEST_NAME or ":" in subject or not subject.isprintable():
+    if not _is_name(subject) or ":" in subject:
         raise TokenRefused(
-            f"A subject is 1 to {LONGEST_NAME} printable characters without a colon: "
-            "it owns what is stored on the client's behalf."
+            f"A subject is 1 to {LONGEST_NAME} printable characters without a colon and without white space "
+            "around them: it owns what is stored on the client's behalf."
         )
     return subject
 
 
 def _name(name: str) -> str:
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        raise TokenRefused(f"A name is 1 to {LONGEST_NAME} printable characters.")
+    if not _is_name(name):
+        raise TokenRefused(
+            f"A name is 1 to {LONGEST_NAME} printable characters without white space around them."
+        )
     return name
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= LONGEST_NAME and text.isprintable() and text == text.strip()
 
 
 def _scopes(scopes: Collection[str] | None) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AsJson", "open_authority", "register"]
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-COLUMNS = ("id", "kind", "name", "subject", "scopes", "until", "state")
+COLUMNS = ("id", "kind", "name", "subject", "scopes", "used", "until", "state")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[
@@ -284,13 +284,17 @@ def _table(rows: "list[TokenSummary]") -> str:
 
 
 def _cells(row: "TokenSummary") -> tuple[str, ...]:
-    until = "-" if row.expires_at is None else _moment(row.expires_at.timestamp())
+    used, until = (
+        "-" if moment is None else _moment(moment.timestamp())
+        for moment in (row.last_used_at, row.expires_at)
+    )
     return (
         row.token_id,
         row.kind,
         row.name,
         row.subject,
         " ".join(row.scopes),
+        used,
         until,
         row.state,
     )

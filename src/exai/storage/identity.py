@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.config_auth import OWN_ISSUER
@@ -60,6 +60,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None
     access_until: datetime | None
+    last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
 
@@ -160,9 +161,9 @@ class IdentityTables:
         """Keep a successor, unless what it succeeds is spent by now or its token over: then `False`."""
         return await self._database.write(_renew, renewal)
 
-    def used_soon(self, refresh_id: str, at: datetime) -> None:
-        """A client shows what it got with this refresh token: what it was exchanged for is spent from now on."""
-        self._database.write_soon(_use, (refresh_id, at))
+    def used_soon(self, token_id: str, refresh_id: str | None, at: datetime) -> None:
+        """A client shows a token, or what it got with that refresh token: what this was exchanged for is spent now."""
+        self._database.write_soon(_use, (token_id, refresh_id, at))
 
     async def epoch(self, subject: str) -> datetime | None:
         """Until when everything issued to a principal is over."""
@@ -307,22 +308,26 @@ def _renew(connection: Connection, renewal: Renewal) -> bool:
     return True
 
 
-def _use(connection: Connection, many: list[tuple[str, datetime]]) -> list[None]:
-    """Most are the first of their token and succeed nothing: one look tells so of all of them."""
+def _use(connection: Connection, many: list[tuple[str, str | None, datetime]]) -> list[None]:
+    """In turn, as all changes; most succeed nothing, and one look tells so of all of them."""
+    connection.execute(_THE_REVISION.with_for_update())
+    connection.execute(
+        update(tokens).where(tokens.c.token_id == bindparam("of_token")).values(last_used_at=bindparam("at")),
+        [{"of_token": token_id, "at": at} for token_id, _, at in many],
+    )
     row = refresh_tokens.c
     succeeding = connection.scalars(
         select(row.refresh_id).where(
-            row.refresh_id.in_([refresh_id for refresh_id, _ in many]),
+            row.refresh_id.in_([refresh_id for _, refresh_id, _ in many if refresh_id is not None]),
             row.parent_id.is_not(None),
             row.spent_at.is_(None),
         )
     )
-    if found := set(succeeding):
-        connection.execute(_THE_REVISION.with_for_update())
-        for refresh_id, at in many:
-            refresh = _refresh(connection, refresh_id) if refresh_id in found else None
-            if refresh is not None and refresh.spent_at is None:
-                _spend_parent_of(connection, refresh, at)
+    found = set(succeeding)
+    for _, refresh_id, at in many:
+        refresh = _refresh(connection, refresh_id) if refresh_id is not None and refresh_id in found else None
+        if refresh is not None and refresh.spent_at is None:
+            _spend_parent_of(connection, refresh, at)
     return [None] * len(many)
 
 

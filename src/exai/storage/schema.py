@@ -236,6 +236,7 @@ tokens = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),  # when nothing of it is good any more; null: never
     Column("access_until", UtcDateTime),  # when the last access token that was made ends
+    Column("last_used_at", UtcDateTime),  # within minutes
     Column("revoked_at", UtcDateTime),
     Index(None, "subject"),
 )

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("expires_at", MOMENT),
         sa.Column("access_until", MOMENT),
+        sa.Column("last_used_at", MOMENT),
         sa.Column("revoked_at", MOMENT),
         sa.PrimaryKeyConstraint("token_id", name="pk_tokens"),
     )
