@@ -89,6 +89,9 @@ class WebSocket(Section):
     max_in_flight: Count = 128
     """Calls running at once on one connection; one more is refused with an error that says so."""
 
+    max_per_caller: Count = 1_000
+    """Sockets at once of one caller with a token; one more is refused with 429. The local user is alone."""
+
     send_timeout_s: Seconds = 20.0
     """How long one message may wait for a peer that does not read; then the socket is closed."""
 

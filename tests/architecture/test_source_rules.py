@@ -142,3 +142,31 @@ def test_nothing_is_left_to_be_done_later() -> None:
         and marker.search(path.read_text(encoding="utf-8"))
     ]
     assert marked == []
+
+
+def _calls_of(tree: ast.AST, owner: str, method: str) -> list[int]:
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == method
+        and isinstance(node.value, ast.Name)
+        and node.value.id == owner
+    ]
+
+
+def test_the_authenticator_alone_makes_somebody_the_local_user() -> None:
+    makers = {
+        _name(module)
+        for module in MODULES
+        if _calls_of(ast.parse(module.read_text(encoding="utf-8")), "Caller", "local")
+    }
+    assert makers == {"exai/auth/authenticator.py"}
+
+
+def test_no_door_looks_at_an_address_that_was_put_together() -> None:
+    """Starlette builds it from the Host header, which is the caller's; the path is in the scope."""
+    ours = [module for module in MODULES if module.relative_to(SOURCE).parts[0] == "exai"]
+    trees = {_name(module): ast.parse(module.read_text(encoding="utf-8")) for module in ours}
+    built = ("url", "base_url", "url_for")
+    assert [n for n, tree in trees.items() if any(_calls_of(tree, "request", each) for each in built)] == []

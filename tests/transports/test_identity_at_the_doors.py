@@ -1,6 +1,8 @@
 """Who comes in by the MCP port, who does not, and how that is told: over HTTP and both WebSocket subprotocols."""
 
+import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,7 @@ from websockets.typing import Subprotocol
 
 from exai.auth.scopes import MODELS, STATUS
 from exai.events import CallerRefused
+from exai.transports import http_sessions
 from mcp_websocket import mcp_socket
 from open_doors import Doors, open_doors
 from session_socket import ENVELOPE, session_socket
@@ -189,3 +192,44 @@ async def test_a_method_that_a_path_has_not_is_told_which_it_has(doors: Doors) -
             async with http.put(root(doors) + path) as response:
                 assert response.status == 405
                 assert response.headers["Allow"] == allowed
+
+
+async def test_no_caller_takes_the_place_of_all_others() -> None:
+    async with open_doors(websocket={"max_per_caller": 2}, sessions={"max_per_caller": 1}) as doors:
+        greedy = doors.authenticator.issue("greedy", "alice")
+        second = doors.authenticator.issue("second", "alice")
+        modest = doors.authenticator.issue("modest", "bob")
+        async with session_socket(doors.ws, greedy) as one, session_socket(doors.ws, second) as two:
+            assert (await one.open())["t"] == "opened"
+            assert (await two.open())["code"] == "too_many_sessions"
+            response = await denied(doors, "mcp", greedy)
+            assert response.status_code == 429
+            async with session_socket(doors.ws, modest) as other:
+                assert (await other.open())["t"] == "opened"
+        async with asyncio.timeout(10):
+            while doors.engine.callers == []:
+                with suppress(InvalidStatus):
+                    async with mcp_socket(doors.ws, headers=greedy) as again:
+                        await again.tool("echo")
+
+
+async def test_no_caller_takes_every_http_session(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_sessions, "MOST_OF_ONE_CALLER", 1)
+    alice, bob = (doors.authenticator.issue(subject, subject) for subject in ("alice", "bob"))
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+    accept = {"Accept": BOTH["Accept"]}
+    async with aiohttp.ClientSession() as http:
+
+        async def begin(headers: dict[str, str]) -> tuple[int, str]:
+            async with http.post(doors.http, json=message, headers=accept | headers) as response:
+                await response.read()
+                return response.status, response.headers.get("Mcp-Session-Id", "")
+
+        status, session = await begin(alice)
+        assert status == 200
+        assert (await begin(alice))[0] == 429
+        assert (await begin(bob))[0] == 200
+        async with http.delete(doors.http, headers=accept | alice | {"Mcp-Session-Id": session}) as response:
+            assert response.status == 200
+        assert (await begin(alice))[0] == 200

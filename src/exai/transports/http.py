@@ -101,6 +101,11 @@ class HttpDoor:
             message = parse(body, self._max_json_depth)
             with self._running_once(message, caller, session_id_of(scope)):
                 self._check_scopes(message, caller)
+                if message.get("method") == "initialize" and self._sessions.has_too_many(caller):
+                    sentence = "You have too many sessions open. End some by DELETE, or use them again."
+                    error = error_message(message.get("id"), INVALID_REQUEST, sentence)
+                    await JSONResponse(error, status_code=429)(scope, receive, send)
+                    return
                 is_endless = message.get("method") in STREAMING_METHODS
                 # A stream lasts as long as its client wants it, so a stop does not wait for it.
                 with nullcontext() if is_endless else self._traffic:

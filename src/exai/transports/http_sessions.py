@@ -27,6 +27,8 @@ __all__ = ["SESSION_HEADER", "HttpSessions"]
 
 SESSION_HEADER = b"mcp-session-id"
 IDLE_S = 30 * 60
+MOST_OF_ONE_CALLER = 1_000
+"""With a token; the SDK keeps ten times as many in all."""
 SWEEP_S = 60
 
 
@@ -74,6 +76,12 @@ class HttpSessions:
         is_over = status == 404 or (scope["method"] == "DELETE" and status == 200)
         if is_over and session_id is not None and self._is_of(session_id, caller):
             self._forget(session_id)
+
+    def has_too_many(self, caller: Caller) -> bool:
+        """Whether this caller may not begin another."""
+        if caller.credential is None:
+            return False
+        return sum(bound.subject == caller.subject for bound in self._bound.values()) >= MOST_OF_ONE_CALLER
 
     async def end(self, session_id: bytes) -> None:
         """End a session with the calls that run in it, as its own client would by DELETE."""

@@ -11,7 +11,9 @@ A peer that does not read is cut off when one message has waited `send_timeout_s
 
 import asyncio
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -176,6 +178,8 @@ class WebSocketDoor:
         self._guards = guards
         self._bus = bus
         self._traffic = traffic
+        self._sockets: Counter[str] = Counter()
+        """Open ones by the subject of the token that opened them."""
         self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, guards, bus, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,7 +202,7 @@ class WebSocketDoor:
             else _PlainConnection(line, self._bus, self._pump(caller, line.send))
         )
         try:
-            with self._guards.guarding(caller, line.end):
+            with self._counted(caller), self._guards.guarding(caller, line.end):
                 await connection.serve()
         finally:
             self._bus.publish(ConnectionClosed(DOOR, caller, line.reason))
@@ -212,9 +216,27 @@ class WebSocketDoor:
         if scope["subprotocols"] and not set(SUBPROTOCOLS).intersection(scope["subprotocols"]):
             return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
         try:
-            return await self._entrance.admit(scope, DOOR)
+            caller = await self._entrance.admit(scope, DOOR)
         except ExaiError as fault:
             return self._entrance.refusal(fault, scope)
+        if self._sockets[caller.subject] >= self._limits.max_per_caller:
+            return Refused(
+                429, f"You have {self._limits.max_per_caller} sockets open. Close some, or use fewer."
+            )
+        return caller
+
+    @contextmanager
+    def _counted(self, caller: Caller) -> Iterator[None]:
+        if caller.credential is None:
+            yield
+            return
+        self._sockets[caller.subject] += 1
+        try:
+            yield
+        finally:
+            self._sockets[caller.subject] -= 1
+            if not self._sockets[caller.subject]:
+                del self._sockets[caller.subject]
 
     def _pump(self, caller: Caller, send: SendText) -> Pump:
         return Pump(
