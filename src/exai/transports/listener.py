@@ -25,7 +25,7 @@ from exai.transports.websocket import AbortableWebSocket
 __all__ = ["Addresses", "Listener"]
 
 BACKLOG = 2048
-CLOSE_S = 1
+CLOSE_S = 0.5
 """How long peers may take to read what was written before their connections are cut."""
 GC_THRESHOLDS = (10_000, 50, 100)
 """Full collections over a heap of this size pause for 50 to 160 ms; what lives since the start is frozen out."""
@@ -106,7 +106,7 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_graceful_shutdown=CLOSE_S,
+                timeout_graceful_shutdown=CLOSE_S,  # type: ignore[arg-type]  # asyncio gets it, and takes fractions
             )
         )
         stop = Stop()

@@ -46,7 +46,7 @@ from exai.transports.session import (
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
 SWEEP_S = 1.0
-FLUSH_S = 0.5
+FLUSH_S = 0.25
 """How long a stop waits for clients whose credit is used up."""
 TURN = 50
 """Sessions that a sweep takes in a row before others have their turn."""

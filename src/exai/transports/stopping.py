@@ -23,7 +23,7 @@ __all__ = ["Stop", "drain"]
 
 _log = structlog.get_logger(__name__)
 
-FLUSH_S = 1.0
+FLUSH_S = 0.5
 """How long answers may take to be written once every call has ended."""
 
 
