@@ -155,6 +155,32 @@ async def test_a_door_that_ends_every_token_at_once_is_not_stormed_with_fresh_on
     assert fetched == ["r0"]
 
 
+async def test_a_refused_token_is_not_shown_while_the_next_cannot_be_fetched(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def refresh(_: str, refresh_token: str) -> Credentials:
+        tried.append(refresh_token)
+        if len(tried) < 4:
+            raise ConnectionError("its token endpoint answers with HTTP 503")
+        return Credentials("a1", "r1", in_s(3600))
+
+    monkeypatch.setattr(module, "refresh", refresh)
+    write_credentials(file, Credentials("a0", "r0", in_s(3600)))
+    async with (
+        door(lambda shown: never(shown) if shown == "Bearer a0" else None) as picky,
+        connect(picky.url, credentials=file, patience_s=0.05) as session,
+        asyncio.timeout(20),
+    ):
+        with pytest.raises(Unreachable):
+            await session.call("echo")
+        while len(picky.shown) < 2:  # noqa: ASYNC110 - the door's side
+            await asyncio.sleep(0.01)
+    assert picky.shown == ["Bearer a0", "Bearer a1"]
+    assert tried == ["r0"] * 4
+
+
 async def test_too_many_attempts_are_named() -> None:
     async with (
         door(lambda _: refusal(HTTPStatus.TOO_MANY_REQUESTS)) as limiting,

@@ -123,7 +123,7 @@ class Channel:
         self.why_down: str | None = None
         """The last reason why there was no connection."""
         self.refused: str | None = None
-        """Why the daemon does not let this client in, as a sentence, until another attempt is made."""
+        """Why the daemon does not let this client in, as a sentence, until an attempt has another outcome."""
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_up = on_up
@@ -170,9 +170,11 @@ class Channel:
 
     def _note_refusal(self, why: str | None) -> bool:
         """Count refused tokens; whether it makes no sense to fetch a further one."""
-        if why is None or (self._lived_s() or 0.0) > LIVED_S:
+        lived_s = self._lived_s()
+        if lived_s is not None and (why is None or lived_s > LIVED_S):
             self._refusals = 0
         if why is None:
+            self.refused = None
             return False
         self._refusals += 1
         self._why_refused = why
@@ -183,10 +185,9 @@ class Channel:
         return None if self._up_at is None else self._clock.monotonic() - self._up_at
 
     async def _wait_outside(self, sentence: str) -> None:
-        self.why_down = self.refused = sentence
+        self.refused = sentence
         await self._on_refused(sentence)
         await self._tokens.mended()
-        self.refused = None
         self._refusals = 0
 
     def _sentence(self) -> str:
@@ -224,7 +225,7 @@ class Channel:
                 raise Violation("What answers there is no EXAI that speaks exai.mcp.v1")
             async with asyncio.timeout(CONNECT_S):
                 generation = await self._begin(connection)
-            self.is_up = True
+            self.is_up, self.refused = True, None
             self._up_at = self._clock.monotonic()
             fresh = (
                 None if token is None else tasks.spawn(self._give_way(connection, token), name="fresh token")
