@@ -373,6 +373,7 @@ def _signatures(signer: Signer) -> _Cases:
     yield "one byte short", with_signature(genuine[:-1])
     yield "one byte long", with_signature(genuine + b"\0")
     yield "one byte in front", with_signature(b"\0" + genuine)
+    yield "a zero byte before its second half", with_signature(genuine[:half] + b"\0" + genuine[half:])
     yield "twice", with_signature(genuine * 2)
     yield "its first half", with_signature(genuine[:half])
     yield "its halves changed over", with_signature(genuine[half:] + genuine[:half])

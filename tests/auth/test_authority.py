@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from exai.errors import InvalidGrant, StartFault, TokenRefused, UnknownToken
+from exai import config
+from exai.auth.authority import Authority
+from exai.clock import ManualClock
+from exai.errors import InvalidGrant, StartFault, StoreFailed, TokenRefused, UnknownToken
 from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
 from gates import Gate, OpenGate
 
 
@@ -286,3 +290,16 @@ async def test_the_listing_tells_which_tokens_are_used(open_gate: OpenGate) -> N
     assert used.pop(unused.token_id) is None
     assert {moment and moment.timestamp() for moment in used.values()} == {gate.clock.wall()}
     assert (await gate.authority.rotate(key.token_id)).token_id not in used
+
+
+async def test_what_was_made_is_handed_over_although_nobody_could_be_told(
+    database: Database, tmp_path: Path
+) -> None:
+    async def away() -> None:
+        raise StoreFailed("away")
+
+    authority = Authority(config.Auth(), IdentityTables(database), tmp_path, ManualClock(), changed=away)
+    issued = await authority.create("alice", "laptop")
+    assert (await authority.refresh(issued.refresh_token or "")).access_token
+    await authority.revoke(issued.token_id)
+    assert [row.state for row in await authority.listing()] == ["revoked"]

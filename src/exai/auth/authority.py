@@ -6,6 +6,7 @@ that was lost on the way costs nothing. Used after that, it was copied, and ever
 """
 
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from exai.auth.verifier import ACCESS_TOKEN, LONGEST_LIFE_S
 from exai.clock import Clock
 from exai.config import Auth
 from exai.config_auth import OWN_ISSUER
-from exai.errors import InvalidGrant, TokenRefused, UnknownToken
+from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.storage.identity import IdentityTables, KeyRow, Presented, RefreshRow, Renewal, TokenRow
 
 __all__ = ["Authority", "IssuedTokens", "KeySummary", "TokenSummary"]
@@ -206,13 +207,13 @@ class Authority:
         elif not await self._tables.revoke(token_id.partition(".")[0], now):
             raise UnknownToken("No token of that id is active; `exai token list` shows them.")
         _log.info("a token was revoked", id=token_id, issuer=issuer)
-        await self._changed()
+        await self._announce()
 
     async def revoke_subject(self, subject: str) -> int:
         """End whatever was issued to a principal up to now, by whomever; how many tokens of our own that were."""
         ended = await self._tables.revoke_subject(subject, self._now())
         _log.info("a principal's tokens were revoked", subject=subject, own=ended)
-        await self._changed()
+        await self._announce()
         return ended
 
     async def rotate(self, token_id: str) -> IssuedTokens:
@@ -252,7 +253,7 @@ class Authority:
         await self._tables.retire_keys(now, except_kid=key.kid, at_once=at_once, least=least)
         await self._keys.forget_retired()
         _log.info("the signing keys were rotated", kid=key.kid, at_once=at_once)
-        await self._changed()
+        await self._announce()
         return next(summary for summary in await self.keys() if summary.kid == key.kid)
 
     async def keys(self) -> list[KeySummary]:
@@ -300,7 +301,7 @@ class Authority:
             scopes=row.scopes,
             replaces=replaces,
         )
-        await self._changed()
+        await self._announce()
         return issued
 
     async def _renewed(self, presented: Presented) -> IssuedTokens | None:
@@ -317,14 +318,14 @@ class Authority:
                     name=row.name,
                     subject=row.subject,
                 )
-                await self._changed()
+                await self._announce()
             raise _invalid_grant()
         successor_id = new_id()
         access_token, expires_at = await self._access_token(row, successor_id, now)
         successor, secret = self._refresh_token(row, successor_id, refresh.refresh_id, now)
         if not await self._tables.renew(Renewal(refresh.refresh_id, successor, expires_at)):
             return None
-        await self._changed()
+        await self._announce()
         return _issued(row, access_token, secret, expires_at)
 
     async def _access_token(
@@ -361,6 +362,11 @@ class Authority:
         """Now, and in any case after the moment up to which everything of that principal is over."""
         epoch = await self._tables.epoch(subject)
         return self._now() if epoch is None else max(self._now(), epoch + timedelta(milliseconds=1))
+
+    async def _announce(self) -> None:
+        """What is committed is done, also where this process learns of it a little later, like all others."""
+        with suppress(StoreFailed):
+            await self._changed()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)

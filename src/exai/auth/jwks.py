@@ -165,6 +165,8 @@ class IssuerKeys:
             raise FetchFailed(f"no whole answer within {self._timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise FetchFailed(f"no answer ({type(error).__name__})") from error
+        finally:
+            await addresses.close()
 
 
 class _Addresses(AbstractResolver):
