@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
+from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from exai import config
@@ -21,7 +22,7 @@ from exai.errors import ExaiError, RequestFault, ScopeMissing
 from exai.events import CallerRefused
 from exai.transports.framing import INTERNAL_ERROR, Message, error_message
 
-__all__ = ["METADATA_PATH", "Authenticates", "Ending", "Entrance", "fault_message"]
+__all__ = ["METADATA_PATH", "Authenticates", "Ending", "Entrance"]
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 Ending = Literal["expired", "revoked"]
@@ -85,6 +86,13 @@ class Entrance:
         headers = refusal_headers(fault, asks_for=self._scopes_to_ask_for(), metadata_url=metadata_url)
         return Refused(fault.http_status, str(fault), headers)
 
+    def answer(self, fault: ExaiError, scope: Scope, request_id: str | int | None = None) -> JSONResponse:
+        """That refusal as HTTP has it, with a JSON-RPC error as its body."""
+        refused = self.refusal(fault, scope)
+        answer = JSONResponse(_fault_message(fault, request_id), status_code=refused.status)
+        answer.raw_headers += refused.headers
+        return answer
+
     def metadata(self, scope: Scope) -> dict[str, object]:
         """What RFC 9728 tells about the MCP endpoint."""
         told: dict[str, object] = {
@@ -115,8 +123,7 @@ class Entrance:
         return sorted(DEFAULT_SCOPES.difference(given))
 
 
-def fault_message(fault: ExaiError, request_id: str | int | None = None) -> Message:
-    """A refusal as a JSON-RPC error."""
+def _fault_message(fault: ExaiError, request_id: str | int | None) -> Message:
     data = {"code": fault.code}
     if isinstance(fault, ScopeMissing):
         data["scope"] = fault.scope

@@ -6,8 +6,8 @@ credential is revoked is broken off; so is one without an end when the credentia
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -19,8 +19,8 @@ from exai.callers import Caller
 from exai.clock import Clock
 from exai.errors import ScopeMissing, Unauthenticated, UnknownTool
 from exai.transports.bodies import read_body, replayed
-from exai.transports.entrance import Ending, Entrance, fault_message
-from exai.transports.framing import INVALID_REQUEST, Message, Refusal, encode, error_message, parse
+from exai.transports.entrance import Ending, Entrance
+from exai.transports.framing import INVALID_REQUEST, Message, Refusal, error_message, parse
 from exai.transports.guards import Guards
 from exai.transports.http_sessions import HttpSessions, session_id_of
 from exai.transports.pump import STREAMING_METHODS
@@ -82,42 +82,58 @@ class HttpDoor:
         """Serve a POST, once its body is one message that the caller may send."""
         caller: Caller = scope[CALLER_KEY]
         try:
-            body = await read_body(receive, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
-        except TimeoutError:
-            sentence = "The request's body came too slowly. Send it again over a better connection."
-            answer = JSONResponse(
-                error_message(None, INVALID_REQUEST, sentence),
-                status_code=408,
-                headers={"connection": "close"},
-            )
-            await answer(scope, receive, send)
-            return
-        if body is None:
-            sentence = f"The request is larger than {self._max_body_bytes} bytes. Send large texts as files."
-            answer = JSONResponse(error_message(None, INVALID_REQUEST, sentence), status_code=413)
-            await answer(scope, receive, send)
-            return
-        try:
+            body = await self._body(receive)
             message = parse(body, self._max_json_depth)
-            with self._running_once(message, caller, session_id_of(scope)):
-                self._check_scopes(message, caller)
-                if message.get("method") == "initialize" and self._sessions.has_too_many(caller):
-                    sentence = "You have too many sessions open. End some by DELETE, or use them again."
-                    error = error_message(message.get("id"), INVALID_REQUEST, sentence)
-                    await JSONResponse(error, status_code=429)(scope, receive, send)
-                    return
-                is_endless = message.get("method") in STREAMING_METHODS
-                # A stream lasts as long as its client wants it, so a stop does not wait for it.
-                with nullcontext() if is_endless else self._traffic:
-                    request_id = message.get("id")
-                    await self._serve(request_id, scope, replayed(body, receive), send, is_endless=is_endless)
+            self._check(message, caller)
+            is_endless = message.get("method") in STREAMING_METHODS
+            # A stream lasts as long as its client wants it, so a stop does not wait for it.
+            with (
+                self._running_once(message, caller, session_id_of(scope)),
+                nullcontext() if is_endless else self._traffic,
+            ):
+                request_id = message.get("id")
+                await self._serve(request_id, scope, replayed(body, receive), send, is_endless=is_endless)
+        except _Refused as refused:
+            await refused.answer(scope, receive, send)
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
         except ScopeMissing as fault:
-            refused = self._entrance.refusal(fault, scope)
-            answer = JSONResponse(fault_message(fault, message.get("id")), status_code=refused.status)
-            answer.raw_headers += refused.headers
-            await answer(scope, receive, send)
+            await self._entrance.answer(fault, scope, message.get("id"))(scope, receive, send)
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            _Refused: it came too slowly, or is larger than it may be.
+        """
+        try:
+            body = await read_body(receive, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
+        except TimeoutError:
+            sentence = "The request's body came too slowly. Send it again over a better connection."
+            raise _Refused(408, sentence, headers={"connection": "close"}) from None
+        if body is None:
+            raise _Refused(
+                413, f"The request is larger than {self._max_body_bytes} bytes. Send large texts as files."
+            )
+        return body
+
+    def _check(self, message: Message, caller: Caller) -> None:
+        """Refuse here what can still be told as HTTP tells it; the engine looks at scopes once more.
+
+        Raises:
+            ScopeMissing: the caller may not make this call.
+            _Refused: it may not begin another session.
+        """
+        method, params = message.get("method"), message.get("params")
+        if method == "initialize" and self._sessions.has_too_many(caller):
+            sentence = "You have too many sessions open. End some by DELETE, or use them again."
+            raise _Refused(429, sentence, request_id=message.get("id"))
+        if method != "tools/call" or not isinstance(params, dict):
+            return
+        name, arguments = params.get("name"), params.get("arguments")
+        if isinstance(name, str):
+            with suppress(UnknownTool):
+                self._engine.check_scopes(name, arguments if isinstance(arguments, dict) else None, caller)
 
     @contextmanager
     def _running_once(self, message: Message, caller: Caller, session_id: bytes | None) -> Iterator[None]:
@@ -134,23 +150,6 @@ class HttpDoor:
             yield
         finally:
             self._running.discard(running)
-
-    def _check_scopes(self, message: Message, caller: Caller) -> None:
-        """Refuse a call here, where it can still be told as HTTP tells it; the engine looks once more.
-
-        Raises:
-            ScopeMissing: the caller may not make it.
-        """
-        params = message.get("params")
-        if message.get("method") != "tools/call" or not isinstance(params, dict):
-            return
-        name, arguments = params.get("name"), params.get("arguments")
-        if not isinstance(name, str):
-            return
-        try:
-            self._engine.check_scopes(name, arguments if isinstance(arguments, dict) else None, caller)
-        except UnknownTool:
-            return
 
     async def _serve(
         self, request_id: RequestId, scope: Scope, receive: Receive, send: Send, *, is_endless: bool
@@ -186,14 +185,27 @@ class HttpDoor:
         fault = Unauthenticated(
             f"The token {what} while this was under way. Come back with another one.", presented=True
         )
-        message = fault_message(fault, request_id)
+        response = self._entrance.answer(fault, scope, request_id)
         if answer.has_begun:
-            await answer.finish(message if request_id is not None else None)
-            return
-        refused = self._entrance.refusal(fault, scope)
-        response = JSONResponse(message, status_code=refused.status)
-        response.raw_headers += refused.headers
-        await response(scope, receive, answer.send)
+            await answer.finish(None if request_id is None else bytes(response.body))
+        else:
+            await response(scope, receive, answer.send)
+
+
+class _Refused(Exception):
+    """A POST that the SDK does not get to see."""
+
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        *,
+        request_id: RequestId = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        error = error_message(request_id, INVALID_REQUEST, sentence)
+        self.answer = JSONResponse(error, status_code=status, headers=headers)
 
 
 class _Answer:
@@ -212,9 +224,9 @@ class _Answer:
             self._is_complete = True
         await self._send(message)
 
-    async def finish(self, error: Message | None) -> None:
+    async def finish(self, error: bytes | None) -> None:
         """End an event stream, with an error as its last event."""
         if self._is_complete:
             return
-        event = b"" if error is None else f"event: message\r\ndata: {encode(error)}\r\n\r\n".encode()
+        event = b"" if error is None else b"event: message\r\ndata: " + error + b"\r\n\r\n"
         await self._send({"type": "http.response.body", "body": event, "more_body": False})

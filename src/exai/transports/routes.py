@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai.auth.hosts import HostRule
 from exai.errors import ExaiError
-from exai.transports.entrance import Entrance, fault_message
+from exai.transports.entrance import Entrance
 from exai.transports.server import CALLER_KEY
 
 __all__ = ["HTTP_DOOR", "Route", "Routes"]
@@ -52,7 +52,7 @@ class Routes:
             try:
                 scope[CALLER_KEY] = await self._entrance.admit(scope, HTTP_DOOR)
             except ExaiError as fault:
-                await self.refuse(fault, scope, receive, send)
+                await self._entrance.answer(fault, scope)(scope, receive, send)
                 return
         if scope["method"] not in route.methods:
             allow = ", ".join(route.methods)
@@ -61,10 +61,3 @@ class Routes:
             return
         scope["path"] = route.path
         await route.serve(scope, receive, send)
-
-    async def refuse(self, fault: ExaiError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that was not admitted."""
-        refused = self._entrance.refusal(fault, scope)
-        answer = JSONResponse(fault_message(fault), status_code=refused.status)
-        answer.raw_headers += refused.headers
-        await answer(scope, receive, send)
