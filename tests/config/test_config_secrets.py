@@ -157,6 +157,13 @@ def test_a_real_keyring_is_read_by_the_command(tmp_path: Path) -> None:
     assert "canary" not in shown
 
 
+def test_without_the_package_no_keyring_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(config_secrets.BACKEND_VARIABLE)
+    monkeypatch.setattr(config_secrets, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert ask_keyring([KIMI]) == KeyringAnswer()
+
+
 def test_a_machine_without_a_keyring_has_no_trouble_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import keyring
     from keyring.backends import fail
