@@ -210,10 +210,10 @@ async def test_a_daemon_that_went_away_after_a_refusal_is_said_to_be_away(
                 await session.call("echo")
         told: list[CallFailed] = []
         async with asyncio.timeout(10):
-            while not (told and isinstance(told[-1], Unreachable)):
+            while not told or "nothing listens there" not in str(told[-1]):
                 try:
                     await session.call("echo")
                 except CallFailed as failed:
                     told.append(failed)
                 await asyncio.sleep(0.01)
-        assert "nothing listens there" in str(told[-1])
+        assert isinstance(told[-1], Unreachable)
