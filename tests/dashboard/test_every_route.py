@@ -26,6 +26,19 @@ OPEN = {
 LOOKED_AT = {("GET", "/metrics"), ("GET", "/api/overview"), ("GET", "/api/usage")}
 """What the local user may see without a token."""
 
+WITH_A_TOKEN = {
+    ("POST", "/api/tickets"): DASHBOARD,
+    ("GET", "/api/tokens"): ADMIN,
+    ("POST", "/api/tokens"): ADMIN,
+    ("DELETE", "/api/tokens/{token_id}"): ADMIN,
+    ("POST", "/api/tokens/{token_id}/rotate"): ADMIN,
+    ("POST", "/api/revocations/token"): ADMIN,
+    ("POST", "/api/revocations/subject"): ADMIN,
+    ("GET", "/api/keys"): ADMIN,
+    ("POST", "/api/keys/rotate"): ADMIN,
+}
+"""What nobody does without one, in any mode. Nothing here runs a command or fetches what a caller names."""
+
 
 async def visit(port: Port, entry: Entry, token: str | None, **headers: str) -> Reply:
     path = entry.path.replace("{token_id}", "0123456789abcdef")
@@ -71,13 +84,14 @@ async def tokens_that_are_refused(port: Port) -> dict[str, str]:
     }
 
 
-async def test_the_open_routes_are_these_and_no_others(open_port: OpenPort) -> None:
+async def test_the_routes_are_these_and_no_others(open_port: OpenPort) -> None:
     port = await open_port()
     assert {key(entry) for entry in port.app.table if entry.scope is None} == OPEN
     assert {
         key(entry) for entry in port.app.table if entry.scope == DASHBOARD and not entry.bearer_only
     } == LOOKED_AT
-    assert len({key(entry) for entry in port.app.table}) == len(port.app.table)
+    assert {key(entry): entry.scope for entry in port.app.table if entry.bearer_only} == WITH_A_TOKEN
+    assert len(port.app.table) == len(OPEN) + len(LOOKED_AT) + len(WITH_A_TOKEN)
 
 
 async def test_no_route_but_an_open_one_answers_without_a_good_token(open_port: OpenPort) -> None:

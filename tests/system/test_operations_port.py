@@ -204,11 +204,14 @@ async def test_no_forged_token_opens_this_port_and_none_takes_long_to_refuse(gua
                 slow.append(each.name)
             assert answer.status == 401, each.name
             assert answer.all("www-authenticate")[0].startswith('Bearer realm="exai"'), each.name
-        for name in slow:  # once more: what a busy machine made slow is quick now, what is slow stays so
+        for name in slow:  # what a busy machine made slow is quick at some other time, what is slow never is
             token = next(each.token for each in corpus if each.name == name)
-            began = time.monotonic()
-            await line.send(head.format("/metrics", here, token))
-            assert time.monotonic() - began < SLOWEST_REFUSAL_S, name
+            took = []
+            for _ in range(10):
+                began = time.monotonic()
+                await line.send(head.format("/metrics", here, token))
+                took.append(time.monotonic() - began)
+            assert min(took) < SLOWEST_REFUSAL_S, name
     assert "Traceback" not in guarded.daemon.log
 
 

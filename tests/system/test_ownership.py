@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from statistics import quantiles
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -24,8 +24,8 @@ from session_socket import session_socket
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OPERATION_KEY = "exai/operation-key"
-SAMPLES = 120
-SAME_TIME = 0.3
+LEAST_SAMPLES, MOST_SAMPLES = 60, 600
+SAME_TIME = 0.25
 """By how much two times may differ that are the same: part of the smaller one."""
 
 
@@ -52,6 +52,12 @@ def without_ids(answer: dict[str, Any]) -> dict[str, Any]:
     error = {**answer["_meta"]["exai/error"]}
     assert error.pop("call_id").startswith("call_")
     return {**answer, "_meta": {"exai/error": error}}
+
+
+def is_same_time(one: list[float], other: list[float]) -> bool:
+    """Whether the same is done in both: their quickest five, as all that a busy machine adds is in the slower ones."""
+    low, high = sorted(fmean(sorted(times)[:5]) for times in (one, other))
+    return high - low < SAME_TIME * low
 
 
 async def kept(guarded: GuardedDaemon) -> dict[str, tuple[str, list[str]]]:
@@ -97,18 +103,18 @@ async def test_anothers_conversation_answers_as_an_unknown_one_and_in_the_same_t
 
         took: dict[str, list[float]] = {"another's": [], "unknown": []}
         answers: list[dict[str, Any]] = []
-        for number in range(SAMPLES):
+        for number in range(MOST_SAMPLES):
             unknown = f"conv_{secrets.token_urlsafe(18)}"
             for kind in sorted(took, reverse=bool(number % 2)):
                 answer, seconds = await refusal(handle if kind == "another's" else unknown)
                 answers.append(without_ids(answer))
                 took[kind].append(seconds)
+            if number >= LEAST_SAMPLES and is_same_time(*took.values()):
+                break
+        assert is_same_time(*took.values()), took
         assert all(answer == answers[0] for answer in answers)
         assert answers[0]["_meta"]["exai/error"]["code"] == "unknown_conversation"
         assert "pineapple" not in str(answers[0])
-        # The quicker quarter: what a busy machine adds is in the slower ones.
-        low, high = sorted(quantiles(times, n=4)[0] for times in took.values())
-        assert high - low < SAME_TIME * low, took
         going_on = await chat(alice, "what was it?", handle)
         assert going_on["structuredContent"]["context"]["exchanges_included"] == 1
 
