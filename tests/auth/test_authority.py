@@ -4,14 +4,19 @@ import asyncio
 import stat
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import text
 
 from exai import config
 from exai.auth.authority import Authority
+from exai.auth.keys import generate
 from exai.clock import ManualClock
 from exai.errors import InvalidGrant, StartFault, StoreFailed, TokenRefused, UnknownToken
+from exai.private_files import replace_private
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
 from gates import Gate, OpenGate
@@ -189,18 +194,42 @@ async def test_private_keys_are_files_for_their_owner_alone(open_gate: OpenGate,
         await (await open_gate()).authority.create("alice", "desk")
 
 
-async def test_a_key_that_cannot_be_read_is_replaced_by_one_of_our_own(
+def _pem(key: Any) -> bytes:
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    content: bytes = key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
+    return content
+
+
+UNUSABLE = {
+    "a folder": None,
+    "nothing": b"",
+    "no key": b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    "another key": _pem(generate("ES256")),
+    "a key of another kind": _pem(generate("EdDSA")),
+    "a key of another curve": _pem(ec.generate_private_key(ec.SECP384R1())),
+    "a key that EXAI does not sign with": _pem(rsa.generate_private_key(65_537, 2_048)),
+}
+
+
+async def test_a_key_that_cannot_be_used_is_replaced_by_one_of_our_own(
     open_gate: OpenGate, tmp_path: Path
 ) -> None:
     gate = await open_gate()
-    old = await gate.authority.create("alice", "laptop")
-    [file] = (tmp_path / "keys").iterdir()
-    file.unlink()
-    file.mkdir()
-    again = await open_gate()
-    new = await again.authority.create("alice", "desk")
-    for issued in (old, new):
-        await again.admit(issued.access_token)
+    made = [await gate.authority.create("alice", "laptop")]
+    for content in UNUSABLE.values():
+        for file in (tmp_path / "keys").iterdir():
+            if file.is_file():
+                file.unlink()
+                if content is None:
+                    file.mkdir()
+                else:
+                    replace_private(file, "")
+                    file.write_bytes(content)
+        again = await open_gate()
+        made.append(await again.authority.create("alice", "desk"))
+        for issued in made:
+            await again.admit(issued.access_token)
+    assert len(await gate.authority.keys()) == len(UNUSABLE) + 1
 
 
 async def test_replicas_with_keys_of_their_own_verify_one_another(
