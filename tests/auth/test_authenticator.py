@@ -1,13 +1,18 @@
 """The authenticator over a real database: what is believed, what is not, and how soon an end is known."""
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from exai.auth.authority import IssuedTokens
+from exai.auth.jws import encoded
 from exai.auth.scopes import ADMIN, MODELS, STATUS
 from exai.errors import TooManyAttempts, Unauthenticated
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables, KeyRow
+from fake_issuer import make_key
+from forged_tokens import public_spellings
 from gates import Gate, OpenGate
 
 
@@ -166,3 +171,33 @@ async def test_no_bytes_at_random_come_in_or_break_anything(open_gate: OpenGate)
             await gate.authenticator.admit(
                 [(b"authorization", prefix + content)], door="http", address=str(number)
             )
+
+
+async def test_a_broken_key_in_the_database_verifies_nothing_and_hurts_no_other(
+    open_gate: OpenGate, database: Database
+) -> None:
+    rsa_key = public_spellings(make_key("RS256"))[0].decode()
+    for kid, public in (("broken", "-----BEGIN PUBLIC KEY-----"), ("of-another-kind", rsa_key)):
+        await IdentityTables(database).add_key(KeyRow(kid, "ES256", public, datetime.now(UTC)))
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop")
+    await gate.admit(issued.access_token)
+    head = encoded(b'{"alg":"ES256","typ":"at+jwt","kid":"broken"}')
+    await gate.refuses(f"{head}.{issued.access_token.partition('.')[2]}")
+    assert len((await gate.authority.jwks())["keys"]) == 1
+
+
+async def test_a_new_token_disturbs_nobody_who_is_in(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    await gate.authority.create("alice", "laptop")
+    await gate.authenticator.refresh()
+    told: list[bool] = []
+    gate.authenticator.watch(lambda: told.append(True))
+    token = await gate.authority.create("alice", "desk")
+    key = await gate.authority.create_key("alice", "script")
+    await gate.authority.refresh(token.refresh_token or "")
+    await gate.authenticator.refresh()
+    assert told == []
+    await gate.authority.rotate(key.token_id)
+    await gate.authenticator.refresh()
+    assert told == [True]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from exai.auth.keys import OwnAlgorithm, sign, to_jwk
+from exai.auth.keys import OwnAlgorithm, from_public_pem, sign, to_jwk
 from exai.auth.opaque import OpaqueToken, new_id
 from exai.auth.scopes import DEFAULT_SCOPES, SCOPES
 from exai.auth.signing_keys import SigningKeys
@@ -265,7 +265,8 @@ class Authority:
         """The public halves of the keys that verify, for whoever else checks our tokens (RFC 7517)."""
         now = self._now()
         rows = [row for row in await self._tables.keys() if _key_summary(row, now).state != "over"]
-        return {"keys": [to_jwk(row.kid, row.public_key) for row in rows]}
+        good = [row for row in rows if from_public_pem(row.public_key) is not None]
+        return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
 
     async def prune(self) -> int:
         """Drop what has been over for a month; how many tokens that were."""

@@ -280,11 +280,14 @@ def _retire_keys(connection: Connection, parameters: tuple[datetime, str, bool, 
     return retired
 
 
-@_raising
+@_in_turn
 def _add(connection: Connection, parameters: tuple[TokenRow, RefreshRow | None, str | None]) -> bool:
+    """A new token changes nothing for anybody who is in; only what it replaces does."""
     token, refresh, replaces = parameters
-    if replaces is not None and not _end(connection, [replaces], token.created_at):
-        return False
+    if replaces is not None:
+        if not _end(connection, [replaces], token.created_at):
+            return False
+        connection.execute(_RAISE)
     connection.execute(insert(tokens), msgspec.structs.asdict(token))
     if refresh is not None:
         connection.execute(insert(refresh_tokens), msgspec.structs.asdict(refresh))
