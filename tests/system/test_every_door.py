@@ -368,6 +368,8 @@ async def test_no_forged_token_opens_a_door_and_every_refusal_is_quick(
         assert {name: status for name, status in statuses.items() if status not in refusals} == {}, door
         assert sum(status == 401 for status in statuses.values()) > 0.9 * len(corpus), door
         assert slow == [], door
+        twice = f"{genuine}\r\nAuthorization: Bearer {genuine}"
+        assert await status_of(guarded, head, twice) == 401, door
     async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(genuine)) as client:
         assert not (await client.tool("status"))["isError"]
     assert "incident" not in guarded.daemon.log

@@ -56,6 +56,28 @@ async def test_each_is_told_once_of_each_end_and_the_released_of_none(watched: W
     await watched.until(("kept", "expired"), ("kept", "revoked"))
 
 
+async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) -> None:
+    def broken(_: Ending) -> None:
+        raise RuntimeError("a planted fault")
+
+    caller = await watched.caller()
+    for number in range(10):
+        watched.guards.open(caller, broken)
+        watched.guards.open(caller, lambda ending, number=number: watched.told.append((str(number), ending)))
+    watched.authenticator.end("one", "revoked")
+    async with asyncio.timeout(5):
+        while len(watched.told) < 10:  # noqa: ASYNC110 - a condition of another task
+            await asyncio.sleep(0.005)
+    watched.told.clear()
+    watched.authenticator.issue("two", "bob")
+    other = await watched.authenticator.admit(
+        [(b"authorization", b"Bearer two")], door="http", address="127.0.0.1"
+    )
+    watched.guards.open(other, lambda ending: watched.told.append(("later", ending)))
+    watched.authenticator.end("two", "revoked")
+    await watched.until(("later", "revoked"))
+
+
 async def test_the_wall_clock_tells_of_an_expiry(watched: Watched) -> None:
     caller = await watched.caller(expires_at=1_060.0)
     watched.guards.open(caller, lambda ending: watched.told.append(("it", ending)))

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import structlog
+
 from exai.callers import Caller, Credential
 from exai.clock import Clock
 from exai.transports.entrance import Authenticates, Ending
@@ -21,6 +23,8 @@ ROUND_S = 30.0
 """How often everybody is looked at in any case."""
 TURN = 500
 """Callers looked at in a row before others have their turn."""
+
+_log = structlog.get_logger(__name__)
 
 End = Callable[[Ending], None]
 """Hears once that the credential has expired, and once that it was revoked; returns at once."""
@@ -102,7 +106,10 @@ class Guards:
             if self._changed.is_set() or is_due:
                 self._changed.clear()
                 last_round = self._clock.monotonic()
-                await self.check()
+                try:
+                    await self.check()
+                except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+                    _log.exception("looking at who may stay failed")
 
     async def check(self) -> None:
         """One round of that."""
@@ -132,4 +139,7 @@ def _tell(guards: set[Guard], ending: Ending) -> None:
     for guard in list(guards):
         if guard.told not in {ending, "revoked"}:
             guard.told = ending
-            guard.end(ending)
+            try:
+                guard.end(ending)
+            except Exception:  # noqa: BLE001 - one that cannot be ended must not keep the others open
+                _log.exception("something could not be ended with its token", how=ending)
