@@ -11,6 +11,7 @@ from exai.auth.hosts import HostRule
 from exai.callers import Caller
 from exai.clock import SystemClock
 from exai.config import Settings
+from exai.config_client import TOKEN_VARIABLE
 from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Check, Overview
 from exai.dashboard.routes import OperationsPort
@@ -53,8 +54,13 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
         listener.close()
 
 
-async def run_stdio(settings: Settings, *, demo: bool, token: SecretStr | None = None) -> None:
+async def run_stdio(
+    settings: Settings, *, demo: bool, token: SecretStr | None = None, token_from: str = TOKEN_VARIABLE
+) -> None:
     """Serve one client over stdin and stdout until it ends, or until its token does.
+
+    Args:
+        token_from: where the token was found, for the sentence about one that is not accepted.
 
     Raises:
         StartFault: the database, a key, a setting or the token makes it impossible to start.
@@ -63,7 +69,7 @@ async def run_stdio(settings: Settings, *, demo: bool, token: SecretStr | None =
         await serve_stdio(
             build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
             house.dispatcher,
-            caller=await _parent(house, token),
+            caller=await _parent(house, token, token_from),
             guards=Guards(house.authenticator, SystemClock()),
             limits=settings.websocket,
             drain_s=settings.server.drain_s,
@@ -87,7 +93,7 @@ async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
         yield house
 
 
-async def _parent(house: House, token: SecretStr | None) -> Caller:
+async def _parent(house: House, token: SecretStr | None, token_from: str) -> Caller:
     """Who started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
@@ -95,10 +101,10 @@ async def _parent(house: House, token: SecretStr | None) -> Caller:
     except Unauthenticated as fault:
         if not fault.presented:
             raise StartFault(
-                "Here a token is required: put one into the variable EXAI_TOKEN. "
-                "Whoever runs this EXAI makes one with `exai token create`."
+                "Here a token is required: put one into the variable EXAI_TOKEN, or name a credentials file by "
+                "EXAI_CREDENTIALS. Whoever runs this EXAI makes one with `exai token create`."
             ) from None
-        raise StartFault(f"EXAI_TOKEN: {fault}") from None
+        raise StartFault(f"{token_from}: {fault}") from None
     except ExaiError as fault:
         raise StartFault(str(fault)) from None
 

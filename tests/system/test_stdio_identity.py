@@ -4,9 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemons import EXAI, clean_environ
 from exai import config
 from exai.auth.authority import Authority
+from exai.auth.credentials_file import Credentials, write_credentials
 from exai.auth.scopes import MODELS, STATUS
 from exai.clock import SystemClock
 from exai.storage.database import Database
@@ -35,26 +38,39 @@ async def started(tmp_path: Path, **environ: str) -> StdioClient:
 
 
 async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
-    clients = [await started(tmp_path), await started(tmp_path, EXAI_TOKEN="canary-of-a-token")]
-    for client, word in zip(clients, ("exai token create", "not accepted"), strict=True):
+    file = tmp_path / "mine.json"
+    write_credentials(file, Credentials("canary-of-a-file"))
+    cases = (
+        ({}, "EXAI_TOKEN", "exai token create"),
+        ({"EXAI_TOKEN": "canary-of-a-token"}, "EXAI_TOKEN", "not accepted"),
+        ({"EXAI_CREDENTIALS": str(file)}, str(file), "not accepted"),
+    )
+    clients = [await started(tmp_path, **environ) for environ, _, _ in cases]
+    for client, (_, place, word) in zip(clients, cases, strict=True):
         async with asyncio.timeout(60):
             out, err = await client.process.communicate()
         assert (client.process.returncode, out) == (2, b"")
         sentence = err.splitlines()[-1].decode()
         assert sentence.startswith("exai: ")
-        assert "EXAI_TOKEN" in sentence
+        assert place in sentence
         assert word in sentence
         assert b"canary" not in err
         assert b"Traceback" not in err
 
 
-async def test_it_serves_the_owner_of_its_token_and_ends_when_that_is_revoked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["variable", "file"])
+async def test_it_serves_the_owner_of_its_token_and_ends_when_that_is_revoked(
+    tmp_path: Path, place: str
+) -> None:
     (tmp_path / "data").mkdir()
     database = await Database.open(config.Database(), tmp_path / "data")
     try:
         authority = Authority(config.Auth(), IdentityTables(database), tmp_path / "data", SystemClock())
         key = await authority.create_key("alice", "stdio", [STATUS])
-        client = await started(tmp_path, EXAI_TOKEN=key.access_token)
+        file = tmp_path / "mine.json"
+        write_credentials(file, Credentials(key.access_token))
+        given = {"EXAI_TOKEN": key.access_token} if place == "variable" else {"EXAI_CREDENTIALS": str(file)}
+        client = await started(tmp_path, **given)
         await client.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
         await client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         assert not (await client.ask(tool(1, "status")))["result"]["isError"]

@@ -6,7 +6,7 @@ import typer
 
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.cli.serve import Demo, Roots
-from exai.config_client import token_variable
+from exai.config_client import TOKEN_VARIABLE, credentials_variable, token_variable
 
 __all__ = ["register"]
 
@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve one MCP client over stdin and stdout; what MCP clients start by themselves.
 
-        Where tokens are required, EXAI_TOKEN has one; an API key suits a process that lives long.
+        Where tokens are required, EXAI_TOKEN has one, or the file that EXAI_CREDENTIALS names; an API key suits a
+        process that lives long.
 
         Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
         else's.
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
         from pydantic import SecretStr  # noqa: PLC0415 - see exai.cli
 
         from exai import logs  # noqa: PLC0415
+        from exai.auth.credentials_file import read_credentials  # noqa: PLC0415
         from exai.cli.event_loop import run  # noqa: PLC0415
         from exai.config_tree import secret_values  # noqa: PLC0415
         from exai.daemon import run_stdio  # noqa: PLC0415
@@ -40,5 +42,8 @@ def register(app: typer.Typer) -> None:
         widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
         settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
         logs.configure(settings.logging, secrets=secret_values(settings))
-        token = token_variable()
-        run(run_stdio(settings, demo=demo, token=SecretStr(token) if token else None))
+        token, token_from = token_variable(), TOKEN_VARIABLE
+        if token is None and (file := credentials_variable()) is not None:
+            token, token_from = read_credentials(file).access_token, str(file)
+        given = None if token is None else SecretStr(token)
+        run(run_stdio(settings, demo=demo, token=given, token_from=token_from))
