@@ -1,6 +1,7 @@
 """Another party that issues tokens and publishes its keys on loopback, as Keycloak and Supabase Auth do."""
 
 import json
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -91,7 +92,7 @@ class FakeIssuer:
 
 
 @asynccontextmanager
-async def running_issuer() -> AsyncIterator[FakeIssuer]:
+async def running_issuer(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeIssuer]:
     """Serves until the scope ends."""
     issuer = FakeIssuer()
 
@@ -103,10 +104,10 @@ async def running_issuer() -> AsyncIterator[FakeIssuer]:
     app.router.add_get("/{anything:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    issuer.url = f"http://{host}:{port}"
+    issuer.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield issuer
     finally:

@@ -4,15 +4,23 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from exai import config
 from exai.auth import jwks
 from exai.auth.jwks import FetchFailed, IssuerKeys
+from exai.auth.jws import decoded, encoded
 from exai.clock import ManualClock
 from exai.config_values import is_loopback
 from exai.errors import KeysUnavailable, StartFault
@@ -199,6 +207,8 @@ async def test_many_who_come_at_once_fetch_once(open_gate: OpenGate, issuer: Fak
         {**jwk_of(KEY, "one"), "x": "AA"},
         {**jwk_of(KEY, "one"), "y": jwk_of(OTHER, "one")["y"]},
         {**jwk_of(KEY, "one"), "x": 5},
+        {**jwk_of(KEY, "one"), "x": "AA" + jwk_of(KEY, "one")["x"]},
+        {**jwk_of(KEY, "one"), "x": encoded(b"\0" + decoded(jwk_of(KEY, "one")["x"]))},
         {**jwk_of(KEY, "one"), "crv": "P-384"},
         {**jwk_of(KEY, "one"), "d": "AAAA"},
         {**jwk_of(KEY, "one"), "use": "enc"},
@@ -267,6 +277,40 @@ async def test_no_proxy_of_the_environment_is_used(
         monkeypatch.delenv("no_proxy", raising=False)
         await keys_of(f"{issuer.url}/keys").fetch()
         assert proxy.requests == []
+
+
+def certificate_of_nobody(folder: Path) -> ssl.SSLContext:
+    """TLS as anybody on the way could offer it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file = folder / "tls.pem"
+    file.write_bytes(
+        key.private_bytes(pem, pkcs8, serialization.NoEncryption()) + certificate.public_bytes(pem)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    async with running_issuer(certificate_of_nobody(tmp_path)) as impostor:
+        impostor.publish(jwk_of(KEY, "one"))
+        with pytest.raises(FetchFailed, match="Certificate"):
+            await keys_of(f"{impostor.url}/keys").fetch()
+        assert impostor.requests == []
 
 
 async def test_an_issuer_that_does_not_answer_costs_its_time_and_no_more() -> None:
