@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,8 +12,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from exai import config
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
 from exai.auth.scopes import MODELS, STATUS
+from exai.clock import SystemClock
 from exai.events import CallerRefused
+from exai.storage.database import Database
+from exai.storage.identity import IdentityTables
 from exai.transports import http_sessions
 from mcp_websocket import mcp_socket
 from open_doors import Doors, open_doors
@@ -233,3 +240,35 @@ async def test_no_caller_takes_every_http_session(doors: Doors, monkeypatch: pyt
         async with http.delete(doors.http, headers=accept | alice | {"Mcp-Session-Id": session}) as response:
             assert response.status == 200
         assert (await begin(alice))[0] == 200
+
+
+async def test_guessing_is_slowed_down_on_every_door_together_and_known_callers_pass(tmp_path: Path) -> None:
+    database = await Database.open(config.Database(), tmp_path)
+    auth, clock = config.Auth(mode="required", failures_per_minute=4), SystemClock()
+    judge = await Authenticator.open(auth, IdentityTables(database), clock)
+    authority = Authority(auth, IdentityTables(database), tmp_path, clock, changed=judge.refresh)
+    issued = [await authority.create("alice", "test") for _ in range(2)]
+    known, fresh = ({"Authorization": f"Bearer {each.access_token}"} for each in issued)
+    async with open_doors(judge=judge, auth={"mode": "required"}) as doors, aiohttp.ClientSession() as http:
+        async with mcp_socket(doors.ws, headers=known) as client:
+            await client.tool("echo")
+        bad = {"Authorization": "Bearer guess"}
+        for _ in range(2):
+            async with http.put(doors.http, headers=bad) as response:
+                assert response.status == 401
+            assert (await denied(doors, "mcp", bad)).status_code == 401
+        async with http.put(doors.http, headers=bad) as response:
+            assert response.status == 429
+            assert 0 < int(response.headers["Retry-After"]) <= 60
+        async with http.post(
+            f"{root(doors)}/auth/token", data={"grant_type": "refresh_token", "refresh_token": "x"}
+        ) as response:
+            assert response.status == 429
+        assert (await denied(doors, "exai.mcp.v1", fresh)).status_code == 429
+        async with mcp_socket(doors.ws, headers=known) as client:
+            await client.tool("echo")
+        async with http.put(doors.http, headers=known) as response:
+            assert response.status == 405
+        async with http.put(doors.http) as response:
+            assert response.status == 401, "who shows nothing guesses nothing"
+    await database.close()

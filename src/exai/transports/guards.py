@@ -110,6 +110,7 @@ class Guards:
                     await self.check()
                 except Exception:  # noqa: BLE001 - a task's root: the next round tries again
                     _log.exception("looking at who may stay failed")
+                    self._soonest = self._clock.wall()
 
     async def check(self) -> None:
         """One round of that."""
