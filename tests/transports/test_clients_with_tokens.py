@@ -23,7 +23,7 @@ from transports.test_bridge import HANDSHAKE, bridge
 
 UNAUTHENTICATED = -32006
 SOON_S = 10
-LIFE = timedelta(seconds=2)
+LIFE = timedelta(seconds=3)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,7 +63,7 @@ def save(file: Path, issued: IssuedTokens) -> Path:
 
 async def test_a_call_outlives_its_tokens_and_is_answered_once(house: House, tmp_path: Path) -> None:
     daemon, authority, emulator = house.daemon, house.authority, house.emulator
-    emulator.persona = Persona(kind="long", tokens=250, delay_per_token_ms=20)
+    emulator.persona = Persona(kind="long", tokens=350, delay_per_token_ms=20)
     file = save(tmp_path / "c.json", await authority.create("ann", "laptop", lifetime=LIFE, renewable=True))
     first = read_credentials(file)
     # By this date the token would last: that it is over, only the daemon's 4401 says.
@@ -121,7 +121,7 @@ async def test_a_revoked_token_is_told_and_a_mended_file_lets_the_same_bridge_in
         await editor.begin(1, "chat", {"prompt": "Wait.", "model": "glm-5.3"})
         await emulator.log.wait_for(lambda record: record.outcome == "open")
         await authority.revoke(issued.token_id)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SOON_S):
             await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
         async with asyncio.timeout(SOON_S):
             lost = await editor.answer()
