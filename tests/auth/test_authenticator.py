@@ -1,16 +1,19 @@
 """The authenticator over a real database: what is believed, what is not, and how soon an end is known."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from exai import config
+from exai.auth.authenticator import Authenticator
 from exai.auth.authority import IssuedTokens
 from exai.auth.jws import encoded
 from exai.auth.scopes import ADMIN, MODELS, STATUS
-from exai.errors import TooManyAttempts, Unauthenticated
+from exai.errors import StoreFailed, TooManyAttempts, Unauthenticated
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables, KeyRow
+from exai.storage.identity import IdentityTables, KeyRow, TokenRow
 from fake_issuer import make_key
 from forged_tokens import public_spellings
 from gates import Gate, OpenGate
@@ -201,3 +204,54 @@ async def test_a_new_token_disturbs_nobody_who_is_in(open_gate: OpenGate) -> Non
     await gate.authority.rotate(key.token_id)
     await gate.authenticator.refresh()
     assert told == [True]
+
+
+class Unreliable(IdentityTables):
+    """Tables whose database is away at times."""
+
+    away = False
+
+    async def revision(self) -> int:
+        self._reach()
+        return await super().revision()
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        self._reach()
+        return await super().token(token_id)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StoreFailed("away")
+
+
+async def test_while_the_database_is_away_what_is_known_stays_good_and_revocations_arrive_later(
+    open_gate: OpenGate, database: Database
+) -> None:
+    there = await open_gate()
+    tables = Unreliable(database)
+    auth = config.Auth.model_validate({"mode": "required", "failures_per_minute": 2})
+    await there.authority.create("alice", "first")
+    here = Gate(await Authenticator.open(auth, tables, there.clock), there.authority, there.clock)
+    known = await there.authority.create_key("alice", "known")
+    caller = await here.admit(known.access_token)
+    unknown = await there.authority.create_key("alice", "unknown")
+    signed = await there.authority.create("alice", "signed")
+    tables.away = True
+    following = asyncio.get_running_loop().create_task(here.authenticator.run(), name="follow")
+    try:
+        await there.authority.revoke(known.token_id)
+        assert (await here.admit(known.access_token)).subject == "alice"
+        assert (await here.admit(signed.access_token)).subject == "alice"
+        for _ in range(3):
+            with pytest.raises(StoreFailed):
+                await here.admit(unknown.access_token)
+        tables.away = False
+        async with asyncio.timeout(10):
+            while here.authenticator.end_of(caller) is None:
+                heard = asyncio.Event()
+                here.authenticator.watch(heard.set)
+                await heard.wait()
+        await here.refuses(known.access_token)
+        assert (await here.admit(unknown.access_token)).subject == "alice"
+    finally:
+        following.cancel()

@@ -15,7 +15,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from exai import config
 from exai.auth import jwks
@@ -221,6 +221,7 @@ async def test_many_who_come_at_once_fetch_once(open_gate: OpenGate, issuer: Fak
         {**jwk_of(KEY, "one"), "kty": "oct", "k": "AAAA"},
         {"kty": "oct", "k": "", "kid": "one"},
         {"kty": "oct", "k": "AAAA", "kid": "one", "alg": "HS256"},
+        jwk_of(rsa.generate_private_key(65_537, 1_024), "one"),
         {**jwk_of(RSA, "one"), "n": "AQAB"},
         {**jwk_of(RSA, "one"), "e": "AQ"},
         {**jwk_of(RSA, "one"), "n": ""},
