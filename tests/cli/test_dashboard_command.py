@@ -1,0 +1,69 @@
+"""`exai dashboard`: an address for a browser, with a ticket that the database knows."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exai import config
+from exai.auth.scopes import DASHBOARD
+from exai.auth.tickets import Tickets
+from exai.callers import Caller
+from exai.cli import build_app
+from exai.clock import SystemClock
+from exai.errors import StartFault
+from exai.storage.database import Database
+from exai.storage.tickets import TicketTable
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("EXAI_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EXAI_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+def dashboard(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(), ["dashboard", *arguments])
+
+
+async def taken(data_dir: Path, ticket: str) -> Caller | None:
+    database = await Database.open(config.Database(), data_dir)
+    try:
+        return await Tickets(TicketTable(database), SystemClock()).take(ticket)
+    finally:
+        await database.close()
+
+
+def test_the_address_carries_a_ticket_that_allows_looking_and_nothing_else(data_dir: Path) -> None:
+    printed = dashboard("--subject", "ops").output
+    address, _, ticket = printed.strip().partition("#ticket=")
+    assert address == "http://127.0.0.1:8080/"
+    caller = asyncio.run(taken(data_dir, ticket))
+    assert caller is not None
+    assert (caller.subject, caller.scopes) == ("ops", {DASHBOARD})
+    assert asyncio.run(taken(data_dir, ticket)) is None
+
+
+def test_the_address_is_one_that_a_browser_can_open(data_dir: Path) -> None:
+    required = ("--set", "auth.mode=required", "--set", "server.operations_port=9000")
+    for host, found in (
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+        ("10.0.0.7", "10.0.0.7"),
+    ):
+        printed = dashboard(*required, "--set", f"server.host={host}").output
+        assert printed.startswith(f"http://{found}:9000/#ticket=ext_"), host
+    assert dashboard("--address", "https://exai.example/").output.startswith(
+        "https://exai.example/#ticket=ext_"
+    )
+
+
+def test_a_port_that_only_the_daemon_knows_is_to_be_named(data_dir: Path) -> None:
+    result = dashboard("--set", "server.operations_port=0")
+    assert isinstance(result.exception, StartFault)
+    assert "--address" in str(result.exception)
