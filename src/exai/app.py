@@ -137,6 +137,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                 ),
             ]
         )
+        usage = UsageBook(database, clock)
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
         counts = await TokenCounts.open(database, clock)
         scopes.callback(counts.store_soon)
@@ -162,6 +163,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     loop_lag=loop_lag,
                     limits=lambda: _limits(admission),
                     recent_failures=journal.recent_failures,
+                    own_usage=usage.report,
                     demo=demo,
                 ).tool(),
             ]
@@ -199,7 +201,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             tickets=Tickets(TicketTable(database), clock),
             running_calls=running_calls,
             open_connections=open_connections,
-            usage=UsageBook(database, clock),
+            usage=usage,
         )
 
 

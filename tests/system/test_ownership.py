@@ -199,6 +199,27 @@ async def test_failed_calls_are_shown_to_their_caller_alone(guarded: GuardedDaem
         assert await errors_of(erin) == []
 
 
+async def test_usage_is_told_to_each_caller_of_his_own(guarded: GuardedDaemon) -> None:
+    async with socket_of(guarded, "fay") as fay, socket_of(guarded, "gus") as gus:
+
+        async def usage_of(client: McpSocket) -> list[dict[str, Any]]:
+            told = await client.tool("status", {"section": "usage"})
+            found: list[dict[str, Any]] = told["structuredContent"]["usage"]
+            return found
+
+        assert await usage_of(fay) == []
+        cost = sum(
+            [(await chat(fay, f"count {number}"))["structuredContent"]["cost_usd"] for number in range(3)]
+        )
+        async with asyncio.timeout(5):
+            while [(each["calls"], each["model"]) for each in await usage_of(fay)] != [(3, "glm-5.3")]:
+                pass  # the rows' ends are committed a moment later
+        (hers,) = await usage_of(fay)
+        assert hers["cost_usd"] == pytest.approx(cost)
+        assert (hers["unanswered"], hers["without_price"]) == (0, 0)
+        assert await usage_of(gus) == []
+
+
 async def test_sessions_are_carried_on_by_their_owner_alone_whoever_tries_at_the_same_time(
     guarded: GuardedDaemon,
 ) -> None:

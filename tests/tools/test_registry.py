@@ -46,6 +46,7 @@ def registry() -> Registry:
                 loop_lag=absent,
                 limits=absent,
                 recent_failures=absent,
+                own_usage=absent,
                 demo=False,
             ).tool(),
         ]

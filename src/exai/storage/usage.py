@@ -46,7 +46,7 @@ class UsageBook:
         self._database = database
         self._clock = clock
 
-    async def report(self, *, days: float, caller: str | None = None) -> Sequence[Usage]:
+    async def report(self, *, days: float, caller: str | None) -> Sequence[Usage]:
         """By caller and model, the most expensive first; of one caller alone, where one is named.
 
         Raises:

@@ -16,13 +16,15 @@ from exai.providers.base import Provider
 from exai.providers.breaker import Breakers, State
 from exai.providers.routing import Roster
 from exai.storage.journal import CallFailure
+from exai.storage.usage import Usage
 from exai.token_counts import TokenCounts
 from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
 
-__all__ = ["RecentFailures", "Status", "StatusArguments"]
+__all__ = ["OwnUsage", "RecentFailures", "Status", "StatusArguments"]
 
 RECENT = 10
-Section = Literal["all", "service", "providers", "limits", "errors"]
+USAGE_DAYS = 1.0
+Section = Literal["all", "service", "providers", "limits", "usage", "errors"]
 
 
 class StatusArguments(Arguments, frozen=True):
@@ -33,6 +35,12 @@ class RecentFailures(Protocol):
     """The journal's view of what failed lately for one owner, newest first."""
 
     async def __call__(self, *, owner: str, limit: int) -> Sequence[CallFailure]: ...
+
+
+class OwnUsage(Protocol):
+    """What one caller used, by model, the most expensive first."""
+
+    async def __call__(self, *, days: float, caller: str | None) -> Sequence[Usage]: ...
 
 
 class Status:
@@ -49,6 +57,7 @@ class Status:
         loop_lag: LoopLag,
         limits: Callable[[], JsonObject],
         recent_failures: RecentFailures,
+        own_usage: OwnUsage,
         demo: bool,
     ) -> None:
         self._clock = clock
@@ -60,11 +69,13 @@ class Status:
         self._loop_lag = loop_lag
         self._limits = limits
         self._recent_failures = recent_failures
+        self._own_usage = own_usage
         self._demo = demo
         self._sections: dict[str, Callable[[CallContext], Awaitable[Any]]] = {
             "service": self._service,
             "providers": self._providers,
             "limits": self._limits_now,
+            "usage": self._usage,
             "errors": self._errors,
         }
 
@@ -73,7 +84,7 @@ class Status:
         return Tool(
             name="status",
             title="Server status",
-            description="Versions, uptime, provider health, limits in use, and your recent failed calls.",
+            description="Versions, uptime, provider health, limits in use, your usage and recent failed calls.",
             arguments=StatusArguments,
             run=self.run,
             output_schema={
@@ -82,6 +93,7 @@ class Status:
                     "service": {"type": "object"},
                     "providers": {"type": "array", "items": {"type": "object"}},
                     "limits": {"type": "object"},
+                    "usage": {"type": "array", "items": {"type": "object"}},
                     "errors": {"type": "array", "items": {"type": "object"}},
                 },
             },
@@ -147,6 +159,22 @@ class Status:
     async def _limits_now(self, _context: CallContext) -> JsonObject:
         return self._limits()
 
+    async def _usage(self, context: CallContext) -> list[JsonObject]:
+        used = await self._own_usage(days=USAGE_DAYS, caller=context.caller.subject)
+        return [
+            {
+                "provider": each.provider,
+                "model": each.model,
+                "calls": each.calls,
+                "unanswered": each.unanswered,
+                "input_tokens": each.input_tokens,
+                "output_tokens": each.output_tokens,
+                "cost_usd": round(each.cost_usd, 9),
+                "without_price": each.without_price,
+            }
+            for each in used
+        ]
+
     async def _errors(self, context: CallContext) -> list[JsonObject]:
         failures = await self._recent_failures(owner=context.caller.subject, limit=RECENT)
         return [
@@ -199,6 +227,19 @@ def _limits_text(limits: JsonObject) -> str:
     return "\n".join(lines)
 
 
+def _usage_text(usage: list[JsonObject]) -> str:
+    if not usage:
+        return "You made no calls within 24 hours."
+    lines = ["Your calls of the last 24 hours:"]
+    lines += [
+        f"- {each['model'] or 'no model chosen'}: {each['calls']} ({each['unanswered']} unanswered), "
+        f"{each['input_tokens']} tokens in, {each['output_tokens']} out, {each['cost_usd']:.4f} USD"
+        + (f" and {each['without_price']} of unknown price" if each["without_price"] else "")
+        for each in usage
+    ]
+    return "\n".join(lines)
+
+
 def _errors_text(errors: list[JsonObject]) -> str:
     if not errors:
         return "No failed calls."
@@ -215,5 +256,6 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "service": _service_text,
     "providers": _providers_text,
     "limits": _limits_text,
+    "usage": _usage_text,
     "errors": _errors_text,
 }
