@@ -145,7 +145,11 @@ async def _ask(session: Session, ledger: Ledger) -> None:
         ledger.refused.append({"code": "unreachable", "retryable": True})
         return
     if answer.is_error:
-        ledger.refused.append(answer.meta["exai/error"])
+        facts = answer.meta["exai/error"]
+        if facts["code"] == "operation_result_lost":  # its exchange was kept, its answer not
+            ledger.in_doubt.append(question)
+        else:
+            ledger.refused.append(facts)
         return
     assert answer.structured is not None
     assert answer.structured["answer"].endswith(f"] {question}"), "somebody else's answer"

@@ -316,7 +316,7 @@ class OperationElsewhere(ToolFault):
 
 
 class OperationResultLost(ToolFault):
-    """The operation was carried out; its result was too large to be kept."""
+    """The operation was carried out; its result was too large to be kept, or the process died before it was."""
 
     code = "operation_result_lost"
     http_status = 410

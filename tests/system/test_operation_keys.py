@@ -23,7 +23,7 @@ from exai.client import Answer, InDoubt, Session
 from exai.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.operations import OperationId, OperationTable
-from exai.storage.schema import calls, exchanges, operations
+from exai.storage.schema import calls, conversations, exchanges, operations
 from exai_emulator import Emulator, Fault, Persona
 from mcp_websocket import McpSocket, mcp_socket
 from tcp_proxy import tcp_proxy
@@ -62,6 +62,18 @@ class Store:
             )
         finally:
             await database.close()
+
+    async def conversation(self) -> str:
+        """The only one's id."""
+        database = await Database.open(self._settings, self._folder)
+        try:
+            ids = await database.read(
+                lambda connection: connection.scalars(select(conversations.c.conversation_id)).all()
+            )
+        finally:
+            await database.close()
+        (only,) = ids
+        return str(only)
 
     async def until(self, name: str, count: int = 1) -> None:
         async with asyncio.timeout(30):
@@ -240,7 +252,9 @@ async def test_a_call_whose_exchange_was_not_committed_is_in_doubt_and_not_repea
     assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "operations": 1, "ended": 0}
 
 
-async def test_a_call_whose_result_was_not_committed_is_in_doubt_and_not_repeated(scene: Scene) -> None:
+async def test_a_call_whose_result_was_not_committed_is_known_by_its_exchange_and_not_repeated(
+    scene: Scene,
+) -> None:
     @asynccontextmanager
     async def before_its_result() -> AsyncIterator[Callable[[], Awaitable[None]]]:
         async with AsyncExitStack() as scopes:
@@ -253,8 +267,9 @@ async def test_a_call_whose_result_was_not_committed_is_in_doubt_and_not_repeate
             yield reached
 
     scene.emulator.faults.add("glm", Fault(before_first_byte_ms=1_000))
-    with pytest.raises(InDoubt, match="not repeated"):
-        await scene.play(before_its_result(), hold="answers")
+    answer = await scene.play(before_its_result(), hold="answers")
+    assert answer.meta["exai/error"]["code"] == "operation_result_lost"
+    assert await scene.store.conversation() in answer.text
     assert scene.requests == 1
     assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "operations": 1, "ended": 0}
 
@@ -424,6 +439,8 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
     ended = asyncio.Event()
     answered: list[str] = []
     doubtful: list[str] = []
+    done: list[str] = []
+    """Of which only the exchange was kept."""
 
     async def client(number: int, session: Session) -> None:
         for question in (f"client {number} question {n}" for n in itertools.count()):
@@ -434,7 +451,10 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
             except InDoubt:
                 doubtful.append(question)
                 continue
-            assert not answer.is_error, answer.text
+            if answer.is_error:
+                assert answer.meta["exai/error"]["code"] == "operation_result_lost", answer.text
+                done.append(question)
+                continue
             assert answer.structured is not None
             assert answer.structured["answer"].endswith(f"] {question}")
             answered.append(question)
@@ -458,6 +478,6 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
     prompts = Counter(record.body["messages"][-1]["content"] for record in emulator.log.of("kimi"))
     assert set(prompts.values()) == {1}
     assert len(set(answered)) == len(answered)
-    assert set(answered) <= set(prompts)
-    assert set(prompts) - set(answered) <= set(doubtful)
+    assert {*answered, *done} <= set(prompts)
+    assert set(prompts) - {*answered, *done} <= set(doubtful)
     assert doubtful, "no call was under way when the daemon was killed"

@@ -5,8 +5,8 @@
 Whoever asks for an operation that runs joins it. It runs in a task of its own, so
 that one caller's leaving touches no other; when the last one leaves, it is cancelled.
 A definite answer is kept, any other end frees the key. A row that a crash left without
-an end is in doubt: whether the provider carried the call out is not known, so it is
-said and the call is not repeated.
+an end is in doubt unless the call's exchange was committed: whether the provider carried
+the call out is not known, so it is said and the call is not repeated.
 """
 
 import asyncio
@@ -292,6 +292,14 @@ class Operations:
         kept = await self._table.find(operation.id)  # a process writes its last ends before it goes
         if kept is None or kept.ended:
             return None if kept is None else self._unpacked(kept)
+        conversation = await self._table.conversation_of(operation.id, kept.call_id)
+        if conversation is not None:
+            self._publish(OperationRecalled("lost"))
+            raise OperationResultLost(
+                f"This call has been carried out ({kept.call_id} in the journal): its question and answer are the "
+                f"last of the conversation {conversation}, but EXAI stopped before its result was kept. Go on with "
+                "that continuation_id, or ask again under a new key."
+            )
         self._publish(OperationRecalled("in_doubt"))
         raise OperationInDoubt(
             f"EXAI stopped while this call ran ({kept.call_id} in its journal). Whether it was carried out is unknown, "

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.clock import Clock
 from exai.storage.database import Database
-from exai.storage.schema import operations
+from exai.storage.schema import conversations, exchanges, operations
 
 __all__ = ["KeptOperation", "OperationId", "OperationTable"]
 
@@ -88,6 +88,19 @@ class OperationTable:
             StoreFailed: it is still there.
         """
         await self._database.write(_write_operations, {**_identity(operation), "of_call": call_id})
+
+    async def conversation_of(self, operation: OperationId, call_id: str) -> str | None:
+        """The owner's conversation in which that call's exchange was committed; `None`: it never was.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(exchanges.c.conversation_id).where(
+            exchanges.c.call_id == call_id,
+            exchanges.c.conversation_id == conversations.c.conversation_id,
+            conversations.c.owner == operation.owner,
+        )
+        return await self._database.read(lambda connection: connection.scalar(query))
 
     async def is_abandoned(self, run_id: str) -> bool:
         """Whether nobody will end a row of that run: its process has gone, or is this one, which knows its own."""
