@@ -228,7 +228,6 @@ async def test_many_who_come_at_once_fetch_once(open_gate: OpenGate, issuer: Fak
         {"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "one"},
         {"kty": "OKP", "crv": "X25519", "x": "A" * 43, "kid": "one"},
     ],
-    ids=lambda entry: json.dumps(entry)[:60],
 )
 async def test_entries_that_are_no_good_keys_are_passed_over(issuer: FakeIssuer, broken: Any) -> None:
     issuer.publish(broken, jwk_of(OTHER, "two"))
