@@ -18,6 +18,7 @@ from websockets.exceptions import (
     InvalidURI,
     WebSocketException,
 )
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from exai import tasks
@@ -52,7 +53,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 BOUNDS = Bounds(messages=10_000, bytes=64 * 2**20, age_s=3_600, credit=256)
 ACK_DELAY_S = 0.05
 BYE_S = 1.0
-UNAUTHORIZED, TOO_MANY_ATTEMPTS = 401, 429
+LONGEST_SAID = 200
+"""Characters of a refusal's sentence."""
+UNAUTHORIZED = 401
 TOKEN_OVER = 4401
 """Closes a socket whose token has expired or was revoked."""
 LIVED_S = 1.0
@@ -316,12 +319,19 @@ def _refusal(error: Exception) -> str | None:
     return None
 
 
+def _said(response: Response) -> str:
+    """What a daemon's refusal says, to go on after its status; whoever else answers there may say anything."""
+    if not response.headers.get("Content-Type", "").startswith("text/plain"):
+        return ""
+    words = response.body.decode("utf-8", "replace").splitlines()[:1]
+    sentence = "".join(letter for letter in "".join(words) if letter.isprintable())[:LONGEST_SAID].rstrip(".")
+    return f": {sentence}" if sentence else ""
+
+
 def _reason(error: Exception) -> str:
     """Why there is no connection, in a few words."""
     if isinstance(error, InvalidStatus):
-        if error.response.status_code == TOO_MANY_ATTEMPTS:
-            return "it takes no tokens from this address for a while, as too many were wrong"
-        return f"it answers with HTTP {error.response.status_code}"
+        return f"it answers with HTTP {error.response.status_code}{_said(error.response)}"
     for kind, words in _REASONS:
         if isinstance(error, kind):
             return words
