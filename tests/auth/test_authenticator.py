@@ -125,6 +125,22 @@ async def test_an_address_that_guesses_waits_while_known_tokens_pass(open_gate: 
     assert (await gate.admit(unknown.access_token)).subject == "alice"
 
 
+async def test_genuine_tokens_that_are_over_are_no_guesses(open_gate: OpenGate) -> None:
+    gate = await open_gate(failures_per_minute=2)
+    expired = await gate.authority.create("alice", "old", lifetime=timedelta(seconds=1))
+    revoked = await gate.authority.create_key("alice", "revoked")
+    long_revoked = await gate.authority.create_key("alice", "revoked long ago")
+    await gate.authority.revoke(long_revoked.token_id)
+    gate.clock.advance(2 * 86_400)
+    await gate.authority.revoke(revoked.token_id)
+    good = await gate.authority.create("alice", "new")
+    again = await open_gate(failures_per_minute=2)  # it has met none of them
+    for _ in range(5):
+        for over in (expired, revoked, long_revoked):
+            await again.refuses(over.access_token)
+    assert (await again.admit(good.access_token)).subject == "alice"
+
+
 async def test_a_network_that_has_many_addresses_is_one_that_guesses(open_gate: OpenGate) -> None:
     gate = await open_gate(failures_per_minute=3)
     for number in range(3):

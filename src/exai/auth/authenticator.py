@@ -37,9 +37,9 @@ SLOWEST_POLL_S = 5.0
 """While the database is away."""
 
 MOST_KNOWN = 10_000
-"""Good tokens remembered; the longest unused is forgotten first."""
+"""Genuine tokens remembered; the longest unused is forgotten first."""
 KNOWN_FOR_S = 600.0
-"""Then a good token is looked at once more, so that a key its issuer has taken back is noticed."""
+"""Then a token is looked at once more, so that a key its issuer has taken back is noticed."""
 
 WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS}
 """What a caller without a token may do up to the day on which tokens are required."""
@@ -47,10 +47,13 @@ WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS}
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
+    """A genuine token, good or over."""
+
     proof: Proof
     since: float
+    end_is_logged: bool = False
 
 
 class Authenticator:
@@ -100,13 +103,16 @@ class Authenticator:
             return self._without_token(door)
         now = self._clock.wall()
         try:
-            proof = await self._proof(_bearer(fields), now, address)
+            known = await self._look(_bearer(fields), now, address)
         except NotBelieved as reason:
             self.attempts.refused(address)
             _log.info("a token was refused", reason=str(reason), door=door, address=address)
             raise _refused() from None
+        proof = known.proof
         if (end := self._end(proof.subject, proof.credential, now)) is not None:
-            _log.info("a token was refused", reason=end, door=door, address=address)
+            if not known.end_is_logged:  # a client that goes on with it does not fill the log
+                known.end_is_logged = True
+                _log.info("a token was refused", reason=end, door=door, address=address)
             raise _refused()
         return Caller(subject=proof.subject, door=door, scopes=proof.scopes, credential=proof.credential)
 
@@ -168,21 +174,20 @@ class Authenticator:
             key = self._standing.key(kid, now)
         return key
 
-    async def _proof(self, token: str | None, now: float, address: str) -> Proof:
+    async def _look(self, token: str | None, now: float, address: str) -> _Known:
         """Who stands behind a token: remembered, or found out and then remembered."""
         digest = None if token is None else hashlib.sha256(token.encode("ascii")).digest()
-        if digest is not None and (proof := self._remembered(digest)) is not None:
-            return proof
+        if digest is not None and (known := self._remembered(digest)) is not None:
+            return known
         self.attempts.check(address)
         if token is None or digest is None:
             raise NotBelieved("form")
         proof = await self._verified(token, now)
-        if self._end(proof.subject, proof.credential, now) is None:
-            self._remember(digest, proof)
-            if proof.credential.issuer == OWN_ISSUER:
-                moment = datetime.fromtimestamp(now, UTC)
-                self._tables.used_soon(proof.credential.token_id, proof.refresh_id, moment)
-        return proof
+        is_good = self._end(proof.subject, proof.credential, now) is None
+        if is_good and proof.credential.issuer == OWN_ISSUER:
+            moment = datetime.fromtimestamp(now, UTC)
+            self._tables.used_soon(proof.credential.token_id, proof.refresh_id, moment)
+        return self._remember(digest, proof)
 
     async def _verified(self, token: str, now: float) -> Proof:
         key = OpaqueToken.read(token, "exk")
@@ -194,8 +199,7 @@ class Authenticator:
         row = await self._tables.token(key.id)
         if row is None or row.kind != "key" or not key.is_kept_as(row.secret_sha256):
             raise NotBelieved("key")
-        if row.revoked_at is not None:
-            raise NotBelieved("revoked")
+        ends = [moment.timestamp() for moment in (row.expires_at, row.revoked_at) if moment is not None]
         return Proof(
             subject=row.subject,
             scopes=known_scopes(row.scopes.split()),
@@ -203,7 +207,7 @@ class Authenticator:
                 issuer=OWN_ISSUER,
                 token_id=row.token_id,
                 issued_at=row.created_at.timestamp(),
-                expires_at=None if row.expires_at is None else row.expires_at.timestamp(),
+                expires_at=min(ends, default=None),
             ),
         )
 
@@ -221,7 +225,7 @@ class Authenticator:
     def _end(self, subject: str, credential: Credential, now: float) -> End | None:
         return self._standing.end_of(subject, credential, now, self._settings.leeway_s)
 
-    def _remembered(self, digest: bytes) -> Proof | None:
+    def _remembered(self, digest: bytes) -> _Known | None:
         known = self._known.get(digest)
         if known is None:
             return None
@@ -229,12 +233,13 @@ class Authenticator:
             del self._known[digest]
             return None
         self._known.move_to_end(digest)
-        return known.proof
+        return known
 
-    def _remember(self, digest: bytes, proof: Proof) -> None:
-        self._known[digest] = _Known(proof, self._clock.monotonic())
+    def _remember(self, digest: bytes, proof: Proof) -> _Known:
+        known = self._known[digest] = _Known(proof, self._clock.monotonic())
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
+        return known
 
     def _tell(self) -> None:
         for watcher in self._watchers:
