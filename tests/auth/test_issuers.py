@@ -253,6 +253,12 @@ async def test_an_answer_that_is_no_set_of_keys_is_refused(issuer: FakeIssuer, b
         await keys_of(f"{issuer.url}/keys").fetch()
 
 
+async def test_an_answer_without_end_is_read_up_to_its_bound(issuer: FakeIssuer) -> None:
+    issuer.body = b" " * jwks.LARGEST + issuer.body
+    with pytest.raises(FetchFailed, match="more than"):
+        await keys_of(f"{issuer.url}/keys").fetch()
+
+
 async def test_no_redirect_is_followed(issuer: FakeIssuer) -> None:
     issuer.status, issuer.headers = 302, {"Location": f"{issuer.url}/elsewhere"}
     with pytest.raises(FetchFailed, match="302"):
