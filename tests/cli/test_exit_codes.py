@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from daemons import NO_KEYRING
 from exai import __version__
 
 RunExai = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,7 +33,7 @@ cli.main()
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **NO_KEYRING}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from daemons import StartDaemon, free_port
+from daemons import NO_KEYRING, StartDaemon, free_port
 from exai_emulator import Emulator, Fault, Persona
 from tcp_proxy import tcp_proxy
 
@@ -76,7 +76,7 @@ async def bridge(url: str, *options: str) -> AsyncIterator[Editor]:
         "connect",
         url,
         *options,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **NO_KEYRING},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**22,
