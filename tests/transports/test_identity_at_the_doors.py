@@ -240,6 +240,10 @@ async def test_no_caller_takes_every_http_session(doors: Doors, monkeypatch: pyt
         async with http.delete(doors.http, headers=accept | alice | {"Mcp-Session-Id": session}) as response:
             assert response.status == 200
         assert (await begin(alice))[0] == 200
+        assert (await begin(alice))[0] == 429
+        monkeypatch.setattr(http_sessions, "IDLE_S", -1)
+        monkeypatch.setattr(http_sessions, "SWEEP_S", 0)
+        assert (await begin(alice))[0] == 200, "what the SDK ended long ago takes no place"
 
 
 async def test_guessing_is_slowed_down_on_every_door_together_and_known_callers_pass(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from exai.clock import Clock
 from exai.transports.entrance import Ending
 from exai.transports.guards import Guard, Guards
 
-__all__ = ["SESSION_HEADER", "HttpSessions"]
+__all__ = ["HttpSessions", "session_id_of"]
 
 SESSION_HEADER = b"mcp-session-id"
 IDLE_S = 30 * 60
@@ -81,6 +81,7 @@ class HttpSessions:
         """Whether this caller may not begin another."""
         if caller.credential is None:
             return False
+        self._sweep()
         return sum(bound.subject == caller.subject for bound in self._bound.values()) >= MOST_OF_ONE_CALLER
 
     async def end(self, session_id: bytes) -> None:
