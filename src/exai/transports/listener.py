@@ -27,8 +27,10 @@ __all__ = ["Addresses", "Listener"]
 BACKLOG = 2048
 CLOSE_S = 0.5
 """How long peers may take to read what was written before their connections are cut."""
-GC_THRESHOLDS = (10_000, 50, 100)
-"""Full collections over a heap of this size pause for 50 to 160 ms; what lives since the start is frozen out."""
+GC_THRESHOLDS = (10_000, 10, 20)
+"""What lives since the start is frozen out, as a full collection over it pauses for 50 to 160 ms. What was under way
+during a collection of the youngest is garbage a moment later and waits for the next but one generation's: seldom
+enough, it looks like a leak."""
 
 
 @dataclass(frozen=True, slots=True)
