@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.calls import ROOT, first_line, pin, process
+from benchmarks.figures import keep
 
 AIMS = {"p99_ratio": 1.2, "amplification": 1.2, "recovery_s": 12.0}
 """The last: one interval of the breaker, its jitter, and the probe."""
@@ -323,21 +322,13 @@ def main() -> None:
         )
         runs = uvloop.run(_measure(address, controls, options.seconds, options.rounds))
     result = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
         "answer_ms": ANSWER_MS,
         "well_calls_per_s": WELL_PER_S,
         "ill_calls_per_s": ILL_PER_S,
         "aims": AIMS,
         "runs": [{**asdict(run), "missed": _missed(run)} for run in runs],
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"\nwritten to {options.json}")
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

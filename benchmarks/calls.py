@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ import psutil
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.figures import keep, show
 from benchmarks.upstream import TOKENS
 
 ROOT = Path(__file__).parent.parent
@@ -260,22 +259,12 @@ def main() -> None:
             )
             result = uvloop.run(_measure(address, daemon.pid, options.seconds, options.profile))
     result = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
         "start_s": round(start_s, 2),
         **result,
     }
     print()
-    for name, aim in AIMS.items():
-        verdict = "reached" if result[name] <= aim else "missed"
-        print(f"{name:<18} {result[name]:>8g}   aim {aim:g}: {verdict}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"\nwritten to {options.json}")
+    show({name: result[name] for name in AIMS}, AIMS)
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

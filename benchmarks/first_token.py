@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.calls import ROOT, first_line, pin, process
+from benchmarks.figures import keep
 
 AIM_MS = 20.0
 """Of the 99th percentile."""
@@ -284,18 +283,10 @@ def main() -> None:
             )
             delays = uvloop.run(_measure(addresses, options.seconds))
     result = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
         "aim_p99_ms": AIM_MS,
         "runs": [{**asdict(delay), "aim": _verdict(delay)} for delay in delays],
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"\nwritten to {options.json}")
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.calls import ROOT, pin
+from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import RawSession, connect_raw, daemon
 
 AIMS = {
@@ -94,12 +94,8 @@ def main() -> None:
         daemon(folder, EXAI_SESSIONS__MAX_SESSIONS=str(options.sockets + 10)) as (running, addresses),
     ):
         result = asyncio.run(_measure(addresses["mcp_ws"], running.pid, options.sockets, options.seconds))
-    for name, aim in AIMS.items():
-        print(
-            f"{name:<18} {result[name]:>8g}   aim {aim:g}: {'reached' if result[name] <= aim else 'missed'}"
-        )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    show(result, AIMS)
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

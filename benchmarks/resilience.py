@@ -7,18 +7,15 @@ least of many short rounds counts, because whatever disturbs one only ever makes
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from benchmarks.calls import ROOT, pin
+from benchmarks.figures import keep, show
 from exai import config
 from exai.bus import EventBus
 from exai.callers import Caller
@@ -173,23 +170,12 @@ def main() -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     figures = loop.run_until_complete(_measure(options.rounds, options.times))
-    for name, microseconds in figures.items():
-        aim = AIMS.get(name)
-        verdict = "" if aim is None else f"   aim {aim:g}: {'reached' if microseconds <= aim else 'missed'}"
-        print(f"{name:<32} {microseconds:>8.3f}{verdict}")
+    show(figures, AIMS)
     result = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
         "aims": AIMS,
         **{name: round(microseconds, 4) for name, microseconds in figures.items()},
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"\nwritten to {options.json}")
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.calls import ROOT, pin
+from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import connect_raw, daemon
 from exai.transports.channel import Channel
 from exai.transports.client_tokens import client_tokens
@@ -168,15 +169,8 @@ def main() -> None:
     pin(1)
     with tempfile.TemporaryDirectory(prefix="exai-bench-") as folder, daemon(folder) as (_, addresses):
         result = asyncio.run(_measure(addresses["mcp_ws"], options))
-    for name, value in result.items():
-        verdict = (
-            f"   aim at most {AIMS[name]:g}: {'reached' if value <= AIMS[name] else 'missed'}"
-            if name in AIMS
-            else ""
-        )
-        print(f"{name:<16} {value:>10g}{verdict}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    show(result, AIMS)
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.calls import ROOT, pin
+from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import connect_raw, daemon
 
 AIMS = {"slope_lower_bound_bytes": 0.0, "descriptors_left": 0}
@@ -114,15 +114,8 @@ def main() -> None:
         ),
     ):
         result = asyncio.run(_measure(addresses["mcp_ws"], running.pid, options.cycles))
-    for name, value in result.items():
-        verdict = (
-            f"   aim at most {AIMS[name]:g}: {'reached' if value <= AIMS[name] else 'missed'}"
-            if name in AIMS
-            else ""
-        )
-        print(f"{name:<24} {value:>10g}{verdict}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    show(result, AIMS)
+    keep(result, options.json)
 
 
 if __name__ == "__main__":
