@@ -1,5 +1,6 @@
 """Another party that issues tokens and publishes its keys on loopback, as Keycloak and Supabase Auth do."""
 
+import hmac
 import json
 import ssl
 import time
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from forged_tokens import PrivateKey, Signer, base64url, public_spellings, signature_by
 
-__all__ = ["FakeIssuer", "jwk_of", "make_key", "running_issuer"]
+__all__ = ["FakeIssuer", "jwk_of", "make_key", "running_issuer", "shared_signer"]
 
 AUDIENCE = "exai-team"
 
@@ -89,6 +90,25 @@ class FakeIssuer:
             public=public_spellings(key),
             is_own=False,
         )
+
+
+def shared_signer(secret: str, *, now: float, **claims: Any) -> Signer:
+    """Whoever shares a secret with EXAI."""
+    issued_at = int(now)
+    return Signer(
+        header={"alg": "HS256", "typ": "JWT"},
+        claims={
+            "iss": "shared",
+            "aud": "exai",
+            "sub": "alice",
+            "iat": issued_at,
+            "exp": issued_at + 3_600,
+            "jti": "a",
+            **claims,
+        },
+        sign=lambda signed: hmac.digest(secret.encode(), signed, "sha256"),
+        is_own=False,
+    )
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ class ScriptedAuthenticator:
 
 
 class ScriptedAuthority:
-    """Knows one refresh token, `good`; with its store away it knows nothing."""
+    """Knows one refresh token, `good`, and one that was, `spent`; with its store away it knows nothing."""
 
     def __init__(self) -> None:
         self.store_is_away = False
@@ -70,7 +70,7 @@ class ScriptedAuthority:
         if self.store_is_away:
             raise StoreFailed("The database is out of reach.")
         if refresh_token != "good":
-            raise InvalidGrant("The refresh token is not accepted.")
+            raise InvalidGrant("The refresh token is not accepted.", genuine=refresh_token == "spent")
         return IssuedTokens(
             token_id="t",
             kind="renewable",

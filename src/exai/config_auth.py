@@ -6,13 +6,16 @@ from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config_values import AuthMode, ChosenName, Count, Section
 
-__all__ = ["OWN_ISSUER", "SHARED_ISSUER", "Auth", "Issuer"]
+__all__ = ["GRANTED_BY_OTHERS", "OWN_ISSUER", "SHARED_ISSUER", "Auth", "Issuer"]
 
 OWN_ISSUER = "exai"
 """The `iss` of tokens that EXAI makes itself, and what stands for it where issuers have names."""
 
 SHARED_ISSUER = "shared"
 """The same of tokens that others sign with the shared secret."""
+
+GRANTED_BY_OTHERS = ("tools:models", "tools:search", "tools:status", "files", "errors")
+"""What others' word is enough for; administration and the dashboard are given away by nobody but the operator."""
 
 
 class Issuer(Section):
@@ -39,6 +42,9 @@ class Issuer(Section):
     scope_claim: str = "scope"
     """The claim that lists what a token allows, as words or as a list."""
 
+    grants: tuple[str, ...] = GRANTED_BY_OTHERS
+    """Which scopes that claim can give; `admin` and `dashboard` only where they are named here."""
+
     scopes: tuple[str, ...] = ()
     """What each of its tokens allows besides, for issuers that know no scopes of EXAI."""
 
@@ -59,6 +65,9 @@ class Auth(Section):
     shared_secret: SecretStr | None = None
     """Believe tokens that others sign with this secret (HS256): at least 32 random bytes, `openssl rand -hex 32`."""
 
+    shared_secret_grants: tuple[str, ...] = GRANTED_BY_OTHERS
+    """Which scopes those tokens can give; `admin` and `dashboard` only where they are named here."""
+
     access_minutes: Annotated[int, Field(ge=1, le=1_440)] = 60
     """How long an access token lives, in minutes."""
 
@@ -69,7 +78,7 @@ class Auth(Section):
     """By how much the clocks of another issuer may differ, in seconds."""
 
     failures_per_minute: Count = 30
-    """Refused tokens of one address within a minute; then unknown ones are answered 429 for a while."""
+    """Refused tokens of one address within a minute; further ones are answered 429. Good ones pass."""
 
     issuers: dict[ChosenName, Issuer] = Field(default_factory=dict)
     """Others whose tokens are believed, by a name of your choice."""

@@ -142,7 +142,7 @@ class Unauthenticated(RequestFault):
 
 
 class TooManyAttempts(RequestFault):
-    """Refused too often from one address; tokens that were good a moment ago go on to be."""
+    """Refused once more from an address that was so too often; what is good passes all the same."""
 
     code = "too_many_attempts"
     http_status = 429
@@ -191,6 +191,11 @@ class InvalidGrant(TokenRefused):
     """A refresh token that gets nothing (RFC 6749, 5.2)."""
 
     code = "invalid_grant"
+
+    def __init__(self, message: str, *, genuine: bool) -> None:
+        super().__init__(message)
+        self.genuine = genuine
+        """Whether it was one once, and so no guess."""
 
 
 class UnknownToken(TokenRefused):

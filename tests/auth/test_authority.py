@@ -119,11 +119,13 @@ async def test_what_is_no_refresh_token_gets_nothing(open_gate: OpenGate) -> Non
         good + " ",
     ]
     for other in others:
-        with pytest.raises(InvalidGrant):
+        with pytest.raises(InvalidGrant) as refusal:
             await gate.authority.refresh(other)
+        assert not refusal.value.genuine
     await gate.authority.revoke(issued.token_id)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(InvalidGrant) as refusal:
         await gate.authority.refresh(good)
+    assert refusal.value.genuine
     assert (await gate.admit(key.access_token)).subject == "alice"
 
 

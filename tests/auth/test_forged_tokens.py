@@ -1,6 +1,5 @@
 """The corpus of forged tokens against the verifier, for every way of signing: none is believed, none takes long."""
 
-import hmac
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exai.errors import Unauthenticated
-from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
+from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from forged_tokens import Signer, forged, own_signer
 from gates import Gate, OpenGate
 
@@ -55,13 +54,7 @@ async def test_forged_tokens_of_our_own(open_gate: OpenGate, tmp_path: Path, alg
 async def test_forged_tokens_of_the_shared_secret(open_gate: OpenGate) -> None:
     secret = secrets.token_hex(32)
     gate = await open_gate(shared_secret=secret, failures_per_minute=NO_LIMIT)
-    now = int(gate.clock.wall())
-    signer = Signer(
-        header={"alg": "HS256", "typ": "JWT"},
-        claims={"iss": "shared", "aud": "exai", "sub": "alice", "iat": now, "exp": now + 3_600, "jti": "a"},
-        sign=lambda signed: hmac.digest(secret.encode(), signed, "sha256"),
-        is_own=False,
-    )
+    signer = shared_signer(secret, now=gate.clock.wall())
     assert (await gate.admit(signer.token())).subject == "shared:alice"
     await none_is_believed(gate, signer)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import secrets
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ from exai.auth.jws import decoded, encoded
 from exai.clock import ManualClock
 from exai.config_values import is_loopback
 from exai.errors import KeysUnavailable, StartFault
-from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
+from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from gates import OpenGate
 
 KEY = make_key("ES256")
@@ -400,5 +401,31 @@ async def test_a_name_that_flips_after_the_look_is_not_looked_up_twice() -> None
 async def test_an_issuer_cannot_give_scopes_that_there_are_not(
     open_gate: OpenGate, issuer: FakeIssuer
 ) -> None:
-    with pytest.raises(StartFault, match="no scope"):
-        await open_gate(issuers={"team": issuer.settings(scopes=["everything"])})
+    for setting in ("scopes", "grants"):
+        with pytest.raises(StartFault, match=rf"team\.{setting}.*no scope"):
+            await open_gate(issuers={"team": issuer.settings(**{setting: ["everything"]})})
+    with pytest.raises(StartFault, match=r"shared_secret_grants.*no scope"):
+        await open_gate(shared_secret=secrets.token_hex(32), shared_secret_grants=["everything"])
+
+
+async def test_what_others_call_admin_is_no_administration_of_exai_unless_the_operator_says_so(
+    open_gate: OpenGate, issuer: FakeIssuer
+) -> None:
+    secret = secrets.token_hex(32)
+    now = (await open_gate()).clock.wall()
+    words = "openid profile admin dashboard files"
+    signed = issuer.signer(KEY, "one", now=now, scope=words).token()
+    shared = shared_signer(secret, now=now, scope=words).token()
+
+    async def scopes(token: str, *, grants: dict[str, object]) -> frozenset[str]:
+        gate = await open_gate(
+            issuers={"team": issuer.settings(**grants)},
+            shared_secret=secret,
+            **{f"shared_secret_{name}": value for name, value in grants.items()},
+        )
+        return (await gate.admit(token)).scopes
+
+    for token in (signed, shared):
+        assert await scopes(token, grants={}) == {"files"}
+        assert await scopes(token, grants={"grants": ["admin", "tools:search"]}) == {"admin"}
+        assert await scopes(token, grants={"grants": []}) == frozenset()

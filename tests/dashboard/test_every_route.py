@@ -182,7 +182,7 @@ async def test_a_path_is_what_it_is_and_not_what_it_could_be_taken_for(open_port
     assert (await port.ask("GET", "/metrics", host="localhost/healthz")).status in {401, 421}
 
 
-async def test_refused_too_often_an_address_waits_and_good_tokens_go_on(open_port: OpenPort) -> None:
+async def test_refused_too_often_an_address_is_told_so_and_good_tokens_go_on(open_port: OpenPort) -> None:
     port = await open_port(failures_per_minute=5)
     token = (await port.authority.create("alice", "good", [DASHBOARD])).access_token
     assert (await port.ask("GET", "/metrics", token=token)).status == 200

@@ -246,13 +246,13 @@ async def test_no_caller_takes_every_http_session(doors: Doors, monkeypatch: pyt
         assert (await begin(alice))[0] == 200, "what the SDK ended long ago takes no place"
 
 
-async def test_guessing_is_slowed_down_on_every_door_together_and_known_callers_pass(tmp_path: Path) -> None:
+async def test_guesses_are_counted_on_every_door_together_and_good_tokens_pass(tmp_path: Path) -> None:
     database = await Database.open(config.Database(), tmp_path)
     auth, clock = config.Auth(mode="required", failures_per_minute=4), SystemClock()
     judge = await Authenticator.open(auth, IdentityTables(database), clock)
     authority = Authority(auth, IdentityTables(database), tmp_path, clock, changed=judge.refresh)
     issued = [await authority.create("alice", "test") for _ in range(2)]
-    known, fresh = ({"Authorization": f"Bearer {each.access_token}"} for each in issued)
+    known, unmet = ({"Authorization": f"Bearer {each.access_token}"} for each in issued)
     async with open_doors(judge=judge, auth={"mode": "required"}) as doors, aiohttp.ClientSession() as http:
         async with mcp_socket(doors.ws, headers=known) as client:
             await client.tool("echo")
@@ -268,9 +268,10 @@ async def test_guessing_is_slowed_down_on_every_door_together_and_known_callers_
             f"{root(doors)}/auth/token", data={"grant_type": "refresh_token", "refresh_token": "x"}
         ) as response:
             assert response.status == 429
-        assert (await denied(doors, "exai.mcp.v1", fresh)).status_code == 429
-        async with mcp_socket(doors.ws, headers=known) as client:
-            await client.tool("echo")
+        assert (await denied(doors, "exai.mcp.v1", bad)).status_code == 429
+        for good in (known, unmet):
+            async with mcp_socket(doors.ws, headers=good) as client:
+                await client.tool("echo")
         async with http.put(doors.http, headers=known) as response:
             assert response.status == 405
         async with http.put(doors.http) as response:

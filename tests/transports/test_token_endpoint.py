@@ -1,7 +1,9 @@
 """Renewing tokens, and the keys that verify them, over HTTP."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -63,10 +65,35 @@ async def test_refused_refresh_tokens_are_counted_by_address(doors: Doors) -> No
     for _ in range(3):
         status, told, _ = await post(doors, "grant_type=refresh_token&refresh_token=guess")
         assert (status, told["error"]) == (400, "invalid_grant")
-    status, told, headers = await post(doors, GOOD)
+    status, told, headers = await post(doors, "grant_type=refresh_token&refresh_token=guess")
     assert (status, told["error"]) == (429, "too_many_attempts")
     assert 0 < int(headers["Retry-After"]) <= 60
-    assert doors.authority.asked == ["guess"] * 3
+    assert (await post(doors, GOOD))[0] == 200, (
+        "who shares an address with one that guesses renews all the same"
+    )
+
+
+async def test_a_client_that_goes_on_with_a_spent_token_guesses_nothing(doors: Doors) -> None:
+    for _ in range(5):
+        status, told, _ = await post(doors, "grant_type=refresh_token&refresh_token=spent")
+        assert (status, told["error"]) == (400, "invalid_grant")
+
+
+async def test_requests_held_back_and_ended_together_are_counted_one_by_one(doors: Doors) -> None:
+    form = b"grant_type=refresh_token&refresh_token=guess"
+    head = f"POST /auth/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(form)}\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\n"
+    port = urlsplit(doors.http).port
+    peers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+    for _, writer in peers:
+        writer.write(head.encode() + form[:-1])
+    for _, writer in peers:
+        writer.write(form[-1:])
+    answers = [await reader.read() for reader, _ in peers]
+    for _, writer in peers:
+        writer.close()
+        await writer.wait_closed()
+    assert sorted(answer.split()[1] for answer in answers) == [b"400"] * 3 + [b"429"] * 5
 
 
 async def test_with_the_store_away_a_client_is_told_to_come_back(doors: Doors) -> None:

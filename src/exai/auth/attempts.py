@@ -1,4 +1,8 @@
-"""How often an address may be refused before it has to wait."""
+"""How often an address may be refused before it is told to wait.
+
+What is good is never counted and never kept out: of 256 random bits nobody guesses any, and many may share an
+address. Whoever goes on to be refused is answered so, and the log hears no more of it.
+"""
 
 import ipaddress
 from collections import OrderedDict
@@ -21,35 +25,26 @@ class Attempts:
         self._clock = clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Let an address try.
+    def refused(self, address: str) -> None:
+        """Count a refusal.
 
         Raises:
-            TooManyAttempts: it was refused too often within a minute.
+            TooManyAttempts: there were too many within a minute.
         """
-        network = _network(address)
-        if (window := self._windows.get(network)) is None:
-            return
-        began, refusals = window
-        left = began + WINDOW_S - self._clock.monotonic()
-        if left <= 0:
-            del self._windows[network]
-        elif refusals >= self._limit:
+        now, network = self._clock.monotonic(), _network(address)
+        began, refusals = self._windows.pop(network, (now, 0))
+        if now - began >= WINDOW_S:
+            began, refusals = now, 0
+        self._windows[network] = (began, min(refusals + 1, self._limit))
+        if len(self._windows) > MOST_ADDRESSES:
+            self._windows.popitem(last=False)
+        if refusals >= self._limit:
+            left = began + WINDOW_S - now
             raise TooManyAttempts(
                 "Too many tokens from this address were refused. Correct the token, then try again in "
                 f"{left:.0f} seconds.",
                 retry_after_s=left,
             )
-
-    def refused(self, address: str) -> None:
-        """Count a refusal."""
-        now, network = self._clock.monotonic(), _network(address)
-        began, refusals = self._windows.pop(network, (now, 0))
-        if now - began >= WINDOW_S:
-            began, refusals = now, 0
-        self._windows[network] = (began, refusals + 1)
-        if len(self._windows) > MOST_ADDRESSES:
-            self._windows.popitem(last=False)
 
 
 def _network(address: str) -> str:

@@ -94,7 +94,7 @@ class Authenticator:
 
         Raises:
             Unauthenticated: no token where one is required, or one that is not believed, in any mode.
-            TooManyAttempts: too many tokens from `address` were refused; those that are known to be good pass.
+            TooManyAttempts: the same, where too many from `address` were refused already; a good one always passes.
             StoreFailed: whether the token is good can only be told by the database, which is out of reach.
             KeysUnavailable: the same of the keys of another issuer.
         """
@@ -103,7 +103,7 @@ class Authenticator:
             return self._without_token(door)
         now = self._clock.wall()
         try:
-            known = await self._look(_bearer(fields), now, address)
+            known = await self._look(_bearer(fields), now)
         except NotBelieved as reason:
             self.attempts.refused(address)
             _log.info("a token was refused", reason=str(reason), door=door, address=address)
@@ -174,14 +174,13 @@ class Authenticator:
             key = self._standing.key(kid, now)
         return key
 
-    async def _look(self, token: str | None, now: float, address: str) -> _Known:
+    async def _look(self, token: str | None, now: float) -> _Known:
         """Who stands behind a token: remembered, or found out and then remembered."""
-        digest = None if token is None else hashlib.sha256(token.encode("ascii")).digest()
-        if digest is not None and (known := self._remembered(digest)) is not None:
-            return known
-        self.attempts.check(address)
-        if token is None or digest is None:
+        if token is None:
             raise NotBelieved("form")
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        if (known := self._remembered(digest)) is not None:
+            return known
         proof = await self._verified(token, now)
         is_good = self._end(proof.subject, proof.credential, now) is None
         if is_good and proof.credential.issuer == OWN_ISSUER:

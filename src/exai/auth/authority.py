@@ -178,14 +178,14 @@ class Authority:
         shown = OpaqueToken.read(refresh_token, "exr")
         presented = None if shown is None else await self._tables.presented(shown.id)
         if shown is None or presented is None or not shown.is_kept_as(presented.refresh.secret_sha256):
-            raise _invalid_grant()
+            raise _invalid_grant(genuine=False)
         issued = await self._renewed(presented)
         if issued is None:
             # Between reading and writing it was spent or revoked: as it stands now decides.
             presented = await self._tables.presented(shown.id)
             issued = None if presented is None else await self._renewed(presented)
         if issued is None:
-            raise _invalid_grant()
+            raise _invalid_grant(genuine=True)
         return issued
 
     async def listing(self) -> list[TokenSummary]:
@@ -310,7 +310,7 @@ class Authority:
         now = self._now()
         refresh, row = presented.refresh, presented.token
         if row.revoked_at is not None or refresh.expires_at <= now:
-            raise _invalid_grant()
+            raise _invalid_grant(genuine=True)
         if refresh.spent_at is not None:
             if await self._tables.revoke(row.token_id, now):
                 _log.warning(
@@ -320,7 +320,7 @@ class Authority:
                     subject=row.subject,
                 )
                 await self._announce()
-            raise _invalid_grant()
+            raise _invalid_grant(genuine=True)
         successor_id = new_id()
         access_token, expires_at = await self._access_token(row, successor_id, now)
         successor, secret = self._refresh_token(row, successor_id, refresh.refresh_id, now)
@@ -449,8 +449,9 @@ def _lifetime(lifetime: timedelta | None) -> timedelta | None:
     return lifetime
 
 
-def _invalid_grant() -> InvalidGrant:
+def _invalid_grant(*, genuine: bool) -> InvalidGrant:
     return InvalidGrant(
         "The refresh token is not accepted: it has expired, was used, or was revoked. "
-        "Have a new token made with `exai token create`."
+        "Have a new token made with `exai token create`.",
+        genuine=genuine,
     )

@@ -39,11 +39,6 @@ class Issuers:
 
     def _foreign(self, name: str, settings: Auth) -> Rule:
         issuer = settings.issuers[name]
-        if unknown := sorted(frozenset(issuer.scopes) - SCOPES.keys()):
-            raise StartFault(
-                f"`auth.issuers.{name}.scopes` names `{unknown[0][:40]}`, which is no scope; "
-                f"there are {', '.join(SCOPES)}."
-            )
         return Rule(
             name=name,
             issuer=issuer.issuer,
@@ -54,7 +49,8 @@ class Issuers:
             leeway_s=settings.leeway_s,
             id_claim=issuer.id_claim,
             scope_claim=issuer.scope_claim,
-            scopes=frozenset(issuer.scopes),
+            grants=_scopes(f"issuers.{name}.grants", issuer.grants),
+            scopes=_scopes(f"issuers.{name}.scopes", issuer.scopes),
         )
 
 
@@ -85,4 +81,13 @@ def _shared(settings: Auth, secret: str) -> Rule:
         kinds=_ANY_ACCESS_TOKEN,
         find_key=find_key,
         leeway_s=settings.leeway_s,
+        grants=_scopes("shared_secret_grants", settings.shared_secret_grants),
     )
+
+
+def _scopes(setting: str, words: tuple[str, ...]) -> frozenset[str]:
+    if unknown := sorted(frozenset(words) - SCOPES.keys()):
+        raise StartFault(
+            f"`auth.{setting}` names `{unknown[0][:40]}`, which is no scope; there are {', '.join(SCOPES)}."
+        )
+    return frozenset(words)

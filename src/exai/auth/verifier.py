@@ -11,7 +11,7 @@ from typing import Any
 
 from exai.auth.jws import NotBelieved, SignedToken, take_apart
 from exai.auth.keys import VerifyingKey
-from exai.auth.scopes import known_scopes
+from exai.auth.scopes import SCOPES
 from exai.callers import Credential
 from exai.config_auth import OWN_ISSUER
 
@@ -49,7 +49,10 @@ class Rule:
     longest_life_s: float = LONGEST_LIFE_S
     id_claim: str = "jti"
     scope_claim: str = "scope"
+    grants: frozenset[str] = frozenset(SCOPES)
+    """What its claim can give."""
     scopes: frozenset[str] = frozenset()
+    """What each of its tokens has besides."""
 
     @property
     def is_own(self) -> bool:
@@ -113,7 +116,7 @@ def _proof(parts: SignedToken, rule: Rule, now: float) -> Proof:
     family, _, refresh_id = token_id.partition(".") if rule.is_own else (token_id, "", "")
     return Proof(
         subject=subject if rule.is_own else f"{rule.name}:{subject}",
-        scopes=known_scopes(_words(claims.get(rule.scope_claim))) | rule.scopes,
+        scopes=rule.grants.intersection(_words(claims.get(rule.scope_claim))) | rule.scopes,
         credential=Credential(
             issuer=rule.name,
             token_id=family,

@@ -44,7 +44,6 @@ class SignIn:
 
     async def _sign_in(self, visit: Visit) -> Response:
         shown = await visit.body(_TicketShown)
-        self._attempts.check(visit.address)
         caller = await self._tickets.take(shown.ticket)
         if caller is None:
             self._attempts.refused(visit.address)

@@ -64,17 +64,12 @@ class TokenEndpoint:
         client = scope.get("client")
         address = client[0] if client else ""
         try:
-            self._attempts.check(address)
             issued = await self._authority.refresh(await _refresh_token(scope, receive))
         except _BadForm as bad:
             code, sentence = bad.args
             return _refused(400, code, sentence)
         except InvalidGrant as fault:
-            self._attempts.refused(address)
-            return _refused(400, "invalid_grant", str(fault))
-        except TooManyAttempts as fault:
-            wait_s = max(1, round(fault.retry_after_s))
-            return _refused(fault.http_status, fault.code, str(fault), retry_after_s=wait_s)
+            return self._refusal(fault, address)
         except StoreFailed as fault:
             return _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
         told: dict[str, Any] = {
@@ -86,6 +81,16 @@ class TokenEndpoint:
         if issued.expires_at is not None:
             told["expires_in"] = max(0, int(issued.expires_at - self._clock.wall()))
         return JSONResponse(told)
+
+    def _refusal(self, fault: InvalidGrant, address: str) -> JSONResponse:
+        """A client that goes on with a token which was good once guesses nothing."""
+        try:
+            if not fault.genuine:
+                self._attempts.refused(address)
+        except TooManyAttempts as limit:
+            wait_s = max(1, round(limit.retry_after_s))
+            return _refused(limit.http_status, limit.code, str(limit), retry_after_s=wait_s)
+        return _refused(400, "invalid_grant", str(fault))
 
 
 class KeySet:
