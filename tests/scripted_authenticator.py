@@ -21,6 +21,7 @@ class ScriptedAuthenticator:
         self.attempts = Attempts(3, SystemClock())
         self.endings: dict[str, Ending] = {}
         """By token."""
+        self.endings_of_subjects: dict[str, Ending] = {}
         self.throttled = False
         self._callers: dict[str, Caller] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -36,6 +37,14 @@ class ScriptedAuthenticator:
     def end(self, token: str, ending: Ending) -> None:
         """Let a token expire, or revoke it."""
         self.endings[token] = ending
+        self._tell()
+
+    def end_subject(self, subject: str, ending: Ending) -> None:
+        """Revoke all that a subject has."""
+        self.endings_of_subjects[subject] = ending
+        self._tell()
+
+    def _tell(self) -> None:
         for watcher in self._watchers:
             watcher()
 
@@ -52,7 +61,9 @@ class ScriptedAuthenticator:
         return replace(self._callers[token], door=door)
 
     def end_of(self, caller: Caller) -> Ending | None:
-        return None if caller.credential is None else self.endings.get(caller.credential.token_id)
+        if caller.credential is None:
+            return None
+        return self.endings_of_subjects.get(caller.subject) or self.endings.get(caller.credential.token_id)
 
     def watch(self, on_change: Callable[[], None]) -> None:
         self._watchers.append(on_change)

@@ -95,6 +95,19 @@ async def test_what_comes_in_while_its_token_is_being_revoked_does_not_stay(watc
     await watched.until(("in time", "revoked"), ("late", "revoked"))
 
 
+async def test_subjects_whose_credentials_are_alike_are_told_apart(watched: Watched) -> None:
+    alice = await watched.caller()
+    bob = replace(alice, subject="bob")
+    for caller in (alice, bob):
+        watched.guards.open(
+            caller, lambda ending, caller=caller: watched.told.append((caller.subject, ending))
+        )
+    watched.authenticator.end_subject("bob", "revoked")
+    await watched.until(("bob", "revoked"))
+    watched.authenticator.end("one", "revoked")
+    await watched.until(("bob", "revoked"), ("alice", "revoked"))
+
+
 async def test_a_guard_stands_under_the_credential_it_was_moved_to(watched: Watched) -> None:
     old = await watched.caller()
     guard = watched.guards.open(old, lambda ending: watched.told.append(("it", ending)))

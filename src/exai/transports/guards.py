@@ -26,6 +26,7 @@ TURN = 500
 
 _log = structlog.get_logger(__name__)
 
+Owner = tuple[str, Credential | None]
 End = Callable[[Ending], None]
 """Hears once that the credential has expired, and once that it was revoked; returns at once."""
 
@@ -54,12 +55,15 @@ class Guard:
 
 
 class Guards:
-    """Everything that is open, by credential: many sockets of one token are one comparison."""
+    """Everything that is open, by its owner: many sockets of one token are one comparison.
+
+    Owner is a subject with a credential; another issuer may give two subjects tokens that are alike in all else.
+    """
 
     def __init__(self, authenticator: Authenticates, clock: Clock) -> None:
         self._authenticator = authenticator
         self._clock = clock
-        self._open: dict[Credential | None, set[Guard]] = {}
+        self._open: dict[Owner, set[Guard]] = {}
         self._soonest = math.inf
         """When the first of the credentials expires."""
         self._changed = asyncio.Event()
@@ -83,17 +87,18 @@ class Guards:
     def add(self, guard: Guard) -> None:
         """Stand it under its caller's credential."""
         self._soonest = min(self._soonest, _expiry(guard.caller))
-        self._open.setdefault(guard.caller.credential, set()).add(guard)
+        self._open.setdefault(_owner(guard.caller), set()).add(guard)
         if self._authenticator.end_of(guard.caller) is not None:  # since it was admitted
             self._changed.set()
 
     def remove(self, guard: Guard) -> None:
         """Take it away again; nothing happens when it is not there."""
-        of_credential = self._open.get(guard.caller.credential)
-        if of_credential is not None:
-            of_credential.discard(guard)
-            if not of_credential:
-                del self._open[guard.caller.credential]
+        owner = _owner(guard.caller)
+        of_owner = self._open.get(owner)
+        if of_owner is not None:
+            of_owner.discard(guard)
+            if not of_owner:
+                del self._open[owner]
 
     async def run(self) -> None:
         """Look at every caller whenever a credential expires or something was revoked, until cancelled."""
@@ -115,16 +120,20 @@ class Guards:
     async def check(self) -> None:
         """One round of that."""
         self._soonest = math.inf
-        for number, of_credential in enumerate(list(self._open.values()), 1):
-            for any_of_them in of_credential:
+        for number, of_owner in enumerate(list(self._open.values()), 1):
+            for any_of_them in of_owner:
                 ending = self._authenticator.end_of(any_of_them.caller)
                 if ending is None:
                     self._soonest = min(self._soonest, _expiry(any_of_them.caller))
                 else:
-                    _tell(of_credential, ending)
+                    _tell(of_owner, ending)
                 break
             if number % TURN == 0:
                 await asyncio.sleep(0)
+
+
+def _owner(caller: Caller) -> Owner:
+    return caller.subject, caller.credential
 
 
 def _expiry(caller: Caller) -> float:
