@@ -70,7 +70,8 @@ class SessionResumed(Event, frozen=True):
 class SessionEnded(Event, frozen=True):
     caller: Caller
     reason: str
-    """Why, from a short closed list: `client`, `expired` (its grace time is over), `revoked`, `stopping`."""
+    """Why, from a short closed list: `client`, `expired` (its grace time is over), `replaced` (its caller opened more
+    than it may have), `revoked`, `stopping`."""
 
 
 class CallStarted(Event, frozen=True):

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from mcp.server.connection import Connection
@@ -272,6 +273,34 @@ async def test_no_caller_takes_the_sessions_of_others() -> None:
             await until(lambda: doors.sessions.statistics().sessions == 1)
             async with session_socket(doors.ws, alice) as third:
                 assert (await third.open())["t"] == "opened"
+
+
+async def test_who_opens_more_sessions_than_one_may_have_loses_what_waits_without_a_socket_longest() -> None:
+    async with open_doors(sessions={"max_per_caller": 3, "max_sessions": 4}) as doors:
+        alice, bob = (doors.authenticator.issue(name, name) for name in ("alice", "bob"))
+        async with AsyncExitStack() as attached:
+            first = await attached.enter_async_context(session_socket(doors.ws, alice))
+            await first.open()
+            waiting = []
+            for cut in (1, 2):
+                async with session_socket(doors.ws, alice) as socket:
+                    waiting.append(await socket.open())
+                    await socket.call(1, "wait")
+                    await until(lambda cut=cut: doors.engine.running == cut)
+                await until(lambda cut=cut: doors.sessions.statistics().cut == cut)
+            another = await attached.enter_async_context(session_socket(doors.ws, bob))
+            assert (await another.open())["t"] == "opened"
+            fourth = await attached.enter_async_context(session_socket(doors.ws, alice))
+            assert (await fourth.open())["t"] == "opened"
+            await until(lambda: doors.engine.running == 1)
+            assert doors.sessions.statistics().sessions == 4
+            ended = [event for event in doors.events if isinstance(event, SessionEnded)]
+            assert [(event.caller.subject, event.reason) for event in ended] == [("alice", "replaced")]
+            for opened, answer in zip(waiting, ("refused", "resumed"), strict=True):
+                socket = await attached.enter_async_context(session_socket(doors.ws, alice))
+                assert (await socket.resume(opened, last=0))["t"] == answer
+            refused = await attached.enter_async_context(session_socket(doors.ws, alice))
+            assert (await refused.open())["code"] == "too_many_sessions", "none of its own waits any more"
 
 
 async def test_sessions_are_facts_on_the_bus(doors: Doors) -> None:

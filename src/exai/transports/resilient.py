@@ -178,22 +178,24 @@ class ResilientWebSocketManager:
         """Begin a session on this socket; its first `flush` tells the client.
 
         Raises:
-            SessionRefused: there are as many as there may be, of all or of this caller.
+            SessionRefused: there are as many as there may be, of all or of this caller; none of its own waits without
+                a socket, or that one would have made room.
         """
-        if len(self._sessions) >= self._settings.max_sessions:
-            raise SessionRefused(
-                "too_many_sessions",
-                f"EXAI keeps {len(self._sessions)} sessions, which is its limit. Close some, or raise "
-                "sessions.max_sessions.",
-            )
         if (
             caller.credential is not None
             and self._by_subject[caller.subject] >= self._settings.max_per_caller
+            and not self._made_room(caller)
         ):
             raise SessionRefused(
                 "too_many_sessions",
                 f"You have {self._settings.max_per_caller} sessions, which is the limit of one caller. Close some, or "
                 "have sessions.max_per_caller raised.",
+            )
+        if len(self._sessions) >= self._settings.max_sessions:
+            raise SessionRefused(
+                "too_many_sessions",
+                f"EXAI keeps {len(self._sessions)} sessions, which is its limit. Close some, or raise "
+                "sessions.max_sessions.",
             )
         session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
         settings = self._settings
@@ -206,6 +208,20 @@ class ResilientWebSocketManager:
         self._by_subject[caller.subject] += 1
         self._bus.publish(SessionOpened(caller))
         return session
+
+    def _made_room(self, caller: Caller) -> bool:
+        """End the session of this caller that has been without a socket for longest; whether there was one."""
+        cut = (
+            session
+            for session in self._sessions.values()
+            if session.caller.subject == caller.subject and session.end.state is State.CUT
+        )
+        oldest = min(cut, key=lambda session: session.cut_since, default=None)
+        if oldest is None:
+            return False
+        self._take_out(oldest, "replaced")
+        tasks.spawn(oldest.close(), name="end session")
+        return True
 
     def resume(self, caller: Caller, socket: Socket, asked: Resume) -> ClientSession:
         """Let this socket carry on a session; its first `flush` tells the client, and says what it missed.
@@ -248,15 +264,19 @@ class ResilientWebSocketManager:
 
     async def end(self, session: ClientSession, reason: str) -> None:
         """End a session and cancel its calls."""
+        if self._take_out(session, reason):
+            await session.close()
+
+    def _take_out(self, session: ClientSession, reason: str) -> bool:
         if self._sessions.pop(session.id, None) is None:
-            return
+            return False
         self._by_subject[session.caller.subject] -= 1
         if not self._by_subject[session.caller.subject]:
             del self._by_subject[session.caller.subject]
         _add_counts(self._gone, session.end)
         self._gone.reclaimed_bytes += session.end.pending_bytes
         self._bus.publish(SessionEnded(session.caller, reason))
-        await session.close()
+        return True
 
     async def run(self) -> None:
         """End sessions whose grace time is over, and keep every session's bounds, until cancelled."""
