@@ -112,10 +112,10 @@ class Sessions(Section):
     """How long the first frame of a socket may take."""
 
     max_sessions: Count = 1_000
-    """Sessions at once, with and without a socket; one more is refused."""
+    """Sessions at once, with and without a socket; one more is refused. As many of Streamable HTTP."""
 
     max_per_caller: Count = 100
-    """Of these, of one caller with a token, so that nobody takes the others' places. The local user is alone."""
+    """Of these, of one caller with a token: above it, its own oldest that lies idle goes. The local user is alone."""
 
     max_messages: Count = 10_000
     """Messages kept for one client until it acknowledges them; the oldest go first, and it is told."""

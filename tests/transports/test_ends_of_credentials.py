@@ -73,6 +73,16 @@ def old_call(tool: str, number: int = 7) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
 
 
+async def until_unknown(http: aiohttp.ClientSession, doors: Doors, headers: dict[str, str]) -> None:
+    """Ask in a session until it has ended, which takes a second at most."""
+    async with asyncio.timeout(1):
+        status = 200
+        while status != 404:
+            async with http.post(doors.http, json=old_call("echo"), headers=headers) as response:
+                status = response.status
+                await response.read()
+
+
 @pytest.mark.parametrize("ending", ["expired", "revoked"])
 async def test_a_plain_socket_ends_with_its_token_and_another_goes_on(doors: Doors, ending: Any) -> None:
     mine, other = (doors.authenticator.issue(token, "alice") for token in ("mine", "other"))
@@ -263,7 +273,9 @@ async def test_streams_without_an_end_end_with_their_token(doors: Doors) -> None
             assert b'"result"' in await response.read()
 
 
-async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(doors: Doors) -> None:
+async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(
+    doors: Doors, caplog: pytest.LogCaptureFixture
+) -> None:
     mine, theirs = doors.authenticator.issue("mine", "alice"), doors.authenticator.issue("theirs", "mallory")
     async with aiohttp.ClientSession() as http, http_session(http, doors, mine) as headers:
         waiting = asyncio.ensure_future(
@@ -280,9 +292,36 @@ async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(do
                 del answer[1]["Date"]
             assert answers[0] == answers[1]
             assert answers[0][0] == 404
+        assert not [record for record in caplog.records if "match" in record.getMessage()]
         doors.engine.released.set()
         async with await waiting as response:
             assert b"released" in await response.read()
+        doors.authenticator.end("theirs", "revoked")
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | mine) as response:
+            assert response.status == 200, "whoever asked for it has nothing to do with its end"
+            await response.read()
+        other = doors.authenticator.issue("other", "alice")
+        doors.authenticator.end("mine", "revoked")
+        await until_unknown(http, doors, headers | other)
+
+
+async def test_a_call_whose_token_is_revoked_ends_with_its_http_session_whoever_used_that_last(
+    doors: Doors,
+) -> None:
+    first, second = (doors.authenticator.issue(token, "alice") for token in ("first", "second"))
+    async with aiohttp.ClientSession() as http, http_session(http, doors, first) as headers:
+        waiting = asyncio.ensure_future(
+            http.post(doors.http, json=old_call("wait", 1), headers=headers | first)
+        )
+        await doors.engine.started.wait()
+        async with http.post(doors.http, json=old_call("echo"), headers=headers | second) as response:
+            assert b'"result"' in await response.read()
+        doors.authenticator.end("first", "revoked")
+        async with asyncio.timeout(1):
+            await doors.engine.cancelled.wait()
+        async with await waiting as response:
+            assert b"-32006" in await response.read()
+        await until_unknown(http, doors, headers | second)
 
 
 async def test_an_idle_http_session_ends_when_its_last_token_is_revoked(doors: Doors) -> None:
@@ -295,12 +334,7 @@ async def test_an_idle_http_session_ends_when_its_last_token_is_revoked(doors: D
             assert b'"result"' in await response.read()
         doors.authenticator.end("second", "revoked")
         third = doors.authenticator.issue("third", "alice")
-        async with asyncio.timeout(1):
-            status = 200
-            while status != 404:
-                async with http.post(doors.http, json=old_call("echo"), headers=headers | third) as response:
-                    status = response.status
-                    await response.read()
+        await until_unknown(http, doors, headers | third)
 
 
 async def test_what_has_ended_by_itself_is_not_kept(doors: Doors) -> None:
@@ -321,7 +355,7 @@ async def test_what_has_ended_by_itself_is_not_kept(doors: Doors) -> None:
 
 
 def _guards(doors: Doors) -> list[Any]:
-    return [guard for of_credential in doors.guards._open.values() for guard in of_credential]
+    return [guard for of_owner in doors.guards._open.values() for guard in of_owner]
 
 
 def _told(doors: Doors, token: str) -> set[Any]:

@@ -20,7 +20,6 @@ from exai.clock import SystemClock
 from exai.events import CallerRefused
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
-from exai.transports import http_sessions
 from mcp_websocket import mcp_socket
 from open_doors import Doors, open_doors
 from session_socket import ENVELOPE, session_socket
@@ -218,32 +217,6 @@ async def test_no_caller_takes_the_place_of_all_others() -> None:
                 with suppress(InvalidStatus):
                     async with mcp_socket(doors.ws, headers=greedy) as again:
                         await again.tool("echo")
-
-
-async def test_no_caller_takes_every_http_session(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_sessions, "MOST_OF_ONE_CALLER", 1)
-    alice, bob = (doors.authenticator.issue(subject, subject) for subject in ("alice", "bob"))
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
-    accept = {"Accept": BOTH["Accept"]}
-    async with aiohttp.ClientSession() as http:
-
-        async def begin(headers: dict[str, str]) -> tuple[int, str]:
-            async with http.post(doors.http, json=message, headers=accept | headers) as response:
-                await response.read()
-                return response.status, response.headers.get("Mcp-Session-Id", "")
-
-        status, session = await begin(alice)
-        assert status == 200
-        assert (await begin(alice))[0] == 429
-        assert (await begin(bob))[0] == 200
-        async with http.delete(doors.http, headers=accept | alice | {"Mcp-Session-Id": session}) as response:
-            assert response.status == 200
-        assert (await begin(alice))[0] == 200
-        assert (await begin(alice))[0] == 429
-        monkeypatch.setattr(http_sessions, "IDLE_S", -1)
-        monkeypatch.setattr(http_sessions, "SWEEP_S", 0)
-        assert (await begin(alice))[0] == 200, "what the SDK ended long ago takes no place"
 
 
 async def test_guesses_are_counted_on_every_door_together_and_good_tokens_pass(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mcp.server.lowlevel import Server
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from exai import config, tasks
+from exai import config
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.errors import ScopeMissing, Unauthenticated, UnknownTool
@@ -57,7 +57,7 @@ class HttpDoor:
         self._running: set[tuple[str, bytes, str]] = set()
         """Subject, session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up
         two."""
-        self._sessions = HttpSessions(server, settings.server.max_body_bytes, guards, clock)
+        self._sessions = HttpSessions(server, settings, guards, clock)
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
@@ -126,7 +126,9 @@ class HttpDoor:
         """
         method, params = message.get("method"), message.get("params")
         if method == "initialize" and self._sessions.has_too_many(caller):
-            sentence = "You have too many sessions open. End some by DELETE, or use them again."
+            sentence = (
+                "There is no room for another session. End some of yours by DELETE, or close their streams."
+            )
             raise _Refused(429, sentence, request_id=message.get("id"))
         if method != "tools/call" or not isinstance(params, dict):
             return
@@ -164,7 +166,7 @@ class HttpDoor:
             if ending == "expired" and not is_endless:
                 return
             if ending == "revoked" and (session_id := session_id_of(scope)) is not None:
-                tasks.spawn(self._sessions.end(session_id), name="end http session")
+                self._sessions.end(session_id, caller)
             if not endings:
                 endings.append(ending)
                 limit.reschedule(loop.time())

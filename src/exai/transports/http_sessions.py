@@ -1,8 +1,9 @@
 """The SDK's HTTP sessions (`Mcp-Session-Id`), each bound to the subject who began it.
 
-The SDK answers another subject as if the session did not exist; here it is ended when the credential
-that was last used for it is revoked. What the SDK ends by itself it tells nobody, so a session that
-nobody has used for longer than the SDK keeps one is forgotten.
+Another subject's is served as one that does not exist, by the same steps. Here sessions are ended when
+the credential that was last used for them is revoked, and when their caller begins more than it may have:
+then the one that it left alone for longest. What the SDK ends by itself it tells nobody, so a session
+that nobody has used for longer than the SDK keeps one is forgotten.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
-from exai import tasks
+from exai import config, tasks
 from exai.callers import Caller
 from exai.clock import Clock
 from exai.transports.entrance import Ending
@@ -26,9 +27,9 @@ from exai.transports.guards import Guard, Guards
 __all__ = ["HttpSessions", "session_id_of"]
 
 SESSION_HEADER = b"mcp-session-id"
+NOBODYS = b"0"
+"""No session's id; the SDK's are longer."""
 IDLE_S = 30 * 60
-MOST_OF_ONE_CALLER = 1_000
-"""With a token; the SDK keeps ten times as many in all."""
 SWEEP_S = 60
 
 
@@ -46,10 +47,15 @@ class _Bound:
 class HttpSessions:
     """The SDK's application with its sessions bound."""
 
-    def __init__(self, server: Server[Any], max_body_bytes: int, guards: Guards, clock: Clock) -> None:
+    def __init__(self, server: Server[Any], settings: config.Settings, guards: Guards, clock: Clock) -> None:
+        # The SDK counts every request without a session as one; here only what was begun is counted.
         self.manager = StreamableHTTPSessionManager(
-            server, max_request_body_size=max_body_bytes, session_idle_timeout=IDLE_S
+            server,
+            max_request_body_size=settings.server.max_body_bytes,
+            session_idle_timeout=IDLE_S,
+            max_sessions=None,
         )
+        self._limits = settings.sessions
         self._guards = guards
         self._clock = clock
         self._bound: dict[bytes, _Bound] = {}
@@ -59,6 +65,11 @@ class HttpSessions:
         """Serve one request of the caller."""
 
         session_id = session_id_of(scope)
+        if session_id is not None and not self._is_of(session_id, caller):
+            session_id = NOBODYS
+            scope["headers"] = [
+                (name, NOBODYS if name == SESSION_HEADER else value) for name, value in scope["headers"]
+            ]
         status = 0
 
         async def noting(message: Message) -> None:
@@ -78,16 +89,14 @@ class HttpSessions:
             self._forget(session_id)
 
     def has_too_many(self, caller: Caller) -> bool:
-        """Whether this caller may not begin another."""
-        if caller.credential is None:
-            return False
+        """Whether this caller may not begin another: there is no room, and none of its own is left alone."""
         self._sweep()
-        return sum(bound.subject == caller.subject for bound in self._bound.values()) >= MOST_OF_ONE_CALLER
+        is_full = self._excess(caller) >= 0
+        return is_full and self._longest_idle(caller) is None
 
-    async def end(self, session_id: bytes) -> None:
-        """End a session with the calls that run in it, as its own client would by DELETE."""
-        bound = self._bound.get(session_id)
-        if bound is None:
+    def end(self, session_id: bytes, caller: Caller) -> None:
+        """End a session of this caller with the calls that run in it, as its own client would by DELETE."""
+        if not self._is_of(session_id, caller):
             return
         self._forget(session_id)
         scope: Scope = {
@@ -96,9 +105,10 @@ class HttpSessions:
             "path": "/mcp",
             "query_string": b"",
             "headers": [(SESSION_HEADER, session_id)],
-            "user": _principal(bound.subject),
+            "user": _principal(caller.subject),
         }
-        await self.manager.handle_request(scope, _nothing_comes, _nobody_reads)
+        deleting = self.manager.handle_request(scope, _nothing_comes, _nobody_reads)
+        tasks.spawn(deleting, name="end http session")
 
     @contextmanager
     def _in_use(self, session_id: bytes | None, caller: Caller) -> Iterator[None]:
@@ -122,11 +132,31 @@ class HttpSessions:
     def _bind(self, session_id: bytes, caller: Caller) -> None:
         def end(ending: Ending) -> None:
             if ending == "revoked":
-                tasks.spawn(self.end(session_id), name="end http session")
+                self.end(session_id, caller)
 
         self._sweep()
+        # Only now, as many may begin at once.
+        while self._excess(caller) >= 0 and (idle := self._longest_idle(caller)) is not None:
+            self.end(idle, caller)
         guard = self._guards.open(caller, end)
         self._bound[session_id] = _Bound(caller.subject, guard, self._clock.monotonic())
+
+    def _excess(self, caller: Caller) -> int:
+        """How many sessions there are beyond what this caller may find or have; below zero there is room."""
+        excess = len(self._bound) - self._limits.max_sessions
+        if caller.credential is not None:
+            of_caller = sum(bound.subject == caller.subject for bound in self._bound.values())
+            excess = max(excess, of_caller - self._limits.max_per_caller)
+        return excess
+
+    def _longest_idle(self, caller: Caller) -> bytes | None:
+        """The session of this caller that nobody has used for longest."""
+        idle = (
+            (bound.last_used, session_id)
+            for session_id, bound in self._bound.items()
+            if bound.subject == caller.subject and not bound.in_use
+        )
+        return min(idle, default=(0.0, None))[1]
 
     def _forget(self, session_id: bytes) -> None:
         self._bound.pop(session_id).guard.release()
