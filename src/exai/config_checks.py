@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
 
 from exai.config import CustomProvider, Settings
 from exai.config_auth_checks import check_auth
 from exai.config_values import is_loopback
 from exai.errors import StartFault
 
-__all__ = ["check"]
+__all__ = ["check", "check_addresses"]
+
+_PLATFORMS = frozenset({"api.z.ai", "open.bigmodel.cn", "api.moonshot.ai", "api.moonshot.cn"})
+"""Hosts of GLM and Kimi themselves."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -38,6 +42,38 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
                 f"`{key}` ({origins.get(key, 'default')}) is not a GLM key, which has the form `id.secret`; "
                 "copy it once more from the provider's console."
             )
+
+
+def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path) -> None:
+    """Refuse to send a secret that stands elsewhere to an address out of `found`.
+
+    Args:
+        found: the file of the working folder, which nobody named. It may have come with somebody else's repository.
+
+    Raises:
+        StartFault: with the first such address.
+    """
+    origin = f"file {found}"
+    providers = settings.providers
+    addresses = {
+        "providers.glm": providers.glm.base_url,
+        "providers.kimi": providers.kimi.base_url,
+        **{f"providers.custom.{name}": row.base_url for name, row in providers.custom.items()},
+    }
+    for section, address in addresses.items():
+        if origins[f"{section}.base_url"] != origin or _is_platform(section, address):
+            continue
+        for secret in (f"{section}.api_key", f"{section}.headers"):
+            if origins.get(secret, "default") not in {"default", origin}:
+                raise StartFault(
+                    f"`{section}.base_url` ({origin}) would be sent `{secret}` ({origins[secret]}), and a file in "
+                    f"the working folder may be somebody else's; if it is yours, name it: `--config {found}`."
+                )
+
+
+def _is_platform(section: str, address: HttpUrl) -> bool:
+    is_own = section in {"providers.glm", "providers.kimi"}
+    return is_own and address.scheme == "https" and address.host in _PLATFORMS
 
 
 def _check_doors(settings: Settings, origins: Mapping[str, str]) -> None:

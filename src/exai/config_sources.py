@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exai.config import Settings
-from exai.config_checks import check
+from exai.config_checks import check, check_addresses
 from exai.config_client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
 from exai.config_presets import PRESETS
 from exai.config_secrets import (
@@ -92,7 +92,8 @@ def load(
     Args:
         environ: the environment variables.
         config_file: the file to read; without one, `EXAI_CONFIG`, then `exai.toml` in `cwd`, then
-            `~/.config/exai/exai.toml`. Only the first that exists is read.
+            `~/.config/exai/exai.toml`. Only the first that exists is read. The one in `cwd`, which nobody
+            named, may not send a secret from elsewhere to an address of its own.
         overrides: the strongest values, as `section.key=value` texts or as dotted keys with values;
             the last one of a key counts.
         cwd: where relative paths of the environment and the command line begin.
@@ -124,6 +125,8 @@ def load(
     settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
     origins = {key: assigned[key].origin if key in assigned else "default" for key, _ in values(settings)}
     check(settings, origins)
+    if file is not None and _is_found(file, config_file, environ, cwd, home):
+        check_addresses(settings, origins, file)
     return Loaded(settings, origins, file, folder, answer.trouble)
 
 
@@ -140,8 +143,18 @@ def _choose_file(
     if named := environ.get(CONFIG_FILE_VARIABLE):
         return _absolute(Path(named), cwd, home)
     usual = [cwd / FILE_NAME] if trust_cwd else []
-    usual.append(home / ".config" / "exai" / FILE_NAME)
+    usual.append(_of_user(home))
     return next((candidate for candidate in usual if candidate.exists()), None)
+
+
+def _of_user(home: Path) -> Path:
+    return home / ".config" / "exai" / FILE_NAME
+
+
+def _is_found(file: Path, explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> bool:
+    """Whether the file was read only because it lies in the working folder."""
+    is_named = explicit is not None or bool(environ.get(CONFIG_FILE_VARIABLE))
+    return not is_named and file == cwd / FILE_NAME and file.resolve() != _of_user(home).resolve()
 
 
 def _from_file(file: Path) -> _Assignments:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exai.config_secrets import KeyringAnswer
 from exai.config_sources import Loaded, Overrides, load
 from exai.config_tree import as_toml, find, secret_values, values
 from exai.errors import StartFault
@@ -133,6 +134,77 @@ def test_the_file_is_the_first_of_the_usual_places(load_with: LoadWith, home: Pa
     assert loaded.config_file == explicit
 
 
+ELSEWHERE = {
+    "providers.glm.base_url = 'https://evil.example/v4'": {"GLM_API_KEY": f"id.{CANARY}"},
+    "providers.glm.base_url = 'http://api.z.ai/api/paas/v4'": {"GLM_API_KEY": f"id.{CANARY}"},
+    "providers.kimi.base_url = 'https://evil.example/v1'": {"EXAI_PROVIDERS__KIMI__API_KEY": CANARY},
+    "providers.custom.mine.base_url = 'https://api.z.ai/v1'\nproviders.custom.mine.models = [{ name = 'm' }]": {
+        "EXAI_PROVIDERS__CUSTOM__MINE__HEADERS": f"X-Key: {CANARY}"
+    },
+}
+
+
+@pytest.mark.parametrize(("content", "environ"), ELSEWHERE.items())
+def test_a_file_that_was_only_found_gets_no_key_from_elsewhere(
+    load_with: LoadWith, cwd: Path, home: Path, content: str, environ: Mapping[str, str]
+) -> None:
+    file = cwd / "exai.toml"
+    file.write_text(content)
+    sentence = refusal(load_with, environ)
+    assert f"(file {file})" in sentence
+    assert f"`--config {file}`" in sentence
+    key = content.partition(".base_url")[0]
+    assert f"`{key}." in sentence
+    # Named, it is the user's own; so is the file of the user's folder, from wherever it is reached.
+    assert load_with(environ, file=Path("exai.toml")).config_file == file
+    assert load_with({**environ, "EXAI_CONFIG": str(file)}).config_file == file
+    mine = home / ".config/exai"
+    mine.mkdir(parents=True)
+    file.rename(mine / "exai.toml")
+    assert load_with(environ).config_file == mine / "exai.toml"
+    file.symlink_to(mine / "exai.toml")
+    assert load_with(environ).config_file == file
+
+
+def test_a_secret_file_and_a_keyring_are_kept_from_it_too(home: Path, cwd: Path) -> None:
+    (cwd / "exai.toml").write_text("providers.kimi.base_url = 'https://evil.example/v1'\n")
+    folder = home / ".config/exai/secrets"
+    folder.mkdir(parents=True)
+
+    def refused(answer: KeyringAnswer) -> str:
+        with pytest.raises(StartFault) as caught:
+            load(
+                environ={"HOME": str(home)},
+                config_file=None,
+                overrides=(),
+                cwd=cwd,
+                keyring=lambda _: answer,
+            )
+        return str(caught.value)
+
+    assert "keyring exai" in refused(KeyringAnswer({"providers.kimi.api_key": CANARY}))
+    (folder / "providers.kimi.api_key").write_text(CANARY)
+    (folder / "providers.kimi.api_key").chmod(0o600)
+    assert "secret file" in refused(KeyringAnswer())
+
+
+def test_a_file_that_was_only_found_may_name_platforms_and_use_its_own_keys(
+    load_with: LoadWith, cwd: Path
+) -> None:
+    file = cwd / "exai.toml"
+    file.write_text(
+        f"""
+        providers.glm.base_url = "https://open.bigmodel.cn/api/paas/v4"
+        providers.kimi = {{ base_url = "https://proxy.example/v1", api_key = "{CANARY}" }}
+        providers.custom.local = {{ base_url = "http://127.0.0.1:11434/v1", models = [{{ name = "m" }}] }}
+        """
+    )
+    file.chmod(0o600)
+    loaded = load_with({"GLM_API_KEY": "id.secret"})
+    assert loaded.config_file == file
+    assert loaded.settings.providers.glm.base_url.host == "open.bigmodel.cn"
+
+
 def test_a_named_file_that_is_missing_is_refused(load_with: LoadWith, cwd: Path) -> None:
     assert "does not exist" in refusal(load_with, file=cwd / "none.toml")
     assert "does not exist" in refusal(load_with, {"EXAI_CONFIG": "/none.toml"})
@@ -253,10 +325,11 @@ def test_relative_paths_of_a_file_begin_at_its_folder(load_with: LoadWith, tmp_p
 
 
 def test_a_custom_provider_may_come_from_several_sources(load_with: LoadWith, cwd: Path) -> None:
-    (cwd / "exai.toml").write_text(
+    file = cwd / "exai.toml"
+    file.write_text(
         "[providers.custom.mine]\nbase_url = 'http://h/v1'\nmodels = [{ name = 'm', images = true }]\n"
     )
-    loaded = load_with({"EXAI_PROVIDERS__CUSTOM__MINE__API_KEY": "k"})
+    loaded = load_with({"EXAI_PROVIDERS__CUSTOM__MINE__API_KEY": "k"}, file=file)
     mine = loaded.settings.providers.custom["mine"]
     assert (mine.models[0].name, mine.models[0].images, mine.api_key.get_secret_value()) == ("m", True, "k")
     assert (

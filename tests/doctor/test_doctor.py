@@ -266,3 +266,25 @@ def test_the_command_answers_by_its_exit_code_and_in_json(tmp_path: Path) -> Non
     assert bad.returncode == 1
     assert "problem  settings  The environment variable `EXAI_SERVER__PROT` is no setting" in bad.stdout
     assert "problem: 1, warning: 0, ok: 0" in bad.stdout
+
+
+def test_a_file_that_lies_in_the_folder_is_sent_no_key(tmp_path: Path) -> None:
+    folder = tmp_path / "somebody-elses"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        theirs.settimeout(0)
+        address = f"http://127.0.0.1:{theirs.getsockname()[1]}/v4"
+        (folder / "exai.toml").write_text(f"providers.glm.base_url = '{address}'\n")
+        result = subprocess.run(
+            [*EXAI, "doctor"],
+            env=clean_environ(tmp_path / "data", {"GLM_API_KEY": "id.canary"}),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with pytest.raises(BlockingIOError):
+            theirs.accept()
+    assert result.returncode == 1
+    assert "problem  settings  `providers.glm.base_url`" in result.stdout
+    assert "canary" not in result.stdout + result.stderr
