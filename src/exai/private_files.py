@@ -3,6 +3,7 @@
 Windows keeps no such modes; there the folder of the user is the fence.
 """
 
+import errno
 import os
 import stat
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from exai.errors import StartFault
 
-__all__ = ["exposure", "read_private", "replace_private"]
+__all__ = ["exposure", "prove_writable", "read_private", "replace_private"]
 
 LARGEST = 2**20
 """Characters; no secret is longer, and a device or a log given by mistake is not read to its end."""
@@ -49,6 +50,20 @@ def read_private(file: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise StartFault(f"{file} is not UTF-8 text; write it anew.") from None
+
+
+def prove_writable(file: Path) -> None:
+    """Make the folder of `file` where it is missing, with mode 700, and prove that `replace_private` can work in it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    target = file.resolve()
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+        pass
 
 
 def replace_private(file: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """`exai token` and `exai keys`: made on the database alone, believed by an authenticator on the same one."""
 
 import asyncio
+import errno
 import json
 import stat
 from pathlib import Path
@@ -14,7 +15,7 @@ from exai.auth.authenticator import Authenticator
 from exai.callers import Caller
 from exai.cli import build_app
 from exai.clock import SystemClock
-from exai.errors import ExaiError, InvalidGrant, Unauthenticated, UnknownToken
+from exai.errors import ExaiError, InvalidGrant, StartFault, Unauthenticated, UnknownToken
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
 
@@ -124,7 +125,6 @@ def test_keys_are_replaced_and_what_the_old_one_signed_stays_good_unless_it_was_
         (["token", "create", "a", "--subject", "google:a"], ExaiError),
         (["token", "create", "a", "--scope", "everything"], ExaiError),
         (["token", "create", "a", "--lifetime", "999d"], ExaiError),
-        (["token", "create", "a", "--save", "/no/such/folder/file"], ExaiError),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(arguments: list[str], fault: type[ExaiError]) -> None:
@@ -132,6 +132,42 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], fault: type[E
     assert isinstance(result.exception, fault)
     assert not isinstance(result.exception, InvalidGrant)
     assert "\n" not in str(result.exception)
+
+
+def test_the_folder_of_a_credentials_file_is_made_for_its_owner_alone(data_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config" / "exai" / "credentials.json"
+    assert exai("token", "create", "laptop", "--save", str(file)).exit_code == 0
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(file.parent.iterdir()) == [file]
+    assert judge(data_dir, json.loads(file.read_text())["access_token"]) != [None]
+
+
+def test_what_cannot_be_saved_is_not_made_and_ends_nothing(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    old = document("token", "create", "laptop")
+    for place in ("file/below.json", "data"):
+        for command in (("create", "another"), ("rotate", old["token_id"])):
+            result = exai("token", *command, "--save", str(tmp_path / place))
+            assert isinstance(result.exception, StartFault)
+            assert "nothing was made" in str(result.exception)
+    assert [entry["token_id"] for entry in document("token", "list", "--all")] == [old["token_id"]]
+    assert judge(data_dir, old["access_token"]) != [None]
+
+
+def test_secrets_whose_file_fails_at_the_last_moment_are_printed(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("exai.auth.credentials_file.replace_private", full)
+    result = exai("token", "create", "laptop", "--json", "--save", str(tmp_path / "credentials.json"))
+    assert isinstance(result.exception, StartFault)
+    assert "no space left" in str(result.exception)
+    printed = json.loads(result.output)
+    assert "saved" not in printed
+    assert "refresh_token" in printed
+    assert judge(data_dir, printed["access_token"]) != [None]
 
 
 @pytest.mark.parametrize(

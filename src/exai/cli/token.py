@@ -17,6 +17,7 @@ from exai.cli.options import ConfigFile, Overrides, load_settings
 if TYPE_CHECKING:
     from exai.auth.authority import Authority, IssuedTokens, TokenSummary
     from exai.config import Settings
+    from exai.errors import StartFault
 
 __all__ = ["AsJson", "open_authority", "register"]
 
@@ -108,6 +109,7 @@ def _create(app: typer.Typer) -> None:
         chosen = None if lifetime is None else _duration(lifetime)
         if key and renewable is not None:
             raise typer.BadParameter("an API key has no refresh token", param_hint="--key")
+        _prepare(save)
 
         async def made() -> "IssuedTokens":
             async with open_authority(settings) as authority:
@@ -206,6 +208,7 @@ def _rotate(app: typer.Typer) -> None:
         import asyncio  # noqa: PLC0415 - see exai.cli
 
         settings = load_settings(config_file, overrides).settings
+        _prepare(save)
 
         async def made() -> "IssuedTokens":
             async with open_authority(settings) as authority:
@@ -222,7 +225,11 @@ def _duration(text: str) -> timedelta:
 
 
 def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> None:
-    """The secrets go into a file for their owner alone, or are printed; never both."""
+    """The secrets go into a file for their owner alone, or are printed; never both.
+
+    Raises:
+        StartFault: the file could not be written after all, so that they were printed.
+    """
     import json  # noqa: PLC0415 - see exai.cli
 
     secrets = {
@@ -230,36 +237,57 @@ def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> N
         for name in ("access_token", "refresh_token", "expires_at")
         if (value := getattr(issued, name)) is not None
     }
-    if save is not None:
-        _write(save, issued)
+    fault = None if save is None else _write(save, issued)
+    saved = save if fault is None else None
     document = {
         "token_id": issued.token_id,
         "kind": issued.kind,
         "name": issued.name,
         "subject": issued.subject,
         "scopes": sorted(issued.scopes),
-        **({"saved": str(save)} if save is not None else secrets),
+        **({"saved": str(saved)} if saved is not None else secrets),
     }
     if as_json:
         typer.echo(json.dumps(document, indent=2))
+    else:
+        lines = (f"{label.replace('_', ' '):14}{_shown(label, value)}" for label, value in document.items())
+        typer.echo("\n".join(lines))
+    if fault is not None:
+        raise fault
+
+
+def _prepare(file: Path | None) -> None:
+    """Before anything is made or ended: what could not be saved would be lost."""
+    from exai.errors import StartFault  # noqa: PLC0415 - see exai.cli
+    from exai.private_files import prove_writable  # noqa: PLC0415
+
+    if file is None:
         return
-    typer.echo(
-        "\n".join(f"{label.replace('_', ' '):14}{_shown(label, value)}" for label, value in document.items())
-    )
+    try:
+        prove_writable(file)
+    except OSError as error:
+        raise StartFault(
+            f"The credentials file {file} cannot be written ({_reason(error)}), so nothing was made; name another."
+        ) from error
 
 
-def _write(file: Path, issued: "IssuedTokens") -> None:
+def _write(file: Path, issued: "IssuedTokens") -> "StartFault | None":
+    """Why the file, which could be written a moment ago, cannot be."""
     from exai.auth.credentials_file import Credentials, write_credentials  # noqa: PLC0415 - see exai.cli
     from exai.errors import StartFault  # noqa: PLC0415
 
     try:
         write_credentials(file, Credentials(issued.access_token, issued.refresh_token, issued.expires_at))
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise StartFault(
-            f"The credentials file {file} cannot be written ({reason}); the token was made all the same, "
-            "see `exai token list`."
-        ) from error
+        return StartFault(
+            f"The credentials file {file} cannot be written ({_reason(error)}); the token was made all the same "
+            "and is printed instead."
+        )
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()
 
 
 def _shown(label: str, value: object) -> str:
