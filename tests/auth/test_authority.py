@@ -1,6 +1,8 @@
 """The authority over a real database: renewing without losing anything, rotating, what is kept and what is not."""
 
 import asyncio
+import base64
+import json
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from exai import config
 from exai.auth.authority import Authority
 from exai.auth.keys import generate
 from exai.clock import ManualClock
-from exai.errors import InvalidGrant, StartFault, StoreFailed, TokenRefused, UnknownToken
+from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.private_files import replace_private
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
@@ -191,9 +193,6 @@ async def test_private_keys_are_files_for_their_owner_alone(open_gate: OpenGate,
     [file] = folder.iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    file.chmod(0o640)
-    with pytest.raises(StartFault, match="chmod 600"):
-        await (await open_gate()).authority.create("alice", "desk")
 
 
 def _pem(key: Any) -> bytes:
@@ -232,6 +231,38 @@ async def test_a_key_that_cannot_be_used_is_replaced_by_one_of_our_own(
         for issued in made:
             await again.admit(issued.access_token)
     assert len(await gate.authority.keys()) == len(UNUSABLE) + 1
+
+
+async def test_a_key_that_others_can_read_signs_no_more(open_gate: OpenGate, tmp_path: Path) -> None:
+    first = await (await open_gate()).authority.create("alice", "laptop")
+    [file] = (tmp_path / "keys").iterdir()
+    file.chmod(0o640)
+    gate = await open_gate()
+    access_token, _ = await renewed(gate, first.refresh_token)
+    assert _kid(first.access_token) == file.stem
+    assert _kid(access_token) != file.stem
+    assert {summary.kid for summary in await gate.authority.keys()} == {file.stem, _kid(access_token)}
+    for token in (first.access_token, access_token):
+        await gate.admit(token)
+
+
+async def test_a_folder_that_takes_no_key_is_a_passing_fault_that_names_no_path(
+    open_gate: OpenGate, tmp_path: Path
+) -> None:
+    gate = await open_gate()
+    (tmp_path / "keys").touch()
+    with pytest.raises(StoreFailed, match="`keys` of `data_dir`") as caught:
+        await gate.authority.create("alice", "laptop")
+    assert str(tmp_path) not in str(caught.value)
+    assert await gate.authority.listing() == []
+    (tmp_path / "keys").unlink()
+    await gate.admit((await gate.authority.create("alice", "laptop")).access_token)
+
+
+def _kid(token: str) -> str:
+    head = token.partition(".")[0]
+    kid: str = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"]
+    return kid
 
 
 async def test_replicas_with_keys_of_their_own_verify_one_another(

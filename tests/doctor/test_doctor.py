@@ -116,7 +116,14 @@ async def test_a_signing_key_that_others_can_read_is_a_problem(tmp_path: Path) -
     (keys / "two.pem").chmod(0o640)
     (found,) = await findings(loaded(tmp_path), "signing keys")
     assert str(keys / "two.pem") in found.says
-    assert "exai keys rotate" in (found.mend or "")
+    assert "exai keys rotate --now" in (found.mend or "")
+
+
+async def test_a_place_that_takes_no_signing_key_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "keys").touch()
+    (found,) = await findings(loaded(tmp_path), "signing keys")
+    assert (found.state, found.says) == (State.PROBLEM, f"{tmp_path / 'data' / 'keys'} cannot be written")
 
 
 async def test_the_schema_is_compared_and_not_changed(

@@ -245,7 +245,6 @@ class Authority:
 
         Raises:
             StoreFailed: it was not kept.
-            StartFault: the folder of keys cannot be used.
         """
         now = self._now()
         key = await self._keys.make(algorithm or self._settings.algorithm, now)

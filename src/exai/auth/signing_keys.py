@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
-from exai.errors import StartFault
+from exai.errors import StartFault, StoreFailed
 from exai.private_files import read_private, replace_private
 from exai.storage.identity import IdentityTables, KeyRow
 
@@ -41,8 +41,7 @@ class SigningKeys:
         """The newest key that may sign and whose private half lies here; the first is made when it is needed.
 
         Raises:
-            StoreFailed: the database is out of reach.
-            StartFault: the folder of keys cannot be used.
+            StoreFailed: the database or the folder of keys cannot be used.
         """
         for row in await self._tables.keys():
             if row.retired_at is None and (private := await self._private(row)) is not None:
@@ -50,7 +49,11 @@ class SigningKeys:
         return await self.make(algorithm, now)
 
     async def make(self, algorithm: OwnAlgorithm, now: datetime) -> SigningKey:
-        """A new key, which everybody verifies with from now on."""
+        """A new key, which everybody verifies with from now on.
+
+        Raises:
+            StoreFailed: the database or the folder of keys cannot be used.
+        """
         private = await asyncio.to_thread(generate, algorithm)
         public = public_pem(private)
         kid = kid_of(public)
@@ -88,6 +91,9 @@ class SigningKeys:
             # Such as a key that another user of the machine made: one of our own does as well.
             _log.warning("a signing key cannot be read and is not used", kid=kid, reason=error.strerror)
             return None
+        except StartFault as fault:
+            _log.warning("a signing key is not used", kid=kid, reason=str(fault))
+            return None
 
     def _write(self, kid: str, pem: bytes) -> None:
         file = self._file(kid)
@@ -96,6 +102,8 @@ class SigningKeys:
             replace_private(file, pem.decode("ascii"))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise StartFault(
-                f"The signing key {file} cannot be written ({reason}); see to its folder."
+            _log.error("a signing key cannot be written", file=str(file), reason=reason)
+            # The answer may go over a network, so it does not say where the folder is.
+            raise StoreFailed(
+                f"No signing key can be written into `keys` of `data_dir` ({reason}); see to that folder."
             ) from error

@@ -83,10 +83,15 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield problem(name, f"{folder} holds conversations and {exposed}", f"Run `chmod 700 {folder}`.")
     else:
         yield well(name, f"{folder} is closed to others and can be written")
-    for key in sorted((folder / "keys").glob("*.pem")):
+    keys = folder / "keys"
+    if keys.exists() and not (keys.is_dir() and os.access(keys, os.W_OK | os.X_OK)):
+        yield problem(
+            "signing keys", f"{keys} cannot be written", "Make it a folder of the user EXAI runs as."
+        )
+    for key in sorted(keys.glob("*.pem")):
         if (exposed := exposure(key.stat())) is not None:
             yield problem(
                 "signing keys",
                 f"{key} makes tokens and {exposed}",
-                f"Run `chmod 600 {key}`; if somebody may have read it, `exai keys rotate` as well.",
+                f"Run `chmod 600 {key}`; if somebody may have read it, `exai keys rotate --now` as well.",
             )
