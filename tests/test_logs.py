@@ -114,6 +114,7 @@ def test_warnings_of_libraries_are_lines(configured: Configured) -> None:
         '{"password": "canary0123"}',
         f"token {JWT} expired",
         f"a key exk_0123456789abcdef_{SECRET}x and a refresh token exr_0123456789abcdef_Canary-canary",
+        f"a ticket ext_Canary-{'a' * 36}",
         f"with {GLM_KEY} in it",
         "postgresql+asyncpg://user:canary0123@host/name",
     ],

@@ -52,10 +52,12 @@ _SECRET_TEXTS = re.compile(
     r"|\bsk-[\w-]{8,}"
     r"|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"
     r"|\bex[kr]_[0-9a-f]{16}_[\w-]{8,}"
+    r"|\bext_[\w-]{43}(?![\w-])"
     r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{12,}\b",
     re.IGNORECASE,
 )
-"""In this order: a bearer, a named value, the password of a URL, a key, a signed token, EXAI's own keys, a GLM key."""
+"""In this order: a bearer, a named value, the password of a URL, a key, a signed token, EXAI's own keys, its tickets,
+a GLM key."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 

@@ -4,8 +4,12 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from exai.auth.keys import generate, sign
+from exai.auth.verifier import ACCESS_TOKEN
 from exai.files.checks import secret_kind, text_of
 
+OWN = sign(generate("ES256"), "kid", ACCESS_TOKEN, {"iss": "exai", "sub": "alice"})
+OF_OTHERS = sign(generate("EdDSA"), "kid", "JWT", {"iss": "https://issuer.example", "sub": "alice"})
 PRIVATE_KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc\n"
 
 
@@ -92,6 +96,16 @@ def test_a_private_key_is_known_by_its_content() -> None:
         '\n{\n  "refresh_token" : "r"}',
         f"key = exk_{'0' * 16}_{'a' * 43}",
         f"exr_{'0123456789abcdef'}_{'-' * 43}\n",
+        f'{{"token_id": "a", "kind": "token", "name": "n", "scopes": [], "access_token": "{OF_OTHERS}"}}',
+        '{"expires_at": 1.5, "access_token": "a.b.c"}',
+        '{"token_type": "Bearer", "refresh_token": "r"}',
+        '\ufeff{"access_token": "a.b.c"}',
+        '\ufeff{"expires_at": null, "refresh_token": "r"}',
+        OWN,
+        f"{OF_OTHERS}\n",
+        f'{{"mcpServers": {{"exai": {{"headers": {{"Authorization": "Bearer {OWN}"}}}}}}}}',
+        f"export EXAI_TOKEN='{OWN}'",
+        f"eyJ.{OWN}",
     ],
 )
 def test_tokens_are_known_by_their_form(text: str) -> None:
@@ -99,7 +113,19 @@ def test_tokens_are_known_by_their_form(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"type": "x", "access_token": "documented"}', "exk_short", f"exk_{'g' * 16}_{'a' * 43}", "{}"]
+    "text",
+    [
+        '{"type": "x", "access_token": "documented"}',
+        "exk_short",
+        f"exk_{'g' * 16}_{'a' * 43}",
+        "{}",
+        '{"name": "n", "scopes": []}',
+        '{"access_token"' + "[" * 100_000,
+        "[" * 100_000,
+        "{" + '"a":{' * 10_000,
+        f"EXAMPLE = '{OF_OTHERS}'",
+        f"eyJhbGciOiJub25lIn0.eyJpc3MiOiJleGFp.{'a' * 43}, and eyJ0.eyJ1.{'a' * 43}",
+    ],
 )
 def test_talk_of_tokens_is_no_token(text: str) -> None:
     assert secret_kind(PurePosixPath("/p/mine.json"), text) is None

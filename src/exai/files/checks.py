@@ -1,9 +1,13 @@
 """What may enter a prompt, judged by name and content alone: no disk here."""
 
+import base64
 import codecs
+import json
 import re
 from pathlib import PurePath
+from typing import Any
 
+from exai.config_auth import OWN_ISSUER
 from exai.config_tree import find
 
 __all__ = ["secret_kind", "text_of"]
@@ -29,7 +33,16 @@ _KEY_SUFFIXES = {".key", ".pem"}
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
 
 _OWN_TOKEN = re.compile(r"\bex[kr]_[0-9a-f]{16}_[A-Za-z0-9_-]{43}")
+_SIGNED_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]{16,}")
+"""It begins nowhere inside of a longer word, so that a hostile file is searched in linear time."""
 _CREDENTIALS_FILE = re.compile(r"\s*\{\s*\"(access|refresh)_token\"\s*:")
+_CREDENTIALS = {"access_token", "refresh_token"}
+_BESIDE_CREDENTIALS = {
+    *("token_id", "kind", "name", "subject", "scopes", "expires_at"),
+    *("token_type", "expires_in", "scope", "id_token"),
+}
+"""As `exai token create --json` prints them, and as RFC 6749 has them."""
+_LONGEST_CREDENTIALS = 2**16
 
 _BYTE_ORDER_MARKS = (
     # UTF-32's little-endian mark begins with UTF-16's.
@@ -65,7 +78,36 @@ def _by_name(path: PurePath) -> str | None:
 def _by_content(path: PurePath, text: str) -> str | None:
     if _is_private_key(path, text):
         return "a private key"
-    return "a token" if _CREDENTIALS_FILE.match(text) or _OWN_TOKEN.search(text) else None
+    return "a token" if _is_credentials(text) or _OWN_TOKEN.search(text) or _has_signed_token(text) else None
+
+
+def _is_credentials(text: str) -> bool:
+    """What EXAI writes for a client, or an issuer answers with, in any order."""
+    text = text.lstrip("\ufeff")
+    if _CREDENTIALS_FILE.match(text):
+        return True
+    if len(text) > _LONGEST_CREDENTIALS or not text.lstrip().startswith("{"):
+        return False
+    try:
+        keys = json.loads(text).keys()
+    except (ValueError, RecursionError):
+        return False
+    return bool(keys & _CREDENTIALS) and keys <= _CREDENTIALS | _BESIDE_CREDENTIALS
+
+
+def _has_signed_token(text: str) -> bool:
+    """Of EXAI anywhere, as in a client's settings; of anybody where the file holds nothing else."""
+    if _SIGNED_TOKEN.fullmatch(text.strip("\ufeff \t\r\n")):
+        return True
+    return any(_claims(found[1]).get("iss") == OWN_ISSUER for found in _SIGNED_TOKEN.finditer(text))
+
+
+def _claims(part: str) -> dict[str, Any]:
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def _is_private_key(path: PurePath, text: str) -> bool:
