@@ -37,6 +37,16 @@ def test_names_of_this_daemon_come_in(host: str) -> None:
         "localhost@evil.example",
         "127.0.0.1.evil.example",
         "[::1",
+        "evil@127.0.0.1",
+        "127.0.0.1/evil.example",
+        "127.0.0.1:evil",
+        "127.0.0.1:80:80",
+        "127.0.0.1?evil",
+        "127.0.0.1#evil",
+        "127.0.0.1\\evil",
+        " 127.0.0.1",
+        "[::1]evil",
+        "[127.0.0.1@::1]",
         "0.0.0.0",
     ],
 )
@@ -68,6 +78,10 @@ def test_origins_of_this_machine_and_those_allowed_come_in(origin: str) -> None:
         "http://localhost.evil.example",
         "https://exai.example.evil.example",
         "http://[::1",
+        "http://evil@localhost",
+        "http://localhost:evil",
+        "http://localhost/evil",
+        "http:localhost",
     ],
 )
 def test_every_other_origin_is_forbidden(origin: str) -> None:

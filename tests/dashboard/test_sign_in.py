@@ -113,6 +113,9 @@ async def test_what_another_page_has_fetched_is_refused_although_the_cookie_come
         assert await look(port, cookie, **{"sec-fetch-site": site}) == 403
     for site in ("same-origin", "none"):
         assert await look(port, cookie, **{"sec-fetch-site": site}) == 200
+    for origin in ("http://localhost:9", "null"):
+        assert await look(port, cookie, origin=origin) == 403
+    assert await look(port, cookie, origin=OWN_ORIGIN) == 200
 
 
 async def test_in_local_mode_pages_of_other_ports_are_refused_too(open_port: OpenPort) -> None:
@@ -120,6 +123,7 @@ async def test_in_local_mode_pages_of_other_ports_are_refused_too(open_port: Ope
     for path in ("/metrics", "/api/overview", "/api/usage"):
         for site in ("cross-site", "same-site"):
             assert (await port.ask("GET", path, headers={"sec-fetch-site": site})).status == 403
+        assert (await port.ask("GET", path, headers={"origin": "http://localhost:9"})).status == 403
 
 
 async def test_a_cookie_opens_no_administration_and_makes_no_ticket(open_port: OpenPort) -> None:

@@ -5,9 +5,9 @@ A page in a browser can make the browser connect to loopback under a name of its
 MCP 2025-11-25, transports: servers MUST validate the Origin header.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from exai.config import Server
 
@@ -17,6 +17,9 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - as a name, not as a place to bind
 """Bound as they are, they are no names: browsers take the first for loopback."""
+
+_AUTHORITY = re.compile(r"(?:\[(?P<literal>[^\s\[\]@/\\?#]+)\]|(?P<name>[^\s\[\]@/\\?#:]+))(?::[0-9]{0,5})?")
+"""A host with or without a port (RFC 9110, 7.2), and nothing else beside it, such as a user's name or a path."""
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 """As ASGI has them: names in lower case."""
@@ -60,18 +63,12 @@ class HostRule:
         return None
 
     def _is_ours(self, origin: str) -> bool:
-        if origin.rstrip("/") in self._origins:
-            return True
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            return False
-        return parts.scheme in {"http", "https"} and parts.hostname in LOOPBACK_NAMES
+        origin = origin.rstrip("/")
+        scheme, _, host = origin.partition("://")
+        return origin in self._origins or (scheme in {"http", "https"} and _name(host) in LOOPBACK_NAMES)
 
 
 def _name(host: str) -> str:
-    """The host's name, without port and brackets, in lower case."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    """The host's name, without port and brackets, in lower case; empty for what is no host."""
+    found = _AUTHORITY.fullmatch(host)
+    return "" if found is None else (found["literal"] or found["name"]).lower()

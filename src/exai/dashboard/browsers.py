@@ -100,9 +100,15 @@ def is_page_of_our_own(headers: RawHeaders) -> bool:
 
 
 def is_fetched_by_another(headers: RawHeaders) -> bool:
-    """Whether the browser says that another's page had this fetched (Fetch Metadata); clients that say nothing pass."""
+    """Whether the browser says that another's page had this fetched; clients that say nothing pass.
+
+    By Fetch Metadata, or by the Origin where the browser knows none.
+    """
     sites = [value for name, value in headers if name == b"sec-fetch-site"]
-    return any(site not in {b"same-origin", b"none"} for site in sites)
+    has_origin = any(name == b"origin" for name, _ in headers)
+    return any(site not in {b"same-origin", b"none"} for site in sites) or (
+        has_origin and not is_page_of_our_own(headers)
+    )
 
 
 def _digest(secret: str) -> bytes:
