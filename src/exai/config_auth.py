@@ -82,3 +82,8 @@ class Auth(Section):
 
     issuers: dict[ChosenName, Issuer] = Field(default_factory=dict)
     """Others whose tokens are believed, by a name of your choice."""
+
+    @property
+    def issuer_names(self) -> frozenset[str]:
+        """By which a token that is to be revoked says whose it is."""
+        return frozenset({OWN_ISSUER, SHARED_ISSUER, *self.issuers})

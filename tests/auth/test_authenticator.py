@@ -56,6 +56,10 @@ async def test_before_its_day_a_token_is_optional_and_from_then_on_required(open
     with pytest.raises(Unauthenticated):
         await gate.admit(None)
     assert gate.authenticator.end_of(caller) == "expired"
+    gate.clock.advance(-86_400)  # a clock that is set back opens nothing
+    with pytest.raises(Unauthenticated):
+        await gate.admit(None)
+    assert gate.authenticator.end_of(caller) == "expired"
 
 
 @pytest.mark.parametrize("mode", ["local", "optional-until 2099-01-01", "required"])
@@ -94,6 +98,32 @@ async def test_a_principal_that_is_ended_loses_all_and_can_be_given_new(open_gat
     assert (await gate.admit(other.access_token)).subject == "bob"
     new = await gate.authority.create("alice", "laptop")
     assert (await gate.admit(new.access_token)).subject == "alice"
+
+
+async def test_a_clock_that_is_set_back_makes_nothing_good_that_was_revoked(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    issued = await gate.authority.create("alice", "laptop")
+    await gate.authority.revoke(issued.token_id)
+    gate.clock.advance(2 * 3_600)
+    ahead = await open_gate()
+    gate.clock.advance(-2 * 3_600)
+    await ahead.refuses(issued.access_token)
+
+
+async def test_a_revocation_is_kept_as_long_as_what_a_clock_that_was_ahead_has_signed(
+    open_gate: OpenGate,
+) -> None:
+    gate = await open_gate(refresh_days=90)
+    first = await gate.authority.create("alice", "laptop")
+    gate.clock.advance(60 * 86_400)
+    ahead = await gate.authority.refresh(first.refresh_token or "")
+    gate.clock.advance(-60 * 86_400)
+    await gate.authority.refresh(ahead.refresh_token or "")
+    await gate.authority.revoke(first.token_id)
+    gate.clock.advance(40 * 86_400)
+    await gate.authority.prune()
+    gate.clock.advance(20 * 86_400)
+    await (await open_gate()).refuses(ahead.access_token)
 
 
 async def test_a_token_is_over_at_its_time(open_gate: OpenGate) -> None:

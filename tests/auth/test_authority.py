@@ -20,7 +20,7 @@ from exai.clock import ManualClock
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.private_files import replace_private
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
+from exai.storage.identity import MOST_SUCCESSORS, Added, IdentityTables, RefreshRow, TokenRow
 from gates import Gate, OpenGate
 
 
@@ -85,6 +85,25 @@ async def test_a_successor_that_was_lost_is_spent_once_another_is_used(open_gate
     assert (await gate.authority.listing())[0].state == "revoked"
 
 
+async def test_one_that_is_shown_again_and_again_leaves_a_bounded_number_of_successors(
+    open_gate: OpenGate, database: Database
+) -> None:
+    gate = await open_gate()
+    first = await gate.authority.create("alice", "laptop")
+    pairs = []
+    for _ in range(2 * MOST_SUCCESSORS):
+        gate.clock.advance(1)
+        pairs.append(await renewed(gate, first.refresh_token))
+    count = text("SELECT count(*) FROM refresh_tokens")
+    assert await database.read(lambda connection: connection.scalar(count)) == MOST_SUCCESSORS + 1
+    with pytest.raises(InvalidGrant):
+        await renewed(gate, pairs[0][1])
+    await renewed(gate, first.refresh_token)
+    access_token, refresh_token = await renewed(gate, pairs[-1][1])
+    await gate.admit(access_token)
+    await renewed(gate, refresh_token)
+
+
 async def test_many_renew_at_once_and_nothing_is_lost(open_gate: OpenGate) -> None:
     gate = await open_gate()
     first = await gate.authority.create("alice", "laptop")
@@ -131,6 +150,49 @@ async def test_what_is_no_refresh_token_gets_nothing(open_gate: OpenGate) -> Non
     assert (await gate.admit(key.access_token)).subject == "alice"
 
 
+class Overtaken(IdentityTables):
+    """Between the making of a token and its being kept, whatever its principal has is ended."""
+
+    async def add(self, token: TokenRow, refresh: RefreshRow | None, *, replaces: str | None = None) -> Added:
+        if await self.epoch(token.subject) is None:
+            await self.revoke_subject(token.subject, token.created_at)
+        return await super().add(token, refresh, replaces=replaces)
+
+
+async def test_a_token_made_while_its_principal_is_ended_is_made_after_that_or_not_at_all(
+    open_gate: OpenGate, database: Database, tmp_path: Path
+) -> None:
+    gate = await open_gate()
+    authority = Authority(config.Auth(), Overtaken(database), tmp_path, gate.clock)
+    token = await authority.create("alice", "laptop")
+    key = await authority.create_key("bob", "script")
+    for issued in (token, key):
+        assert (await (await open_gate()).admit(issued.access_token)).credential is not None
+    assert await renewed(gate, token.refresh_token)
+    assert [row.state for row in await authority.listing()] == ["active", "active"]
+    carol = await gate.authority.create("carol", "laptop")
+    with pytest.raises(UnknownToken):
+        await authority.rotate(carol.token_id)
+
+
+async def test_what_a_clock_that_is_behind_renews_is_good(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    gate.clock.advance(1_000)
+    await gate.authority.revoke_subject("alice")
+    first = await gate.authority.create("alice", "laptop")
+    gate.clock.advance(-1_000)
+    access_token, _ = await renewed(gate, first.refresh_token)
+    gate.clock.advance(1_000)
+    await (await open_gate()).admit(access_token)
+
+
+async def test_a_token_of_an_issuer_that_there_is_not_is_not_said_to_be_revoked(open_gate: OpenGate) -> None:
+    gate = await open_gate()
+    with pytest.raises(TokenRefused, match="no issuer"):
+        await gate.authority.revoke("their-jti", issuer="keycloak")
+    await gate.authority.revoke("their-jti", issuer="shared")
+
+
 async def test_a_refresh_token_opens_no_door(open_gate: OpenGate) -> None:
     gate = await open_gate()
     issued = await gate.authority.create("alice", "laptop")
@@ -164,13 +226,15 @@ async def test_after_a_rotation_of_keys_two_verify_and_the_older_one_ends_with_i
     assert (summary.algorithm, summary.state) == ("EdDSA", "signs")
     new = await gate.authority.create("alice", "desk")
     await gate.authenticator.refresh()
-    await gate.admit(old.access_token)
-    await gate.admit(new.access_token)
+    for issued in (old, new):
+        await gate.admit(issued.access_token)
     published = {key["kid"]: key for key in (await gate.authority.jwks())["keys"]}
     assert {kid: key["kty"] for kid, key in published.items()} == {summary.kid: "OKP", first.kid: "EC"}
     assert "d" not in {name for key in published.values() for name in key}
     assert [file.stem for file in (tmp_path / "keys").iterdir()] == [summary.kid]
-    gate.clock.advance(3 * 3_600 + 61)
+    gate.clock.advance(3 * 3_600 - 1)
+    await (await open_gate()).admit(old.access_token)
+    gate.clock.advance(62)
     assert [key["kid"] for key in (await gate.authority.jwks())["keys"]] == [summary.kid]
 
 

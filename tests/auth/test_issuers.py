@@ -65,6 +65,18 @@ class OneAddress(AbstractResolver):
         pass
 
 
+class SeveralAddresses(OneAddress):
+    """Every name leads to all of them."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found: list[ResolveResult] = []
+        for _ in self.addresses:
+            found += await super().resolve(host, port, family)
+        return found
+
+
 def keys_of(url: str, resolver: AbstractResolver | None = None, **changed: object) -> IssuerKeys:
     settings = config.Issuer.model_validate({"issuer": "i", "audience": "a", "jwks_url": url, **changed})
     return IssuerKeys("team", settings, ManualClock(), resolver=resolver, timeout_s=0.5)
@@ -122,6 +134,20 @@ async def test_the_principal_of_another_issuer_is_ended_by_its_whole_name(
     assert (
         await gate.admit(issuer.signer(KEY, "one", now=gate.clock.wall()).token())
     ).subject == "team:alice"
+
+
+async def test_a_second_end_by_a_clock_that_is_behind_gives_nothing_back(
+    open_gate: OpenGate, issuer: FakeIssuer
+) -> None:
+    gate = await open_gate(issuers={"team": issuer.settings()})
+    gate.clock.advance(1_000)
+    old = issuer.signer(KEY, "one", now=gate.clock.wall()).token()
+    await gate.authority.revoke_subject("team:alice")
+    gate.clock.advance(-1_000)
+    await gate.authority.revoke_subject("team:alice")
+    gate.clock.advance(1_000)
+    await gate.authenticator.refresh()
+    await gate.refuses(old)
 
 
 async def test_another_issuers_clock_may_differ_by_the_leeway_and_no_more(
@@ -364,6 +390,12 @@ NOT_PUBLIC = [
 async def test_a_name_that_leads_to_no_public_address_is_not_connected_to(address: str) -> None:
     with pytest.raises(FetchFailed, match="not public"):
         await keys_of("https://login.example.org/keys", OneAddress(address)).fetch()
+
+
+async def test_a_name_that_leads_to_a_public_address_and_to_another_is_not_connected_to() -> None:
+    for addresses in (("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "8.8.8.8"), ("8.8.8.8", "::1")):
+        with pytest.raises(FetchFailed, match="not public"):
+            await keys_of("https://login.example.org/keys", SeveralAddresses(*addresses)).fetch()
 
 
 @pytest.mark.parametrize(

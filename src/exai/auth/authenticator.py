@@ -67,6 +67,7 @@ class Authenticator:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._watchers: list[Callable[[], None]] = []
         self._required_from = _required_from(settings.mode)
+        self._is_required = False
         self.attempts = Attempts(settings.failures_per_minute, clock)
         """Refusals by address; the door that renews tokens counts here as well."""
         self._issuers = Issuers(settings, self._own_key, clock)
@@ -86,8 +87,10 @@ class Authenticator:
 
     @property
     def tokens_required(self) -> bool:
-        """Whether nobody comes in without a token, today."""
-        return self._required_from is not None and self._clock.wall() >= self._required_from
+        """Whether nobody comes in without a token: once it is so, a clock that is set back opens no door again."""
+        if self._required_from is not None and self._clock.wall() >= self._required_from:
+            self._is_required = True
+        return self._is_required
 
     async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
         """The caller behind a request with these headers; only `Authorization: Bearer` is looked at.

@@ -133,7 +133,7 @@ class Authority:
             scopes=_scopes(scopes),
             access_s=access.total_seconds(),
             secret_sha256=None,
-            created_at=await self._issue_moment(subject),
+            created_at=self._now(),
             expires_at=None,
             access_until=None,
         )
@@ -152,7 +152,6 @@ class Authority:
             TokenRefused: subject, name, scopes or lifetime cannot be.
             StoreFailed: it was not kept.
         """
-        now = await self._issue_moment(subject)
         chosen = _lifetime(lifetime)
         row = TokenRow(
             token_id=new_id(),
@@ -162,7 +161,7 @@ class Authority:
             scopes=_scopes(scopes),
             access_s=None if chosen is None else chosen.total_seconds(),
             secret_sha256=None,
-            created_at=now,
+            created_at=self._now(),
             expires_at=None,
             access_until=None,
         )
@@ -198,9 +197,14 @@ class Authority:
 
         Raises:
             UnknownToken: there is none of our own that is not over.
+            TokenRefused: there is no such issuer.
             StoreFailed: it is not known to be ended.
         """
         now = self._now()
+        if issuer not in self._settings.issuer_names:
+            raise TokenRefused(
+                "There is no issuer of that name: it is the name under `auth.issuers`, or `shared`."
+            )
         if issuer != OWN_ISSUER:
             keep_until = now + timedelta(seconds=LONGEST_LIFE_S + 2 * self._settings.leeway_s)
             await self._tables.revoke_foreign(issuer, token_id, now, keep_until)
@@ -226,12 +230,11 @@ class Authority:
         old = await self._tables.token(token_id)
         if old is None or old.revoked_at is not None:
             raise UnknownToken("No token of that id is active; `exai token list` shows them.")
-        created_at = await self._issue_moment(old.subject)
         row = msgspec.structs.replace(
             old,
             token_id=new_id(),
             secret_sha256=None,
-            created_at=created_at,
+            created_at=self._now(),
             expires_at=None,
             access_until=None,
             last_used_at=None,
@@ -273,6 +276,24 @@ class Authority:
         return await self._tables.prune(now, now - KEEP_ENDED)
 
     async def _make(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:
+        made = await self._made(row, replaces)
+        while made is None:  # its principal was ended in between: this one is made after that
+            made = await self._made(row, replaces)
+        _log.info(
+            "a token was made",
+            id=row.token_id,
+            kind=row.kind,
+            name=row.name,
+            subject=row.subject,
+            scopes=row.scopes,
+            replaces=replaces,
+        )
+        await self._announce()
+        return made
+
+    async def _made(self, row: TokenRow, replaces: str | None) -> IssuedTokens | None:
+        """What was kept; `None` where its principal was ended since the moment that it says it was made."""
+        row = msgspec.structs.replace(row, created_at=await self._issue_moment(row.subject))
         if row.kind == "key":
             key = OpaqueToken.new("exk", row.token_id)
             expires_at = None if row.access_s is None else row.created_at + timedelta(seconds=row.access_s)
@@ -290,24 +311,15 @@ class Authority:
                 expires_at=expires_at if refresh is None else max(expires_at, refresh.expires_at),
             )
             issued = _issued(row, access_token, secret, expires_at)
-        if not await self._tables.add(row, refresh, replaces=replaces):
+        added = await self._tables.add(row, refresh, replaces=replaces)
+        if added == "nothing to replace":
             raise UnknownToken("The token is revoked already; nothing was made in its place.")
-        _log.info(
-            "a token was made",
-            id=row.token_id,
-            kind=row.kind,
-            name=row.name,
-            subject=row.subject,
-            scopes=row.scopes,
-            replaces=replaces,
-        )
-        await self._announce()
-        return issued
+        return issued if added == "kept" else None
 
     async def _renewed(self, presented: Presented) -> IssuedTokens | None:
         """New tokens; `None` where the database has moved on since `presented` was read."""
-        now = self._now()
         refresh, row = presented.refresh, presented.token
+        now = await self._issue_moment(row.subject)
         if row.revoked_at is not None or refresh.expires_at <= now:
             raise _invalid_grant(genuine=True)
         if refresh.spent_at is not None:

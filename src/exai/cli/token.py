@@ -179,7 +179,8 @@ def _revoke(app: typer.Typer) -> None:
         settings = load_settings(config_file, overrides).settings
         if (token_id is None) == (subject is None) or (subject is not None and issuer is not None):
             raise typer.BadParameter("name one token by its ID, or a principal with --subject")
-        if issuer is not None and issuer not in {*settings.auth.issuers, "exai", "shared"}:
+
+        if issuer is not None and issuer not in settings.auth.issuer_names:
             raise typer.BadParameter("there is no such issuer", param_hint="--issuer")
 
         async def ended() -> str:

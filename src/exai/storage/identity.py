@@ -7,7 +7,7 @@ database learns of it by reading one number.
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
@@ -24,10 +24,16 @@ from exai.storage.schema import (
     tokens,
 )
 
-__all__ = ["IdentityTables", "KeyRow", "Picture", "Presented", "RefreshRow", "Renewal", "TokenRow"]
+__all__ = ["Added", "IdentityTables", "KeyRow", "Picture", "Presented", "RefreshRow", "Renewal", "TokenRow"]
 
 P = TypeVar("P")
 R = TypeVar("R")
+
+Added = Literal["kept", "nothing to replace", "outdated"]
+"""What became of a token that was made; "outdated": meanwhile its principal's were ended, and it with them."""
+
+MOST_SUCCESSORS = 32
+"""Of one refresh token, unused at once."""
 
 _SLACK = timedelta(seconds=60)
 """By how much a retired key outlives the tokens that it signed."""
@@ -115,7 +121,7 @@ class IdentityTables:
         return await self._database.read(_revision)
 
     async def picture(self, now: datetime) -> Picture:
-        """The keys that verify, and what is revoked."""
+        """The keys that verify, and what is revoked: all that is kept, for a clock may be set back."""
         return await self._database.read(lambda connection: _picture(connection, now))
 
     async def keys(self) -> list[KeyRow]:
@@ -138,8 +144,8 @@ class IdentityTables:
         """
         return await self._database.write(_retire_keys, (now, except_kid, at_once, least))
 
-    async def add(self, token: TokenRow, refresh: RefreshRow | None, *, replaces: str | None = None) -> bool:
-        """Keep what was made, and end what it replaces; whether that was there and not yet over."""
+    async def add(self, token: TokenRow, refresh: RefreshRow | None, *, replaces: str | None = None) -> Added:
+        """Keep what was made, and end what it replaces."""
         return await self._database.write(_add, (token, refresh, replaces))
 
     async def token(self, token_id: str) -> TokenRow | None:
@@ -167,8 +173,7 @@ class IdentityTables:
 
     async def epoch(self, subject: str) -> datetime | None:
         """Until when everything issued to a principal is over."""
-        query = select(principals.c.epoch_at).where(principals.c.subject == subject)
-        return await self._database.read(lambda connection: connection.scalar(query))
+        return await self._database.read(lambda connection: _epoch(connection, subject))
 
     async def revoke(self, token_id: str, now: datetime) -> bool:
         """End a token of our own; whether there was one that was not over."""
@@ -228,9 +233,7 @@ def _keys(connection: Connection) -> list[KeyRow]:
 def _picture(connection: Connection, now: datetime) -> Picture:
     """One statement's snapshot each, the revision first: what is newer than it is read once more."""
     revision = _revision(connection)
-    revoked = connection.execute(
-        select(revocations.c.issuer, revocations.c.token_id).where(revocations.c.keep_until > now)
-    )
+    revoked = connection.execute(select(revocations.c.issuer, revocations.c.token_id))
     epochs = connection.execute(select(principals.c.subject, principals.c.epoch_at))
     keys = [key for key in _keys(connection) if key.verifies_until is None or key.verifies_until > now]
     return Picture(
@@ -244,6 +247,10 @@ def _picture(connection: Connection, now: datetime) -> Picture:
 def _token(connection: Connection, token_id: str) -> TokenRow | None:
     row = connection.execute(select(tokens).where(tokens.c.token_id == token_id)).mappings().first()
     return None if row is None else TokenRow(**row)
+
+
+def _epoch(connection: Connection, subject: str) -> datetime | None:
+    return connection.scalar(select(principals.c.epoch_at).where(principals.c.subject == subject))
 
 
 def _refresh(connection: Connection, refresh_id: str) -> RefreshRow | None:
@@ -281,17 +288,20 @@ def _retire_keys(connection: Connection, parameters: tuple[datetime, str, bool, 
 
 
 @_in_turn
-def _add(connection: Connection, parameters: tuple[TokenRow, RefreshRow | None, str | None]) -> bool:
+def _add(connection: Connection, parameters: tuple[TokenRow, RefreshRow | None, str | None]) -> Added:
     """A new token changes nothing for anybody who is in; only what it replaces does."""
     token, refresh, replaces = parameters
+    epoch = _epoch(connection, token.subject)
+    if epoch is not None and token.created_at <= epoch:
+        return "outdated"
     if replaces is not None:
         if not _end(connection, [replaces], token.created_at):
-            return False
+            return "nothing to replace"
         connection.execute(_RAISE)
     connection.execute(insert(tokens), msgspec.structs.asdict(token))
     if refresh is not None:
         connection.execute(insert(refresh_tokens), msgspec.structs.asdict(refresh))
-    return True
+    return "kept"
 
 
 @_in_turn
@@ -301,14 +311,38 @@ def _renew(connection: Connection, renewal: Renewal) -> bool:
     if presented is None or presented.refresh.spent_at is not None or presented.token.revoked_at is not None:
         return False
     successor = renewal.successor
+    # What was signed before by a clock that was ahead may live longer, and its revocation must as well.
+    until = max(renewal.access_until, presented.token.access_until or renewal.access_until)
     _spend_parent_of(connection, presented.refresh, successor.created_at)
     connection.execute(insert(refresh_tokens), msgspec.structs.asdict(successor))
+    _drop_surplus_successors(connection, successor)
     connection.execute(
         update(tokens)
         .where(tokens.c.token_id == successor.token_id)
-        .values(expires_at=successor.expires_at, access_until=renewal.access_until)
+        .values(expires_at=max(successor.expires_at, until), access_until=until)
     )
     return True
+
+
+def _drop_surplus_successors(connection: Connection, newest: RefreshRow) -> None:
+    """Whoever shows one refresh token again and again, as if every answer were lost, fills no table with it.
+
+    The oldest go, as answers that never came; what they opened goes on to be revoked with their token.
+    """
+    row = refresh_tokens.c
+    surplus = (
+        select(row.refresh_id)
+        .where(
+            row.parent_id == newest.parent_id,
+            row.spent_at.is_(None),
+            row.refresh_id != newest.refresh_id,
+        )
+        .order_by(row.created_at.desc(), row.refresh_id)
+        .offset(MOST_SUCCESSORS - 1)
+    )
+    surplus_ids = list(connection.scalars(surplus))
+    if surplus_ids:
+        connection.execute(delete(refresh_tokens).where(row.refresh_id.in_(surplus_ids)))
 
 
 def _use(connection: Connection, many: list[tuple[str, str | None, datetime]]) -> list[None]:
@@ -366,9 +400,12 @@ def _revoke_foreign(connection: Connection, parameters: tuple[str, str, datetime
 def _revoke_subject(connection: Connection, parameters: tuple[str, datetime]) -> int:
     subject, now = parameters
     statement = _dialect(connection).insert(principals)
+    later = principals.c.epoch_at < statement.excluded.epoch_at  # a clock that is behind gives nothing back
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[principals.c.subject], set_={"epoch_at": statement.excluded.epoch_at}
+            index_elements=[principals.c.subject],
+            set_={"epoch_at": statement.excluded.epoch_at},
+            where=later,
         ),
         {"subject": subject, "epoch_at": now},
     )
