@@ -2,8 +2,8 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -73,12 +73,11 @@ async def _look(daemon: Daemon, emulator: Emulator) -> Sight:
 
 
 async def _settled(daemon: Daemon, emulator: Emulator, is_so: Callable[[Sight], bool]) -> Sight:
-    """The daemon once it is as wanted; as it is, if that never comes."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_S):
-            while not is_so(await _look(daemon, emulator)):  # noqa: ASYNC110 - seen from outside
-                await asyncio.sleep(0.5)
-    return await _look(daemon, emulator)
+    """The daemon as soon as it is seen as wanted; as it is at last, if that never comes."""
+    end = time.monotonic() + SETTLE_S
+    while not is_so(sight := await _look(daemon, emulator)) and time.monotonic() < end:
+        await asyncio.sleep(0.5)
+    return sight
 
 
 async def _polite(daemon: Daemon, number: int) -> None:
