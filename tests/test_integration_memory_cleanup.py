@@ -75,7 +75,7 @@ async def _look(daemon: Daemon, emulator: Emulator) -> Sight:
 async def _settled(daemon: Daemon, emulator: Emulator, is_so: Callable[[Sight], bool]) -> Sight:
     """The daemon as soon as it is seen as wanted; as it is at last, if that never comes."""
     end = time.monotonic() + SETTLE_S
-    while not is_so(sight := await _look(daemon, emulator)) and time.monotonic() < end:
+    while not is_so(sight := await _look(daemon, emulator)) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     return sight
 
