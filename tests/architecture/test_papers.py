@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from exai.storage.migrate import head
+
 ROOT = Path(__file__).parents[2]
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -39,6 +41,21 @@ def test_every_link_inside_the_project_leads_somewhere(paper: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", _prose(paper.read_text(encoding="utf-8")))
     inside = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in inside if not _leads_somewhere(paper, target)] == []
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.relative_to(ROOT).as_posix())
+def test_every_row_stands_in_a_table(paper: Path) -> None:
+    lines = _prose(paper.read_text(encoding="utf-8")).splitlines()
+    pairs = zip(["", *lines], [*lines, ""], strict=True)
+    heads = [number for number, (above, line) in enumerate(pairs) if line[:1] == "|" != above[:1]]
+    assert [
+        lines[number] for number in heads if not re.match(r"\|[ :|-]+$", "".join(lines[number + 1 :][:1]))
+    ] == []
+
+
+def test_the_manual_shows_the_schema_that_is_needed() -> None:
+    shown = re.findall(r"with schema (\d+)", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    assert set(shown) == {head()}
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -7,19 +7,20 @@ What may have changed since is one number in the database, read twice a second.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
 from exai.auth.attempts import Attempts
+from exai.auth.hosts import RawHeaders
 from exai.auth.issuers import Issuers
 from exai.auth.jws import LONGEST_TOKEN, NotBelieved
 from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
-from exai.auth.standing import End, Standing
+from exai.auth.standing import Ending, Standing
 from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential
 from exai.clock import Clock
@@ -28,9 +29,7 @@ from exai.config_auth import OWN_ISSUER
 from exai.errors import StoreFailed, Unauthenticated
 from exai.storage.identity import IdentityTables
 
-__all__ = ["Authenticator", "RawHeaders"]
-
-RawHeaders = Iterable[tuple[bytes, bytes]]
+__all__ = ["Authenticator"]
 
 POLL_S = 0.5
 SLOWEST_POLL_S = 5.0
@@ -123,7 +122,7 @@ class Authenticator:
         """Leave what is being fetched."""
         await self._issuers.close()
 
-    def end_of(self, caller: Caller) -> End | None:
+    def end_of(self, caller: Caller) -> Ending | None:
         """How the right of a caller that was admitted came to its end; `None` while it lasts."""
         if caller.credential is None:
             return "expired" if self.tokens_required else None
@@ -224,7 +223,7 @@ class Authenticator:
             return Caller.local(door)
         return Caller(subject=LOCAL_SUBJECT, door=door, scopes=WITHOUT_TOKEN)
 
-    def _end(self, subject: str, credential: Credential, now: float) -> End | None:
+    def _end(self, subject: str, credential: Credential, now: float) -> Ending | None:
         return self._standing.end_of(subject, credential, now, self._settings.leeway_s)
 
     def _remembered(self, digest: bytes) -> _Known | None:

@@ -6,17 +6,19 @@ MCP 2025-11-25, transports: servers MUST validate the Origin header.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from exai.config import Server
 
-__all__ = ["LOOPBACK_NAMES", "HostRule", "RawHeaders", "Refused"]
+__all__ = ["EVERY_ADDRESS", "LOOPBACK_NAMES", "HostRule", "RawHeaders", "Refused", "peer_address"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
-EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - as a name, not as a place to bind
-"""Bound as they are, they are no names: browsers take the first for loopback."""
+EVERY_ADDRESS = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104 - as names, not as places to bind
+"""Bound as they are, they are no names: browsers take the first for loopback. With what this machine says instead."""
 
 _AUTHORITY = re.compile(r"(?:\[(?P<literal>[^\s\[\]@/\\?#]+)\]|(?P<name>[^\s\[\]@/\\?#:]+))(?::[0-9]{0,5})?")
 """A host with or without a port (RFC 9110, 7.2), and nothing else beside it, such as a user's name or a path."""
@@ -66,6 +68,12 @@ class HostRule:
         origin = origin.rstrip("/")
         scheme, _, host = origin.partition("://")
         return origin in self._origins or (scheme in {"http", "https"} and _name(host) in LOOPBACK_NAMES)
+
+
+def peer_address(scope: Mapping[str, Any]) -> str:
+    """Of an ASGI request or socket; empty where the server does not know it."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _name(host: str) -> str:

@@ -9,9 +9,9 @@ from exai.callers import Credential
 from exai.config_auth import OWN_ISSUER
 from exai.storage.identity import Picture
 
-__all__ = ["End", "Standing"]
+__all__ = ["Ending", "Standing"]
 
-End = Literal["expired", "revoked"]
+Ending = Literal["expired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Standing:
         """The key of our own by that name, while it verifies."""
         return self.keys.get(kid) if now < self.keys_until.get(kid, now + 1) else None
 
-    def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> End | None:
+    def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> Ending | None:
         """How a credential came to its end; `None` while it is good, "revoked" also for one that has expired besides.
 
         `leeway_s` is how far ahead another issuer's clock may be: what it says to have issued so shortly after

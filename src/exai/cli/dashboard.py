@@ -8,8 +8,6 @@ from exai.cli.options import ConfigFile, Overrides, load_settings
 
 __all__ = ["register"]
 
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser on this machine says instead
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -29,6 +27,7 @@ def register(app: typer.Typer) -> None:
         """Print an address that signs a browser in to the dashboard: once, within 30 seconds."""
         import asyncio  # noqa: PLC0415 - see exai.cli
 
+        from exai.auth.hosts import EVERY_ADDRESS  # noqa: PLC0415
         from exai.auth.tickets import Tickets  # noqa: PLC0415
         from exai.clock import SystemClock  # noqa: PLC0415
         from exai.errors import StartFault  # noqa: PLC0415

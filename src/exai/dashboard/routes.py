@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.auth.challenge import refusal_headers
-from exai.auth.hosts import HostRule, RawHeaders
+from exai.auth.hosts import HostRule, RawHeaders, peer_address
 from exai.callers import Caller
 from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
@@ -97,7 +97,7 @@ class Visit:
     @property
     def address(self) -> str:
         """Of the peer."""
-        return _address(self.request.scope)
+        return peer_address(self.request.scope)
 
     async def body(self, form: type[T]) -> T:
         """The JSON body in its form; what the form does not know is refused.
@@ -200,7 +200,7 @@ class Entrance:
             cookie = cookie_of(headers)
             if cookie is not None and (caller := self._browsers.caller(cookie)) is not None:
                 return caller
-        return await self._authenticator.admit(headers, door=DOOR, address=_address(scope))
+        return await self._authenticator.admit(headers, door=DOOR, address=peer_address(scope))
 
 
 class OperationsPort:
@@ -283,8 +283,3 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
 async def _refuse_websocket(receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.close", "code": 1008})
-
-
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
+from exai.auth.hosts import EVERY_ADDRESS
 from exai.config import Server
 from exai.config_sources import Loaded
 from exai.config_values import is_loopback
@@ -64,7 +65,7 @@ def _refusal(host: str, port: int) -> str | None:
 
 def _readiness(host: str, port: int) -> Mapping[str, str] | None:
     """What a running EXAI's checks say; `None` where none answers."""
-    reached_at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    reached_at = EVERY_ADDRESS.get(host, host)
     with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
         try:
             # By the one name that is let in whatever the address.

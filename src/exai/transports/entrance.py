@@ -5,7 +5,7 @@ RFC 9728, 5.1: and where a client reads how to get one.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
@@ -14,8 +14,9 @@ from starlette.types import Scope
 from exai import config
 from exai.auth.attempts import Attempts
 from exai.auth.challenge import refusal_headers
-from exai.auth.hosts import RawHeaders, Refused
+from exai.auth.hosts import RawHeaders, Refused, peer_address
 from exai.auth.scopes import DEFAULT_SCOPES
+from exai.auth.standing import Ending
 from exai.bus import EventBus
 from exai.callers import Caller
 from exai.errors import ExaiError, RequestFault, ScopeMissing
@@ -25,7 +26,6 @@ from exai.transports.framing import INTERNAL_ERROR, Message, error_message
 __all__ = ["METADATA_PATH", "Authenticates", "Ending", "Entrance"]
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
-Ending = Literal["expired", "revoked"]
 
 
 class Authenticates(Protocol):
@@ -72,8 +72,7 @@ class Entrance:
         Raises:
             ExaiError: `Unauthenticated` or `TooManyAttempts`, or `StoreFailed` when only the database could tell.
         """
-        client = scope.get("client")
-        address = client[0] if client else ""
+        address = peer_address(scope)
         try:
             return await self._authenticator.admit(scope["headers"], door=door, address=address)
         except ExaiError as fault:

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
+from exai.auth.hosts import peer_address
 from exai.clock import Clock
 from exai.errors import ExaiError, InvalidGrant, StoreFailed, TooManyAttempts
 from exai.transports.bodies import read_body
@@ -61,8 +62,7 @@ class TokenEndpoint:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> JSONResponse:
-        client = scope.get("client")
-        address = client[0] if client else ""
+        address = peer_address(scope)
         try:
             issued = await self._authority.refresh(await _refresh_token(scope, receive))
         except _BadForm as bad:
