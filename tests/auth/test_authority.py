@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import text
 
 from exai import config
+from exai.auth import signing_keys
 from exai.auth.authority import Authority
 from exai.auth.keys import generate
 from exai.clock import ManualClock
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.private_files import replace_private
+from exai.storage import identity
 from exai.storage.database import Database
-from exai.storage.identity import MOST_SUCCESSORS, Added, IdentityTables, RefreshRow, TokenRow
+from exai.storage.identity import Added, IdentityTables, RefreshRow, TokenRow
 from gates import Gate, OpenGate
 
 
@@ -86,16 +89,17 @@ async def test_a_successor_that_was_lost_is_spent_once_another_is_used(open_gate
 
 
 async def test_one_that_is_shown_again_and_again_leaves_a_bounded_number_of_successors(
-    open_gate: OpenGate, database: Database
+    open_gate: OpenGate, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(identity, "MOST_SUCCESSORS", 3)
     gate = await open_gate()
     first = await gate.authority.create("alice", "laptop")
     pairs = []
-    for _ in range(2 * MOST_SUCCESSORS):
+    for _ in range(7):
         gate.clock.advance(1)
         pairs.append(await renewed(gate, first.refresh_token))
     count = text("SELECT count(*) FROM refresh_tokens")
-    assert await database.read(lambda connection: connection.scalar(count)) == MOST_SUCCESSORS + 1
+    assert await database.read(lambda connection: connection.scalar(count)) == 3 + 1
     with pytest.raises(InvalidGrant):
         await renewed(gate, pairs[0][1])
     await renewed(gate, first.refresh_token)
@@ -248,6 +252,39 @@ async def test_a_key_that_was_stolen_is_ended_at_once_with_all_that_it_signed(op
     await gate.refuses(old.access_token)
     access_token, _ = await renewed(gate, old.refresh_token)
     await gate.admit(access_token)
+    gate.clock.advance(-60)  # a clock that is set back lets it verify nothing again
+    await (await open_gate()).refuses(old.access_token)
+
+
+async def test_keys_are_replaced_in_one_step_or_not_at_all(
+    open_gate: OpenGate, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = await open_gate()
+    await gate.authority.create("alice", "laptop")
+    before = await gate.authority.keys()
+
+    def one_that_is_there(_: str) -> str:
+        return before[0].kid
+
+    monkeypatch.setattr(signing_keys, "kid_of", one_that_is_there)
+    with pytest.raises(StoreFailed):
+        await gate.authority.rotate_keys(at_once=True)
+    assert await gate.authority.keys() == before
+    assert await IdentityTables(database).keys()
+
+
+async def test_private_keys_that_a_crash_left_are_deleted(open_gate: OpenGate, tmp_path: Path) -> None:
+    gate = await open_gate()
+    await gate.authority.create("alice", "laptop")
+    folder = tmp_path / "keys"
+    [signs] = folder.iterdir()
+    now = gate.clock.wall()
+    for name, age_s in {"0" * 24: 7_200, "1" * 24: 60, "my-own": 7_200}.items():
+        file = folder / f"{name}.pem"
+        replace_private(file, "left")
+        os.utime(file, (now - age_s, now - age_s))
+    await gate.authority.prune()
+    assert {file.stem for file in folder.iterdir()} == {signs.stem, "1" * 24, "my-own"}
 
 
 async def test_private_keys_are_files_for_their_owner_alone(open_gate: OpenGate, tmp_path: Path) -> None:

@@ -96,6 +96,20 @@ async def test_a_token_as_keycloak_makes_it_is_believed(open_gate: OpenGate, iss
     await gate.refuses(signer.token())
 
 
+async def test_an_id_token_opens_nothing_and_an_access_token_with_a_nonce_does(
+    open_gate: OpenGate, issuer: FakeIssuer
+) -> None:
+    gate = await open_gate(issuers={"team": issuer.settings()})
+
+    def token(**claims: object) -> str:
+        return issuer.signer(KEY, "one", now=gate.clock.wall(), **claims).token()
+
+    for claims in ({"nonce": "n"}, {"token_use": "id"}, {"token_use": 1}, {"typ": "ID", "nonce": "n"}):
+        await gate.refuses(token(**claims))
+    for claims in ({"typ": "Bearer", "nonce": "n"}, {"token_use": "access"}):
+        assert (await gate.admit(token(**claims))).subject == "team:alice"
+
+
 async def test_a_token_as_supabase_makes_it_is_believed(open_gate: OpenGate, issuer: FakeIssuer) -> None:
     settings = issuer.settings(
         audience="authenticated", id_claim="session_id", scopes=["tools:models", "tools:status"]
@@ -383,6 +397,12 @@ NOT_PUBLIC = [
     "fd12:3456::1",
     "ff02::1",
     "2001:db8::1",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "fec0::1",
 ]
 
 
@@ -408,7 +428,22 @@ async def test_such_an_address_in_the_url_itself_is_not_connected_to_either(addr
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "0.0.0.0", "::1", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1"]
+    "address",
+    [
+        "127.0.0.1",
+        "0.0.0.0",
+        "::1",
+        "169.254.169.254",
+        "fe80::1",
+        "fec0::1",
+        "::ffff:127.0.0.1",
+        "::ffff:100.100.100.200",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    ],
 )
 async def test_a_private_network_is_not_this_machine_and_not_a_clouds_metadata(address: str) -> None:
     keys = keys_of("https://login.example.org/keys", OneAddress(address), private_network=True)

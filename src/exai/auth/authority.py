@@ -250,10 +250,10 @@ class Authority:
             StoreFailed: it was not kept.
         """
         now = self._now()
-        key = await self._keys.make(algorithm or self._settings.algorithm, now)
         least = timedelta(minutes=self._settings.access_minutes)
-        await self._tables.retire_keys(now, except_kid=key.kid, at_once=at_once, least=least)
-        await self._keys.forget_retired()
+        key = await self._keys.replace(
+            algorithm or self._settings.algorithm, now, at_once=at_once, least=least
+        )
         _log.info("the signing keys were rotated", kid=key.kid, at_once=at_once)
         await self._announce()
         return next(summary for summary in await self.keys() if summary.kid == key.kid)
@@ -271,8 +271,9 @@ class Authority:
         return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
 
     async def prune(self) -> int:
-        """Drop what has been over for a month; how many tokens that were."""
+        """Drop what has been over for a month, and private keys that sign no more; how many tokens that were."""
         now = self._now()
+        await self._keys.forget(now)
         return await self._tables.prune(now, now - KEEP_ENDED)
 
     async def _make(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:

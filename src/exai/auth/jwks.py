@@ -37,6 +37,11 @@ MOST_KEYS = 100
 
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_OF_CLOUDS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("100.100.100.200", "168.63.129.16", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::254")
+)
+"""Where clouds answer a machine with its own credentials beside 169.254.0.0/16: Alibaba, Azure, Oracle; AWS, Google."""
 
 _log = structlog.get_logger(__name__)
 
@@ -230,6 +235,8 @@ def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         or address.is_multicast
         or address.is_unspecified
         or address.is_reserved
+        or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+        or any(address in network for network in _OF_CLOUDS)
         or address in _THIS_NETWORK
     )
 

@@ -5,8 +5,9 @@ database each have files of their own and verify one another's tokens.
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,9 @@ from exai.private_files import read_private, replace_private
 from exai.storage.identity import IdentityTables, KeyRow
 
 __all__ = ["SigningKey", "SigningKeys"]
+
+_KID = re.compile(r"[0-9a-f]{24}")
+_UNDER_WAY = timedelta(hours=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -54,20 +58,55 @@ class SigningKeys:
         Raises:
             StoreFailed: the database or the folder of keys cannot be used.
         """
+        private, row = await self._new(algorithm, now)
+        await self._tables.add_key(row)
+        self._loaded[row.kid] = private
+        return SigningKey(row.kid, private)
+
+    async def replace(
+        self, algorithm: OwnAlgorithm, now: datetime, *, at_once: bool, least: timedelta
+    ) -> SigningKey:
+        """A new key in place of all others, which sign no more from the same moment on.
+
+        Raises:
+            StoreFailed: the database or the folder of keys cannot be used; everything is as it was.
+        """
+        private, row = await self._new(algorithm, now)
+        await self._tables.replace_keys(row, at_once=at_once, least=least)
+        self._loaded[row.kid] = private
+        await self.forget(now)
+        return SigningKey(row.kid, private)
+
+    async def forget(self, now: datetime) -> None:
+        """Delete the private halves of keys that sign no more, also where a crash had left them."""
+        found = await asyncio.to_thread(self._files)
+        rows = {row.kid: row for row in await self._tables.keys()}
+        for kid, written_at in found.items():
+            row = rows.get(kid)
+            # One that has no row yet may be getting it just now.
+            is_left = row is None and written_at < (now - _UNDER_WAY).timestamp()
+            if is_left or (row is not None and row.retired_at is not None):
+                self._loaded.pop(kid, None)
+                await asyncio.to_thread(self._delete, kid)
+
+    async def _new(self, algorithm: OwnAlgorithm, now: datetime) -> tuple[PrivateKey, KeyRow]:
+        """Its file is written."""
         private = await asyncio.to_thread(generate, algorithm)
         public = public_pem(private)
-        kid = kid_of(public)
-        await asyncio.to_thread(self._write, kid, private_pem(private))
-        await self._tables.add_key(KeyRow(kid, algorithm, public, now))
-        self._loaded[kid] = private
-        return SigningKey(kid, private)
+        row = KeyRow(kid_of(public), algorithm, public, now)
+        await asyncio.to_thread(self._write, row.kid, private_pem(private))
+        return private, row
 
-    async def forget_retired(self) -> None:
-        """Delete the private halves of keys that sign no more."""
-        retired = [row.kid for row in await self._tables.keys() if row.retired_at is not None]
-        for kid in retired:
-            self._loaded.pop(kid, None)
-            await asyncio.to_thread(self._file(kid).unlink, missing_ok=True)
+    def _delete(self, kid: str) -> None:
+        try:
+            self._file(kid).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("a key that signs no more cannot be deleted", kid=kid, reason=error.strerror)
+
+    def _files(self) -> dict[str, float]:
+        """Private halves that lie here, with when each was written."""
+        files = {file.stem: file for file in self._folder.glob("*.pem") if file.is_file()}
+        return {kid: file.stat().st_mtime for kid, file in files.items() if _KID.fullmatch(kid)}
 
     def _file(self, kid: str) -> Path:
         return self._folder / f"{kid}.pem"

@@ -81,5 +81,6 @@ def _rotate(app: typer.Typer) -> None:
 
 
 def _line(row: "KeySummary") -> str:
-    until = "" if row.verifies_until is None else f" until {row.verifies_until:%Y-%m-%d %H:%M} UTC"
+    ends = row.verifies_until if row.state == "verifies" else None
+    until = "" if ends is None else f" until {ends:%Y-%m-%d %H:%M} UTC"
     return f"{row.kid}  {row.algorithm}  since {row.created_at:%Y-%m-%d %H:%M} UTC  {row.state}{until}"

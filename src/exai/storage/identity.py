@@ -136,13 +136,16 @@ class IdentityTables:
         """
         await self._database.write(_add_key, key)
 
-    async def retire_keys(self, now: datetime, *, except_kid: str, at_once: bool, least: timedelta) -> int:
-        """Let every key but one sign no more; how many there were.
+    async def replace_keys(self, key: KeyRow, *, at_once: bool, least: timedelta) -> None:
+        """Let a key sign and verify, and every other sign no more.
 
-        Each goes on to verify until the last access token is over that may be signed with it, for `least` in any
-        case, unless it is to end `at_once`.
+        Each of those goes on to verify until the last access token is over that may be signed with it, for `least` in
+        any case, unless it is to end `at_once`.
+
+        Raises:
+            StoreFailed: everything is as it was.
         """
-        return await self._database.write(_retire_keys, (now, except_kid, at_once, least))
+        await self._database.write(_replace_keys, (key, at_once, least))
 
     async def add(self, token: TokenRow, refresh: RefreshRow | None, *, replaces: str | None = None) -> Added:
         """Keep what was made, and end what it replaces."""
@@ -271,20 +274,18 @@ def _add_key(connection: Connection, key: KeyRow) -> None:
 
 
 @_raising
-def _retire_keys(connection: Connection, parameters: tuple[datetime, str, bool, timedelta]) -> int:
-    now, except_kid, at_once, least = parameters
-    latest: datetime | None = connection.scalar(select(func.max(tokens.c.access_until)))
-    verifies_until = now if at_once else max(now + least, (latest or now) + _SLACK)
-    others = signing_keys.c.kid != except_kid
-    signing = signing_keys.c.retired_at.is_(None)
-    retired = connection.execute(
-        update(signing_keys).where(others, signing).values(retired_at=now, verifies_until=verifies_until)
-    ).rowcount
-    if at_once:
-        connection.execute(
-            update(signing_keys).where(others, signing_keys.c.verifies_until > now).values(verifies_until=now)
-        )
-    return retired
+def _replace_keys(connection: Connection, parameters: tuple[KeyRow, bool, timedelta]) -> None:
+    key, at_once, least = parameters
+    row, now = signing_keys.c, key.created_at
+    signing = row.retired_at.is_(None)
+    if at_once:  # from its beginning on, so that a clock that is set back does not let it verify again
+        connection.execute(update(signing_keys).values(verifies_until=row.created_at))
+        connection.execute(update(signing_keys).where(signing).values(retired_at=now))
+    else:
+        latest: datetime | None = connection.scalar(select(func.max(tokens.c.access_until)))
+        until = max(now + least, (latest or now) + _SLACK)
+        connection.execute(update(signing_keys).where(signing).values(retired_at=now, verifies_until=until))
+    connection.execute(insert(signing_keys), msgspec.structs.asdict(key))
 
 
 @_in_turn
