@@ -18,7 +18,7 @@ from exai.errors import Unauthenticated
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
 from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
-from forged_tokens import Signer, own_signer
+from forged_tokens import Signer, forged, own_signer
 
 AT_ONCE = 100
 """Admissions per round; a round shares one run of the loop."""
@@ -170,6 +170,20 @@ def test_refused(benchmark: Any, bench: Bench, wrong: str) -> None:
     token = signer.token(sign=lambda _: bytes(64)) if wrong == "signature" else "x" * 500
     refused = _measure(benchmark, f"refused for its {wrong}", bench.refused, lambda: [token] * AT_ONCE)
     assert refused == AT_ONCE
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256", "HS256"])
+def test_every_forged_token(benchmark: Any, bench: Bench, algorithm: str) -> None:
+    """One refusal per round, so that the slowest is seen as the maximum."""
+    corpus = [each.token for each in forged(bench.signer(algorithm))]
+    sendable = [token for token in corpus if token.isascii() and token.isprintable()]
+    tokens = iter(sendable)
+    benchmark.group = "authentication"
+    benchmark.extra_info.update(arm=f"refused, the whole corpus, {algorithm}", calls=1)
+    refused = benchmark.pedantic(
+        bench.refused, setup=lambda: (([next(tokens)],), {}), rounds=len(sendable), iterations=1
+    )
+    assert refused == 1
 
 
 def test_open_socket(benchmark: Any, bench: Bench) -> None:

@@ -1,7 +1,6 @@
-"""The corpus of forged tokens against the verifier, for every way of signing: none is believed, none takes long."""
+"""The corpus of forged tokens against the verifier, for every way of signing: none is believed."""
 
 import secrets
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from forged_tokens import Signer, forged, own_signer
 from gates import Gate, OpenGate
 
 NO_LIMIT = 1_000_000
-SLOWEST_S = 0.050
 
 
 @pytest.fixture
@@ -22,25 +20,14 @@ async def issuer() -> AsyncIterator[FakeIssuer]:
         yield issuer
 
 
-async def refusal_s(gate: Gate, token: str) -> float:
-    """How long a refusal takes; a token that is believed fails the test."""
-    headers = [(b"authorization", b"Bearer " + token.encode("utf-8", "surrogatepass"))]
-    began = time.perf_counter()
-    with pytest.raises(Unauthenticated):
-        await gate.authenticator.admit(headers, door="http", address="::1")
-    return time.perf_counter() - began
-
-
 async def none_is_believed(gate: Gate, signer: Signer) -> None:
     assert (await gate.admit(signer.token())).credential is not None
     corpus = forged(signer)
     assert len(corpus) >= 300
-    took = {each.name: await refusal_s(gate, each.token) for each in corpus}
-    slow = [each for each in corpus if took[each.name] > SLOWEST_S]
-    # Another process of the machine may have had the processor meanwhile; what is slow stays slow.
-    assert [
-        each.name for each in slow if min([await refusal_s(gate, each.token) for _ in range(3)]) > SLOWEST_S
-    ] == []
+    for each in corpus:
+        headers = [(b"authorization", b"Bearer " + each.token.encode("utf-8", "surrogatepass"))]
+        with pytest.raises(Unauthenticated):
+            await gate.authenticator.admit(headers, door="http", address="::1")
     assert (await gate.admit(signer.token())).credential is not None
 
 

@@ -338,12 +338,9 @@ HEADS = {
     },
 }
 """A request for each door, up to its token. Raw, as no client would send what some of the tokens hold."""
-SLOWEST_S = 0.05
 
 
-async def test_no_forged_token_opens_a_door_and_every_refusal_is_quick(
-    guarded: GuardedDaemon, data_dir: Path
-) -> None:
+async def test_no_forged_token_opens_a_door(guarded: GuardedDaemon, data_dir: Path) -> None:
     genuine = await guarded.token(*SCOPES)
     corpus = [
         (each.name, each.token)
@@ -353,21 +350,10 @@ async def test_no_forged_token_opens_a_door_and_every_refusal_is_quick(
     assert len(corpus) >= 300
     for door, head in HEADS.items():
         assert await status_of(guarded, head, genuine) == (405 if door == "http" else 101)
-        statuses, slow = {}, []
-        for name, token in corpus:
-            took_s = SLOWEST_S + 1
-            for _ in range(3):  # a machine that is busy elsewhere is no slow refusal
-                began = time.perf_counter()
-                statuses[name] = await status_of(guarded, head, token)
-                took_s = min(took_s, time.perf_counter() - began)
-                if took_s <= SLOWEST_S:
-                    break
-            if took_s > SLOWEST_S:
-                slow.append((name, took_s))
+        statuses = {name: await status_of(guarded, head, token) for name, token in corpus}
         refusals = {400, 401, 431}  # what is no header at all, no token, and a head that is too long
         assert {name: status for name, status in statuses.items() if status not in refusals} == {}, door
         assert sum(status == 401 for status in statuses.values()) > 0.9 * len(corpus), door
-        assert slow == [], door
         twice = f"{genuine}\r\nAuthorization: Bearer {genuine}"
         assert await status_of(guarded, head, twice) == 401, door
     async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(genuine)) as client:
