@@ -63,7 +63,7 @@ async def guarded_daemon(data_dir: Path, **environ: str) -> AsyncIterator[Guarde
 
 async def _until_heard_of(running: Daemon, last_revoked: str | None) -> None:
     """What another process revokes is known to the daemon a moment later."""
-    async with asyncio.timeout(1), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(10), aiohttp.ClientSession() as http:
         status = 200
         while status != 401:
             async with http.put(running.mcp_http, headers=bearer(last_revoked)) as response:
