@@ -278,6 +278,7 @@ async def test_streams_without_an_end_end_with_their_token(doors: Doors) -> None
 async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(
     doors: Doors, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger="mcp.server.streamable_http_manager")
     mine, theirs = doors.authenticator.issue("mine", "alice"), doors.authenticator.issue("theirs", "mallory")
     async with aiohttp.ClientSession() as http, http_session(http, doors, mine) as headers:
         waiting = asyncio.ensure_future(

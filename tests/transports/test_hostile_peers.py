@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 
+from exai.auth import newcomers
 from mcp_websocket import McpSocket, mcp_socket
 from open_doors import Doors, open_doors
 from session_socket import ENVELOPE, session_socket
@@ -236,6 +237,46 @@ async def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(request_: 
                     writer.write(b"1\r\nx\r\n")
                     await asyncio.sleep(0.1)
             await answer
+
+
+async def test_connections_without_a_caller_make_room_and_those_of_callers_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(newcomers, "MOST", 20)
+    greeting = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    no_call = POST.format(tool="echo", length=2).encode() + b"{}"  # but its sender is admitted
+    async with open_doors() as doors, mcp_socket(doors.ws) as socket, AsyncExitStack() as held:
+        await goes_on(socket)
+        callers, strangers = [], []
+        for _ in range(30):
+            reader, writer = await held.enter_async_context(raw(doors))
+            writer.write(no_call)
+            await answer_of(reader, b"400")
+            callers.append((reader, writer))
+        for _ in range(50):
+            reader, writer = await held.enter_async_context(raw(doors))
+            writer.write(greeting)
+            await answer_of(reader, b"200")
+            strangers.append((reader, writer))
+        async with asyncio.timeout(10):
+            for reader, _ in strangers[:30]:
+                assert (await reader.read()).startswith(b"HTTP/1.1 408")
+        for reader, writer in strangers[30:]:
+            writer.write(greeting)
+            await answer_of(reader, b"200")
+        for reader, writer in callers:
+            writer.write(greeting)
+            await answer_of(reader, b"200")
+        await goes_on(socket)
+
+
+async def answer_of(reader: asyncio.StreamReader, status: bytes) -> None:
+    """Read one whole answer."""
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 " + status)
+        (length,) = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        await reader.readexactly(int(length))
 
 
 async def test_a_connection_is_good_for_the_next_request_after_an_early_answer(doors: Doors) -> None:

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from exai.auth.attempts import Attempts
 from exai.auth.challenge import refusal_headers
 from exai.auth.hosts import HostRule, RawHeaders, peer_address
+from exai.auth.newcomers import note_admitted
 from exai.callers import Caller
 from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
@@ -180,6 +181,7 @@ class Entrance:
         if entry.scope is None:
             return None
         caller = await self._caller(scope, entry)
+        note_admitted(scope)
         if not caller.may(entry.scope):
             raise ScopeMissing(f"This needs a token with the scope `{entry.scope}`.", scope=entry.scope)
         return caller

@@ -1,4 +1,5 @@
-"""uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read.
+"""uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read,
+connections on which nobody is admitted.
 
 A WebSocket begins as an HTTP request, so its handshake has the first bound as well.
 """
@@ -8,6 +9,8 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exai.auth.newcomers import STATE_KEY, Newcomer, Newcomers
+
 __all__ = ["MAX_HEAD_BYTES", "bounded"]
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -16,22 +19,32 @@ HEAD_PIECE_BYTES = 4 * 1024
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def bounded(head_timeout_s: float, send_timeout_s: float) -> type[H11Protocol]:
+def bounded(head_timeout_s: float, send_timeout_s: float, newcomers: Newcomers) -> type[H11Protocol]:
     """The protocol class with these bounds; uvicorn makes its own instances, without arguments of ours."""
-    return type("BoundedHttp", (_BoundedHttp,), {"head_s": head_timeout_s, "send_s": send_timeout_s})
+    return type(
+        "BoundedHttp",
+        (_BoundedHttp,),
+        {"head_s": head_timeout_s, "send_s": send_timeout_s, "newcomers": newcomers},
+    )
 
 
 class _BoundedHttp(H11Protocol):
     head_s: float
     send_s: float
+    newcomers: Newcomers
+    _newcomer: Newcomer
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        descriptor = transport.get_extra_info("socket").fileno()
+        self._newcomer = self.newcomers.add(descriptor, self._end_unheard)
+        self.app_state = {**self.app_state, STATE_KEY: self._newcomer}
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._newcomer.leave()
         self._note_head()
         self._note_room()
         super().connection_lost(exc)
@@ -50,8 +63,13 @@ class _BoundedHttp(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._newcomer.note_answered()
         if not self.transport.is_closing():
             self._expect_head()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._newcomer.leave()  # it is admitted or refused at once
+        super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -64,9 +82,9 @@ class _BoundedHttp(H11Protocol):
 
     def _expect_head(self) -> None:
         self._note_head()
-        self._head_timer = self.loop.call_later(self.head_s, self._no_head)
+        self._head_timer = self.loop.call_later(self.head_s, self._end_unheard)
 
-    def _no_head(self) -> None:
+    def _end_unheard(self) -> None:
         if not self.transport.is_closing():
             if self.conn.their_state is h11.IDLE:
                 self.transport.write(TIMED_OUT)

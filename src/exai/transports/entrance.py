@@ -15,6 +15,7 @@ from exai import config
 from exai.auth.attempts import Attempts
 from exai.auth.challenge import refusal_headers
 from exai.auth.hosts import RawHeaders, Refused, peer_address
+from exai.auth.newcomers import note_admitted
 from exai.auth.scopes import DEFAULT_SCOPES
 from exai.auth.standing import Ending
 from exai.bus import EventBus
@@ -74,10 +75,12 @@ class Entrance:
         """
         address = peer_address(scope)
         try:
-            return await self._authenticator.admit(scope["headers"], door=door, address=address)
+            caller = await self._authenticator.admit(scope["headers"], door=door, address=address)
         except ExaiError as fault:
             self._bus.publish(CallerRefused(door, fault.code))
             raise
+        note_admitted(scope)
+        return caller
 
     def refusal(self, fault: ExaiError, scope: Scope) -> Refused:
         """How a request that was not admitted, or may not do what it asks for, is answered."""

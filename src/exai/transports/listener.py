@@ -15,6 +15,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai import config, tasks
+from exai.auth.newcomers import Newcomers
+from exai.clock import SystemClock
 from exai.errors import StartFault
 from exai.transports.bounded_http import MAX_HEAD_BYTES, bounded
 from exai.transports.doors import McpDoors
@@ -96,7 +98,7 @@ class Listener:
             uvicorn.Config(
                 by_port,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-                http=bounded(self._settings.head_timeout_s, limits.send_timeout_s),
+                http=bounded(self._settings.head_timeout_s, limits.send_timeout_s, Newcomers(SystemClock())),
                 ws=AbortableWebSocket,
                 ws_max_size=limits.max_frame_bytes,
                 ws_ping_interval=limits.ping_interval_s,
