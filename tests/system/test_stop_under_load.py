@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from daemons import Daemon, StartDaemon
+from daemons import EXAI, Daemon, StartDaemon, clean_environ
 from exai.storage.sqlite import FILE_NAME
 from exai_emulator import Emulator, Persona
 from mcp_websocket import McpSocket, mcp_socket
 from session_socket import ENVELOPE, SessionSocket, session_socket
+from stdio_client import StdioClient
 
 SHORT, STREAMING, SILENT = "kimi-k3", "glm-5.3", "glm-5.3-flash"
 PERSONAS = {
@@ -27,6 +28,8 @@ PERSONAS = {
 }
 CALLS_PER_MODEL = {SHORT: 34, STREAMING: 33, SILENT: 33}
 DRAIN_S = 8
+LATE = 1_000
+"""The id of calls that come after the signal."""
 
 Answer = dict[str, Any]
 Ask = Callable[[str], Awaitable[Answer]]
@@ -194,6 +197,67 @@ async def test_a_hundred_calls_end_in_order_when_the_daemon_is_stopped(
         ("cancelled", "stopping"): CALLS_PER_MODEL[STREAMING] + CALLS_PER_MODEL[SILENT],
     }
     assert len(emulator.log.requests) == len(calls)
+
+
+async def test_a_hundred_calls_over_stdio_end_in_order_when_it_is_stopped(
+    provider_environ: dict[str, str], emulator: Emulator, tmp_path: Path
+) -> None:
+    for model, persona in PERSONAS.items():
+        emulator.personas.set(persona, model=model)
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    environ = clean_environ(data_dir, {**provider_environ, "EXAI_SERVER__DRAIN_S": str(DRAIN_S)})
+    process = await asyncio.create_subprocess_exec(
+        *EXAI,
+        "stdio",
+        env=environ,
+        cwd=data_dir,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=2**24,
+    )
+    client = StdioClient(process)
+    try:
+        models = [model for model, count in CALLS_PER_MODEL.items() for _ in range(count)]
+        for number, model in enumerate(models):
+            await client.send(_tool(number, "chat", prompt="Go on.", model=model))
+        async with asyncio.timeout(60):
+            while len(emulator.log.requests) < len(models):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        process.send_signal(signal.SIGTERM)
+        results: dict[int, Answer] = {}
+        await client.send(_tool(LATE, "status"))
+        while len(results) < len(models) + 1:
+            answer = await client.next()
+            if answer.get("id") == LATE and not _is_stopping(answer["result"]):
+                await client.send(_tool(LATE, "status"))  # the signal has not been heard yet
+            elif "id" in answer:
+                results[answer["id"]] = answer["result"]
+        assert results[LATE]["isError"], "a new call was taken"
+        for number, model in enumerate(models):
+            if model == SHORT:
+                assert not results[number]["isError"], results[number]
+            else:
+                assert _is_stopping(results[number]), results[number]
+        assert await client.ended() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+    assert _outcomes(data_dir) == {
+        ("ok", None): CALLS_PER_MODEL[SHORT],
+        ("cancelled", "stopping"): CALLS_PER_MODEL[STREAMING] + CALLS_PER_MODEL[SILENT],
+    }
+    assert len(emulator.log.requests) == len(models)
+
+
+def _tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:
+    """A call that says how it goes on."""
+    meta = {**ENVELOPE, "progressToken": number}
+    params = {"name": name, "arguments": arguments, "_meta": meta}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
 
 
 async def test_a_second_sigterm_hurries(start_daemon: StartDaemon, emulator: Emulator) -> None:
