@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -72,10 +73,21 @@ async def test_tickets_that_are_over_are_dropped_and_none_is_kept_in_clear(open_
     assert ticket.removeprefix("ext_") not in str(rows)
 
 
-async def test_tickets_that_are_guessed_make_the_address_wait(open_port: OpenPort) -> None:
+async def test_tickets_that_are_guessed_make_the_address_wait_and_write_nothing(
+    open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = await open_port(failures_per_minute=3)
+    written: list[object] = []
+    write = port.database.write
+
+    async def noted(operation: Any, parameters: Any) -> Any:
+        written.append(operation)
+        return await write(operation, parameters)
+
+    monkeypatch.setattr(port.database, "write", noted)
     statuses = [(await port.sign_in(f"ext_{number:043}")).status for number in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
+    assert written == []
     assert (await port.sign_in(await port.tickets.issue("local"))).status == 204
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from exai.storage.database import Database
 from exai.storage.schema import dashboard_tickets as tickets
@@ -46,6 +46,9 @@ class TicketTable:
         Raises:
             StoreFailed: the database is out of reach.
         """
+        there = select(tickets.c.ticket_sha256).where(tickets.c.ticket_sha256 == ticket_sha256)
+        if await self._database.read(lambda connection: connection.scalar(there)) is None:
+            return None  # whoever guesses keeps nobody from writing
         return await self._database.write(_take, (ticket_sha256, now))
 
 
