@@ -246,6 +246,7 @@ async def test_a_key_that_was_stolen_is_ended_at_once_with_all_that_it_signed(op
     gate = await open_gate()
     old = await gate.authority.create("alice", "laptop")
     caller = await gate.admit(old.access_token)
+    gate.clock.advance(120)
     await gate.authority.rotate_keys(at_once=True)
     await gate.authenticator.refresh()
     assert gate.authenticator.end_of(caller) == "revoked"
