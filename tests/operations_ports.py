@@ -72,6 +72,8 @@ class Port:
     database: Database
     events: list[Event] = field(default_factory=list)
     address: str = "127.0.0.1"
+    state: dict[str, Any] = field(default_factory=dict)
+    """What the server says of the connection."""
 
     async def ask(
         self,
@@ -109,6 +111,7 @@ class Port:
             "headers": raw,
             "client": (self.address, 50_000),
             "server": ("127.0.0.1", 8080),
+            "state": self.state,
         }
         sent: list[Message] = []
 

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from exai.auth.newcomers import STATE_KEY, Newcomers
 from exai.auth.scopes import ADMIN, DASHBOARD
+from exai.clock import ManualClock
 from exai.events import IncidentRecorded
 from operations_ports import Port
 
@@ -62,6 +64,17 @@ async def test_metrics_are_prometheus_text_open_in_local_mode_alone(open_port: O
     assert (await required.ask("GET", "/metrics")).status == 401
     token = (await required.authority.create("ops", "prometheus", [DASHBOARD])).access_token
     assert (await required.ask("GET", "/metrics", token=token)).status == 200
+
+
+async def test_a_connection_is_a_newcomers_until_somebody_is_admitted_on_it(open_port: OpenPort) -> None:
+    port, newcomers = await open_port(), Newcomers(ManualClock())
+    port.state[STATE_KEY] = newcomers.add(3, lambda: None)
+    token = (await port.authority.create("ops", "prometheus", [DASHBOARD])).access_token
+    counted = []
+    for path, shown in (("/healthz", token), ("/metrics", None), ("/metrics", token)):
+        await port.ask("GET", path, token=shown)
+        counted.append(len(newcomers))
+    assert counted == [1, 1, 0]
 
 
 async def test_before_the_day_on_which_tokens_are_required_the_dashboard_needs_one(
