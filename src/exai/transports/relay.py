@@ -1,9 +1,10 @@
 """Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
 
 Requests wait while the daemon cannot be reached, a while. Those that were under way when a
-session was lost are asked for again: a tool call under its operation key, which the daemon
-runs once. Where the daemon stays away, they are reported as in doubt. Where it does not let the
-client in, those that were not sent are told so at once.
+session was lost are asked for again: a tool call under its operation key, which is run once; where
+another daemon on the same database runs it, until its result is there. Where the daemon stays away,
+they are reported as in doubt. Where it does not let the client in, those that were not sent are told
+so at once.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from exai import tasks
-from exai.errors import Unauthenticated
+from exai.errors import OperationElsewhere, Unauthenticated
 from exai.transports.channel import Channel
 from exai.transports.client_tokens import ClientTokens
 from exai.transports.framing import Message, Refusal, encode, error_message, parse
@@ -33,6 +34,10 @@ OURS = "exai-relay-initialize"
 """The id of a handshake that the client knows nothing of: after a restart its connection must be set up anew."""
 AGAIN = "exai-relay-again-"
 """Begins the ids of requests that are asked for again: the first one may still be running under its own."""
+
+ELSEWHERE = OperationElsewhere.code.encode()
+LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+"""Between two questions for what runs in another daemon, whatever is proposed."""
 
 RequestId = str | int
 
@@ -163,13 +168,24 @@ class Relay:
             if peek.id is None:
                 return
             request_id = self._asked_again.get(peek.id, peek.id)
-            if request_id not in self._requests:
+            request = self._requests.get(request_id)
+            if request is None:
+                return
+            if request.is_repeatable and (pause_s := _runs_elsewhere(message)) is not None:
+                request.sent = False
+                tasks.spawn(self._ask_later(request_id, request, pause_s), name="ask again")
                 return
             if request_id != peek.id:
                 text = encode({**msgspec.json.decode(message), "id": request_id})
             self._take_off(request_id)
         await self._deliver(text)
         self._note_settled()
+
+    async def _ask_later(self, request_id: RequestId, request: _Request, pause_s: float) -> None:
+        """Ask once more for what runs in another daemon, unless a new connection has done so meanwhile."""
+        await asyncio.sleep(pause_s)
+        if self.channel.is_up and not request.sent and self._requests.get(request_id) is request:
+            await self._send(request_id, request)
 
     def _take_off(self, request_id: RequestId) -> _Request | None:
         """Forget a request, which now has its answer or needs none."""
@@ -266,6 +282,17 @@ class Relay:
         if self.channel.refused is not None:
             sentence += f" {self.channel.refused}"
         return error_message(request_id, IN_DOUBT, sentence, {"retryable": False})
+
+
+def _runs_elsewhere(message: bytes) -> float | None:
+    """After how many seconds to ask again, where the answer is that another daemon has this operation."""
+    if ELSEWHERE not in message:  # so that no other answer is read whole
+        return None
+    result = msgspec.json.decode(message).get("result") or {}
+    facts = (result.get("_meta") or {}).get("exai/error") or {}
+    if not result.get("isError") or facts.get("code") != OperationElsewhere.code:
+        return None
+    return min(max(LEAST_PAUSE_S, facts.get("retry_after_s") or 0.0), LONGEST_PAUSE_S)
 
 
 def _as_text(text: str | bytes) -> str:
