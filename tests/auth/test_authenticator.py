@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from exai import config
-from exai.auth.authenticator import Authenticator
+from exai.auth.authenticator import POLL_S, Authenticator
 from exai.auth.authority import IssuedTokens
 from exai.auth.jws import encoded
 from exai.auth.scopes import ADMIN, MODELS, STATUS
@@ -302,3 +302,7 @@ async def test_while_the_database_is_away_what_is_known_stays_good_and_revocatio
         assert (await here.admit(unknown.access_token)).subject == "alice"
     finally:
         following.cancel()
+
+
+def test_what_another_process_revokes_is_looked_for_more_than_once_a_second() -> None:
+    assert POLL_S < 1

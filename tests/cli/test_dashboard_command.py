@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner, Result
 
 from exai import config
@@ -15,15 +14,6 @@ from exai.clock import SystemClock
 from exai.errors import StartFault
 from exai.storage.database import Database
 from exai.storage.tickets import TicketTable
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("EXAI_CONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("EXAI_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "data"
 
 
 def dashboard(*arguments: str) -> Result:

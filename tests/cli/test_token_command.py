@@ -19,14 +19,7 @@ from exai.errors import ExaiError, InvalidGrant, StartFault, Unauthenticated, Un
 from exai.storage.database import Database
 from exai.storage.identity import IdentityTables
 
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("EXAI_CONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("EXAI_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "data"
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 def exai(*arguments: str) -> Result:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner, Result
 
 from exai import config
@@ -23,15 +22,6 @@ async def write_a_call(data_dir: Path, subject: str) -> None:
     usage = Usage(input=1_200, output=34)
     journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}))
     await database.close()
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("EXAI_CONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("EXAI_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "data"
 
 
 def usage(*arguments: str) -> Result:
