@@ -17,21 +17,21 @@ import uvloop
 from benchmarks.calls import ROOT, pin
 from benchmarks.figures import keep, show
 from exai import config
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import SystemClock
 from exai.costs import Usage
-from exai.dispatch.admission import Admission
-from exai.dispatch.asking import Asking
-from exai.events import ProviderCallEnded
+from exai.events.bus import EventBus
+from exai.events.events import ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
-from exai.providers.breaker import Breaker, Breakers
 from exai.providers.catalog import Catalog, Model
 from exai.providers.faults import Names, Refusal, fault_of
 from exai.providers.kimi import ERRORS
-from exai.providers.retry import RetryPolicy
-from exai.providers.routing import Choice
+from exai.routing.admission import Admission
+from exai.routing.asker import Asking
+from exai.routing.breaker import Breaker, Breakers
+from exai.routing.retry import RetryPolicy
+from exai.routing.router import Choice
+from exai.runtime.clock import SystemClock
 
 AIMS = {"breaker_check_us": 1.0, "together_us": 10.0}
 CALLER = Caller.local("websocket")

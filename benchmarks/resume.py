@@ -13,12 +13,12 @@ from typing import Any
 from benchmarks.calls import ROOT, pin
 from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import connect_raw, daemon
-from exai.transports.channel import Channel
-from exai.transports.client_tokens import client_tokens
+from exai.client.channel import Channel
+from exai.client.tokens import client_tokens
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from tcp_proxy import TcpProxy, tcp_proxy
+from support.tcp_proxy import TcpProxy, tcp_proxy
 
 AIMS = {"resume_p99_ms": 250.0, "lost": 0, "doubled": 0, "out_of_order": 0, "sessions_lost": 0}
 CHANNELS = 8

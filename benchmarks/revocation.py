@@ -16,9 +16,9 @@ from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import daemon
 from exai import config
 from exai.auth.authority import Authority
-from exai.clock import SystemClock
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
+from exai.storage.identity.tables import IdentityTables
 
 AIMS = {"slowest_s": 1.0, "left_open": 0}
 OVER = 4401

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from exai.transports.session import Ack, Bounds, End, Item, State, Violation, read_frame
+from exai.protocol.session import Ack, Bounds, End, Item, State, Violation, read_frame
 
 STEPS = 300
 MESSAGES = 60

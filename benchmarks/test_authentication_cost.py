@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
+from support.forged_tokens import Signer, forged, own_signer
 
 from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority, IssuedTokens
 from exai.callers import Caller
-from exai.clock import SystemClock
 from exai.errors import Unauthenticated
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
-from forged_tokens import Signer, forged, own_signer
+from exai.storage.identity.tables import IdentityTables
 
 AT_ONCE = 100
 """Admissions per round; a round shares one run of the loop."""

@@ -9,8 +9,8 @@ import pytest
 from purgatory import SyncCircuitBreakerFactory
 
 from exai import config
-from exai.clock import SystemClock
-from exai.providers.breaker import Breakers
+from exai.routing.breaker import Breakers
+from exai.runtime.clock import SystemClock
 
 
 def _nothing() -> None:

@@ -5,19 +5,19 @@ import time
 from typing import Any
 
 import pytest
+from support.scripted_authenticator import ScriptedAuthenticator
+from support.scripted_engine import VERSION, ScriptedEngine
 
 from exai import config
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import ManualClock
-from exai.transports.guards import Guards
+from exai.events.bus import EventBus
+from exai.runtime.clock import ManualClock
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
-from exai.transports.resilient import ResilientWebSocketManager
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
-from scripted_authenticator import ScriptedAuthenticator
-from scripted_engine import VERSION, ScriptedEngine
+from exai.transports.websocket.resilient import ResilientWebSocketManager
+from exai.web.guards import Guards
 
 SESSIONS = 10_000
 ROUNDS = 5

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from daemons import NO_KEYRING, Daemon, StartDaemon, daemon
-from exai import config, logs
+from exai import config
+from exai.monitoring import logs
 from exai_emulator import Emulator, EmulatorOptions, running
-from postgresql_server import PostgresqlServer, postgresql_server
+from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
+from support.open_doors import Doors, open_doors
+from support.postgresql_server import PostgresqlServer, postgresql_server
+
+pytest_plugins = ["support.desks"]
 
 _numbers = itertools.count(1)
 
@@ -42,6 +46,13 @@ def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> config.
         server: PostgresqlServer = request.getfixturevalue("postgresql")
         url = server.create_database(f"test_{next(_numbers)}")
     return config.Database.model_validate({"url": url})
+
+
+@pytest.fixture
+async def doors() -> AsyncIterator[Doors]:
+    """The MCP port on real sockets, before a scripted engine."""
+    async with open_doors() as opened:
+        yield opened
 
 
 @pytest.fixture

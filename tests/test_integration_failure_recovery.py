@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from support.daemons import Daemon, daemon, free_port
+from support.postgresql_server import PostgresqlServer, postgresql_server
 
 import exai
-from daemons import Daemon, daemon, free_port
 from exai.client import InDoubt, Session, Unreachable
-from postgresql_server import PostgresqlServer, postgresql_server
 
 EMULATOR = (sys.executable, "-c", "from exai_emulator.cli import main; main()")
 CLIENTS = 6

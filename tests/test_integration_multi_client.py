@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 
+from support.daemons import StartDaemon
+from support.tcp_proxy import tcp_proxy
+
 import exai
-from daemons import StartDaemon
-from tcp_proxy import tcp_proxy
 
 CLIENTS = 50
 CALLS = 100

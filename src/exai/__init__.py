@@ -3,19 +3,18 @@
 `exai.connect` is a client for a running one; see `exai.client`.
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from exai.runtime.version import __version__
 
 if TYPE_CHECKING:
     from exai.client import connect
 
 __all__ = ["__version__", "connect"]
 
-__version__ = version("exai")
-
 
 def __getattr__(name: str) -> Any:
-    """The client is imported when it is used: the daemon and the command line do without."""
+    """Import the client when it is first used: the daemon and the command line do without it."""
     if name == "connect":
         from exai.client import connect  # noqa: PLC0415
 

@@ -1,8 +1,12 @@
 """Who is asking: the identity that every door attaches to every request."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["ALL_SCOPES", "LOCAL_SUBJECT", "Caller", "Credential"]
+__all__ = ["ALL_SCOPES", "LOCAL_SUBJECT", "Caller", "Credential", "RawHeaders"]
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+"""The headers of a request as ASGI has them: names in lower case."""
 
 LOCAL_SUBJECT = "local"
 """The subject of every caller while `auth.mode` is `local`: one machine, one user."""

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from checkouts import Checkout, make_checkout
+from support.checkouts import Checkout, make_checkout
 
 
 @pytest.fixture

@@ -12,23 +12,14 @@ LEAST_STATEMENTS = 10
 
 TESTED_ELSEWHERE = {
     "app": "system/test_main_job.py",
-    "bus": "monitoring/test_monitoring.py",
-    "clock": "dispatch/test_admission.py",
-    "config_auth_checks": "config/test_config_checks.py",
-    "config_checks": "config/test_config_checks.py",
-    "config_secrets": "config/test_config_secrets.py",
-    "config_sources": "config/test_config_sources.py",
-    "config_tree": "config/test_configuration_doc.py",
-    "config_values": "config/test_config_checks.py",
-    "daemon": "system/test_lifecycle.py",
+    "consulting": "tools/test_chat.py",
     "errors": "providers/test_provider_failures.py",
+    "events": "monitoring/test_monitoring.py",
     "prompts": "tools/test_chat.py",
-    "schemas": "tools/test_arguments.py",
-    "tasks": "monitoring/test_monitoring.py",
 }
 """Where the tests of a room are that has no folder or file of its own name."""
 
-KINDS = {"architecture", "config", "conformance", "emulator", "foreign", "node", "system"}
+KINDS = {"architecture", "conformance", "emulator", "foreign", "node", "support", "system"}
 """Folders of tests that belong to no single room."""
 
 

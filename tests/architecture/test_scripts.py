@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from checkouts import Checkout
+from support.checkouts import Checkout
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [ROOT / "scripts" / name for name in ("bench", "check", "serve", "test")] + [ROOT / ".ci" / "run"]

@@ -44,11 +44,7 @@ def _environment_reads(tree: ast.AST) -> Iterator[int]:
 
 def _may_read_environment(module: Path) -> bool:
     inside = module.relative_to(SOURCE)
-    return (
-        inside.parts[:2] == ("exai", "cli")
-        or (inside.parent == Path("exai") and inside.name.startswith("config"))
-        or inside == Path("exai_emulator/cli.py")
-    )
+    return inside.parts[:2] in {("exai", "cli"), ("exai", "config")} or inside == Path("exai_emulator/cli.py")
 
 
 @every_module

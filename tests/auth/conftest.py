@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
-from exai.clock import ManualClock
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from gates import Gate, OpenGate
+from exai.storage.identity.tables import IdentityTables
 
 
 @pytest.fixture

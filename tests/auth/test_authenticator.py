@@ -5,6 +5,9 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.fake_issuer import make_key
+from support.forged_tokens import public_spellings
+from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authenticator import POLL_S, Authenticator
@@ -13,10 +16,7 @@ from exai.auth.jws import encoded
 from exai.auth.scopes import ADMIN, MODELS, STATUS
 from exai.errors import StoreFailed, TooManyAttempts, Unauthenticated
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables, KeyRow, TokenRow
-from fake_issuer import make_key
-from forged_tokens import public_spellings
-from gates import Gate, OpenGate
+from exai.storage.identity.tables import IdentityTables, KeyRow, TokenRow
 
 
 async def everything(gate: Gate) -> list[IssuedTokens]:

@@ -13,17 +13,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import text
+from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authority import Authority
 from exai.auth.keys import generate
-from exai.clock import ManualClock
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
-from exai.private_files import replace_private
-from exai.storage import identity
+from exai.runtime.clock import ManualClock
+from exai.runtime.private_files import replace_private
 from exai.storage.database import Database
-from exai.storage.identity import Added, IdentityTables, RefreshRow, TokenRow
-from gates import Gate, OpenGate
+from exai.storage.identity import tables as identity
+from exai.storage.identity.tables import Added, IdentityTables, RefreshRow, TokenRow
 
 
 async def renewed(gate: Gate, refresh_token: str | None) -> tuple[str, str]:

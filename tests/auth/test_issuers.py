@@ -16,16 +16,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
+from support.gates import OpenGate
 
 from exai import config
 from exai.auth import jwks
 from exai.auth.jwks import FetchFailed, IssuerKeys
 from exai.auth.jws import decoded, encoded
-from exai.clock import ManualClock
-from exai.config_values import is_loopback
+from exai.config.values import is_loopback
 from exai.errors import KeysUnavailable, StartFault
-from fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
-from gates import OpenGate
+from exai.runtime.clock import ManualClock
 
 KEY = make_key("ES256")
 OTHER = make_key("ES256")

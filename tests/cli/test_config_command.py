@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
-from exai.config_tree import KEY_ALIASES, MASK, rows
+from exai.config.tree import KEY_ALIASES, MASK, rows
 
 Config = Callable[..., Result]
 

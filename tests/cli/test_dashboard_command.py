@@ -10,10 +10,10 @@ from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
 from exai.callers import Caller
 from exai.cli import build_app
-from exai.clock import SystemClock
 from exai.errors import StartFault
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.tickets import TicketTable
+from exai.storage.identity.tickets import TicketTable
 
 
 def dashboard(*arguments: str) -> Result:

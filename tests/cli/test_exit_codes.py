@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from daemons import NO_KEYRING
-from exai import __version__
+from exai.runtime.version import __version__
+from support.daemons import NO_KEYRING
 
 RunExai = Callable[..., subprocess.CompletedProcess[str]]
 
 INTERRUPTED = """
 import os, signal, sys
 from exai import cli
-from exai.cli import config
+from exai.cli.commands import config
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
 

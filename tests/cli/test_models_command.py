@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
-from exai.config_tree import KEY_ALIASES
+from exai.config.tree import KEY_ALIASES
 
 Models = Callable[..., Result]
 

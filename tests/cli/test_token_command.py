@@ -14,10 +14,10 @@ from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.callers import Caller
 from exai.cli import build_app
-from exai.clock import SystemClock
 from exai.errors import ExaiError, InvalidGrant, StartFault, Unauthenticated, UnknownToken
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
+from exai.storage.identity.tables import IdentityTables
 
 pytestmark = pytest.mark.usefixtures("data_dir")
 
@@ -153,7 +153,7 @@ def test_secrets_whose_file_fails_at_the_last_moment_are_printed(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("exai.auth.credentials_file.replace_private", full)
+    monkeypatch.setattr("exai.client.credentials_file.replace_private", full)
     result = exai("token", "create", "laptop", "--json", "--save", str(tmp_path / "credentials.json"))
     assert isinstance(result.exception, StartFault)
     assert "no space left" in str(result.exception)

@@ -9,10 +9,10 @@ from typer.testing import CliRunner, Result
 from exai import config
 from exai.callers import Caller
 from exai.cli import build_app
-from exai.clock import SystemClock
 from exai.costs import Usage
+from exai.runtime.clock import SystemClock
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
-from exai.storage.journal import CallBegun, CallEnd, Journal
 
 
 async def write_a_call(data_dir: Path, subject: str) -> None:

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from exai.config import Settings
-from exai.config_checks import check
-from exai.config_values import is_loopback
+from exai.config.checks import check
+from exai.config.values import is_loopback
 from exai.errors import StartFault
 
 CANARY = "canary-91ab"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from exai.cli.settings_report import as_document
-from exai.config_presets import PRESETS
-from exai.config_sources import Loaded, Overrides, load
-from exai.config_tree import as_toml, find, values
+from exai.config.presets import PRESETS
+from exai.config.sources import Loaded, Overrides, load
+from exai.config.tree import as_toml, find, values
 from exai.errors import StartFault
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.daemons import EXAI, clean_environ
 
-from daemons import EXAI, clean_environ
-from exai import config_secrets
-from exai.config_secrets import AskKeyring, KeyringAnswer, ask_keyring
-from exai.config_sources import Loaded, load
+from exai.config import secrets as config_secrets
+from exai.config.secrets import AskKeyring, KeyringAnswer, ask_keyring
+from exai.config.sources import Loaded, load
 from exai.errors import StartFault
 
 GLM, KIMI = "providers.glm.api_key", "providers.kimi.api_key"

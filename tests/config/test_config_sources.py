@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exai.config_secrets import KeyringAnswer
-from exai.config_sources import Loaded, Overrides, load
-from exai.config_tree import as_toml, find, secret_values, values
+from exai.config.secrets import KeyringAnswer
+from exai.config.sources import Loaded, Overrides, load
+from exai.config.tree import as_toml, find, secret_values, values
 from exai.errors import StartFault
 
 CANARY = "canary-5f1d"

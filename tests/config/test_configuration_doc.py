@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exai.config import Settings
-from exai.config_tree import MASK, Setting, as_toml, find, plain, rows, secret_values, values
+from exai.config.tree import MASK, Setting, as_toml, find, plain, rows, secret_values, values
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exai.config_presets import PRESETS
-from exai.config_tree import Setting, as_toml, find, rows
+from exai.config.presets import PRESETS
+from exai.config.tree import Setting, as_toml, find, rows
 
 GUIDE = Path(__file__).parents[2] / "docs" / "current" / "WEBSOCKET_STABILITY_CONFIG_GUIDE.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_whatever_it_names_is_a_setting() -> None:
 
 
 def test_its_recipes_are_configurations(tmp_path: Path) -> None:
-    from exai.config_sources import load
+    from exai.config.sources import load
 
     recipes = re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL)
     assert len(recipes) >= 4

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from nodes import Node, installed
+from support.nodes import Node, installed
 
 TESTS = Path(__file__).parent.parent
 SERVER = Path(__file__).parent / "suite_server.py"

@@ -21,10 +21,11 @@ from suite_registry import Context, Tool
 from suite_rounds import ROUNDS
 from suite_tools import BUS, TOOLS
 
-from exai import __version__, logs
-from exai.app import build
+from exai.app.demo import emulated_providers
+from exai.app.services import build
 from exai.config import Settings
-from exai.demo import emulated_providers
+from exai.monitoring import logs
+from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Listener
 from exai.transports.server import build_server

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from nodes import Node
+from support.nodes import Node
 
 SUITE_TIMEOUT_S = 100
 PASSED = frozenset({"SUCCESS", "INFO"})

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.operations_ports import Port, make_port
 
 from exai import config
 from exai.auth.authenticator import Authenticator
-from exai.clock import ManualClock
 from exai.dashboard.overview import Check
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from operations_ports import Port, make_port
+from exai.storage.identity.tables import IdentityTables
 
 OpenPort = Callable[..., Awaitable[Port]]
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
+from support.operations_ports import Port
+
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
-from exai.clock import Clock
 from exai.costs import Usage
-from exai.events import CallStarted, ConnectionOpened
-from exai.storage.journal import CallBegun, CallEnd, Journal
-from operations_ports import Port
+from exai.events.events import CallStarted, ConnectionOpened
+from exai.runtime.clock import Clock
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 
 OpenPort = Callable[..., Awaitable[Port]]
 

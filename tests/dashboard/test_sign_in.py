@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.operations_ports import HOST, OWN_ORIGIN, Port
 
 from exai.auth.scopes import ADMIN, DASHBOARD, MODELS
 from exai.auth.tickets import SESSION_S, TICKET_S
 from exai.callers import Caller
-from exai.clock import ManualClock
 from exai.dashboard import routes
 from exai.dashboard.browsers import IDLE_S, MOST_BROWSERS, Browsers, cookie_of, is_page_of_our_own
-from operations_ports import HOST, OWN_ORIGIN, Port
+from exai.runtime.clock import ManualClock
 
 OpenPort = Callable[..., Awaitable[Port]]
 

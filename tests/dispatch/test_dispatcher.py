@@ -9,25 +9,26 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import SystemClock
+from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.operations import Operations
 from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, ScopeMissing, UnknownTool
-from exai.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
+from exai.events.bus import EventBus
+from exai.events.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
+from exai.runtime.clock import SystemClock
+from exai.storage.calls.journal import Journal
+from exai.storage.calls.operations import OperationTable
 from exai.storage.database import Database
-from exai.storage.journal import Journal
-from exai.storage.operations import OperationTable
 from exai.storage.schema import TIMINGS, calls
-from exai.tools.base import Arguments, CallContext, Tool, ToolAnswer
+from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
-from scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 

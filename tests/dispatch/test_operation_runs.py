@@ -8,25 +8,26 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.auth.scopes import MODELS
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import ManualClock, SystemClock
+from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.operations import META_KEY, OperationId, Operations, digest_of
 from exai.errors import ProviderRefused, ProviderUnreachable, StoreFailed
-from exai.events import Event, OperationRecalled
+from exai.events.bus import EventBus
+from exai.events.events import Event, OperationRecalled
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
+from exai.runtime.clock import ManualClock, SystemClock
+from exai.storage.calls.journal import Journal
+from exai.storage.calls.operations import OperationTable
 from exai.storage.database import Database
-from exai.storage.journal import Journal
-from exai.storage.operations import OperationTable
 from exai.storage.schema import calls, operations
-from exai.tools.base import Arguments, CallContext, Tool, ToolAnswer
+from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
-from scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exai.clock import SystemClock
 from exai.dispatch import progress
 from exai.dispatch.progress import KIND_KEY, ProgressReporter
+from exai.runtime.clock import SystemClock
 
 
 class Ear:

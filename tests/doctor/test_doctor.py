@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from support.daemons import EXAI, StartDaemon, clean_environ
 
-from daemons import EXAI, StartDaemon, clean_environ
-from exai.clock import ManualClock, SystemClock
-from exai.config_secrets import KeyringAnswer
-from exai.config_sources import Loaded, load
+from exai.config.secrets import KeyringAnswer
+from exai.config.sources import Loaded, load
 from exai.doctor.examine import examine
 from exai.doctor.findings import Finding, State, as_text, is_well
 from exai.doctor.services import look_at_database, look_at_providers
+from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database, look_at_schema
 
 FREE_PORTS = ["server.port=0", "server.operations_port=0"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from exai.auth.credentials_file import Credentials, write_credentials
 from exai.auth.keys import generate, public_pem, to_jwk
-from exai.cli.token import open_authority
-from exai.clock import ManualClock, SystemClock
-from exai.config_sources import Loaded, load
+from exai.cli.commands.token import open_authority
+from exai.client.credentials_file import Credentials, write_credentials
+from exai.config.sources import Loaded, load
 from exai.doctor.findings import State
 from exai.doctor.identity import look_at_credentials, look_at_issuers, look_at_tokens
+from exai.runtime.clock import ManualClock, SystemClock
 
 DAY = datetime(2030, 6, 1, tzinfo=UTC).timestamp()
 

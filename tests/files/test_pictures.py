@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from drawn_pictures import drawn, moving_gif, noise
 from exai.errors import FileRefused
 from exai.files.picture_header import read_header
 from exai.files.pictures import check_picture, fit_picture
 from exai.messages import PictureLimits
+from support.drawn_pictures import drawn, moving_gif, noise
 
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 GLM = PictureLimits(("image/png", "image/jpeg"), 5 * 2**20, 6_000, 50)
@@ -24,7 +24,7 @@ PLENTY = 50_000_000
 
 
 def test_a_house_without_pictures_does_without_pillow() -> None:
-    code = "import sys, exai.app; sys.exit('PIL' in sys.modules)"
+    code = "import sys, exai.app.services; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

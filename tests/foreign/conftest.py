@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from daemons import Daemon, daemon
-from nodes import Node, installed
+from support.daemons import Daemon, daemon
+from support.nodes import Node, installed
 
 
 @pytest.fixture(scope="session")

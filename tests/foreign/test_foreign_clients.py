@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from mcp import StdioServerParameters
-
-from daemons import EXAI, Daemon, clean_environ
-from foreign_clients import ForeignClient, Refused, python_client, typescript_client
-from nodes import Node
+from support.daemons import EXAI, Daemon, clean_environ
+from support.foreign_clients import ForeignClient, Refused, python_client, typescript_client
+from support.nodes import Node
 
 HANDSHAKE = "2025-11-25"
 ENVELOPE = "2026-07-28"

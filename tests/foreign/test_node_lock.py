@@ -3,7 +3,7 @@
 import json
 import re
 
-from nodes import FOLDER, LOCK
+from support.nodes import FOLDER, LOCK
 
 
 def test_the_lock_names_no_host_and_fixes_every_package() -> None:

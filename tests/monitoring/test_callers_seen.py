@@ -1,14 +1,14 @@
 """Callers in figures: who runs calls now, and series whose number nobody can make grow."""
 
 from exai.callers import Caller
-from exai.clock import ManualClock, SystemClock
 from exai.costs import Usage
-from exai.events import CallEnded, CallStarted, ConnectionClosed, ConnectionOpened
+from exai.events.events import CallEnded, CallStarted, ConnectionClosed, ConnectionOpened
 from exai.monitoring.caller_labels import MOST_CALLERS, OTHERS, CallerLabels
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import ConnectedCaller, OpenConnections
 from exai.monitoring.running_calls import RunningCalls
+from exai.runtime.clock import ManualClock, SystemClock
 
 
 def ended(call_id: str, subject: str) -> CallEnded:

@@ -5,12 +5,10 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exai import tasks
-from exai.bus import EventBus
 from exai.callers import Caller
-from exai.clock import ManualClock, SystemClock
 from exai.costs import Usage
-from exai.events import (
+from exai.events.bus import EventBus
+from exai.events.events import (
     BreakerClosed,
     BreakerOpened,
     BreakerProbed,
@@ -34,6 +32,8 @@ from exai.events import (
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
+from exai.runtime import tasks
+from exai.runtime.clock import ManualClock, SystemClock
 
 CALLER = Caller.local("websocket")
 

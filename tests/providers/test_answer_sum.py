@@ -8,7 +8,7 @@ import pytest
 from exai.costs import Usage
 from exai.messages import Citation
 from exai.providers.base import DeltaKind
-from exai.providers.stream import AnswerSum, MalformedAnswerError, ReportedError
+from exai.providers.wire.stream import AnswerSum, MalformedAnswerError, ReportedError
 
 
 def chunk(*, delta: Any = None, finish: str | None = None, **fields: Any) -> bytes:

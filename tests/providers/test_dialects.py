@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exai import config
-from exai.config_sources import load
+from exai.config.sources import load
 from exai.costs import Bill
 from exai.errors import (
     AnswerBroken,
@@ -24,7 +24,7 @@ from exai.errors import (
 from exai.messages import Effort
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.dialects import DIALECTS
-from exai.providers.tool_loop import ToolLoop, TypedTool
+from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai_emulator import EmulatorOptions, Fault, Persona, ScriptedCall
 
 AZURE = {"query": ["api-version=2024-10-21"]}

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from PIL import Image as Pillow
+from support.drawn_pictures import drawn, noise
 
-from drawn_pictures import drawn, noise
 from exai import config
-from exai.clock import Clock, SystemClock
 from exai.errors import (
     AbilityMissing,
     ExaiError,
@@ -30,7 +29,8 @@ from exai.errors import (
 from exai.files.pictures import check_picture
 from exai.messages import Image, Message, Role
 from exai.providers.base import Completion, Prompt
-from exai.providers.routing import Roster
+from exai.routing.router import Roster
+from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
 from exai.storage.uploads import UploadTable
 from exai_emulator import Emulator, EmulatorOptions, Fault, FileState, running

@@ -8,11 +8,11 @@ from typing import get_args
 import pytest
 
 from exai import config, errors
-from exai.clock import SystemClock
 from exai.messages import Effort, PictureLimits
 from exai.providers.catalog import Catalog, Model
 from exai.providers.dialects import DIALECTS, Dialect
-from exai.providers.routing import Roster
+from exai.routing.router import Roster
+from exai.runtime.clock import SystemClock
 
 DOC = Path(__file__).parents[2] / "docs" / "providers.md"
 CATALOG = Catalog.load()

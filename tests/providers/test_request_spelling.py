@@ -14,7 +14,7 @@ from exai.providers.catalog import Catalog, Model
 from exai.providers.glm import glm_profile
 from exai.providers.kimi import KIMI
 from exai.providers.pictures import NO_PICTURES, Shown
-from exai.providers.request_body import request_body
+from exai.providers.wire.request_body import request_body
 
 CATALOG = Catalog.load()
 GLM = glm_profile("https://api.z.ai/api/paas/v4")

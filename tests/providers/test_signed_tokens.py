@@ -3,9 +3,9 @@
 import jwt
 import pytest
 
-from exai.clock import ManualClock
 from exai.errors import StartFault
 from exai.providers.glm import SignedTokens
+from exai.runtime.clock import ManualClock
 
 KEY = "0123456789abcdef.a-secret-that-is-long-enough-for-hs256"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exai.providers.sse import EventTooLargeError, SseParser
+from exai.providers.wire.sse import EventTooLargeError, SseParser
 
 LINES = st.sampled_from(
     [

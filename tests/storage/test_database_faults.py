@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from support.postgresql_server import PostgresqlServer
 
-from exai import config, logs
+from exai import config
 from exai.callers import Caller
-from exai.clock import SystemClock
-from exai.conversations import Conversations
+from exai.conversations.conversations import Conversations
 from exai.errors import StoreFailed
+from exai.monitoring import logs
+from exai.runtime.clock import SystemClock
 from exai.storage import sqlite
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
-from exai.storage.journal import CallBegun, CallEnd, Journal
-from postgresql_server import PostgresqlServer
 
 ALICE = Caller(subject="alice", door="websocket", client="a client")
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.gates import Gate
 
 from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
-from exai.clock import ManualClock
 from exai.errors import InvalidGrant, Unauthenticated, UnknownToken
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from gates import Gate
+from exai.storage.identity.tables import IdentityTables
 
 
 @pytest.fixture

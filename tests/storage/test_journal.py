@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from exai import config
 from exai.callers import Caller, Credential
-from exai.clock import ManualClock, SystemClock
-from exai.conversations import Conversations
+from exai.conversations.conversations import Conversations
 from exai.costs import Usage
+from exai.runtime.clock import ManualClock, SystemClock
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
-from exai.storage.journal import CallBegun, CallEnd, Journal
 from exai.storage.schema import TIMINGS, calls
 
 ALICE = Caller(subject="alice", door="websocket", client="cursor 1")
@@ -128,10 +128,10 @@ import asyncio, sys
 from pathlib import Path
 from exai import config
 from exai.callers import Caller
-from exai.clock import SystemClock
-from exai.conversations import Conversations
+from exai.conversations.conversations import Conversations
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.journal import CallBegun, Journal
+from exai.storage.calls.journal import CallBegun, Journal
 
 async def main():
     database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))

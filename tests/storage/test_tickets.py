@@ -5,9 +5,9 @@ from pathlib import Path
 
 from exai import config
 from exai.auth.tickets import Tickets
-from exai.clock import ManualClock
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.tickets import TicketTable
+from exai.storage.identity.tickets import TicketTable
 
 
 async def test_of_many_who_show_one_ticket_at_once_one_gets_in(

@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 
 from exai import config
 from exai.callers import Caller
-from exai.clock import ManualClock
 from exai.costs import Usage as Tokens
+from exai.runtime.clock import ManualClock
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
+from exai.storage.calls.usage import UsageBook
 from exai.storage.database import Database
-from exai.storage.journal import CallBegun, CallEnd, Journal
-from exai.storage.usage import UsageBook
 
 ALICE = Caller(subject="alice", door="websocket")
 BOB = Caller(subject="idp:bob", door="http")

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from daemons import StartDaemon
+from support.daemons import StartDaemon
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

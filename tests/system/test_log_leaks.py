@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from daemons import StartDaemon
+from support.daemons import StartDaemon
+from support.mcp_websocket import mcp_socket
+
 from exai_emulator import Emulator, Fault
-from mcp_websocket import mcp_socket
 
 PROMPT = "CANARYPROMPT"
 FILE = "CANARYFILE"

@@ -14,11 +14,10 @@ import httpx2
 from aiohttp import web
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
-
-from daemons import free_port
-from fake_issuer import FakeIssuer, jwk_of, make_key
-from guarded_daemon import guarded_daemon
-from session_socket import ENVELOPE
+from support.daemons import free_port
+from support.fake_issuer import FakeIssuer, jwk_of, make_key
+from support.guarded_daemon import guarded_daemon
+from support.session_socket import ENVELOPE
 
 REDIRECT = "http://127.0.0.1:1/callback"
 

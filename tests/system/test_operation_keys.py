@@ -15,18 +15,18 @@ import aiohttp
 import asyncpg
 import pytest
 from sqlalchemy import func, select
+from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.tcp_proxy import tcp_proxy
 
 import exai
-from daemons import EXAI, StartDaemon, clean_environ, free_port
 from exai import config
 from exai.client import Answer, InDoubt, Session
-from exai.clock import ManualClock
+from exai.runtime.clock import ManualClock
+from exai.storage.calls.operations import OperationId, OperationTable
 from exai.storage.database import Database
-from exai.storage.operations import OperationId, OperationTable
 from exai.storage.schema import calls, conversations, exchanges, operations
 from exai_emulator import Emulator, Fault, Persona
-from mcp_websocket import McpSocket, mcp_socket
-from tcp_proxy import tcp_proxy
 
 KEY = "exai/operation-key"
 QUESTION = {"prompt": "What is a heron?", "model": "glm-5.3"}

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import select
+from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.session_socket import session_socket
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
-from guarded_daemon import GuardedDaemon, bearer, guarded_daemon
-from mcp_websocket import McpSocket, mcp_socket
-from session_socket import session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import random
 
-from daemons import StartDaemon
+from support.daemons import StartDaemon
+from support.mcp_websocket import mcp_socket
+
 from exai_emulator import Emulator, Persona
-from mcp_websocket import mcp_socket
 
 
 async def test_clients_that_cancel_vanish_or_wait_leave_every_permit_free(

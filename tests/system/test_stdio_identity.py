@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.daemons import EXAI, clean_environ
+from support.stdio_client import HELLO, StdioClient
 
-from daemons import EXAI, clean_environ
 from exai import config
 from exai.auth.authority import Authority
-from exai.auth.credentials_file import Credentials, write_credentials
 from exai.auth.scopes import MODELS, STATUS
-from exai.clock import SystemClock
+from exai.client.credentials_file import Credentials, write_credentials
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from stdio_client import HELLO, StdioClient
+from exai.storage.identity.tables import IdentityTables
 
 
 def tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:

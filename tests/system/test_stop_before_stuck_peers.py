@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
-from daemons import Daemon, StartDaemon
+from support.daemons import Daemon, StartDaemon
+from support.session_socket import ENVELOPE
+
 from exai_emulator import Emulator, Persona
-from session_socket import ENVELOPE
 
 DRAIN_S = 2
 LARGE = "Stuck. " * 20_000

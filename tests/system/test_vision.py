@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.daemons import StartDaemon
+from support.drawn_pictures import drawn, moving_gif, noise
+from support.mcp_websocket import McpSocket, mcp_socket
 
-from daemons import StartDaemon
-from drawn_pictures import drawn, moving_gif, noise
 from exai_emulator import Emulator, Fault
-from mcp_websocket import McpSocket, mcp_socket
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from exai.auth.scopes import SEARCH, STATUS
 from exai.errors import BadArguments
-from exai.schemas import input_schema
+from exai.protocol.schemas import input_schema
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, Tool, ToolAnswer
 

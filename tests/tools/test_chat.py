@@ -5,24 +5,26 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.callers import Caller
-from exai.clock import SystemClock
-from exai.conversations import Conversations
+from exai.consulting.context import CallContext
+from exai.conversations.conversations import Conversations
+from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.progress import ProgressReporter
 from exai.errors import AbilityMissing, BadArguments, ContextOverflow, ProviderFailed, UnknownConversation
 from exai.files.reader import FileReader
 from exai.messages import Effort, Role
 from exai.providers.base import Prompt
-from exai.providers.routing import Choice
-from exai.storage.calibrations import CalibrationTable
+from exai.routing.progress import Progress, SilentProgress
+from exai.routing.router import Choice
+from exai.runtime.clock import SystemClock
+from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.database import Database
-from exai.token_counts import TokenCounts
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import CallContext, Progress, SilentProgress, ToolAnswer
+from exai.tools.base import ToolAnswer
 from exai.tools.chat import Chat
-from scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 

@@ -8,9 +8,9 @@ import pytest
 
 from exai import config
 from exai.auth.scopes import SCOPES
-from exai.clock import SystemClock
+from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
-from exai.tokens import estimate_tokens
+from exai.runtime.clock import SystemClock
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry

@@ -3,16 +3,18 @@
 from typing import Any
 
 import pytest
+from support.scripted import asking
 
 from exai import config
 from exai.callers import Caller
-from exai.clock import SystemClock
+from exai.consulting.context import CallContext
 from exai.errors import AbilityMissing, ProviderUnconfigured
-from exai.providers.routing import Roster
+from exai.routing.progress import SilentProgress
+from exai.routing.router import Roster
+from exai.runtime.clock import SystemClock
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import CallContext, SilentProgress, ToolAnswer
+from exai.tools.base import ToolAnswer
 from exai.tools.search import Search
-from scripted import asking
 
 KEYS = {"glm": {"api_key": "id.secret"}, "kimi": {"api_key": "sk-key"}}
 

@@ -8,15 +8,15 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from support.token_endpoint import in_s
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from exai.auth.credentials_file import Credentials, write_credentials
 from exai.client import CallFailed, InDoubt, Session, Unauthenticated, Unreachable, connect
-from exai.transports import client_tokens as module
-from exai.transports.session import SESSION_SUBPROTOCOL
-from token_endpoint import in_s
+from exai.client import tokens as module
+from exai.client.credentials_file import Credentials, write_credentials
+from exai.protocol.session import SESSION_SUBPROTOCOL
 
 Judge = Callable[[str | None], Response | None]
 

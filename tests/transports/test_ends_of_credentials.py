@@ -10,6 +10,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
+from support.session_socket import ENVELOPE, session_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -17,14 +20,11 @@ from websockets.typing import Subprotocol
 from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.scopes import MODELS, STATUS
-from exai.clock import ManualClock
-from exai.events import ConnectionClosed as Closed
-from exai.events import SessionEnded
+from exai.events.events import ConnectionClosed as Closed
+from exai.events.events import SessionEnded
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from mcp_websocket import mcp_socket
-from open_doors import Doors, open_doors
-from session_socket import ENVELOPE, session_socket
+from exai.storage.identity.tables import IdentityTables
 
 OVER = 4401
 SOON_S = 10

@@ -8,8 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-
-from open_doors import Doors, open_doors
+from support.open_doors import Doors, open_doors
 
 BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 ENVELOPE = {

@@ -8,6 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
+from support.session_socket import ENVELOPE, session_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -16,13 +19,10 @@ from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.scopes import MODELS, STATUS
-from exai.clock import SystemClock
-from exai.events import CallerRefused
+from exai.events.events import CallerRefused
+from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.identity import IdentityTables
-from mcp_websocket import mcp_socket
-from open_doors import Doors, open_doors
-from session_socket import ENVELOPE, session_socket
+from exai.storage.identity.tables import IdentityTables
 
 BOTH = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28"}
 METADATA = "/.well-known/oauth-protected-resource"

@@ -5,16 +5,16 @@ import socket
 
 import aiohttp
 import pytest
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from exai import config
 from exai.callers import Caller
 from exai.errors import StartFault
-from exai.events import ConnectionClosed as Closed
+from exai.events.events import ConnectionClosed as Closed
 from exai.transports.listener import Listener
-from mcp_websocket import mcp_socket
-from open_doors import Doors, open_doors
 
 
 @pytest.mark.parametrize("setting", ["port", "operations_port"])

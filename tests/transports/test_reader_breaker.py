@@ -1,7 +1,7 @@
 """A breaker per client, on a clock that moves when told."""
 
-from exai.clock import ManualClock
-from exai.transports.reader_breaker import ReaderBreaker
+from exai.runtime.clock import ManualClock
+from exai.transports.websocket.reader_breaker import ReaderBreaker
 
 
 def test_it_opens_after_so_many_in_a_row_and_for_so_long() -> None:

@@ -7,9 +7,8 @@ import mcp_types as types
 import pytest
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
-
-from mcp_websocket import McpSocket, mcp_socket
-from open_doors import open_doors
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.open_doors import open_doors
 
 HELLO = {
     "protocolVersion": "2025-11-25",

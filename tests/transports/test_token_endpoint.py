@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-
-from open_doors import Doors
+from support.open_doors import Doors
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 GOOD = "grant_type=refresh_token&refresh_token=good"

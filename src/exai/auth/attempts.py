@@ -7,8 +7,8 @@ address. Whoever goes on to be refused is answered so, and the log hears no more
 import ipaddress
 from collections import OrderedDict
 
-from exai.clock import Clock
 from exai.errors import TooManyAttempts
+from exai.runtime.clock import Clock
 
 __all__ = ["Attempts"]
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 import structlog
 
 from exai.auth.attempts import Attempts
-from exai.auth.hosts import RawHeaders
 from exai.auth.issuers import Issuers
 from exai.auth.jws import LONGEST_TOKEN, NotBelieved
 from exai.auth.keys import VerifyingKey
@@ -22,12 +21,12 @@ from exai.auth.opaque import OpaqueToken
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
 from exai.auth.standing import Ending, Standing
 from exai.auth.verifier import Proof, Verifier
-from exai.callers import LOCAL_SUBJECT, Caller, Credential
-from exai.clock import Clock
+from exai.callers import LOCAL_SUBJECT, Caller, Credential, RawHeaders
 from exai.config import Auth
-from exai.config_auth import OWN_ISSUER
+from exai.config.auth import OWN_ISSUER
 from exai.errors import StoreFailed, Unauthenticated
-from exai.storage.identity import IdentityTables
+from exai.runtime.clock import Clock
+from exai.storage.identity.tables import IdentityTables
 
 __all__ = ["Authenticator"]
 

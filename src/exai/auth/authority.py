@@ -19,11 +19,11 @@ from exai.auth.opaque import OpaqueToken, new_id
 from exai.auth.scopes import DEFAULT_SCOPES, SCOPES
 from exai.auth.signing_keys import SigningKeys
 from exai.auth.verifier import ACCESS_TOKEN, LONGEST_LIFE_S
-from exai.clock import Clock
 from exai.config import Auth
-from exai.config_auth import OWN_ISSUER
+from exai.config.auth import OWN_ISSUER
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
-from exai.storage.identity import IdentityTables, KeyRow, Presented, RefreshRow, Renewal, TokenRow
+from exai.runtime.clock import Clock
+from exai.storage.identity.tables import IdentityTables, KeyRow, Presented, RefreshRow, Renewal, TokenRow
 
 __all__ = ["Authority", "IssuedTokens", "KeySummary", "TokenSummary"]
 

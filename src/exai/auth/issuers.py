@@ -4,10 +4,10 @@ from exai.auth.jwks import IssuerKeys
 from exai.auth.keys import SharedSecret, VerifyingKey
 from exai.auth.scopes import SCOPES
 from exai.auth.verifier import ACCESS_TOKEN, FindKey, Rule
-from exai.clock import Clock
 from exai.config import Auth
-from exai.config_auth import OWN_ISSUER, SHARED_ISSUER
+from exai.config.auth import OWN_ISSUER, SHARED_ISSUER
 from exai.errors import StartFault
+from exai.runtime.clock import Clock
 
 __all__ = ["Issuers"]
 

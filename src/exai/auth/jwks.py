@@ -16,12 +16,12 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from exai import tasks
 from exai.auth.keys import VerifyingKey, from_jwk
-from exai.clock import Clock
 from exai.config import Issuer
-from exai.config_values import is_loopback
+from exai.config.values import is_loopback
 from exai.errors import KeysUnavailable
+from exai.runtime import tasks
+from exai.runtime.clock import Clock
 
 __all__ = ["FetchFailed", "IssuerKeys"]
 

@@ -14,8 +14,8 @@ import structlog
 
 from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
 from exai.errors import StartFault, StoreFailed
-from exai.private_files import read_private, replace_private
-from exai.storage.identity import IdentityTables, KeyRow
+from exai.runtime.private_files import read_private, replace_private
+from exai.storage.identity.tables import IdentityTables, KeyRow
 
 __all__ = ["SigningKey", "SigningKeys"]
 

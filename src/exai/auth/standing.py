@@ -6,8 +6,8 @@ from typing import Literal
 
 from exai.auth.keys import VerifyingKey, from_public_pem
 from exai.callers import Credential
-from exai.config_auth import OWN_ISSUER
-from exai.storage.identity import Picture
+from exai.config.auth import OWN_ISSUER
+from exai.storage.identity.tables import Picture
 
 __all__ = ["Ending", "Standing"]
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller, Credential
-from exai.clock import Clock
-from exai.config_auth import OWN_ISSUER
-from exai.storage.tickets import TicketRow, TicketTable
+from exai.config.auth import OWN_ISSUER
+from exai.runtime.clock import Clock
+from exai.storage.identity.tickets import TicketRow, TicketTable
 
 __all__ = ["SESSION_S", "TICKET_S", "Tickets"]
 

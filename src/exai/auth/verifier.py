@@ -13,7 +13,7 @@ from exai.auth.jws import NotBelieved, SignedToken, take_apart
 from exai.auth.keys import VerifyingKey
 from exai.auth.scopes import SCOPES
 from exai.callers import Credential
-from exai.config_auth import OWN_ISSUER
+from exai.config.auth import OWN_ISSUER
 
 __all__ = ["ACCESS_TOKEN", "FindKey", "Proof", "Rule", "Verifier"]
 

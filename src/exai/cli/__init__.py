@@ -7,8 +7,7 @@ import sys
 
 import typer
 
-from exai import __version__
-from exai.cli import (
+from exai.cli.commands import (
     config,
     connect,
     dashboard,
@@ -23,6 +22,7 @@ from exai.cli import (
     usage,
 )
 from exai.errors import ExaiError
+from exai.runtime.version import __version__
 
 __all__ = ["build_app", "main"]
 

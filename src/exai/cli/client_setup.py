@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal
 
-from exai.config_client import TOKEN_VARIABLE
+from exai.config.client import TOKEN_VARIABLE
 from exai.errors import StartFault
 
 __all__ = [

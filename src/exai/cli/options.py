@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from exai.config_sources import Loaded
+    from exai.config.sources import Loaded
 
 __all__ = ["ConfigFile", "Overrides", "load_settings"]
 
@@ -43,8 +43,8 @@ def load_settings(
     Raises:
         StartFault: something stands where it may not, or has the wrong form.
     """
-    from exai.config_secrets import ask_keyring  # noqa: PLC0415 - see exai.cli
-    from exai.config_sources import load  # noqa: PLC0415
+    from exai.config.secrets import ask_keyring  # noqa: PLC0415 - see exai.cli
+    from exai.config.sources import load  # noqa: PLC0415
 
     loaded = load(
         environ=os.environ,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exai.providers.routing import Roster
+from exai.routing.router import Roster
 
 __all__ = ["price_list", "table"]
 

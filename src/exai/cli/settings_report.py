@@ -2,8 +2,8 @@
 
 import json
 
-from exai.config_sources import Loaded
-from exai.config_tree import as_toml, plain, values
+from exai.config.sources import Loaded
+from exai.config.tree import as_toml, plain, values
 
 __all__ = ["as_document", "as_table"]
 

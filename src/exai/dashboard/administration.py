@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.authority import Authority, IssuedTokens
 from exai.auth.scopes import ADMIN
-from exai.config_auth import OWN_ISSUER
+from exai.config.auth import OWN_ISSUER
 from exai.dashboard.routes import Answer, Entry, Visit
 
 __all__ = ["Administration"]

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from exai.auth.hosts import LOOPBACK_NAMES, RawHeaders
-from exai.callers import Caller
-from exai.clock import Clock
+from exai.callers import Caller, RawHeaders
+from exai.runtime.clock import Clock
+from exai.web.hosts import LOOPBACK_NAMES
 
 __all__ = ["COOKIE", "Browsers", "cookie_of", "is_fetched_by_another", "is_page_of_our_own"]
 

@@ -10,18 +10,18 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
-from exai.auth.hosts import HostRule
 from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
-from exai.clock import Clock
 from exai.dashboard.administration import Administration
 from exai.dashboard.browsers import Browsers
 from exai.dashboard.overview import Check, Overview, verdicts_of
 from exai.dashboard.page import page_entries
 from exai.dashboard.routes import Entrance, Entry, OperationsPort, Visit
 from exai.dashboard.sign_in import SignIn
-from exai.events import Event
+from exai.events.events import Event
 from exai.monitoring.metrics import CONTENT_TYPE, Metrics
+from exai.runtime.clock import Clock
+from exai.web.hosts import HostRule
 
 __all__ = ["Identity", "operations_port"]
 

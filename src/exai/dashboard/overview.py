@@ -9,12 +9,12 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
-from exai.clock import Clock
 from exai.dashboard.routes import Entry, Visit
 from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
-from exai.storage.usage import UsageBook
+from exai.runtime.clock import Clock
+from exai.storage.calls.usage import UsageBook
 
 __all__ = ["Check", "Overview", "verdicts_of"]
 

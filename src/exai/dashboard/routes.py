@@ -19,13 +19,13 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
-from exai.auth.challenge import refusal_headers
-from exai.auth.hosts import HostRule, RawHeaders, peer_address
-from exai.auth.newcomers import note_admitted
-from exai.callers import Caller
+from exai.callers import Caller, RawHeaders
 from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
-from exai.events import CallerRefused, Event, IncidentRecorded
+from exai.events.events import CallerRefused, Event, IncidentRecorded
+from exai.web.challenge import refusal_headers
+from exai.web.hosts import HostRule, peer_address
+from exai.web.newcomers import note_admitted
 
 __all__ = ["Admits", "Answer", "Entrance", "Entry", "OperationsPort", "Visit"]
 

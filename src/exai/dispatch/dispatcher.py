@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from exai.callers import Caller
-from exai.dispatch.asking import Asking, ModelAsker
+from exai.consulting.context import CallContext
 from exai.dispatch.operations import STOPPING_RETRY_AFTER_S, Begin, OperationId, Operations
 from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
 from exai.errors import (
@@ -30,11 +30,13 @@ from exai.errors import (
     Stopping,
     ToolFault,
 )
-from exai.events import CallEnded, CallRefused, CallStarted, IncidentRecorded
-from exai.providers.fallback import told
-from exai.storage.journal import CallBegun, CallEnd, Journal
+from exai.events.events import CallEnded, CallRefused, CallStarted, IncidentRecorded
+from exai.routing.asker import Asking, ModelAsker
+from exai.routing.fallback import told
+from exai.routing.progress import SilentProgress
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import CallContext, JsonObject, SilentProgress, Tool, ToolAnswer
+from exai.tools.base import JsonObject, Tool, ToolAnswer
 from exai.tools.registry import Registry, ToolDescription
 
 __all__ = ["Dispatcher"]

@@ -22,8 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from exai import config, tasks
-from exai.clock import Clock
+from exai import config
 from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
 from exai.errors import (
     OperationElsewhere,
@@ -33,8 +32,10 @@ from exai.errors import (
     Stopping,
     StoreFailed,
 )
-from exai.events import Event, OperationRecalled
-from exai.storage.operations import KeptOperation, OperationId, OperationTable
+from exai.events.events import Event, OperationRecalled
+from exai.runtime import tasks
+from exai.runtime.clock import Clock
+from exai.storage.calls.operations import KeptOperation, OperationId, OperationTable
 from exai.tools.base import JsonObject, ToolAnswer
 
 __all__ = ["META_KEY", "Begin", "OperationId", "Operations", "Work", "digest_of"]

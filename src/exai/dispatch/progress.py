@@ -14,8 +14,8 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
-from exai import tasks
-from exai.clock import Clock
+from exai.runtime import tasks
+from exai.runtime.clock import Clock
 
 __all__ = ["KIND_KEY", "Followers", "ProgressReporter", "SendProgress"]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import structlog
 
-from exai.clock import Clock
-from exai.config_sources import Loaded
+from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import look_at_credentials, look_at_issuers, look_at_tokens
 from exai.doctor.machine import look_at_data_folder, look_at_keys, look_at_settings
 from exai.doctor.ports import look_at_ports
 from exai.doctor.services import look_at_database, look_at_providers
+from exai.runtime.clock import Clock
 
 __all__ = ["examine"]
 

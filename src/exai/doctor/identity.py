@@ -5,15 +5,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from exai.auth.authority import Authority
-from exai.auth.credentials_file import read_credentials
 from exai.auth.jwks import FetchFailed, IssuerKeys
-from exai.clock import Clock
-from exai.config_client import CREDENTIALS_VARIABLE
-from exai.config_sources import Loaded
+from exai.client.credentials_file import read_credentials
+from exai.config.client import CREDENTIALS_VARIABLE
+from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, problem, warning, well
 from exai.errors import StartFault
+from exai.runtime.clock import Clock
 from exai.storage.database import Database, look_at_schema
-from exai.storage.identity import IdentityTables
+from exai.storage.identity.tables import IdentityTables
 
 __all__ = ["look_at_credentials", "look_at_issuers", "look_at_tokens"]
 

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from exai.config_sources import Loaded
-from exai.config_tree import find
+from exai.config.sources import Loaded
+from exai.config.tree import find
 from exai.doctor.findings import Finding, problem, warning, well
-from exai.private_files import exposure
+from exai.runtime.private_files import exposure
 
 __all__ = ["look_at_data_folder", "look_at_keys", "look_at_settings"]
 

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from exai.auth.hosts import EVERY_ADDRESS
 from exai.config import Server
-from exai.config_sources import Loaded
-from exai.config_values import is_loopback
+from exai.config.sources import Loaded
+from exai.config.values import is_loopback
 from exai.doctor.findings import Finding, problem, warning, well
+from exai.web.hosts import EVERY_ADDRESS
 
 __all__ = ["look_at_ports"]
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 
-from exai.clock import Clock
-from exai.config_sources import Loaded
+from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, problem, warning, well
 from exai.errors import ExaiError, StartFault
 from exai.providers.base import Provider, Reached
-from exai.providers.routing import Roster
+from exai.routing.router import Roster
+from exai.runtime.clock import Clock
 from exai.storage.database import Schema, look_at_schema
 
 __all__ = ["look_at_database", "look_at_providers"]

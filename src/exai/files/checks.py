@@ -7,8 +7,8 @@ import re
 from pathlib import PurePath
 from typing import Any
 
-from exai.config_auth import OWN_ISSUER
-from exai.config_tree import find
+from exai.config.auth import OWN_ISSUER
+from exai.config.tree import find
 
 __all__ = ["secret_kind", "text_of"]
 

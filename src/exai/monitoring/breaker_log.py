@@ -2,7 +2,7 @@
 
 import structlog
 
-from exai.events import BreakerClosed, BreakerOpened, Event
+from exai.events.events import BreakerClosed, BreakerOpened, Event
 
 __all__ = ["log_breakers"]
 

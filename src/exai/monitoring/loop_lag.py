@@ -2,7 +2,7 @@
 
 import asyncio
 
-from exai.clock import Clock
+from exai.runtime.clock import Clock
 
 __all__ = ["LoopLag"]
 

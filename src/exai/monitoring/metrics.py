@@ -16,7 +16,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from exai.events import (
+from exai.events.events import (
     BreakerClosed,
     BreakerOpened,
     BreakerProbed,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exai.events import ConnectionClosed, ConnectionOpened, Event
+from exai.events.events import ConnectionClosed, ConnectionOpened, Event
 
 __all__ = ["ConnectedCaller", "OpenConnections"]
 

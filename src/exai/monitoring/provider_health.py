@@ -3,8 +3,8 @@
 from collections import deque
 from dataclasses import dataclass
 
-from exai.clock import Clock
-from exai.events import Event, ProviderCallEnded
+from exai.events.events import Event, ProviderCallEnded
+from exai.runtime.clock import Clock
 
 __all__ = ["Health", "ProviderHealth"]
 

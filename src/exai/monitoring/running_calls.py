@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exai.callers import Caller
-from exai.clock import Clock
-from exai.events import CallEnded, CallStarted, Event
+from exai.events.events import CallEnded, CallStarted, Event
+from exai.runtime.clock import Clock
 
 __all__ = ["RunningCall", "RunningCalls"]
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exai import config
-from exai.clock import Clock
 from exai.errors import StartFault
 from exai.messages import Effort
 from exai.providers.catalog import Model, Price
 from exai.providers.dialects import DIALECTS, ERRORS, FINISHES, OVERRIDABLE, Dialect
-from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
+from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
+from exai.runtime.clock import Clock
 
 __all__ = ["custom_models", "custom_provider"]
 

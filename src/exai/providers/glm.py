@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from exai import config
-from exai.clock import Clock
 from exai.errors import (
     ContentFiltered,
     ContextOverflow,
@@ -23,8 +22,9 @@ from exai.errors import (
 )
 from exai.providers.catalog import Model
 from exai.providers.faults import Row, Verdict
-from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
+from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
+from exai.runtime.clock import Clock
 
 __all__ = ["ERRORS", "SignedTokens", "glm_profile", "glm_provider", "search_engines"]
 

@@ -8,8 +8,8 @@ import msgspec
 from exai.errors import ProviderDenied, ProviderFailed, ProviderRefused
 from exai.providers.faults import Row, Verdict
 from exai.providers.glm import ERRORS
-from exai.providers.openai_compatible import OpenAiCompatible
 from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean, clean_line
+from exai.providers.wire.openai_compatible import OpenAiCompatible
 
 __all__ = ["SEARCH_ERRORS", "GlmSearch"]
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from exai import config
-from exai.clock import Clock
 from exai.errors import (
     ContentFiltered,
     ContextOverflow,
@@ -19,9 +18,10 @@ from exai.errors import (
 )
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Row, Verdict
-from exai.providers.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.providers.profile import Profile
-from exai.providers.uploads import PictureUploads, account_fingerprint
+from exai.providers.remote_files import PictureUploads, account_fingerprint
+from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
+from exai.runtime.clock import Clock
 from exai.storage.uploads import Store, UploadTable
 
 __all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from exai.clock import Clock
 from exai.errors import (
     ProviderDenied,
     ProviderFailed,
@@ -15,8 +14,9 @@ from exai.errors import (
     QuotaExhausted,
 )
 from exai.providers.faults import Row, Verdict
-from exai.providers.openai_compatible import OpenAiCompatible
 from exai.providers.search import Found, SearchQuery, SearchResult, clean, clean_line
+from exai.providers.wire.openai_compatible import OpenAiCompatible
+from exai.runtime.clock import Clock
 
 __all__ = ["SEARCH_ERRORS", "KimiSearch"]
 

@@ -21,8 +21,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from exai import tasks
 from exai.errors import StoreFailed
+from exai.runtime import tasks
 
 __all__ = ["FAULTS", "GroupWriter", "Transact", "log_fault", "store_failed"]
 

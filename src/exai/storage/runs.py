@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from exai.file_lock import try_lock
+from exai.runtime.file_lock import try_lock
 
 __all__ = ["FileRuns", "Runs", "new_run_id"]
 

@@ -8,8 +8,12 @@ import msgspec
 
 from exai import config
 from exai.auth import scopes
-from exai.clock import Clock
-from exai.conversations import Conversation, Conversations
+from exai.consulting.context import CallContext, timed
+from exai.consulting.web_search import WebSearch
+from exai.consulting.window import Fit, Question, Window
+from exai.conversations.conversations import Conversation, Conversations
+from exai.conversations.estimates import estimate_tokens
+from exai.conversations.token_counts import TokenCounts
 from exai.costs import Bill, Usage
 from exai.errors import AbilityMissing, BadArguments, ProviderUnconfigured, UnknownModel
 from exai.files.reader import FileReader
@@ -17,13 +21,11 @@ from exai.messages import Citation, Effort, FileExcerpt, Image, Message, Role
 from exai.prompts import prompt
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
-from exai.providers.fallback import told
-from exai.providers.routing import Choice, Roster
-from exai.token_counts import TokenCounts
-from exai.tokens import estimate_tokens
-from exai.tools.base import Arguments, CallContext, JsonObject, Progress, Tool, ToolAnswer, timed
-from exai.tools.web_search import WebSearch
-from exai.tools.window import Fit, Question, Window
+from exai.routing.fallback import told
+from exai.routing.progress import Progress
+from exai.routing.router import Choice, Roster
+from exai.runtime.clock import Clock
+from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
 __all__ = ["Chat", "ChatArguments"]
 

@@ -6,14 +6,15 @@ from typing import Annotated, Any
 import msgspec
 
 from exai.auth import scopes
+from exai.consulting.context import CallContext
 from exai.errors import BadArguments, ToolFault
 from exai.monitoring.provider_health import Health, ProviderHealth
 from exai.providers.base import Provider
-from exai.providers.breaker import Breaker, Breakers, State
 from exai.providers.catalog import Model
-from exai.providers.routing import Roster
-from exai.storage.calibrations import Calibration
-from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
+from exai.routing.breaker import Breaker, Breakers, State
+from exai.routing.router import Roster
+from exai.storage.conversations.calibrations import Calibration
+from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
 __all__ = ["Models", "ModelsArguments"]
 

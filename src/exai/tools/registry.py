@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exai.errors import UnknownTool
-from exai.schemas import input_schema
+from exai.protocol.schemas import input_schema
 from exai.tools.base import JsonObject, Tool
 
 __all__ = ["Registry", "ToolDescription"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exai.auth import scopes
-from exai.clock import Clock
+from exai.consulting.context import CallContext, timed
 from exai.errors import (
     AbilityMissing,
     BadArguments,
@@ -14,9 +14,10 @@ from exai.errors import (
     ProviderUnconfigured,
     ToolFault,
 )
-from exai.providers.routing import Roster
 from exai.providers.search import Found, Recency, SearchEngine, SearchQuery, SearchResult, as_text
-from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer, timed
+from exai.routing.router import Roster
+from exai.runtime.clock import Clock
+from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
 __all__ = ["Search", "SearchArguments"]
 

@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
-from exai import __version__
 from exai.auth import scopes
-from exai.clock import Clock
+from exai.consulting.context import CallContext
+from exai.conversations.token_counts import TokenCounts
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
 from exai.providers.base import Provider
-from exai.providers.breaker import Breakers, State
-from exai.providers.routing import Roster
-from exai.storage.journal import CallFailure
-from exai.storage.usage import Usage
-from exai.token_counts import TokenCounts
-from exai.tools.base import Arguments, CallContext, JsonObject, Tool, ToolAnswer
+from exai.routing.breaker import Breakers, State
+from exai.routing.router import Roster
+from exai.runtime.clock import Clock
+from exai.runtime.version import __version__
+from exai.storage.calls.journal import CallFailure
+from exai.storage.calls.usage import Usage
+from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
 __all__ = ["OwnUsage", "RecentFailures", "Status", "StatusArguments"]
 

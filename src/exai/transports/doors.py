@@ -8,20 +8,20 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from starlette.types import Receive, Scope, Send
 
-from exai import tasks
-from exai.auth.hosts import HostRule
-from exai.bus import EventBus
-from exai.clock import Clock, SystemClock
 from exai.config import Settings
-from exai.transports.entrance import METADATA_PATH, Authenticates, Entrance
-from exai.transports.guards import Guards
-from exai.transports.http import HttpDoor
+from exai.events.bus import EventBus
+from exai.runtime import tasks
+from exai.runtime.clock import Clock, SystemClock
+from exai.transports.http.door import HttpDoor
 from exai.transports.public_pages import greeting, resource_metadata
 from exai.transports.routes import Route, Routes
 from exai.transports.server import Engine
 from exai.transports.token_endpoint import Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
-from exai.transports.websocket import WebSocketDoor
+from exai.transports.websocket.door import WebSocketDoor
+from exai.web.entrance import METADATA_PATH, Authenticates, Entrance
+from exai.web.guards import Guards
+from exai.web.hosts import HostRule
 
 __all__ = ["McpDoors"]
 

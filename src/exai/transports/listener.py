@@ -14,15 +14,17 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exai import config, tasks
-from exai.auth.newcomers import Newcomers
-from exai.clock import SystemClock
+from exai import config
 from exai.errors import StartFault
-from exai.transports.bounded_http import MAX_HEAD_BYTES, bounded
+from exai.runtime import tasks
+from exai.runtime.clock import SystemClock
+from exai.runtime.stop import Stop
 from exai.transports.doors import McpDoors
+from exai.transports.draining import drain
 from exai.transports.server import Engine
-from exai.transports.stopping import Stop, drain
-from exai.transports.websocket import AbortableWebSocket
+from exai.transports.websocket.door import AbortableWebSocket
+from exai.web.bounded_http import MAX_HEAD_BYTES, bounded
+from exai.web.newcomers import Newcomers
 
 __all__ = ["Addresses", "Listener"]
 

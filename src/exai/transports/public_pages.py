@@ -3,7 +3,7 @@
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exai.transports.entrance import Entrance
+from exai.web.entrance import Entrance
 
 __all__ = ["greeting", "resource_metadata"]
 

@@ -32,10 +32,10 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
 from mcp_types import PROTOCOL_VERSION_META_KEY, RequestId
 
-from exai import config, tasks
-from exai.bus import EventBus
+from exai import config
 from exai.callers import Caller
-from exai.transports.framing import (
+from exai.events.bus import EventBus
+from exai.protocol.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     Message,
@@ -44,6 +44,7 @@ from exai.transports.framing import (
     error_message,
     parse,
 )
+from exai.runtime import tasks
 from exai.transports.server import incident
 from exai.transports.traffic import Traffic
 

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exai.auth.hosts import HostRule
 from exai.errors import ExaiError
-from exai.transports.entrance import Entrance
 from exai.transports.server import CALLER_KEY
+from exai.web.entrance import Entrance
+from exai.web.hosts import HostRule
 
 __all__ = ["HTTP_DOOR", "Route", "Routes"]
 

@@ -17,14 +17,14 @@ from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
-from exai.bus import EventBus
 from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
 from exai.errors import ScopeMissing, UnknownTool
-from exai.events import IncidentRecorded
+from exai.events.bus import EventBus
+from exai.events.events import IncidentRecorded
+from exai.protocol.operation_key import InvalidKey, key_in
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
-from exai.transports.operation_key import InvalidKey, key_in
 
 __all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident"]
 

@@ -10,18 +10,20 @@ from typing import Any
 import structlog
 from mcp.server.lowlevel import Server
 
-from exai import config, tasks
-from exai.bus import EventBus
+from exai import config
 from exai.callers import Caller
-from exai.events import ConnectionClosed, ConnectionOpened
-from exai.transports.entrance import Ending
-from exai.transports.framing import INVALID_REQUEST, encode, error_message
-from exai.transports.guards import Guards
-from exai.transports.lines import LineReader, LineWriter, take_stdout
+from exai.events.bus import EventBus
+from exai.events.events import ConnectionClosed, ConnectionOpened
+from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
+from exai.protocol.lines import LineReader, LineWriter, take_stdout
+from exai.runtime import tasks
+from exai.runtime.stop import Stop
+from exai.transports.draining import drain
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
-from exai.transports.stopping import Stop, drain
 from exai.transports.traffic import Traffic
+from exai.web.entrance import Ending
+from exai.web.guards import Guards
 
 __all__ = ["STDIO_DOOR", "serve_stdio"]
 

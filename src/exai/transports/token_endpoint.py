@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
-from exai.auth.hosts import peer_address
-from exai.clock import Clock
 from exai.errors import ExaiError, InvalidGrant, StoreFailed, TooManyAttempts
-from exai.transports.bodies import read_body
+from exai.runtime.clock import Clock
+from exai.web.bodies import read_body
+from exai.web.hosts import peer_address
 
 __all__ = ["Issues", "KeySet", "TokenEndpoint"]
 

@@ -1,0 +1,196 @@
+"""One process' life: the house, its doors, and leaving in order. What `exai serve` and `exai stdio` run."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from pydantic import SecretStr
+
+from exai.app.services import House, build
+from exai.callers import Caller
+from exai.config import Settings
+from exai.config.client import TOKEN_VARIABLE
+from exai.dashboard.operations import Identity, operations_port
+from exai.dashboard.overview import Check, Overview
+from exai.dashboard.routes import OperationsPort
+from exai.errors import ExaiError, StartFault, Unauthenticated
+from exai.monitoring.metrics import Figure
+from exai.runtime.clock import SystemClock
+from exai.runtime.version import __version__
+from exai.transports.doors import McpDoors
+from exai.transports.listener import Addresses, Listener
+from exai.transports.server import build_server
+from exai.transports.stdio import STDIO_DOOR, serve_stdio
+from exai.web.guards import Guards
+from exai.web.hosts import HostRule
+
+__all__ = ["run_daemon", "run_stdio"]
+
+
+async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, House], None]) -> None:
+    """Serve both ports until a signal asks to stop.
+
+    Raises:
+        StartFault: a port, the database, a key or a setting makes it impossible to start.
+    """
+    listener = Listener(settings.server)
+    try:
+        async with _house(settings, demo=demo) as house:
+            server = build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus)
+            doors = McpDoors(
+                server, house.dispatcher, house.authenticator, house.authority, settings, house.bus
+            )
+            _show_sessions(house, doors)
+            readiness = _Readiness(house)
+            operations = _operations(house, doors, settings, readiness)
+            await listener.serve(
+                doors,
+                operations,
+                house.dispatcher,
+                settings.websocket,
+                on_ready=lambda: on_ready(listener.addresses, house),
+                on_stop=readiness.stop,
+            )
+    finally:
+        listener.close()
+
+
+async def run_stdio(
+    settings: Settings, *, demo: bool, token: SecretStr | None = None, token_from: str = TOKEN_VARIABLE
+) -> None:
+    """Serve one client over stdin and stdout until it ends, or until its token does.
+
+    Args:
+        token_from: where the token was found, for the sentence about one that is not accepted.
+
+    Raises:
+        StartFault: the database, a key, a setting or the token makes it impossible to start.
+    """
+    async with _house(settings, demo=demo) as house:
+        await serve_stdio(
+            build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
+            house.dispatcher,
+            caller=await _parent(house, token, token_from),
+            guards=Guards(house.authenticator, SystemClock()),
+            limits=settings.websocket,
+            drain_s=settings.server.drain_s,
+            bus=house.bus,
+        )
+
+
+@asynccontextmanager
+async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
+    async with AsyncExitStack() as scopes:
+        if demo:
+            from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
+
+            settings = await scopes.enter_async_context(emulated_providers(settings))
+        house = await scopes.enter_async_context(build(settings, version=__version__, demo=demo))
+        if not house.configured_providers:
+            raise StartFault(
+                "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
+                "or try everything without one: `exai serve --demo`."
+            )
+        yield house
+
+
+async def _parent(house: House, token: SecretStr | None, token_from: str) -> Caller:
+    """Who started this process, by the token that it was given."""
+    headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
+    try:
+        return await house.authenticator.admit(headers, door=STDIO_DOOR, address="")
+    except Unauthenticated as fault:
+        if not fault.presented:
+            raise StartFault(
+                "Here a token is required: put one into the variable EXAI_TOKEN, or name a credentials file by "
+                "EXAI_CREDENTIALS. Whoever runs this EXAI makes one with `exai token create`."
+            ) from None
+        raise StartFault(f"{token_from}: {fault}") from None
+    except ExaiError as fault:
+        raise StartFault(str(fault)) from None
+
+
+def _operations(house: House, doors: McpDoors, settings: Settings, readiness: "_Readiness") -> OperationsPort:
+    clock = SystemClock()
+
+    def sessions() -> dict[str, float]:
+        now = doors.sessions.statistics()
+        return {"open": now.sessions, "without_a_socket": now.cut, "messages_kept": now.pending}
+
+    overview = Overview(
+        version=__version__,
+        auth_mode=settings.auth.mode,
+        clock=clock,
+        began=clock.monotonic(),
+        checks=readiness.checks,
+        providers=lambda: [(name, each.configured) for name, each in house.roster.providers.items()],
+        sessions=sessions,
+        running=house.running_calls,
+        connected=house.open_connections,
+        usage=house.usage,
+    )
+    return operations_port(
+        identity=Identity(house.authenticator, house.authority, house.tickets),
+        overview=overview,
+        metrics=house.metrics,
+        hosts=HostRule(settings.server),
+        clock=clock,
+        publish=house.bus.publish,
+    )
+
+
+def _show_sessions(house: House, doors: McpDoors) -> None:
+    """Let Prometheus read how resumable sessions stand."""
+
+    def figures() -> list[Figure]:
+        now = doors.sessions.statistics()
+        return [
+            Figure("sessions", "Resumable sessions.", now.sessions),
+            Figure("sessions_cut", "Of these, without a socket.", now.cut),
+            Figure("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
+            Figure("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
+            Figure("session_pending_bytes", "The same in bytes.", now.pending_bytes),
+            Figure(
+                "session_ack_lag_seconds",
+                "Age of the oldest message that a connected client has not acknowledged.",
+                now.ack_lag_s,
+            ),
+            Figure("session_sent", "Messages handed to sockets, repeats included.", now.sent, is_total=True),
+            Figure(
+                "session_received", "Messages that came in, repeats included.", now.received, is_total=True
+            ),
+            Figure(
+                "session_duplicates", "Of these, repeats that were dropped.", now.duplicates, is_total=True
+            ),
+            Figure("session_evicted", "Messages given up at the bounds.", now.evicted, is_total=True),
+            Figure("session_sweeps", "Rounds of clean-up.", now.sweeps, is_total=True),
+            Figure("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
+        ]
+
+    house.metrics.figures(figures)
+
+
+class _Readiness:
+    """What `/readyz` asks."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._stopping = False
+        self.checks: dict[str, Check] = {
+            "admitting": self._admitting,
+            "database": self._database,
+            "providers": self._providers,
+        }
+
+    def stop(self) -> None:
+        """From now on not ready."""
+        self._stopping = True
+
+    async def _admitting(self) -> str | None:
+        return "stopping" if self._stopping else None
+
+    async def _database(self) -> str | None:
+        await self._house.database.check()
+        return None
+
+    async def _providers(self) -> str | None:
+        return None if self._house.configured_providers else "no provider has a key"

@@ -1,0 +1,247 @@
+"""Puts the house together, once, in the order of its floors, and takes it apart in the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
+from exai.auth.tickets import Tickets
+from exai.config import Settings
+from exai.conversations.conversations import Conversations
+from exai.conversations.token_counts import TokenCounts
+from exai.dispatch.dispatcher import Dispatcher
+from exai.dispatch.operations import Operations
+from exai.errors import ExaiError
+from exai.events.bus import EventBus
+from exai.files.reader import FileReader
+from exai.monitoring.breaker_log import log_breakers
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.metrics import Figure, Metrics
+from exai.monitoring.open_connections import OpenConnections
+from exai.monitoring.provider_health import ProviderHealth
+from exai.monitoring.running_calls import RunningCalls
+from exai.routing.admission import Admission
+from exai.routing.asker import Asking
+from exai.routing.breaker import Breakers
+from exai.routing.retry import RetryPolicy
+from exai.routing.router import Roster
+from exai.runtime import tasks
+from exai.runtime.clock import Clock, SystemClock
+from exai.storage.calls.journal import Journal
+from exai.storage.calls.operations import OperationTable
+from exai.storage.calls.usage import UsageBook
+from exai.storage.database import Database
+from exai.storage.identity.tables import IdentityTables
+from exai.storage.identity.tickets import TicketTable
+from exai.storage.uploads import UploadTable
+from exai.tools.base import JsonObject
+from exai.tools.chat import Chat
+from exai.tools.models import Models
+from exai.tools.registry import Registry
+from exai.tools.search import Search
+from exai.tools.status import Status
+
+__all__ = ["House", "build"]
+
+_log = structlog.get_logger(__name__)
+
+PRUNE_INTERVAL_S = 6 * 3600
+
+
+@dataclass(frozen=True)
+class House:
+    """What the doors stand on."""
+
+    dispatcher: Dispatcher
+    bus: EventBus
+    metrics: Metrics
+    database: Database
+    roster: Roster
+    authenticator: Authenticator
+    authority: Authority
+    tickets: Tickets
+    running_calls: RunningCalls
+    open_connections: OpenConnections
+    usage: UsageBook
+
+    @property
+    def configured_providers(self) -> list[str]:
+        """Names of the providers that can be asked."""
+        return [name for name, provider in self.roster.providers.items() if provider.configured]
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[House]:
+    """Build everything below the doors; leaving the scope closes it, the journal's last rows first.
+
+    Raises:
+        StartFault: the database or a setting makes it impossible to start.
+    """
+    clock: Clock = SystemClock()
+    async with AsyncExitStack() as scopes:
+        database = await Database.open(settings.database, settings.data_dir)
+        scopes.push_async_callback(database.close)
+        journal = Journal(database, clock)
+        if lost := await journal.sweep():
+            _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
+
+        identity = IdentityTables(database)
+        authenticator = await Authenticator.open(settings.auth, identity, clock)
+        scopes.push_async_callback(authenticator.close)
+        authority = Authority(
+            settings.auth, identity, settings.data_dir, clock, changed=authenticator.refresh
+        )
+
+        bus = EventBus()
+        breakers = Breakers(settings.breaker, clock, bus.publish)
+        roster = Roster.from_settings(
+            settings.providers,
+            settings.models,
+            settings.timeouts,
+            clock,
+            available=breakers.available,
+            uploads=UploadTable(database),
+        )
+        scopes.push_async_callback(roster.close)
+
+        loop_lag = LoopLag(clock)
+        metrics = Metrics(version=version, loop_lag=loop_lag)
+        health = ProviderHealth(clock)
+        running_calls = RunningCalls(clock)
+        open_connections = OpenConnections()
+        for watcher in (
+            metrics.notice,
+            health.notice,
+            running_calls.notice,
+            open_connections.notice,
+            log_breakers,
+        ):
+            bus.watch(watcher)
+
+        admission = Admission(settings.admission, clock)
+        metrics.gauge("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
+        metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
+        metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
+        metrics.figures(
+            lambda: [
+                Figure(
+                    "insisting_writes", "Journal ends that wait for the database.", database.insisting_writes
+                ),
+                Figure(
+                    "dropped_writes", "Of these, given up in the end.", database.dropped_writes, is_total=True
+                ),
+            ]
+        )
+        usage = UsageBook(database, clock)
+        conversations = Conversations(database, clock, settings.conversations.max_exchanges)
+        counts = await TokenCounts.open(database, clock)
+        scopes.callback(counts.store_soon)
+        registry = Registry(
+            [
+                Chat(
+                    roster=roster,
+                    conversations=conversations,
+                    files=FileReader(settings.files),
+                    limits=settings.conversations,
+                    tool_limits=settings.tool_loop,
+                    counts=counts,
+                    clock=clock,
+                ).tool(),
+                Search(roster, clock).tool(),
+                Models(roster, health, breakers, counts.of).tool(),
+                Status(
+                    clock=clock,
+                    roster=roster,
+                    health=health,
+                    breakers=breakers,
+                    counts=counts,
+                    loop_lag=loop_lag,
+                    limits=lambda: _limits(admission),
+                    recent_failures=journal.recent_failures,
+                    own_usage=usage.report,
+                    demo=demo,
+                ).tool(),
+            ]
+        )
+        operation_table = OperationTable(database, clock)
+        operations = Operations(operation_table, settings.operations, clock=clock, publish=bus.publish)
+        scopes.push_async_callback(operations.close)
+        metrics.gauge(
+            "operations_running", "Operations whose end is not written yet.", lambda: operations.running
+        )
+        dispatcher = Dispatcher(
+            registry=registry,
+            asking=Asking(admission, roster, breakers, RetryPolicy(settings.retry, clock), bus, clock),
+            journal=journal,
+            operations=operations,
+            call_timeout_s=settings.timeouts.call_s,
+        )
+        for name, work in (
+            ("loop lag", loop_lag.run()),
+            ("prune journal", _prune(partial(journal.prune, settings.database.keep_calls_days))),
+            ("prune operations", _prune(partial(operation_table.prune, settings.operations.keep_hours))),
+            ("prune tokens", _prune(authority.prune)),
+            ("sweep uploads", _sweep(roster)),
+            ("follow revocations", authenticator.run()),
+        ):
+            scopes.push_async_callback(_end, tasks.spawn(work, name=name))
+        yield House(
+            dispatcher=dispatcher,
+            bus=bus,
+            metrics=metrics,
+            database=database,
+            roster=roster,
+            authenticator=authenticator,
+            authority=authority,
+            tickets=Tickets(TicketTable(database), clock),
+            running_calls=running_calls,
+            open_connections=open_connections,
+            usage=usage,
+        )
+
+
+async def _prune(prune: Callable[[], Awaitable[int]]) -> None:
+    """Drop rows past their age, at start and a few times a day."""
+    while True:
+        try:
+            await prune()
+        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+            _log.exception("pruning the database failed")
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _sweep(roster: Roster) -> None:
+    """Delete what lies unused at providers, at start and a few times a day."""
+    while True:
+        try:
+            await roster.sweep_uploads()
+        except ExaiError as fault:
+            _log.warning("unused uploads stay at the provider for now", error=fault.code)
+        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
+            _log.exception("deleting unused uploads failed")
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _limits(admission: Admission) -> JsonObject:
+    gates = [("all calls", admission.house), *admission.by_provider.items()]
+    gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
+    return {
+        "gates": [
+            {"name": name, "in_use": gate.in_use, "most_in_use": gate.most_in_use, "limit": gate.limit}
+            for name, gate in gates
+        ],
+        "waiting": admission.waiting,
+        "max_queue": admission.limits.max_queue,
+        "caller_limit": admission.limits.caller_limit,
+    }

@@ -1,0 +1,52 @@
+"""`exai models`: what can be asked with the settings in force."""
+
+from typing import Annotated
+
+import typer
+
+from exai.cli.options import ConfigFile, Overrides, load_settings
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("models")
+    def models(
+        config_file: ConfigFile = None,
+        overrides: Overrides = None,
+        prices: Annotated[
+            bool, typer.Option("--prices", help="Print what tokens and services cost.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    ) -> None:
+        """List providers and models: abilities, windows, prices, and which have a key."""
+        import asyncio  # noqa: PLC0415 - see exai.cli
+        import json  # noqa: PLC0415
+
+        from exai.cli.price_list import price_list, table  # noqa: PLC0415
+        from exai.events.bus import EventBus  # noqa: PLC0415
+        from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
+        from exai.routing.breaker import Breakers  # noqa: PLC0415
+        from exai.routing.router import Roster  # noqa: PLC0415
+        from exai.runtime.clock import SystemClock  # noqa: PLC0415
+        from exai.tools.models import Models  # noqa: PLC0415
+
+        settings = load_settings(config_file, overrides).settings
+
+        async def listing() -> tuple[str, object]:
+            clock = SystemClock()
+            breakers = Breakers(settings.breaker, clock, EventBus().publish)
+            roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+            try:
+                if prices:
+                    listed = price_list(roster)
+                    return table(listed), listed
+                answer = Models(roster, ProviderHealth(clock), breakers).answer()
+            finally:
+                await roster.close()
+            return answer.text, answer.structured
+
+        text, structured = asyncio.run(listing())
+        typer.echo(json.dumps(structured, indent=2) if as_json else text)

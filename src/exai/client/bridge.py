@@ -1,0 +1,59 @@
+"""`exai connect`: an MCP client on stdin and stdout, a daemon over a resumable WebSocket session."""
+
+import asyncio
+from contextlib import suppress
+
+from exai.client.relay import Relay
+from exai.client.tokens import ClientTokens
+from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
+from exai.protocol.lines import LineReader, LineWriter, take_stdout
+from exai.runtime import tasks
+from exai.runtime.stop import Stop
+
+__all__ = ["serve_bridge"]
+
+WRITE_S = 20.0
+"""How long the client may leave one line unread."""
+
+
+async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max_line_bytes: int) -> None:
+    """Relay until stdin ends, a signal comes, or the client is gone.
+
+    At the end of stdin, what was asked may still be answered, for `patience_s`.
+    """
+    loop = asyncio.get_running_loop()
+    stop, ended = Stop(), asyncio.Event()
+    writer = LineWriter(loop, take_stdout(), WRITE_S, lambda _: stop.ask())
+
+    async def deliver(text: str) -> None:
+        try:
+            await writer.send(text)
+        except ConnectionError:
+            stop.ask()
+
+    relay = Relay(url, tokens, deliver, patience_s=patience_s)
+
+    async def take(line: bytes | None) -> None:
+        if line is None:
+            sentence = f"A line may have {max_line_bytes} bytes. Send large texts as files."
+            await deliver(encode(error_message(None, INVALID_REQUEST, sentence)))
+        else:
+            await relay.take(line)
+
+    with stop.by_signals():
+        relaying = tasks.spawn(relay.run(), name="relay")
+        LineReader(loop, max_line_bytes, take, ended.set).start()
+        stopping = tasks.spawn(stop.first.wait(), name="stop")
+        leaving = tasks.spawn(_answered(ended, relay, patience_s), name="stdin")
+        await asyncio.wait([stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, leaving, relaying):
+            task.cancel()
+        await asyncio.wait([relaying])
+
+
+async def _answered(ended: asyncio.Event, relay: Relay, patience_s: float) -> None:
+    """Wait for the end of stdin, then a while for the last answers."""
+    await ended.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await relay.settled()

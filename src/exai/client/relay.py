@@ -1,0 +1,309 @@
+"""Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
+
+Requests wait while the daemon cannot be reached, a while. Those that were under way when a
+session was lost are asked for again: a tool call under its operation key, which is run once; where
+another daemon on the same database runs it, until its result is there. Where the daemon stays away,
+they are reported as in doubt. Where it does not let the client in, those that were not sent are told
+so at once.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from exai.client.channel import Channel
+from exai.client.tokens import ClientTokens
+from exai.errors import OperationElsewhere, Unauthenticated
+from exai.protocol.jsonrpc import Message, Refusal, encode, error_message, parse
+from exai.protocol.operation_key import with_key
+from exai.runtime import tasks
+
+__all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
+
+UNREACHABLE = -32004
+"""The daemon could not be reached and the request was not sent: asking again is safe."""
+IN_DOUBT = -32005
+"""The request was sent and its answer is lost: whether it was carried out is not known, and cannot be asked."""
+
+MAX_JSON_DEPTH = 64
+OURS = "exai-relay-initialize"
+"""The id of a handshake that the client knows nothing of: after a restart its connection must be set up anew."""
+AGAIN = "exai-relay-again-"
+"""Begins the ids of requests that are asked for again: the first one may still be running under its own."""
+
+ELSEWHERE = OperationElsewhere.code.encode()
+LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+"""Between two questions for what runs in another daemon, whatever is proposed."""
+
+RequestId = str | int
+
+
+class _Peek(msgspec.Struct):
+    """What a relay must know of a message."""
+
+    id: str | int | None = None
+    method: str | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+@dataclass(slots=True)
+class _Request:
+    text: str
+    is_repeatable: bool
+    """Whether asking again changes nothing: it only reads, or carries an operation key."""
+    sent: bool = False
+    """Whether it was said in the session that lives."""
+    asked_as: RequestId | None = None
+    """Under which id it was said last; `None`: never."""
+
+
+class Relay:
+    """One client's way to a daemon."""
+
+    def __init__(
+        self,
+        url: str,
+        tokens: ClientTokens,
+        deliver: Callable[[str], Awaitable[None]],
+        *,
+        patience_s: float,
+    ) -> None:
+        """`deliver` gets each message for the client; `patience_s` is how long a request waits for the daemon."""
+        self._deliver = deliver
+        self._patience_s = patience_s
+        self._requests: dict[RequestId, _Request] = {}
+        """Those that have no answer yet, in the order in which they came."""
+        self._asked_again: dict[RequestId, RequestId] = {}
+        """The client's id of each request that was asked for again, by the id it then had."""
+        self._repeats = itertools.count(1)
+        self._handshake: str | None = None
+        self._initialized: str | None = None
+        self._is_new = False
+        """Whether the session is another one than that in which the client shook hands."""
+        self._down_timer: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._gave_up = False
+        """Whether the daemon has been away for longer than the patience."""
+        self.channel = Channel(
+            url,
+            tokens,
+            on_message=self._forward,
+            on_lost=self._lost,
+            on_up=self._up,
+            on_down=self._down,
+            on_refused=self._turned_away,
+        )
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        self._down()
+        try:
+            await self.channel.run()
+        finally:
+            if self._down_timer is not None:
+                self._down_timer.cancel()
+
+    async def settled(self) -> None:
+        """Wait until every request has been answered."""
+        await self._settled.wait()
+
+    async def take(self, text: str | bytes) -> None:
+        """Take one message of the client."""
+        try:
+            message = parse(text, MAX_JSON_DEPTH)
+        except Refusal as refusal:
+            await self._deliver(encode(refusal.answer))
+            return
+        method, request_id = message.get("method"), message.get("id")
+        if method is None or request_id is None:
+            await self._take_other(_as_text(text), method, message)
+            return
+        request = self._requests[request_id] = _request(_as_text(text), message)
+        if method == "initialize":
+            self._handshake = request.text
+        self._settled.clear()
+        if self.channel.is_up:
+            await self._send(request_id, request)
+        elif self.channel.refused is not None:
+            await self._answer(request_id, self._unadmitted(request_id, self.channel.refused))
+        elif self._gave_up:
+            self._give_up_soon()
+
+    async def _take_other(self, text: str, method: str | None, message: dict[str, Any]) -> None:
+        """A notification of the client, or its answer to a request of the daemon."""
+        if method == "notifications/initialized":
+            self._initialized = text
+        if method == "notifications/cancelled":
+            cancelled: Any = (message.get("params") or {}).get("requestId")
+            request = self._take_off(cancelled) if isinstance(cancelled, str | int) else None
+            self._note_settled()
+            if request is None or not request.sent:
+                return  # nobody there knows of it
+            if request.asked_as != cancelled:
+                text = encode({**message, "params": {**message["params"], "requestId": request.asked_as}})
+        await self.channel.say(text)
+
+    async def _send(self, request_id: RequestId, request: _Request) -> None:
+        request.sent = True
+        if request.asked_as is None:
+            request.asked_as = request_id
+            await self.channel.say(request.text)
+            return
+        again = request.asked_as = f"{AGAIN}{next(self._repeats)}"
+        self._asked_again[again] = request_id
+        await self.channel.say(encode({**msgspec.json.decode(request.text), "id": again}))
+
+    async def _forward(self, message: bytes) -> None:
+        """Hand a message of the daemon to the client, unless it answers what was answered already."""
+        peek = _peek(message)
+        text = message.decode()
+        if peek.method is None:
+            if peek.id is None:
+                return
+            request_id = self._asked_again.get(peek.id, peek.id)
+            request = self._requests.get(request_id)
+            if request is None:
+                return
+            if request.is_repeatable and (pause_s := _runs_elsewhere(message)) is not None:
+                request.sent = False
+                tasks.spawn(self._ask_later(request_id, request, pause_s), name="ask again")
+                return
+            if request_id != peek.id:
+                text = encode({**msgspec.json.decode(message), "id": request_id})
+            self._take_off(request_id)
+        await self._deliver(text)
+        self._note_settled()
+
+    async def _ask_later(self, request_id: RequestId, request: _Request, pause_s: float) -> None:
+        """Ask once more for what runs in another daemon, unless a new connection has done so meanwhile."""
+        await asyncio.sleep(pause_s)
+        if self.channel.is_up and not request.sent and self._requests.get(request_id) is request:
+            await self._send(request_id, request)
+
+    def _take_off(self, request_id: RequestId) -> _Request | None:
+        """Forget a request, which now has its answer or needs none."""
+        request = self._requests.pop(request_id, None)
+        if request is not None and request.asked_as != request_id:
+            self._asked_again = {
+                again: each for again, each in self._asked_again.items() if each != request_id
+            }
+        return request
+
+    async def _up(self) -> None:
+        if self._down_timer is not None:
+            self._down_timer.cancel()
+            self._down_timer = None
+        self._gave_up = False
+        if self._is_new:
+            self._is_new = False
+            await self._shake_hands_again()
+        for request_id, request in list(self._requests.items()):
+            if not request.sent:
+                await self._send(request_id, request)
+
+    async def _shake_hands_again(self) -> None:
+        """Set up the daemon's side of a connection that the client set up before the restart."""
+        if self._handshake is None or self._initialized is None:
+            return
+        message = msgspec.json.decode(self._handshake)
+        await self.channel.say(encode({**message, "id": OURS}))
+        await self.channel.say(self._initialized)
+
+    def _down(self) -> None:
+        """Start to count how long the daemon has been away."""
+        if self._down_timer is None:
+            loop = asyncio.get_running_loop()
+            self._down_timer = loop.call_later(self._patience_s, self._give_up_soon)
+
+    def _give_up_soon(self) -> None:
+        self._down_timer = None
+        self._gave_up = True
+        tasks.spawn(self._give_up(), name="give up waiting")
+
+    async def _give_up(self) -> None:
+        """The daemon has been away for too long: answer what waits for it."""
+        if not self._gave_up:
+            return  # it came back meanwhile
+        for request_id, request in list(self._requests.items()):
+            never = request.asked_as is None
+            answer = self._unreachable(request_id) if never else self._in_doubt(request_id)
+            await self._answer(request_id, answer)
+
+    async def _turned_away(self, sentence: str) -> None:
+        """The daemon does not let this client in: tell those that wait for it; what runs there may still be had."""
+        for request_id, request in list(self._requests.items()):
+            if request.asked_as is None:
+                await self._answer(request_id, self._unadmitted(request_id, sentence))
+
+    async def _lost(self) -> None:
+        """What was under way is asked for again, and is in doubt where that might do it twice."""
+        self._is_new = True
+        for request_id, request in list(self._requests.items()):
+            if request.sent and not request.is_repeatable:
+                await self._answer(request_id, self._in_doubt(request_id))
+            else:
+                request.sent = False
+
+    async def _answer(self, request_id: RequestId, answer: dict[str, Any]) -> None:
+        if self._take_off(request_id) is not None:
+            await self._deliver(encode(answer))
+            self._note_settled()
+
+    def _note_settled(self) -> None:
+        if not self._requests:
+            self._settled.set()
+
+    def _unreachable(self, request_id: RequestId) -> dict[str, Any]:
+        why = self.channel.why_down or "no answer yet"
+        return error_message(
+            request_id,
+            UNREACHABLE,
+            f"EXAI cannot be reached at {self.channel.url}: {why}. Start it with `exai serve`, or name the right "
+            "address; then ask again.",
+            {"retryable": True},
+        )
+
+    def _unadmitted(self, request_id: RequestId, sentence: str) -> dict[str, Any]:
+        data = {"code": Unauthenticated.code, "retryable": Unauthenticated.retryable}
+        return error_message(request_id, Unauthenticated.rpc_code, sentence, data)
+
+    def _in_doubt(self, request_id: RequestId) -> dict[str, Any]:
+        sentence = (
+            f"The connection to EXAI at {self.channel.url} was lost while this ran. Whether it was carried out is "
+            "not known, and it was not repeated; ask again if doing it twice does no harm."
+        )
+        if self.channel.refused is not None:
+            sentence += f" {self.channel.refused}"
+        return error_message(request_id, IN_DOUBT, sentence, {"retryable": False})
+
+
+def _runs_elsewhere(message: bytes) -> float | None:
+    """After how many seconds to ask again, where the answer is that another daemon has this operation."""
+    if ELSEWHERE not in message:  # so that no other answer is read whole
+        return None
+    result = msgspec.json.decode(message).get("result") or {}
+    facts = (result.get("_meta") or {}).get("exai/error") or {}
+    if not result.get("isError") or facts.get("code") != OperationElsewhere.code:
+        return None
+    return min(max(LEAST_PAUSE_S, facts.get("retry_after_s") or 0.0), LONGEST_PAUSE_S)
+
+
+def _as_text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode()
+
+
+def _request(text: str, message: Message) -> _Request:
+    """A request of the client as it is sent: a tool call gets an operation key, unless it has one."""
+    if message["method"] != "tools/call":
+        return _Request(text, is_repeatable=True)
+    keyed = with_key(message)
+    if keyed is None:
+        return _Request(text, is_repeatable=False)
+    return _Request(text if keyed is message else encode(keyed), is_repeatable=True)

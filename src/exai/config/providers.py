@@ -1,0 +1,153 @@
+"""The settings of those who answer: GLM, Kimi, and rows for further endpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from exai.config.values import ChosenName, Count, Price, Section
+
+__all__ = ["CustomModel", "CustomProvider", "GlmProvider", "KimiProvider", "Providers"]
+
+
+class GlmProvider(Section):
+    """GLM, by Z.ai (international) or Zhipu (mainland)."""
+
+    api_key: SecretStr | None = None
+    """Also read from `GLM_API_KEY`, `ZAI_API_KEY`, `Z_AI_API_KEY`, `ZHIPUAI_API_KEY`. Form: `id.secret`."""
+
+    base_url: HttpUrl = HttpUrl("https://api.z.ai/api/paas/v4")
+    """Mainland: `https://open.bigmodel.cn/api/paas/v4`. The Coding Plan has its own root
+    (`/api/coding/paas/v4`), which its terms restrict to listed coding tools; set it only if that is you."""
+
+    search_engine: str = "auto"
+    """What searches the web, by GLM's name. `auto`: `search-prime`, and `search_pro_jina` inside a chat; on the
+    mainland `search_pro_sogou`."""
+
+    search_usd: Annotated[float, Field(ge=0, le=100)] | None = None
+    """What one web search costs, in dollars. Z.ai publishes no price, so without it the cost is unknown."""
+
+    auth: Literal["raw", "jwt"] = "raw"
+    """Send the key as it is, or a short-lived token signed with it."""
+
+    allowed_models: tuple[str, ...] = ()
+    """Only these models; empty allows the whole catalogue."""
+
+
+class KimiProvider(Section):
+    """Kimi, by Moonshot AI."""
+
+    api_key: SecretStr | None = None
+    """Also read from `KIMI_API_KEY`, `MOONSHOT_API_KEY`, `MOONSHOTAI_API_KEY`. Keys of the two platforms
+    (`.ai`, `.cn`) are not interchangeable."""
+
+    base_url: HttpUrl = HttpUrl("https://api.moonshot.ai/v1")
+    """Mainland: `https://api.moonshot.cn/v1`."""
+
+    web_search: Literal["tools", "builtin"] = "tools"
+    """How models search the web: by Kimi's search interface, whose sources an answer can name, or by the older
+    built-in `$web_search` where the model has it, which names none."""
+
+    allowed_models: tuple[str, ...] = ()
+    """Only these models; empty allows the whole catalogue."""
+
+    upload_images_above_bytes: Annotated[int, Field(ge=0)] = 2**20
+    """Pictures above this are put into the account's file store once, instead of into each request."""
+
+    keep_uploads_days: Count = 30
+    """How long such a picture stays there after its last use. An account holds 1,000 files."""
+
+    count_tokens: bool = False
+    """Have Kimi count a prompt whose estimate comes near the window's limit: a free request, but one more wait."""
+
+
+class CustomModel(Section):
+    """A model behind a custom endpoint."""
+
+    name: str
+    """As the endpoint spells it."""
+
+    context_tokens: Count = 32_768
+    """Window, in tokens."""
+
+    max_output_tokens: Count = 4_096
+    """Largest answer, in tokens."""
+
+    images: bool = False
+    """Whether it takes pictures."""
+
+    efforts: tuple[Literal["none", "low", "medium", "high", "max"], ...] = ()
+    """Thinking efforts that it tells apart; empty: it is sent none. Without `none` it is taken to think always."""
+
+    input_price: Price | None = None
+    """US dollars per million tokens of prompts. Without it and `output_price` the cost is unknown."""
+
+    cached_input_price: Price | None = None
+    """The same for tokens that the endpoint had cached, where they are cheaper."""
+
+    output_price: Price | None = None
+    """The same for answers, thinking included."""
+
+
+class CustomProvider(Section):
+    """Any OpenAI-compatible endpoint: a row, not code."""
+
+    base_url: HttpUrl
+    """The root that has `/chat/completions` below it."""
+
+    api_key: SecretStr | None = None
+    """Sent as `key_header` says; unset sends no key."""
+
+    models: tuple[CustomModel, ...]
+    """What it serves."""
+
+    dialect: Literal[
+        "compatible",
+        "openai",
+        "azure",
+        "openrouter",
+        "deepseek",
+        "minimax",
+        "xai",
+        "gemini",
+        "ollama",
+        "vllm",
+    ] = "compatible"
+    """Whose habits it has. It decides what the keys below stand at where they are unset (`docs/providers.md`
+    has the table), and how errors are read."""
+
+    token_cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """How the endpoint spells the cap of an answer."""
+
+    stream_usage: bool | None = None
+    """Ask for `stream_options.include_usage`; switch off where it is refused."""
+
+    key_header: Literal["authorization", "api-key", "x-api-key"] | None = None
+    """Where the key goes: `authorization` as a bearer token, the others as it is."""
+
+    headers: tuple[SecretStr, ...] = ()
+    """Further headers of every request, as `Name: value`."""
+
+    query: tuple[str, ...] = ()
+    """Further query of every request, as `name=value`, such as Azure's `api-version`."""
+
+    system_role: Literal["system", "developer"] | None = None
+    """What the endpoint calls the role of instructions."""
+
+    thinking: Literal["off", "reasoning_effort", "reasoning", "thinking"] | None = None
+    """How a thinking effort is spelled, for models that list `efforts`: the field `reasoning_effort`,
+    `reasoning.effort`, or `thinking.type` `enabled` and `disabled`."""
+
+    temperature: bool | None = None
+    """Send a temperature when a call has one; switch off where only the default is taken."""
+
+    strict_finish: bool | None = None
+    """Treat an unknown finish reason, or none before the end, as a failure instead of an answer."""
+
+
+class Providers(Section):
+    """Who answers."""
+
+    glm: GlmProvider = GlmProvider()
+    kimi: KimiProvider = KimiProvider()
+    custom: dict[ChosenName, CustomProvider] = Field(default_factory=dict)
+    """Further endpoints by a name of your choice; models are then `name/model`."""

@@ -1,0 +1,388 @@
+"""Every setting: its unit, its default and the reason for it.
+
+One typed tree, read once at the top: defaults < preset < `exai.toml` < environment
+(`EXAI_SECTION__KEY`) < command line. A room receives its own section and reads
+nothing else. `exai config` prints what is in force and where each value came
+from; `docs/configuration.md` lists the same tree, held together by a test.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from exai.config.auth import Auth, Issuer
+from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
+from exai.config.values import Bytes, Count, Port, Seconds, Section
+
+__all__ = [
+    "Admission",
+    "Auth",
+    "Breaker",
+    "Chain",
+    "Conversations",
+    "CustomModel",
+    "CustomProvider",
+    "Database",
+    "Files",
+    "GlmProvider",
+    "Issuer",
+    "KimiProvider",
+    "Logging",
+    "Models",
+    "Operations",
+    "Providers",
+    "Retry",
+    "Server",
+    "Sessions",
+    "Settings",
+    "Timeouts",
+    "ToolLoop",
+    "WebSocket",
+]
+
+
+class Server(Section):
+    """Where the doors are."""
+
+    host: str = "127.0.0.1"
+    """Address that every port binds to. Anything but loopback needs `auth.mode` `required`."""
+
+    port: Port = 8079
+    """MCP: WebSocket at `/` and `/mcp`, Streamable HTTP at `/mcp`. 0 takes any free port."""
+
+    operations_port: Port = 8080
+    """For people and monitors: `/healthz`, `/readyz`, `/metrics`. 0 takes any free port."""
+
+    public_url: HttpUrl | None = None
+    """The address under which clients know the MCP port, such as `https://exai.example.org`, where a proxy stands
+    before it. Unset: as it is bound."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, beside loopback's, that a request may name. Guards against DNS rebinding."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins, beside loopback's, that may connect, as `https://host[:port]`."""
+
+    drain_s: Seconds = 20.0
+    """How long running calls may finish after SIGTERM before they get a definite, retriable error."""
+
+    head_timeout_s: Seconds = 10.0
+    """How long a connection may take to send the head of a request, or to begin a WebSocket; then it is closed."""
+
+    body_timeout_s: Seconds = 60.0
+    """How long an HTTP request body may take. One that comes slower than 4 KiB/s is refused sooner."""
+
+    max_body_bytes: Bytes = 4 * 2**20
+    """Largest HTTP request body, in bytes."""
+
+
+class WebSocket(Section):
+    """Limits of one WebSocket connection."""
+
+    max_frame_bytes: Bytes = 4 * 2**20
+    """Largest message, in bytes; a larger one closes the socket with 1009. Large prompts travel as files."""
+
+    max_json_depth: Count = 64
+    """Deepest nesting of a message; deeper is refused before anything walks it."""
+
+    max_in_flight: Count = 128
+    """Calls running at once on one connection; one more is refused with an error that says so."""
+
+    max_per_caller: Count = 1_000
+    """Sockets at once of one caller with a token; one more is refused with 429. The local user is alone."""
+
+    send_timeout_s: Seconds = 20.0
+    """How long one message may wait for a peer that does not read; then the socket is closed."""
+
+    ping_interval_s: Seconds = 20.0
+    """How often an idle peer is asked whether it lives."""
+
+    ping_timeout_s: Seconds = 20.0
+    """How long the answer to that may take."""
+
+
+class Sessions(Section):
+    """Resumable delivery over WebSocket (`exai.mcp.v1`): what is kept for a client whose socket broke."""
+
+    grace_s: Seconds = 120.0
+    """How long a session outlives its socket; then its running calls are cancelled."""
+
+    handshake_s: Seconds = 5.0
+    """How long the first frame of a socket may take."""
+
+    max_sessions: Count = 1_000
+    """Sessions at once, with and without a socket; one more is refused. As many of Streamable HTTP."""
+
+    max_per_caller: Count = 100
+    """Of these, of one caller with a token: above it, its own oldest that lies idle goes. The local user is alone."""
+
+    max_messages: Count = 10_000
+    """Messages kept for one client until it acknowledges them; the oldest go first, and it is told."""
+
+    max_bytes: Bytes = 16 * 2**20
+    """The same in bytes."""
+
+    max_age_s: Seconds = 600.0
+    """How long one message is kept unacknowledged."""
+
+    credit: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Messages that one client may send beyond what has been acknowledged."""
+
+    ack_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 50.0
+    """How long an acknowledgement may wait for a message to travel with."""
+
+    stuck_limit: Count = 3
+    """How often in a row a client may be cut off for not reading; then it is kept out for a while."""
+
+    stuck_pause_s: Seconds = 30.0
+    """How long."""
+
+
+class Admission(Section):
+    """How much runs at once. A permit is a scope; nothing can leak one."""
+
+    global_limit: Count = 256
+    """Calls that ask a provider, in the whole daemon."""
+
+    caller_limit: Count = 128
+    """Of these, for one caller. Above `provider_limit`, so that a provider that hangs cannot take them all."""
+
+    provider_limit: Count = 96
+    """Requests at one provider, all its models together."""
+
+    model_limit: Count = 64
+    """Requests at one provider's one model. Providers count in-flight requests per model."""
+
+    max_queue: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+    """Calls that may wait for a permit; one more is answered `overloaded` at once."""
+
+    max_wait_s: Seconds = 30.0
+    """Longest wait for a permit; then `overloaded`, with a hint when to come back."""
+
+
+class Timeouts(Section):
+    """Bounds of a call at a provider, in seconds."""
+
+    call_s: Seconds = 900.0
+    """The whole call, from the door to the answer."""
+
+    connect_s: Seconds = 10.0
+    """TCP and TLS."""
+
+    upload_s: Seconds = 120.0
+    """Putting one picture into a provider's file store."""
+
+    first_byte_s: Seconds = 120.0
+    """Until the first byte of an answer at ordinary effort."""
+
+    first_byte_max_effort_s: Seconds = 600.0
+    """The same at effort `high` and `max`: minutes of silence are documented there."""
+
+    idle_s: Seconds = 120.0
+    """Between two bytes of a stream at ordinary effort; thinking counts as life."""
+
+    idle_max_effort_s: Seconds = 600.0
+    """The same at effort `high` and `max`."""
+
+
+class Retry(Section):
+    """Asking a provider again after a passing failure, within the time of the call."""
+
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Further requests for one answer after the first; broken connections and server errors get at most two."""
+
+    throttle_backoff_s: Seconds = 1.0
+    """First wait after "too many requests", at most; each further wait may be twice as long."""
+
+    overload_backoff_s: Seconds = 2.0
+    """The same after "no capacity", which takes providers 2 to 10 s to get over."""
+
+    transport_backoff_s: Seconds = 0.25
+    """The same after a broken connection or a server error."""
+
+    max_backoff_s: Seconds = 30.0
+    """No wait of ours is longer than this; a provider's `Retry-After` comes on top."""
+
+    max_retry_after_s: Seconds = 60.0
+    """A provider that asks for a longer wait is not waited for: the call fails and says how long it asked for."""
+
+    budget_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Retries that each first request adds to its provider's budget, so that an outage is not answered by a storm."""
+
+    budget_reserve: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """Most retries in that budget, and how many a quiet minute puts back, so that a rare caller has some too."""
+
+
+class Breaker(Section):
+    """When a provider's model is not asked for a while because it fails."""
+
+    consecutive_failures: Count = 5
+    """Failures in a row that open it."""
+
+    failure_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed requests within a minute that opens it."""
+
+    min_requests: Count = 10
+    """Requests within that minute from which the share means something."""
+
+    slow_call_s: Seconds | None = None
+    """A request that takes longer counts as failed, although its answer is given. Unset: none does."""
+
+    open_s: Seconds = 10.0
+    """How long it stays open before one request may probe; up to a tenth is added by chance."""
+
+    refused_open_s: Seconds = 60.0
+    """The same after a refused key or a used-up quota whose reset is not known."""
+
+    max_open_s: Seconds = 3_600.0
+    """Longest time between two probes, however far away a reset is: a top-up may come earlier."""
+
+
+class Chain(Section):
+    """Who may answer when one model cannot, without the caller's saying so."""
+
+    model: str
+    """The model that the chain is for."""
+
+    then: tuple[str, ...]
+    """Who may take over, in this order."""
+
+    content_filter: bool = False
+    """Whether a question that its provider filtered may be put to another provider."""
+
+
+class Models(Section):
+    """Which model answers when the caller names none, and which may take over."""
+
+    default: str = "auto"
+    """A model's name, or `auto`: one of `preferred` that can be asked and does what the call needs."""
+
+    preferred: tuple[str, ...] = ("glm-5.3", "kimi-k3", "glm-5.3-flash", "kimi-k2.6")
+    """Among which `auto` chooses, and the order in which it looks."""
+
+    auto_by: Literal["order", "price", "window"] = "order"
+    """What counts for `auto` among those that can answer: their order, the lowest price, or the largest window."""
+
+    chains: tuple[Chain, ...] = ()
+    """Models that may take over from a named one. Without a chain a named model answers or the call fails."""
+
+
+class Conversations(Section):
+    """How long and how much is remembered."""
+
+    max_exchanges: Count = 50
+    """Question-and-answer pairs of one conversation."""
+
+    history_share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
+    """Share of the model's window that earlier exchanges may fill."""
+
+    max_answer_share: Annotated[float, Field(gt=0, le=0.9)] = 0.3
+    """Share of the model's window kept free for the answer when the caller sets no cap."""
+
+
+class Files(Section):
+    """What a tool may read from this machine's disk."""
+
+    roots: tuple[Path, ...] = ()
+    """Folders whose files a call may name. Empty: none. `exai stdio` adds the folder it is started in."""
+
+    max_file_bytes: Bytes = 2 * 2**20
+    """Largest text file put into a prompt, in bytes."""
+
+    max_files: Count = 100
+    """Text files of one call."""
+
+    max_total_bytes: Bytes = 8 * 2**20
+    """All text files of one call together, in bytes."""
+
+    max_images: Count = 10
+    """Pictures of one call."""
+
+    max_image_bytes: Bytes = 20 * 2**20
+    """Largest picture that is read, in bytes. What is more than the model takes is made smaller."""
+
+    max_image_pixels: Annotated[int, Field(ge=1, le=85_000_000)] = 50_000_000
+    """Largest picture that is decoded, in pixels. Each takes up to 4 bytes of memory meanwhile."""
+
+
+class ToolLoop(Section):
+    """How far a model may go with tools, such as a search tool, before it has to answer."""
+
+    max_rounds: Count = 8
+    """Answers of one call that may be tool calls. After them the model is told to answer with what it has."""
+
+    max_calls: Count = 32
+    """Tool calls of one call, all rounds together."""
+
+    max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    """What the rounds may cost before the model has to answer, as far as prices are known."""
+
+    max_s: Seconds = 600.0
+    """How long the rounds may take before the model has to answer."""
+
+    tool_s: Seconds = 60.0
+    """How long one tool call may take; then the model is told that it failed."""
+
+    max_result_characters: Count = 60_000
+    """Longest result that a model is shown; a longer one is cut, which the model is told."""
+
+
+class Database(Section):
+    """Where conversations and the journal are kept."""
+
+    url: SecretStr | None = None
+    """SQLAlchemy URL, such as `postgresql+asyncpg://user:password@host/name`. Unset: SQLite in `data_dir`."""
+
+    commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
+    """Least time between two commits of a busy daemon, one whose commits are shared. A quiet one commits at once."""
+
+    keep_calls_days: Count = 90
+    """How long the journal keeps a call."""
+
+
+class Operations(Section):
+    """Calls that carry an operation key: what is kept for a client that asks again."""
+
+    keep_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
+    """How long a result is kept, in hours since its call began: a laptop that slept over night still gets it."""
+
+    max_result_bytes: Bytes = 4 * 2**20
+    """Largest result that is kept, in bytes. A larger one is given once; asked again, the call says so."""
+
+
+class Logging(Section):
+    """What the log says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Third-party libraries never log below `warning`."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: colours on a terminal, JSON elsewhere."""
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    preset: Literal["development", "production", "testing"] | None = None
+    """A group of values (`docs/configuration.md` has them) for settings that nothing else sets."""
+
+    data_dir: Path = Path("~/.local/share/exai")
+    """Folder of the SQLite file and of everything else that is kept, created with mode 700."""
+
+    server: Server = Server()
+    websocket: WebSocket = WebSocket()
+    sessions: Sessions = Sessions()
+    admission: Admission = Admission()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    providers: Providers = Providers()
+    models: Models = Models()
+    conversations: Conversations = Conversations()
+    files: Files = Files()
+    tool_loop: ToolLoop = ToolLoop()
+    database: Database = Database()
+    operations: Operations = Operations()
+    auth: Auth = Auth()
+    logging: Logging = Logging()

@@ -1,0 +1,372 @@
+"""Where settings come from: defaults < preset < `exai.toml` < environment < command line.
+
+A secret has two more places, stronger than the environment: a file of its own, and above that the keyring. Each
+source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is checked once by
+the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from exai.config import Settings
+from exai.config.checks import check, check_addresses
+from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
+from exai.config.presets import PRESETS
+from exai.config.secrets import (
+    KEYRING_SERVICE,
+    SECRETS_FOLDER_VARIABLE,
+    AskKeyring,
+    KeyringAnswer,
+    secret_files,
+    secrets_folder,
+)
+from exai.config.tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
+from exai.errors import StartFault
+from exai.runtime.private_files import exposure
+
+__all__ = [
+    "CONFIG_FILE_VARIABLE",
+    "Loaded",
+    "Overrides",
+    "load",
+]
+
+CONFIG_FILE_VARIABLE = "EXAI_CONFIG"
+NO_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, SECRETS_FOLDER_VARIABLE, TOKEN_VARIABLE, CREDENTIALS_VARIABLE})
+"""Variables that begin as settings do and are none."""
+FILE_NAME = "exai.toml"
+COMMAND_LINE = "command line"
+
+Overrides = Mapping[str, object] | Sequence[str | tuple[str, object]]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A tree that is in force."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    """Of every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME`, `secret file PATH`,
+    `keyring exai` or `command line`."""
+
+    config_file: Path | None
+    """The file that was read, if any."""
+
+    secrets_folder: Path
+    """Where files with one secret each are looked for."""
+
+    keyring_trouble: str | None = None
+    """Why the keyring could not be asked, as a sentence; the weaker sources were, then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    value: Any
+    origin: str
+    base: Path
+    """The folder from which a relative path counts."""
+
+
+_Assignments = dict[str, _Assignment]
+
+
+def load(
+    *,
+    environ: Mapping[str, str],
+    config_file: Path | None,
+    overrides: Overrides,
+    cwd: Path,
+    trust_cwd: bool = True,
+    keyring: AskKeyring | None = None,
+) -> Loaded:
+    """The tree in force, checked.
+
+    Args:
+        environ: the environment variables.
+        config_file: the file to read; without one, `EXAI_CONFIG`, then `exai.toml` in `cwd`, then
+            `~/.config/exai/exai.toml`. Only the first that exists is read. The one in `cwd`, which nobody
+            named, may not send a secret from elsewhere to an address of its own.
+        overrides: the strongest values, as `section.key=value` texts or as dotted keys with values;
+            the last one of a key counts.
+        cwd: where relative paths of the environment and the command line begin.
+        trust_cwd: whether `exai.toml` in `cwd` counts. A process that somebody else starts in a folder of
+            theirs must say no: a file that came with a repository could send the user's key elsewhere.
+        keyring: asked for every secret; without one, none is.
+
+    Raises:
+        StartFault: something stands where it may not, or has the wrong form.
+    """
+    home = _home(environ)
+    file = _choose_file(config_file, environ, cwd, home, trust_cwd=trust_cwd)
+    assigned: _Assignments = {}
+    if file is not None:
+        assigned.update(_from_file(file))
+    assigned.update(_from_environment(environ, cwd))
+    given = _from_overrides(overrides, cwd)
+    secrets = _secret_keys({**assigned, **given})
+    folder = secrets_folder(environ, cwd, home)
+    for key, secret in secret_files(folder, secrets).items():
+        assigned[key] = _of_secret(key, secret, f"secret file {folder / key}", folder)
+    answer = keyring(secrets) if keyring is not None else KeyringAnswer()
+    for key, secret in answer.secrets.items():
+        assigned[key] = _of_secret(key, secret, f"keyring {KEYRING_SERVICE}", cwd)
+    assigned.update(given)
+    assigned = {**_from_preset(assigned, cwd), **assigned}
+
+    settings = _validated({key: _with_paths(key, found, home) for key, found in assigned.items()})
+    settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
+    origins = {key: assigned[key].origin if key in assigned else "default" for key, _ in values(settings)}
+    check(settings, origins)
+    if file is not None and _is_found(file, config_file, environ, cwd, home):
+        check_addresses(settings, origins, file)
+    return Loaded(settings, origins, file, folder, answer.trouble)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(named) if named else Path.home()
+
+
+def _choose_file(
+    explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path, *, trust_cwd: bool
+) -> Path | None:
+    if explicit is not None:
+        return _absolute(explicit, cwd, home)
+    if named := environ.get(CONFIG_FILE_VARIABLE):
+        return _absolute(Path(named), cwd, home)
+    usual = [cwd / FILE_NAME] if trust_cwd else []
+    usual.append(_of_user(home))
+    return next((candidate for candidate in usual if candidate.exists()), None)
+
+
+def _of_user(home: Path) -> Path:
+    return home / ".config" / "exai" / FILE_NAME
+
+
+def _is_found(file: Path, explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> bool:
+    """Whether the file was read only because it lies in the working folder."""
+    is_named = explicit is not None or bool(environ.get(CONFIG_FILE_VARIABLE))
+    return not is_named and file == cwd / FILE_NAME and file.resolve() != _of_user(home).resolve()
+
+
+def _from_file(file: Path) -> _Assignments:
+    try:
+        with file.open("rb") as stream:
+            exposed = exposure(os.fstat(stream.fileno()))
+            tree = tomllib.loads(stream.read().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise StartFault(
+            f"The configuration file {file} does not exist; correct its path or create it."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise StartFault(f"The configuration file {file} cannot be read ({reason}).") from error
+    except UnicodeDecodeError:
+        raise StartFault(f"The configuration file {file} is not UTF-8 text; save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StartFault(f"The configuration file {file} is not valid TOML: {error}.") from None
+    origin = f"file {file}"
+    found = {key: _Assignment(value, origin, file.parent) for key, value in _flatten(tree, origin)}
+    secret = next((key for key in found if (row := find(key)) is not None and row.secret), None)
+    if exposed is not None and secret is not None:
+        raise StartFault(f"{file} holds a secret, `{secret}`, and {exposed}; run `chmod 600 {file}`.")
+    return found
+
+
+def _secret_keys(assigned: Iterable[str]) -> list[str]:
+    """The keys of all secrets that a file or the keyring may have; of tables with free names, those in use."""
+    found = []
+    for row in rows():
+        if not row.secret:
+            continue
+        section = row.key.partition(f".{NAME}.")[0]
+        if section == row.key:
+            found.append(row.key)
+            continue
+        inside = [key.removeprefix(f"{section}.") for key in assigned if key.startswith(f"{section}.")]
+        names = sorted({key.partition(".")[0] for key in inside})
+        found += [row.key.replace(NAME, name) for name in names]
+    return found
+
+
+def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
+    found: _Assignments = {}
+    for key, aliases in KEY_ALIASES.items():
+        name = next((alias for alias in aliases if alias in environ), None)
+        if name is not None:
+            found[key] = _Assignment(environ[name], f"environment {name}", cwd)
+    for name, text in environ.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NO_SETTINGS:
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        origin = f"environment {name}"
+        setting = find(key)
+        if setting is None:
+            raise _unknown(key, origin, spelled=name)
+        found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
+    return found
+
+
+def _of_secret(key: str, text: str, origin: str, base: Path) -> _Assignment:
+    setting = find(key)
+    return _Assignment(text if setting is None else _from_text(setting, key, text, origin), origin, base)
+
+
+def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
+    found: _Assignments = {}
+    for override in overrides.items() if isinstance(overrides, Mapping) else overrides:
+        key, value = _key_and_text(override) if isinstance(override, str) else override
+        setting = find(key)
+        if setting is None:
+            raise _unknown(key, COMMAND_LINE)
+        if isinstance(override, str):
+            value = _from_text(setting, key, str(value), COMMAND_LINE)
+        found[key] = _Assignment(value, COMMAND_LINE, cwd)
+    return found
+
+
+def _from_preset(assigned: _Assignments, cwd: Path) -> _Assignments:
+    """The values of the preset that the stronger sources chose; a name that is none is for the types to refuse."""
+    chosen = assigned.get("preset")
+    name = chosen.value if chosen is not None else None
+    group = PRESETS.get(name, {}) if isinstance(name, str) else {}
+    return {key: _Assignment(value, f"preset {name}", cwd) for key, value in group.items()}
+
+
+def _key_and_text(override: str) -> tuple[str, object]:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise StartFault("An override has no value; write it as `--set section.key=value`.")
+    return key.strip(), text
+
+
+def _flatten(tree: Mapping[str, Any], origin: str, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a file's tables, each of them known."""
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        if find(key) is not None:
+            yield key, value
+        elif not _below(key):
+            raise _unknown(_first_leaf(key, value), origin)
+        elif isinstance(value, Mapping):
+            yield from _flatten(value, origin, f"{key}.")
+        else:
+            raise StartFault(
+                f"`{key}` ({origin}) is a section and takes no value; write `[{key}]` and its keys below."
+            )
+
+
+def _first_leaf(key: str, value: object) -> str:
+    while isinstance(value, Mapping) and value:
+        name, value = next(iter(value.items()))
+        key = f"{key}.{name}"
+    return key
+
+
+def _below(section: str) -> list[Setting]:
+    """The settings in a section, however deep; none when there is no such section."""
+    parts = section.split(".")
+    return [
+        row
+        for row in rows()
+        if len(pattern := row.key.split(".")) > len(parts)
+        and all(wanted in (part, NAME) for wanted, part in zip(pattern, parts, strict=False))
+    ]
+
+
+def _from_text(setting: Setting, key: str, text: str, origin: str) -> object:
+    """The value that one line spells: a list by commas or as JSON, anything else as it stands."""
+    if not setting.is_list:
+        return text
+    if setting.is_table or text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise StartFault(f"`{key}` ({origin}) must be {setting.type}, spelled as JSON.") from None
+    return [member.strip() for member in text.split(",") if member.strip()]
+
+
+def _with_paths(key: str, assignment: _Assignment, home: Path) -> _Assignment:
+    """The assignment with `~` and relative paths made absolute."""
+    setting = find(key)
+    if setting is None or not setting.is_path:
+        return assignment
+
+    def absolute(value: object) -> object:
+        return _absolute(Path(value), assignment.base, home) if isinstance(value, str | Path) else value
+
+    value = assignment.value
+    paths = [absolute(member) for member in value] if isinstance(value, list | tuple) else absolute(value)
+    return replace(assignment, value=paths)
+
+
+def _absolute(path: Path, base: Path, home: Path) -> Path:
+    first, *rest = path.parts or (".",)
+    return home.joinpath(*rest) if first == "~" else base / path
+
+
+def _validated(assigned: Mapping[str, _Assignment]) -> Settings:
+    tree: dict[str, Any] = {}
+    for key, assignment in assigned.items():
+        *sections, name = key.split(".")
+        section = tree
+        for above in sections:
+            section = section.setdefault(above, {})
+        section[name] = assignment.value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        # Not chained: pydantic's own text quotes the value, which may be a secret.
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        raise _wrong(first["type"], tuple(str(part) for part in first["loc"]), assigned) from None
+
+
+def _wrong(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment]) -> StartFault:
+    """The sentence about a value that the types refuse."""
+    key = next(
+        (".".join(place[:length]) for length in range(len(place), 0, -1) if find(".".join(place[:length]))),
+        ".".join(place),
+    )
+    setting = find(key)
+    if setting is not None and key in assigned:
+        return StartFault(f"`{key}` ({assigned[key].origin}) must be {setting.type}.")
+    table = ".".join(place[:3])
+    origin = next(
+        (found.origin for other, found in assigned.items() if other.startswith(f"{table}.")), "unset"
+    )
+    if setting is not None and kind == "missing":
+        return StartFault(f"`{key}` is missing, which `{table}` ({origin}) needs: it must be {setting.type}.")
+    return StartFault(
+        f"`{table}` ({origin}) has a name that it cannot have: "
+        "use 1 to 32 of `a-z`, `0-9`, `_` and `-`, a letter first."
+    )
+
+
+def _unknown(key: str, origin: str, spelled: str | None = None) -> StartFault:
+    """The sentence about a key that nobody knows; `spelled` is the name of an environment variable."""
+    candidates = _below(key.rpartition(".")[0]) or rows()
+    nearest = max((row.key for row in candidates), key=lambda known: _likeness(key, known))
+    if spelled is None:
+        return StartFault(f"`{key}` ({origin}) is no setting of EXAI; the nearest one is `{nearest}`.")
+    variable = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
+    return StartFault(
+        f"The environment variable `{spelled}` is no setting of EXAI; "
+        f"the nearest one is `{variable}` for `{nearest}`."
+    )
+
+
+def _likeness(key: str, known: str) -> float:
+    """From 0 to 1; the last part alone counts nearly as much, for a key in the wrong section or in none."""
+
+    def ratio(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    return max(ratio(key, known), 0.9 * ratio(key.rpartition(".")[2], known.rpartition(".")[2]))

@@ -1,0 +1,268 @@
+"""The tree of settings as rows: one per value, with its names, its type, its default and its meaning.
+
+`exai config`, the documentation and the sentences about wrong values are all made from these rows.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, HttpUrl, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from exai.config import Settings
+from exai.config.values import Label
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "KEY_ALIASES",
+    "MASK",
+    "NAME",
+    "Setting",
+    "as_toml",
+    "find",
+    "is_section",
+    "plain",
+    "rows",
+    "secret_values",
+    "values",
+]
+
+ENVIRONMENT_PREFIX = "EXAI_"
+MASK = "********"
+NAME = "NAME"
+"""Stands in a row's key for a name of the operator's choice, such as a custom provider's."""
+
+KEY_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "providers.glm.api_key": ("GLM_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY", "ZHIPUAI_API_KEY"),
+    "providers.kimi.api_key": ("KIMI_API_KEY", "MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
+}
+"""Names that users have for their keys; the setting's own name counts first, then these in turn."""
+
+_UNITS = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "bytes": "bytes",
+    "hours": "hours",
+    "days": "days",
+    "minutes": "minutes",
+    "tokens": "tokens",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of the tree."""
+
+    key: str
+    """Dotted, such as `server.port`; `NAME` stands for a freely chosen part."""
+
+    type: str
+    """What a value must be, as it stands after "must be": `a whole number from 0 to 65535`."""
+
+    default: str
+    """As TOML would spell it; `(unset)` or `(required)` where there is none."""
+
+    meaning: str
+    annotation: Any
+    secret: bool
+
+    @property
+    def section(self) -> str:
+        return self.key.rpartition(".")[0]
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """Names of the environment variables that set it, the strongest first."""
+        own = ENVIRONMENT_PREFIX + self.key.upper().replace(".", "__")
+        return (own, *KEY_ALIASES.get(self.key, ()))
+
+    @property
+    def is_list(self) -> bool:
+        return get_origin(_core(self.annotation)) is tuple
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it holds tables, which one line can only spell as JSON."""
+        core = _core(self.annotation)
+        return get_origin(core) is tuple and is_section(_core(get_args(core)[0]))
+
+    @property
+    def is_path(self) -> bool:
+        core = _core(self.annotation)
+        return core is Path or (get_origin(core) is tuple and get_args(core)[0] is Path)
+
+
+@cache
+def rows() -> tuple[Setting, ...]:
+    """Every setting there is, in the order of the tree."""
+    return tuple(_walk(Settings, ()))
+
+
+def find(key: str) -> Setting | None:
+    """The row of a dotted key; a custom provider's name may stand where the row has `NAME`."""
+    parts = key.split(".")
+    for row in rows():
+        pattern = row.key.split(".")
+        if len(pattern) == len(parts) and all(
+            wanted in (part, NAME) for wanted, part in zip(pattern, parts, strict=True)
+        ):
+            return row
+    return None
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether a value of this type is a group of settings."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def values(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a tree with its value; tables of free names are spelled out."""
+    yield from _values(settings, ())
+
+
+def secret_values(settings: Settings) -> tuple[str, ...]:
+    """What no log may hold: every secret in plain text, and its parts that are secret by themselves."""
+    found: list[str] = []
+    for _, value in values(settings):
+        if isinstance(value, SecretStr):
+            found.append(value.get_secret_value())
+        elif isinstance(value, tuple):
+            # A list of secrets is one of headers: the name is no secret.
+            headers = (member.get_secret_value() for member in value if isinstance(member, SecretStr))
+            found.extend(header.partition(":")[2].strip() for header in headers)
+        elif isinstance(value, HttpUrl) and value.password:
+            found.append(value.password)
+    if settings.providers.glm.api_key:
+        found.append(settings.providers.glm.api_key.get_secret_value().partition(".")[2])
+    if settings.database.url:
+        userinfo = settings.database.url.get_secret_value().partition("://")[2].rpartition("@")[0]
+        found.append(userinfo.partition(":")[2])
+    return tuple(secret for secret in found if secret)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it, secrets masked."""
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, HttpUrl):
+        return str(value).replace(f":{value.password}@", f":{MASK}@") if value.password else str(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, tuple):
+        return [plain(member) for member in value]
+    return value
+
+
+def as_toml(value: Any) -> str:
+    """A value as TOML spells it, secrets masked; `(unset)` for none."""
+    return "(unset)" if value is None else _spelled(plain(value))
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_spelled(member)}" for name, member in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_spelled(member) for member in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Setting]:
+    for name, field in model.model_fields.items():
+        path = (*above, name)
+        core = _core(field.annotation)
+        if get_origin(core) is dict:
+            yield from _walk(get_args(core)[1], (*path, NAME))
+        elif is_section(core):
+            yield from _walk(core, path)
+        else:
+            yield Setting(
+                key=".".join(path),
+                type=_label(name, field),
+                default=_default(field),
+                meaning=" ".join((field.description or "").split()),
+                annotation=field.annotation,
+                secret=SecretStr in (core, *get_args(core)),
+            )
+
+
+def _values(section: BaseModel, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        path = (*above, name)
+        if isinstance(value, BaseModel):
+            yield from _values(value, path)
+        elif isinstance(value, dict):
+            for chosen, inner in value.items():
+                yield from _values(inner, (*path, chosen))
+        else:
+            yield ".".join(path), value
+
+
+def _core(annotation: Any) -> Any:
+    """The type itself, without `Annotated` and without `| None`."""
+    if get_origin(annotation) is Annotated:
+        return _core(get_args(annotation)[0])
+    if get_origin(annotation) in (types.UnionType, typing.Union):
+        return _core(next(member for member in get_args(annotation) if member is not types.NoneType))
+    return annotation
+
+
+def _default(field: FieldInfo) -> str:
+    return "(required)" if field.default is PydanticUndefined else as_toml(field.default)
+
+
+_PLAIN: Mapping[Any, str] = {
+    str: "text",
+    Path: "a path",
+    HttpUrl: "an http or https URL",
+    SecretStr: "text, kept secret",
+    bool: "`true` or `false`",
+}
+_MEMBERS: Mapping[Any, str] = {
+    str: "a list of texts",
+    Path: "a list of paths",
+    SecretStr: "a list of texts, kept secret",
+}
+
+
+def _label(name: str, field: FieldInfo) -> str:
+    if (label := next((rule for rule in field.metadata if isinstance(rule, Label)), None)) is not None:
+        return label.words
+    core = _core(field.annotation)
+    if core in (int, float):
+        noun = "a whole number" if core is int else "a number"
+        unit = _UNITS.get(name.rpartition("_")[2])
+        return (f"{noun} of {unit}" if unit else noun) + _range(field)
+    if get_origin(core) is Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in get_args(core))
+    if get_origin(core) is tuple:
+        return _list_label(_core(get_args(core)[0]))
+    return _PLAIN[core]
+
+
+def _list_label(member: Any) -> str:
+    if is_section(member):
+        fields = ", ".join(f"`{inner}`" for inner in member.model_fields)
+        return f"a list of tables with {fields}"
+    if get_origin(member) is Literal:
+        return "a list of " + ", ".join(f"`{choice}`" for choice in get_args(member))
+    return _MEMBERS[member]
+
+
+def _range(field: FieldInfo) -> str:
+    words = {"ge": ", at least {}", "gt": ", above {}", "le": ", at most {}"}
+    return "".join(
+        form.format(f"{bound:g}" if isinstance(bound, float) else bound)
+        for name, form in words.items()
+        for bound in (getattr(rule, name, None) for rule in field.metadata)
+        if bound is not None
+    )

@@ -1,0 +1,130 @@
+"""How much of a model's window a prompt takes, and how much history still fits."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exai import config
+from exai.consulting.context import CallContext, timed
+from exai.conversations.conversations import TOKENS_PER_EXCHANGE, Conversation, Conversations, Recalled
+from exai.conversations.estimates import estimate_long_text
+from exai.conversations.token_counts import TokenCounts
+from exai.errors import ContextOverflow
+from exai.messages import Message
+from exai.providers.base import Prompt
+from exai.providers.catalog import Model
+from exai.runtime.clock import Clock
+
+__all__ = ["Fit", "Question", "Window"]
+
+TOKENS_PER_IMAGE = 1_500
+"""What a picture may cost in a prompt: an upper middle of what both providers document."""
+
+NEAR = (0.85, 1.25)
+"""Shares of the window between which an estimate may be wrong enough to matter, so that a provider's own
+counter is asked where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to fit beside the history."""
+
+    text: str
+    images: int
+    most_answer_tokens: int | None
+    prompt_with: Callable[[tuple[Message, ...]], Prompt]
+    """The whole prompt, given the history's messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A prompt that fits."""
+
+    recalled: Recalled
+    tokens: int
+    """What the whole prompt is expected to be."""
+    counted: bool
+    """Whether the provider counted it; else it is an estimate."""
+    error: float | None
+    """The mean relative error of this model's latest estimates; `None` where none was counted yet."""
+    by_script: int
+    """The estimate before any correction, the pictures and the provider's template left out."""
+
+
+class Window:
+    """Fits prompts into windows."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        counts: TokenCounts,
+        limits: config.Conversations,
+        clock: Clock,
+        system_tokens: int,
+    ) -> None:
+        """`system_tokens` is the estimate for the system message of every prompt."""
+        self._conversations = conversations
+        self._counts = counts
+        self._limits = limits
+        self._clock = clock
+        self._system_tokens = system_tokens
+
+    async def fit(
+        self, model: Model, conversation: Conversation, question: Question, context: CallContext
+    ) -> Fit:
+        """The question with as much of the history as fits.
+
+        Raises:
+            ContextOverflow: the question alone leaves no room for an answer.
+        """
+        window = model.context_tokens
+        known = self._counts.of(model.name)
+        factor = self._counts.factor(model.name)
+        by_script = self._system_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(question.text)
+        beside = model.template_tokens + question.images * TOKENS_PER_IMAGE
+        for_question = math.ceil(by_script * factor) + beside
+        for_answer = min(
+            question.most_answer_tokens or model.max_output_tokens,
+            int(window * self._limits.max_answer_share),
+        )
+        counted = None
+        if window - for_answer < for_question and _is_near(for_question + for_answer, window):
+            counted = await context.count_tokens(question.prompt_with(()))
+            for_question = for_question if counted is None else counted
+        room = window - for_answer - for_question
+        if room < 0:
+            raise ContextOverflow(
+                f"The question with its files is {'about ' if counted is None else ''}{for_question:,} tokens; with "
+                f"{for_answer:,} kept for the answer it does not fit into the {window:,} tokens of {model.name}. "
+                "Send fewer or smaller files, or name a model with a larger window (see `models`)."
+            )
+        budget = min(int(window * self._limits.history_share), room)
+        recalled = await self._recall(conversation, model, budget / factor, context)
+        expected = for_question + math.ceil(recalled.tokens * factor)
+        if recalled.included and _is_near(expected + for_answer, window):
+            counted = await context.count_tokens(question.prompt_with(recalled.messages))
+            if counted is not None and (excess := counted + for_answer - window) > 0:
+                recalled = await self._recall(conversation, model, recalled.tokens - excess / factor, context)
+                expected, counted = for_question + math.ceil(recalled.tokens * factor), None
+        elif recalled.included:
+            counted = None
+        return Fit(
+            recalled=recalled,
+            tokens=expected if counted is None else counted,
+            counted=counted is not None,
+            error=None if known is None else known.mean_error,
+            by_script=by_script + recalled.tokens,
+        )
+
+    async def _recall(
+        self, conversation: Conversation, model: Model, budget: float, context: CallContext
+    ) -> Recalled:
+        with timed(context, "store_ms", self._clock):
+            return await self._conversations.recall(
+                conversation, max(0, int(budget)), reasoning_of=model.name if model.keeps_reasoning else None
+            )
+
+
+def _is_near(tokens: int, window: int) -> bool:
+    low, high = NEAR
+    return window * low <= tokens <= window * high

@@ -1,0 +1,1 @@
+"""Conversations by handle, and how many tokens their texts have."""

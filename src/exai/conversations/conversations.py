@@ -1,0 +1,143 @@
+"""Conversations: what was said, kept for its owner, recalled under a budget.
+
+A handle is an address, not a password: it works only for the caller who began the
+conversation, and anybody else is answered as if it did not exist.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from exai.callers import Caller
+from exai.conversations.estimates import estimate_long_text
+from exai.errors import ConversationFull, UnknownConversation
+from exai.messages import Message, Role
+from exai.runtime.clock import Clock
+from exai.storage.conversations.exchanges import ExchangeTable, NewExchange
+from exai.storage.database import Database
+
+__all__ = ["Conversation", "Conversations", "Recalled"]
+
+TOKENS_PER_EXCHANGE = 16
+"""What the two messages of an exchange cost beside their text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as it stood when it was opened."""
+
+    id: str
+    exchanges: int
+    """0: it begins with the first exchange that is recorded."""
+    last_model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What of the earlier exchanges enters a prompt."""
+
+    messages: tuple[Message, ...]
+    """Oldest first."""
+    included: int
+    dropped: int
+    """Exchanges, whole ones; the oldest are dropped first."""
+    tokens: int
+    """Estimate for what is included."""
+
+
+class Conversations:
+    """Opens, recalls and records."""
+
+    def __init__(self, database: Database, clock: Clock, max_exchanges: int) -> None:
+        self._table = ExchangeTable(database)
+        self._clock = clock
+        self._max_exchanges = max_exchanges
+
+    async def open(self, caller: Caller, conversation_id: str | None) -> Conversation:
+        """The caller's conversation of that handle, or a new one for `None`.
+
+        Nothing is kept for a new one before its first exchange is recorded.
+
+        Raises:
+            UnknownConversation: no such conversation of this caller.
+            ConversationFull: it has no exchange left.
+        """
+        if conversation_id is None:
+            return Conversation(f"conv_{secrets.token_urlsafe(18)}", 0, None)
+        row = await self._table.find(conversation_id, caller.subject)
+        if row is None:
+            raise UnknownConversation(
+                "There is no conversation with this continuation_id. "
+                "Leave it out to start a new one: call again without continuation_id."
+            )
+        if row.exchanges >= self._max_exchanges:
+            raise self._full()
+        return Conversation(conversation_id, row.exchanges, row.last_model)
+
+    async def recall(
+        self, conversation: Conversation, budget_tokens: int, *, reasoning_of: str | None
+    ) -> Recalled:
+        """The newest exchanges that fit `budget_tokens`, whole ones, as messages, oldest first.
+
+        The reasoning of the model `reasoning_of` is part of them, and of what they cost; other models' is not.
+        """
+        if not conversation.exchanges:
+            return Recalled((), 0, 0, 0)
+        rows = await self._table.newest(conversation.id, budget_tokens, reasoning_of)
+        messages = [
+            message
+            for row in reversed(rows)
+            for message in (
+                Message(Role.USER, row.question),
+                Message(Role.ASSISTANT, row.answer, reasoning=row.reasoning),
+            )
+        ]
+        newest = rows[0].number if rows else conversation.exchanges
+        tokens = int(rows[-1].tokens) if rows else 0
+        return Recalled(tuple(messages), len(rows), newest - len(rows), tokens)
+
+    async def record(
+        self,
+        conversation: Conversation,
+        *,
+        caller: Caller,
+        question: str,
+        answer: str,
+        reasoning: str | None,
+        model: str,
+        call_id: str,
+    ) -> int:
+        """Append one exchange, atomically; its number, from 1, once it is committed.
+
+        Raises:
+            ConversationFull: others took the last exchange meanwhile; nothing was kept.
+            StoreFailed: the database did not take it; nothing was kept.
+        """
+        exchange = NewExchange(
+            conversation_id=conversation.id,
+            owner=caller.subject,
+            question=question,
+            answer=answer,
+            reasoning=reasoning,
+            model=model,
+            call_id=call_id,
+            tokens=await estimate_long_text(question)
+            + await estimate_long_text(answer)
+            + TOKENS_PER_EXCHANGE,
+            reasoning_tokens=await estimate_long_text(reasoning or ""),
+            at=datetime.fromtimestamp(self._clock.wall(), UTC),
+            most=self._max_exchanges,
+        )
+        if not conversation.exchanges:
+            await self._table.begin(exchange)
+            return 1
+        number = await self._table.append(exchange)
+        if number is None:
+            raise self._full()
+        return number
+
+    def _full(self) -> ConversationFull:
+        return ConversationFull(
+            f"This conversation has used all of its {self._max_exchanges} exchanges; all that was said is kept. "
+            "Start a new one: call again without continuation_id, and sum up what matters."
+        )

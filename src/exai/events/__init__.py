@@ -1,0 +1,1 @@
+"""Events of the process, and the bus that carries them to subscribers."""

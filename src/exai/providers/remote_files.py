@@ -1,0 +1,219 @@
+"""Large pictures lie at the provider: uploaded once per account, caller and content, named by id afterwards.
+
+The order is the order of truth: upload, then row. A crash between the two leaves a file that nobody knows of; its
+name, `exai-<digest>`, tells what it is. A row whose file has gone is found out when a request that names it is
+refused; then it is forgotten and the picture uploaded again.
+"""
+
+import asyncio
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import aiohttp
+import msgspec
+import structlog
+
+from exai.errors import (
+    ContextOverflow,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderFault,
+    ProviderRefused,
+    QuotaExhausted,
+)
+from exai.messages import Image
+from exai.providers.faults import Names, Refusal, Row, fault_of
+from exai.providers.pictures import NO_PICTURES, Shown
+from exai.runtime.clock import Clock
+from exai.storage.uploads import Store, UploadRow, UploadTable
+
+__all__ = ["FileReply", "FileRequest", "PictureUploads", "account_fingerprint"]
+
+_log = structlog.get_logger(__name__)
+
+_REMOTE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_SWEEP_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """What came back from the provider's file store, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class FileRequest(Protocol):
+    """Sends one request to the provider's file store, within the time that is left to the call."""
+
+    async def __call__(
+        self, method: str, path: str, form: Callable[[], aiohttp.MultipartWriter] | None = None
+    ) -> FileReply: ...
+
+
+class _Entry(msgspec.Struct):
+    id: str
+    status: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the provider could make nothing of the file (`status`: `ready` or `error`)."""
+        return self.status == "error"
+
+
+def account_fingerprint(base_url: str, key: str) -> str:
+    """What tells one account's files from another's; the key cannot be had from it."""
+    return hashlib.sha256(f"{base_url}\0{key}".encode()).hexdigest()[:32]
+
+
+class PictureUploads:
+    """What one account has at its provider, and how more gets there."""
+
+    def __init__(
+        self,
+        *,
+        table: UploadTable,
+        store: Store,
+        errors: Sequence[Row],
+        clock: Clock,
+        above_bytes: int,
+        keep_days: int,
+    ) -> None:
+        """Pictures above `above_bytes` are uploaded; those that were not used for `keep_days` are deleted."""
+        self._table = table
+        self._store = store
+        self._errors = tuple(errors)
+        self._clock = clock
+        self._above_bytes = above_bytes
+        self._keep_days = keep_days
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def shown(self, images: Sequence[Image], owner: str, request: FileRequest, names: Names) -> Shown:
+        """The URLs of the large ones among the `owner`'s `images`, uploaded where that has not been done.
+
+        A refused upload is told in a note, and the picture then goes inside the request.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            StoreFailed: an upload could not be remembered.
+        """
+        heavy = [image for image in images if len(image.data) > self._above_bytes]
+        if not heavy:
+            return NO_PICTURES
+        large = await asyncio.to_thread(_by_digest, heavy)
+        known = await self._table.find(self._store, owner, list(large))
+        self._table.used_soon(self._store, owner, list(known), self._now())
+        notes: list[str] = []
+        missing = large.keys() - known.keys()
+        for digest in missing:
+            uploaded = await self._uploaded_once(large[digest], owner, request, names)
+            if uploaded is not None:
+                known[digest] = uploaded
+            elif not notes:
+                notes.append(
+                    f"{names.title} did not keep a large picture, so it was sent inside the request."
+                )
+        return Shown(
+            urls={digest: f"ms://{remote_id}" for digest, remote_id in known.items()},
+            notes=tuple(notes),
+            uploaded=len(missing & known.keys()),
+        )
+
+    async def forget_missing(self, shown: Shown, request: FileRequest) -> bool:
+        """Forget those of the pictures shown that the provider no longer has; whether there were any."""
+        found = False
+        for url in shown.urls.values():
+            remote_id = url.removeprefix("ms://")
+            reply = await request("GET", f"/files/{remote_id}")
+            if reply.status == 404 or (reply.status == 200 and _entry(reply).failed):
+                await self._table.forget(self._store, remote_id)
+                found = True
+        return found
+
+    async def sweep(self, request: FileRequest) -> int:
+        """Delete what was not used for long; how many there were.
+
+        First the file, then its row: a crash between leaves a row that the next use or sweep finds out.
+        """
+        moment = self._now() - timedelta(days=self._keep_days)
+        swept = 0
+        for remote_id in await self._table.unused_since(self._store, moment, _SWEEP_AT_ONCE):
+            reply = await request("DELETE", f"/files/{remote_id}")
+            if reply.status in {200, 204, 404}:
+                await self._table.forget(self._store, remote_id)
+                swept += 1
+        return swept
+
+    async def _uploaded_once(
+        self, image: Image, owner: str, request: FileRequest, names: Names
+    ) -> str | None:
+        """The remote id. Calls that need the same picture at the same time share one upload."""
+        digest = image.sha256
+        lock = self._locks.setdefault((owner, digest), asyncio.Lock())
+        async with lock:
+            known = await self._table.find(self._store, owner, [digest])
+            if digest in known:
+                return known[digest]
+            remote_id = await self._upload(image, request, names)
+            if remote_id is not None:
+                row = UploadRow(digest, remote_id, len(image.data), self._now())
+                await self._table.keep(self._store, owner, row)
+            return remote_id
+
+    async def _upload(self, image: Image, request: FileRequest, names: Names) -> str | None:
+        reply = await request("POST", "/files", lambda: _form(image, self._store.purpose))
+        if reply.status not in {200, 201}:
+            refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
+            fault = fault_of(refusal, self._errors, names)
+            if _is_refusal(fault):
+                _log.warning("an upload was refused", provider=self._store.provider, error=fault.code)
+                return None
+            raise fault
+        created = _entry(reply)
+        if _REMOTE_ID.fullmatch(created.id) is None:
+            raise ProviderFailed(
+                f"{names.title} took a picture but did not say under which id. Try again; if it stays so, check "
+                f"{names.url_setting}."
+            )
+        if created.failed:
+            _log.warning("an upload could not be processed", provider=self._store.provider)
+            await request("DELETE", f"/files/{created.id}")
+            return None
+        return created.id
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _by_digest(images: Sequence[Image]) -> dict[str, Image]:
+    """Digests of megabytes belong into a thread; each image keeps its own."""
+    return {image.sha256: image for image in images}
+
+
+def _entry(reply: FileReply) -> _Entry:
+    """A file's entry; one without an id for what is none."""
+    try:
+        return msgspec.json.decode(reply.body, type=_Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Entry("")
+
+
+def _is_refusal(fault: ProviderFault) -> bool:
+    """Whether the same upload would be refused again, so that the request has to do without."""
+    return isinstance(fault, ProviderRefused | ProviderDenied | QuotaExhausted | ContextOverflow)
+
+
+def _form(image: Image, purpose: str) -> aiohttp.MultipartWriter:
+    form = aiohttp.MultipartWriter("form-data")
+    form.append(purpose).set_content_disposition("form-data", name="purpose")
+    suffix = image.media_type.partition("/")[2]
+    content = form.append(io.BytesIO(image.data), {"Content-Type": image.media_type})
+    content.set_content_disposition("form-data", name="file", filename=f"exai-{image.sha256}.{suffix}")
+    return form

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible wire: request bodies, streams, connections, and the adapter on top."""

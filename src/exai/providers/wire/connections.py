@@ -1,0 +1,86 @@
+"""The pool of connections to one provider, and what became of a call in it."""
+
+import weakref
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from exai import config
+from exai.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+__all__ = ["Attempt", "open_session"]
+
+KEEP_IDLE_S = 30.0
+"""How long an unused connection is kept: below the 60 s after which common servers close theirs."""
+
+
+class Attempt:
+    """How one request got its connection. Entered, it watches the request of the current task."""
+
+    __slots__ = ("_token", "connect_s", "reused")
+
+    def __init__(self) -> None:
+        self.connect_s = 0.0
+        """Name lookup, TCP and TLS, in seconds; next to nothing where a connection was ready."""
+        self.reused = False
+        """Whether the connection had served an earlier request."""
+
+    def __enter__(self) -> "Attempt":
+        self._token = _attempt.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _attempt.reset(self._token)
+
+
+_attempt: ContextVar[Attempt] = ContextVar("attempt")
+
+
+def open_session(
+    headers: Mapping[str, str], timeouts: config.Timeouts, clock: Clock
+) -> aiohttp.ClientSession:
+    """A pool for one provider; needs a running loop. Admission bounds how many connections there are.
+
+    Every request has `headers`. Everything but connecting is bounded by the call itself.
+    """
+    return aiohttp.ClientSession(
+        headers=headers,
+        connector=_Connector(clock),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s),
+        raise_for_status=False,
+    )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the current attempt about its connection; aiohttp's own tracing costs several times as much."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(limit=0, keepalive_timeout=KEEP_IDLE_S)
+        self._clock = clock
+        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+    async def connect(
+        self,
+        req: "ClientRequest",
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> "Connection":
+        began = self._clock.monotonic()
+        connection = await super().connect(req, traces, timeout)
+        attempt = _attempt.get()
+        attempt.connect_s = self._clock.monotonic() - began
+        protocol = connection.protocol
+        if protocol is not None:
+            attempt.reused = protocol in self._used
+            if not attempt.reused:
+                self._used.add(protocol)
+        return connection

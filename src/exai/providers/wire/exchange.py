@@ -1,0 +1,329 @@
+"""One request's answer: read within bounds of time and size, and judged."""
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+
+from exai import config
+from exai.costs import Usage
+from exai.errors import (
+    AnswerBroken,
+    AnswerEmpty,
+    DeadlineExceeded,
+    ProviderFailed,
+    ProviderFault,
+    ProviderSilent,
+    ToolFault,
+)
+from exai.messages import Effort
+from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.faults import Names, Refusal, Verdict, fault_of, shown_code
+from exai.providers.profile import FinishReason, Profile
+from exai.providers.wire.connections import Attempt
+from exai.providers.wire.plain_reply import disconnected
+from exai.providers.wire.sse import EventTooLargeError, SseParser
+from exai.providers.wire.stream import (
+    AnswerSum,
+    AnswerTooLongError,
+    BrokenAnswerError,
+    MalformedAnswerError,
+    ReportedError,
+)
+from exai.runtime.clock import Clock
+
+__all__ = ["BROKEN", "Exchange", "Patience", "Waits"]
+
+MAX_EVENT_BYTES = 4 * 2**20
+"""One event of a stream; the sources of a web search arrive in one."""
+
+MAX_BODY_BYTES = 64 * 2**20
+"""An answer that is not streamed."""
+
+MAX_ERROR_BYTES = 64 * 2**10
+"""Read of an error's body."""
+
+DRAIN_S = 0.25
+"""How long a stream's end may follow `[DONE]`, so that its connection can serve again."""
+
+BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
+"""What `Exchange.fault` turns into a fault of the house."""
+
+
+class Patience:
+    """How long each silence of a call may last, in seconds."""
+
+    __slots__ = ("first_byte_s", "idle_s", "slack_s")
+
+    def __init__(self, timeouts: config.Timeouts, effort: Effort | None, *, streams: bool) -> None:
+        much = effort in {Effort.HIGH, Effort.MAX}
+        # Without streaming the first byte comes when the whole answer is done.
+        self.first_byte_s = timeouts.first_byte_max_effort_s if much or not streams else timeouts.first_byte_s
+        self.idle_s = timeouts.idle_max_effort_s if much else timeouts.idle_s
+        self.slack_s = min(1.0, self.first_byte_s / 8, self.idle_s / 8)
+
+
+class Waits:
+    """One call's timer: at the end of the silence allowed, or at the call's end where that is nearer.
+
+    The timer is moved seldom, because each move costs more than reading a token: a
+    silence is never cut short, and may last `Patience.slack_s` longer.
+    """
+
+    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "by_deadline", "heard_any", "scope")
+
+    def __init__(self, patience: Patience, left_s: float) -> None:
+        """`left_s` seconds are left to the call."""
+        self._now = asyncio.get_running_loop().time
+        self._patience = patience
+        self._moved_at = self._now()
+        self._ends_at = self._moved_at + left_s
+        self.scope = asyncio.timeout_at(self._bound(patience.first_byte_s))
+        """To be entered around everything that waits."""
+        self.heard_any = False
+        """Whether a byte of the answer has come."""
+
+    def heard(self) -> None:
+        """A byte of the answer has come: the silence begins anew."""
+        now = self._now()
+        patience = self._patience
+        shorter = not self.heard_any and patience.idle_s < patience.first_byte_s
+        self.heard_any = True
+        if shorter or now - self._moved_at >= patience.slack_s:
+            self._moved_at = now
+            self.scope.reschedule(self._bound(patience.idle_s))
+
+    def _bound(self, seconds: float) -> float:
+        silence_ends_at = self._moved_at + seconds + self._patience.slack_s
+        self.by_deadline = silence_ends_at >= self._ends_at
+        """Whether the timer stands at the call's own end."""
+        return min(silence_ends_at, self._ends_at)
+
+
+class Exchange:
+    """One prompt and what comes back for it."""
+
+    def __init__(self, profile: Profile, prompt: Prompt, on_delta: OnDelta | None, clock: Clock) -> None:
+        self._profile = profile
+        self._prompt = prompt
+        self._declares_tools = bool(prompt.tools or prompt.web_search)
+        self._model = prompt.model
+        self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
+        self._clock = clock
+        self._answer = AnswerSum(on_delta)
+        self._timings = ProviderTimings()
+        self._began = clock.monotonic()
+        self._first_at: float | None = None
+        self._request_id: str | None = None
+
+    async def read(self, response: aiohttp.ClientResponse, attempt: Attempt, waits: Waits) -> None:
+        """Read the response to its end.
+
+        Raises:
+            ProviderFault: the provider refused.
+            BROKEN: see `fault`.
+            TimeoutError: see `timed_out`.
+        """
+        self._timings.connect_ms = attempt.connect_s * 1000
+        headers = response.headers
+        if self._profile.request_id_header is not None:
+            self._request_id = headers.get(self._profile.request_id_header)
+        if response.status != 200:
+            body = await _read_up_to(response, MAX_ERROR_BYTES, waits)
+            raise self._refused(response.status, headers, body)
+        kind = headers.get("Content-Type", "")
+        if "event-stream" in kind:
+            await self._read_stream(response, waits)
+        else:
+            body = await _read_up_to(response, MAX_BODY_BYTES, waits)
+            self._answer.add_whole(body)
+        ended = self._clock.monotonic()
+        first = self._first_at or ended
+        self._timings.first_token_ms = (first - self._began) * 1000 - self._timings.connect_ms
+        self._timings.generation_ms = (ended - first) * 1000
+
+    async def _read_stream(self, response: aiohttp.ClientResponse, waits: Waits) -> None:
+        content = response.content
+        parser = SseParser(MAX_EVENT_BYTES)
+        answer = self._answer
+        while not answer.done:
+            chunk = await content.readany()
+            waits.heard()
+            if events := parser.feed(chunk) if chunk else parser.finish():
+                answer.add_events(events)
+                if self._first_at is None and answer.begun:
+                    self._first_at = self._clock.monotonic()
+            if not chunk:
+                return
+        if not content.is_eof():
+            await _drain(content)
+
+    def completion(self, provider: str, notes: tuple[str, ...]) -> Completion:
+        """The answer, once it is read.
+
+        Raises:
+            ProviderFault: what was read is no answer.
+        """
+        answer = self._answer
+        finish = self._finish()
+        text = answer.text
+        # A cap cuts calls as it cuts text, and what was not declared cannot be called.
+        calls = answer.tool_calls if finish != "length" and self._declares_tools else ()
+        if calls:
+            finish = "tool_calls"
+        elif finish == "tool_calls":
+            if not self._profile.lenient:
+                raise self._partial_or(_UNKNOWN_FINISH.about(self._names, "finish reason tool_calls"))
+            finish = "stop"
+        if not calls and (not text or text.isspace()):
+            raise self._billed(self._empty(finish))
+        return Completion(
+            text=text,
+            provider=provider,
+            model=self._model.name,
+            echoed_model=answer.echoed_model or self._model.wire_name,
+            finish_reason=finish,
+            usage=answer.usage,
+            timings=self._timings,
+            reasoning=answer.reasoning,
+            tool_calls=calls,
+            citations=answer.citations,
+            notes=notes,
+            request_id=(self._request_id or answer.id or "")[:128] or None,
+        )
+
+    def fault(self, broken: Exception) -> ToolFault:
+        """What one of `BROKEN` means."""
+        if isinstance(broken, aiohttp.ClientError):
+            return self._partial_or(self._disconnected(broken))
+        title, model = self._profile.title, self._model.name
+        if isinstance(broken, ReportedError):
+            fault = self._refused(200, {}, broken.body)
+        elif isinstance(broken, MalformedAnswerError):
+            fault = ProviderFailed(
+                f"{title} sent something that is no chat completion for {model}. Try again; if it stays so, "
+                f"check {self._profile.url_setting}."
+            )
+        else:
+            fault = ProviderFailed(f"The answer of {model} is larger than any answer may be. Ask for less.")
+        return self._partial_or(fault)
+
+    def _disconnected(self, broken: aiohttp.ClientError) -> ProviderFault:
+        return disconnected(broken, self._names)
+
+    def timed_out(self, waits: Waits) -> ToolFault:
+        """What it means that the call's timer ran out."""
+        if waits.by_deadline:
+            return self.too_late(0.0 if waits.heard_any else self._clock.monotonic() - self._began)
+        name = self._model.name
+        if not waits.heard_any:
+            return ProviderSilent(
+                f"{name} was silent for as long as a first byte may take. Try again, ask for less thinking, "
+                "or raise timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
+            )
+        return self._partial_or(
+            ProviderSilent(
+                f"{name} fell silent in the middle of its answer. Try again, or raise timeouts.idle_s and "
+                "timeouts.idle_max_effort_s."
+            )
+        )
+
+    def too_late(self, unanswered_s: float) -> DeadlineExceeded:
+        """The call's own time is over."""
+        return DeadlineExceeded(
+            f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
+            "timeouts.call_s.",
+            partial=self._answer.text,
+            unanswered_s=unanswered_s,
+        )
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
+        refusal = Refusal.read(status, headers, body, self._clock.wall())
+        return fault_of(refusal, self._profile.errors, self._names)
+
+    def _finish(self) -> FinishReason:
+        reason = self._answer.finish_reason
+        if reason is None:
+            if self._profile.lenient and self._answer.done:
+                return "stop"
+            raise self._billed(
+                AnswerBroken(
+                    f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
+                    "without finishing it. Try again.",
+                    partial=self._answer.text,
+                )
+            )
+        meaning = self._profile.finishes.get(reason)
+        if meaning is None:
+            if self._profile.lenient:
+                return "stop"
+            meaning = _UNKNOWN_FINISH
+        if isinstance(meaning, Verdict):
+            raise self._partial_or(meaning.about(self._names, f"finish reason {shown_code(reason)}"))
+        return meaning
+
+    def _partial_or(self, fault: ProviderFault) -> ProviderFault:
+        """A passing fault in the middle of an answer leaves a partial one; any other stays itself."""
+        if not (fault.retryable and self._answer.begun):
+            return self._billed(fault)
+        return self._billed(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
+
+    def _billed(self, fault: ProviderFault) -> ProviderFault:
+        """The fault with what the provider counted for it; it charges for that as for an answer."""
+        usage = self._answer.usage
+        if usage != Usage():
+            fault.usage = usage
+        return fault
+
+    def _empty(self, finish: FinishReason) -> AnswerEmpty:
+        model, name = self._model, self._model.name
+        thought = bool(self._answer.reasoning or self._answer.usage.reasoning)
+        least = next(iter(model.efforts), None)
+        lower = least is not None and least is not model.effort_used(self._prompt.effort)
+        less = f" (effort '{least}')" if lower else ""
+        if finish == "length":
+            cap = self._prompt.max_output_tokens
+            cap_words = "its whole token cap" if cap is None else f"its whole cap of {cap:,} tokens"
+            if thought:
+                return AnswerEmpty(
+                    f"{name} spent {cap_words} on thinking and wrote nothing. Raise max_answer_tokens, "
+                    f"or ask for less thinking{less}."
+                )
+            return AnswerEmpty(f"{name} used {cap_words} and wrote nothing. Raise max_answer_tokens.")
+        if thought:
+            return AnswerEmpty(
+                f"{name} thought, and then finished without writing anything. Ask again, or ask for less "
+                f"thinking{less}."
+            )
+        return AnswerEmpty(
+            f"{name} finished without writing anything. Ask again, or word the question differently."
+        )
+
+
+_UNKNOWN_FINISH = Verdict(
+    ProviderFailed, "{title} ended the answer for an unknown cause ({code}). Try again or use another model."
+)
+
+
+async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits) -> bytes:
+    """The body. A longer one is an error where it is an answer, and cut where it is an error's."""
+    chunks = []
+    size = 0
+    while chunk := await response.content.readany():
+        waits.heard()
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            if response.status == 200:
+                raise AnswerTooLongError
+            break
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Wait a moment for the end after the last event; without it the connection is closed instead of kept."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        return

@@ -1,0 +1,431 @@
+"""Asking an OpenAI-compatible endpoint: one request, one answer or one fault.
+
+Nothing is asked twice, with one exception: a kept connection that the server closed
+at the moment of its reuse. What differs between endpoints is in their `Profile`.
+"""
+
+import asyncio
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import aiohttp
+import msgspec
+import structlog
+from pydantic import SecretStr
+from yarl import URL
+
+from exai import config
+from exai.errors import (
+    DeadlineExceeded,
+    ProviderDenied,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnconfigured,
+    ProviderUnreachable,
+    StartFault,
+    Stopping,
+)
+from exai.messages import Effort
+from exai.providers.base import Completion, OnDelta, Prompt, Reached
+from exai.providers.catalog import Model
+from exai.providers.faults import Names, Row
+from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
+from exai.providers.profile import Profile
+from exai.providers.remote_files import FileReply, PictureUploads
+from exai.providers.wire.connections import Attempt, open_session
+from exai.providers.wire.exchange import BROKEN, Exchange, Patience, Waits
+from exai.providers.wire.plain_reply import PlainReply
+from exai.providers.wire.request_body import RequestBody, request_body
+from exai.runtime.clock import Clock
+from exai.runtime.version import __version__
+
+__all__ = ["OpenAiCompatible", "bearer", "usable_key"]
+
+LARGE_BODY_BYTES = 2**20
+"""Above this, aiohttp is given a file to send piece by piece, so that it does not hold up the loop."""
+
+STALE_WITHIN_S = 1.0
+"""A reused connection that breaks this soon, before any byte came back, was closed before it was reused."""
+
+STALE_RETRIES = 2
+
+LONGEST_POST_S = 60.0
+"""Of a service beside the chats; Kimi's searches take no longer."""
+
+MAX_ENTRY_BYTES = 64 * 2**10
+"""Read of an answer of the provider's file store or counter, which are a few hundred bytes."""
+
+COUNT_S = 10.0
+"""How long the provider may take to count a prompt; an estimate has to do then."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Total(msgspec.Struct):
+    total_tokens: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counted(msgspec.Struct):
+    data: _Total
+
+
+_counted = msgspec.json.Decoder(_Counted)
+
+Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
+"""What a request carries."""
+
+
+NO_SUCH_LIST = frozenset({404, 405, 501})
+"""Answers of an endpoint that lists no models."""
+
+
+def _nothing() -> None:
+    return None
+
+
+def _ahead(date: str | None, now: float) -> float | None:
+    """How far a server's `Date` is ahead of `now`, in seconds; `None` for none that can be read."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp() - now
+    except ValueError:
+        return None
+
+
+def _sendable(body: bytes) -> Content:
+    return body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
+
+
+async def _read_entry(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    while len(body) < MAX_ENTRY_BYTES and (chunk := await response.content.readany()):
+        body += chunk
+    return bytes(body)
+
+
+def usable_key(secret: SecretStr | None, where: str) -> str | None:
+    """The key, or `None` where none is set; `where` says where it would be.
+
+    Raises:
+        StartFault: it holds characters that no key and no HTTP header has.
+    """
+    key = secret.get_secret_value().strip() if secret is not None else ""
+    if not key:
+        return None
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise StartFault(f"The key in {where} has blanks or unusual characters inside. Copy it again.")
+    return key
+
+
+def bearer(key: str) -> Callable[[], str]:
+    """Authorization with the key as it is."""
+    value = f"Bearer {key}"
+    return lambda: value
+
+
+class OpenAiCompatible:
+    """A `Provider` behind `POST {base_url}/chat/completions`; connections are opened on the first call."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        profile: Profile,
+        models: Mapping[str, Model],
+        base_url: str,
+        authorization: Callable[[], str | None] | None,
+        timeouts: config.Timeouts,
+        clock: Clock,
+        uploads: PictureUploads | None = None,
+    ) -> None:
+        """`authorization` yields the header's value for each request; `None` means that no key is set.
+
+        `uploads` keeps large pictures at the provider; without it they go inside the requests.
+        """
+        self._name = name
+        self._uploads = uploads
+        self._profile = profile
+        self._models = MappingProxyType(dict(models))
+        self._root = base_url.rstrip("/")
+        self._url = URL(f"{self._root}/chat/completions").update_query(profile.query)
+        self._authorization = authorization
+        self._timeouts = timeouts
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"exai/{__version__}",
+            # A compressed stream would come in blocks instead of tokens.
+            "Accept-Encoding": "identity",
+            **profile.headers,
+        }
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def configured(self) -> bool:
+        return self._authorization is not None
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        return self._models
+
+    @property
+    def key_hint(self) -> str:
+        """Where its key is set, for sentences."""
+        return self._profile.key_hint
+
+    def unconfigured(self, model: str) -> ProviderUnconfigured:
+        """The fault of asking for `model` while no key is set."""
+        return ProviderUnconfigured(
+            f"No key is set for {self._profile.title}, so {model} cannot be asked. Set "
+            f"{self._profile.key_hint}."
+        )
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def complete(
+        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+    ) -> Completion:
+        """See `Provider.complete`.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            AbilityMissing: the model cannot do what the prompt needs.
+            FileRefused: a picture cannot be made to fit the model.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        if self._authorization is None:
+            raise self.unconfigured(prompt.model.name)
+        if any(message.images for message in prompt.messages):
+            return await self._complete_with_pictures(prompt, deadline, on_delta)
+        return await self._ask(prompt, NO_PICTURES, deadline, on_delta)
+
+    async def sweep_uploads(self) -> int:
+        """Delete at the provider what was uploaded and not used for long; how many files there were.
+
+        Raises:
+            ExaiError: the provider or the database did not answer.
+        """
+        if self._uploads is None or self._authorization is None:
+            return 0
+        deadline = self._clock.monotonic() + self._timeouts.call_s
+        return await self._uploads.sweep(partial(self._file_request, deadline))
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
+        """See `Provider.count_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
+        path = self._profile.count_path
+        if path is None or self._authorization is None or any(message.images for message in prompt.messages):
+            return None
+        bare = Prompt(model=prompt.model, messages=prompt.messages)
+        body = request_body(bare, self._profile, streams=False).json
+        try:
+            async with asyncio.timeout(min(deadline - self._clock.monotonic(), COUNT_S)):
+                response, _ = await self._open("POST", URL(self._root + path), lambda: _sendable(body))
+                try:
+                    if response.status == 200:
+                        return _counted.decode(await _read_entry(response)).data.total_tokens
+                    cause = f"status {response.status}"
+                finally:
+                    response.close()
+        except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            cause = type(error).__name__
+        _log.warning("a provider did not count a prompt", provider=self._name, cause=cause)
+        return None
+
+    async def _complete_with_pictures(
+        self, prompt: Prompt, deadline: float, on_delta: OnDelta | None
+    ) -> Completion:
+        prompt, notes = await asyncio.to_thread(fit_pictures, prompt)
+        if self._uploads is None:
+            return await self._ask(prompt, Shown(notes=notes), deadline, on_delta)
+        request = partial(self._file_request, deadline)
+        names = self._names(prompt.model)
+        began = self._clock.monotonic()
+        shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
+        try:
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+        except (ProviderRefused, ProviderDenied):
+            # Whatever the refusal says, a picture that has gone explains it, and its loss can be mended.
+            if not await self._uploads.forget_missing(shown, request):
+                raise
+            shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+        timings = completion.timings
+        asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms
+        timings.first_token_ms += max(0.0, (self._clock.monotonic() - began) * 1000 - asked_ms)
+        return completion
+
+    async def _ask(
+        self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None
+    ) -> Completion:
+        model = prompt.model
+        effort = model.effort_used(prompt.effort)
+        # An answer that is not streamed shows no life before its end, so one that may think is streamed.
+        streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
+        body = await self._spell(prompt, shown, streams=streams)
+        exchange = Exchange(self._profile, prompt, on_delta, self._clock)
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            raise exchange.too_late(0.0)
+        waits = Waits(Patience(self._timeouts, effort, streams=streams), left)
+        try:
+            async with waits.scope:
+                response, attempt = await self._send(body.json)
+                try:
+                    await exchange.read(response, attempt, waits)
+                finally:
+                    # Closes the connection unless the response was read whole; then it is back in the pool.
+                    response.close()
+        except BROKEN as broken:
+            raise exchange.fault(broken) from broken
+        except TimeoutError:
+            raise exchange.timed_out(waits) from None
+        completion = exchange.completion(self._name, body.notes)
+        return replace(completion, services={"file": shown.uploaded}) if shown.uploaded else completion
+
+    async def reach(self, *, within_s: float) -> Reached:
+        """See `Provider.reach`."""
+        about = "list of models"
+        if self._authorization is None:
+            raise self.unconfigured(about)
+        profile = self._profile
+        reply = PlainReply(
+            Names(profile.title, about, profile.key_hint, profile.url_setting), profile.errors, self._clock
+        )
+        async with reply.within(math.inf, within_s):
+            url = URL(f"{self._root}/models").update_query(profile.query)
+            response, _ = await self._open("GET", url, _nothing)
+            try:
+                ahead_s = _ahead(response.headers.get("Date"), self._clock.wall())
+                if response.status in NO_SUCH_LIST:
+                    return Reached(lists_models=False, ahead_s=ahead_s)
+                await reply.read(response)
+                return Reached(lists_models=True, ahead_s=ahead_s)
+            finally:
+                response.close()
+
+    async def post(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        about: str,
+        errors: tuple[Row, ...],
+        deadline: float,
+    ) -> bytes:
+        """What a service beside the chats answers; `about` names it in sentences, `errors` what its errors mean.
+
+        Raises:
+            ProviderFault: the provider did not answer as asked.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        if self._authorization is None:
+            raise self.unconfigured(about)
+        profile = self._profile
+        reply = PlainReply(
+            Names(profile.title, about, profile.key_hint, profile.url_setting), errors, self._clock
+        )
+        async with reply.within(deadline, min(self._timeouts.first_byte_s, LONGEST_POST_S)):
+            url = URL(f"{self._root}{path}").update_query(profile.query)
+            body = msgspec.json.encode(fields)
+            response, _ = await self._open("POST", url, lambda: body)
+            try:
+                return await reply.read(response)
+            finally:
+                response.close()
+
+    async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
+        if shown is not NO_PICTURES:
+            refuse_too_much(prompt, shown)
+            # Encoding megabytes of pictures takes too long for the loop.
+            return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
+        return request_body(prompt, self._profile, streams=streams)
+
+    async def _file_request(
+        self,
+        deadline: float,
+        method: str,
+        path: str,
+        form: Callable[[], aiohttp.MultipartWriter] | None = None,
+    ) -> FileReply:
+        """One request to the provider's file store; see `FileRequest`.
+
+        Raises:
+            ProviderFault: no whole answer.
+            DeadlineExceeded: `deadline` passed first.
+        """
+        title = self._profile.title
+        left = deadline - self._clock.monotonic()
+        try:
+            async with asyncio.timeout(min(left, self._timeouts.upload_s)):
+                response, _ = await self._open(method, URL(self._root + path), form or _nothing)
+                try:
+                    return FileReply(response.status, response.headers, await _read_entry(response))
+                finally:
+                    response.close()
+        except TimeoutError:
+            if left <= self._timeouts.upload_s:
+                raise DeadlineExceeded(
+                    f"The time of this call ran out while {title} was given a picture. Send fewer or smaller "
+                    "ones, or raise timeouts.call_s."
+                ) from None
+            raise ProviderTimeout(
+                f"{title} did not take a picture within the time allowed. Try again, or raise timeouts.upload_s."
+            ) from None
+        except aiohttp.ClientError as error:
+            raise ProviderUnreachable(
+                f"The connection to {title} broke while it was given a picture. Try again."
+            ) from error
+
+    def _names(self, model: Model) -> Names:
+        profile = self._profile
+        return Names(profile.title, model.name, profile.key_hint, profile.url_setting)
+
+    async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
+        """Send a question; the head of the response has arrived when this returns."""
+        return await self._open("POST", self._url, lambda: _sendable(body))
+
+    async def _open(
+        self, method: str, url: URL, content: Callable[[], Content]
+    ) -> tuple[aiohttp.ClientResponse, Attempt]:
+        """Send one request, whose `content` is made anew should a kept connection turn out to be closed."""
+        session = self._open_session()
+        authorization = self._authorization() if self._authorization is not None else None
+        headers = {} if authorization is None else {self._profile.key_header: authorization}
+        retries = STALE_RETRIES
+        while True:
+            began = self._clock.monotonic()
+            data = content()
+            if isinstance(data, aiohttp.MultipartWriter):
+                headers["Content-Type"] = data.content_type
+            with Attempt() as attempt:
+                try:
+                    response = await session.request(
+                        method, url, data=data, headers=headers, allow_redirects=False
+                    )
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    stale = attempt.reused and self._clock.monotonic() - began <= STALE_WITHIN_S
+                    if not (stale and retries):
+                        raise
+                    retries -= 1
+                else:
+                    return response, attempt
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Stopping("The server is shutting down. Try again in a moment.")
+        if self._session is None:
+            self._session = open_session(self._headers, self._timeouts, self._clock)
+        return self._session

@@ -1,0 +1,1 @@
+"""Which model is asked and how: choice, permits, circuit breakers, retries, fallback, tool loops."""

@@ -1,0 +1,1 @@
+"""The process' own ground: clocks, tasks, stop requests, locks and private files."""

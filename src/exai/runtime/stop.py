@@ -1,0 +1,36 @@
+"""A request to stop, made by a signal or by code, and made more urgent by a second one."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Generator
+from contextlib import suppress
+
+__all__ = ["Stop"]
+
+
+class Stop:
+    """The wish to stop: the first begins it, the second hurries it."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    def ask(self) -> None:
+        """Wish it (once more)."""
+        (self.second if self.first.is_set() else self.first).set()
+
+    @contextlib.contextmanager
+    def by_signals(self) -> Generator[None, None, None]:
+        """Let SIGTERM and SIGINT ask, within this scope."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, self.ask)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                with suppress(NotImplementedError):
+                    loop.remove_signal_handler(number)

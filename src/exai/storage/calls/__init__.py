@@ -1,0 +1,1 @@
+"""Tables of calls: the journal, calls under an idempotency key, usage."""

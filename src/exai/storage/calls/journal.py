@@ -1,0 +1,226 @@
+"""The journal: one row per call that asks a provider, begun before it is asked and always ended.
+
+A row without an end belongs to a call that runs, or to a process that died; `sweep`
+tells the two apart by the locks of `exai.storage.runs`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, literal_column, select, update
+
+from exai.callers import Caller, Credential
+from exai.config.auth import OWN_ISSUER
+from exai.costs import Usage
+from exai.runtime.clock import Clock
+from exai.storage.database import Database
+from exai.storage.schema import TIMINGS, calls
+
+__all__ = ["CallBegun", "CallEnd", "CallFailure", "Journal"]
+
+LOST = "lost"
+
+
+class CallBegun(msgspec.Struct, frozen=True):
+    """A call that is about to ask a provider."""
+
+    call_id: str
+    caller: Caller
+    tool: str
+    model_requested: str | None
+    conversation_id: str | None
+
+
+class CallEnd(msgspec.Struct, frozen=True):
+    """How a call ended."""
+
+    call_id: str
+    outcome: str
+    """`ok`, `failed`, `cancelled` or `timed_out`."""
+    error_code: str | None
+    model_used: str | None
+    provider: str | None
+    conversation_id: str | None
+    usage: Usage | None
+    cost_usd: float | None
+    timings: dict[str, float]
+    """Milliseconds by the names of `schema.TIMINGS`."""
+    requests: int = 0
+    """Sent to providers."""
+    model_reason: str | None = None
+    """Why `model_used` is not what was requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """A call that did not go well, as its owner may see it."""
+
+    call_id: str
+    began_at: datetime
+    tool: str
+    model_requested: str | None
+    model_used: str | None
+    outcome: str
+    error_code: str | None
+
+
+class Journal:
+    """Begins and ends rows; answers what failed lately."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def begin(self, call: CallBegun) -> None:
+        """Write the row; when this returns it is committed, and a provider may be asked.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        caller = call.caller
+        await self._database.write(
+            _write_calls,
+            {
+                "call_id": call.call_id,
+                "run_id": self._database.run_id,
+                "owner": caller.subject,
+                "token": _token_name(caller.credential),
+                "door": caller.door,
+                "client": caller.client,
+                "tool": call.tool,
+                "model_requested": call.model_requested,
+                "conversation_id": call.conversation_id,
+                "began_at": self._now(),
+            },
+        )
+
+    def end_soon(self, end: CallEnd) -> None:
+        """Queue the row's end, which outlives an outage of the database.
+
+        If the process dies before it is committed, the row becomes `lost`.
+        """
+        usage = end.usage or Usage()
+        row: dict[str, Any] = {
+            "of_call": end.call_id,
+            "outcome": end.outcome,
+            "error_code": end.error_code,
+            "model_used": end.model_used,
+            "provider": end.provider,
+            "model_reason": end.model_reason,
+            "requests": end.requests,
+            "conversation_id": end.conversation_id,
+            "input_tokens": usage.input,
+            "cached_tokens": usage.cached,
+            "output_tokens": usage.output,
+            "reasoning_tokens": usage.reasoning,
+            "cost_usd": end.cost_usd,
+        }
+        for name in TIMINGS:
+            row[name] = end.timings.get(name)
+        self._database.write_soon(_write_calls, row, insists=True)
+
+    async def sweep(self) -> int:
+        """Mark the rows `lost` whose process died before their end; how many there were."""
+        runs = await self._database.read(
+            lambda connection: connection.scalars(
+                select(calls.c.run_id).where(calls.c.outcome.is_(None)).distinct()
+            ).all()
+        )
+        over = [run_id for run_id in runs if await self._database.is_over(run_id)]
+        return sum([await self._database.write(_mark_lost, run_id) for run_id in over])
+
+    async def recent_failures(self, *, owner: str, limit: int) -> Sequence[CallFailure]:
+        """The owner's latest calls that ended in anything but an answer, newest first."""
+        query = (
+            select(
+                calls.c.call_id,
+                calls.c.began_at,
+                calls.c.tool,
+                calls.c.model_requested,
+                calls.c.model_used,
+                calls.c.outcome,
+                calls.c.error_code,
+            )
+            .where(calls.c.owner == owner, calls.c.outcome != _OK)
+            .order_by(calls.c.began_at.desc())
+            .limit(limit)
+        )
+        return await self._database.read(
+            lambda connection: [CallFailure(*row) for row in connection.execute(query)]
+        )
+
+    async def prune(self, keep_days: int) -> int:
+        """Drop ended rows that began more than `keep_days` ago; how many there were."""
+        return await self._database.write(_prune, self._now() - timedelta(days=keep_days))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+_OK: ColumnClause[str] = literal_column("'ok'")
+"""Spelt out in the statement, as the partial index wants it."""
+
+_INSERT = insert(calls)
+_END = (
+    update(calls)
+    .where(calls.c.call_id == bindparam("of_call"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "outcome",
+                "error_code",
+                "model_used",
+                "provider",
+                "model_reason",
+                "requests",
+                "conversation_id",
+                "input_tokens",
+                "cached_tokens",
+                "output_tokens",
+                "reasoning_tokens",
+                "cost_usd",
+                *TIMINGS,
+            )
+        }
+    )
+)
+
+
+def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[None]:
+    """Begins first: a call that was cancelled at once has both of its marks in one commit."""
+    begins = [row for row in rows if "run_id" in row]
+    ends = [row for row in rows if "run_id" not in row]
+    if begins:
+        connection.execute(_INSERT, begins)
+    if ends:
+        connection.execute(_END, ends)
+    return [None] * len(rows)
+
+
+def _token_name(credential: Credential | None) -> str | None:
+    if credential is None:
+        return None
+    own = credential.issuer == OWN_ISSUER
+    return credential.token_id if own else f"{credential.issuer}:{credential.token_id}"
+
+
+def _mark_lost(connection: Connection, run_ids: list[str]) -> list[int]:
+    return [
+        connection.execute(
+            update(calls).where(calls.c.run_id == run_id, calls.c.outcome.is_(None)).values(outcome=LOST)
+        ).rowcount
+        for run_id in run_ids
+    ]
+
+
+def _prune(connection: Connection, moments: list[datetime]) -> list[int]:
+    return [
+        connection.execute(
+            delete(calls).where(calls.c.began_at < moment, calls.c.outcome.is_not(None))
+        ).rowcount
+        for moment in moments
+    ]

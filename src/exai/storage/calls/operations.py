@@ -1,0 +1,173 @@
+"""Rows of operations: calls that carry a key, so that one that is asked for again is not run again.
+
+A row is begun before a provider is asked and ended before the answer leaves. A row without
+an end belongs to a call that runs, or to a process that died; `Database.is_over` tells which.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from exai.runtime.clock import Clock
+from exai.storage.database import Database
+from exai.storage.schema import conversations, exchanges, operations
+
+__all__ = ["KeptOperation", "OperationId", "OperationTable"]
+
+LONGEST_CALL = timedelta(days=1)
+"""What `timeouts.call_s` may be at most: an older row without an end is no running call's."""
+
+
+class OperationId(NamedTuple):
+    """An operation's name; another owner's equal key is another operation."""
+
+    owner: str
+    key: str
+
+
+class KeptOperation(msgspec.Struct, frozen=True):
+    """A row."""
+
+    digest: str
+    call_id: str
+    run_id: str
+    ended: bool
+    result: str | None
+    """`None` in an ended one: it was too large to be kept."""
+
+
+class OperationTable:
+    """Begins, ends, frees and finds."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find(self, operation: OperationId) -> KeptOperation | None:
+        """The row, as committed; `None`: the key is free.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        parameters = _identity(operation)
+        return await self._database.read(lambda connection: _kept(connection, parameters))
+
+    async def begin(self, operation: OperationId, *, digest: str, tool: str, call_id: str) -> bool:
+        """Write the row, unless there is one; whether it was written. When this returns it is committed.
+
+        Raises:
+            StoreFailed: it was not kept, or nobody knows.
+        """
+        row = {
+            "owner": operation.owner,
+            "operation_key": operation.key,
+            "digest": digest,
+            "tool": tool,
+            "call_id": call_id,
+            "run_id": self._database.run_id,
+            "began_at": self._now(),
+        }
+        return await self._database.write(_write_operations, row)
+
+    async def end(self, operation: OperationId, *, call_id: str, result: str | None) -> None:
+        """Keep the result of the call that began the row.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        row = {**_identity(operation), "of_call": call_id, "ended_at": self._now(), "result": result}
+        await self._database.write(_write_operations, row)
+
+    async def free(self, operation: OperationId, *, call_id: str) -> None:
+        """Take the row away, if it is that call's.
+
+        Raises:
+            StoreFailed: it is still there.
+        """
+        await self._database.write(_write_operations, {**_identity(operation), "of_call": call_id})
+
+    async def conversation_of(self, operation: OperationId, call_id: str) -> str | None:
+        """The owner's conversation in which that call's exchange was committed; `None`: it never was.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(exchanges.c.conversation_id).where(
+            exchanges.c.call_id == call_id,
+            exchanges.c.conversation_id == conversations.c.conversation_id,
+            conversations.c.owner == operation.owner,
+        )
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def is_abandoned(self, run_id: str) -> bool:
+        """Whether nobody will end a row of that run: its process has gone, or is this one, which knows its own."""
+        return run_id == self._database.run_id or await self._database.is_over(run_id)
+
+    async def prune(self, keep_hours: int) -> int:
+        """Drop rows that began more than `keep_hours` ago and belong to no running call; how many there were."""
+        return await self._database.write(_prune, self._now() - timedelta(hours=keep_hours))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+_this = (operations.c.owner == bindparam("of_owner"), operations.c.operation_key == bindparam("of_key"))
+_BEGIN = {
+    "postgresql": postgresql.insert(operations).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(operations).on_conflict_do_nothing(),
+}
+_FIND = select(
+    operations.c.digest,
+    operations.c.call_id,
+    operations.c.run_id,
+    operations.c.ended_at.is_not(None),
+    operations.c.result,
+).where(*_this)
+_END = (
+    update(operations)
+    .where(*_this, operations.c.call_id == bindparam("of_call"))
+    .values(ended_at=bindparam("ended_at"), result=bindparam("result"))
+)
+_FREE = delete(operations).where(*_this, operations.c.call_id == bindparam("of_call"))
+
+
+def _identity(operation: OperationId) -> dict[str, str]:
+    return {"of_owner": operation.owner, "of_key": operation.key}
+
+
+def _kept(connection: Connection, parameters: dict[str, str]) -> KeptOperation | None:
+    row = connection.execute(_FIND, parameters).first()
+    return None if row is None else KeptOperation(*row)
+
+
+def _write_operations(connection: Connection, rows: list[dict[str, Any]]) -> list[bool]:
+    """Begins, ends, frees, in this order: a call that was cancelled at once has both of its marks in one commit.
+
+    Begins go by their key, so that two replicas which write the same ones wait for each other in one direction.
+    """
+    written = [True] * len(rows)
+    begins = [index for index, row in enumerate(rows) if "run_id" in row]
+    if begins:
+        insert = _BEGIN[connection.dialect.name]
+        for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["operation_key"])):
+            written[index] = connection.execute(insert, rows[index]).rowcount == 1
+    if ends := [row for row in rows if "ended_at" in row]:
+        connection.execute(_END, ends)
+    if frees := [row for row in rows if "run_id" not in row and "ended_at" not in row]:
+        connection.execute(_FREE, frees)
+    return written
+
+
+def _prune(connection: Connection, moments: list[datetime]) -> list[int]:
+    return [
+        connection.execute(
+            delete(operations).where(
+                operations.c.began_at < moment,
+                or_(operations.c.ended_at.is_not(None), operations.c.began_at < moment - LONGEST_CALL),
+            )
+        ).rowcount
+        for moment in moments
+    ]

@@ -1,0 +1,1 @@
+"""Tables of conversations: exchanges and token calibrations."""

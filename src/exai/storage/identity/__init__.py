@@ -1,0 +1,1 @@
+"""Tables of identity: principals, tokens, keys, revocations and sign-in tickets."""

@@ -1,0 +1,191 @@
+"""The SDK's HTTP sessions (`Mcp-Session-Id`), each bound to the subject who began it.
+
+Another subject's is served as one that does not exist, by the same steps. Here sessions are ended when
+the credential that was last used for them is revoked, and when their caller begins more than it may have:
+then the one that it left alone for longest. What the SDK ends by itself it tells nobody, so a session
+that nobody has used for longer than the SDK keeps one is forgotten.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.types import Message, Receive, Scope, Send
+
+from exai import config
+from exai.callers import Caller
+from exai.runtime import tasks
+from exai.runtime.clock import Clock
+from exai.web.entrance import Ending
+from exai.web.guards import Guard, Guards
+
+__all__ = ["HttpSessions", "session_id_of"]
+
+SESSION_HEADER = b"mcp-session-id"
+NOBODYS = b"0"
+"""No session's id; the SDK's are longer."""
+IDLE_S = 30 * 60
+SWEEP_S = 60
+
+
+@dataclass(slots=True)
+class _Bound:
+    """What is known of one session."""
+
+    subject: str
+    guard: Guard
+    last_used: float
+    in_use: int = 0
+    """Requests of it that are being served, an open stream among them."""
+
+
+class HttpSessions:
+    """The SDK's application with its sessions bound."""
+
+    def __init__(self, server: Server[Any], settings: config.Settings, guards: Guards, clock: Clock) -> None:
+        # The SDK counts every request without a session as one; here only what was begun is counted.
+        self.manager = StreamableHTTPSessionManager(
+            server,
+            max_request_body_size=settings.server.max_body_bytes,
+            session_idle_timeout=IDLE_S,
+            max_sessions=None,
+        )
+        self._limits = settings.sessions
+        self._guards = guards
+        self._clock = clock
+        self._bound: dict[bytes, _Bound] = {}
+        self._swept = clock.monotonic()
+
+    async def serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of the caller."""
+
+        session_id = session_id_of(scope)
+        if session_id is not None and not self._is_of(session_id, caller):
+            session_id = NOBODYS
+            scope["headers"] = [
+                (name, NOBODYS if name == SESSION_HEADER else value) for name, value in scope["headers"]
+            ]
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                begun = dict(message["headers"]).get(SESSION_HEADER)
+                if session_id is None and begun is not None and status < 400:
+                    self._bind(begun, caller)
+            await send(message)
+
+        scope["user"] = _principal(caller.subject)
+        with self._in_use(session_id, caller):
+            await self.manager.handle_request(scope, receive, noting)
+        is_over = status == 404 or (scope["method"] == "DELETE" and status == 200)
+        if is_over and session_id is not None and self._is_of(session_id, caller):
+            self._forget(session_id)
+
+    def has_too_many(self, caller: Caller) -> bool:
+        """Whether this caller may not begin another: there is no room, and none of its own is left alone."""
+        self._sweep()
+        is_full = self._excess(caller) >= 0
+        return is_full and self._longest_idle(caller) is None
+
+    def end(self, session_id: bytes, caller: Caller) -> None:
+        """End a session of this caller with the calls that run in it, as its own client would by DELETE."""
+        if not self._is_of(session_id, caller):
+            return
+        self._forget(session_id)
+        scope: Scope = {
+            "type": "http",
+            "method": "DELETE",
+            "path": "/mcp",
+            "query_string": b"",
+            "headers": [(SESSION_HEADER, session_id)],
+            "user": _principal(caller.subject),
+        }
+        deleting = self.manager.handle_request(scope, _nothing_comes, _nobody_reads)
+        tasks.spawn(deleting, name="end http session")
+
+    @contextmanager
+    def _in_use(self, session_id: bytes | None, caller: Caller) -> Iterator[None]:
+        if session_id is None or not self._is_of(session_id, caller):
+            yield
+            return
+        bound = self._bound[session_id]
+        if bound.guard.caller.credential != caller.credential:
+            bound.guard.move(caller)
+        bound.in_use += 1
+        try:
+            yield
+        finally:
+            bound.in_use -= 1
+            bound.last_used = self._clock.monotonic()
+
+    def _is_of(self, session_id: bytes, caller: Caller) -> bool:
+        bound = self._bound.get(session_id)
+        return bound is not None and bound.subject == caller.subject
+
+    def _bind(self, session_id: bytes, caller: Caller) -> None:
+        def end(ending: Ending) -> None:
+            if ending == "revoked":
+                self.end(session_id, caller)
+
+        self._sweep()
+        # Only now, as many may begin at once.
+        while self._excess(caller) >= 0 and (idle := self._longest_idle(caller)) is not None:
+            self.end(idle, caller)
+        guard = self._guards.open(caller, end)
+        self._bound[session_id] = _Bound(caller.subject, guard, self._clock.monotonic())
+
+    def _excess(self, caller: Caller) -> int:
+        """How many sessions there are beyond what this caller may find or have; below zero there is room."""
+        excess = len(self._bound) - self._limits.max_sessions
+        if caller.credential is not None:
+            of_caller = sum(bound.subject == caller.subject for bound in self._bound.values())
+            excess = max(excess, of_caller - self._limits.max_per_caller)
+        return excess
+
+    def _longest_idle(self, caller: Caller) -> bytes | None:
+        """The session of this caller that nobody has used for longest."""
+        idle = (
+            (bound.last_used, session_id)
+            for session_id, bound in self._bound.items()
+            if bound.subject == caller.subject and not bound.in_use
+        )
+        return min(idle, default=(0.0, None))[1]
+
+    def _forget(self, session_id: bytes) -> None:
+        self._bound.pop(session_id).guard.release()
+
+    def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._swept < SWEEP_S:
+            return
+        self._swept = now
+        for session_id, bound in list(self._bound.items()):
+            if not bound.in_use and now - bound.last_used > IDLE_S + SWEEP_S:
+                self._forget(session_id)
+
+
+def session_id_of(scope: Scope) -> bytes | None:
+    """The session that a request names."""
+    return next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
+
+
+@lru_cache(maxsize=1024)
+def _principal(subject: str) -> AuthenticatedUser:
+    """A subject in the SDK's words: whom it compares when a session is used."""
+    return AuthenticatedUser(AccessToken(token="", client_id=subject, scopes=[]))
+
+
+async def _nothing_comes() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _nobody_reads(_: Message) -> None:
+    return

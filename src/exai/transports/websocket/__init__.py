@@ -1,0 +1,1 @@
+"""WebSocket: plain MCP, and resumable sessions."""

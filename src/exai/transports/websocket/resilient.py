@@ -1,0 +1,341 @@
+"""The sessions of `exai.mcp.v1`: calls and answers that outlive the socket they came by.
+
+A session owns its pump, so its calls run on while no socket carries it. It is found by
+its id and opened by its secret, for the caller who began it and nobody else; an address
+means nothing. A socket that is lost cancels nothing within the grace time, and a newer
+socket fences the one before. A credential that expires closes the socket that it opened;
+one that is revoked ends the session as well.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from exai import config
+from exai.callers import Caller
+from exai.events.bus import EventBus
+from exai.events.events import SessionEnded, SessionOpened, SessionResumed
+from exai.protocol.carrier import Carrier, Socket
+from exai.protocol.session import (
+    UNKNOWN_SESSION,
+    Ack,
+    Bounds,
+    Bye,
+    End,
+    Item,
+    Opened,
+    Resume,
+    Resumed,
+    State,
+    Violation,
+    read_frame,
+    write_frame,
+)
+from exai.runtime import tasks
+from exai.runtime.clock import Clock
+from exai.transports.pump import Pump
+from exai.transports.pump import Send as SendText
+from exai.transports.websocket.reader_breaker import ReaderBreaker
+from exai.web.entrance import Ending
+from exai.web.guards import Guard, Guards
+
+__all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
+
+SWEEP_S = 1.0
+FLUSH_S = 0.25
+"""How long a stop waits for clients whose credit is used up."""
+TURN = 50
+"""Sessions that a sweep takes in a row before others have their turn."""
+SECRET_BYTES = 32
+
+MakePump = Callable[[Caller, SendText], Pump]
+
+
+class SessionRefused(Exception):
+    """The session cannot be had; `code` is for programs, the text for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Statistics:
+    """The sessions at one moment, and what became of messages since the start."""
+
+    sessions: int = 0
+    cut: int = 0
+    """Of these, without a socket."""
+    kept_out: int = 0
+    """Of these, whose clients may not come back yet, as they did not read."""
+    pending: int = 0
+    """Messages that are not acknowledged."""
+    pending_bytes: int = 0
+    ack_lag_s: float = 0.0
+    """Age of the oldest message that a client with a socket has not acknowledged."""
+    sent: int = 0
+    """Messages handed to sockets; one that is said again counts again."""
+    received: int = 0
+    """Messages that came in, with those that came again."""
+    duplicates: int = 0
+    """Of these, the ones that came again and were dropped."""
+    evicted: int = 0
+    """Messages given up because the bounds were reached."""
+    sweeps: int = 0
+    """Rounds of looking for what is over."""
+    reclaimed_bytes: int = 0
+    """Of messages that nobody will fetch any more."""
+
+
+class ClientSession(Carrier):
+    """One client's session; its pump lives as long as it does."""
+
+    def __init__(
+        self,
+        session_id: str,
+        caller: Caller,
+        secret: str,
+        settings: config.Sessions,
+        make_pump: MakePump,
+        guard: "Callable[[ClientSession], Guard]",
+        clock: Clock,
+    ) -> None:
+        bounds = Bounds(settings.max_messages, settings.max_bytes, settings.max_age_s, settings.credit)
+        super().__init__(bounds, settings.ack_delay_ms / 1000, clock)
+        self.id = session_id
+        self.caller = caller
+        self._secret = _digest(secret)
+        self._pump = make_pump(caller, self.say)
+        self._guard = guard(self)
+        self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
+
+    def is_opened_by(self, caller: Caller, secret_digest: bytes) -> bool:
+        """Whether this caller with this secret may carry it on."""
+        return hmac.compare_digest(self._secret, secret_digest) and caller.subject == self.caller.subject
+
+    def carry_on_for(self, caller: Caller) -> None:
+        """Go on under what its caller proved itself with this time: what is asked from now on is judged by that."""
+        self.caller = caller
+        self._pump.serve_for(caller)
+        self._guard.move(caller)
+
+    async def take(self, text: str, generation: int) -> bool:
+        """Take one frame of the socket of that generation; whether the session goes on.
+
+        Raises:
+            Violation: it is no frame, or its numbers cannot be.
+        """
+        frame = read_frame(text)
+        if isinstance(frame, Bye):
+            return False
+        if self.end.state is State.ENDED:
+            return True  # EXAI is stopping, and closes this socket in a moment
+        if not isinstance(frame, Item | Ack):
+            raise Violation("This socket carries a session already.")
+        before = self.end.acknowledged
+        await self.hear(frame, generation, self._pump.receive)
+        if self.end.acknowledged > before:
+            self.breaker.note_reads()
+        return True
+
+    def note_stuck(self) -> None:
+        """See `Carrier.note_stuck`."""
+        self.breaker.note_stuck()
+
+    async def close(self) -> None:
+        """Cancel the session's calls and forget what was kept."""
+        self._guard.release()
+        await self._pump.close()
+        self.stop()
+
+
+class ResilientWebSocketManager:
+    """Opens, finds and ends sessions; each belongs to its caller and is known by its id, never by an address."""
+
+    def __init__(
+        self,
+        settings: config.Sessions,
+        make_pump: MakePump,
+        guards: Guards,
+        bus: EventBus,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._make_pump = make_pump
+        self._guards = guards
+        self._bus = bus
+        self._clock = clock
+        self._sessions: dict[str, ClientSession] = {}
+        self._by_subject: Counter[str] = Counter()
+        self._gone = Statistics()
+        """What sessions that have ended had counted."""
+
+    def open(self, caller: Caller, socket: Socket, *, credit: int) -> ClientSession:
+        """Begin a session on this socket; its first `flush` tells the client.
+
+        Raises:
+            SessionRefused: there are as many as there may be, of all or of this caller; none of its own waits without
+                a socket, or that one would have made room.
+        """
+        if (
+            caller.credential is not None
+            and self._by_subject[caller.subject] >= self._settings.max_per_caller
+            and not self._made_room(caller)
+        ):
+            raise SessionRefused(
+                "too_many_sessions",
+                f"You have {self._settings.max_per_caller} sessions, which is the limit of one caller. Close some, or "
+                "have sessions.max_per_caller raised.",
+            )
+        if len(self._sessions) >= self._settings.max_sessions:
+            raise SessionRefused(
+                "too_many_sessions",
+                f"EXAI keeps {len(self._sessions)} sessions, which is its limit. Close some, or raise "
+                "sessions.max_sessions.",
+            )
+        session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
+        settings = self._settings
+        session = ClientSession(
+            session_id, caller, secret, settings, self._make_pump, self._guard_of, self._clock
+        )
+        opened = Opened(session_id, secret, settings.credit, settings.grace_s)
+        session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
+        self._sessions[session_id] = session
+        self._by_subject[caller.subject] += 1
+        self._bus.publish(SessionOpened(caller))
+        return session
+
+    def _made_room(self, caller: Caller) -> bool:
+        """End the session of this caller that has been without a socket for longest; whether there was one."""
+        cut = (
+            session
+            for session in self._sessions.values()
+            if session.caller.subject == caller.subject and session.end.state is State.CUT
+        )
+        oldest = min(cut, key=lambda session: session.cut_since, default=None)
+        if oldest is None:
+            return False
+        self._take_out(oldest, "replaced")
+        tasks.spawn(oldest.close(), name="end session")
+        return True
+
+    def resume(self, caller: Caller, socket: Socket, asked: Resume) -> ClientSession:
+        """Let this socket carry on a session; its first `flush` tells the client, and says what it missed.
+
+        Raises:
+            SessionRefused: no such session of this caller; a wrong secret and another caller's are told alike.
+            Violation: the client claims to have heard what was never said.
+        """
+        secret_digest = _digest(asked.secret)  # also where there is no such session: that takes as long
+        session = self._sessions.get(asked.session)
+        if session is None or not session.is_opened_by(caller, secret_digest):
+            raise SessionRefused(
+                UNKNOWN_SESSION,
+                "There is no such session: EXAI was restarted, or it was away for too long. Open a new one.",
+            )
+        if asked.last > session.end.acknowledged:
+            session.breaker.note_reads()
+        if (wait_s := session.breaker.wait_s) > 0:
+            raise SessionRefused(
+                "not_reading",
+                "This session was cut off several times for not reading. Read what is sent, and come back in "
+                f"{wait_s:.0f} s.",
+            )
+        end = session.end
+        oldest = max(end.oldest, asked.last + 1)
+        resumed = Resumed(end.generation + 1, end.heard, oldest, self._settings.credit)
+        session.attach(socket, peer_heard=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed))
+        session.carry_on_for(caller)
+        self._bus.publish(SessionResumed(caller, gap=oldest > asked.last + 1))
+        return session
+
+    def _guard_of(self, session: ClientSession) -> Guard:
+        """Ends the session when its credential is revoked; one that has expired only costs it its socket."""
+
+        def end(ending: Ending) -> None:
+            if ending == "revoked":
+                tasks.spawn(self.end(session, ending), name="end session")
+
+        return self._guards.open(session.caller, end)
+
+    async def end(self, session: ClientSession, reason: str) -> None:
+        """End a session and cancel its calls."""
+        if self._take_out(session, reason):
+            await session.close()
+
+    def _take_out(self, session: ClientSession, reason: str) -> bool:
+        if self._sessions.pop(session.id, None) is None:
+            return False
+        self._by_subject[session.caller.subject] -= 1
+        if not self._by_subject[session.caller.subject]:
+            del self._by_subject[session.caller.subject]
+        _add_counts(self._gone, session.end)
+        self._gone.reclaimed_bytes += session.end.pending_bytes
+        self._bus.publish(SessionEnded(session.caller, reason))
+        return True
+
+    async def run(self) -> None:
+        """End sessions whose grace time is over, and keep every session's bounds, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await self.sweep()
+
+    async def sweep(self) -> int:
+        """One round of that; how many sessions ended."""
+        late = self._clock.monotonic() - self._settings.grace_s
+        ended = 0
+        for number, session in enumerate(list(self._sessions.values()), 1):
+            if session.end.state is State.CUT and session.cut_since <= late:
+                await self.end(session, "expired")
+                ended += 1
+            else:
+                session.keep_bounds()
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        self._gone.sweeps += 1
+        return ended
+
+    async def shutdown(self) -> None:
+        """Let what waits for credit be fetched by clients that are there, a moment; then end every session."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                while any(  # noqa: ASYNC110 - only at a stop
+                    session.end.state is State.ATTACHED and session.end.unwritten
+                    for session in self._sessions.values()
+                ):
+                    await asyncio.sleep(0.01)
+        for session in list(self._sessions.values()):
+            await self.end(session, "stopping")
+
+    def statistics(self) -> Statistics:
+        """Where things stand."""
+        found = replace(self._gone, sessions=len(self._sessions))
+        now = self._clock.monotonic()
+        for session in self._sessions.values():
+            end = session.end
+            found.pending += end.pending
+            found.pending_bytes += end.pending_bytes
+            _add_counts(found, end)
+            found.kept_out += session.breaker.wait_s > 0
+            if end.state is State.CUT:
+                found.cut += 1
+            elif (since := end.pending_since) is not None:
+                found.ack_lag_s = max(found.ack_lag_s, now - since)
+        return found
+
+
+def _add_counts(sum_of: Statistics, end: End) -> None:
+    sum_of.sent += end.handed
+    sum_of.received += end.came
+    sum_of.duplicates += end.duplicates
+    sum_of.evicted += end.evicted
+    sum_of.reclaimed_bytes += end.evicted_bytes
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

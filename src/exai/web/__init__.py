@@ -1,0 +1,1 @@
+"""What both HTTP ports share: hosts, admission of requests, bodies, credentials that end."""

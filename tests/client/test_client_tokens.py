@@ -1,0 +1,238 @@
+"""Where a client's token comes from: refreshed ahead, after a refusal, and by one process for all."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from exai.client import tokens as module
+from exai.client.credentials_file import Credentials, read_credentials, write_credentials
+from exai.client.refreshing import token_url
+from exai.client.tokens import NotAdmitted, TokenFile, client_tokens
+from exai.errors import StartFault
+from support.token_endpoint import TokenEndpoint, in_s, token_endpoint
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[TokenEndpoint]:
+    async with token_endpoint() as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "credentials.json"
+    write_credentials(file, Credentials("a0", "r0", in_s(3600)))
+    return file
+
+
+async def test_a_good_token_is_taken_as_it_is(endpoint: TokenEndpoint, file: Path) -> None:
+    assert await TokenFile(file, endpoint.url).token() == "a0"
+    assert endpoint.asked == []
+
+
+async def test_a_token_near_its_end_is_refreshed_and_kept_before_it_is_used(
+    endpoint: TokenEndpoint, file: Path
+) -> None:
+    write_credentials(file, Credentials("a0", "r0", in_s(-1)))
+    tokens = TokenFile(file, endpoint.url)
+    assert await tokens.token() == "a1"
+    kept = read_credentials(file)
+    assert (kept.access_token, kept.refresh_token) == ("a1", "r1")
+    assert kept.expires_at == pytest.approx(in_s(3600), abs=30)
+    assert await tokens.token() == "a1"
+    assert endpoint.asked == ["r0"]
+
+
+async def test_when_a_token_is_due(
+    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = in_s(0)
+    now = start
+    monkeypatch.setattr(module.time, "time", lambda: now)
+    for life_s, good_s in ((3600, 3539), (60, 44), (8, 5.9)):
+        endpoint.life_s = 100_000
+        write_credentials(file, Credentials("a0", "r0", start + life_s))
+        now = start
+        tokens = TokenFile(file, endpoint.url)
+        assert await tokens.token() == "a0"
+        now = start + good_s
+        assert await tokens.token() == "a0"
+        now = start + good_s + 1.2
+        assert await tokens.token() != "a0"
+
+
+async def test_a_refused_token_is_refreshed_whatever_the_clock_says(
+    endpoint: TokenEndpoint, file: Path
+) -> None:
+    tokens = TokenFile(file, endpoint.url)
+    assert await tokens.another(await tokens.token()) == "a1"
+
+
+async def test_a_token_that_somebody_else_put_there_is_taken_instead(
+    endpoint: TokenEndpoint, file: Path
+) -> None:
+    tokens = TokenFile(file, endpoint.url)
+    refused = await tokens.token()
+    write_credentials(file, Credentials("mended"))
+    assert await tokens.another(refused) == "mended"
+    assert await tokens.another("mended") is None
+    assert endpoint.asked == []
+
+
+async def test_a_lost_answer_loses_nothing(endpoint: TokenEndpoint, file: Path) -> None:
+    tokens = TokenFile(file, endpoint.url)
+    endpoint.loses_answers = True
+    with pytest.raises(OSError, match="no HTTP"):
+        await tokens.another("a0")
+    assert read_credentials(file).refresh_token == "r0"
+    endpoint.loses_answers = False
+    token = await tokens.another("a0")
+    assert token == "a2"
+    endpoint.use(token)
+    assert await tokens.another(token) == "a3"
+
+
+async def test_a_refresh_token_that_is_over_leaves_no_other_token(
+    endpoint: TokenEndpoint, file: Path
+) -> None:
+    endpoint.revoked = True
+    tokens = TokenFile(file, endpoint.url)
+    assert await tokens.another("a0") is None
+    assert f"exai token create NAME --save {file}" in tokens.advice
+
+
+async def test_a_refresh_that_fails_is_not_tried_at_every_look(endpoint: TokenEndpoint, file: Path) -> None:
+    write_credentials(file, Credentials("a0", "r0", in_s(-1)))
+    endpoint.revoked = True
+    tokens = TokenFile(file, endpoint.url)
+    assert [await tokens.token() for _ in range(5)] == ["a0"] * 5
+    assert endpoint.asked == ["r0"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
+        b"HTTP/1.1 302 No\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+    ],
+)
+async def test_what_refreshes_nothing_keeps_the_file_as_it_is(
+    endpoint: TokenEndpoint, file: Path, answer: bytes
+) -> None:
+    before = read_credentials(file)
+    endpoint.answers_with = answer
+    with pytest.raises(OSError, match=r"token endpoint|no HTTP"):
+        await TokenFile(file, endpoint.url).another("a0")
+    assert read_credentials(file) == before
+
+
+async def test_a_file_that_cannot_be_written_spends_no_token(
+    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    tokens = TokenFile(file, endpoint.url)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_credentials", full)
+        with pytest.raises(NotAdmitted, match=rf"{file} cannot be written .no space left on device."):
+            await tokens.another("a0")
+    assert await tokens.another("a0") == "a2"
+
+
+async def test_many_at_once_refresh_once(endpoint: TokenEndpoint, file: Path) -> None:
+    several = [TokenFile(file, endpoint.url) for _ in range(8)]
+    tokens = await asyncio.gather(*(each.another("a0") for each in several for _ in range(3)))
+    assert set(tokens) == {"a1"}
+    assert endpoint.asked == ["r0"]
+
+
+PROCESS = """
+import asyncio, sys
+from pathlib import Path
+from exai.client.tokens import TokenFile
+print(asyncio.run(TokenFile(Path(sys.argv[1]), sys.argv[2]).another("a0")))
+"""
+
+
+async def test_several_processes_never_fight_over_one_file(endpoint: TokenEndpoint, file: Path) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROCESS, str(file), endpoint.url, stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    outputs = [(await process.communicate())[0] for process in processes]
+    assert outputs == [b"a1\n"] * 4
+    assert endpoint.asked == ["r0"]
+    assert not endpoint.revoked
+
+
+async def test_a_lock_that_is_never_let_go_is_waited_for_a_while(
+    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_S", 0.2)
+    with module._locked(file), pytest.raises(TimeoutError, match="lock"):
+        await TokenFile(file, endpoint.url).another("a0")
+    assert endpoint.asked == []
+
+
+async def test_a_missing_or_exposed_file_is_a_sentence(endpoint: TokenEndpoint, file: Path) -> None:
+    tokens = TokenFile(file, endpoint.url)
+    file.chmod(0o644)  # noqa: ASYNC240 - a test may wait a moment
+    with pytest.raises(NotAdmitted, match="chmod 600"):
+        await tokens.token()
+    file.unlink()  # noqa: ASYNC240
+    with pytest.raises(NotAdmitted, match="exai token create"):
+        await tokens.another("a0")
+
+
+async def test_mending_the_file_is_noticed(
+    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    tokens = TokenFile(file, endpoint.url)
+    for mend in (lambda: write_credentials(file, Credentials("b")), lambda: file.chmod(0o400), file.unlink):
+        waiting = asyncio.ensure_future(tokens.mended())
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done
+        mend()
+        async with asyncio.timeout(10):
+            await waiting
+
+
+async def test_the_next_token_is_at_hand_before_the_end_of_the_one_in_use(
+    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = in_s(0)
+    end = now + 60
+    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    write_credentials(file, Credentials("a0", "r0", end))
+    tokens = TokenFile(file, endpoint.url)
+    assert await tokens.token() == "a0"
+    now = end - 14
+    async with asyncio.timeout(10):
+        await tokens.superseded("a0")
+    assert await tokens.token() == "a1"
+
+
+def test_where_tokens_are_refreshed() -> None:
+    assert token_url("ws://127.0.0.1:8079/mcp") == "http://127.0.0.1:8079/auth/token"
+    assert token_url("ws://[::1]:8079") == "http://[::1]:8079/auth/token"
+    assert token_url("wss://h.example/exai/mcp/") == "https://h.example/exai/auth/token"
+
+
+async def test_a_token_is_stronger_than_a_file_and_what_is_none_is_refused(file: Path) -> None:
+    assert await client_tokens("ws://h/mcp", token=" t ", file=file).token() == "t"
+    assert await client_tokens("ws://h/mcp", token=None, file=file).token() == "a0"
+    assert await client_tokens("ws://h/mcp", token=None, file=None).token() is None
+    with pytest.raises(StartFault, match="EXAI_TOKEN"):
+        client_tokens("ws://h/mcp", token="a b", file=None)

@@ -1,0 +1,34 @@
+"""What a client hears of a call that another daemon on the same database runs: its answer, once that is there."""
+
+from typing import Any
+
+import exai
+from exai.tools.base import ToolAnswer
+from support.open_doors import Doors
+
+ELSEWHERE = {"code": "operation_elsewhere", "retryable": True, "retry_after_s": 0.1}
+
+
+async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
+    echo, asked = doors.engine._echo, 0
+
+    async def at_first_elsewhere(arguments: dict[str, Any], progress: Any) -> ToolAnswer:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            return ToolAnswer("It runs elsewhere.", None, {"exai/error": ELSEWHERE}, is_error=True)
+        return await echo(arguments, progress)
+
+    doors.engine._echo = at_first_elsewhere  # type: ignore[method-assign]
+    async with exai.connect(doors.ws) as session:
+        answer = await session.call("echo", {"a": 1}, operation_key="mine")
+        assert not answer.is_error
+        assert answer.structured == {"arguments": {"a": 1}}
+        assert doors.engine.keys == ["mine"] * 3
+
+
+async def test_words_about_it_in_an_ordinary_answer_are_no_reason_to_ask_again(doors: Doors) -> None:
+    async with exai.connect(doors.ws) as session:
+        answer = await session.call("echo", {"a": "operation_elsewhere"})
+        assert answer.structured == {"arguments": {"a": "operation_elsewhere"}}
+        assert len(doors.engine.keys) == 1

@@ -1,0 +1,201 @@
+"""Asking models: retries, the breaker and the next model, on a provider that answers from a script."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from exai import config
+from exai.callers import Caller
+from exai.errors import (
+    CircuitOpen,
+    ContextOverflow,
+    DeadlineExceeded,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRefused,
+    ToolFault,
+)
+from exai.events.bus import EventBus
+from exai.events.events import Event, FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
+from exai.messages import Message, Role
+from exai.providers.base import DeltaKind, OnDelta, Prompt
+from exai.providers.catalog import Model
+from exai.routing.asker import Asking, ModelAsker
+from exai.routing.breaker import State
+from exai.routing.router import Choice
+from exai.runtime.clock import SystemClock
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
+
+CALLER = Caller.local("websocket")
+QUICK = config.Retry(throttle_backoff_s=0.001, overload_backoff_s=0.001, transport_backoff_s=0.001)
+OTHER = Model(
+    name="scripted-2", provider="scripted", wire_name="scripted-2", context_tokens=500, max_output_tokens=100
+)
+
+
+class Desk:
+    """One call's asker, and all that is said meanwhile."""
+
+    def __init__(self, *steps: Any, seconds: float = 30.0, **settings: Any) -> None:
+        self.provider = ScriptedProvider(*steps)
+        self.events: list[Event] = []
+        bus = EventBus()
+        bus.watch(self.events.append)
+        settings.setdefault("retry", QUICK)
+        self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, **settings)
+        self.asker: ModelAsker = self.asking.on_behalf_of(CALLER, SystemClock().monotonic() + seconds)
+
+    async def ask(self, model: Model = MODEL, on_delta: OnDelta | None = None) -> str:
+        prompt = Prompt(model=model, messages=(Message(Role.USER, "hello"),))
+        return (await self.asker(prompt, on_delta)).text
+
+    def said(self) -> list[str]:
+        return [type(event).__name__ for event in self.events]
+
+    @property
+    def gates(self) -> list[int]:
+        admission = self.asking.admission
+        return [gate.in_use for gate in (*admission.by_model.values(), *admission.by_provider.values())]
+
+
+async def test_a_passing_failure_is_asked_again_and_all_of_it_is_told() -> None:
+    desk = Desk(ProviderOverloaded("x"), ProviderFailed("x"), "answer")
+    assert await desk.ask() == "answer"
+    assert desk.said() == ["ProviderCallEnded", "RetryPlanned"] * 2 + ["ProviderCallEnded"]
+    assert [event.outcome for event in desk.events if isinstance(event, ProviderCallEnded)] == [
+        "provider_overloaded",
+        "provider_failed",
+        "ok",
+    ]
+    (tried,) = desk.asker.tried
+    assert (tried.model, tried.outcome, tried.requests) == ("scripted-1", "ok", 3)
+    assert desk.asker.timings.keys() >= {"failed_requests_ms", "backoff_ms"}
+    assert desk.gates == [0, 0]
+
+
+async def test_what_began_is_not_asked_again_though_its_failure_passes() -> None:
+    desk = Desk()
+    heard: list[str] = []
+
+    async def begin_and_fail(prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None) -> Any:
+        desk.provider.asked.append(prompt)
+        assert on_delta is not None
+        on_delta(DeltaKind.REASONING, "well, ")
+        raise ProviderFailed("x")
+
+    desk.provider.complete = begin_and_fail  # type: ignore[method-assign]
+    choice = Choice(MODEL, MODEL.name, None, (OTHER,), "a test")
+    with pytest.raises(ProviderFailed):
+        await desk.asker.along(choice, lambda model: desk.ask(model, lambda _, text: heard.append(text)))
+    assert (len(desk.provider.asked), heard) == (1, ["well, "])
+    assert desk.asker.timings.keys() >= {"generation_ms"}
+
+
+async def test_the_last_failure_says_why_no_further_request_was_made() -> None:
+    desk = Desk(*[ProviderFailed("x")] * 3)
+    with pytest.raises(ProviderFailed):
+        await desk.ask()
+    assert [event.reason for event in desk.events if isinstance(event, RetryRefused)] == ["spent"]
+    assert len(desk.provider.asked) == 3
+
+
+async def test_a_breaker_that_opens_meanwhile_ends_the_retries() -> None:
+    desk = Desk(*[ProviderFailed("x")] * 9, breaker=config.Breaker(consecutive_failures=2))
+    with pytest.raises(ProviderFailed):
+        await desk.ask()
+    assert [event.reason for event in desk.events if isinstance(event, RetryRefused)] == ["breaker"]
+    with pytest.raises(CircuitOpen):
+        await desk.ask()
+    assert len(desk.provider.asked) == 2
+
+
+async def test_cancelling_a_wait_leaves_nothing_behind() -> None:
+    desk = Desk(
+        ProviderOverloaded("x"), retry=config.Retry(overload_backoff_s=1000, max_backoff_s=1000), seconds=9e9
+    )
+    loop = asyncio.get_running_loop()
+    async with (
+        desk.asking.admission.caller_permit(CALLER) as own,
+        desk.asking.admission.house_permit(CALLER) as house,
+    ):
+        desk.asker.holds = (own, house)
+        task = loop.create_task(desk.ask())
+        while not any(isinstance(event, RetryPlanned) for event in desk.events):  # noqa: ASYNC110 - a fact, no event
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert desk.asking.admission.house.in_use == 0
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert (desk.gates, desk.asking.admission.house.in_use, desk.asking.admission.callers) == ([0, 0], 0, 0)
+
+
+async def test_a_call_whose_time_is_over_blames_nobody() -> None:
+    desk = Desk(seconds=0.0, breaker=config.Breaker(consecutive_failures=1))
+    with pytest.raises(DeadlineExceeded):
+        await desk.ask()
+    assert desk.provider.asked == []
+    (breaker,) = desk.asking.breakers
+    assert breaker.state is State.CLOSED
+
+
+async def along(desk: Desk, *names: str) -> tuple[str, Choice]:
+    models = {"scripted-1": MODEL, "scripted-2": OTHER}
+    first, *others = [models[name] for name in names]
+    return await desk.asker.along(Choice(first, first.name, None, tuple(others), "a test"), desk.ask)
+
+
+async def test_the_next_model_takes_over_and_the_choice_says_why() -> None:
+    desk = Desk(*[ProviderFailed("x")] * 3, "answer")
+    text, choice = await along(desk, "scripted-1", "scripted-2")
+    assert (text, choice.model.name, choice.model_requested) == ("answer", "scripted-2", "scripted-1")
+    assert choice.reason == (
+        "scripted-1 (provider_failed) could not answer; scripted-2 took over, as a test allows."
+    )
+    assert [each.requests for each in desk.asker.tried] == [3, 1]
+    (fell_back,) = [event for event in desk.events if isinstance(event, FellBack)]
+    assert (fell_back.from_model, fell_back.to_model, fell_back.cause) == (
+        "scripted-1",
+        "scripted-2",
+        "provider_failed",
+    )
+
+
+async def test_nobody_waits_long_for_a_model_while_another_may_take_over() -> None:
+    desk = Desk(ProviderOverloaded("x", retry_after_s=20.0), "answer")
+    _, choice = await along(desk, "scripted-1", "scripted-2")
+    assert choice.model is OTHER
+    assert [event.reason for event in desk.events if isinstance(event, RetryRefused)] == ["long_wait"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "raised"),
+    [
+        ([ProviderOverloaded("first"), ProviderFailed("second")], "first"),
+        ([ProviderOverloaded("first"), ProviderRefused("second")], "second"),
+        ([ContextOverflow("first"), "never asked"], "first"),
+    ],
+)
+async def test_when_nobody_can_the_error_is_the_first_models_unless_a_later_one_ends_the_call(
+    steps: list[Any], raised: str
+) -> None:
+    desk = Desk(*steps, retry=config.Retry(max_retries=0))
+    with pytest.raises(ToolFault, match=raised):
+        await along(desk, "scripted-1", "scripted-2")
+
+
+async def test_a_model_that_could_not_even_be_asked_is_among_the_tried() -> None:
+    desk = Desk("answer")
+
+    async def answered(model: Model) -> str:
+        if model is OTHER:
+            raise ContextOverflow("too large")
+        return await desk.ask(model)
+
+    text, choice = await desk.asker.along(Choice(OTHER, "scripted-2", None, (MODEL,), "a test"), answered)
+    assert (text, choice.model) == ("answer", MODEL)
+    assert [(each.outcome, each.requests) for each in desk.asker.tried] == [
+        ("context_overflow", 0),
+        ("ok", 1),
+    ]

@@ -1,0 +1,124 @@
+"""The daemon as a process of its own, for tests of what only processes can show."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from support.forks import Fork, fork_exai
+
+__all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
+
+EXAI = (sys.executable, "-m", "exai.cli")
+NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+"""A test sees no key of the developer's, and saves the time that looking for keyrings takes."""
+START_TIMEOUT_S = 30
+END_TIMEOUT_S = 30
+
+
+def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process that sees no setting but those of the test."""
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
+    return {
+        **inherited,
+        "HOME": str(data_dir.parent),
+        **NO_KEYRING,
+        "EXAI_DATA_DIR": str(data_dir),
+        "EXAI_SERVER__PORT": "0",
+        "EXAI_SERVER__OPERATIONS_PORT": "0",
+        **(environ or {}),
+    }
+
+
+class Daemon:
+    """A daemon that is ready."""
+
+    def __init__(self, process: Fork, addresses: Mapping[str, str], log: Path) -> None:
+        self.process = process
+        self.mcp_ws = addresses["mcp_ws"]
+        self.mcp_http = addresses["mcp_http"]
+        self.operations = addresses["operations"]
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What it has written to stderr."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self.process.kill()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        async with asyncio.timeout(END_TIMEOUT_S):
+            return await self.process.wait()
+
+    async def ended_after(self) -> float:
+        """Wait for its end; how many seconds that took, of which it could have had a core."""
+        began, starved = time.monotonic(), _starved_s(self.process.pid) + _starved_s(os.getpid())
+        latest = starved
+        ending = asyncio.ensure_future(self.ended())
+        while not ending.done():
+            latest = max(latest, _starved_s(self.process.pid) + _starved_s(os.getpid()))
+            await asyncio.wait([ending], timeout=0.02)
+        await ending
+        return time.monotonic() - began - (latest - starved)
+
+
+StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+"""Starts a daemon with further environment variables."""
+
+
+@asynccontextmanager
+async def daemon(
+    *, data_dir: Path, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Daemon]:
+    """`exai serve` on free ports; stopped by SIGTERM at the end, and its log shown if the test failed."""
+    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may wait a moment
+    log = data_dir / "stderr.log"
+    with log.open("wb") as stderr:
+        process = await fork_exai(
+            "serve",
+            "--ready-json",
+            *arguments,
+            env=clean_environ(data_dir, environ),
+            cwd=data_dir,
+            stderr=stderr,
+        )
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = await process.stdout.readline()
+        assert line, f"exai serve ended before it was ready:\n{log.read_text()}"
+        yield Daemon(process, json.loads(line), log)
+    except BaseException:
+        sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-4000:])
+        raise
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(END_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _starved_s(pid: int) -> float:
+    """How long a process has waited for a core so far, where the system counts it: others may keep them busy."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+def free_port() -> int:
+    """A port for a process that is to come back to the same one after it was killed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])

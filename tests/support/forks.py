@@ -1,0 +1,188 @@
+"""`exai` as a process of its own, without its imports anew: they cost more than most tests do.
+
+A Python that has imported EXAI waits behind a socket, this file as a program. For each order it forks; the
+fork takes the order's environment, folder and pipes, and runs the command from its first line to its exit.
+Tests of how a command starts run it by `daemons.EXAI`, as users do.
+"""
+
+import asyncio
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["Fork", "fork_exai"]
+
+IMPORTED = (
+    "exai.cli.event_loop",
+    "exai.config.sources",
+    "exai.app.daemon",
+    "alembic.command",
+    "anyio._backends._asyncio",
+    "uvloop",
+)
+MAX_ORDER = 2**20
+
+
+class Fork:
+    """A process: what tests use of `asyncio.subprocess.Process`."""
+
+    def __init__(self, pid: int, stdout: "_Pipe", ended: "_Pipe") -> None:
+        self.pid = pid
+        self.stdout = stdout.reader
+        self._pipes = stdout, ended
+        self._ended = asyncio.ensure_future(ended.reader.read())
+
+    @property
+    def returncode(self) -> int | None:
+        """Negative for the signal that ended it."""
+        return int(self._ended.result()) if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """Until it has ended; how it did."""
+        code = int(await asyncio.shield(self._ended))
+        for pipe in self._pipes:
+            pipe.transport.close()
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Unless it has ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class _Pipe:
+    """The reading end of a pipe."""
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
+        self.reader = reader
+        self.transport = transport
+
+    @classmethod
+    async def open(cls) -> tuple["_Pipe", int]:
+        """The pipe, and its writing end."""
+        reading, writing = os.pipe()
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0)
+        )
+        return cls(reader, transport), writing
+
+
+async def fork_exai(*arguments: str, env: Mapping[str, str], cwd: Path, stderr: IO[bytes]) -> Fork:
+    """Start `exai` with these arguments."""
+    stdout, stdout_end = await _Pipe.open()
+    ended, ended_end = await _Pipe.open()
+    line = _line()
+    order = json.dumps({"arguments": arguments, "environ": dict(env), "cwd": str(cwd)}).encode() + b"\n"
+    socket.send_fds(line, [order], [stdout_end, stderr.fileno(), ended_end])
+    os.close(stdout_end)
+    os.close(ended_end)
+    return Fork(int(_told(line)), stdout, ended)
+
+
+@functools.cache
+def _line() -> socket.socket:
+    """To the program, which ends when this process does."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        subprocess.Popen(
+            [sys.executable, "-P", __file__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+    _told(ours)
+    return ours
+
+
+def _told(line: socket.socket) -> bytes:
+    text = line.recv(100)
+    assert text, "the Python that forks has ended; its own lines above say why"
+    return text
+
+
+class _Program:
+    """The other side."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._endings: dict[int, int] = {}
+        """By process, the pipe that is told how it ended."""
+        self._woken, self._waker = socket.socketpair()
+
+    def run(self) -> Sequence[str] | None:
+        """Fork for each order. Returns the arguments in a fork, and `None` once no order can come."""
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._line.send(b"ready")
+        while True:
+            readable, _, _ = select.select([self._line, self._woken], [], [])
+            if self._woken in readable:
+                self._woken.recv(4096)
+                self._tell_endings()
+            if self._line in readable:
+                text, pipes, _, _ = socket.recv_fds(self._line, MAX_ORDER, 3)
+                if not text:
+                    return None
+                while not text.endswith(b"\n"):
+                    text += self._line.recv(MAX_ORDER)
+                if (pid := os.fork()) == 0:
+                    return self._become(json.loads(text), pipes)
+                *streams, self._endings[pid] = pipes
+                for stream in streams:
+                    os.close(stream)
+                self._line.send(str(pid).encode())
+
+    def _tell_endings(self) -> None:
+        for pid in list(self._endings):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                pipe = self._endings.pop(pid)
+                os.write(pipe, str(os.waitstatus_to_exitcode(status)).encode())
+                os.close(pipe)
+
+    def _become(self, order: dict[str, Any], pipes: Sequence[int]) -> Sequence[str]:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, pipe in enumerate(pipes[:2], start=1):
+            os.dup2(pipe, number)
+        for each in (*pipes, *self._endings.values()):
+            os.close(each)
+        for each in (self._line, self._woken, self._waker):
+            each.close()
+        os.environ.clear()
+        os.environ.update(order["environ"])
+        os.chdir(order["cwd"])
+        return list(order["arguments"])
+
+
+def _main() -> None:
+    for module in IMPORTED:
+        importlib.import_module(module)
+    gc.freeze()
+    arguments = _Program(socket.socket(fileno=int(sys.argv[1]))).run()
+    if arguments is not None:
+        sys.argv = ["exai", *arguments]
+        importlib.import_module("exai.cli").main()
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,180 @@
+"""The operations port over a real database, asked as a server asks it: with raw headers."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.types import Message
+
+from exai import config
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
+from exai.auth.tickets import Tickets
+from exai.dashboard.operations import Identity, operations_port
+from exai.dashboard.overview import Check, Overview
+from exai.dashboard.routes import OperationsPort
+from exai.events.events import Event
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.metrics import Metrics
+from exai.monitoring.open_connections import OpenConnections
+from exai.monitoring.running_calls import RunningCalls
+from exai.runtime.clock import ManualClock
+from exai.storage.calls.usage import UsageBook
+from exai.storage.database import Database
+from exai.storage.identity.tables import IdentityTables
+from exai.storage.identity.tickets import TicketTable
+from exai.web.hosts import HostRule
+
+__all__ = ["HOST", "OWN_ORIGIN", "Port", "Reply", "make_port"]
+
+HOST = "127.0.0.1:8080"
+OWN_ORIGIN = f"http://{HOST}"
+
+
+@dataclass
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        found = [value for each, value in self.headers if each == name]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def cookie(self) -> str:
+        """The cookie that was set, as a browser sends it back."""
+        return (self.header("set-cookie") or "").partition(";")[0]
+
+
+@dataclass
+class Port:
+    """A port and who stands behind it."""
+
+    app: OperationsPort
+    authenticator: Authenticator
+    authority: Authority
+    tickets: Tickets
+    clock: ManualClock
+    running: RunningCalls
+    connected: OpenConnections
+    metrics: Metrics
+    database: Database
+    events: list[Event] = field(default_factory=list)
+    address: str = "127.0.0.1"
+    state: dict[str, Any] = field(default_factory=dict)
+    """What the server says of the connection."""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json_body: object = None,
+        host: str | None = HOST,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        ends: bool = True,
+    ) -> Reply:
+        """One request; `headers` are added, and a token becomes `Authorization: Bearer`.
+
+        One that does not end sends its body and leaves the port waiting for more.
+        """
+        raw = [] if host is None else [(b"host", host.encode())]
+        if token is not None:
+            raw.append((b"authorization", f"Bearer {token}".encode()))
+        if json_body is not None:
+            body = json.dumps(json_body).encode()
+            raw.append((b"content-type", b"application/json"))
+        raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+        plain, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": plain,
+            "raw_path": plain.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "scheme": "http",
+            "http_version": "1.1",
+            "headers": raw,
+            "client": (self.address, 50_000),
+            "server": ("127.0.0.1", 8080),
+            "state": self.state,
+        }
+        sent: list[Message] = []
+
+        rest = iter([{"type": "http.request", "body": body or b"", "more_body": not ends}])
+
+        async def receive() -> Message:
+            message = next(rest, None)
+            if message is None:
+                await asyncio.Event().wait()
+            return message or {}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        start = sent[0]
+        content = b"".join(message.get("body", b"") for message in sent[1:])
+        return Reply(
+            start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content
+        )
+
+    async def sign_in(self, ticket: str, **headers: str) -> Reply:
+        """What the page does with a ticket."""
+        return await self.ask(
+            "POST", "/api/sign-in", json_body={"ticket": ticket}, headers={"origin": OWN_ORIGIN, **headers}
+        )
+
+
+def make_port(
+    database: Database,
+    data_dir: Path,
+    authenticator: Authenticator,
+    settings: config.Auth,
+    clock: ManualClock,
+    *,
+    checks: Mapping[str, Check],
+    server: config.Server,
+) -> Port:
+    """A port whose requests this authenticator admits."""
+    tables = IdentityTables(database)
+    authority = Authority(settings, tables, data_dir, clock, changed=authenticator.refresh)
+    tickets = Tickets(TicketTable(database), clock)
+    running, metrics = RunningCalls(clock), Metrics(version="1.2.3", loop_lag=LoopLag(clock))
+    connected = OpenConnections()
+    events: list[Event] = []
+    overview = Overview(
+        version="1.2.3",
+        auth_mode=settings.mode,
+        clock=clock,
+        began=clock.monotonic(),
+        checks=checks,
+        providers=lambda: [("glm", True), ("kimi", False)],
+        sessions=lambda: {"open": 3},
+        running=running,
+        connected=connected,
+        usage=UsageBook(database, clock),
+    )
+    app = operations_port(
+        identity=Identity(authenticator, authority, tickets),
+        overview=overview,
+        metrics=metrics,
+        hosts=HostRule(server),
+        clock=clock,
+        publish=events.append,
+    )
+    return Port(app, authenticator, authority, tickets, clock, running, connected, metrics, database, events)

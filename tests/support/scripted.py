@@ -1,0 +1,120 @@
+"""A provider that answers from a script and remembers what it was asked: the twin of the real adapters."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from exai import config
+from exai.costs import Usage
+from exai.events.bus import EventBus
+from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
+from exai.providers.catalog import Model, Price
+from exai.routing.admission import Admission
+from exai.routing.asker import Asking
+from exai.routing.breaker import Breakers
+from exai.routing.retry import RetryPolicy
+from exai.routing.router import Choice
+from exai.runtime.clock import Clock, SystemClock
+
+__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster", "asking"]
+
+MODEL = Model(
+    name="scripted-1",
+    provider="scripted",
+    wire_name="scripted-1",
+    context_tokens=10_000,
+    max_output_tokens=2_000,
+    price=Price(input=1.0, cached_input=0.5, output=2.0, checked="2026-01-01"),
+)
+
+Step = str | Exception | Callable[[Prompt], Any]
+"""An answer, a failure, or a function of the prompt that returns or awaits one of them."""
+
+
+class ScriptedProvider:
+    """Answers step by step; without steps it echoes the last message."""
+
+    name = "scripted"
+    configured = True
+
+    def __init__(self, *steps: Step, model: Model = MODEL) -> None:
+        self._steps = deque(steps)
+        self.models: Mapping[str, Model] = MappingProxyType({model.name: model})
+        self.asked: list[Prompt] = []
+        self.cancelled = 0
+        self.asked_now = asyncio.Event()
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        *,
+        deadline: float,  # noqa: ARG002 - part of the face
+        on_delta: OnDelta | None = None,
+    ) -> Completion:
+        self.asked.append(prompt)
+        self.asked_now.set()
+        step: Any = self._steps.popleft() if self._steps else f"echo: {prompt.messages[-1].text}"
+        try:
+            if callable(step):
+                step = step(prompt)
+                if asyncio.iscoroutine(step):
+                    step = await step
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(step, Exception):
+            raise step
+        if on_delta is not None:
+            on_delta(DeltaKind.TEXT, step)
+        return Completion(
+            text=step,
+            provider=self.name,
+            model=prompt.model.name,
+            echoed_model=prompt.model.name,
+            finish_reason="stop",
+            usage=Usage(input=1_000_000, cached=0, output=500_000),
+            timings=ProviderTimings(),
+        )
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:  # noqa: ARG002 - its face
+        return None
+
+    async def close(self) -> None:
+        pass
+
+
+class ScriptedRoster:
+    """Every name leads to the one scripted model."""
+
+    def __init__(self, provider: ScriptedProvider) -> None:
+        self.providers = {provider.name: provider}
+        (self._model,) = provider.models.values()
+
+    def resolve(self, requested: str | None, **_: Any) -> Choice:
+        return Choice(self._model, requested, None)
+
+    async def close(self) -> None:
+        pass
+
+
+def asking(
+    roster: Any,
+    *,
+    bus: EventBus | None = None,
+    clock: Clock | None = None,
+    limits: config.Admission | None = None,
+    retry: config.Retry | None = None,
+    breaker: config.Breaker | None = None,
+) -> Asking:
+    """What calls ask with; without settings for it, nothing is asked twice."""
+    clock, bus = clock or SystemClock(), bus or EventBus()
+    return Asking(
+        Admission(limits or config.Admission(), clock),
+        roster,
+        Breakers(breaker or config.Breaker(), clock, bus.publish),
+        RetryPolicy(retry or config.Retry(max_retries=0), clock),
+        bus,
+        clock,
+    )
