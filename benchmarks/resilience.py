@@ -67,7 +67,7 @@ class Immediate:
 
 
 class OneProvider:
-    """A roster of it."""
+    """A router of it."""
 
     def __init__(self) -> None:
         self.providers = {MODEL.provider: Immediate()}
@@ -126,8 +126,8 @@ async def _measure(rounds: int, times: int) -> dict[str, float]:
     breakers = Breakers(config.Breaker(), clock, bus.publish)
     retry = RetryPolicy(config.Retry(), clock)
     admission = Admission(config.Admission(), clock)
-    roster: Any = OneProvider()
-    asking = Asking(admission, roster, breakers, retry, bus, clock)
+    router: Any = OneProvider()
+    asking = Asking(admission, router, breakers, retry, bus, clock)
     choice = Choice(MODEL, MODEL.name, None)
 
     async def with_all() -> None:
@@ -144,7 +144,7 @@ async def _measure(rounds: int, times: int) -> dict[str, float]:
         async with admission.model_permit(CALLER, MODEL.provider, MODEL.name) as permit:
             add("provider_sem_wait_ms", permit.waited_s * 1000)
             began = clock.monotonic()
-            completion = await roster.providers[MODEL.provider].complete(
+            completion = await router.providers[MODEL.provider].complete(
                 PROMPT, deadline=began + 900, on_delta=None
             )
             bus.publish(ProviderCallEnded(MODEL.provider, MODEL.name, "ok", clock.monotonic() - began))

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
-from support.forged_tokens import Signer, forged, own_signer
 
 from exai import config
 from exai.auth.authenticator import Authenticator
@@ -19,6 +17,8 @@ from exai.errors import Unauthenticated
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer
+from support.forged_tokens import Signer, forged, own_signer
 
 AT_ONCE = 100
 """Admissions per round; a round shares one run of the loop."""

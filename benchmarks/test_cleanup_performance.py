@@ -5,8 +5,6 @@ import time
 from typing import Any
 
 import pytest
-from support.scripted_authenticator import ScriptedAuthenticator
-from support.scripted_engine import VERSION, ScriptedEngine
 
 from exai import config
 from exai.callers import Caller
@@ -18,6 +16,8 @@ from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
 from exai.transports.websocket.resilient import ResilientWebSocketManager
 from exai.web.guards import Guards
+from support.scripted_authenticator import ScriptedAuthenticator
+from support.scripted_engine import VERSION, ScriptedEngine
 
 SESSIONS = 10_000
 ROUNDS = 5

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from starlette.responses import PlainTextResponse
-from support.session_socket import SessionSocket, session_socket
 
 from exai.app.services import build
 from exai.config import Settings
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Listener
 from exai.transports.server import build_server
+from support.session_socket import SessionSocket, session_socket
 
 CALLS = 100
 """Of one round, in flight together."""

@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from support.daemons import Daemon, daemon, free_port
-from support.postgresql_server import PostgresqlServer, postgresql_server
 
 import exai
 from exai.client import InDoubt, Session, Unreachable
+from support.daemons import Daemon, daemon, free_port
+from support.postgresql_server import PostgresqlServer, postgresql_server
 
 EMULATOR = (sys.executable, "-c", "from exai_emulator.cli import main; main()")
 CLIENTS = 6
@@ -45,7 +45,7 @@ class Ledger:
         return f"client {self.client} question {self.asked}"
 
 
-class House:
+class Services:
     """The three processes, each of which can be taken away and brought back."""
 
     def __init__(self, folder: Path, store: PostgresqlServer) -> None:
@@ -120,10 +120,10 @@ class House:
 
 
 @asynccontextmanager
-async def _house(folder: Path) -> AsyncIterator[House]:
+async def _house(folder: Path) -> AsyncIterator[Services]:
     async with AsyncExitStack() as scopes:
         store = await asyncio.to_thread(scopes.enter_context, postgresql_server())
-        house = House(folder / "data", store)
+        house = Services(folder / "data", store)
         scopes.push_async_callback(house.close)
         await house.start_emulator()
         await house.start_daemon()
@@ -146,7 +146,7 @@ async def _ask(session: Session, ledger: Ledger) -> None:
         return
     if answer.is_error:
         facts = answer.meta["exai/error"]
-        if facts["code"] == "operation_result_lost":  # its exchange was kept, its answer not
+        if facts["code"] == "result_lost":  # its exchange was kept, its answer not
             ledger.in_doubt.append(question)
         else:
             ledger.refused.append(facts)

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 import pytest
-from support.daemons import Daemon, StartDaemon
-from support.mcp_websocket import mcp_socket
-from support.session_socket import ENVELOPE, session_socket
 
 import exai
 from exai_emulator import Emulator
+from support.daemons import Daemon, StartDaemon
+from support.mcp_websocket import mcp_socket
+from support.session_socket import ENVELOPE, session_socket
 
 CLIENTS = 1_000
 WARM_UP = 300

@@ -3,10 +3,9 @@
 import asyncio
 import itertools
 
+import exai
 from support.daemons import StartDaemon
 from support.tcp_proxy import tcp_proxy
-
-import exai
 
 CLIENTS = 50
 CALLS = 100

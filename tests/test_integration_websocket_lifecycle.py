@@ -3,11 +3,11 @@
 import asyncio
 
 import aiohttp
-from support.daemons import StartDaemon
-from support.tcp_proxy import tcp_proxy
 
 import exai
 from exai_emulator import Emulator, Fault, Persona
+from support.daemons import StartDaemon
+from support.tcp_proxy import tcp_proxy
 
 
 async def test_a_call_is_cut_resumed_from_a_new_port_and_answered_once(

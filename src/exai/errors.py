@@ -13,7 +13,7 @@
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
         ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed, ToolLoopExceeded
-        ├── OperationKeyReused, OperationInDoubt, OperationElsewhere, OperationResultLost
+        ├── IdempotencyKeyReused, CallInDoubt, RunningElsewhere, ResultLost
         ├── Incident           something unforeseen; the caller learns an id, the log has the rest
         └── ProviderFault      the provider's doing
             ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
@@ -36,6 +36,7 @@ __all__ = [
     "AnswerBroken",
     "AnswerEmpty",
     "BadArguments",
+    "CallInDoubt",
     "CircuitOpen",
     "ContentFiltered",
     "ContextOverflow",
@@ -43,14 +44,11 @@ __all__ = [
     "DeadlineExceeded",
     "ExaiError",
     "FileRefused",
+    "IdempotencyKeyReused",
     "Incident",
     "InvalidGrant",
     "KeysUnavailable",
     "MalformedMessage",
-    "OperationElsewhere",
-    "OperationInDoubt",
-    "OperationKeyReused",
-    "OperationResultLost",
     "Overloaded",
     "ProviderDenied",
     "ProviderFailed",
@@ -65,6 +63,8 @@ __all__ = [
     "ProviderUnreachable",
     "QuotaExhausted",
     "RequestFault",
+    "ResultLost",
+    "RunningElsewhere",
     "ScopeMissing",
     "StartFault",
     "Stopping",
@@ -95,7 +95,7 @@ class ExaiError(Exception):
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later without a change."""
 
-    mended_by: ClassVar[str] = "operator"
+    fixable_by: ClassVar[str] = "operator"
     """Who can do something about it: `caller`, `operator`, `provider` or `developer`."""
 
 
@@ -110,7 +110,7 @@ class RequestFault(ExaiError):
 
     code = "invalid_request"
     http_status = 400
-    mended_by = "caller"
+    fixable_by = "caller"
     rpc_code: ClassVar[int] = -32600
 
 
@@ -160,7 +160,7 @@ class KeysUnavailable(RequestFault):
     code = "keys_unavailable"
     http_status = 503
     retryable = True
-    mended_by = "operator"
+    fixable_by = "operator"
     rpc_code = -32006
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
@@ -219,7 +219,7 @@ class ToolFault(ExaiError):
 class BadArguments(ToolFault):
     code = "bad_arguments"
     http_status = 400
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class FileRefused(ToolFault):
@@ -227,13 +227,13 @@ class FileRefused(ToolFault):
 
     code = "file_refused"
     http_status = 400
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class UnknownModel(ToolFault):
     code = "unknown_model"
     http_status = 400
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class AbilityMissing(ToolFault):
@@ -241,7 +241,7 @@ class AbilityMissing(ToolFault):
 
     code = "ability_missing"
     http_status = 400
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class UnknownConversation(ToolFault):
@@ -249,13 +249,13 @@ class UnknownConversation(ToolFault):
 
     code = "unknown_conversation"
     http_status = 404
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class ConversationFull(ToolFault):
     code = "conversation_full"
     http_status = 409
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class Overloaded(ToolFault):
@@ -296,36 +296,36 @@ class StoreFailed(ToolFault):
     retryable = True
 
 
-class OperationKeyReused(ToolFault):
-    """The operation key belongs to another call."""
+class IdempotencyKeyReused(ToolFault):
+    """The idempotency key belongs to another call."""
 
-    code = "operation_key_reused"
+    code = "idempotency_key_reused"
     http_status = 409
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
-class OperationInDoubt(ToolFault):
+class CallInDoubt(ToolFault):
     """The process died while the operation ran: unknown, not repeated."""
 
     code = "in_doubt"
     http_status = 409
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
-class OperationElsewhere(ToolFault):
+class RunningElsewhere(ToolFault):
     """Another process on the same database runs the operation."""
 
-    code = "operation_elsewhere"
+    code = "running_elsewhere"
     http_status = 409
     retryable = True
 
 
-class OperationResultLost(ToolFault):
+class ResultLost(ToolFault):
     """The operation was carried out; its result was too large to be kept, or the process died before it was."""
 
-    code = "operation_result_lost"
+    code = "result_lost"
     http_status = 410
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class ToolLoopExceeded(ToolFault):
@@ -333,14 +333,14 @@ class ToolLoopExceeded(ToolFault):
 
     code = "tool_loop_exceeded"
     http_status = 502
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class Incident(ToolFault):
     """Something unforeseen; the log holds the rest under the incident's id."""
 
     code = "internal_error"
-    mended_by = "developer"
+    fixable_by = "developer"
 
 
 class ProviderFault(ToolFault):
@@ -348,7 +348,7 @@ class ProviderFault(ToolFault):
 
     code = "provider_failed"
     http_status = 502
-    mended_by = "provider"
+    fixable_by = "provider"
 
     usage: Usage | None = None
     """What the provider reported that it used all the same: a failure may be billed."""
@@ -359,21 +359,21 @@ class ProviderUnconfigured(ProviderFault):
 
     code = "provider_unconfigured"
     http_status = 503
-    mended_by = "operator"
+    fixable_by = "operator"
 
 
 class ProviderUnauthorized(ProviderFault):
     """The provider does not accept our key."""
 
     code = "provider_unauthorized"
-    mended_by = "operator"
+    fixable_by = "operator"
 
 
 class ProviderDenied(ProviderFault):
     """The key is good, but not for this model or API."""
 
     code = "provider_denied"
-    mended_by = "operator"
+    fixable_by = "operator"
 
 
 class ProviderThrottled(ProviderFault):
@@ -397,14 +397,14 @@ class QuotaExhausted(ProviderFault):
 
     code = "quota_exhausted"
     http_status = 429
-    mended_by = "operator"
+    fixable_by = "operator"
 
 
 class ProviderRefused(ProviderFault):
     """The provider calls the request invalid."""
 
     code = "provider_refused"
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class ContextOverflow(ProviderFault):
@@ -412,13 +412,13 @@ class ContextOverflow(ProviderFault):
 
     code = "context_overflow"
     http_status = 413
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class ContentFiltered(ProviderFault):
     code = "content_filtered"
     http_status = 422
-    mended_by = "caller"
+    fixable_by = "caller"
 
 
 class ProviderUnreachable(ProviderFault):
@@ -471,4 +471,4 @@ class AnswerEmpty(ProviderFault):
     """A success without a word: most often the cap was spent on thinking."""
 
     code = "answer_empty"
-    mended_by = "caller"
+    fixable_by = "caller"

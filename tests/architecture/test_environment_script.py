@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
 from support.checkouts import APT, UV, Checkout
 
 PIP = "python -m pip --disable-pip-version-check --no-input install --quiet"

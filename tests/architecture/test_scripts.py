@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support.checkouts import Checkout
 
 ROOT = Path(__file__).parents[2]

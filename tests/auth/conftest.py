@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authenticator import Authenticator
@@ -12,6 +11,7 @@ from exai.auth.authority import Authority
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.gates import Gate, OpenGate
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.fake_issuer import make_key
-from support.forged_tokens import public_spellings
-from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authenticator import POLL_S, Authenticator
@@ -17,6 +14,9 @@ from exai.auth.scopes import ADMIN, MODELS, STATUS
 from exai.errors import StoreFailed, TooManyAttempts, Unauthenticated
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables, KeyRow, TokenRow
+from support.fake_issuer import make_key
+from support.forged_tokens import public_spellings
+from support.gates import Gate, OpenGate
 
 
 async def everything(gate: Gate) -> list[IssuedTokens]:

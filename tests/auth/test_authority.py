@@ -13,7 +13,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import text
-from support.gates import Gate, OpenGate
 
 from exai import config
 from exai.auth.authority import Authority
@@ -24,6 +23,7 @@ from exai.runtime.private_files import replace_private
 from exai.storage.database import Database
 from exai.storage.identity import tables as identity
 from exai.storage.identity.tables import Added, IdentityTables, RefreshRow, TokenRow
+from support.gates import Gate, OpenGate
 
 
 async def renewed(gate: Gate, refresh_token: str | None) -> tuple[str, str]:

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from exai.errors import Unauthenticated
 from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from support.forged_tokens import Signer, forged, own_signer
 from support.gates import Gate, OpenGate
-
-from exai.errors import Unauthenticated
 
 NO_LIMIT = 1_000_000
 

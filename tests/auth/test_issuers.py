@@ -16,8 +16,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
-from support.gates import OpenGate
 
 from exai import config
 from exai.auth import jwks
@@ -26,6 +24,8 @@ from exai.auth.jws import decoded, encoded
 from exai.config.values import is_loopback
 from exai.errors import KeysUnavailable, StartFault
 from exai.runtime.clock import ManualClock
+from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
+from support.gates import OpenGate
 
 KEY = make_key("ES256")
 OTHER = make_key("ES256")

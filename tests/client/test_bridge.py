@@ -188,14 +188,16 @@ async def test_an_answer_that_a_killed_daemon_had_kept_arrives_once(
             assert "result" in await editor.call(2, "models")
     assert answer["id"] == 1
     assert answer["result"]["structuredContent"]["answer"] == "[emulated glm-5.3] What is a heron?"
-    assert answer["result"]["_meta"]["exai/operation"]["recalled"] == "stored"
+    assert answer["result"]["_meta"]["exai/idempotent-call"]["recalled"] == "stored"
     assert len(emulator.log.of("glm")) == 1
 
 
 def _kept_results(file: Path) -> int:
     connection = sqlite3.connect(file)
     try:
-        (count,) = connection.execute("SELECT count(*) FROM operations WHERE ended_at IS NOT NULL").fetchone()
+        (count,) = connection.execute(
+            "SELECT count(*) FROM idempotent_calls WHERE ended_at IS NOT NULL"
+        ).fetchone()
         return int(count)
     finally:
         connection.close()

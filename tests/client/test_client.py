@@ -93,7 +93,7 @@ async def test_each_call_has_a_key_of_its_own_or_the_one_that_is_given(doors: Do
     async with connect(doors.ws) as session:
         await session.call("echo")
         await session.call("echo")
-        await session.call("echo", operation_key="mine")
+        await session.call("echo", idempotency_key="mine")
     one, other, mine = doors.engine.keys
     assert mine == "mine"
     assert one is not None

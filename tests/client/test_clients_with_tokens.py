@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
-class House:
+class Services:
     """A daemon that wants tokens, who makes them, and the providers it asks."""
 
     daemon: Daemon
@@ -38,7 +38,7 @@ class House:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     data_dir = tmp_path_factory.mktemp("house") / "data"
     async with running(EmulatorOptions()) as emulator:
         environ = {**provider_environment(emulator), "EXAI_AUTH__MODE": "required"}
@@ -46,11 +46,11 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             daemon(data_dir=data_dir, environ=environ) as started,
             open_authority(Settings.model_validate({"data_dir": data_dir})) as authority,
         ):
-            yield House(started, authority, emulator)
+            yield Services(started, authority, emulator)
 
 
 @pytest.fixture(autouse=True)
-def _as_at_first(house: House) -> None:
+def _as_at_first(house: Services) -> None:
     house.emulator.persona = Persona()
     house.emulator.faults.clear()
     house.emulator.log.clear()
@@ -61,7 +61,7 @@ def save(file: Path, issued: IssuedTokens) -> Path:
     return file
 
 
-async def test_a_call_outlives_its_tokens_and_is_answered_once(house: House, tmp_path: Path) -> None:
+async def test_a_call_outlives_its_tokens_and_is_answered_once(house: Services, tmp_path: Path) -> None:
     daemon, authority, emulator = house.daemon, house.authority, house.emulator
     emulator.persona = Persona(kind="long", tokens=350, delay_per_token_ms=20)
     file = save(tmp_path / "c.json", await authority.create("ann", "laptop", lifetime=LIFE, renewable=True))
@@ -85,7 +85,7 @@ async def test_a_call_outlives_its_tokens_and_is_answered_once(house: House, tmp
     assert first.access_token not in daemon.log
 
 
-async def test_several_clients_share_a_file_through_many_refreshes(house: House, tmp_path: Path) -> None:
+async def test_several_clients_share_a_file_through_many_refreshes(house: Services, tmp_path: Path) -> None:
     daemon, authority = house.daemon, house.authority
     issued = await authority.create("ann", "laptop", lifetime=LIFE, renewable=True)
     file = save(tmp_path / "c.json", issued)
@@ -110,7 +110,7 @@ async def test_several_clients_share_a_file_through_many_refreshes(house: House,
 
 
 async def test_a_revoked_token_is_told_and_a_mended_file_lets_the_same_bridge_in_again(
-    house: House, tmp_path: Path
+    house: Services, tmp_path: Path
 ) -> None:
     daemon, authority, emulator = house.daemon, house.authority, house.emulator
     emulator.faults.add("glm", Fault(before_first_byte_ms=60_000))
@@ -140,7 +140,7 @@ async def test_a_revoked_token_is_told_and_a_mended_file_lets_the_same_bridge_in
 
 
 async def test_a_missing_or_wrong_token_is_a_sentence_that_says_what_to_do(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon, authority = house.daemon, house.authority
     key = (await authority.create_key("ann", "ci")).access_token

@@ -6,7 +6,7 @@ import exai
 from exai.tools.base import ToolAnswer
 from support.open_doors import Doors
 
-ELSEWHERE = {"code": "operation_elsewhere", "retryable": True, "retry_after_s": 0.1}
+ELSEWHERE = {"code": "running_elsewhere", "retryable": True, "retry_after_s": 0.1}
 
 
 async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
@@ -21,7 +21,7 @@ async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
 
     doors.engine._echo = at_first_elsewhere  # type: ignore[method-assign]
     async with exai.connect(doors.ws) as session:
-        answer = await session.call("echo", {"a": 1}, operation_key="mine")
+        answer = await session.call("echo", {"a": 1}, idempotency_key="mine")
         assert not answer.is_error
         assert answer.structured == {"arguments": {"a": 1}}
         assert doors.engine.keys == ["mine"] * 3
@@ -29,6 +29,6 @@ async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
 
 async def test_words_about_it_in_an_ordinary_answer_are_no_reason_to_ask_again(doors: Doors) -> None:
     async with exai.connect(doors.ws) as session:
-        answer = await session.call("echo", {"a": "operation_elsewhere"})
-        assert answer.structured == {"arguments": {"a": "operation_elsewhere"}}
+        answer = await session.call("echo", {"a": "running_elsewhere"})
+        assert answer.structured == {"arguments": {"a": "running_elsewhere"}}
         assert len(doors.engine.keys) == 1

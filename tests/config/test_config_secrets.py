@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.daemons import EXAI, clean_environ
 
 from exai.config import secrets as config_secrets
 from exai.config.secrets import AskKeyring, KeyringAnswer, ask_keyring
 from exai.config.sources import Loaded, load
 from exai.errors import StartFault
+from support.daemons import EXAI, clean_environ
 
 GLM, KIMI = "providers.glm.api_key", "providers.kimi.api_key"
 CUSTOM = ["providers.custom.mine.base_url=http://h/v1", 'providers.custom.mine.models=[{"name": "m"}]']

@@ -10,7 +10,7 @@ from exai.config.tree import Setting, as_toml, find, rows
 
 GUIDE = Path(__file__).parents[2] / "docs" / "current" / "WEBSOCKET_STABILITY_CONFIG_GUIDE.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
-SECTIONS = ("sessions", "websocket", "operations")
+SECTIONS = ("sessions", "websocket", "idempotency")
 STOPPING_AND_DOORS = (
     "server.drain_s",
     "server.head_timeout_s",

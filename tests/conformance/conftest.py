@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from support.nodes import Node, installed
 
 TESTS = Path(__file__).parent.parent

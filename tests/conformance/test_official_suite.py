@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from support.nodes import Node
 
 SUITE_TIMEOUT_S = 100

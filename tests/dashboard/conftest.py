@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.operations_ports import Port, make_port
 
 from exai import config
 from exai.auth.authenticator import Authenticator
@@ -14,6 +13,7 @@ from exai.dashboard.overview import Check
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.operations_ports import Port, make_port
 
 OpenPort = Callable[..., Awaitable[Port]]
 

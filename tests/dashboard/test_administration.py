@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from support.operations_ports import Port, Reply
 
 from exai.auth.scopes import ADMIN, DASHBOARD, DEFAULT_SCOPES, STATUS
+from support.operations_ports import Port, Reply
 
 OpenPort = Callable[..., Awaitable[Port]]
 

@@ -3,13 +3,12 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from support.operations_ports import OWN_ORIGIN, Port, Reply
-
 from exai import config
 from exai.auth.authority import Authority
 from exai.auth.scopes import ADMIN, DASHBOARD, SCOPES
 from exai.dashboard.routes import Entry
 from exai.storage.identity.tables import IdentityTables
+from support.operations_ports import OWN_ORIGIN, Port, Reply
 
 OpenPort = Callable[..., Awaitable[Port]]
 

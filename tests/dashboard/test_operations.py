@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from support.operations_ports import Port
 
 from exai.auth.scopes import ADMIN, DASHBOARD
 from exai.events.events import IncidentRecorded
 from exai.runtime.clock import ManualClock
 from exai.web.newcomers import STATE_KEY, Newcomers
+from support.operations_ports import Port
 
 OpenPort = Callable[..., Awaitable[Port]]
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
-from support.operations_ports import Port
-
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
 from exai.costs import Usage
 from exai.events.events import CallStarted, ConnectionOpened
 from exai.runtime.clock import Clock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
+from support.operations_ports import Port
 
 OpenPort = Callable[..., Awaitable[Port]]
 

@@ -9,26 +9,26 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
 from exai.callers import Caller
 from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
-from exai.dispatch.operations import Operations
+from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
 from exai.events.events import CallEnded, CallRefused, CallStarted, Event, IncidentRecorded, ProviderCallEnded
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
 from exai.runtime.clock import SystemClock
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
-from exai.storage.calls.operations import OperationTable
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
 from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 
@@ -63,7 +63,7 @@ def tool(name: str, run: Run, *, asks_provider: bool) -> Tool[Words]:
     )
 
 
-class House:
+class Services:
     """A dispatcher on a real SQLite file, with everything it says kept."""
 
     def __init__(
@@ -89,8 +89,8 @@ class House:
             ),
             asking=ask_with,
             journal=Journal(database, clock),
-            operations=Operations(
-                OperationTable(database, clock), config.Operations(), clock=clock, publish=bus.publish
+            idempotent_calls=IdempotentCalls(
+                IdempotentCallTable(database, clock), config.Idempotency(), clock=clock, publish=bus.publish
             ),
             call_timeout_s=self.call_timeout_s,
         )
@@ -136,7 +136,7 @@ def fact(answer: ToolAnswer) -> dict[str, Any]:
 
 
 async def test_a_good_call_leaves_a_whole_row_and_its_facts(database: Database) -> None:
-    house = House(database, ScriptedProvider("the answer"))
+    house = Services(database, ScriptedProvider("the answer"))
     answer = await house.call(model="scripted-1")
     assert (answer.text, answer.is_error) == ("the answer", False)
     (row,) = await house.rows()
@@ -163,12 +163,12 @@ async def test_the_row_is_on_disk_before_the_provider_is_asked(database: Databas
         )
         return "answer"
 
-    await House(database, ScriptedProvider(look)).call()
+    await Services(database, ScriptedProvider(look)).call()
     assert seen == [None]
 
 
 async def test_a_tool_that_asks_nobody_needs_no_permit_and_no_row(database: Database) -> None:
-    house = House(database, ScriptedProvider(forever), global_limit=1, max_queue=0)
+    house = Services(database, ScriptedProvider(forever), global_limit=1, max_queue=0)
     waiting = house.start()
     await house.provider.asked_now.wait()
     assert (await house.call("tell", word="hi")).text == "hi"
@@ -184,13 +184,13 @@ async def test_a_tool_that_asks_nobody_needs_no_permit_and_no_row(database: Data
 async def test_a_providers_fault_is_an_answer_and_an_end(
     database: Database, fault: ProviderUnauthorized | ProviderTimeout, outcome: str
 ) -> None:
-    house = House(database, ScriptedProvider(fault))
+    house = Services(database, ScriptedProvider(fault))
     answer = await house.call()
     facts = fact(answer)
-    assert (facts["code"], facts["retryable"], facts["mended_by"]) == (
+    assert (facts["code"], facts["retryable"], facts["fixable_by"]) == (
         fault.code,
         fault.retryable,
-        fault.mended_by,
+        fault.fixable_by,
     )
     assert answer.text == str(fault)
     (row,) = await house.rows()
@@ -199,7 +199,7 @@ async def test_a_providers_fault_is_an_answer_and_an_end(
 
 
 async def test_what_was_unforeseen_is_an_incident_that_leaks_nothing(database: Database) -> None:
-    house = House(database, ScriptedProvider(ZeroDivisionError("canary")))
+    house = Services(database, ScriptedProvider(ZeroDivisionError("canary")))
     answer = await house.call()
     assert fact(answer)["code"] == "internal_error"
     assert "canary" not in str(answer)
@@ -210,13 +210,13 @@ async def test_what_was_unforeseen_is_an_incident_that_leaks_nothing(database: D
 
 
 async def test_a_timeout_of_a_bug_is_an_incident_and_not_the_deadline(database: Database) -> None:
-    house = House(database, ScriptedProvider(TimeoutError()))
+    house = Services(database, ScriptedProvider(TimeoutError()))
     assert fact(await house.call())["code"] == "internal_error"
 
 
 async def test_the_deadline_ends_the_call(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(House, "call_timeout_s", 0.05)
-    house = House(database, ScriptedProvider(forever))
+    monkeypatch.setattr(Services, "call_timeout_s", 0.05)
+    house = Services(database, ScriptedProvider(forever))
     answer = await house.call()
     assert fact(answer)["code"] == "deadline_exceeded"
     assert house.provider.cancelled == 1
@@ -224,7 +224,7 @@ async def test_the_deadline_ends_the_call(database: Database, monkeypatch: pytes
 
 
 async def test_cancelling_reaches_the_provider_and_is_written_down(database: Database) -> None:
-    house = House(database, ScriptedProvider(forever))
+    house = Services(database, ScriptedProvider(forever))
     task = house.start()
     await house.provider.asked_now.wait()
     task.cancel()
@@ -236,21 +236,21 @@ async def test_cancelling_reaches_the_provider_and_is_written_down(database: Dat
 
 
 async def test_bad_arguments_cost_no_permit_and_no_row(database: Database) -> None:
-    house = House(database, ScriptedProvider())
+    house = Services(database, ScriptedProvider())
     assert fact(await house.call(wrod="x"))["code"] == "bad_arguments"
     assert await house.rows() == []
     assert house.said(CallEnded)[0].error_code == "bad_arguments"
 
 
 async def test_an_unknown_tool_is_a_protocol_fault(database: Database) -> None:
-    house = House(database, ScriptedProvider())
+    house = Services(database, ScriptedProvider())
     with pytest.raises(UnknownTool):
         await house.call("aks")
     assert house.events == []
 
 
 async def test_overload_is_answered_at_once_and_leaves_no_row(database: Database) -> None:
-    house = House(database, ScriptedProvider(forever), global_limit=1, max_queue=0)
+    house = Services(database, ScriptedProvider(forever), global_limit=1, max_queue=0)
     task = house.start()
     await house.provider.asked_now.wait()
     facts = fact(await house.call())
@@ -265,7 +265,7 @@ async def test_overload_is_answered_at_once_and_leaves_no_row(database: Database
 async def test_after_the_stop_new_calls_are_refused_and_running_ones_end_with_a_definite_error(
     database: Database,
 ) -> None:
-    house = House(database, ScriptedProvider(forever))
+    house = Services(database, ScriptedProvider(forever))
     task = house.start()
     await house.provider.asked_now.wait()
     house.dispatcher.stop_admitting()
@@ -291,7 +291,7 @@ async def test_progress_is_told_to_those_who_asked(database: Database) -> None:
         context.progress.text("the answer")
         return ToolAnswer(text="the answer", structured={})
 
-    house = House(database, ScriptedProvider(), tell_twice)
+    house = Services(database, ScriptedProvider(), tell_twice)
     await house.dispatcher.call("ask", {}, caller=CALLER, send_progress=hear)
     assert heard == [("status", "asking"), ("text", "the answer")]
 
@@ -311,7 +311,7 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
         return "ok"
 
     provider = ScriptedProvider(*[fate] * 10_000)
-    house = House(
+    house = Services(
         database, provider, global_limit=20, caller_limit=8, model_limit=15, max_queue=200, max_wait_s=0.3
     )
     loop = asyncio.get_running_loop()
@@ -343,20 +343,20 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
         "internal_error",
         "overloaded",
     } <= set(codes)
-    gates = [house.admission.house, *house.admission.by_model.values()]
+    gates = [house.admission.total, *house.admission.by_model.values()]
     assert [(gate.in_use, gate.waiting) for gate in gates] == [(0, 0), (0, 0)]
     assert house.admission.callers == 0
-    assert house.admission.house.most_in_use <= 20
+    assert house.admission.total.most_in_use <= 20
     assert house.admission.by_model["scripted", "scripted-1"].most_in_use <= 15
     assert house.dispatcher.running == 0
     assert [row["call_id"] for row in await house.rows() if row["outcome"] is None] == []
 
 
 async def test_a_call_that_its_caller_may_not_make_does_nothing(database: Database) -> None:
-    house = House(database, ScriptedProvider())
+    house = Services(database, ScriptedProvider())
     stranger = Caller("somebody", "http", scopes=frozenset({STATUS}))
     with pytest.raises(ScopeMissing) as refused:
-        await house.dispatcher.call("ask", {"no": "such"}, caller=stranger, operation_key="k")
+        await house.dispatcher.call("ask", {"no": "such"}, caller=stranger, idempotency_key="k")
     assert refused.value.scope == MODELS
     assert MODELS in str(refused.value)
     assert house.provider.asked == []

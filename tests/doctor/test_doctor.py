@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.daemons import EXAI, StartDaemon, clean_environ
 
 from exai.config.secrets import KeyringAnswer
 from exai.config.sources import Loaded, load
@@ -17,6 +16,7 @@ from exai.doctor.findings import Finding, State, as_text, is_well
 from exai.doctor.services import look_at_database, look_at_providers
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database, look_at_schema
+from support.daemons import EXAI, StartDaemon, clean_environ
 
 FREE_PORTS = ["server.port=0", "server.operations_port=0"]
 

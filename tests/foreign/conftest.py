@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from support.daemons import Daemon, daemon
 from support.nodes import Node, installed
 

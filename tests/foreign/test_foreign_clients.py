@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mcp import StdioServerParameters
+
 from support.daemons import EXAI, Daemon, clean_environ
 from support.foreign_clients import ForeignClient, Refused, python_client, typescript_client
 from support.nodes import Node

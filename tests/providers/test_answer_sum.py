@@ -8,7 +8,7 @@ import pytest
 from exai.costs import Usage
 from exai.messages import Citation
 from exai.providers.base import DeltaKind
-from exai.providers.wire.stream import AnswerSum, MalformedAnswerError, ReportedError
+from exai.providers.wire.stream import AnswerAccumulator, MalformedAnswerError, ReportedError
 
 
 def chunk(*, delta: Any = None, finish: str | None = None, **fields: Any) -> bytes:
@@ -16,8 +16,8 @@ def chunk(*, delta: Any = None, finish: str | None = None, **fields: Any) -> byt
     return json.dumps({"id": "x-1", "model": "glm-5.3", "choices": [choice], **fields}).encode()
 
 
-def summed(*events: bytes, together: bool = True) -> AnswerSum:
-    answer = AnswerSum(None)
+def summed(*events: bytes, together: bool = True) -> AnswerAccumulator:
+    answer = AnswerAccumulator(None)
     if together:
         answer.add_events(list(events))
     else:
@@ -87,7 +87,7 @@ def test_odd_usage_counts_as_not_said() -> None:
 
 def test_neighbouring_pieces_of_one_kind_are_told_as_one() -> None:
     told: list[tuple[DeltaKind, str]] = []
-    answer = AnswerSum(lambda kind, text: told.append((kind, text)))
+    answer = AnswerAccumulator(lambda kind, text: told.append((kind, text)))
     answer.add_events(
         [
             chunk(delta={"reasoning_content": "a"}),
@@ -110,7 +110,7 @@ def test_neighbouring_pieces_of_one_kind_are_told_as_one() -> None:
     [b'{"choices":[{"delta":{"content":"hal', b"<html>", b"5", b'{"choices":5}', b'"text"', b"\xff\xfe"],
 )
 def test_what_came_before_a_malformed_event_counts(bad: bytes) -> None:
-    answer = AnswerSum(None)
+    answer = AnswerAccumulator(None)
     with pytest.raises(MalformedAnswerError):
         answer.add_events([chunk(delta={"content": "before"}), bad, chunk(delta={"content": "after"})])
     assert answer.text == "before"
@@ -138,7 +138,7 @@ def test_unusual_but_harmless_events_are_passed_over(harmless: bytes) -> None:
     "body", [b'{"error":{"code":"1234","message":"x"}}', b'{"success":false,"code":1302}']
 )
 def test_an_error_inside_a_stream_is_reported_after_what_came_before(body: bytes) -> None:
-    answer = AnswerSum(None)
+    answer = AnswerAccumulator(None)
     with pytest.raises(ReportedError) as reported:
         answer.add_events([chunk(delta={"content": "before"}), body])
     assert answer.text == "before"
@@ -157,7 +157,7 @@ def test_sources_of_a_web_search_become_citations_once() -> None:
 
 
 def test_a_whole_body_is_read_like_a_stream() -> None:
-    answer = AnswerSum(None)
+    answer = AnswerAccumulator(None)
     message = {"role": "assistant", "content": "text", "reasoning_content": "thought"}
     body = {
         "id": "i",

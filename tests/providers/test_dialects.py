@@ -90,7 +90,7 @@ async def test_a_question_is_answered_and_counted(open_dialect: Any, dialect: st
     assert answer.text == "[emulated tiny] hello"
     assert answer.usage.input
     assert answer.usage.output
-    assert desk.roster.resolve("local/tiny").model.price.cost(answer.usage).usd > 0
+    assert desk.router.resolve("local/tiny").model.price.cost(answer.usage).usd > 0
     hidden = dialect in {"openai", "azure", "gemini", "minimax"}
     assert (answer.reasoning is None) is hidden
 
@@ -200,7 +200,7 @@ async def test_a_model_calls_tools_in_every_dialect(open_dialect: Any, dialect: 
 
     async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
         deadline = desk.clock.monotonic() + 30
-        completion: Completion = await desk.roster.providers["local"].complete(
+        completion: Completion = await desk.router.providers["local"].complete(
             prompt, deadline=deadline, on_delta=on_delta
         )
         return completion
@@ -284,7 +284,7 @@ async def test_a_row_overrides_its_dialect(open_dialect: Any) -> None:
     assert record.body["messages"][0]["role"] == "system"
     assert (record.headers["x-title"], record.headers["x-secret"]) == ("EXAI", "s3cr3t")
     assert record.query == "a=1&b=x+y"
-    assert "s3cr3t" not in repr(desk.roster.providers["local"]._profile)
+    assert "s3cr3t" not in repr(desk.router.providers["local"]._profile)
 
 
 async def test_a_key_goes_into_the_header_that_the_row_names(open_dialect: Any) -> None:
@@ -302,7 +302,7 @@ async def test_a_model_without_efforts_or_price(open_dialect: Any) -> None:
     answer = await desk.ask("local/tiny", effort=Effort.HIGH)
     assert not sent_by(desk).body.keys() & set(FIELDS)
     assert any("no thinking effort" in note for note in answer.notes)
-    assert desk.roster.resolve("local/tiny").model.price is None
+    assert desk.router.resolve("local/tiny").model.price is None
 
 
 async def test_half_a_price_is_refused(open_dialect: Any) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from PIL import Image as Pillow
-from support.drawn_pictures import drawn, noise
 
 from exai import config
 from exai.errors import (
@@ -29,11 +28,12 @@ from exai.errors import (
 from exai.files.pictures import check_picture
 from exai.messages import Image, Message, Role
 from exai.providers.base import Completion, Prompt
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
 from exai.storage.uploads import UploadTable
 from exai_emulator import Emulator, EmulatorOptions, Fault, FileState, running
+from support.drawn_pictures import drawn, noise
 
 LARGE = noise("PNG", 700, 700)
 """1.4 MB, above the threshold of an upload."""
@@ -70,18 +70,18 @@ class Studio:
             }
         )
         timeouts = config.Timeouts(upload_s=5)
-        self.roster = Roster.from_settings(
+        self.router = ModelRouter.from_settings(
             providers, config.Models(), timeouts, self.clock, uploads=UploadTable(database)
         )
 
     async def show(self, model: str, *pictures: bytes | Image, owner: str = "local") -> Completion:
         images = tuple(checked(each) if isinstance(each, bytes) else each for each in pictures)
         prompt = Prompt(
-            model=self.roster.resolve(model).model,
+            model=self.router.resolve(model).model,
             messages=(Message(Role.USER, "What is it?", images=images),),
             owner=owner,
         )
-        provider = self.roster.providers[prompt.model.provider]
+        provider = self.router.providers[prompt.model.provider]
         return await provider.complete(prompt, deadline=self.clock.monotonic() + 30)
 
     @property
@@ -128,7 +128,7 @@ async def open_studio(emulator: Emulator, tmp_path: Path) -> AsyncIterator[OpenS
             database = await Database.open(config.Database(), tmp_path / "data")
             stack.push_async_callback(database.close)
             studio = Studio(emulator, database, clock or SystemClock(), **kimi)
-            stack.push_async_callback(studio.roster.close)
+            stack.push_async_callback(studio.router.close)
             return studio
 
         yield open_one
@@ -197,11 +197,11 @@ async def test_too_many_for_the_model_are_refused_before_anything_is_sent(studio
 async def test_more_than_a_request_may_hold_is_refused_but_not_what_lies_at_the_provider(
     studio: Studio,
 ) -> None:
-    model = studio.roster.resolve("kimi-k3").model
+    model = studio.router.resolve("kimi-k3").model
     tight = replace(model, pictures=replace(model.pictures, max_inside_bytes=2 * 2**20))
     pictures = tuple(checked(noise("PNG", 560, 560, seed=seed)) for seed in range(3))
     prompt = Prompt(model=tight, messages=(Message(Role.USER, "?", images=pictures),))
-    kimi = studio.roster.providers["kimi"]
+    kimi = studio.router.providers["kimi"]
     with pytest.raises(AbilityMissing, match="3 MB together"):
         await kimi.complete(prompt, deadline=studio.clock.monotonic() + 30)
     assert studio.emulator.log.requests == []
@@ -363,12 +363,12 @@ async def test_what_nobody_used_for_long_is_deleted_at_the_provider(
 ) -> None:
     unused, new = (noise("PNG", 700, 700, seed=seed) for seed in (1, 2))
     await studio.show("kimi-k3", LARGE, unused)
-    assert await studio.roster.sweep_uploads() == 0
+    assert await studio.router.sweep_uploads() == 0
     later = await open_studio(MonthLater())
     await later.show("kimi-k3", LARGE)
     # An upload waits for its commit, and with it for what was noted before.
     await later.show("kimi-k3", new)
-    assert await later.roster.sweep_uploads() == 1
+    assert await later.router.sweep_uploads() == 1
     assert [file.content for file in later.stored] == [LARGE, new]
     await later.show("kimi-k3", unused)
     assert later.uploads() == 4

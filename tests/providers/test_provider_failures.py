@@ -206,7 +206,7 @@ async def test_a_wrong_key_and_no_key(open_desk: Any) -> None:
     assert "GLM_API_KEY" in str(refused)
     assert isinstance(await failing(desk, "local/tiny"), ProviderUnauthorized)
 
-    kimi = desk.roster.providers["kimi"]
+    kimi = desk.router.providers["kimi"]
     prompt_model = kimi.models["kimi-k3"]
     prompt = desk.prompt("glm-5.3")
     with pytest.raises(ProviderUnconfigured, match="KIMI_API_KEY"):
@@ -446,6 +446,6 @@ async def test_a_listener_that_raises_ends_the_call_and_its_connection(desk: Any
 
 async def test_after_closing_calls_are_refused(desk: Any) -> None:
     await desk.ask("glm-4.7")
-    await desk.roster.close()
+    await desk.router.close()
     assert isinstance(await failing(desk, "glm-4.7"), Stopping)
-    await desk.roster.close()
+    await desk.router.close()

@@ -11,7 +11,7 @@ from exai import config, errors
 from exai.messages import Effort, PictureLimits
 from exai.providers.catalog import Catalog, Model
 from exai.providers.dialects import DIALECTS, Dialect
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 
 DOC = Path(__file__).parents[2] / "docs" / "providers.md"
@@ -124,8 +124,8 @@ def test_every_example_of_another_endpoint_can_be_used() -> None:
         "openai",
         "azure",
     }
-    roster = Roster.from_settings(providers, config.Models(), config.Timeouts(), SystemClock())
-    assert roster.resolve("local/qwen3").model.efforts == (Effort.NONE, Effort.HIGH)
+    router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), SystemClock())
+    assert router.resolve("local/qwen3").model.efforts == (Effort.NONE, Effort.HIGH)
 
 
 def test_the_limits_of_pictures_are_the_catalogues() -> None:

@@ -45,7 +45,7 @@ CLASSES: dict[str, dict[type[ProviderFault], str]] = {
 
 
 async def search(desk: Any, provider: str, query: SearchQuery = OWLS, *, seconds: float = 10) -> Found:
-    found: Found = await desk.roster.search_engines[provider].search(
+    found: Found = await desk.router.search_engines[provider].search(
         query, deadline=desk.clock.monotonic() + seconds
     )
     return found
@@ -129,7 +129,7 @@ async def test_odd_entries_are_passed_over(desk: Any, provider: str) -> None:
 @pytest.mark.parametrize("provider", CLASSES)
 async def test_without_a_key_nothing_is_sent(open_desk: Any, provider: str) -> None:
     desk = await open_desk(**{provider: {"api_key": None}})
-    assert not desk.roster.search_engines[provider].configured
+    assert not desk.router.search_engines[provider].configured
     with pytest.raises(ProviderUnconfigured, match=f"{provider.upper()}_API_KEY"):
         await search(desk, provider)
     assert desk.emulator.log.requests == []

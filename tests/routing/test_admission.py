@@ -27,10 +27,10 @@ async def turn_of_the_loop(times: int = 5) -> None:
 
 async def test_a_free_permit_is_taken_without_waiting() -> None:
     house = admission(global_limit=1)
-    async with house.house_permit(caller("a")) as permit:
-        assert house.house.in_use == 1
+    async with house.total_permit(caller("a")) as permit:
+        assert house.total.in_use == 1
         assert permit.waited_s == 0
-    assert house.house.in_use == 0
+    assert house.total.in_use == 0
 
 
 async def test_no_more_than_the_limit_run_at_once() -> None:
@@ -40,7 +40,7 @@ async def test_no_more_than_the_limit_run_at_once() -> None:
 
     async def call(number: int) -> None:
         nonlocal together, most
-        async with house.house_permit(caller(str(number % 7))):
+        async with house.total_permit(caller(str(number % 7))):
             together += 1
             most = max(most, together)
             await asyncio.sleep(0)
@@ -48,8 +48,8 @@ async def test_no_more_than_the_limit_run_at_once() -> None:
 
     await asyncio.gather(*(call(number) for number in range(200)))
     assert most == 3
-    assert house.house.most_in_use == 3
-    assert (house.house.in_use, house.waiting) == (0, 0)
+    assert house.total.most_in_use == 3
+    assert (house.total.in_use, house.waiting) == (0, 0)
 
 
 async def test_the_queue_serves_callers_in_turns() -> None:
@@ -57,10 +57,10 @@ async def test_the_queue_serves_callers_in_turns() -> None:
     order: list[str] = []
 
     async def call(name: str) -> None:
-        async with house.house_permit(caller(name)):
+        async with house.total_permit(caller(name)):
             order.append(name)
 
-    async with asyncio.TaskGroup() as tasks, house.house_permit(caller("first")):
+    async with asyncio.TaskGroup() as tasks, house.total_permit(caller("first")):
         for name in ["greedy"] * 5 + ["modest"]:
             tasks.create_task(call(name))
         await turn_of_the_loop()
@@ -70,32 +70,32 @@ async def test_the_queue_serves_callers_in_turns() -> None:
 
 async def test_a_full_queue_is_answered_at_once_with_a_hint() -> None:
     house = admission(global_limit=1, max_queue=1, max_wait_s=60)
-    async with house.house_permit(caller("a")), asyncio.TaskGroup() as tasks:
-        waiter = tasks.create_task(house.wait(house.house, "b"))
+    async with house.total_permit(caller("a")), asyncio.TaskGroup() as tasks:
+        waiter = tasks.create_task(house.wait(house.total, "b"))
         await turn_of_the_loop()
         async with asyncio.timeout(5):
             with pytest.raises(Overloaded, match="queue is full") as caught:
-                async with house.house_permit(caller("c")):
+                async with house.total_permit(caller("c")):
                     pytest.fail("admitted")
         assert caught.value.retry_after_s is not None
         assert caught.value.retry_after_s >= 1
         assert caught.value.retryable
         waiter.cancel()
-    assert (house.house.in_use, house.waiting) == (0, 0)
+    assert (house.total.in_use, house.waiting) == (0, 0)
 
 
 async def test_waiting_has_an_end() -> None:
     house = admission(global_limit=1, max_wait_s=0.02)
-    async with house.house_permit(caller("a")):
+    async with house.total_permit(caller("a")):
         with pytest.raises(Overloaded, match="no permit became free"):
-            async with house.house_permit(caller("b")):
+            async with house.total_permit(caller("b")):
                 pytest.fail("admitted")
-    assert (house.house.in_use, house.waiting) == (0, 0)
+    assert (house.total.in_use, house.waiting) == (0, 0)
 
 
 async def test_a_permit_granted_to_a_waiter_that_is_cancelled_in_the_same_turn_goes_on() -> None:
     house = admission(global_limit=1)
-    gate = house.house
+    gate = house.total
     assert gate.try_take()
     waiter = asyncio.get_running_loop().create_task(gate.take("a"))
     await turn_of_the_loop()
@@ -130,8 +130,8 @@ async def test_whatever_happens_to_holders_and_waiters_every_permit_comes_back(s
 
     async def call(subject: str, model: str, fate: float) -> None:
         who = caller(subject)
-        async with house.caller_permit(who), house.house_permit(who), house.model_permit(who, "glm", model):
-            assert house.house.in_use <= 5
+        async with house.caller_permit(who), house.total_permit(who), house.model_permit(who, "glm", model):
+            assert house.total.in_use <= 5
             assert house.by_model["glm", model].in_use <= 2
             await asyncio.sleep(fate * 0.002)
             if fate < 0.2:
@@ -147,9 +147,9 @@ async def test_whatever_happens_to_holders_and_waiters_every_permit_comes_back(s
 
     for _ in range(10):
         await asyncio.gather(*(fate_of(number) for number in range(100)))
-    assert (house.house.in_use, house.waiting, house.callers) == (0, 0, 0)
+    assert (house.total.in_use, house.waiting, house.callers) == (0, 0, 0)
     assert all(gate.in_use == 0 for gate in house.by_model.values())
-    assert house.house.most_in_use <= 5
+    assert house.total.most_in_use <= 5
 
 
 async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> None:
@@ -161,7 +161,7 @@ async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> N
         async def call(model: str) -> None:
             async with (
                 house.caller_permit(one) as own,
-                house.house_permit(one) as all_calls,
+                house.total_permit(one) as all_calls,
                 house.model_permit(one, "glm", model, aside=(own, all_calls)) as permit,
             ):
                 assert permit.waited_s > 0 or model != "glm-5.3"
@@ -170,13 +170,13 @@ async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> N
 
         waiting = [asyncio.get_running_loop().create_task(call("glm-5.3")) for _ in range(10)]
         await turn_of_the_loop()
-        assert house.house.in_use == 0
+        assert house.total.in_use == 0
         async with asyncio.timeout(5):
             await call("glm-4.7")
         entered.clear()
     await asyncio.gather(*waiting)
     assert entered.is_set()
-    assert (house.house.in_use, house.waiting, house.callers) == (0, 0, 0)
+    assert (house.total.in_use, house.waiting, house.callers) == (0, 0, 0)
 
 
 async def test_the_models_of_a_provider_share_its_limit() -> None:
@@ -203,7 +203,7 @@ async def test_permits_set_aside_leak_by_no_end() -> None:
 
     async def call(number: int) -> None:
         who = caller(str(number % 4))
-        async with house.caller_permit(who) as own, house.house_permit(who) as all_calls:
+        async with house.caller_permit(who) as own, house.total_permit(who) as all_calls:
             model = house.model_permit(who, "glm", str(number % 3), aside=(own, all_calls))
             async with model:
                 await asyncio.sleep(dice.random() * 0.003)
@@ -222,8 +222,8 @@ async def test_permits_set_aside_leak_by_no_end() -> None:
             name = type(end).__name__
             ends[name] = ends.get(name, 0) + 1
     assert ends.keys() == {"NoneType", "RuntimeError", "CancelledError", "Overloaded"}
-    gates = [house.house, *house.by_provider.values(), *house.by_model.values()]
+    gates = [house.total, *house.by_provider.values(), *house.by_model.values()]
     assert [(gate.in_use, gate.waiting) for gate in gates] == [(0, 0)] * len(gates)
     assert house.callers == 0
-    assert house.house.most_in_use <= 5
+    assert house.total.most_in_use <= 5
     assert house.by_provider["glm"].most_in_use <= 3

@@ -117,18 +117,18 @@ async def test_cancelling_a_wait_leaves_nothing_behind() -> None:
     loop = asyncio.get_running_loop()
     async with (
         desk.asking.admission.caller_permit(CALLER) as own,
-        desk.asking.admission.house_permit(CALLER) as house,
+        desk.asking.admission.total_permit(CALLER) as house,
     ):
         desk.asker.holds = (own, house)
         task = loop.create_task(desk.ask())
         while not any(isinstance(event, RetryPlanned) for event in desk.events):  # noqa: ASYNC110 - a fact, no event
             await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert desk.asking.admission.house.in_use == 0
+        assert desk.asking.admission.total.in_use == 0
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
-    assert (desk.gates, desk.asking.admission.house.in_use, desk.asking.admission.callers) == ([0, 0], 0, 0)
+    assert (desk.gates, desk.asking.admission.total.in_use, desk.asking.admission.callers) == ([0, 0], 0, 0)
 
 
 async def test_a_call_whose_time_is_over_blames_nobody() -> None:

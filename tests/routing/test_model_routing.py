@@ -7,24 +7,24 @@ import pytest
 from exai import config
 from exai.errors import AbilityMissing, ProviderUnconfigured, StartFault, UnknownModel
 from exai.messages import Effort
-from exai.routing.router import Choice, Roster
+from exai.routing.router import Choice, ModelRouter
 from exai.runtime.clock import SystemClock
 
 LOCAL = {"local": {"base_url": "http://127.0.0.1:9/v1", "models": [{"name": "Org/Tiny", "images": True}]}}
 
 
-def roster(
+def router(
     *,
     glm: dict[str, Any] | None = None,
     kimi: dict[str, Any] | None = None,
     custom: Any = None,
     failing: tuple[str, ...] = (),
     **models: Any,
-) -> Roster:
+) -> ModelRouter:
     providers = config.Providers.model_validate(
         {"glm": glm or {}, "kimi": kimi or {}, "custom": custom or {}}
     )
-    return Roster.from_settings(
+    return ModelRouter.from_settings(
         providers,
         config.Models(**models),
         config.Timeouts(),
@@ -39,7 +39,7 @@ BOTH = {"glm": GLM, "kimi": KIMI}
 
 
 def test_all_providers_are_known_configured_or_not() -> None:
-    providers = roster(glm=GLM, kimi={"api_key": "  "}, custom=LOCAL).providers
+    providers = router(glm=GLM, kimi={"api_key": "  "}, custom=LOCAL).providers
     assert {name: provider.configured for name, provider in providers.items()} == {
         "glm": True,
         "kimi": False,
@@ -52,16 +52,16 @@ def test_all_providers_are_known_configured_or_not() -> None:
 
 @pytest.mark.parametrize("name", ["glm-4.7", "GLM-4.7", "kimi-k2.6", "local/org/tiny"])
 def test_a_named_model_is_taken_without_a_word(name: str) -> None:
-    choice = roster(**BOTH, custom=LOCAL).resolve(name)
+    choice = router(**BOTH, custom=LOCAL).resolve(name)
     assert choice.model.name.casefold() == name.casefold()
     assert (choice.model_requested, choice.reason) == (name, None)
 
 
 def test_aliases_and_successors_say_why() -> None:
-    alias = roster(**BOTH).resolve("glm")
+    alias = router(**BOTH).resolve("glm")
     assert alias.model.name == "glm-5.3"
     assert alias.reason == "glm is another name of glm-5.3."
-    successor = roster(**BOTH).resolve("kimi-k2-turbo-preview")
+    successor = router(**BOTH).resolve("kimi-k2-turbo-preview")
     assert successor.model.name == "kimi-k2.6"
     assert "retired on 2026-05-25" in (successor.reason or "")
 
@@ -79,14 +79,14 @@ def test_aliases_and_successors_say_why() -> None:
 )
 def test_unknown_and_unreplaced_names_are_refused(name: str, says: str) -> None:
     with pytest.raises(UnknownModel) as refused:
-        roster(**BOTH, custom=LOCAL).resolve(name)
+        router(**BOTH, custom=LOCAL).resolve(name)
     assert says in str(refused.value)
     assert len(str(refused.value)) < 400
 
 
 def test_a_named_model_without_a_key_names_the_setting() -> None:
     with pytest.raises(ProviderUnconfigured, match=r"KIMI_API_KEY.*providers\.kimi\.api_key"):
-        roster(glm=GLM).resolve("kimi-k3")
+        router(glm=GLM).resolve("kimi-k3")
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,20 @@ def test_a_named_model_without_a_key_names_the_setting() -> None:
 )
 def test_a_missing_ability_names_models_that_have_it(name: str, needs: dict[str, Any], says: str) -> None:
     with pytest.raises(AbilityMissing) as refused:
-        roster(**BOTH, custom=LOCAL).resolve(name, **needs)
+        router(**BOTH, custom=LOCAL).resolve(name, **needs)
     assert says in str(refused.value)
 
 
 def test_an_effort_is_a_wish_and_refuses_no_model_that_was_named() -> None:
     settings = {**BOTH, "custom": LOCAL, "preferred": ("local/Org/Tiny", "glm-5.3")}
-    assert roster(**settings).resolve("local/Org/Tiny", effort=Effort.HIGH).model.name == "local/Org/Tiny"
-    assert roster(**settings).resolve("auto", effort=Effort.HIGH).model.name == "glm-5.3"
-    assert roster(**settings).resolve("auto", effort=Effort.NONE).model.name == "local/Org/Tiny"
+    assert router(**settings).resolve("local/Org/Tiny", effort=Effort.HIGH).model.name == "local/Org/Tiny"
+    assert router(**settings).resolve("auto", effort=Effort.HIGH).model.name == "glm-5.3"
+    assert router(**settings).resolve("auto", effort=Effort.NONE).model.name == "local/Org/Tiny"
 
 
 def test_models_that_can_be_asked_are_named_first() -> None:
     with pytest.raises(AbilityMissing, match="Models that do what this call needs: kimi-k3"):
-        roster(
+        router(
             kimi=KIMI, glm={}, custom=LOCAL | {"other": {**LOCAL["local"], "models": [{"name": "m"}]}}
         ).resolve("other/m", images=True, effort=Effort.LOW)
 
@@ -134,7 +134,7 @@ def test_models_that_can_be_asked_are_named_first() -> None:
 def test_auto_takes_the_first_preferred_that_can(
     requested: str | None, settings: dict[str, Any], needs: dict[str, bool], chosen: str
 ) -> None:
-    choice = roster(**settings).resolve(requested, **needs)
+    choice = router(**settings).resolve(requested, **needs)
     assert choice.model.name == chosen
     assert choice.model_requested == requested
     assert "models.preferred" in (choice.reason or "")
@@ -142,20 +142,20 @@ def test_auto_takes_the_first_preferred_that_can(
 
 def test_auto_without_any_key_says_which_to_set() -> None:
     with pytest.raises(ProviderUnconfigured, match=r"GLM_API_KEY.*KIMI_API_KEY"):
-        roster().resolve(None)
+        router().resolve(None)
 
 
 def test_auto_does_not_reach_beyond_the_preferred() -> None:
     with pytest.raises(ProviderUnconfigured, match="local/Org/Tiny"):
-        roster(custom=LOCAL).resolve("auto")
+        router(custom=LOCAL).resolve("auto")
     with pytest.raises(AbilityMissing, match="glm-5v-turbo"):
-        roster(**BOTH, preferred=("glm-5.3",)).resolve("auto", images=True)
+        router(**BOTH, preferred=("glm-5.3",)).resolve("auto", images=True)
     with pytest.raises(AbilityMissing, match="Leave out"):
-        roster(custom=LOCAL, preferred=("local/Org/Tiny",)).resolve("auto", web_search=True)
+        router(custom=LOCAL, preferred=("local/Org/Tiny",)).resolve("auto", web_search=True)
 
 
 def test_a_configured_default_is_taken_or_refused_like_a_named_model() -> None:
-    fixed = roster(**BOTH, default="glm")
+    fixed = router(**BOTH, default="glm")
     choice = fixed.resolve(None)
     assert (choice.model.name, choice.model_requested) == ("glm-5.3", None)
     assert choice.reason
@@ -165,11 +165,11 @@ def test_a_configured_default_is_taken_or_refused_like_a_named_model() -> None:
 
 
 def test_only_allowed_models_are_served() -> None:
-    limited = roster(glm={**GLM, "allowed_models": ("GLM-4.7", "glm")}, kimi=KIMI)
+    limited = router(glm={**GLM, "allowed_models": ("GLM-4.7", "glm")}, kimi=KIMI)
     assert list(limited.providers["glm"].models) == ["glm-5.3", "glm-4.7"]
     with pytest.raises(UnknownModel, match=r"providers\.glm\.allowed_models"):
         limited.resolve("glm-4.6")
-    without_successor = roster(kimi={**KIMI, "allowed_models": ("kimi-k3",)})
+    without_successor = router(kimi={**KIMI, "allowed_models": ("kimi-k3",)})
     with pytest.raises(UnknownModel, match=r"Use kimi-k2\.6"):
         without_successor.resolve("kimi-k2.5")
 
@@ -194,7 +194,7 @@ def test_only_allowed_models_are_served() -> None:
 )
 def test_impossible_settings_stop_the_start_with_a_sentence(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(StartFault) as refused:
-        roster(**settings)
+        router(**settings)
     assert says in str(refused.value)
     for key in ("no-dot", "two words", "line\nbreak"):
         assert key not in str(refused.value)
@@ -205,13 +205,13 @@ def names(choice: Choice) -> list[str]:
 
 
 def test_a_named_model_has_nobody_behind_it_unless_somebody_says_so() -> None:
-    assert names(roster(**BOTH).resolve("glm-5.3")) == ["glm-5.3"]
-    assert names(roster(**BOTH, default="glm-5.3").resolve(None)) == ["glm-5.3"]
+    assert names(router(**BOTH).resolve("glm-5.3")) == ["glm-5.3"]
+    assert names(router(**BOTH, default="glm-5.3").resolve(None)) == ["glm-5.3"]
 
 
 def test_the_calls_own_list_counts_before_a_chain_and_a_chain_before_auto() -> None:
     chains = [{"model": "glm", "then": ["glm-4.7", "kimi", "glm-5.3", "kimi-k3"], "content_filter": True}]
-    chained = roster(**BOTH, chains=chains)
+    chained = router(**BOTH, chains=chains)
     by_chain = chained.resolve("glm-5.3")
     assert names(by_chain) == ["glm-5.3", "glm-4.7", "kimi-k3"]
     assert (by_chain.consent, by_chain.filtered_too) == ("models.chains", True)
@@ -227,16 +227,16 @@ def test_the_calls_own_list_counts_before_a_chain_and_a_chain_before_auto() -> N
 
 def test_a_chain_skips_what_is_switched_off() -> None:
     chains = [{"model": "glm-5.3", "then": ["kimi-k3", "kimi-k2.6"]}]
-    limited = roster(glm=GLM, kimi={**KIMI, "allowed_models": ("kimi-k2.6",)}, chains=chains)
+    limited = router(glm=GLM, kimi={**KIMI, "allowed_models": ("kimi-k2.6",)}, chains=chains)
     assert names(limited.resolve("glm-5.3")) == ["glm-5.3", "kimi-k2.6"]
 
 
 def test_the_conversations_own_model_may_be_taken_over_where_auto_is_the_default() -> None:
-    kept = roster(**BOTH).resolve("kimi-k3", kept=True)
+    kept = router(**BOTH).resolve("kimi-k3", kept=True)
     assert names(kept) == ["kimi-k3", "glm-5.3", "glm-5.3-flash", "kimi-k2.6"]
     assert (kept.model_requested, kept.consent) == (None, "leaving the choice to auto")
     assert "keeps its own" in (kept.reason or "")
-    assert names(roster(**BOTH, default="glm-5.3").resolve("kimi-k3", kept=True)) == ["kimi-k3"]
+    assert names(router(**BOTH, default="glm-5.3").resolve("kimi-k3", kept=True)) == ["kimi-k3"]
 
 
 @pytest.mark.parametrize(
@@ -248,21 +248,21 @@ def test_the_conversations_own_model_may_be_taken_over_where_auto_is_the_default
     ],
 )
 def test_auto_goes_by_what_the_operator_chose(by: str, expected: list[str]) -> None:
-    choice = roster(**BOTH, auto_by=by).resolve("auto")
+    choice = router(**BOTH, auto_by=by).resolve("auto")
     assert names(choice) == expected
     assert choice.consent == "leaving the choice to auto"
     assert "models.preferred" in (choice.reason or "")
 
 
 def test_an_unknown_price_is_not_a_low_one() -> None:
-    choice = roster(**BOTH, auto_by="price", preferred=("glm-4.6v", "kimi-k3")).resolve("auto")
+    choice = router(**BOTH, auto_by="price", preferred=("glm-4.6v", "kimi-k3")).resolve("auto")
     assert names(choice) == ["kimi-k3", "glm-4.6v"]
 
 
 def test_auto_passes_over_what_fails_now_and_keeps_it_for_the_last() -> None:
-    choice = roster(**BOTH, failing=("glm-5.3", "glm-5.3-flash")).resolve("auto")
+    choice = router(**BOTH, failing=("glm-5.3", "glm-5.3-flash")).resolve("auto")
     assert names(choice) == ["kimi-k3", "kimi-k2.6", "glm-5.3", "glm-5.3-flash"]
     assert "because they fail: glm-5.3, glm-5.3-flash" in (choice.reason or "")
-    nobody = roster(kimi=KIMI, failing=("kimi-k3", "kimi-k2.6")).resolve("auto")
+    nobody = router(kimi=KIMI, failing=("kimi-k3", "kimi-k2.6")).resolve("auto")
     assert names(nobody) == ["kimi-k3", "kimi-k2.6"]
-    assert roster(**BOTH, failing=("glm-5.3",)).resolve("glm-5.3").model.name == "glm-5.3"
+    assert router(**BOTH, failing=("glm-5.3",)).resolve("glm-5.3").model.name == "glm-5.3"

@@ -11,7 +11,7 @@ from exai import config
 from exai.costs import Bill, Cost
 from exai.errors import AnswerEmpty, DeadlineExceeded, ProviderFailed, ToolLoopExceeded
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
-from exai.providers.wire.stream import AnswerSum
+from exai.providers.wire.stream import AnswerAccumulator
 from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import ManualClock
 from exai_emulator import Emulator, Persona, ScriptedCall
@@ -61,7 +61,7 @@ class Bench:
         model = PROVIDERS.get(provider, provider)
 
         async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-            asked = self.desk.roster.providers[prompt.model.provider]
+            asked = self.desk.router.providers[prompt.model.provider]
             completion = await asked.complete(
                 prompt, deadline=self.desk.clock.monotonic() + 30, on_delta=on_delta
             )
@@ -357,11 +357,11 @@ async def test_a_cut_call_is_never_run(bench: Bench) -> None:
     bench.desk.emulator.persona = Persona(rounds=((call(),),), think_tokens=0)
     prompt = bench.desk.prompt("kimi-k3", tools=bench.loop.specs, max_output_tokens=3)
     with pytest.raises(AnswerEmpty, match="cap"):
-        await bench.desk.roster.providers["kimi"].complete(prompt, deadline=bench.desk.clock.monotonic() + 9)
+        await bench.desk.router.providers["kimi"].complete(prompt, deadline=bench.desk.clock.monotonic() + 9)
 
 
 def test_a_call_without_id_and_arguments_is_read() -> None:
-    answer = AnswerSum(None)
+    answer = AnswerAccumulator(None)
     answer.add_whole(
         b'{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"f"}}]},"finish_reason":"stop"}]}'
     )
@@ -379,7 +379,7 @@ async def test_an_echo_tool_hands_the_arguments_back_untouched(open_desk: Any) -
     prompt = desk.prompt("kimi-k3", tools=spec)
 
     async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-        return await desk.roster.providers["kimi"].complete(
+        return await desk.router.providers["kimi"].complete(
             prompt, deadline=desk.clock.monotonic() + 9, on_delta=on_delta
         )
 

@@ -14,7 +14,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from support.postgresql_server import PostgresqlServer
 
 from exai import config
 from exai.errors import StartFault, StoreFailed
@@ -22,6 +21,7 @@ from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.schema import metadata
 from exai.storage.sqlite import FILE_NAME
+from support.postgresql_server import PostgresqlServer
 
 
 async def opened(settings: config.Database, tmp_path: Path) -> Database:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
-from support.postgresql_server import PostgresqlServer
 
 from exai import config
 from exai.callers import Caller
@@ -20,6 +19,7 @@ from exai.runtime.clock import SystemClock
 from exai.storage import sqlite
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
+from support.postgresql_server import PostgresqlServer
 
 ALICE = Caller(subject="alice", door="websocket", client="a client")
 
@@ -107,7 +107,7 @@ async def test_a_call_that_ends_while_the_file_is_locked_has_its_end_once_it_is_
     other.execute("BEGIN IMMEDIATE")
     journal.end_soon(CallEnd("call", "ok", None, None, None, None, None, None, {}))
     async with asyncio.timeout(10):
-        while not database.insisting_writes:  # noqa: ASYNC110 - the writer has a task of its own
+        while not database.pending_durable_writes:  # noqa: ASYNC110 - the writer has a task of its own
             await asyncio.sleep(0.01)
     other.execute("ROLLBACK")
     other.close()

@@ -102,7 +102,7 @@ async def test_what_insists_is_kept_once_the_database_is_back_and_nothing_else_i
     database = Away()
     writer = GroupWriter(database, 0.0)
     for end in "abc":
-        writer.write_soon(keep, end, insists=True)
+        writer.write_soon(keep, end, durable=True)
     writer.write_soon(keep, "may go")
     with pytest.raises(StoreFailed):
         await writer.write(keep, "refused")
@@ -120,7 +120,7 @@ async def test_the_database_is_looked_for_although_nobody_writes(monkeypatch: py
     monkeypatch.setattr(group_writer, "AGAIN_S", 0.001)
     database = Away()
     writer = GroupWriter(database, 0.0)
-    writer.write_soon(keep, "end", insists=True)
+    writer.write_soon(keep, "end", durable=True)
     await _turns(lambda: database.count == 3)
     database.is_away = False
     await _turns(lambda: database.kept == ["end"])
@@ -135,7 +135,7 @@ async def test_what_insists_is_bounded_and_counted_where_it_is_dropped(
     database = Away()
     writer = GroupWriter(database, 0.0)
     for end in range(5):
-        writer.write_soon(keep, end, insists=True)
+        writer.write_soon(keep, end, durable=True)
     await _turns(lambda: writer.insisting == 3)
     assert writer.dropped == 2
     database.is_away = False
@@ -146,10 +146,10 @@ async def test_what_insists_is_bounded_and_counted_where_it_is_dropped(
 async def test_a_stop_tries_once_more_and_waits_no_longer() -> None:
     database = Away()
     writer = GroupWriter(database, 0.0)
-    writer.write_soon(keep, 0, insists=True)
+    writer.write_soon(keep, 0, durable=True)
     await _turns(lambda: writer.insisting == 1)
     for end in range(1, 2 * LARGEST_BATCH):
-        writer.write_soon(keep, end, insists=True)
+        writer.write_soon(keep, end, durable=True)
     await writer.close()
     assert database.count == 2
     assert (writer.insisting, writer.dropped) == (0, 2 * LARGEST_BATCH)

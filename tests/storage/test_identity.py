@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.gates import Gate
 
 from exai import config
 from exai.auth.authenticator import Authenticator
@@ -15,6 +14,7 @@ from exai.errors import InvalidGrant, Unauthenticated, UnknownToken
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.gates import Gate
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from exai.callers import Caller
 from exai.costs import Usage as Tokens
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
-from exai.storage.calls.usage import UsageBook
+from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 
 ALICE = Caller(subject="alice", door="websocket")
@@ -33,7 +33,7 @@ class Book:
 
     def __init__(self, database: Database) -> None:
         self.clock = ManualClock()
-        self.usage = UsageBook(database, self.clock)
+        self.usage = UsageReports(database, self.clock)
         self._journal = Journal(database, self.clock)
         self._database = database
         self._calls = 0

@@ -10,7 +10,7 @@ import pytest
 from exai import config
 from exai.messages import Message, Role
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai_emulator import Emulator, EmulatorOptions, running
 
@@ -19,15 +19,15 @@ __all__ = ["Desk", "OpenDesk", "desk", "open_desk"]
 
 @dataclass
 class Desk:
-    """A roster whose providers are the emulator."""
+    """A router whose providers are the emulator."""
 
     emulator: Emulator
-    roster: Roster
+    router: ModelRouter
     clock: SystemClock
 
     def prompt(self, model: str, text: str = "hello", **fields: Any) -> Prompt:
         messages = fields.pop("messages", (Message(Role.SYSTEM, "Be short."), Message(Role.USER, text)))
-        return Prompt(model=self.roster.resolve(model).model, messages=messages, **fields)
+        return Prompt(model=self.router.resolve(model).model, messages=messages, **fields)
 
     async def ask(
         self,
@@ -39,7 +39,7 @@ class Desk:
         **fields: Any,
     ) -> Completion:
         prompt = self.prompt(model, text, **fields)
-        provider = self.roster.providers[prompt.model.provider]
+        provider = self.router.providers[prompt.model.provider]
         return await provider.complete(prompt, deadline=self.clock.monotonic() + seconds, on_delta=on_delta)
 
     async def ask_streaming(self, model: str, text: str = "hello", **fields: Any) -> Completion:
@@ -83,11 +83,11 @@ async def open_desk() -> AsyncIterator[OpenDesk]:
                 {"glm": rows["glm"], "kimi": rows["kimi"], "custom": {"local": rows["custom"]}}
             )
             clock = SystemClock()
-            roster = Roster.from_settings(
+            router = ModelRouter.from_settings(
                 providers, models or config.Models(), config.Timeouts(**(timeouts or {})), clock
             )
-            stack.push_async_callback(roster.close)
-            return Desk(emulator, roster, clock)
+            stack.push_async_callback(router.close)
+            return Desk(emulator, router, clock)
 
         yield open_one
 

@@ -22,7 +22,7 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import ManualClock
-from exai.storage.calls.usage import UsageBook
+from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
@@ -167,7 +167,7 @@ def make_port(
         sessions=lambda: {"open": 3},
         running=running,
         connected=connected,
-        usage=UsageBook(database, clock),
+        usage=UsageReports(database, clock),
     )
     app = operations_port(
         identity=Identity(authenticator, authority, tickets),

@@ -100,7 +100,7 @@ class ScriptedRoster:
 
 
 def asking(
-    roster: Any,
+    router: Any,
     *,
     bus: EventBus | None = None,
     clock: Clock | None = None,
@@ -112,7 +112,7 @@ def asking(
     clock, bus = clock or SystemClock(), bus or EventBus()
     return Asking(
         Admission(limits or config.Admission(), clock),
-        roster,
+        router,
         Breakers(breaker or config.Breaker(), clock, bus.publish),
         RetryPolicy(retry or config.Retry(max_retries=0), clock),
         bus,

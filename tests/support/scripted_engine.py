@@ -75,14 +75,14 @@ class ScriptedEngine:
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
-        operation_key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ToolAnswer:
         self.check_scopes(name, arguments, caller)
         tool = getattr(self, f"_{name}")
         if not self.admitting:
             return _stopping()
         self.callers.append(caller)
-        self.keys.append(operation_key)
+        self.keys.append(idempotency_key)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
-from support.daemons import Daemon, StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault, Persona
+from support.daemons import Daemon, StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 ONE_TRY = {"EXAI_RETRY__MAX_RETRIES": "0"}
 

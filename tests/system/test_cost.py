@@ -6,10 +6,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.daemons import Daemon, StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault
+from support.daemons import Daemon, StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 TEXT = "Some words that a provider may well keep in its cache. " * 40
 

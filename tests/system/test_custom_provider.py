@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemons import Daemon, StartDaemon
-from support.mcp_websocket import mcp_socket
 
 from exai_emulator import Emulator, Fault
+from support.daemons import Daemon, StartDaemon
+from support.mcp_websocket import mcp_socket
 
 SECRET = "s3cr3t-of-a-header"
 

@@ -11,12 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from support.forged_tokens import forged, own_signer
-from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
-from support.mcp_websocket import mcp_socket
-from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
-from support.scripted_engine import VERSION, ScriptedEngine
-from support.session_socket import ENVELOPE, session_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -28,6 +22,12 @@ from exai.events.bus import EventBus
 from exai.transports.doors import McpDoors
 from exai.transports.routes import Route
 from exai.transports.server import build_server
+from support.forged_tokens import forged, own_signer
+from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
+from support.mcp_websocket import mcp_socket
+from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
+from support.scripted_engine import VERSION, ScriptedEngine
+from support.session_socket import ENVELOPE, session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from support.daemons import Daemon, StartDaemon
 from support.drawn_pictures import drawn
 from support.mcp_websocket import McpSocket, mcp_socket
-
-from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 
 QUICK = {
     "EXAI_RETRY__MAX_RETRIES": "0",

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault
 from exai_emulator.tokens import count_tokens
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 TEXT = "Some words about nothing in particular, and a few more of them. "
 

@@ -8,10 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support.daemons import EXAI, StartDaemon, clean_environ
-from support.mcp_websocket import mcp_socket
 
 from exai_emulator import Emulator, Persona
+from support.daemons import EXAI, StartDaemon, clean_environ
+from support.mcp_websocket import mcp_socket
 
 
 async def refused(tmp_path: Path, *arguments: str, **environ: str) -> str:

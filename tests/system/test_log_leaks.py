@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from exai_emulator import Emulator, Fault
 from support.daemons import StartDaemon
 from support.mcp_websocket import mcp_socket
-
-from exai_emulator import Emulator, Fault
 
 PROMPT = "CANARYPROMPT"
 FILE = "CANARYFILE"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mcp import Client
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault, Persona
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 
 async def failures(socket: McpSocket) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import httpx2
 from aiohttp import web
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+
 from support.daemons import free_port
 from support.fake_issuer import FakeIssuer, jwk_of, make_key
 from support.guarded_daemon import guarded_daemon

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+
+from exai.auth.scopes import ADMIN, DASHBOARD, MODELS, SCOPES, STATUS
 from support.daemons import EXAI, clean_environ
 from support.forged_tokens import forged, own_signer
 from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
 from support.mcp_websocket import mcp_socket
-
-from exai.auth.scopes import ADMIN, DASHBOARD, MODELS, SCOPES, STATUS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

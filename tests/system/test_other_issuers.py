@@ -6,14 +6,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.fake_issuer import AUDIENCE, FakeIssuer, jwk_of, make_key, running_issuer
-from support.forged_tokens import Forged, forged
-from support.guarded_daemon import bearer, guarded_daemon
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from exai.auth.scopes import ADMIN
+from support.fake_issuer import AUDIENCE, FakeIssuer, jwk_of, make_key, running_issuer
+from support.forged_tokens import Forged, forged
+from support.guarded_daemon import bearer, guarded_daemon
 
 METHOD_NOT_ALLOWED = 405
 """What `PUT /mcp` answers to whoever was admitted."""

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import select
-from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
-from support.mcp_websocket import McpSocket, mcp_socket
-from support.session_socket import session_socket
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
+from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.session_socket import session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-OPERATION_KEY = "exai/operation-key"
+IDEMPOTENCY_KEY = "exai/idempotency-key"
 LEAST_SAMPLES, MOST_SAMPLES = 60, 600
 SAME_TIME = 0.25
 """By how much two times may differ that are the same: part of the smaller one."""
@@ -148,18 +148,18 @@ async def test_two_who_race_for_one_conversation_leave_it_to_its_owner(guarded: 
         assert sorted(questions[1:]) == sorted(f"alice {number}" for number in range(10))
 
 
-async def test_one_operation_key_of_two_principals_is_two_operations(guarded: GuardedDaemon) -> None:
+async def test_one_idempotency_key_of_two_principals_is_two_operations(guarded: GuardedDaemon) -> None:
     keys = [secrets.token_hex(8) for _ in range(10)]
     async with socket_of(guarded, "alice") as alice, socket_of(guarded, "bob") as bob:
 
         async def operate(client: McpSocket, key: str, prompt: str) -> dict[str, Any]:
-            params = {"name": "chat", "arguments": {"prompt": prompt}, "_meta": {OPERATION_KEY: key}}
+            params = {"name": "chat", "arguments": {"prompt": prompt}, "_meta": {IDEMPOTENCY_KEY: key}}
             answer = await client.request("tools/call", params)
             result: dict[str, Any] = answer["result"]
             return result
 
         def recalled(answer: dict[str, Any]) -> str | None:
-            how: str | None = answer.get("_meta", {}).get("exai/operation", {}).get("recalled")
+            how: str | None = answer.get("_meta", {}).get("exai/idempotent-call", {}).get("recalled")
             return how
 
         both = await asyncio.gather(

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import random
 
+from exai_emulator import Emulator, Persona
 from support.daemons import StartDaemon
 from support.mcp_websocket import mcp_socket
-
-from exai_emulator import Emulator, Persona
 
 
 async def test_clients_that_cancel_vanish_or_wait_leave_every_permit_free(

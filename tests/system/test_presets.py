@@ -10,12 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
-from support.mcp_websocket import mcp_socket
-from support.session_socket import session_socket
 
 from exai.config.presets import PRESETS
 from exai_emulator import Emulator, Persona
+from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
+from support.mcp_websocket import mcp_socket
+from support.session_socket import session_socket
 
 SILENT = Persona(kind="echo", first_byte_delay_ms=120_000)
 DEFAULT_SESSIONS, DEFAULT_QUEUE = 1_000, 512

@@ -6,10 +6,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from exai_emulator import Emulator, Fault, Persona
 from support.daemons import Daemon, StartDaemon
 from support.mcp_websocket import mcp_socket
-
-from exai_emulator import Emulator, Fault, Persona
 
 SHORT_WAITS = {
     "EXAI_RETRY__THROTTLE_BACKOFF_S": "0.02",

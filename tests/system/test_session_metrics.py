@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 import aiohttp
-from support.daemons import Daemon, StartDaemon
-from support.session_socket import SessionSocket, session_socket
 
 from exai_emulator import Emulator, Persona
+from support.daemons import Daemon, StartDaemon
+from support.session_socket import SessionSocket, session_socket
 
 MOST = 4
 

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault, Persona
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 MODELS = {"glm": "glm-5.3", "kimi": "kimi-k3"}
 IDLE_S = 1.0

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemons import EXAI, clean_environ
-from support.stdio_client import HELLO, StdioClient
 
 from exai import config
 from exai.auth.authority import Authority
@@ -15,6 +13,8 @@ from exai.client.credentials_file import Credentials, write_credentials
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.daemons import EXAI, clean_environ
+from support.stdio_client import HELLO, StdioClient
 
 
 def tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:

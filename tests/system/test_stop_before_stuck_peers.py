@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
+from exai_emulator import Emulator, Persona
 from support.daemons import Daemon, StartDaemon
 from support.session_socket import ENVELOPE
-
-from exai_emulator import Emulator, Persona
 
 DRAIN_S = 2
 LARGE = "Stuck. " * 20_000

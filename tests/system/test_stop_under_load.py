@@ -11,14 +11,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
-from support.mcp_websocket import McpSocket, mcp_socket
-from support.session_socket import ENVELOPE, SessionSocket, session_socket
-from support.stdio_client import StdioClient
 from websockets.exceptions import ConnectionClosed
 
 from exai.storage.sqlite import FILE_NAME
 from exai_emulator import Emulator, Persona
+from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.session_socket import ENVELOPE, SessionSocket, session_socket
+from support.stdio_client import StdioClient
 
 SHORT, STREAMING, SILENT = "kimi-k3", "glm-5.3", "glm-5.3-flash"
 PERSONAS = {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Persona
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 
 @pytest.fixture

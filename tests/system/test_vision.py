@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
+from exai_emulator import Emulator, Fault
 from support.daemons import StartDaemon
 from support.drawn_pictures import drawn, moving_gif, noise
 from support.mcp_websocket import McpSocket, mcp_socket
-
-from exai_emulator import Emulator, Fault
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from support.daemons import StartDaemon
-from support.mcp_websocket import McpSocket, mcp_socket
 
 from exai_emulator import Emulator, Fault, Persona, ScriptedCall
+from support.daemons import StartDaemon
+from support.mcp_websocket import McpSocket, mcp_socket
 
 
 def searches(emulator: Emulator) -> list[Any]:

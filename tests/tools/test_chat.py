@@ -5,7 +5,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.callers import Caller
@@ -25,6 +24,7 @@ from exai.storage.database import Database
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import ToolAnswer
 from exai.tools.chat import Chat
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 
@@ -34,10 +34,10 @@ class Talk:
 
     def __init__(self, database: Database, root: Path, *steps: Any, **limits: Any) -> None:
         self.provider = ScriptedProvider(*steps)
-        self.roster = ScriptedRoster(self.provider)
+        self.router = ScriptedRoster(self.provider)
         self.counts = TokenCounts(CalibrationTable(database), SystemClock(), {})
         self.chat = Chat(
-            roster=self.roster,  # type: ignore[arg-type]
+            router=self.router,  # type: ignore[arg-type]
             conversations=Conversations(database, SystemClock(), limits.get("max_exchanges", 50)),
             files=FileReader(config.Files(roots=(root,))),
             limits=config.Conversations.model_validate(limits),
@@ -48,7 +48,7 @@ class Talk:
         self.context: CallContext
 
     async def say(self, prompt: str, *, progress: Progress | None = None, **arguments: Any) -> ToolAnswer:
-        asker = asking(self.roster).on_behalf_of(CALLER, SystemClock().monotonic() + 30)
+        asker = asking(self.router).on_behalf_of(CALLER, SystemClock().monotonic() + 30)
         self.context = CallContext(
             call_id="call_1",
             caller=CALLER,
@@ -191,7 +191,7 @@ async def test_without_a_name_the_conversation_keeps_its_model(database: Databas
         asked_for.append((requested, kept))
         return Choice(MODEL, requested, "as it was" if kept else None)
 
-    talk.roster.resolve = resolve  # type: ignore[method-assign]
+    talk.router.resolve = resolve  # type: ignore[method-assign]
     handle = facts(await talk.say("one"))["continuation_id"]
     second = facts(await talk.say("two", continuation_id=handle))
     assert asked_for == [(None, False), ("scripted-1", True)]
@@ -209,7 +209,7 @@ async def test_a_conversations_model_that_cannot_is_replaced_openly(
             raise AbilityMissing("scripted-1 takes no images.")
         return Choice(MODEL, None, None)
 
-    talk.roster.resolve = resolve  # type: ignore[method-assign]
+    talk.router.resolve = resolve  # type: ignore[method-assign]
     answer = facts(await talk.say("two", continuation_id=handle))
     assert "takes no images" in answer["model_reason"]
     with pytest.raises(AbilityMissing):

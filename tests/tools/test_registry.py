@@ -27,7 +27,7 @@ def registry() -> Registry:
     return Registry(
         [
             Chat(
-                roster=absent,
+                router=absent,
                 conversations=absent,
                 files=absent,
                 limits=config.Conversations(),
@@ -39,7 +39,7 @@ def registry() -> Registry:
             Models(absent, absent, absent).tool(),
             Status(
                 clock=clock,
-                roster=absent,
+                router=absent,
                 health=absent,
                 breakers=absent,
                 counts=absent,

@@ -3,18 +3,18 @@
 from typing import Any
 
 import pytest
-from support.scripted import asking
 
 from exai import config
 from exai.callers import Caller
 from exai.consulting.context import CallContext
 from exai.errors import AbilityMissing, ProviderUnconfigured
 from exai.routing.progress import SilentProgress
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import ToolAnswer
 from exai.tools.search import Search
+from support.scripted import asking
 
 KEYS = {"glm": {"api_key": "id.secret"}, "kimi": {"api_key": "sk-key"}}
 
@@ -23,9 +23,9 @@ async def search(*keys: str, **arguments: Any) -> ToolAnswer:
     """A search by a daemon that has these providers' keys."""
     clock = SystemClock()
     providers = config.Providers.model_validate({name: KEYS[name] for name in keys})
-    roster = Roster.from_settings(providers, config.Models(), config.Timeouts(), clock)
-    tool = Search(roster, clock).tool()
-    asker = asking(roster).on_behalf_of(Caller.local("websocket"), clock.monotonic() + 30)
+    router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), clock)
+    tool = Search(router, clock).tool()
+    asker = asking(router).on_behalf_of(Caller.local("websocket"), clock.monotonic() + 30)
     context = CallContext(
         call_id="call_1", caller=Caller.local("websocket"), progress=SilentProgress(), ask=asker
     )

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from support.token_endpoint import in_s
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -17,6 +16,7 @@ from exai.client import CallFailed, InDoubt, Session, Unauthenticated, Unreachab
 from exai.client import tokens as module
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.protocol.session import SESSION_SUBPROTOCOL
+from support.token_endpoint import in_s
 
 Judge = Callable[[str | None], Response | None]
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.mcp_websocket import mcp_socket
-from support.open_doors import Doors, open_doors
-from support.session_socket import ENVELOPE, session_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -25,6 +22,9 @@ from exai.events.events import SessionEnded
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
+from support.session_socket import ENVELOPE, session_socket
 
 OVER = 4401
 SOON_S = 10

@@ -8,8 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.mcp_websocket import mcp_socket
-from support.open_doors import Doors, open_doors
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -17,6 +15,8 @@ from websockets.typing import Subprotocol
 from exai.callers import Caller
 from exai.events.events import ConnectionClosed as Closed
 from exai.transports.websocket import door as websocket
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
 
 EMPTY_BINARY_FRAME = bytes([0x82, 0x80, 0, 0, 0, 0])
 

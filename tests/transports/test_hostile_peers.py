@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
+
+from exai.web import newcomers
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import Doors, open_doors
 from support.session_socket import ENVELOPE, session_socket
-
-from exai.web import newcomers
 
 HALF_OPEN = 2_000
 UPGRADE = (

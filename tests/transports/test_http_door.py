@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from support.open_doors import Doors, open_doors
 
 BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
@@ -96,10 +97,10 @@ async def test_a_call_with_progress_and_its_answer(doors: Doors, modern: bool) -
 
 
 @pytest.mark.parametrize("modern", [False, True])
-async def test_an_operation_key_reaches_the_engine(doors: Doors, modern: bool) -> None:
+async def test_an_idempotency_key_reaches_the_engine(doors: Doors, modern: bool) -> None:
     async with (
         client(doors.http, modern) as one,
-        one.tool("echo", {}, **{"exai/operation-key": "a key"}) as response,
+        one.tool("echo", {}, **{"exai/idempotency-key": "a key"}) as response,
     ):
         assert "result" in [answer async for answer in answers(response)][-1]
     assert doors.engine.keys == ["a key"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.open_doors import Doors, open_doors
 
 from exai.transports.http import sessions as http_sessions
+from support.open_doors import Doors, open_doors
 
 
 class Sessions:

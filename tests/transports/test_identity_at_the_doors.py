@@ -8,9 +8,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.mcp_websocket import mcp_socket
-from support.open_doors import Doors, open_doors
-from support.session_socket import ENVELOPE, session_socket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -23,6 +20,9 @@ from exai.events.events import CallerRefused
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
+from support.session_socket import ENVELOPE, session_socket
 
 BOTH = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28"}
 METADATA = "/.well-known/oauth-protected-resource"

@@ -5,8 +5,6 @@ import socket
 
 import aiohttp
 import pytest
-from support.mcp_websocket import mcp_socket
-from support.open_doors import Doors, open_doors
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -15,6 +13,8 @@ from exai.callers import Caller
 from exai.errors import StartFault
 from exai.events.events import ConnectionClosed as Closed
 from exai.transports.listener import Listener
+from support.mcp_websocket import mcp_socket
+from support.open_doors import Doors, open_doors
 
 
 @pytest.mark.parametrize("setting", ["port", "operations_port"])

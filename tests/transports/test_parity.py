@@ -23,13 +23,13 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
 from pydantic import TypeAdapter, ValidationError
-from support.open_doors import open_doors
-from support.scripted_engine import VERSION, ScriptedEngine
-from support.stdio_client import stdio
 from websockets.asyncio.client import connect
 
 from exai.callers import Caller
 from exai.transports.server import build_server
+from support.open_doors import open_doors
+from support.scripted_engine import VERSION, ScriptedEngine
+from support.stdio_client import stdio
 
 Message = dict[str, Any]
 Exchange = Callable[[Message], Awaitable[list[Message]]]

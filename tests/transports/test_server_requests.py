@@ -7,6 +7,7 @@ import mcp_types as types
 import pytest
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
+
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import open_doors
 

@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 import pytest
 from mcp.server.connection import Connection
 from mcp.server.runner import ServerRunner
-from support.open_doors import Doors, open_doors
-from support.session_socket import session_socket
-from support.tcp_proxy import tcp_proxy
 
 from exai.callers import Caller
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.pump import Pump
+from support.open_doors import Doors, open_doors
+from support.session_socket import session_socket
+from support.tcp_proxy import tcp_proxy
 
 POLICY_VIOLATION, NO_FIRST_FRAME, FENCED = 1008, 4408, 4409
 

@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from support.stdio_client import stdio
 
 PING = {"jsonrpc": "2.0", "id": "p", "method": "ping"}

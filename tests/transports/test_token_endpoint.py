@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+
 from support.open_doors import Doors
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -6,14 +6,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.mcp_websocket import McpSocket, mcp_socket
-from support.open_doors import Doors, open_doors
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from exai.callers import Caller
 from exai.events.events import ConnectionClosed, ConnectionOpened, IncidentRecorded
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.open_doors import Doors, open_doors
 
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

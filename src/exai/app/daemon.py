@@ -1,11 +1,11 @@
-"""One process' life: the house, its doors, and leaving in order. What `exai serve` and `exai stdio` run."""
+"""One process' life: the services, its doors, and leaving in order. What `exai serve` and `exai stdio` run."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from pydantic import SecretStr
 
-from exai.app.services import House, build
+from exai.app.services import Services, build
 from exai.callers import Caller
 from exai.config import Settings
 from exai.config.client import TOKEN_VARIABLE
@@ -26,7 +26,9 @@ from exai.web.hosts import HostRule
 __all__ = ["run_daemon", "run_stdio"]
 
 
-async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, House], None]) -> None:
+async def run_daemon(
+    settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, Services], None]
+) -> None:
     """Serve both ports until a signal asks to stop.
 
     Raises:
@@ -34,20 +36,25 @@ async def run_daemon(settings: Settings, *, demo: bool, on_ready: Callable[[Addr
     """
     listener = Listener(settings.server)
     try:
-        async with _house(settings, demo=demo) as house:
-            server = build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus)
+        async with _services(settings, demo=demo) as services:
+            server = build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus)
             doors = McpDoors(
-                server, house.dispatcher, house.authenticator, house.authority, settings, house.bus
+                server,
+                services.dispatcher,
+                services.authenticator,
+                services.authority,
+                settings,
+                services.bus,
             )
-            _show_sessions(house, doors)
-            readiness = _Readiness(house)
-            operations = _operations(house, doors, settings, readiness)
+            _show_sessions(services, doors)
+            readiness = _Readiness(services)
+            operations = _operations(services, doors, settings, readiness)
             await listener.serve(
                 doors,
                 operations,
-                house.dispatcher,
+                services.dispatcher,
                 settings.websocket,
-                on_ready=lambda: on_ready(listener.addresses, house),
+                on_ready=lambda: on_ready(listener.addresses, services),
                 on_stop=readiness.stop,
             )
     finally:
@@ -65,39 +72,39 @@ async def run_stdio(
     Raises:
         StartFault: the database, a key, a setting or the token makes it impossible to start.
     """
-    async with _house(settings, demo=demo) as house:
+    async with _services(settings, demo=demo) as services:
         await serve_stdio(
-            build_server(house.dispatcher, name="exai", version=__version__, bus=house.bus),
-            house.dispatcher,
-            caller=await _parent(house, token, token_from),
-            guards=Guards(house.authenticator, SystemClock()),
+            build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus),
+            services.dispatcher,
+            caller=await _parent(services, token, token_from),
+            guards=Guards(services.authenticator, SystemClock()),
             limits=settings.websocket,
             drain_s=settings.server.drain_s,
-            bus=house.bus,
+            bus=services.bus,
         )
 
 
 @asynccontextmanager
-async def _house(settings: Settings, *, demo: bool) -> AsyncIterator[House]:
+async def _services(settings: Settings, *, demo: bool) -> AsyncIterator[Services]:
     async with AsyncExitStack() as scopes:
         if demo:
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 
             settings = await scopes.enter_async_context(emulated_providers(settings))
-        house = await scopes.enter_async_context(build(settings, version=__version__, demo=demo))
-        if not house.configured_providers:
+        services = await scopes.enter_async_context(build(settings, version=__version__, demo=demo))
+        if not services.configured_providers:
             raise StartFault(
                 "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
                 "or try everything without one: `exai serve --demo`."
             )
-        yield house
+        yield services
 
 
-async def _parent(house: House, token: SecretStr | None, token_from: str) -> Caller:
+async def _parent(services: Services, token: SecretStr | None, token_from: str) -> Caller:
     """Who started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
-        return await house.authenticator.admit(headers, door=STDIO_DOOR, address="")
+        return await services.authenticator.admit(headers, door=STDIO_DOOR, address="")
     except Unauthenticated as fault:
         if not fault.presented:
             raise StartFault(
@@ -109,7 +116,9 @@ async def _parent(house: House, token: SecretStr | None, token_from: str) -> Cal
         raise StartFault(str(fault)) from None
 
 
-def _operations(house: House, doors: McpDoors, settings: Settings, readiness: "_Readiness") -> OperationsPort:
+def _operations(
+    services: Services, doors: McpDoors, settings: Settings, readiness: "_Readiness"
+) -> OperationsPort:
     clock = SystemClock()
 
     def sessions() -> dict[str, float]:
@@ -122,23 +131,23 @@ def _operations(house: House, doors: McpDoors, settings: Settings, readiness: "_
         clock=clock,
         began=clock.monotonic(),
         checks=readiness.checks,
-        providers=lambda: [(name, each.configured) for name, each in house.roster.providers.items()],
+        providers=lambda: [(name, each.configured) for name, each in services.router.providers.items()],
         sessions=sessions,
-        running=house.running_calls,
-        connected=house.open_connections,
-        usage=house.usage,
+        running=services.running_calls,
+        connected=services.open_connections,
+        usage=services.usage,
     )
     return operations_port(
-        identity=Identity(house.authenticator, house.authority, house.tickets),
+        identity=Identity(services.authenticator, services.authority, services.tickets),
         overview=overview,
-        metrics=house.metrics,
+        metrics=services.metrics,
         hosts=HostRule(settings.server),
         clock=clock,
-        publish=house.bus.publish,
+        publish=services.bus.publish,
     )
 
 
-def _show_sessions(house: House, doors: McpDoors) -> None:
+def _show_sessions(services: Services, doors: McpDoors) -> None:
     """Let Prometheus read how resumable sessions stand."""
 
     def figures() -> list[Figure]:
@@ -166,14 +175,14 @@ def _show_sessions(house: House, doors: McpDoors) -> None:
             Figure("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
         ]
 
-    house.metrics.figures(figures)
+    services.metrics.figures(figures)
 
 
 class _Readiness:
     """What `/readyz` asks."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._stopping = False
         self.checks: dict[str, Check] = {
             "admitting": self._admitting,
@@ -189,8 +198,8 @@ class _Readiness:
         return "stopping" if self._stopping else None
 
     async def _database(self) -> str | None:
-        await self._house.database.check()
+        await self._services.database.check()
         return None
 
     async def _providers(self) -> str | None:
-        return None if self._house.configured_providers else "no provider has a key"
+        return None if self._services.configured_providers else "no provider has a key"

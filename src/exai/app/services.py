@@ -15,7 +15,7 @@ from exai.config import Settings
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
-from exai.dispatch.operations import Operations
+from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.errors import ExaiError
 from exai.events.bus import EventBus
 from exai.files.reader import FileReader
@@ -29,12 +29,12 @@ from exai.routing.admission import Admission
 from exai.routing.asker import Asking
 from exai.routing.breaker import Breakers
 from exai.routing.retry import RetryPolicy
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime import tasks
 from exai.runtime.clock import Clock, SystemClock
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
-from exai.storage.calls.operations import OperationTable
-from exai.storage.calls.usage import UsageBook
+from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
@@ -46,7 +46,7 @@ from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 
-__all__ = ["House", "build"]
+__all__ = ["Services", "build"]
 
 _log = structlog.get_logger(__name__)
 
@@ -54,29 +54,29 @@ PRUNE_INTERVAL_S = 6 * 3600
 
 
 @dataclass(frozen=True)
-class House:
+class Services:
     """What the doors stand on."""
 
     dispatcher: Dispatcher
     bus: EventBus
     metrics: Metrics
     database: Database
-    roster: Roster
+    router: ModelRouter
     authenticator: Authenticator
     authority: Authority
     tickets: Tickets
     running_calls: RunningCalls
     open_connections: OpenConnections
-    usage: UsageBook
+    usage: UsageReports
 
     @property
     def configured_providers(self) -> list[str]:
         """Names of the providers that can be asked."""
-        return [name for name, provider in self.roster.providers.items() if provider.configured]
+        return [name for name, provider in self.router.providers.items() if provider.configured]
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[House]:
+async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[Services]:
     """Build everything below the doors; leaving the scope closes it, the journal's last rows first.
 
     Raises:
@@ -99,7 +99,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
 
         bus = EventBus()
         breakers = Breakers(settings.breaker, clock, bus.publish)
-        roster = Roster.from_settings(
+        router = ModelRouter.from_settings(
             settings.providers,
             settings.models,
             settings.timeouts,
@@ -107,7 +107,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             available=breakers.available,
             uploads=UploadTable(database),
         )
-        scopes.push_async_callback(roster.close)
+        scopes.push_async_callback(router.close)
 
         loop_lag = LoopLag(clock)
         metrics = Metrics(version=version, loop_lag=loop_lag)
@@ -125,26 +125,28 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
 
         admission = Admission(settings.admission, clock)
         metrics.gauge("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
-        metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.house.in_use)
+        metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.total.in_use)
         metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
         metrics.figures(
             lambda: [
                 Figure(
-                    "insisting_writes", "Journal ends that wait for the database.", database.insisting_writes
+                    "pending_durable_writes",
+                    "Journal ends that wait for the database.",
+                    database.pending_durable_writes,
                 ),
                 Figure(
                     "dropped_writes", "Of these, given up in the end.", database.dropped_writes, is_total=True
                 ),
             ]
         )
-        usage = UsageBook(database, clock)
+        usage = UsageReports(database, clock)
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
         counts = await TokenCounts.open(database, clock)
         scopes.callback(counts.store_soon)
         registry = Registry(
             [
                 Chat(
-                    roster=roster,
+                    router=router,
                     conversations=conversations,
                     files=FileReader(settings.files),
                     limits=settings.conversations,
@@ -152,11 +154,11 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                     counts=counts,
                     clock=clock,
                 ).tool(),
-                Search(roster, clock).tool(),
-                Models(roster, health, breakers, counts.of).tool(),
+                Search(router, clock).tool(),
+                Models(router, health, breakers, counts.of).tool(),
                 Status(
                     clock=clock,
-                    roster=roster,
+                    router=router,
                     health=health,
                     breakers=breakers,
                     counts=counts,
@@ -168,34 +170,41 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
                 ).tool(),
             ]
         )
-        operation_table = OperationTable(database, clock)
-        operations = Operations(operation_table, settings.operations, clock=clock, publish=bus.publish)
-        scopes.push_async_callback(operations.close)
+        idempotent_call_table = IdempotentCallTable(database, clock)
+        idempotent_calls = IdempotentCalls(
+            idempotent_call_table, settings.idempotency, clock=clock, publish=bus.publish
+        )
+        scopes.push_async_callback(idempotent_calls.close)
         metrics.gauge(
-            "operations_running", "Operations whose end is not written yet.", lambda: operations.running
+            "idempotent_calls_running",
+            "Calls under an idempotency key whose end is not written yet.",
+            lambda: idempotent_calls.running,
         )
         dispatcher = Dispatcher(
             registry=registry,
-            asking=Asking(admission, roster, breakers, RetryPolicy(settings.retry, clock), bus, clock),
+            asking=Asking(admission, router, breakers, RetryPolicy(settings.retry, clock), bus, clock),
             journal=journal,
-            operations=operations,
+            idempotent_calls=idempotent_calls,
             call_timeout_s=settings.timeouts.call_s,
         )
         for name, work in (
             ("loop lag", loop_lag.run()),
             ("prune journal", _prune(partial(journal.prune, settings.database.keep_calls_days))),
-            ("prune operations", _prune(partial(operation_table.prune, settings.operations.keep_hours))),
+            (
+                "prune idempotent calls",
+                _prune(partial(idempotent_call_table.prune, settings.idempotency.keep_hours)),
+            ),
             ("prune tokens", _prune(authority.prune)),
-            ("sweep uploads", _sweep(roster)),
+            ("sweep uploads", _sweep(router)),
             ("follow revocations", authenticator.run()),
         ):
             scopes.push_async_callback(_end, tasks.spawn(work, name=name))
-        yield House(
+        yield Services(
             dispatcher=dispatcher,
             bus=bus,
             metrics=metrics,
             database=database,
-            roster=roster,
+            router=router,
             authenticator=authenticator,
             authority=authority,
             tickets=Tickets(TicketTable(database), clock),
@@ -215,11 +224,11 @@ async def _prune(prune: Callable[[], Awaitable[int]]) -> None:
         await asyncio.sleep(PRUNE_INTERVAL_S)
 
 
-async def _sweep(roster: Roster) -> None:
+async def _sweep(router: ModelRouter) -> None:
     """Delete what lies unused at providers, at start and a few times a day."""
     while True:
         try:
-            await roster.sweep_uploads()
+            await router.sweep_uploads()
         except ExaiError as fault:
             _log.warning("unused uploads stay at the provider for now", error=fault.code)
         except Exception:  # noqa: BLE001 - a task's root: the next round tries again
@@ -234,7 +243,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _limits(admission: Admission) -> JsonObject:
-    gates = [("all calls", admission.house), *admission.by_provider.items()]
+    gates = [("all calls", admission.total), *admission.by_provider.items()]
     gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
     return {
         "gates": [

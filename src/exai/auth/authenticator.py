@@ -15,11 +15,11 @@ import structlog
 
 from exai.auth.attempts import Attempts
 from exai.auth.issuers import Issuers
-from exai.auth.jws import LONGEST_TOKEN, NotBelieved
+from exai.auth.jws import LONGEST_TOKEN, InvalidToken
 from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
+from exai.auth.revocation_state import Ending, RevocationState
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
-from exai.auth.standing import Ending, Standing
 from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential, RawHeaders
 from exai.config import Auth
@@ -61,7 +61,7 @@ class Authenticator:
         self._settings = settings
         self._tables = tables
         self._clock = clock
-        self._standing = Standing()
+        self._revocations = RevocationState()
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._watchers: list[Callable[[], None]] = []
         self._required_from = _required_from(settings.mode)
@@ -105,7 +105,7 @@ class Authenticator:
         now = self._clock.wall()
         try:
             known = await self._look(_bearer(fields), now)
-        except NotBelieved as reason:
+        except InvalidToken as reason:
             self.attempts.refused(address)
             _log.info("a token was refused", reason=str(reason), door=door, address=address)
             raise _refused() from None
@@ -155,13 +155,13 @@ class Authenticator:
         Raises:
             StoreFailed: the database is out of reach.
         """
-        if await self._tables.revision() == self._standing.revision:
+        if await self._tables.revision() == self._revocations.revision:
             return
         now = datetime.fromtimestamp(self._clock.wall(), UTC)
-        standing = Standing.of(await self._tables.picture(now))
-        if standing.revision <= self._standing.revision:
+        state = RevocationState.of(await self._tables.picture(now))
+        if state.revision <= self._revocations.revision:
             return
-        self._standing = standing
+        self._revocations = state
         self._tell()
 
     async def _own_key(self, kid: str | None) -> VerifyingKey | None:
@@ -169,16 +169,16 @@ class Authenticator:
         if kid is None:
             return None
         now = self._clock.wall()
-        key = self._standing.key(kid, now)
+        key = self._revocations.key(kid, now)
         if key is None:
             await self.refresh()
-            key = self._standing.key(kid, now)
+            key = self._revocations.key(kid, now)
         return key
 
     async def _look(self, token: str | None, now: float) -> _Known:
         """Who stands behind a token: remembered, or found out and then remembered."""
         if token is None:
-            raise NotBelieved("form")
+            raise InvalidToken("form")
         digest = hashlib.sha256(token.encode("ascii")).digest()
         if (known := self._remembered(digest)) is not None:
             return known
@@ -198,7 +198,7 @@ class Authenticator:
     async def _verified_key(self, key: OpaqueToken) -> Proof:
         row = await self._tables.token(key.id)
         if row is None or row.kind != "key" or not key.is_kept_as(row.secret_sha256):
-            raise NotBelieved("key")
+            raise InvalidToken("key")
         ends = [moment.timestamp() for moment in (row.expires_at, row.revoked_at) if moment is not None]
         return Proof(
             subject=row.subject,
@@ -223,7 +223,7 @@ class Authenticator:
         return Caller(subject=LOCAL_SUBJECT, door=door, scopes=WITHOUT_TOKEN)
 
     def _end(self, subject: str, credential: Credential, now: float) -> Ending | None:
-        return self._standing.end_of(subject, credential, now, self._settings.leeway_s)
+        return self._revocations.end_of(subject, credential, now, self._settings.leeway_s)
 
     def _remembered(self, digest: bytes) -> _Known | None:
         known = self._known.get(digest)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LONGEST_TOKEN", "NotBelieved", "SignedToken", "decoded", "encoded", "take_apart"]
+__all__ = ["LONGEST_TOKEN", "InvalidToken", "SignedToken", "decoded", "encoded", "take_apart"]
 
 LONGEST_TOKEN = 8_192
 """Bytes of a whole token."""
@@ -22,7 +22,7 @@ _FORBIDDEN = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "zip", "b64", "enc",
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class NotBelieved(Exception):
+class InvalidToken(Exception):
     """Why a token is refused, in one word or two; for the log alone."""
 
 
@@ -43,17 +43,17 @@ def take_apart(token: str) -> SignedToken:
     """Read a token's parts.
 
     Raises:
-        NotBelieved: it is no signed token, or a form of one that nothing good has.
+        InvalidToken: it is no signed token, or a form of one that nothing good has.
     """
     parts = token.split(".")
     if len(token) > LONGEST_TOKEN or len(parts) != 3:
-        raise NotBelieved("form")
+        raise InvalidToken("form")
     header, claims = _object(parts[0]), _object(parts[1])
     if _FORBIDDEN & header.keys():
-        raise NotBelieved("header")
+        raise InvalidToken("header")
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(algorithm, str) or not isinstance(kid, str | None) or not isinstance(kind, str | None):
-        raise NotBelieved("header")
+        raise InvalidToken("header")
     return SignedToken(
         algorithm=algorithm,
         kid=kid,
@@ -73,16 +73,16 @@ def decoded(text: str) -> bytes:
     """The bytes of canonical base64url.
 
     Raises:
-        NotBelieved: it is something else, or one of the other spellings of the same bytes.
+        InvalidToken: it is something else, or one of the other spellings of the same bytes.
     """
     if not _PART.fullmatch(text):
-        raise NotBelieved("form")
+        raise InvalidToken("form")
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error:
-        raise NotBelieved("form") from None
+        raise InvalidToken("form") from None
     if encoded(data) != text:
-        raise NotBelieved("form")
+        raise InvalidToken("form")
     return data
 
 
@@ -90,9 +90,9 @@ def _object(part: str) -> dict[str, Any]:
     try:
         value = json.loads(decoded(part).decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise NotBelieved("json") from None
+        raise InvalidToken("json") from None
     if not isinstance(value, dict):
-        raise NotBelieved("json")
+        raise InvalidToken("json")
     return value
 
 

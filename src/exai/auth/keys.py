@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
-from exai.auth.jws import NotBelieved, decoded, encoded
+from exai.auth.jws import InvalidToken, decoded, encoded
 
 __all__ = [
     "OwnAlgorithm",
@@ -195,7 +195,7 @@ def from_jwk(jwk: Mapping[str, Any]) -> VerifyingKey | None:
         return None
     try:
         key = _public_key(jwk)
-    except (KeyError, TypeError, AttributeError, ValueError, NotBelieved, UnsupportedAlgorithm):
+    except (KeyError, TypeError, AttributeError, ValueError, InvalidToken, UnsupportedAlgorithm):
         return None
     verifying = None if key is None else _verifying(key)
     if verifying is None or jwk.get("alg", verifying.algorithm) != verifying.algorithm:

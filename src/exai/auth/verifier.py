@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exai.auth.jws import NotBelieved, SignedToken, take_apart
+from exai.auth.jws import InvalidToken, SignedToken, take_apart
 from exai.auth.keys import VerifyingKey
 from exai.auth.scopes import SCOPES
 from exai.callers import Credential
@@ -81,20 +81,20 @@ class Verifier:
         """Who stands behind `token`; it may be over (`credential.expires_at`).
 
         Raises:
-            NotBelieved: nobody we believe has signed this, or not for us.
+            InvalidToken: nobody we believe has signed this, or not for us.
         """
         parts = take_apart(token)
         issuer = parts.claims.get("iss")
         rule = self._rules.get(issuer) if isinstance(issuer, str) else None
         if rule is None:
-            raise NotBelieved("issuer")
+            raise InvalidToken("issuer")
         if parts.algorithm not in rule.algorithms or parts.kind not in rule.kinds:
-            raise NotBelieved("header")
+            raise InvalidToken("header")
         key = await rule.find_key(parts.kid)
         if key is None or key.algorithm != parts.algorithm:
-            raise NotBelieved("key")
+            raise InvalidToken("key")
         if not key.verifies(parts.signed, parts.signature):
-            raise NotBelieved("signature")
+            raise InvalidToken("signature")
         return _proof(parts, rule, now)
 
 
@@ -106,12 +106,12 @@ def _proof(parts: SignedToken, rule: Rule, now: float) -> Proof:
     issued_at, expires_at = _moment(claims, "iat"), _moment(claims, "exp")
     starts_at = _moment(claims, "nbf") if "nbf" in claims else issued_at
     if max(issued_at, starts_at) > now + rule.leeway_s:
-        raise NotBelieved("not yet")
+        raise InvalidToken("not yet")
     if not issued_at < expires_at <= issued_at + rule.longest_life_s:
-        raise NotBelieved("lifetime")
+        raise InvalidToken("lifetime")
     subject, token_id = _text(claims, "sub"), _text(claims, rule.id_claim)
     if rule.is_own and ":" in subject:
-        raise NotBelieved("sub")
+        raise InvalidToken("sub")
     # The id of a token of ours is `<what revokes it>.<its refresh token>`.
     family, _, refresh_id = token_id.partition(".") if rule.is_own else (token_id, "", "")
     return Proof(
@@ -132,28 +132,28 @@ def _check_audience(audience: Any, rule: Rule) -> None:
     """One text, or of other issuers a list of texts."""
     if isinstance(audience, list) and not rule.is_own:
         if not all(isinstance(member, str) for member in audience) or rule.audience not in audience:
-            raise NotBelieved("audience")
+            raise InvalidToken("audience")
     elif not isinstance(audience, str) or audience != rule.audience:
-        raise NotBelieved("audience")
+        raise InvalidToken("audience")
 
 
 def _check_kind(parts: SignedToken) -> None:
     claims = parts.claims
     kind, use = claims.get("typ"), claims.get("token_use", "access")
     if _OF_ID_TOKENS & claims.keys() or (isinstance(kind, str) and kind.lower() in _OTHER_KINDS):
-        raise NotBelieved("kind")
+        raise InvalidToken("kind")
     # Older Keycloak repeats the nonce in access tokens, which it marks as such.
     if use != "access" or ("nonce" in claims and kind != "Bearer" and parts.kind != ACCESS_TOKEN):
-        raise NotBelieved("kind")
+        raise InvalidToken("kind")
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
     """A NumericDate: a number and neither text nor truth value, within the calendar."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise NotBelieved(name)
+        raise InvalidToken(name)
     if not 0 <= value < _LATEST or not math.isfinite(value):
-        raise NotBelieved(name)
+        raise InvalidToken(name)
     return float(value)
 
 
@@ -161,7 +161,7 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     """A name: short, with nothing in it that cannot be seen."""
     value = claims.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_NAME or not value.isprintable():
-        raise NotBelieved(name)
+        raise InvalidToken(name)
     return value
 
 
@@ -173,4 +173,4 @@ def _words(value: Any) -> list[str]:
         return value.split()
     if isinstance(value, list) and all(isinstance(word, str) for word in value):
         return value
-    raise NotBelieved("scope")
+    raise InvalidToken("scope")

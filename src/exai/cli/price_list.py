@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 
 __all__ = ["price_list", "table"]
 
@@ -11,9 +11,9 @@ COLUMNS = ("input", "cached_input", "cache_write", "output")
 HEADINGS = ("input", "cached", "to cache", "output")
 
 
-def price_list(roster: Roster) -> dict[str, Any]:
+def price_list(router: ModelRouter) -> dict[str, Any]:
     """Prices of every model that is served, and fees of the providers' services."""
-    models = [model for provider in roster.providers.values() for model in provider.models.values()]
+    models = [model for provider in router.providers.values() for model in provider.models.values()]
     return {
         "currency": CURRENCY,
         "models": [
@@ -34,7 +34,7 @@ def price_list(roster: Roster) -> dict[str, Any]:
                 "for": fee.name,
                 "checked": fee.checked,
             }
-            for fee in roster.fees
+            for fee in router.fees
         ],
     }
 

@@ -23,7 +23,7 @@ from exai import errors
 from exai.client.relay import IN_DOUBT, UNREACHABLE, Relay
 from exai.client.tokens import ClientTokens, client_tokens
 from exai.config import client as config_client
-from exai.protocol.operation_key import OPERATION_KEY
+from exai.protocol.idempotency_key import IDEMPOTENCY_KEY
 from exai.runtime import tasks
 from exai.runtime.version import __version__
 
@@ -90,11 +90,11 @@ class Session:
         arguments: dict[str, Any] | None = None,
         *,
         on_progress: OnProgress | None = None,
-        operation_key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Call a tool. Cancelling the task cancels the call at the daemon.
 
-        Each call has an operation key, so that it is run once even if the daemon restarts meanwhile. Give one of
+        Each call has an idempotency key, so that it is run once even if the daemon restarts meanwhile. Give one of
         your own to ask for the same call again later, from another process as well.
 
         Raises:
@@ -103,7 +103,7 @@ class Session:
             InDoubt: the daemon was lost while the call ran; it was not repeated.
             CallFailed: there is no such tool, or the request was refused otherwise.
         """
-        key = {} if operation_key is None else {OPERATION_KEY: operation_key}
+        key = {} if idempotency_key is None else {IDEMPOTENCY_KEY: idempotency_key}
         params = {"name": tool, "arguments": arguments or {}}
         result = await self._request("tools/call", params, on_progress, key)
         text = "\n".join(part["text"] for part in result.get("content", ()) if part.get("type") == "text")

@@ -1,7 +1,7 @@
 """Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
 
 Requests wait while the daemon cannot be reached, a while. Those that were under way when a
-session was lost are asked for again: a tool call under its operation key, which is run once; where
+session was lost are asked for again: a tool call under its idempotency key, which is run once; where
 another daemon on the same database runs it, until its result is there. Where the daemon stays away,
 they are reported as in doubt. Where it does not let the client in, those that were not sent are told
 so at once.
@@ -17,9 +17,9 @@ import msgspec
 
 from exai.client.channel import Channel
 from exai.client.tokens import ClientTokens
-from exai.errors import OperationElsewhere, Unauthenticated
+from exai.errors import RunningElsewhere, Unauthenticated
+from exai.protocol.idempotency_key import with_key
 from exai.protocol.jsonrpc import Message, Refusal, encode, error_message, parse
-from exai.protocol.operation_key import with_key
 from exai.runtime import tasks
 
 __all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
@@ -35,7 +35,7 @@ OURS = "exai-relay-initialize"
 AGAIN = "exai-relay-again-"
 """Begins the ids of requests that are asked for again: the first one may still be running under its own."""
 
-ELSEWHERE = OperationElsewhere.code.encode()
+ELSEWHERE = RunningElsewhere.code.encode()
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 """Between two questions for what runs in another daemon, whatever is proposed."""
 
@@ -56,7 +56,7 @@ _peek = msgspec.json.Decoder(_Peek).decode
 class _Request:
     text: str
     is_repeatable: bool
-    """Whether asking again changes nothing: it only reads, or carries an operation key."""
+    """Whether asking again changes nothing: it only reads, or carries an idempotency key."""
     sent: bool = False
     """Whether it was said in the session that lives."""
     asked_as: RequestId | None = None
@@ -290,7 +290,7 @@ def _runs_elsewhere(message: bytes) -> float | None:
         return None
     result = msgspec.json.decode(message).get("result") or {}
     facts = (result.get("_meta") or {}).get("exai/error") or {}
-    if not result.get("isError") or facts.get("code") != OperationElsewhere.code:
+    if not result.get("isError") or facts.get("code") != RunningElsewhere.code:
         return None
     return min(max(LEAST_PAUSE_S, facts.get("retry_after_s") or 0.0), LONGEST_PAUSE_S)
 
@@ -300,7 +300,7 @@ def _as_text(text: str | bytes) -> str:
 
 
 def _request(text: str, message: Message) -> _Request:
-    """A request of the client as it is sent: a tool call gets an operation key, unless it has one."""
+    """A request of the client as it is sent: a tool call gets an idempotency key, unless it has one."""
     if message["method"] != "tools/call":
         return _Request(text, is_repeatable=True)
     keyed = with_key(message)

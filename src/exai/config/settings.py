@@ -26,11 +26,11 @@ __all__ = [
     "Database",
     "Files",
     "GlmProvider",
+    "Idempotency",
     "Issuer",
     "KimiProvider",
     "Logging",
     "Models",
-    "Operations",
     "Providers",
     "Retry",
     "Server",
@@ -341,8 +341,8 @@ class Database(Section):
     """How long the journal keeps a call."""
 
 
-class Operations(Section):
-    """Calls that carry an operation key: what is kept for a client that asks again."""
+class Idempotency(Section):
+    """Calls that carry an idempotency key: what is kept for a client that asks again."""
 
     keep_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
     """How long a result is kept, in hours since its call began: a laptop that slept over night still gets it."""
@@ -383,6 +383,6 @@ class Settings(Section):
     files: Files = Files()
     tool_loop: ToolLoop = ToolLoop()
     database: Database = Database()
-    operations: Operations = Operations()
+    idempotency: Idempotency = Idempotency()
     auth: Auth = Auth()
     logging: Logging = Logging()

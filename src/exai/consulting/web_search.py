@@ -13,7 +13,7 @@ from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.kimi import BUILTIN_SEARCH
 from exai.providers.search import SearchQuery, as_text
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
@@ -35,9 +35,9 @@ class WebSearch:
     """The searches of one chat, in the way that its model has."""
 
     def __init__(
-        self, roster: Roster, model: Model, context: CallContext, limits: config.ToolLoop, clock: Clock
+        self, router: ModelRouter, model: Model, context: CallContext, limits: config.ToolLoop, clock: Clock
     ) -> None:
-        self._roster = roster
+        self._router = router
         self._model = model
         self._context = context
         self._citations: dict[str, Citation] = {}
@@ -60,7 +60,7 @@ class WebSearch:
         declared = replace(prompt, tools=self._loop.specs)
         completion = await self._loop.run(context.ask, declared, context.bill, context.timings, on_delta)
         if self._model.web_search is SearchWay.PROVIDER:
-            context.bill.add(self._roster.fee(self._model.provider, "web_search").cost())
+            context.bill.add(self._router.fee(self._model.provider, "web_search").cost())
         citations = {citation.url or citation.title: citation for citation in completion.citations}
         return replace(
             completion,
@@ -80,7 +80,7 @@ class WebSearch:
 
     async def _search(self, arguments: SearchArguments) -> str:
         self._context.progress.status(f"Searching the web: {arguments.query}")
-        engine = self._roster.search_engines[self._model.provider]
+        engine = self._router.search_engines[self._model.provider]
         try:
             found = await self._context.ask.search(engine, SearchQuery(arguments.query, arguments.count))
         except ToolFault as fault:
@@ -94,4 +94,4 @@ class WebSearch:
     def _built_in_called(self) -> None:
         self._context.progress.status("Searching the web")
         self._searches += 1
-        self._context.bill.add(self._roster.fee(self._model.provider, "web_search").cost())
+        self._context.bill.add(self._router.fee(self._model.provider, "web_search").cost())

@@ -1,4 +1,4 @@
-"""Browsers that are signed in: a random cookie each, known to this process alone.
+"""BrowserSessions that are signed in: a random cookie each, known to this process alone.
 
 RFC 6265bis, 4.1.3.2: a cookie named `__Host-` comes from this very host over a trustworthy connection, and from no
 other name of its site. It is sent by the browser and not by the person, so every request that it lets in must also
@@ -16,7 +16,7 @@ from exai.callers import Caller, RawHeaders
 from exai.runtime.clock import Clock
 from exai.web.hosts import LOOPBACK_NAMES
 
-__all__ = ["COOKIE", "Browsers", "cookie_of", "is_fetched_by_another", "is_page_of_our_own"]
+__all__ = ["COOKIE", "BrowserSessions", "cookie_of", "is_fetched_by_another", "is_page_of_our_own"]
 
 COOKIE = "__Host-exai"
 IDLE_S = 3600.0
@@ -31,7 +31,7 @@ class _Browser:
     seen: float
 
 
-class Browsers:
+class BrowserSessions:
     """Signs in, recognises and signs out."""
 
     def __init__(self, clock: Clock, end_of: Callable[[Caller], object | None]) -> None:

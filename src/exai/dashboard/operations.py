@@ -13,7 +13,7 @@ from exai.auth.authority import Authority
 from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
 from exai.dashboard.administration import Administration
-from exai.dashboard.browsers import Browsers
+from exai.dashboard.browsers import BrowserSessions
 from exai.dashboard.overview import Check, Overview, verdicts_of
 from exai.dashboard.page import page_entries
 from exai.dashboard.routes import Entrance, Entry, OperationsPort, Visit
@@ -46,8 +46,8 @@ def operations_port(
 ) -> OperationsPort:
     """The ASGI application of the operations port."""
     authenticator = identity.authenticator
-    browsers = Browsers(clock, authenticator.end_of)
-    metrics.gauge("dashboard_browsers", "Browsers signed in to the dashboard.", lambda: len(browsers))
+    browsers = BrowserSessions(clock, authenticator.end_of)
+    metrics.gauge("dashboard_browsers", "BrowserSessions signed in to the dashboard.", lambda: len(browsers))
     return OperationsPort(
         [
             *health_entries(overview.checks),

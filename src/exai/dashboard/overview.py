@@ -14,7 +14,7 @@ from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import Clock
-from exai.storage.calls.usage import UsageBook
+from exai.storage.calls.usage import UsageReports
 
 __all__ = ["Check", "Overview", "verdicts_of"]
 
@@ -60,7 +60,7 @@ class Overview:
     """Figures of the resumable sessions."""
     running: RunningCalls
     connected: OpenConnections
-    usage: UsageBook
+    usage: UsageReports
     began: float
     """By the monotonic clock."""
 

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.callers import Caller, RawHeaders
-from exai.dashboard.browsers import Browsers, cookie_of, is_fetched_by_another, is_page_of_our_own
+from exai.dashboard.browsers import BrowserSessions, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
 from exai.events.events import CallerRefused, Event, IncidentRecorded
 from exai.web.challenge import refusal_headers
@@ -165,7 +165,7 @@ class Admits(Protocol):
 class Entrance:
     """Who asks, by token or by the cookie of a browser that is signed in."""
 
-    def __init__(self, authenticator: Admits, browsers: Browsers) -> None:
+    def __init__(self, authenticator: Admits, browsers: BrowserSessions) -> None:
         self._authenticator = authenticator
         self._browsers = browsers
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from exai.auth.attempts import Attempts
 from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import TICKET_S, Tickets
-from exai.dashboard.browsers import COOKIE, Browsers, cookie_of
+from exai.dashboard.browsers import COOKIE, BrowserSessions, cookie_of
 from exai.dashboard.routes import Entry, Visit
 from exai.errors import Unauthenticated
 
@@ -24,7 +24,7 @@ class _TicketShown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SignIn:
     """The entries of signing in and out."""
 
-    def __init__(self, tickets: Tickets, browsers: Browsers, attempts: Attempts) -> None:
+    def __init__(self, tickets: Tickets, browsers: BrowserSessions, attempts: Attempts) -> None:
         self._tickets = tickets
         self._browsers = browsers
         self._attempts = attempts

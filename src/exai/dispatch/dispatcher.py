@@ -18,7 +18,7 @@ import structlog
 
 from exai.callers import Caller
 from exai.consulting.context import CallContext
-from exai.dispatch.operations import STOPPING_RETRY_AFTER_S, Begin, OperationId, Operations
+from exai.dispatch.idempotent_calls import STOPPING_RETRY_AFTER_S, Begin, IdempotentCallId, IdempotentCalls
 from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
 from exai.errors import (
     AnswerBroken,
@@ -76,14 +76,14 @@ class Dispatcher:
         registry: Registry,
         asking: Asking,
         journal: Journal,
-        operations: Operations,
+        idempotent_calls: IdempotentCalls,
         call_timeout_s: float,
     ) -> None:
         self._registry = registry
         self._asking = asking
         self._admission = asking.admission
         self._journal = journal
-        self._operations = operations
+        self._idempotent_calls = idempotent_calls
         self._bus = asking.bus
         self._clock = asking.clock
         self._call_timeout_s = call_timeout_s
@@ -141,11 +141,11 @@ class Dispatcher:
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
-        operation_key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ToolAnswer:
         """Run one tool. Cancelling the caller's task cancels all work for it, down to the provider's connection.
 
-        Under an `operation_key` it is run once, however often and by whichever door the caller asks; a tool that
+        Under an `idempotency_key` it is run once, however often and by whichever door the caller asks; a tool that
         asks no provider has nothing to repeat, and no need of a key.
 
         Raises:
@@ -155,8 +155,8 @@ class Dispatcher:
         self.check_scopes(name, arguments, caller)
         tool = self._registry.find(name)
         call = self._new_call(tool, arguments, caller)
-        if operation_key is not None and tool.asks_provider:
-            return await self._operate(operation_key, call, send_progress)
+        if idempotency_key is not None and tool.asks_provider:
+            return await self._operate(idempotency_key, call, send_progress)
         if send_progress is None or not tool.asks_provider:
             return await self._answer(call)
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
@@ -170,8 +170,8 @@ class Dispatcher:
             return await self._answer(call)
 
         try:
-            return await self._operations.call(
-                OperationId(call.context.caller.subject, key),
+            return await self._idempotent_calls.call(
+                IdempotentCallId(call.context.caller.subject, key),
                 call.tool.name,
                 call.arguments,
                 work=work,
@@ -258,7 +258,7 @@ class Dispatcher:
         context.conversation_id = getattr(parsed, "continuation_id", None)
         async with (
             self._admission.caller_permit(context.caller) as own,
-            self._admission.house_permit(context.caller) as house,
+            self._admission.total_permit(context.caller) as house,
         ):
             call.asker.holds = (own, house)
             context.timings["session_wait_ms"] = own.waited_s * 1000
@@ -346,7 +346,7 @@ def _failure(fault: ToolFault, context: CallContext) -> ToolAnswer:
         "code": fault.code,
         "message": sentence,
         "retryable": fault.retryable,
-        "mended_by": fault.mended_by,
+        "fixable_by": fault.fixable_by,
         "call_id": context.call_id,
     }
     if context.tried:

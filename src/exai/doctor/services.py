@@ -7,7 +7,7 @@ from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, problem, warning, well
 from exai.errors import ExaiError, StartFault
 from exai.providers.base import Provider, Reached
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.storage.database import Schema, look_at_schema
 
@@ -50,14 +50,14 @@ async def look_at_providers(loaded: Loaded, clock: Clock) -> list[Finding]:
     """Whether each provider with a key can be reached and takes it, and whose clock says otherwise than ours."""
     settings = loaded.settings
     try:
-        roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+        router = ModelRouter.from_settings(settings.providers, settings.models, settings.timeouts, clock)
     except StartFault as fault:
         return [problem("models", str(fault).rstrip("."), "Correct the setting.")]
     try:
-        asked = {name: each for name, each in roster.providers.items() if each.configured}
+        asked = {name: each for name, each in router.providers.items() if each.configured}
         outcomes = await asyncio.gather(*(_reach(provider) for provider in asked.values()))
     finally:
-        await roster.close()
+        await router.close()
     found = [_provider(name, outcome) for name, outcome in zip(asked, outcomes, strict=True)]
     return [*found, _providers_clock(dict(zip(asked, outcomes, strict=True)))]
 

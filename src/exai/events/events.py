@@ -11,6 +11,7 @@ __all__ = [
     "BreakerProbed",
     "BreakerRefused",
     "CallEnded",
+    "CallRecalled",
     "CallRefused",
     "CallStarted",
     "CallerRefused",
@@ -19,7 +20,6 @@ __all__ = [
     "Event",
     "FellBack",
     "IncidentRecorded",
-    "OperationRecalled",
     "ProviderCallEnded",
     "RetryPlanned",
     "RetryRefused",
@@ -105,8 +105,8 @@ class CallRefused(Event, frozen=True):
     error_code: str
 
 
-class OperationRecalled(Event, frozen=True):
-    """A call came under an operation key that is in use."""
+class CallRecalled(Event, frozen=True):
+    """A call came under an idempotency key that is in use."""
 
     how: str
     """`joined`, `stored`, or why there was no answer: `in_doubt`, `elsewhere`, `reused`, `lost`."""

@@ -23,6 +23,7 @@ from exai.events.events import (
     BreakerRefused,
     CallEnded,
     CallerRefused,
+    CallRecalled,
     CallRefused,
     CallStarted,
     ConnectionClosed,
@@ -30,7 +31,6 @@ from exai.events.events import (
     Event,
     FellBack,
     IncidentRecorded,
-    OperationRecalled,
     ProviderCallEnded,
     RetryPlanned,
     RetryRefused,
@@ -137,7 +137,7 @@ class Metrics:
             "reason",
         )
         self._recalled = counter(
-            "operations_recalled", "Calls that came under an operation key that was in use.", "how"
+            "idempotent_calls_recalled", "Calls that came under an idempotency key that was in use.", "how"
         )
         self._fallbacks = counter(
             "fallbacks", "Calls that went on to another model.", "from_model", "to_model", "cause"
@@ -196,7 +196,7 @@ class Metrics:
             RetryRefused: lambda event: self._retries_refused[
                 event.provider, event.model, event.reason
             ].inc(),
-            OperationRecalled: lambda event: self._recalled[event.how,].inc(),
+            CallRecalled: lambda event: self._recalled[event.how,].inc(),
             FellBack: lambda event: self._fallbacks[event.from_model, event.to_model, event.cause].inc(),
             BreakerOpened: self._breaker_opened,
             BreakerProbed: lambda event: self._breaker_states[event.provider, event.model].set(1),

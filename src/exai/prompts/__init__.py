@@ -1,4 +1,4 @@
-"""Standing instructions for models: one Markdown file per tool."""
+"""RevocationState instructions for models: one Markdown file per tool."""
 
 from functools import cache
 from importlib.resources import files

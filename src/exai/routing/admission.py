@@ -187,7 +187,7 @@ class Admission:
     def __init__(self, limits: config.Admission, clock: Clock) -> None:
         self.limits = limits
         self.clock = clock
-        self.house = Gate(limits.global_limit)
+        self.total = Gate(limits.global_limit)
         self.by_provider: dict[str, Gate] = {}
         self.by_model: dict[tuple[str, str], Gate] = {}
         self._by_caller: dict[str, tuple[Gate, int]] = {}
@@ -197,7 +197,7 @@ class Admission:
     def waiting(self) -> int:
         """Calls in any queue now."""
         return (
-            self.house.waiting
+            self.total.waiting
             + sum(gate.waiting for gate, _ in self._by_caller.values())
             + sum(gate.waiting for gate in self.by_provider.values())
             + sum(gate.waiting for gate in self.by_model.values())
@@ -223,9 +223,9 @@ class Admission:
 
         return Permit(self, (gate,), subject, left=left)
 
-    def house_permit(self, caller: Caller) -> Permit:
+    def total_permit(self, caller: Caller) -> Permit:
         """One of the daemon's permits."""
-        return Permit(self, (self.house,), caller.subject)
+        return Permit(self, (self.total,), caller.subject)
 
     def model_permit(
         self, caller: Caller, provider: str, model: str, *, aside: Sequence[Permit] = ()

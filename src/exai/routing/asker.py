@@ -34,7 +34,7 @@ from exai.routing.breaker import Attempt, Breaker, Breakers, State
 from exai.routing.fallback import RULES, Tried, who_takes_over
 from exai.routing.progress import Progress, SilentProgress
 from exai.routing.retry import FaultClass, RetryPolicy
-from exai.routing.router import Choice, Roster
+from exai.routing.router import Choice, ModelRouter
 from exai.runtime.clock import Clock
 
 __all__ = ["Asking", "ModelAsker"]
@@ -63,7 +63,7 @@ class Asking:
     """What all calls ask with."""
 
     admission: Admission
-    roster: Roster
+    router: ModelRouter
     breakers: Breakers
     retry: RetryPolicy
     bus: EventBus
@@ -131,7 +131,7 @@ class ModelAsker:
                 tried.outcome = "ok"
                 self.bill.add(model.cost(completion.usage), completion.usage)
                 for service, count in completion.services.items():
-                    self.bill.add(asking.roster.fee(model.provider, service).cost(count))
+                    self.bill.add(asking.router.fee(model.provider, service).cost(count))
                 timings = completion.timings
                 self._add("connect_ms", timings.connect_ms)
                 self._add("first_token_ms", timings.first_token_ms)
@@ -141,7 +141,7 @@ class ModelAsker:
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The provider's own count of a prompt, where it has a counter that is to be asked."""
         began = self._clock.monotonic()
-        provider = self._asking.roster.providers[prompt.model.provider]
+        provider = self._asking.router.providers[prompt.model.provider]
         try:
             return await provider.count_tokens(prompt, deadline=self._deadline)
         finally:
@@ -211,7 +211,7 @@ class ModelAsker:
                     raise
                 retries += 1
             else:
-                fee = None if found.service is None else asking.roster.fee(provider, found.service)
+                fee = None if found.service is None else asking.router.fee(provider, found.service)
                 self.bill.add(Cost({"search": 0.0}) if fee is None else fee.cost())
                 return found
 
@@ -256,7 +256,7 @@ class ModelAsker:
                 outcome = "ok"
                 sent = 1
                 try:
-                    return await self._asking.roster.providers[model.provider].complete(
+                    return await self._asking.router.providers[model.provider].complete(
                         prompt, deadline=self._deadline, on_delta=ear
                     )
                 except BaseException as error:

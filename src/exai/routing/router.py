@@ -20,7 +20,7 @@ from exai.routing.fallback import Tried
 from exai.runtime.clock import Clock
 from exai.storage.uploads import UploadTable
 
-__all__ = ["AUTO", "Choice", "Roster"]
+__all__ = ["AUTO", "Choice", "ModelRouter"]
 
 AUTO = "auto"
 """The name by which a caller leaves the choice to `models.preferred`."""
@@ -76,7 +76,7 @@ class _Needs:
         return None
 
 
-class Roster:
+class ModelRouter:
     """The providers of this configuration and the models they serve."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Roster:
         *,
         available: Available = lambda _provider, _model: True,
         uploads: UploadTable | None = None,
-    ) -> "Roster":
+    ) -> "ModelRouter":
         """Build every provider. Needs no running event loop; connections are opened on the first call.
 
         `available` says whether a model's breaker would let a request through now; `auto` asks it. `uploads`

@@ -97,16 +97,16 @@ class Database:
         return await self._writer.write(operation, parameters)
 
     def write_soon(
-        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, insists: bool = False
+        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, durable: bool = False
     ) -> None:
         """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises.
 
-        One that `insists` outlives an outage of the database: it is tried again, so its operation may run twice.
+        One that `durable` outlives an outage of the database: it is tried again, so its operation may run twice.
         """
-        self._writer.write_soon(operation, parameters, insists=insists)
+        self._writer.write_soon(operation, parameters, durable=durable)
 
     @property
-    def insisting_writes(self) -> int:
+    def pending_durable_writes(self) -> int:
         """How many of those wait for the database to come back."""
         return self._writer.insisting
 

@@ -65,7 +65,7 @@ class _Write:
     parameters: Any
     done: asyncio.Future[Any] | None = None
     """`None`: nobody waits."""
-    insists: bool = False
+    durable: bool = False
 
 
 class GroupWriter:
@@ -97,16 +97,16 @@ class GroupWriter:
         return await done
 
     def write_soon(
-        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, insists: bool = False
+        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, durable: bool = False
     ) -> None:
         """Queue a write whose result nobody waits for; a failure is logged.
 
-        One that `insists` is tried again until the database is back: its operation may run twice.
+        One that `durable` is tried again until the database is back: its operation may run twice.
         """
         if self._closing:
             _log.error("a write came after the database was closed", operation=operation.__name__)
             return
-        self._add(_Write(operation, parameters, insists=insists))
+        self._add(_Write(operation, parameters, durable=durable))
 
     @property
     def insisting(self) -> int:
@@ -114,7 +114,7 @@ class GroupWriter:
         return len(self._insisting)
 
     async def close(self) -> None:
-        """Commit what is queued, then stop. Where the database is away, what insists is tried once more."""
+        """Commit what is queued, then stop. Where the database is away, what durable is tried once more."""
         self._closing = True
         self._try_again(len(self._insisting))
         self._wake.set()
@@ -145,7 +145,7 @@ class GroupWriter:
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
             if _is_outage(error):
                 _fail(batch, error)
-                self._wait_for_its_end([write for write in batch if write.insists])
+                self._wait_for_its_end([write for write in batch if write.durable])
             elif len(batch) == 1:
                 _fail(batch, error)
             else:
@@ -163,8 +163,8 @@ class GroupWriter:
         At the end there is no later time: they are given up.
         """
         self._insisting += writes
-        self._insisting += [write for write in self._queue if write.insists]
-        self._queue = [write for write in self._queue if not write.insists]
+        self._insisting += [write for write in self._queue if write.durable]
+        self._queue = [write for write in self._queue if not write.durable]
         room = 0 if self._closing else MOST_INSISTING
         if (excess := len(self._insisting) - room) > 0:
             for _ in range(excess):
@@ -207,7 +207,7 @@ def _is_outage(error: Exception) -> bool:
 def _fail(batch: list[_Write], error: Exception) -> None:
     is_fault = isinstance(error, FAULTS)
     if is_fault or any(write.done is None for write in batch):
-        log_fault(error, writes=sum(not write.insists for write in batch))
+        log_fault(error, writes=sum(not write.durable for write in batch))
     for write in batch:
         if write.done is not None and not write.done.done():
             write.done.set_exception(store_failed() if is_fault else error)

@@ -28,8 +28,8 @@ __all__ = [
     "conversations",
     "dashboard_tickets",
     "exchanges",
+    "idempotent_calls",
     "metadata",
-    "operations",
     "principals",
     "provider_file_uploads",
     "refresh_tokens",
@@ -170,11 +170,11 @@ exchanges = Table(
     Column("reasoning", StorableText),
 )
 
-operations = Table(
-    "operations",
+idempotent_calls = Table(
+    "idempotent_calls",
     metadata,
     Column("owner", StorableText, primary_key=True),
-    Column("operation_key", StorableText, primary_key=True),
+    Column("idempotency_key", StorableText, primary_key=True),
     Column("digest", Text, nullable=False),  # SHA-256 of the tool and its arguments
     Column("tool", Text, nullable=False),
     Column("call_id", Text, nullable=False),  # the journal's row of the call that ran

@@ -23,7 +23,7 @@ from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.routing.fallback import told
 from exai.routing.progress import Progress
-from exai.routing.router import Choice, Roster
+from exai.routing.router import Choice, ModelRouter
 from exai.runtime.clock import Clock
 from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
@@ -108,7 +108,7 @@ class Chat:
     def __init__(
         self,
         *,
-        roster: Roster,
+        router: ModelRouter,
         conversations: Conversations,
         files: FileReader,
         limits: config.Conversations,
@@ -116,7 +116,7 @@ class Chat:
         counts: TokenCounts,
         clock: Clock,
     ) -> None:
-        self._roster = roster
+        self._router = router
         self._conversations = conversations
         self._files = files
         self._limits = limits
@@ -169,7 +169,7 @@ class Chat:
             listener = _listener(context.progress) if context.streams else None
             if not arguments.use_websearch:
                 return await context.ask(shown.prompt, listener), shown
-            searches = WebSearch(self._roster, model, context, self._tool_limits, self._clock)
+            searches = WebSearch(self._router, model, context, self._tool_limits, self._clock)
             return await searches.answer(shown.prompt, listener), shown
 
         (completion, shown), choice = await context.ask.along(choice, answer_of)
@@ -193,7 +193,7 @@ class Chat:
         """The model named; else the one that the conversation has; else the configured default."""
 
         def resolve(name: str | None, *, kept: bool = False) -> Choice:
-            return self._roster.resolve(
+            return self._router.resolve(
                 name,
                 images=bool(arguments.images),
                 web_search=arguments.use_websearch,

@@ -12,7 +12,7 @@ from exai.monitoring.provider_health import Health, ProviderHealth
 from exai.providers.base import Provider
 from exai.providers.catalog import Model
 from exai.routing.breaker import Breaker, Breakers, State
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.storage.conversations.calibrations import Calibration
 from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
@@ -32,12 +32,12 @@ class Models:
 
     def __init__(
         self,
-        roster: Roster,
+        router: ModelRouter,
         health: ProviderHealth,
         breakers: Breakers,
         calibration_of: Callable[[str], Calibration | None] = _nothing_learnt,
     ) -> None:
-        self._roster = roster
+        self._router = router
         self._health = health
         self._breakers = breakers
         self._calibration_of = calibration_of
@@ -78,7 +78,7 @@ class Models:
         Raises:
             BadArguments: no such provider.
         """
-        providers = self._roster.providers
+        providers = self._router.providers
         if name is not None and name not in providers:
             raise BadArguments(
                 f"Argument 'provider': no provider {name[:80]!r}. There are: {', '.join(providers)}."
@@ -92,7 +92,7 @@ class Models:
 
     def _default(self) -> str | None:
         try:
-            return self._roster.resolve(None).model.name
+            return self._router.resolve(None).model.name
         except ToolFault:
             return None
 

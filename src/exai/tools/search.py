@@ -15,7 +15,7 @@ from exai.errors import (
     ToolFault,
 )
 from exai.providers.search import Found, Recency, SearchEngine, SearchQuery, SearchResult, as_text
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
 
@@ -42,8 +42,8 @@ class SearchArguments(Arguments, frozen=True):
 class Search:
     """Asks one provider's search; `auto` the first that can do what is asked, and the next if it fails."""
 
-    def __init__(self, roster: Roster, clock: Clock) -> None:
-        self._roster = roster
+    def __init__(self, router: ModelRouter, clock: Clock) -> None:
+        self._router = router
         self._clock = clock
 
     def tool(self) -> Tool[SearchArguments]:
@@ -75,7 +75,7 @@ class Search:
 
     def _able(self, engine: str, query: SearchQuery) -> tuple[list[SearchEngine], list[str]]:
         """The engines to ask, in turn, and why others are passed over."""
-        known = self._roster.search_engines
+        known = self._router.search_engines
         named = list(known.values()) if engine == "auto" else [known[engine]]
         configured = [each for each in named if each.configured]
         if not configured:

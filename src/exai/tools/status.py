@@ -14,7 +14,7 @@ from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
 from exai.providers.base import Provider
 from exai.routing.breaker import Breakers, State
-from exai.routing.router import Roster
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.version import __version__
 from exai.storage.calls.journal import CallFailure
@@ -51,7 +51,7 @@ class Status:
         self,
         *,
         clock: Clock,
-        roster: Roster,
+        router: ModelRouter,
         health: ProviderHealth,
         breakers: Breakers,
         counts: TokenCounts,
@@ -63,7 +63,7 @@ class Status:
     ) -> None:
         self._clock = clock
         self._began = clock.monotonic()
-        self._roster = roster
+        self._router = router
         self._health = health
         self._breakers = breakers
         self._counts = counts
@@ -125,10 +125,10 @@ class Status:
         }
 
     async def _providers(self, _context: CallContext) -> list[JsonObject]:
-        return [self._provider(name) for name in self._roster.providers]
+        return [self._provider(name) for name in self._router.providers]
 
     def _provider(self, name: str) -> JsonObject:
-        provider = self._roster.providers[name]
+        provider = self._router.providers[name]
         seen = [health for model in provider.models if (health := self._health.of(name, model)) is not None]
         latest = min(seen, key=lambda health: health.seconds_since_last, default=None)
         return {

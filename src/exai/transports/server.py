@@ -22,7 +22,7 @@ from exai.dispatch.progress import SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
 from exai.events.events import IncidentRecorded
-from exai.protocol.operation_key import InvalidKey, key_in
+from exai.protocol.idempotency_key import InvalidKey, key_in
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
@@ -80,9 +80,9 @@ class Engine(Protocol):
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
-        operation_key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ToolAnswer:
-        """Run a tool, under an operation key once for all who ask. Cancelling the task cancels the work.
+        """Run a tool, under an idempotency key once for all who ask. Cancelling the task cancels the work.
 
         Raises:
             UnknownTool: nothing answers to `name`.
@@ -130,14 +130,14 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
-        operation_key = _operation_key(context)
+        idempotency_key = _idempotency_key(context)
         try:
             answer = await engine.call(
                 params.name,
                 params.arguments,
                 caller=_caller(context),
                 send_progress=_progress(context),
-                operation_key=operation_key,
+                idempotency_key=idempotency_key,
             )
         except UnknownTool as fault:
             raise MCPError(fault.rpc_code, str(fault)) from None
@@ -259,7 +259,7 @@ def _named(caller: Caller, name: str, version: str) -> Caller:
     return replace(caller, client="".join(filter(str.isprintable, words)))
 
 
-def _operation_key(context: ServerRequestContext[Any, Any]) -> str | None:
+def _idempotency_key(context: ServerRequestContext[Any, Any]) -> str | None:
     try:
         return key_in(context.params)
     except InvalidKey as error:

@@ -13,8 +13,8 @@ from starlette.types import Scope
 
 from exai import config
 from exai.auth.attempts import Attempts
+from exai.auth.revocation_state import Ending
 from exai.auth.scopes import DEFAULT_SCOPES
-from exai.auth.standing import Ending
 from exai.callers import Caller, RawHeaders
 from exai.errors import ExaiError, RequestFault, ScopeMissing
 from exai.events.bus import EventBus

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         from exai.events.bus import EventBus  # noqa: PLC0415
         from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
         from exai.routing.breaker import Breakers  # noqa: PLC0415
-        from exai.routing.router import Roster  # noqa: PLC0415
+        from exai.routing.router import ModelRouter  # noqa: PLC0415
         from exai.runtime.clock import SystemClock  # noqa: PLC0415
         from exai.tools.models import Models  # noqa: PLC0415
 
@@ -38,14 +38,14 @@ def register(app: typer.Typer) -> None:
         async def listing() -> tuple[str, object]:
             clock = SystemClock()
             breakers = Breakers(settings.breaker, clock, EventBus().publish)
-            roster = Roster.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+            router = ModelRouter.from_settings(settings.providers, settings.models, settings.timeouts, clock)
             try:
                 if prices:
-                    listed = price_list(roster)
+                    listed = price_list(router)
                     return table(listed), listed
-                answer = Models(roster, ProviderHealth(clock), breakers).answer()
+                answer = Models(router, ProviderHealth(clock), breakers).answer()
             finally:
-                await roster.close()
+                await router.close()
             return answer.text, answer.structured
 
         text, structured = asyncio.run(listing())

@@ -9,7 +9,7 @@ import typer
 from exai.cli.options import ConfigFile, Overrides, load_settings
 
 if TYPE_CHECKING:
-    from exai.app.services import House
+    from exai.app.services import Services
     from exai.transports.listener import Addresses
 
 __all__ = ["Demo", "Roots", "register"]
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
             settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
         logs.configure(settings.logging, secrets=secret_values(settings))
 
-        def ready(addresses: "Addresses", house: "House") -> None:
+        def ready(addresses: "Addresses", house: "Services") -> None:
             sys.stderr.write(_banner(addresses, house, demo=demo, auth_mode=settings.auth.mode))
             if ready_json:
                 _print_json(addresses)
@@ -69,7 +69,7 @@ def _print_json(addresses: "Addresses") -> None:
     sys.stdout.flush()
 
 
-def _banner(addresses: "Addresses", house: "House", *, demo: bool, auth_mode: str) -> str:
+def _banner(addresses: "Addresses", house: "Services", *, demo: bool, auth_mode: str) -> str:
     from exai.cli.client_setup import snippets  # noqa: PLC0415
     from exai.cli.commands.init import executable  # noqa: PLC0415
     from exai.runtime.version import __version__  # noqa: PLC0415 - see exai.cli

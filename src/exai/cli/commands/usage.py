@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         from dataclasses import asdict  # noqa: PLC0415
 
         from exai.runtime.clock import SystemClock  # noqa: PLC0415
-        from exai.storage.calls.usage import UsageBook  # noqa: PLC0415
+        from exai.storage.calls.usage import UsageReports  # noqa: PLC0415
         from exai.storage.database import Database  # noqa: PLC0415
 
         settings = load_settings(config_file, overrides).settings
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
         async def report() -> "Sequence[Usage]":
             database = await Database.open(settings.database, settings.data_dir)
             try:
-                return await UsageBook(database, SystemClock()).report(days=days, caller=caller)
+                return await UsageReports(database, SystemClock()).report(days=days, caller=caller)
             finally:
                 await database.close()
 

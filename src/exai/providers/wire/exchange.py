@@ -24,7 +24,7 @@ from exai.providers.wire.connections import Attempt
 from exai.providers.wire.plain_reply import disconnected
 from exai.providers.wire.sse import EventTooLargeError, SseParser
 from exai.providers.wire.stream import (
-    AnswerSum,
+    AnswerAccumulator,
     AnswerTooLongError,
     BrokenAnswerError,
     MalformedAnswerError,
@@ -110,7 +110,7 @@ class Exchange:
         self._model = prompt.model
         self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
         self._clock = clock
-        self._answer = AnswerSum(on_delta)
+        self._answer = AnswerAccumulator(on_delta)
         self._timings = ProviderTimings()
         self._began = clock.monotonic()
         self._first_at: float | None = None

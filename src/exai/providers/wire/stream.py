@@ -13,9 +13,15 @@ from exai.costs import Usage
 from exai.messages import Citation, ToolCall
 from exai.providers.base import DeltaKind, OnDelta
 from exai.providers.search import clean_line
-from exai.providers.wire.tool_calls import CallPiece, ToolCallSum
+from exai.providers.wire.tool_calls import CallPiece, ToolCallAccumulator
 
-__all__ = ["AnswerSum", "AnswerTooLongError", "BrokenAnswerError", "MalformedAnswerError", "ReportedError"]
+__all__ = [
+    "AnswerAccumulator",
+    "AnswerTooLongError",
+    "BrokenAnswerError",
+    "MalformedAnswerError",
+    "ReportedError",
+]
 
 MAX_ANSWER_CHARACTERS = 32 * 2**20
 """Text and reasoning together: several times what the largest output cap of any model can yield."""
@@ -81,7 +87,7 @@ _heads = msgspec.json.Decoder(_Head)
 _anything = msgspec.json.Decoder()
 
 
-class AnswerSum:
+class AnswerAccumulator:
     """Sums the parts of one answer and tells `on_delta` of each piece."""
 
     __slots__ = (
@@ -108,7 +114,7 @@ class AnswerSum:
         self._untold: list[str] = []
         """Pieces of one kind that the parts being added hold."""
         self._untold_kind = DeltaKind.TEXT
-        self._calls: ToolCallSum | None = None
+        self._calls: ToolCallAccumulator | None = None
         self._usage: dict[str, Any] = {}
         self._citations: dict[tuple[str, str], Citation] = {}
         self.done = False
@@ -257,7 +263,7 @@ class AnswerSum:
             self._untold.append(piece.content)
         if piece.tool_calls:
             if self._calls is None:
-                self._calls = ToolCallSum()
+                self._calls = ToolCallAccumulator()
             self._count(self._calls.add(piece.tool_calls, whole=choice.delta is None))
 
     def _count(self, characters: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from exai.messages import ToolCall
 
-__all__ = ["CallPiece", "ToolCallSum"]
+__all__ = ["CallPiece", "ToolCallAccumulator"]
 
 MAX_CALLS = 128
 """Of one answer; both providers allow as many tools."""
@@ -43,7 +43,7 @@ class _Call:
         self.arguments: list[str] = []
 
 
-class ToolCallSum:
+class ToolCallAccumulator:
     """Sums the pieces of one answer's calls."""
 
     __slots__ = ("_by_index", "_calls", "_latest")

@@ -120,7 +120,7 @@ class Journal:
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
-        self._database.write_soon(_write_calls, row, insists=True)
+        self._database.write_soon(_write_calls, row, durable=True)
 
     async def sweep(self) -> int:
         """Mark the rows `lost` whose process died before their end; how many there were."""

@@ -10,7 +10,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.schema import calls
 
-__all__ = ["MOST_ROWS", "Usage", "UsageBook"]
+__all__ = ["MOST_ROWS", "Usage", "UsageReports"]
 
 MOST_ROWS = 1_000
 """Of one report; the most expensive come first."""
@@ -39,7 +39,7 @@ class Usage:
     """Calls that used tokens and whose price is unknown, so not in the sum."""
 
 
-class UsageBook:
+class UsageReports:
     """Reads what was used."""
 
     def __init__(self, database: Database, clock: Clock) -> None:

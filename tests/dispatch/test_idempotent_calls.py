@@ -1,4 +1,4 @@
-"""Operations: one run for however many ask, kept results, doubt after a crash, keys that become free."""
+"""IdempotentCalls: one run for however many ask, kept results, doubt after a crash, keys that become free."""
 
 import asyncio
 import random
@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller
 from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
-from exai.dispatch.operations import META_KEY, OperationId, Operations, digest_of
+from exai.dispatch.idempotent_calls import META_KEY, IdempotentCallId, IdempotentCalls, digest_of
 from exai.errors import ProviderRefused, ProviderUnreachable, StoreFailed
 from exai.events.bus import EventBus
-from exai.events.events import Event, OperationRecalled
+from exai.events.events import CallRecalled, Event
 from exai.messages import Message, Role
 from exai.providers.base import Prompt
 from exai.runtime.clock import ManualClock, SystemClock
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
-from exai.storage.calls.operations import OperationTable
 from exai.storage.database import Database
-from exai.storage.schema import calls, operations
+from exai.storage.schema import calls, idempotent_calls
 from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
 CALLER = Caller.local("websocket")
 
@@ -45,7 +45,7 @@ async def ask(arguments: Words, context: CallContext) -> ToolAnswer:
     return ToolAnswer(completion.text, {"said": completion.text})
 
 
-class House:
+class Services:
     """A dispatcher as one process has it; several may share a database."""
 
     def __init__(self, database: Database, provider: ScriptedProvider, **limits: int) -> None:
@@ -55,35 +55,35 @@ class House:
         bus = EventBus()
         bus.watch(self.events.append)
         clock = SystemClock()
-        self.table = OperationTable(database, clock)
-        self.operations = Operations(
-            self.table, config.Operations.model_validate(limits), clock=clock, publish=bus.publish
+        self.table = IdempotentCallTable(database, clock)
+        self.idempotent_calls = IdempotentCalls(
+            self.table, config.Idempotency.model_validate(limits), clock=clock, publish=bus.publish
         )
         tool = Tool("ask", "Ask", "Asks.", Words, ask, {"type": "object"}, asks_provider=True, scope=MODELS)
         self.dispatcher = Dispatcher(
             registry=Registry([tool]),
             asking=asking(ScriptedRoster(provider), bus=bus, clock=clock),
             journal=Journal(database, clock),
-            operations=self.operations,
+            idempotent_calls=self.idempotent_calls,
             call_timeout_s=20.0,
         )
 
     async def call(self, key: str, word: str = "hello", caller: Caller = CALLER, **more: Any) -> ToolAnswer:
-        return await self.dispatcher.call("ask", {"word": word, **more}, caller=caller, operation_key=key)
+        return await self.dispatcher.call("ask", {"word": word, **more}, caller=caller, idempotency_key=key)
 
     def start(self, key: str, word: str = "hello") -> asyncio.Task[ToolAnswer]:
         return asyncio.get_running_loop().create_task(self.call(key, word))
 
     @property
     def recalled(self) -> list[str]:
-        return [event.how for event in self.events if isinstance(event, OperationRecalled)]
+        return [event.how for event in self.events if isinstance(event, CallRecalled)]
 
     async def rows(self) -> list[dict[str, Any]]:
-        return await self.database.read(_operation_rows)
+        return await self.database.read(_idempotent_call_rows)
 
 
-def _operation_rows(connection: Connection) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(select(operations)).mappings()]
+def _idempotent_call_rows(connection: Connection) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(select(idempotent_calls)).mappings()]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def how(answer: ToolAnswer) -> str | None:
 
 
 async def test_the_same_key_gets_the_stored_result_and_the_provider_is_asked_once(database: Database) -> None:
-    house = House(database, ScriptedProvider("the answer"))
+    house = Services(database, ScriptedProvider("the answer"))
     first = await house.call("key")
     again = await house.call("key")
     assert (first.text, how(first)) == ("the answer", None)
@@ -135,7 +135,7 @@ async def test_the_same_key_gets_the_stored_result_and_the_provider_is_asked_onc
 
 
 async def test_a_stored_result_says_what_the_first_one_said_whatever_its_letters(database: Database) -> None:
-    house = House(database, ScriptedProvider('尸\0 "quoted"\n\U0001f426'))
+    house = Services(database, ScriptedProvider('尸\0 "quoted"\n\U0001f426'))
     first = await house.call("key")
     assert (await house.call("key")).text == first.text
 
@@ -145,11 +145,11 @@ async def test_the_result_is_there_for_another_process_after_this_one(
 ) -> None:
     for expected in (None, "stored"):
         database = await Database.open(database_settings, tmp_path)
-        house = House(database, ScriptedProvider("the answer"))
+        house = Services(database, ScriptedProvider("the answer"))
         answer = await house.call("key")
         assert (answer.text, how(answer)) == ("the answer", expected)
         assert len(house.provider.asked) == (1 if expected is None else 0)
-        await house.operations.close()
+        await house.idempotent_calls.close()
         await database.close()
 
 
@@ -157,20 +157,20 @@ async def test_other_arguments_under_a_key_are_an_error_while_it_runs_and_afterw
     database: Database,
 ) -> None:
     gate = Gate()
-    house = House(database, ScriptedProvider(gate))
+    house = Services(database, ScriptedProvider(gate))
     running = house.start("key", "one")
     await house.provider.asked_now.wait()
     refused = facts(await house.call("key", "other"))
-    assert (refused["code"], refused["retryable"]) == ("operation_key_reused", False)
+    assert (refused["code"], refused["retryable"]) == ("idempotency_key_reused", False)
     gate.open.set()
     assert not (await running).is_error
-    assert facts(await house.call("key", "other"))["code"] == "operation_key_reused"
+    assert facts(await house.call("key", "other"))["code"] == "idempotency_key_reused"
     assert house.recalled == ["reused", "reused"]
     assert len(house.provider.asked) == 1
 
 
 async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
-    house = House(database, ScriptedProvider("for one", "for the other"))
+    house = Services(database, ScriptedProvider("for one", "for the other"))
     one = await house.call("key", caller=Caller("alice", "http", scopes=frozenset({MODELS})))
     other = await house.call("key", caller=Caller("bob", "http", scopes=frozenset({MODELS})))
     assert (one.text, other.text, how(other)) == ("for one", "for the other", None)
@@ -178,7 +178,7 @@ async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
 
 async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Database) -> None:
     gate = Gate("many words")
-    house = House(database, ScriptedProvider(gate))
+    house = Services(database, ScriptedProvider(gate))
     heard: dict[str, list[str]] = {"first": [], "second": []}
 
     def follow(name: str) -> Awaitable[ToolAnswer]:
@@ -187,7 +187,7 @@ async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Dat
                 heard[name].append(message)
 
         return house.dispatcher.call(
-            "ask", {"word": "x"}, caller=CALLER, operation_key="key", send_progress=send
+            "ask", {"word": "x"}, caller=CALLER, idempotency_key="key", send_progress=send
         )
 
     first = asyncio.ensure_future(follow("first"))
@@ -203,7 +203,7 @@ async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Dat
 
 async def test_one_that_leaves_does_not_take_the_other_with_it(database: Database) -> None:
     gate = Gate()
-    house = House(database, ScriptedProvider(gate))
+    house = Services(database, ScriptedProvider(gate))
     one = house.start("key")
     await house.provider.asked_now.wait()
     other = house.start("key")
@@ -221,7 +221,7 @@ async def test_the_last_one_that_leaves_takes_the_work_with_it_and_the_key_is_fr
     database: Database,
 ) -> None:
     gate = Gate()
-    house = House(database, ScriptedProvider(gate, "anew"))
+    house = Services(database, ScriptedProvider(gate, "anew"))
     both = [house.start("key"), house.start("key")]
     await house.provider.asked_now.wait()
     for task in both:
@@ -240,7 +240,7 @@ async def test_the_last_one_that_leaves_takes_the_work_with_it_and_the_key_is_fr
 async def test_a_definite_failure_is_kept_and_a_passing_one_frees_the_key(
     database: Database, failure: Exception, kept: bool
 ) -> None:
-    house = House(database, ScriptedProvider(failure, "well now"))
+    house = Services(database, ScriptedProvider(failure, "well now"))
     assert (await house.call("key")).is_error
     again = await house.call("key")
     assert (how(again), again.is_error) == (("stored", True) if kept else (None, False))
@@ -248,16 +248,16 @@ async def test_a_definite_failure_is_kept_and_a_passing_one_frees_the_key(
 
 
 async def test_what_was_refused_before_it_began_leaves_its_key_free(database: Database) -> None:
-    house = House(database, ScriptedProvider("the answer"))
+    house = Services(database, ScriptedProvider("the answer"))
     assert facts(await house.call("key", nonsense=1))["code"] == "bad_arguments"
     assert (await house.call("key")).text == "the answer"
 
 
 async def test_a_result_above_the_bound_is_given_once_and_then_said_to_be_lost(database: Database) -> None:
-    house = House(database, ScriptedProvider("鷺" * 100), max_result_bytes=350)
+    house = Services(database, ScriptedProvider("鷺" * 100), max_result_bytes=350)
     assert not (await house.call("key")).is_error
     lost = facts(await house.call("key"))
-    assert (lost["code"], lost["retryable"]) == ("operation_result_lost", False)
+    assert (lost["code"], lost["retryable"]) == ("result_lost", False)
     assert len(house.provider.asked) == 1
 
 
@@ -265,19 +265,19 @@ async def test_a_row_whose_process_died_is_in_doubt_and_never_run_again(
     database: Database, database_settings: config.Database, tmp_path: Path
 ) -> None:
     other = await Database.open(database_settings, tmp_path)
-    table = OperationTable(other, SystemClock())
+    table = IdempotentCallTable(other, SystemClock())
     digest = digest_of("ask", {"word": "hello"})
-    assert await table.begin(OperationId("local", "key"), digest=digest, tool="ask", call_id="call_1")
-    house = House(database, ScriptedProvider())
+    assert await table.begin(IdempotentCallId("local", "key"), digest=digest, tool="ask", call_id="call_1")
+    house = Services(database, ScriptedProvider())
     while_it_lives = facts(await house.call("key"))
-    assert (while_it_lives["code"], while_it_lives["retryable"]) == ("operation_elsewhere", True)
+    assert (while_it_lives["code"], while_it_lives["retryable"]) == ("running_elsewhere", True)
     assert while_it_lives["retry_after_s"] > 0
     await other.close()
     for _ in range(2):
         doubt = facts(await house.call("key"))
         assert (doubt["code"], doubt["retryable"]) == ("in_doubt", False)
         assert "call_1" in doubt["message"]
-    assert facts(await house.call("key", "other"))["code"] == "operation_key_reused"
+    assert facts(await house.call("key", "other"))["code"] == "idempotency_key_reused"
     assert house.recalled == ["elsewhere", "in_doubt", "in_doubt", "reused"]
     assert house.provider.asked == []
 
@@ -288,7 +288,7 @@ async def test_two_processes_never_run_one_operation_both(
     other = await Database.open(database_settings, tmp_path)
     gates = [Gate("one"), Gate("other")]
     houses = [
-        House(each, ScriptedProvider(*([gate] * 20)))
+        Services(each, ScriptedProvider(*([gate] * 20)))
         for each, gate in zip((database, other), gates, strict=True)
     ]
     for gate in gates:
@@ -297,10 +297,10 @@ async def test_two_processes_never_run_one_operation_both(
         answers = await asyncio.gather(*(house.call(f"key {number}") for house in houses))
         made = [answer for answer in answers if not answer.is_error and how(answer) is None]
         assert len(made) == 1
-        assert {facts(answer)["code"] for answer in answers if answer.is_error} <= {"operation_elsewhere"}
+        assert {facts(answer)["code"] for answer in answers if answer.is_error} <= {"running_elsewhere"}
     assert sum(len(house.provider.asked) for house in houses) == 20
     for house in houses:
-        await house.operations.close()
+        await house.idempotent_calls.close()
     await other.close()
 
 
@@ -311,34 +311,34 @@ async def test_the_row_and_the_journals_row_are_on_disk_before_the_provider_is_a
 
     async def look(_: Prompt) -> str:
         seen.extend(await database.read(lambda connection: connection.scalars(select(calls.c.call_id)).all()))
-        seen.extend(row["call_id"] for row in await database.read(_operation_rows))
+        seen.extend(row["call_id"] for row in await database.read(_idempotent_call_rows))
         return "looked"
 
-    house = House(database, ScriptedProvider(look))
+    house = Services(database, ScriptedProvider(look))
     await house.call("key")
     assert len(seen) == 2
     assert len(set(seen)) == 1
 
 
 async def test_without_a_key_nothing_is_looked_up_or_kept(database: Database) -> None:
-    house = House(database, ScriptedProvider("one", "two"))
+    house = Services(database, ScriptedProvider("one", "two"))
     for expected in ("one", "two"):
         answer = await house.dispatcher.call("ask", {"word": "x"}, caller=CALLER)
         assert (answer.text, answer.meta) == (expected, None)
     assert await house.rows() == []
 
 
-class FailingTable(OperationTable):
+class FailingTable(IdempotentCallTable):
     """Refuses to write while it is told to."""
 
     fails = False
 
-    async def end(self, operation: OperationId, *, call_id: str, result: str | None) -> None:
+    async def end(self, operation: IdempotentCallId, *, call_id: str, result: str | None) -> None:
         if self.fails:
             raise StoreFailed("gone")
         await super().end(operation, call_id=call_id, result=result)
 
-    async def free(self, operation: OperationId, *, call_id: str) -> None:
+    async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
         if self.fails:
             raise StoreFailed("gone")
         await super().free(operation, call_id=call_id)
@@ -348,10 +348,10 @@ class FailingTable(OperationTable):
 async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
     database: Database, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exai.dispatch.operations.FIRST_RETRY_S", 0.01)
-    house = House(database, ScriptedProvider(failure or "the answer", "anew"))
+    monkeypatch.setattr("exai.dispatch.idempotent_calls.FIRST_RETRY_S", 0.01)
+    house = Services(database, ScriptedProvider(failure or "the answer", "anew"))
     table = FailingTable(database, SystemClock())
-    monkeypatch.setattr(house.operations, "_table", table)
+    monkeypatch.setattr(house.idempotent_calls, "_table", table)
     table.fails = True
     first = await house.call("key")
     meanwhile = await house.call("key")
@@ -361,7 +361,7 @@ async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
         assert facts(meanwhile)["code"] == "store_failed"
     table.fails = False
     async with asyncio.timeout(10):
-        while house.operations.running:  # noqa: ASYNC110 - the retry's own pace
+        while house.idempotent_calls.running:  # noqa: ASYNC110 - the retry's own pace
             await asyncio.sleep(0.005)
     after = await house.call("key")
     assert after.text == ("the answer" if failure is None else "anew")
@@ -372,17 +372,17 @@ async def test_old_rows_are_dropped_but_not_those_that_may_still_run(
     database: Database, database_settings: config.Database
 ) -> None:
     clock = ManualClock()
-    table = OperationTable(database, clock)
+    table = IdempotentCallTable(database, clock)
     for key in ("ended", "open"):
-        await table.begin(OperationId("local", key), digest="d", tool="ask", call_id=key)
-    await table.end(OperationId("local", "ended"), call_id="ended", result="{}")
+        await table.begin(IdempotentCallId("local", key), digest="d", tool="ask", call_id=key)
+    await table.end(IdempotentCallId("local", "ended"), call_id="ended", result="{}")
     assert await table.prune(1) == 0
     clock.advance(3600 + 1)
     assert await table.prune(1) == 1
-    assert await table.find(OperationId("local", "open")) is not None
+    assert await table.find(IdempotentCallId("local", "open")) is not None
     clock.advance(86_400)
     assert await table.prune(1) == 1
-    assert await database.read(_operation_rows) == []
+    assert await database.read(_idempotent_call_rows) == []
 
 
 class Storm:
@@ -420,7 +420,7 @@ class Storm:
 async def test_any_order_of_joins_and_cancels_keeps_the_promises(database: Database, seed: int) -> None:
     """A key is run by one task at a time, its answer is one, and nobody is cancelled who did not ask for it."""
     storm = Storm(seed)
-    house = House(database, ScriptedProvider(*([storm.step] * 2_000)))
+    house = Services(database, ScriptedProvider(*([storm.step] * 2_000)))
     left: set[asyncio.Task[ToolAnswer]] = set()
     tasks: list[asyncio.Task[ToolAnswer]] = []
     for _ in range(300):
@@ -436,14 +436,14 @@ async def test_any_order_of_joins_and_cancels_keeps_the_promises(database: Datab
             await asyncio.sleep(0.002)
     async with asyncio.timeout(60):
         await asyncio.wait(tasks)
-        while house.operations.running:  # noqa: ASYNC110 - cancelled ones free their keys
+        while house.idempotent_calls.running:  # noqa: ASYNC110 - cancelled ones free their keys
             await asyncio.sleep(0.005)
     assert {task for task in tasks if task.cancelled()} <= left
     assert all(not task.result().is_error for task in tasks if not task.cancelled())
     assert storm.answers
     assert all(len(texts) == 1 for texts in storm.answers.values())
     rows = await house.rows()
-    assert {row["operation_key"] for row in rows} >= set(storm.answers)
+    assert {row["idempotency_key"] for row in rows} >= set(storm.answers)
     assert all(row["ended_at"] is not None for row in rows)
 
 

@@ -9,13 +9,13 @@ from exai.callers import Credential
 from exai.config.auth import OWN_ISSUER
 from exai.storage.identity.tables import Picture
 
-__all__ = ["Ending", "Standing"]
+__all__ = ["Ending", "RevocationState"]
 
 Ending = Literal["expired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RevocationState:
     """One revision's picture."""
 
     revision: int = -1
@@ -26,7 +26,7 @@ class Standing:
     epochs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, picture: Picture) -> "Standing":
+    def of(cls, picture: Picture) -> "RevocationState":
         """From the rows; a key that is broken verifies nothing."""
         keys = {row.kid: from_public_pem(row.public_key) for row in picture.keys}
         return cls(

@@ -1,4 +1,4 @@
-"""Operations: calls under a key of the caller's choice, which are run once however often they are asked for.
+"""IdempotentCalls: calls under a key of the caller's choice, which are run once however often they are asked for.
 
     asked → known? → row begun (with the journal's) → tool runs → result committed → answer leaves
 
@@ -25,24 +25,24 @@ import structlog
 from exai import config
 from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
 from exai.errors import (
-    OperationElsewhere,
-    OperationInDoubt,
-    OperationKeyReused,
-    OperationResultLost,
+    CallInDoubt,
+    IdempotencyKeyReused,
+    ResultLost,
+    RunningElsewhere,
     Stopping,
     StoreFailed,
 )
-from exai.events.events import Event, OperationRecalled
+from exai.events.events import CallRecalled, Event
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
-from exai.storage.calls.operations import KeptOperation, OperationId, OperationTable
+from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCallTable, KeptCall
 from exai.tools.base import JsonObject, ToolAnswer
 
-__all__ = ["META_KEY", "Begin", "OperationId", "Operations", "Work", "digest_of"]
+__all__ = ["META_KEY", "Begin", "IdempotentCallId", "IdempotentCalls", "Work", "digest_of"]
 
 _log = structlog.get_logger(__name__)
 
-META_KEY = "exai/operation"
+META_KEY = "exai/idempotent-call"
 """In the `_meta` of an answer that was not made for this request: how it came, and which call made it."""
 
 ELSEWHERE_RETRY_AFTER_S = 2.0
@@ -50,7 +50,7 @@ STOPPING_RETRY_AFTER_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 """Between two attempts to write how an operation ended, while the database is away."""
 MAX_UNWRITTEN = 1_000
-"""Operations that wait for that at once; an end beyond is given up, and its key stays in doubt."""
+"""IdempotentCalls that wait for that at once; an end beyond is given up, and its key stays in doubt."""
 
 _spell = msgspec.json.Encoder(order="sorted").encode
 """Four times as fast as `json`: four megabytes of prompt hold up the event loop for a few milliseconds."""
@@ -76,7 +76,7 @@ class _Stage(Enum):
 class _Operation:
     """One that runs in this process."""
 
-    id: OperationId
+    id: IdempotentCallId
     tool: str
     digest: str
     answer: asyncio.Future[ToolAnswer]
@@ -101,13 +101,13 @@ class _Operation:
             self.task.cancel()
 
 
-class Operations:
+class IdempotentCalls:
     """Owns the operations that run; every other one is a row."""
 
     def __init__(
         self,
-        table: OperationTable,
-        limits: config.Operations,
+        table: IdempotentCallTable,
+        limits: config.Idempotency,
         *,
         clock: Clock,
         publish: Callable[[Event], None],
@@ -116,18 +116,18 @@ class Operations:
         self._max_result_bytes = limits.max_result_bytes
         self._clock = clock
         self._publish = publish
-        self._running: dict[OperationId, _Operation] = {}
+        self._running: dict[IdempotentCallId, _Operation] = {}
         self._unwritten = 0
         self._closed = False
 
     @property
     def running(self) -> int:
-        """Operations of this process whose end is not written yet."""
+        """IdempotentCalls of this process whose end is not written yet."""
         return len(self._running)
 
     async def call(
         self,
-        operation_id: OperationId,
+        call_key: IdempotentCallId,
         tool: str,
         arguments: Mapping[str, Any] | None,
         *,
@@ -141,7 +141,7 @@ class Operations:
             ToolFault: there is none.
         """
         digest = digest_of(tool, arguments)
-        while (operation := self._running.get(operation_id)) is not None:
+        while (operation := self._running.get(call_key)) is not None:
             if operation.stage is not _Stage.FREEING:
                 if operation.digest != digest:
                     raise self._reused(operation.tool)
@@ -155,11 +155,11 @@ class Operations:
                 await asyncio.wait([operation.task])
         joins = operation is not None
         if operation is None:
-            operation = self._start(operation_id, tool, digest, work)
+            operation = self._start(call_key, tool, digest, work)
         async with self._follow(operation, send_progress, calls_running):
             answer = await asyncio.shield(operation.answer)
         if joins:
-            self._publish(OperationRecalled("joined"))
+            self._publish(CallRecalled("joined"))
             return _recalled(answer, "joined", operation.call_id)
         return answer
 
@@ -174,12 +174,12 @@ class Operations:
         if running:
             await asyncio.wait(running)
 
-    def _start(self, operation_id: OperationId, tool: str, digest: str, work: Work) -> _Operation:
+    def _start(self, call_key: IdempotentCallId, tool: str, digest: str, work: Work) -> _Operation:
         if self._closed:
             raise _stopping()
-        operation = _Operation(operation_id, tool, digest, asyncio.get_running_loop().create_future())
+        operation = _Operation(call_key, tool, digest, asyncio.get_running_loop().create_future())
         operation.task = tasks.spawn(self._run(operation, work), name="operation")
-        self._running[operation_id] = operation
+        self._running[call_key] = operation
         # Not by the task itself: one that is cancelled before its first step runs none of its lines.
         operation.task.add_done_callback(lambda _: self._forget(operation))
         return operation
@@ -231,7 +231,7 @@ class Operations:
         """Commit the row.
 
         Raises:
-            OperationElsewhere: another process was faster.
+            RunningElsewhere: another process was faster.
             StoreFailed: it was not kept, or nobody knows.
         """
         operation.call_id = call_id
@@ -278,7 +278,7 @@ class Operations:
         """What the row has; `None`: there is no row.
 
         Raises:
-            OperationKeyReused, OperationElsewhere, OperationInDoubt, OperationResultLost: it has no answer.
+            IdempotencyKeyReused, RunningElsewhere, CallInDoubt, ResultLost: it has no answer.
             StoreFailed: the database is out of reach.
         """
         kept = await self._table.find(operation.id)
@@ -295,44 +295,44 @@ class Operations:
             return None if kept is None else self._unpacked(kept)
         conversation = await self._table.conversation_of(operation.id, kept.call_id)
         if conversation is not None:
-            self._publish(OperationRecalled("lost"))
-            raise OperationResultLost(
+            self._publish(CallRecalled("lost"))
+            raise ResultLost(
                 f"This call has been carried out ({kept.call_id} in the journal): its question and answer are the "
                 f"last of the conversation {conversation}, but EXAI stopped before its result was kept. Go on with "
                 "that continuation_id, or ask again under a new key."
             )
-        self._publish(OperationRecalled("in_doubt"))
-        raise OperationInDoubt(
+        self._publish(CallRecalled("in_doubt"))
+        raise CallInDoubt(
             f"EXAI stopped while this call ran ({kept.call_id} in its journal). Whether it was carried out is unknown, "
             "and it was not repeated. Ask again under a new key if doing it twice does no harm."
         )
 
-    def _unpacked(self, kept: KeptOperation) -> ToolAnswer:
+    def _unpacked(self, kept: KeptCall) -> ToolAnswer:
         """The result of a row that has ended.
 
         Raises:
-            OperationResultLost: it was too large.
+            ResultLost: it was too large.
         """
         if kept.result is None:
-            self._publish(OperationRecalled("lost"))
-            raise OperationResultLost(
+            self._publish(CallRecalled("lost"))
+            raise ResultLost(
                 f"This call has been carried out ({kept.call_id} in the journal), but its result was larger than "
-                "operations.max_result_bytes and was not kept. Go on with its conversation, or ask again under a new "
+                "idempotency.max_result_bytes and was not kept. Go on with its conversation, or ask again under a new "
                 "key."
             )
-        self._publish(OperationRecalled("stored"))
+        self._publish(CallRecalled("stored"))
         return _recalled(ToolAnswer(**json.loads(kept.result)), "stored", kept.call_id)
 
-    def _reused(self, tool: str | None) -> OperationKeyReused:
-        self._publish(OperationRecalled("reused"))
+    def _reused(self, tool: str | None) -> IdempotencyKeyReused:
+        self._publish(CallRecalled("reused"))
         of = "another call" if tool is None else f"another call of {tool}"
-        return OperationKeyReused(
-            f"This operation key was used for {of}, with other arguments. Give every new call a key of its own."
+        return IdempotencyKeyReused(
+            f"This idempotency key was used for {of}, with other arguments. Give every new call a key of its own."
         )
 
-    def _elsewhere(self) -> OperationElsewhere:
-        self._publish(OperationRecalled("elsewhere"))
-        return OperationElsewhere(
+    def _elsewhere(self) -> RunningElsewhere:
+        self._publish(CallRecalled("elsewhere"))
+        return RunningElsewhere(
             "This operation runs in another EXAI process on the same database. Ask again under the same key in a "
             "few seconds: then its result is there.",
             retry_after_s=ELSEWHERE_RETRY_AFTER_S,

@@ -1,4 +1,4 @@
-"""Operation keys on a running daemon: over every door, across restarts, and with the process killed at each step."""
+"""Idempotency keys on a running daemon: over every door, across restarts, and with the process killed at each step."""
 
 import asyncio
 import itertools
@@ -15,20 +15,20 @@ import aiohttp
 import asyncpg
 import pytest
 from sqlalchemy import func, select
-from support.daemons import EXAI, StartDaemon, clean_environ, free_port
-from support.mcp_websocket import McpSocket, mcp_socket
-from support.tcp_proxy import tcp_proxy
 
 import exai
 from exai import config
 from exai.client import Answer, InDoubt, Session
 from exai.runtime.clock import ManualClock
-from exai.storage.calls.operations import OperationId, OperationTable
+from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCallTable
 from exai.storage.database import Database
-from exai.storage.schema import calls, conversations, exchanges, operations
+from exai.storage.schema import calls, conversations, exchanges, idempotent_calls
 from exai_emulator import Emulator, Fault, Persona
+from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.mcp_websocket import McpSocket, mcp_socket
+from support.tcp_proxy import tcp_proxy
 
-KEY = "exai/operation-key"
+KEY = "exai/idempotency-key"
 QUESTION = {"prompt": "What is a heron?", "model": "glm-5.3"}
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -56,7 +56,7 @@ class Store:
                         ("calls", calls, ()),
                         ("exchanges", exchanges, ()),
                         ("operations", operations, ()),
-                        ("ended", operations, (operations.c.ended_at.is_not(None),)),
+                        ("ended", operations, (idempotent_calls.c.ended_at.is_not(None),)),
                     )
                 }
             )
@@ -179,7 +179,7 @@ async def point(wait: Callable[[], Awaitable[None]]) -> AsyncIterator[Callable[[
 
 
 def recalled(answer: Answer) -> str | None:
-    how: str | None = answer.meta.get("exai/operation", {}).get("recalled")
+    how: str | None = answer.meta.get("exai/idempotent-call", {}).get("recalled")
     return how
 
 
@@ -268,7 +268,7 @@ async def test_a_call_whose_result_was_not_committed_is_known_by_its_exchange_an
 
     scene.emulator.faults.add("glm", Fault(before_first_byte_ms=1_000))
     answer = await scene.play(before_its_result(), hold="answers")
-    assert answer.meta["exai/error"]["code"] == "operation_result_lost"
+    assert answer.meta["exai/error"]["code"] == "result_lost"
     assert await scene.store.conversation() in answer.text
     assert scene.requests == 1
     assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "operations": 1, "ended": 0}
@@ -328,7 +328,7 @@ async def by_stdio(data_dir: Path, environ: dict[str, str], key: str) -> dict[st
 
 
 def how(answer: dict[str, Any]) -> str | None:
-    recalled: str | None = answer["result"].get("_meta", {}).get("exai/operation", {}).get("recalled")
+    recalled: str | None = answer["result"].get("_meta", {}).get("exai/idempotent-call", {}).get("recalled")
     return recalled
 
 
@@ -343,7 +343,7 @@ async def test_every_door_knows_the_key_also_after_a_restart(
             await by_http(daemon.mcp_http, QUESTION, "one key"),
         ]
         other = await by_http(daemon.mcp_http, {**QUESTION, "prompt": "Another."}, "one key")
-        assert other["result"]["_meta"]["exai/error"]["code"] == "operation_key_reused"
+        assert other["result"]["_meta"]["exai/error"]["code"] == "idempotency_key_reused"
         for nonsense in ("", 7, "x" * 129, "Schlüssel", "two\nlines"):
             refused = await by_socket(client, QUESTION, nonsense)
             assert refused["error"]["code"] == -32602
@@ -351,7 +351,7 @@ async def test_every_door_knows_the_key_also_after_a_restart(
     async with start_daemon() as daemon:
         answers.append(await by_http(daemon.mcp_http, QUESTION, "one key"))
         async with aiohttp.ClientSession() as http, http.get(f"{daemon.operations}/metrics") as page:
-            assert 'exai_operations_recalled_total{how="stored"} 1.0' in await page.text()
+            assert 'exai_idempotent_calls_recalled_total{how="stored"} 1.0' in await page.text()
     answers.append(await by_stdio(tmp_path / "data", provider_environ, "one key"))
     assert how(first) is None
     assert [how(answer) for answer in answers] == ["stored"] * 5
@@ -399,7 +399,7 @@ async def test_two_daemons_on_one_database_never_run_one_operation_both(
         begun = asyncio.ensure_future(by_socket(client, QUESTION, "one key"))
         await emulator.log.wait_for(lambda record: record.outcome == "open")
         facts = (await by_socket(second, QUESTION, "one key"))["result"]["_meta"]["exai/error"]
-        assert (facts["code"], facts["retryable"]) == ("operation_elsewhere", True)
+        assert (facts["code"], facts["retryable"]) == ("running_elsewhere", True)
         assert how(await begun) is None
         assert how(await by_socket(second, QUESTION, "one key")) == "stored"
     assert len(emulator.log.of("glm")) == 1
@@ -410,15 +410,15 @@ async def test_what_is_kept_is_bounded_in_size_and_age_as_configured(
 ) -> None:
     store = Store(database_settings, tmp_path)
     database = await Database.open(database_settings, tmp_path)
-    table = OperationTable(database, ManualClock(time.time() - 2 * 3600 - 60))
+    table = IdempotentCallTable(database, ManualClock(time.time() - 2 * 3600 - 60))
     for key in ("old", "older"):
-        await table.begin(OperationId("local", key), digest="d", tool="chat", call_id="call_old")
-        await table.end(OperationId("local", key), call_id="call_old", result="{}")
+        await table.begin(IdempotentCallId("local", key), digest="d", tool="chat", call_id="call_old")
+        await table.end(IdempotentCallId("local", key), call_id="call_old", result="{}")
     await database.close()
     environ = {
         "EXAI_DATABASE__URL": store.url,
-        "EXAI_OPERATIONS__KEEP_HOURS": "2",
-        "EXAI_OPERATIONS__MAX_RESULT_BYTES": "100",
+        "EXAI_IDEMPOTENCY__KEEP_HOURS": "2",
+        "EXAI_IDEMPOTENCY__MAX_RESULT_BYTES": "100",
     }
     async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as client:
         async with asyncio.timeout(30):
@@ -426,7 +426,7 @@ async def test_what_is_kept_is_bounded_in_size_and_age_as_configured(
                 await asyncio.sleep(0.02)
         assert not (await by_socket(client, QUESTION, "one key"))["result"]["isError"]
         again = await by_socket(client, QUESTION, "one key")
-    assert again["result"]["_meta"]["exai/error"]["code"] == "operation_result_lost"
+    assert again["result"]["_meta"]["exai/error"]["code"] == "result_lost"
     assert len(emulator.log.of("glm")) == 1
 
 
@@ -452,7 +452,7 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
                 doubtful.append(question)
                 continue
             if answer.is_error:
-                assert answer.meta["exai/error"]["code"] == "operation_result_lost", answer.text
+                assert answer.meta["exai/error"]["code"] == "result_lost", answer.text
                 done.append(question)
                 continue
             assert answer.structured is not None

@@ -1,4 +1,4 @@
-"""Rows of operations: calls that carry a key, so that one that is asked for again is not run again.
+"""Rows of calls that carry an idempotency key, so that one that is asked for again is not run again.
 
 A row is begun before a provider is asked and ended before the answer leaves. A row without
 an end belongs to a call that runs, or to a process that died; `Database.is_over` tells which.
@@ -13,22 +13,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.schema import conversations, exchanges, operations
+from exai.storage.schema import conversations, exchanges, idempotent_calls
 
-__all__ = ["KeptOperation", "OperationId", "OperationTable"]
+__all__ = ["IdempotentCallId", "IdempotentCallTable", "KeptCall"]
 
 LONGEST_CALL = timedelta(days=1)
 """What `timeouts.call_s` may be at most: an older row without an end is no running call's."""
 
 
-class OperationId(NamedTuple):
+class IdempotentCallId(NamedTuple):
     """An operation's name; another owner's equal key is another operation."""
 
     owner: str
     key: str
 
 
-class KeptOperation(msgspec.Struct, frozen=True):
+class KeptCall(msgspec.Struct, frozen=True):
     """A row."""
 
     digest: str
@@ -39,14 +39,14 @@ class KeptOperation(msgspec.Struct, frozen=True):
     """`None` in an ended one: it was too large to be kept."""
 
 
-class OperationTable:
+class IdempotentCallTable:
     """Begins, ends, frees and finds."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
-    async def find(self, operation: OperationId) -> KeptOperation | None:
+    async def find(self, operation: IdempotentCallId) -> KeptCall | None:
         """The row, as committed; `None`: the key is free.
 
         Raises:
@@ -55,7 +55,7 @@ class OperationTable:
         parameters = _identity(operation)
         return await self._database.read(lambda connection: _kept(connection, parameters))
 
-    async def begin(self, operation: OperationId, *, digest: str, tool: str, call_id: str) -> bool:
+    async def begin(self, operation: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> bool:
         """Write the row, unless there is one; whether it was written. When this returns it is committed.
 
         Raises:
@@ -63,33 +63,33 @@ class OperationTable:
         """
         row = {
             "owner": operation.owner,
-            "operation_key": operation.key,
+            "idempotency_key": operation.key,
             "digest": digest,
             "tool": tool,
             "call_id": call_id,
             "run_id": self._database.run_id,
             "began_at": self._now(),
         }
-        return await self._database.write(_write_operations, row)
+        return await self._database.write(_write_calls, row)
 
-    async def end(self, operation: OperationId, *, call_id: str, result: str | None) -> None:
+    async def end(self, operation: IdempotentCallId, *, call_id: str, result: str | None) -> None:
         """Keep the result of the call that began the row.
 
         Raises:
             StoreFailed: it was not kept.
         """
         row = {**_identity(operation), "of_call": call_id, "ended_at": self._now(), "result": result}
-        await self._database.write(_write_operations, row)
+        await self._database.write(_write_calls, row)
 
-    async def free(self, operation: OperationId, *, call_id: str) -> None:
+    async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
         """Take the row away, if it is that call's.
 
         Raises:
             StoreFailed: it is still there.
         """
-        await self._database.write(_write_operations, {**_identity(operation), "of_call": call_id})
+        await self._database.write(_write_calls, {**_identity(operation), "of_call": call_id})
 
-    async def conversation_of(self, operation: OperationId, call_id: str) -> str | None:
+    async def conversation_of(self, operation: IdempotentCallId, call_id: str) -> str | None:
         """The owner's conversation in which that call's exchange was committed; `None`: it never was.
 
         Raises:
@@ -114,36 +114,39 @@ class OperationTable:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
-_this = (operations.c.owner == bindparam("of_owner"), operations.c.operation_key == bindparam("of_key"))
+_this = (
+    idempotent_calls.c.owner == bindparam("of_owner"),
+    idempotent_calls.c.idempotency_key == bindparam("of_key"),
+)
 _BEGIN = {
-    "postgresql": postgresql.insert(operations).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(operations).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(idempotent_calls).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(idempotent_calls).on_conflict_do_nothing(),
 }
 _FIND = select(
-    operations.c.digest,
-    operations.c.call_id,
-    operations.c.run_id,
-    operations.c.ended_at.is_not(None),
-    operations.c.result,
+    idempotent_calls.c.digest,
+    idempotent_calls.c.call_id,
+    idempotent_calls.c.run_id,
+    idempotent_calls.c.ended_at.is_not(None),
+    idempotent_calls.c.result,
 ).where(*_this)
 _END = (
-    update(operations)
-    .where(*_this, operations.c.call_id == bindparam("of_call"))
+    update(idempotent_calls)
+    .where(*_this, idempotent_calls.c.call_id == bindparam("of_call"))
     .values(ended_at=bindparam("ended_at"), result=bindparam("result"))
 )
-_FREE = delete(operations).where(*_this, operations.c.call_id == bindparam("of_call"))
+_FREE = delete(idempotent_calls).where(*_this, idempotent_calls.c.call_id == bindparam("of_call"))
 
 
-def _identity(operation: OperationId) -> dict[str, str]:
+def _identity(operation: IdempotentCallId) -> dict[str, str]:
     return {"of_owner": operation.owner, "of_key": operation.key}
 
 
-def _kept(connection: Connection, parameters: dict[str, str]) -> KeptOperation | None:
+def _kept(connection: Connection, parameters: dict[str, str]) -> KeptCall | None:
     row = connection.execute(_FIND, parameters).first()
-    return None if row is None else KeptOperation(*row)
+    return None if row is None else KeptCall(*row)
 
 
-def _write_operations(connection: Connection, rows: list[dict[str, Any]]) -> list[bool]:
+def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[bool]:
     """Begins, ends, frees, in this order: a call that was cancelled at once has both of its marks in one commit.
 
     Begins go by their key, so that two replicas which write the same ones wait for each other in one direction.
@@ -152,7 +155,7 @@ def _write_operations(connection: Connection, rows: list[dict[str, Any]]) -> lis
     begins = [index for index, row in enumerate(rows) if "run_id" in row]
     if begins:
         insert = _BEGIN[connection.dialect.name]
-        for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["operation_key"])):
+        for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["idempotency_key"])):
             written[index] = connection.execute(insert, rows[index]).rowcount == 1
     if ends := [row for row in rows if "ended_at" in row]:
         connection.execute(_END, ends)
@@ -164,9 +167,12 @@ def _write_operations(connection: Connection, rows: list[dict[str, Any]]) -> lis
 def _prune(connection: Connection, moments: list[datetime]) -> list[int]:
     return [
         connection.execute(
-            delete(operations).where(
-                operations.c.began_at < moment,
-                or_(operations.c.ended_at.is_not(None), operations.c.began_at < moment - LONGEST_CALL),
+            delete(idempotent_calls).where(
+                idempotent_calls.c.began_at < moment,
+                or_(
+                    idempotent_calls.c.ended_at.is_not(None),
+                    idempotent_calls.c.began_at < moment - LONGEST_CALL,
+                ),
             )
         ).rowcount
         for moment in moments
