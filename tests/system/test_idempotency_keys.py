@@ -46,7 +46,7 @@ class Store:
         self._folder = folder
 
     async def counts(self) -> dict[str, int]:
-        """Calls begun, exchanges, operations, and those of them that ended."""
+        """Calls begun, exchanges, idempotent calls, and those of them that ended."""
         database = await Database.open(self._settings, self._folder)
         try:
             return await database.read(
@@ -55,8 +55,8 @@ class Store:
                     for name, table, conditions in (
                         ("calls", calls, ()),
                         ("exchanges", exchanges, ()),
-                        ("operations", operations, ()),
-                        ("ended", operations, (idempotent_calls.c.ended_at.is_not(None),)),
+                        ("idempotent_calls", idempotent_calls, ()),
+                        ("ended", idempotent_calls, (idempotent_calls.c.ended_at.is_not(None),)),
                     )
                 }
             )
@@ -103,10 +103,12 @@ class Store:
     async def takes_no_ends(self) -> AsyncIterator[None]:
         """The scope in which no operation's end is kept, though all else is."""
         if not self.url.startswith("sqlite"):
-            async with self.locked("operations"):
+            async with self.locked("idempotent_calls"):
                 yield
             return
-        self._script("CREATE TRIGGER full BEFORE UPDATE ON operations BEGIN SELECT RAISE(ABORT, 'full'); END")
+        self._script(
+            "CREATE TRIGGER full BEFORE UPDATE ON idempotent_calls BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
         yield
         self._script("DROP TRIGGER full")
 
@@ -189,7 +191,7 @@ async def test_a_result_that_was_committed_but_not_read_arrives_after_a_kill(sce
     assert answer.structured is not None
     assert answer.structured["answer"] == "[emulated glm-5.3] What is a heron?"
     assert scene.requests == 1
-    assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "operations": 1, "ended": 1}
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "idempotent_calls": 1, "ended": 1}
 
 
 async def test_a_call_that_the_daemon_never_saw_is_made_once_after_the_kill(scene: Scene) -> None:
@@ -204,7 +206,7 @@ async def test_a_call_that_the_daemon_never_saw_is_made_once_after_the_kill(scen
 async def test_a_call_whose_row_was_not_committed_is_made_once_after_the_kill(scene: Scene) -> None:
     @asynccontextmanager
     async def before_its_row() -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        async with scene.store.locked("operations"):
+        async with scene.store.locked("idempotent_calls"):
             yield lambda: asyncio.sleep(0.5)  # however far it got by then, it got no further than its row
 
     answer = await scene.play(before_its_row())
@@ -219,10 +221,10 @@ async def test_a_call_whose_row_was_committed_is_in_doubt_even_if_nothing_reache
         network.holds = "questions"
         with pytest.raises(InDoubt, match="not repeated"):
             await scene.play(
-                point(lambda: scene.store.until("operations")), EXAI_PROVIDERS__GLM__BASE_URL=glm
+                point(lambda: scene.store.until("idempotent_calls")), EXAI_PROVIDERS__GLM__BASE_URL=glm
             )
     assert scene.requests == 0
-    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "operations": 1, "ended": 0}
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "idempotent_calls": 1, "ended": 0}
 
 
 async def test_a_call_that_was_at_the_provider_is_in_doubt_and_not_repeated(scene: Scene) -> None:
@@ -230,7 +232,7 @@ async def test_a_call_that_was_at_the_provider_is_in_doubt_and_not_repeated(scen
     with pytest.raises(InDoubt, match="not repeated"):
         await scene.play(point(scene.asked))
     assert scene.requests == 1
-    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "operations": 1, "ended": 0}
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "idempotent_calls": 1, "ended": 0}
 
 
 async def test_a_call_whose_exchange_was_not_committed_is_in_doubt_and_not_repeated(scene: Scene) -> None:
@@ -249,7 +251,7 @@ async def test_a_call_whose_exchange_was_not_committed_is_in_doubt_and_not_repea
     with pytest.raises(InDoubt, match="not repeated"):
         await scene.play(before_its_exchange())
     assert scene.requests == 1
-    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "operations": 1, "ended": 0}
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 0, "idempotent_calls": 1, "ended": 0}
 
 
 async def test_a_call_whose_result_was_not_committed_is_known_by_its_exchange_and_not_repeated(
@@ -271,7 +273,7 @@ async def test_a_call_whose_result_was_not_committed_is_known_by_its_exchange_an
     assert answer.meta["exai/error"]["code"] == "result_lost"
     assert await scene.store.conversation() in answer.text
     assert scene.requests == 1
-    assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "operations": 1, "ended": 0}
+    assert await scene.store.counts() == {"calls": 1, "exchanges": 1, "idempotent_calls": 1, "ended": 0}
 
 
 async def by_socket(client: McpSocket, arguments: dict[str, Any], key: Any, **meta: Any) -> dict[str, Any]:
