@@ -424,7 +424,7 @@ async def test_what_is_kept_is_bounded_in_size_and_age_as_configured(
     }
     async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as client:
         async with asyncio.timeout(30):
-            while (await store.counts())["operations"]:  # noqa: ASYNC110 - another process writes
+            while (await store.counts())["idempotent_calls"]:  # noqa: ASYNC110 - another process writes
                 await asyncio.sleep(0.02)
         assert not (await by_socket(client, QUESTION, "one key"))["result"]["isError"]
         again = await by_socket(client, QUESTION, "one key")
