@@ -37,7 +37,7 @@ _SHORTEST_SECRET = 6
 """Characters; replacing a shorter one everywhere would garble ordinary words."""
 
 _OURS = ("exai", "exai_emulator")
-_OTHERS = ("aiohttp", "aiosqlite", "alembic", "asyncio", "mcp", "sqlalchemy", "uvicorn", "websockets")
+_OTHERS = ("aiohttp", "aiosqlite", "alembic", "asyncio", "dbos", "mcp", "sqlalchemy", "uvicorn", "websockets")
 """Libraries that set levels or handlers of their own; theirs are taken back."""
 
 _SECRET_NAME = re.compile(

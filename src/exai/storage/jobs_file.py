@@ -1,0 +1,53 @@
+"""The file of jobs: a SQLite database of its own, whose tables belong to the engine that runs them."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine as Connections
+from sqlalchemy import create_engine, event
+
+__all__ = ["JOBS_FILE_NAME", "Connections", "has_unfinished_jobs", "jobs_connections"]
+
+JOBS_FILE_NAME = "jobs.sqlite"
+BUSY_TIMEOUT_MS = 30_000
+SUBSECONDS_SINCE = (3, 42)
+"""From this version on SQLite's own `unixepoch` knows parts of a second, which the engine asks it for."""
+
+_UNFINISHED = "SELECT 1 FROM workflow_status WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED') LIMIT 1"
+
+
+def jobs_connections(file: Path) -> Connections:
+    """Connections to the file, which is made if it is missing: write-ahead log, each commit on disk.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    connections = create_engine(f"sqlite+pysqlite:///{file}", hide_parameters=True)
+    event.listen(connections, "connect", _connected)
+    return connections
+
+
+def has_unfinished_jobs(file: Path) -> bool:
+    """Whether somebody has to look after the jobs in this file; said without the engine, and `True` when in doubt."""
+    if not file.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            return connection.execute(_UNFINISHED).fetchone() is not None
+    except sqlite3.Error:
+        return True
+
+
+def _connected(connection: Any, _record: object) -> None:
+    connection.isolation_level = "IMMEDIATE"  # the engine's own transactions are written for this
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    if sqlite3.sqlite_version_info < SUBSECONDS_SINCE:
+        connection.create_function("unixepoch", -1, lambda *_: time.time())
