@@ -31,7 +31,7 @@ def error_of(reply: Any) -> tuple[str, str]:
     return error["type"], error["message"]
 
 
-async def test_tier_0_of_kimi_takes_three_calls_a_minute(emulator: Emulator, ask: Any, control: Any):
+async def test_tier_0_of_kimi_takes_three_calls_a_minute(emulator: Emulator, ask: Any, control: Any) -> None:
     await control("POST", "clock", {"runs": False})
     await control("PUT", "account", {"provider": "kimi", "account": {"tier": 0}})
     replies = [await ask("kimi", max_completion_tokens=1000) for _ in range(4)]
@@ -50,13 +50,13 @@ async def test_tier_0_of_kimi_takes_three_calls_a_minute(emulator: Emulator, ask
     assert emulator.accounts["kimi"].usage.as_json(emulator.clock.now())["minute_calls"] == 1
 
 
-async def test_calls_that_are_refused_count_against_no_limit(emulator: Emulator, ask: Any):
+async def test_calls_that_are_refused_count_against_no_limit(emulator: Emulator, ask: Any) -> None:
     emulator.accounts["kimi"].state = AccountState(rpm=1)
     assert (await ask("kimi", temperature=0)).status == 400
     assert (await ask("kimi")).status == 200
 
 
-async def test_kimis_token_limits_count_prompt_and_requested_cap(emulator: Emulator, ask: Any):
+async def test_kimis_token_limits_count_prompt_and_requested_cap(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     emulator.accounts["kimi"].state = AccountState(tier=0, rpm=100)
     statuses = [(await ask("kimi", max_completion_tokens=200_000)).status for _ in range(3)]
@@ -74,7 +74,7 @@ async def test_kimis_token_limits_count_prompt_and_requested_cap(emulator: Emula
     assert (await ask("kimi", max_completion_tokens=200_000)).status == 200
 
 
-async def test_kimis_day_ends_at_midnight(emulator: Emulator, ask: Any):
+async def test_kimis_day_ends_at_midnight(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     emulator.clock.set(1_790_000_000)  # 2026-09-21, 22:13:20 in UTC+8
     emulator.accounts["kimi"].state = AccountState(tier=0, rpm=100, tpm=10_000_000)
@@ -92,7 +92,7 @@ async def test_kimis_day_ends_at_midnight(emulator: Emulator, ask: Any):
     assert (await ask("kimi", max_completion_tokens=700_000)).status == 200
 
 
-async def test_tier_0_of_kimi_answers_one_call_at_a_time(emulator: Emulator, ask: Any):
+async def test_tier_0_of_kimi_answers_one_call_at_a_time(emulator: Emulator, ask: Any) -> None:
     emulator.accounts["kimi"].state = AccountState(tier=0)
     emulator.persona = Persona("echo", first_byte_delay_ms=60_000)
     async with asyncio.TaskGroup() as tasks:
@@ -106,7 +106,7 @@ async def test_tier_0_of_kimi_answers_one_call_at_a_time(emulator: Emulator, ask
 
 
 @pytest.mark.parametrize("tier", TIERS)
-async def test_each_tier_refuses_what_exceeds_its_minute(emulator: Emulator, ask: Any, tier: int):
+async def test_each_tier_refuses_what_exceeds_its_minute(emulator: Emulator, ask: Any, tier: int) -> None:
     emulator.clock.stop()
     account = emulator.accounts["kimi"]
     account.state = AccountState(tier=tier)
@@ -124,7 +124,7 @@ async def test_each_tier_refuses_what_exceeds_its_minute(emulator: Emulator, ask
 
 
 @pytest.mark.parametrize("state", [{"suspended": True}, {"balance": 0.0}])
-async def test_a_suspended_or_empty_account_is_refused(control: Any, ask: Any, state: Any):
+async def test_a_suspended_or_empty_account_is_refused(control: Any, ask: Any, state: Any) -> None:
     for provider in ("glm", "kimi", "custom"):
         assert (await control("PUT", "account", {"provider": provider, "account": state}))[0] == 200
     assert error_of(await ask("kimi"))[0] == "exceeded_current_quota_error"
@@ -136,7 +136,7 @@ async def test_a_suspended_or_empty_account_is_refused(control: Any, ask: Any, s
     assert error_of(await ask("custom"))[0] == "insufficient_quota"
 
 
-async def test_a_glm_plan_tells_when_its_window_resets(emulator: Emulator, ask: Any, control: Any):
+async def test_a_glm_plan_tells_when_its_window_resets(emulator: Emulator, ask: Any, control: Any) -> None:
     await control("POST", "clock", {"now": 1_790_000_000, "runs": False})
     plan = {"plan_only": True, "plan_window_calls": 2, "plan_week_calls": 3}
     await control("PUT", "account", {"provider": "glm", "account": plan})
@@ -160,7 +160,7 @@ async def test_a_glm_plan_tells_when_its_window_resets(emulator: Emulator, ask: 
     assert (await ask("glm_coding")).status == 200
 
 
-async def test_a_glm_plan_expires_and_a_day_has_its_limit(emulator: Emulator, ask: Any):
+async def test_a_glm_plan_expires_and_a_day_has_its_limit(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     emulator.accounts["glm"].state = AccountState(plan_ends_at=emulator.clock.now() + 1, daily_calls=2)
     assert (await ask("glm_coding")).status == 200
@@ -172,7 +172,7 @@ async def test_a_glm_plan_expires_and_a_day_has_its_limit(emulator: Emulator, as
     assert (await ask("glm")).status == 200
 
 
-async def test_a_plan_error_that_is_ordered_announces_a_time_to_come(emulator: Emulator, ask: Any):
+async def test_a_plan_error_that_is_ordered_announces_a_time_to_come(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     emulator.clock.set(1_790_000_000)
     emulator.faults.add("glm", Fault(error="1308"))
@@ -180,7 +180,7 @@ async def test_a_plan_error_that_is_ordered_announces_a_time_to_come(emulator: E
     assert message == "Usage limit reached for 5 hour. Your limit will reset at 2026-09-22 00:13:20"
 
 
-async def test_the_custom_service_counts_calls_per_minute(emulator: Emulator, ask: Any):
+async def test_the_custom_service_counts_calls_per_minute(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     emulator.accounts["custom"].state = AccountState(rpm=1)
     assert [(await ask("custom")).status for _ in range(2)] == [200, 429]
@@ -188,7 +188,7 @@ async def test_the_custom_service_counts_calls_per_minute(emulator: Emulator, as
     assert (await ask("custom")).status == 200
 
 
-async def test_a_further_key_has_an_account_of_its_own(emulator: Emulator, ask: Any, control: Any):
+async def test_a_further_key_has_an_account_of_its_own(emulator: Emulator, ask: Any, control: Any) -> None:
     assert (await ask("kimi", key="sk-second")).status == 401
     order = {"provider": "kimi", "key": "sk-second", "account": {"balance": 0}}
     await control("PUT", "account", order)
@@ -215,7 +215,9 @@ def signed(key: str, expires_at: float) -> str:
     return f"{head}.{body}." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-async def test_a_signed_token_expires_by_the_emulators_clock_only_when_told_to(emulator: Emulator, ask: Any):
+async def test_a_signed_token_expires_by_the_emulators_clock_only_when_told_to(
+    emulator: Emulator, ask: Any
+) -> None:
     token = signed(emulator.addresses.glm_key, time.time() + 210)
     emulator.clock.advance(3600)
     assert (await ask("glm", key=token)).status == 200
@@ -226,7 +228,7 @@ async def test_a_signed_token_expires_by_the_emulators_clock_only_when_told_to(e
     assert (await ask("glm", key=token)).status == 200
 
 
-async def test_the_clock_is_seen_moved_and_stopped_at_the_control_port(control: Any):
+async def test_the_clock_is_seen_moved_and_stopped_at_the_control_port(control: Any) -> None:
     assert await control("POST", "clock", {"now": 1_790_000_000, "runs": False}) == (200, {"ok": True})
     shown = {"now": 1_790_000_000.0, "utc_plus_8": "2026-09-21 22:13:20", "runs": False}
     assert await control("GET", "clock") == (200, shown)
@@ -249,13 +251,13 @@ async def test_the_clock_is_seen_moved_and_stopped_at_the_control_port(control: 
         ({"account": {}, "key": "two words"}, "printable ASCII"),
     ],
 )
-async def test_an_impossible_account_is_refused(control: Any, order: Any, told: str):
+async def test_an_impossible_account_is_refused(control: Any, order: Any, told: str) -> None:
     status, answer = await control("PUT", "account", {"provider": "kimi", **order})
     assert status == 400
     assert told in answer["error"]
 
 
-async def test_money_runs_out_on_the_way(emulator: Emulator, ask: Any, http: Any):
+async def test_money_runs_out_on_the_way(emulator: Emulator, ask: Any, http: Any) -> None:
     emulator.accounts["kimi"].state = AccountState(balance=0.0002, price=1)
     first = await ask("kimi")
     used = first.json["usage"]["total_tokens"]

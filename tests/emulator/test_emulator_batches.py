@@ -31,7 +31,7 @@ async def begun(kimi: openai.AsyncOpenAI, *lines: dict[str, Any], **changes: Any
     return await kimi.batches.create(**order)
 
 
-async def test_a_batch_is_answered_into_a_file(kimi: openai.AsyncOpenAI, emulator: Emulator):
+async def test_a_batch_is_answered_into_a_file(kimi: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.clock.stop()
     emulator.accounts["kimi"].state.task_s = 60
     batch = await begun(kimi, line("one"), line("two"), line("three", temperature=0.1))
@@ -51,7 +51,7 @@ async def test_a_batch_is_answered_into_a_file(kimi: openai.AsyncOpenAI, emulato
     assert [each.id async for each in kimi.batches.list()] == [batch.id]
 
 
-async def test_a_batch_can_be_cancelled_and_can_fail(kimi: openai.AsyncOpenAI, emulator: Emulator):
+async def test_a_batch_can_be_cancelled_and_can_fail(kimi: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.accounts["kimi"].state.task_s = 3_600
     batch = await begun(kimi, line("one"))
     assert (await kimi.batches.cancel(batch.id)).status == "cancelling"
@@ -71,11 +71,11 @@ async def test_a_batch_can_be_cancelled_and_can_fail(kimi: openai.AsyncOpenAI, e
         {"input_file_id": "x"},
     ],
 )
-async def test_orders_are_checked(kimi: openai.AsyncOpenAI, change: dict[str, str]):
+async def test_orders_are_checked(kimi: openai.AsyncOpenAI, change: dict[str, str]) -> None:
     with pytest.raises(openai.BadRequestError):
         await begun(kimi, line("one"), **change)
 
 
-async def test_an_unknown_batch_is_not_found(kimi: openai.AsyncOpenAI):
+async def test_an_unknown_batch_is_not_found(kimi: openai.AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError):
         await kimi.batches.retrieve("batch_none")

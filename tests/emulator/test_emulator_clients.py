@@ -30,7 +30,7 @@ def url_of(emulator: Emulator, door: str) -> str:
 
 
 @pytest.mark.parametrize(("door", "model"), DOORS)
-async def test_openai_async_client_completes_and_streams(emulator: Emulator, door: str, model: str):
+async def test_openai_async_client_completes_and_streams(emulator: Emulator, door: str, model: str) -> None:
     async with openai.AsyncOpenAI(
         base_url=url_of(emulator, door), api_key=key_of(emulator, door), max_retries=0
     ) as client:
@@ -52,7 +52,7 @@ async def test_openai_async_client_completes_and_streams(emulator: Emulator, doo
 
 
 @pytest.mark.parametrize(("door", "model"), DOORS)
-async def test_openai_sync_client_completes_and_streams(emulator: Emulator, door: str, model: str):
+async def test_openai_sync_client_completes_and_streams(emulator: Emulator, door: str, model: str) -> None:
     def talk() -> tuple[str | None, str]:
         with openai.OpenAI(
             base_url=url_of(emulator, door), api_key=key_of(emulator, door), max_retries=0
@@ -67,7 +67,7 @@ async def test_openai_sync_client_completes_and_streams(emulator: Emulator, door
 
 
 @pytest.mark.parametrize("door", ["glm", "kimi", "custom"])
-async def test_openai_client_lists_models(emulator: Emulator, door: str):
+async def test_openai_client_lists_models(emulator: Emulator, door: str) -> None:
     async with openai.AsyncOpenAI(
         base_url=url_of(emulator, door), api_key=key_of(emulator, door), max_retries=0
     ) as client:
@@ -75,7 +75,7 @@ async def test_openai_client_lists_models(emulator: Emulator, door: str):
     assert dict(DOORS)[door] in ids
 
 
-async def test_openai_client_sees_reasoning_before_content(emulator: Emulator):
+async def test_openai_client_sees_reasoning_before_content(emulator: Emulator) -> None:
     async with openai.AsyncOpenAI(
         base_url=emulator.addresses.kimi, api_key=emulator.addresses.kimi_key
     ) as client:
@@ -100,7 +100,9 @@ async def test_openai_client_sees_reasoning_before_content(emulator: Emulator):
         ("custom", "model_not_found", openai.NotFoundError),
     ],
 )
-async def test_openai_client_raises_its_own_errors(emulator: Emulator, door: str, fault: str, raised: type):
+async def test_openai_client_raises_its_own_errors(
+    emulator: Emulator, door: str, fault: str, raised: type
+) -> None:
     emulator.faults.add(door, Fault(error=fault))
     async with openai.AsyncOpenAI(
         base_url=url_of(emulator, door), api_key=key_of(emulator, door), max_retries=0
@@ -109,7 +111,7 @@ async def test_openai_client_raises_its_own_errors(emulator: Emulator, door: str
             await client.chat.completions.create(model=dict(DOORS)[door], messages=SECRET)
 
 
-async def test_openai_client_with_a_wrong_key_is_not_authenticated(emulator: Emulator):
+async def test_openai_client_with_a_wrong_key_is_not_authenticated(emulator: Emulator) -> None:
     async with openai.AsyncOpenAI(
         base_url=emulator.addresses.kimi, api_key="sk-wrong", max_retries=0
     ) as client:
@@ -120,7 +122,7 @@ async def test_openai_client_with_a_wrong_key_is_not_authenticated(emulator: Emu
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("signed", [False, True])
-async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool):
+async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool) -> None:
     def talk() -> tuple[str, str, int]:
         client = ZaiClient(
             api_key=emulator.addresses.glm_key,
@@ -144,7 +146,7 @@ async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool
     assert sent_raw == {not signed}
 
 
-async def test_zai_client_raises_its_own_errors(emulator: Emulator):
+async def test_zai_client_raises_its_own_errors(emulator: Emulator) -> None:
     def talk(key: str) -> None:
         client = ZaiClient(api_key=key, base_url=emulator.addresses.glm, max_retries=0)
         client.chat.completions.create(model="glm-5.3", messages=SECRET)
@@ -177,13 +179,13 @@ def token_for(key: str, *, expires_in: float = 60, secret: str | None = None) ->
 )
 async def test_glm_judges_signed_tokens(
     ask: Any, emulator: Emulator, changes: dict, status: int, code: str | None
-):
+) -> None:
     reply = await ask("glm", key=token_for(emulator.addresses.glm_key, **changes))
     assert reply.status == status
     assert code is None or reply.json["error"]["code"] == code
 
 
-async def test_a_persona_can_be_set_for_one_model(emulator: Emulator):
+async def test_a_persona_can_be_set_for_one_model(emulator: Emulator) -> None:
     emulator.personas.set(Persona("fixed", text="Hello."), model="kimi-k2.6")
     async with openai.AsyncOpenAI(
         base_url=emulator.addresses.kimi, api_key=emulator.addresses.kimi_key

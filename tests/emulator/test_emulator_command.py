@@ -24,7 +24,7 @@ async def run(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_json_line_answers_and_a_clean_stop(http: Any, number: signal.Signals):
+async def test_json_line_answers_and_a_clean_stop(http: Any, number: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(*COMMAND, "--json", "--persona", "echo", stdout=PIPE)
     try:
         async with asyncio.timeout(30):
@@ -52,7 +52,7 @@ async def test_json_line_answers_and_a_clean_stop(http: Any, number: signal.Sign
             await process.wait()
 
 
-async def test_plain_output_names_addresses_and_keys():
+async def test_plain_output_names_addresses_and_keys() -> None:
     process = await asyncio.create_subprocess_exec(*COMMAND, stdout=PIPE)
     try:
         async with asyncio.timeout(30):
@@ -67,7 +67,7 @@ async def test_plain_output_names_addresses_and_keys():
     assert "/_ctl/stats" in shown
 
 
-async def test_a_port_in_use_is_one_sentence():
+async def test_a_port_in_use_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, out, err = await run("--kimi-port", str(port))
@@ -77,13 +77,13 @@ async def test_a_port_in_use_is_one_sentence():
     assert f"The kimi port {port} on 127.0.0.1 cannot be opened" in err
 
 
-async def test_a_wrong_persona_is_refused():
+async def test_a_wrong_persona_is_refused() -> None:
     code, _, err = await run("--persona", "clever")
     assert code == 2
     assert "clever" in err
 
 
-async def test_help_tells_what_it_is():
+async def test_help_tells_what_it_is() -> None:
     code, out, _ = await run("--help")
     assert code == 0
     assert all(
@@ -102,7 +102,7 @@ async def test_help_tells_what_it_is():
     )
 
 
-async def test_the_options_are_obeyed(http: Any):
+async def test_the_options_are_obeyed(http: Any) -> None:
     arguments = ["--json", "--strictness", "recorded", "--custom-dialect", "minimax", "--seed", "7"]
     process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE)
     try:

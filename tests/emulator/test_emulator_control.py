@@ -16,7 +16,7 @@ def control(emulator: Emulator, http: Any) -> Any:
     return call
 
 
-async def test_persona(control: Any, ask: Any):
+async def test_persona(control: Any, ask: Any) -> None:
     order = {"persona": {"kind": "fixed", "text": "Hi."}, "provider": "kimi"}
     assert await control("POST", "persona", order) == (200, {"ok": True})
     assert (await ask("kimi")).json["choices"][0]["message"]["content"] == "[emulated kimi-k3] Hi."
@@ -24,7 +24,7 @@ async def test_persona(control: Any, ask: Any):
     assert [entry["provider"] for entry in listed["personas"]] == [None, "kimi"]
 
 
-async def test_faults(control: Any, ask: Any):
+async def test_faults(control: Any, ask: Any) -> None:
     await control("POST", "faults", {"provider": "glm", "fault": {"error": "1302", "times": 2}})
     assert (await ask("glm")).status == 429
     _, listed = await control("GET", "faults")
@@ -34,7 +34,7 @@ async def test_faults(control: Any, ask: Any):
     assert (await ask("glm")).status == 200
 
 
-async def test_requests_and_stats(control: Any, ask: Any):
+async def test_requests_and_stats(control: Any, ask: Any) -> None:
     await ask("glm")
     await ask("kimi", temperature=0)
     await control("POST", "faults", {"provider": "kimi", "fault": {"error": "overloaded"}})
@@ -59,13 +59,13 @@ async def test_requests_and_stats(control: Any, ask: Any):
     assert (await control("GET", "requests"))[1] == {"count": 0, "requests": []}
 
 
-async def test_account(control: Any, ask: Any):
+async def test_account(control: Any, ask: Any) -> None:
     await control("PUT", "account", {"provider": "glm", "account": {"balance": 0, "plan_only": True}})
     assert ((await ask("glm")).status, (await ask("glm_coding")).status) == (429, 200)
     assert (await control("GET", "account"))[1]["glm"]["account"]["plan_only"] is True
 
 
-async def test_rules(control: Any, ask: Any):
+async def test_rules(control: Any, ask: Any) -> None:
     await control("POST", "rules", {"rules": {"kimi.temperature.fixed": False}})
     assert (await ask("kimi", temperature=0.3)).status == 200
     await control("POST", "rules", {"select": "all"})
@@ -74,7 +74,7 @@ async def test_rules(control: Any, ask: Any):
     assert all(rule["on"] for rule in listed["rules"])
 
 
-async def test_reset(control: Any, ask: Any, emulator: Emulator):
+async def test_reset(control: Any, ask: Any, emulator: Emulator) -> None:
     await control("POST", "faults", {"provider": "glm", "fault": {"error": "1302", "times": None}})
     await control("POST", "persona", {"persona": {"kind": "fixed", "text": "Hi."}})
     await control("PUT", "account", {"provider": "kimi", "account": {"balance": 0}})
@@ -98,17 +98,17 @@ async def test_reset(control: Any, ask: Any, emulator: Emulator):
         ("rules", {"select": "none"}, "strictness"),
     ],
 )
-async def test_a_wrong_order_is_told_what_is_wrong(control: Any, path: str, body: Any, told: str):
+async def test_a_wrong_order_is_told_what_is_wrong(control: Any, path: str, body: Any, told: str) -> None:
     status, answer = await control("POST", path, body)
     assert status == 400
     assert told in answer["error"]
 
 
-async def test_an_account_of_no_provider_is_told_so(control: Any):
+async def test_an_account_of_no_provider_is_told_so(control: Any) -> None:
     status, answer = await control("PUT", "account", {"provider": "openai", "account": {}})
     assert status == 400
     assert "no provider" in answer["error"]
 
 
-async def test_a_limit_that_is_no_number_is_refused(control: Any):
+async def test_a_limit_that_is_no_number_is_refused(control: Any) -> None:
     assert (await control("GET", "requests?limit=-1"))[0] == 400

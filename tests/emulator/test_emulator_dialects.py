@@ -41,12 +41,12 @@ async def speaking(started: Any, post: Any) -> Any:
     return ask
 
 
-def test_every_dialect_that_can_be_chosen_is_there():
+def test_every_dialect_that_can_be_chosen_is_there() -> None:
     assert list(get_args(CustomDialectName)) == list(DIALECTS)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_dialect_has_the_common_errors(dialect: str):
+def test_every_dialect_has_the_common_errors(dialect: str) -> None:
     assert DIALECTS[dialect].errors.keys() >= NAMES
 
 
@@ -54,7 +54,7 @@ def test_every_dialect_has_the_common_errors(dialect: str):
 @pytest.mark.parametrize("streams", [False, True])
 async def test_every_error_row_of_every_dialect_can_be_had(
     started: Any, post: Any, dialect: Any, streams: bool
-):
+) -> None:
     async with started(EmulatorOptions(custom_dialect=dialect)) as emulator:
         azure = {"api_key": KEY, "query": "?api-version=1"} if dialect == "azure" else {}
         for name, row in DIALECTS[dialect].errors.items():
@@ -75,7 +75,7 @@ ENVELOPES: dict[str, Callable[[Any], bool]] = {
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_errors_stand_in_the_dialects_envelope(speaking: Any, dialect: str):
+async def test_errors_stand_in_the_dialects_envelope(speaking: Any, dialect: str) -> None:
     reply = await speaking(dialect, Fault(error="rate_limit"))
     common = {"message", "type", "param", "code"}
     fits = ENVELOPES.get(dialect, lambda body: body["error"].keys() == common)
@@ -93,7 +93,7 @@ THINKING = {
 
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS.keys() - {"minimax"}))
-async def test_thinking_stands_where_the_dialect_puts_it(speaking: Any, dialect: str):
+async def test_thinking_stands_where_the_dialect_puts_it(speaking: Any, dialect: str) -> None:
     field = THINKING.get(dialect, "reasoning_content")
     message = (await speaking(dialect)).json["choices"][0]["message"]
     assert message.keys() == {"role", "content"} | ({field} if field else set())
@@ -105,7 +105,7 @@ async def test_thinking_stands_where_the_dialect_puts_it(speaking: Any, dialect:
     assert any(f'"{field}":' in frame for frame in frames) is (field is not None)
 
 
-async def test_minimax_thinks_inside_the_content_unless_told_otherwise(speaking: Any):
+async def test_minimax_thinks_inside_the_content_unless_told_otherwise(speaking: Any) -> None:
     inside = (await speaking("minimax")).json
     assert inside["choices"][0]["message"]["content"].startswith("<think>")
     assert inside["base_resp"] == {"status_code": 0, "status_msg": ""}
@@ -114,7 +114,7 @@ async def test_minimax_thinks_inside_the_content_unless_told_otherwise(speaking:
     assert split["reasoning_details"][0]["text"]
 
 
-async def test_keep_alives_come_before_what_matters(speaking: Any):
+async def test_keep_alives_come_before_what_matters(speaking: Any) -> None:
     assert (await speaking("deepseek")).content.startswith(b"\n\n\n{")
     assert (await speaking("deepseek", stream=True)).content.startswith(b": keep-alive\n\ndata: ")
     assert (await speaking("openrouter", stream=True)).content.startswith(
@@ -122,14 +122,14 @@ async def test_keep_alives_come_before_what_matters(speaking: Any):
     )
 
 
-async def test_an_openrouter_error_inside_a_stream_has_a_finish_reason(speaking: Any):
+async def test_an_openrouter_error_inside_a_stream_has_a_finish_reason(speaking: Any) -> None:
     fault = Fault(frame="error", error="server_error_200", after_frames=4)
     last = (await speaking("openrouter", fault, stream=True)).content.decode().split("\n\n")[-2]
     assert '"finish_reason":"error"' in last
     assert '"error":{' in last
 
 
-async def test_keys_go_where_the_dialect_wants_them(started: Any, post: Any):
+async def test_keys_go_where_the_dialect_wants_them(started: Any, post: Any) -> None:
     async with started(EmulatorOptions()) as emulator:
         emulator.custom_dialect = "azure"
         assert (await post(emulator, "custom", query="?api-version=1")).status == 401
@@ -140,7 +140,7 @@ async def test_keys_go_where_the_dialect_wants_them(started: Any, post: Any):
         assert (await post(emulator, "custom", key="anything")).status == 200
 
 
-async def test_ollama_takes_a_prompt_above_its_window(started: Any, post: Any):
+async def test_ollama_takes_a_prompt_above_its_window(started: Any, post: Any) -> None:
     options = EmulatorOptions(custom_dialect="ollama", context_windows={"emulated-large": 10})
     async with started(options) as emulator:
         assert (
@@ -148,7 +148,7 @@ async def test_ollama_takes_a_prompt_above_its_window(started: Any, post: Any):
         ).status == 200
 
 
-async def test_the_dialect_is_switched_at_the_control_port(emulator: Emulator, http: Any, ask: Any):
+async def test_the_dialect_is_switched_at_the_control_port(emulator: Emulator, http: Any, ask: Any) -> None:
     url = f"{emulator.addresses.control}/_ctl/dialect"
     emulator.faults.add("custom", Fault(error="quota"))
     async with http.post(url, json={"dialect": "minimax"}) as response:

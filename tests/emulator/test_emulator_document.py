@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "emulator.md").read_text()
 
 
-async def test_the_conformance_page_is_what_the_command_prints():
+async def test_the_conformance_page_is_what_the_command_prints() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from exai_emulator.cli import main; main()", "--conformance", stdout=PIPE
     )
@@ -32,7 +32,7 @@ async def test_the_conformance_page_is_what_the_command_prints():
     )
 
 
-def test_the_conformance_page_holds_every_row_and_its_evidence():
+def test_the_conformance_page_holds_every_row_and_its_evidence() -> None:
     page = conformance_page()
     for rows in CONFORMANCE.values():
         for row in rows:
@@ -42,7 +42,7 @@ def test_the_conformance_page_holds_every_row_and_its_evidence():
             assert f"| `{error.name}` | {error.mark} | {error.status} |" in page
 
 
-def test_every_row_names_its_evidence():
+def test_every_row_names_its_evidence() -> None:
     rows = [row for rows in CONFORMANCE.values() for row in rows]
     marks = {row.id: row.marks for row in rows}
     marks |= {
@@ -54,18 +54,18 @@ def test_every_row_names_its_evidence():
 
 
 @pytest.mark.parametrize("struct", [Fault, Persona, AccountState])
-def test_every_setting_is_named(struct: type[msgspec.Struct]):
+def test_every_setting_is_named(struct: type[msgspec.Struct]) -> None:
     missing = [name for name in struct.__struct_fields__ if f"`{name}`" not in DOCUMENT]
     assert missing in ([], ["kind"])
 
 
-def test_every_error_name_is_listed():
+def test_every_error_name_is_listed() -> None:
     listed = DOCUMENT.partition("The names for `error`:")[2].partition("\n## ")[0]
     names = {name for api in Emulator(EmulatorOptions()).apis.values() for name in api.errors}
     assert set(re.findall(r"`([^`]+)`", listed)) == names
 
 
-async def test_every_control_call_is_listed():
+async def test_every_control_call_is_listed() -> None:
     listed = DOCUMENT.partition("## Control port")[2].partition("```")[0]
     told = {
         (method, path)
@@ -81,7 +81,7 @@ async def test_every_control_call_is_listed():
     assert told == real
 
 
-def test_the_keys_shown_are_the_keys():
+def test_the_keys_shown_are_the_keys() -> None:
     options = EmulatorOptions()
     for key in (options.glm_key, options.kimi_key, options.custom_key):
         assert f"key {key}" in DOCUMENT

@@ -31,7 +31,7 @@ def events_of(content: bytes) -> list[str]:
 @pytest.mark.parametrize(("cut", "end"), [("reset", "reset"), ("close", "fin")])
 async def test_a_cut_before_the_headers_sends_nothing(
     emulator: Emulator, raw_ask: Any, cut: Any, end: str, streams: bool
-):
+) -> None:
     emulator.faults.add("glm", Fault(cut=cut, at="before_headers"))
     connection = await raw_ask("glm", stream=streams)
     assert await connection.rest() == (b"", end)
@@ -41,7 +41,7 @@ async def test_a_cut_before_the_headers_sends_nothing(
 @pytest.mark.parametrize(("cut", "end"), [("reset", "reset"), ("close", "fin")])
 async def test_a_cut_after_the_headers_sends_them_alone(
     emulator: Emulator, raw_ask: Any, cut: Any, end: str, streams: bool
-):
+) -> None:
     emulator.faults.add("kimi", Fault(cut=cut, at="after_headers", before_first_byte_ms=20))
     connection = await raw_ask("kimi", stream=streams)
     assert (await connection.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -51,7 +51,7 @@ async def test_a_cut_after_the_headers_sends_them_alone(
 @pytest.mark.parametrize(("cut", "end"), [("reset", "reset"), ("close", "fin")])
 async def test_a_cut_in_a_stream_comes_after_so_many_frames(
     emulator: Emulator, raw_ask: Any, cut: Any, end: str
-):
+) -> None:
     emulator.faults.add("glm", Fault(cut=cut, after_frames=3))
     connection = await raw_ask("glm", stream=True)
     await connection.until(b"\r\n\r\n")
@@ -62,7 +62,7 @@ async def test_a_cut_in_a_stream_comes_after_so_many_frames(
     assert all(json.loads(event.removeprefix("data: ")) for event in events)
 
 
-async def test_a_cut_inside_a_frame_leaves_half_of_it(emulator: Emulator, raw_ask: Any):
+async def test_a_cut_inside_a_frame_leaves_half_of_it(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("kimi", Fault(cut="close", at="mid_frame", after_frames=2))
     connection = await raw_ask("kimi", stream=True)
     await connection.until(b"\r\n\r\n")
@@ -74,7 +74,7 @@ async def test_a_cut_inside_a_frame_leaves_half_of_it(emulator: Emulator, raw_as
 
 
 @pytest.mark.parametrize("cut", ["close", "truncate"])
-async def test_a_short_body_announces_more_than_it_sends(emulator: Emulator, raw_ask: Any, cut: Any):
+async def test_a_short_body_announces_more_than_it_sends(emulator: Emulator, raw_ask: Any, cut: Any) -> None:
     emulator.faults.add("kimi", Fault(cut=cut))
     connection = await raw_ask("kimi")
     head = (await connection.until(b"\r\n\r\n")).lower()
@@ -84,7 +84,7 @@ async def test_a_short_body_announces_more_than_it_sends(emulator: Emulator, raw
     assert 0 < len(got) < announced
 
 
-async def test_a_truncated_stream_lacks_its_last_chunk(emulator: Emulator, raw_ask: Any):
+async def test_a_truncated_stream_lacks_its_last_chunk(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("glm", Fault(cut="truncate"))
     connection = await raw_ask("glm", stream=True)
     await connection.until(b"\r\n\r\n")
@@ -92,7 +92,7 @@ async def test_a_truncated_stream_lacks_its_last_chunk(emulator: Emulator, raw_a
     assert got.endswith(b"data: [DONE]\n\n\r\n")
 
 
-async def test_silence_before_the_headers(emulator: Emulator, raw_ask: Any):
+async def test_silence_before_the_headers(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("glm", Fault(before_headers_ms=150))
     asked = time.monotonic()
     connection = await raw_ask("glm")
@@ -100,7 +100,7 @@ async def test_silence_before_the_headers(emulator: Emulator, raw_ask: Any):
     assert time.monotonic() - asked >= 0.15
 
 
-async def test_silence_between_headers_and_first_byte(emulator: Emulator, raw_ask: Any):
+async def test_silence_between_headers_and_first_byte(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("glm", Fault(before_first_byte_ms=150))
     connection = await raw_ask("glm", stream=True)
     await connection.until(b"\r\n\r\n")
@@ -109,7 +109,7 @@ async def test_silence_between_headers_and_first_byte(emulator: Emulator, raw_as
     assert time.monotonic() - headers_at >= 0.1
 
 
-async def test_a_stall_lasts_until_the_client_leaves(emulator: Emulator, raw_ask: Any):
+async def test_a_stall_lasts_until_the_client_leaves(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("kimi", Fault(cut="stall", after_frames=2))
     connection = await raw_ask("kimi", stream=True)
     await connection.until(b"\r\n\r\n")
@@ -129,7 +129,7 @@ async def test_a_stall_lasts_until_the_client_leaves(emulator: Emulator, raw_ask
 
 
 @pytest.mark.parametrize("at", ["before_headers", "after_headers", "mid_body"])
-async def test_a_stall_that_ends_is_followed_by_the_rest(emulator: Emulator, ask: Any, at: Any):
+async def test_a_stall_that_ends_is_followed_by_the_rest(emulator: Emulator, ask: Any, at: Any) -> None:
     for streams in (False, True):
         emulator.faults.add("glm", Fault(cut="stall", at=at, stall_ms=30))
         reply = await ask("glm", stream=streams)
@@ -138,14 +138,14 @@ async def test_a_stall_that_ends_is_followed_by_the_rest(emulator: Emulator, ask
         assert emulator.log.requests[-1].outcome == "fault"
 
 
-async def test_trickle_sends_single_bytes(emulator: Emulator, ask: Any):
+async def test_trickle_sends_single_bytes(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("custom", Fault(cut="trickle", stall_ms=0.01))
     assert (await ask("custom")).json["choices"]
     emulator.faults.add("custom", Fault(cut="trickle", stall_ms=0.01, after_frames=15))
     assert (await ask("custom", stream=True)).frames[-1] == "[DONE]"
 
 
-async def test_heartbeats_fill_a_silence(emulator: Emulator, raw_ask: Any):
+async def test_heartbeats_fill_a_silence(emulator: Emulator, raw_ask: Any) -> None:
     emulator.faults.add("glm", Fault(before_first_byte_ms=120, heartbeat_ms=20))
     connection = await raw_ask("glm", stream=True)
     before_data = await connection.until(b"data: ")
@@ -184,7 +184,7 @@ def parses(event: str) -> bool:
 @pytest.mark.parametrize("kind", FRAMES)
 async def test_a_malformed_frame_stands_where_it_was_put(
     emulator: Emulator, ask: Any, provider: str, kind: Any
-):
+) -> None:
     good = events_of((await ask(provider, stream=True)).content)
     assert not any(FRAMES[kind](event) for event in good if event != "data: [DONE]")
     emulator.faults.add(provider, Fault(frame=kind, after_frames=4))
@@ -193,20 +193,20 @@ async def test_a_malformed_frame_stands_where_it_was_put(
     assert ("data: [DONE]" in events) is (kind != "error")
 
 
-async def test_a_duplicated_frame_comes_twice(emulator: Emulator, ask: Any):
+async def test_a_duplicated_frame_comes_twice(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("glm", Fault(frame="duplicate", after_frames=4))
     events = events_of((await ask("glm", stream=True)).content)
     assert events[4] == events[5]
 
 
-async def test_the_error_in_a_stream_is_the_one_asked_for(emulator: Emulator, ask: Any):
+async def test_the_error_in_a_stream_is_the_one_asked_for(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("glm", Fault(frame="error", error="1302", after_frames=2))
     events = events_of((await ask("glm", stream=True)).content)
     assert parsed(events[-1]) == {"error": {"code": "1302", "message": "Rate limit reached for requests"}}
     assert len(events) == 3
 
 
-async def test_a_malformed_body_without_streaming(emulator: Emulator, ask: Any):
+async def test_a_malformed_body_without_streaming(emulator: Emulator, ask: Any) -> None:
     for kind in ("truncated_json", "not_json"):
         emulator.faults.add("kimi", Fault(frame=kind))
         reply = await ask("kimi")
@@ -219,7 +219,7 @@ async def test_a_malformed_body_without_streaming(emulator: Emulator, ask: Any):
     assert (await ask("kimi")).json["error"]["type"] == "server_error"
 
 
-async def test_done_can_be_missing_twice_or_not_last(emulator: Emulator, ask: Any):
+async def test_done_can_be_missing_twice_or_not_last(emulator: Emulator, ask: Any) -> None:
     ends = {}
     for done in ("missing", "twice", "data_after"):
         emulator.faults.add("glm", Fault(done=done))
@@ -229,7 +229,7 @@ async def test_done_can_be_missing_twice_or_not_last(emulator: Emulator, ask: An
     assert ends == {"missing": [False, False], "twice": [True, True], "data_after": [True, False]}
 
 
-async def test_crlf_and_split_writes_keep_the_content(emulator: Emulator, ask: Any):
+async def test_crlf_and_split_writes_keep_the_content(emulator: Emulator, ask: Any) -> None:
     asked = [{"role": "user", "content": "Grüße 🦉"}]
     emulator.faults.add("glm", Fault(crlf=True, bytes_per_write=3))
     content = (await ask("glm", stream=True, messages=asked)).content.decode()
@@ -242,13 +242,13 @@ async def test_crlf_and_split_writes_keep_the_content(emulator: Emulator, ask: A
 @pytest.mark.parametrize(
     "reason", ["network_error", "sensitive", "model_context_window_exceeded", "invented"]
 )
-async def test_finish_reasons_can_be_chosen(emulator: Emulator, ask: Any, reason: str):
+async def test_finish_reasons_can_be_chosen(emulator: Emulator, ask: Any, reason: str) -> None:
     emulator.faults.add("glm", Fault(finish_reason=reason, times=2))
     assert (await ask("glm")).json["choices"][0]["finish_reason"] == reason
     assert (await ask("glm", stream=True)).frames[-2]["choices"][0]["finish_reason"] == reason
 
 
-async def test_content_can_be_empty_null_or_thinking_alone(emulator: Emulator, ask: Any):
+async def test_content_can_be_empty_null_or_thinking_alone(emulator: Emulator, ask: Any) -> None:
     found = {}
     for content in ("empty", "null", "reasoning_only"):
         emulator.faults.add("kimi", Fault(content=content, finish_reason="length"))
@@ -259,14 +259,14 @@ async def test_content_can_be_empty_null_or_thinking_alone(emulator: Emulator, a
     assert found["reasoning_only"]["reasoning_content"]
 
 
-async def test_another_model_can_be_echoed_and_usage_left_out(emulator: Emulator, ask: Any):
+async def test_another_model_can_be_echoed_and_usage_left_out(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("glm", Fault(echo_model="GLM-5.3", usage="none"))
     body = (await ask("glm")).json
     assert body["model"] == "GLM-5.3"
     assert "usage" not in body
 
 
-async def test_any_status_body_and_headers(emulator: Emulator, ask: Any):
+async def test_any_status_body_and_headers(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add(
         "custom",
         Fault(status=503, body="<h1>no</h1>", headers={"content-type": "text/html", "Retry-After": "7"}),
@@ -276,7 +276,7 @@ async def test_any_status_body_and_headers(emulator: Emulator, ask: Any):
     assert (reply.headers["Content-Type"], reply.headers["Retry-After"]) == ("text/html", "7")
 
 
-async def test_a_header_of_an_error_can_be_changed_or_removed(emulator: Emulator, ask: Any):
+async def test_a_header_of_an_error_can_be_changed_or_removed(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add(
         "kimi", Fault(error="rate_limit_rpm", headers={"Retry-After": "20", "X-Retry-After": None})
     )
@@ -287,7 +287,7 @@ async def test_a_header_of_an_error_can_be_changed_or_removed(emulator: Emulator
 
 async def test_faults_wait_for_their_model_and_path_and_strike_in_order(
     emulator: Emulator, http: Any, ask: Any
-):
+) -> None:
     emulator.faults.add("kimi", Fault(error="overloaded", model="kimi-k2.6"))
     emulator.faults.add("kimi", Fault(error="server_error", times=2))
     statuses = [
@@ -303,20 +303,20 @@ async def test_faults_wait_for_their_model_and_path_and_strike_in_order(
     assert emulator.faults.queued == []
 
 
-async def test_a_refused_request_leaves_the_fault_in_place(emulator: Emulator, ask: Any):
+async def test_a_refused_request_leaves_the_fault_in_place(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("kimi", Fault(error="overloaded"))
     assert (await ask("kimi", temperature=0.1)).status == 400
     assert (await ask("kimi")).status == 429
 
 
-async def test_a_fault_without_end_lasts_until_cleared(emulator: Emulator, ask: Any):
+async def test_a_fault_without_end_lasts_until_cleared(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("glm", Fault(error="1305", times=None))
     assert [(await ask("glm")).status for _ in range(3)] == [429] * 3
     emulator.faults.clear()
     assert (await ask("glm")).status == 200
 
 
-def test_a_fault_that_makes_no_sense_is_refused(emulator_options: Any):
+def test_a_fault_that_makes_no_sense_is_refused(emulator_options: Any) -> None:
     emulator = Emulator(emulator_options)
     with pytest.raises(ValueError, match="has no error"):
         emulator.faults.add("glm", Fault(error="9999"))
@@ -331,7 +331,7 @@ def test_a_fault_that_makes_no_sense_is_refused(emulator_options: Any):
 
 async def test_an_emulator_that_ends_cuts_off_what_it_was_answering(
     started: Any, post: Any, emulator_options: Any
-):
+) -> None:
     async def is_cut_off(emulator: Emulator) -> bool:
         try:
             await post(emulator, "glm")

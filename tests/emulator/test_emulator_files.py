@@ -62,7 +62,7 @@ def kimi_files(emulator: Emulator, http: aiohttp.ClientSession) -> Files:
     return Files(http, emulator.addresses.kimi, emulator.addresses.kimi_key)
 
 
-async def test_the_openai_client_manages_files_at_kimi(kimi: openai.AsyncOpenAI, emulator: Emulator):
+async def test_the_openai_client_manages_files_at_kimi(kimi: openai.AsyncOpenAI, emulator: Emulator) -> None:
     made = await kimi.files.create(file=("notes.md", b"# Notes\nplover"), purpose="file-extract")  # type: ignore[arg-type]
     assert (made.object, made.bytes, made.filename, made.status) == ("file", 14, "notes.md", "ready")
     assert (await kimi.files.retrieve(made.id)).id == made.id
@@ -78,7 +78,7 @@ async def test_the_openai_client_manages_files_at_kimi(kimi: openai.AsyncOpenAI,
     assert emulator.log.of("kimi", "/files")[0].body["filename"] == "notes.md"
 
 
-async def test_zai_sdk_manages_files_at_glm(emulator: Emulator):
+async def test_zai_sdk_manages_files_at_glm(emulator: Emulator) -> None:
     def run() -> tuple[Any, Any, Any]:
         there = emulator.addresses
         client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)
@@ -92,7 +92,7 @@ async def test_zai_sdk_manages_files_at_glm(emulator: Emulator):
     assert (listed.has_more, deleted.deleted) == (False, True)
 
 
-async def test_kimi_lists_newest_first_page_by_page(kimi_files: Files):
+async def test_kimi_lists_newest_first_page_by_page(kimi_files: Files) -> None:
     made = [(await kimi_files.upload(b"x", f"{number}.txt"))[1]["id"] for number in range(3)]
     _, first = await kimi_files.ask("GET", "?page_size=2")
     assert [file["id"] for file in first["data"]] == [made[2], made[1]]
@@ -102,7 +102,7 @@ async def test_kimi_lists_newest_first_page_by_page(kimi_files: Files):
     assert (await kimi_files.ask("GET", "?page_size=0"))[0] == 400
 
 
-async def test_glm_lists_one_purpose_and_says_whether_there_is_more(glm_files: Files):
+async def test_glm_lists_one_purpose_and_says_whether_there_is_more(glm_files: Files) -> None:
     for number in range(3):
         assert (await glm_files.upload(b"{}", f"{number}.jsonl", purpose="batch"))[0] == 200
     status, body = await glm_files.upload(b"%PDF-1.7", "a.pdf", purpose="user_data")
@@ -115,7 +115,7 @@ async def test_glm_lists_one_purpose_and_says_whether_there_is_more(glm_files: F
     assert (await glm_files.ask("GET", "?purpose=batch&limit=101"))[0] == 400
 
 
-async def test_glm_gives_the_content_of_batch_outputs_alone(glm_files: Files, emulator: Emulator):
+async def test_glm_gives_the_content_of_batch_outputs_alone(glm_files: Files, emulator: Emulator) -> None:
     _, made = await glm_files.upload(b"{}", "a.jsonl", purpose="batch")
     status, body = await glm_files.ask("GET", f"/{made['id']}/content")
     assert (status, body["error"]["code"]) == (400, "1210")
@@ -135,7 +135,7 @@ async def test_glm_gives_the_content_of_batch_outputs_alone(glm_files: Files, em
 )
 async def test_glm_refuses_uploads(
     glm_files: Files, emulator: Emulator, content: bytes, filename: str, fields: dict[str, str], says: str
-):
+) -> None:
     status, body = await glm_files.upload(content, filename, **fields)
     assert status == 400
     assert says in body["error"]["message"]
@@ -153,28 +153,30 @@ async def test_glm_refuses_uploads(
 )
 async def test_kimi_refuses_uploads(
     kimi_files: Files, emulator: Emulator, content: bytes, fields: dict[str, str], says: str
-):
+) -> None:
     status, body = await kimi_files.upload(content, **fields)
     assert (status, body["error"]["type"]) == (400, "invalid_request_error")
     assert says in body["error"]["message"]
     assert len(emulator.accounts["kimi"].files) == 0
 
 
-async def test_a_full_store_and_a_file_too_large_are_refused(kimi_files: Files, emulator: Emulator):
+async def test_a_full_store_and_a_file_too_large_are_refused(kimi_files: Files, emulator: Emulator) -> None:
     emulator.accounts["kimi"].state.files = FileState(max_files=1, max_file_bytes=10)
     assert "max file size is 100MB" in (await kimi_files.upload(b"x" * 11))[1]["error"]["message"]
     assert (await kimi_files.upload(b"x"))[0] == 200
     assert "limit of 1" in (await kimi_files.upload(b"x"))[1]["error"]["message"]
 
 
-async def test_a_body_above_the_limit_is_a_file_too_large(started: Any, http: aiohttp.ClientSession):
+async def test_a_body_above_the_limit_is_a_file_too_large(started: Any, http: aiohttp.ClientSession) -> None:
     async with started(EmulatorOptions(max_body_bytes=1_000)) as emulator:
         files = Files(http, emulator.addresses.kimi, emulator.addresses.kimi_key)
         status, body = await files.upload(b"x" * 2_000)
     assert (status, "max file size" in body["error"]["message"]) == (400, True)
 
 
-async def test_a_document_that_cannot_be_parsed_is_listed_as_failed(kimi_files: Files, emulator: Emulator):
+async def test_a_document_that_cannot_be_parsed_is_listed_as_failed(
+    kimi_files: Files, emulator: Emulator
+) -> None:
     _, binary = await kimi_files.upload(b"\0\1\2", "a.txt")
     emulator.accounts["kimi"].state.files.fails = True
     _, failed = await kimi_files.upload(b"fine", "b.txt")
@@ -183,7 +185,7 @@ async def test_a_document_that_cannot_be_parsed_is_listed_as_failed(kimi_files: 
         assert (await kimi_files.ask("GET", f"/{made['id']}/content"))[0] == 400
 
 
-async def test_content_may_be_late(kimi_files: Files, emulator: Emulator):
+async def test_content_may_be_late(kimi_files: Files, emulator: Emulator) -> None:
     emulator.clock.stop()
     emulator.accounts["kimi"].state.files.content_delay_s = 3
     _, made = await kimi_files.upload(b"text")
@@ -192,20 +194,20 @@ async def test_content_may_be_late(kimi_files: Files, emulator: Emulator):
     assert (await kimi_files.ask("GET", f"/{made['id']}/content"))[0] == 200
 
 
-async def test_content_is_plain_text_by_option(started: Any, http: aiohttp.ClientSession):
+async def test_content_is_plain_text_by_option(started: Any, http: aiohttp.ClientSession) -> None:
     async with started(EmulatorOptions(kimi_file_content="text")) as emulator:
         files = Files(http, emulator.addresses.kimi, emulator.addresses.kimi_key)
         _, made = await files.upload(b"plover")
         assert await files.ask("GET", f"/{made['id']}/content") == (200, b"plover")
 
 
-async def test_media_has_no_content(kimi_files: Files):
+async def test_media_has_no_content(kimi_files: Files) -> None:
     for fields in ({"purpose": "image"}, {"purpose": "file-extract"}):
         _, made = await kimi_files.upload(PNG, "a.png", **fields)
         assert (await kimi_files.ask("GET", f"/{made['id']}/content"))[0] == 400
 
 
-async def test_a_fault_loses_the_reply_or_replaces_it(kimi_files: Files, emulator: Emulator):
+async def test_a_fault_loses_the_reply_or_replaces_it(kimi_files: Files, emulator: Emulator) -> None:
     emulator.faults.add("kimi", Fault(path="/files", error="server_error"))
     assert (await kimi_files.upload(b"x"))[0] == 500
     assert len(emulator.accounts["kimi"].files) == 0
@@ -217,7 +219,7 @@ async def test_a_fault_loses_the_reply_or_replaces_it(kimi_files: Files, emulato
 
 async def test_a_chat_may_name_an_uploaded_picture_and_no_other(
     kimi_files: Files, ask: Any, emulator: Emulator
-):
+) -> None:
     _, picture = await kimi_files.upload(PNG, "a.png", purpose="image")
     _, document = await kimi_files.upload(b"text", "a.txt")
 
@@ -235,7 +237,7 @@ async def test_a_chat_may_name_an_uploaded_picture_and_no_other(
     assert (await show(picture["id"])).status == 400
 
 
-async def test_a_glm_chat_takes_user_data_files_on_vision_models(glm_files: Files, ask: Any):
+async def test_a_glm_chat_takes_user_data_files_on_vision_models(glm_files: Files, ask: Any) -> None:
     _, good = await glm_files.upload(b"%PDF-1.7", "a.pdf", purpose="user_data")
     _, other = await glm_files.upload(b"x", "a.txt", purpose="file-extract")
 
@@ -248,7 +250,7 @@ async def test_a_glm_chat_takes_user_data_files_on_vision_models(glm_files: File
     assert (await show(good["id"], "glm-5.3")).status == 400
 
 
-async def test_glm_refuses_a_picture_with_too_many_pixels(ask: Any):
+async def test_glm_refuses_a_picture_with_too_many_pixels(ask: Any) -> None:
     large = PNG[:16] + (6_001).to_bytes(4, "big") + PNG[20:]
     assert picture_size(large) == (6_001, 1)
     url = "data:image/png;base64," + base64.b64encode(large).decode()
@@ -264,7 +266,7 @@ FORM = (
 )
 
 
-def test_a_form_is_whole_or_none():
+def test_a_form_is_whole_or_none() -> None:
     form = read_form("multipart/form-data; boundary=b", FORM)
     assert form is not None
     assert form.fields == {"purpose": "image"}
@@ -275,7 +277,7 @@ def test_a_form_is_whole_or_none():
         assert read_form(kind, FORM) is None
 
 
-def test_a_form_is_bounded():
+def test_a_form_is_bounded() -> None:
     many = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 33 + b"--b--\r\n"
     long = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 70_000 + b"\r\n--b--\r\n"
     headers = (
@@ -287,6 +289,6 @@ def test_a_form_is_bounded():
 
 @settings(deadline=None, derandomize=True)
 @given(st.binary(max_size=300), st.integers(0, len(FORM)), st.integers(0, len(FORM)))
-def test_no_bytes_make_reading_a_form_fail(noise: bytes, start: int, end: int):
+def test_no_bytes_make_reading_a_form_fail(noise: bytes, start: int, end: int) -> None:
     read_form("multipart/form-data; boundary=b", FORM[:start] + noise + FORM[end:])
     read_form("multipart/form-data; boundary=" + noise.decode("latin-1"), FORM)

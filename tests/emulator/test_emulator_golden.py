@@ -237,7 +237,9 @@ def unlike(found: Any, shape: Any, at: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(("provider", "name"), GOLDEN)
-async def test_an_exchange_has_the_recorded_shape(emulator: Emulator, ask: Any, provider: str, name: str):
+async def test_an_exchange_has_the_recorded_shape(
+    emulator: Emulator, ask: Any, provider: str, name: str
+) -> None:
     recorded = (GLM if provider == "glm" else KIMI)[name]
     if recorded.twice:
         await ask(provider, **recorded.fields)
@@ -250,7 +252,7 @@ async def test_an_exchange_has_the_recorded_shape(emulator: Emulator, ask: Any, 
     assert set(reply.headers) == always | recorded.headers
 
 
-async def test_glms_transcript_has_the_recorded_frames(emulator: Emulator, ask: Any):
+async def test_glms_transcript_has_the_recorded_frames(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona("echo", think_tokens=2)
     reply = await ask("glm", model="glm-4.7", stream=True)
     assert set(reply.headers) == GLM_HEADERS | TYPED | CHUNKED
@@ -279,7 +281,7 @@ async def test_glms_transcript_has_the_recorded_frames(emulator: Emulator, ask: 
     assert unlike(last, {**head, "choices": [finish], "usage": GLM_USAGE}) == []
 
 
-def test_a_shape_tells_what_differs():
+def test_a_shape_tells_what_differs() -> None:
     assert unlike({"a": [1, "x"]}, {"a": [int, "x"]}) == []
     assert unlike({"a": 1, "b": 2}, {"a": int}) == [": ['a', 'b'] is not ['a']"]
     assert unlike({"a": True}, {"a": int}) == [".a: True is not <class 'int'>"]
@@ -308,7 +310,7 @@ VALID = st.fixed_dictionaries(
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.lists(VALID, min_size=1, max_size=5))
-def test_any_valid_request_gets_an_answer_of_the_recorded_fields(bodies: list[dict[str, Any]]):
+def test_any_valid_request_gets_an_answer_of_the_recorded_fields(bodies: list[dict[str, Any]]) -> None:
     asyncio.run(_all_answered(bodies))
 
 
@@ -341,7 +343,7 @@ async def _all_answered(bodies: list[dict[str, Any]]) -> None:
                 assert unlike(body, shape) == []
 
 
-def test_what_is_marked_as_recorded_is_golden_or_ruled():
+def test_what_is_marked_as_recorded_is_golden_or_ruled() -> None:
     """Every behaviour that the page calls recorded belongs to a service that has recordings."""
     marked = [row.id for rows in CONFORMANCE.values() for row in rows if "W" in row.marks]
     assert marked

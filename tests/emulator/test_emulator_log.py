@@ -9,7 +9,7 @@ from exai_emulator import Emulator, EmulatorOptions, Fault, Persona
 from exai_emulator.log import fingerprint
 
 
-async def test_a_request_is_recorded_with_its_body_and_without_its_key(emulator: Emulator, ask: Any):
+async def test_a_request_is_recorded_with_its_body_and_without_its_key(emulator: Emulator, ask: Any) -> None:
     before = time.monotonic()
     await ask("kimi", seed=7)
     (record,) = emulator.log.of("kimi")
@@ -22,7 +22,7 @@ async def test_a_request_is_recorded_with_its_body_and_without_its_key(emulator:
     assert "sk-emulated-kimi" not in str(record.as_json())
 
 
-async def test_requests_of_one_connection_share_a_port(emulator: Emulator, ask: Any, raw_ask: Any):
+async def test_requests_of_one_connection_share_a_port(emulator: Emulator, ask: Any, raw_ask: Any) -> None:
     await ask("glm")
     await ask("glm")
     connection = await raw_ask("glm")
@@ -32,7 +32,9 @@ async def test_requests_of_one_connection_share_a_port(emulator: Emulator, ask: 
 
 
 @pytest.mark.parametrize("streams", [False, True])
-async def test_a_client_that_leaves_is_noticed_at_once(emulator: Emulator, raw_ask: Any, streams: bool):
+async def test_a_client_that_leaves_is_noticed_at_once(
+    emulator: Emulator, raw_ask: Any, streams: bool
+) -> None:
     emulator.persona = Persona("long", tokens=10_000, think_tokens=0, delay_per_token_ms=20)
     connection = await raw_ask("glm", stream=streams)
     if streams:
@@ -48,7 +50,9 @@ async def test_a_client_that_leaves_is_noticed_at_once(emulator: Emulator, raw_a
     assert record.frames < 10_000
 
 
-async def test_in_flight_and_high_water_are_counted_by_provider_and_model(emulator: Emulator, raw_ask: Any):
+async def test_in_flight_and_high_water_are_counted_by_provider_and_model(
+    emulator: Emulator, raw_ask: Any
+) -> None:
     log = emulator.log
     for provider in ("kimi", "glm"):
         emulator.faults.add(provider, Fault(cut="stall", at="before_headers", times=None))
@@ -68,12 +72,12 @@ async def test_in_flight_and_high_water_are_counted_by_provider_and_model(emulat
     assert (log.requests, log.high_water, log.high_water_of("kimi")) == ([], 0, 0)
 
 
-async def test_wait_for_gives_up(emulator: Emulator):
+async def test_wait_for_gives_up(emulator: Emulator) -> None:
     with pytest.raises(TimeoutError):
         await emulator.log.wait_for(lambda _: False, timeout=0.01)
 
 
-async def test_the_log_keeps_the_newest(started: Any, post: Any):
+async def test_the_log_keeps_the_newest(started: Any, post: Any) -> None:
     async with started(EmulatorOptions(log_limit=5)) as emulator:
         for _ in range(12):
             await post(emulator, "custom")
@@ -81,7 +85,7 @@ async def test_the_log_keeps_the_newest(started: Any, post: Any):
         assert 5 <= len(emulator.log.requests) <= 10
 
 
-async def test_concurrency_of_an_account_is_enforced(emulator: Emulator, ask: Any, raw_ask: Any):
+async def test_concurrency_of_an_account_is_enforced(emulator: Emulator, ask: Any, raw_ask: Any) -> None:
     emulator.accounts["kimi"].state.concurrency = 1
     emulator.faults.add("kimi", Fault(cut="stall", at="before_headers"))
     first = await raw_ask("kimi")

@@ -28,7 +28,7 @@ def events(reply: Any) -> list[dict[str, Any]]:
 
 
 @every_door
-async def test_an_answer_is_a_message(ask: Any, door: str):
+async def test_an_answer_is_a_message(ask: Any, door: str) -> None:
     body = (await ask(door, max_tokens=1_000, system="Be brief.")).json
     assert set(body) == {
         "id",
@@ -47,7 +47,7 @@ async def test_an_answer_is_a_message(ask: Any, door: str):
 
 
 @every_door
-async def test_a_stream_has_anthropics_events(ask: Any, door: str):
+async def test_a_stream_has_anthropics_events(ask: Any, door: str) -> None:
     reply = await ask(door, max_tokens=1_000, stream=True)
     heard = events(reply)
     kinds = [event["type"] for event in heard]
@@ -62,13 +62,13 @@ async def test_a_stream_has_anthropics_events(ask: Any, door: str):
 
 
 @every_door
-async def test_the_cap_counts_thinking_and_ends_with_max_tokens(ask: Any, door: str):
+async def test_the_cap_counts_thinking_and_ends_with_max_tokens(ask: Any, door: str) -> None:
     body = (await ask(door, max_tokens=3)).json
     assert (body["content"], body["stop_reason"]) == ([], "max_tokens")
 
 
 @every_door
-async def test_tools_are_called_and_their_results_read(ask: Any, emulator: Emulator, door: str):
+async def test_tools_are_called_and_their_results_read(ask: Any, emulator: Emulator, door: str) -> None:
     emulator.persona = Persona(rounds=((ScriptedCall("look", {"at": "it"}),),))
     tool = {"name": "look", "description": "Looks.", "input_schema": {"type": "object"}}
     first = (await ask(door, max_tokens=1_000, tools=[tool])).json
@@ -86,7 +86,7 @@ async def test_tools_are_called_and_their_results_read(ask: Any, emulator: Emula
     assert (second.status, second.json["stop_reason"]) == (200, "end_turn")
 
 
-async def test_the_rules_of_the_provider_hold(ask: Any):
+async def test_the_rules_of_the_provider_hold(ask: Any) -> None:
     glm = await ask("glm_anthropic", max_tokens=100, model="glm-9")
     error = glm.json["error"]
     assert (glm.status, glm.json["type"], error["code"]) == (400, "error", "1211")
@@ -103,7 +103,7 @@ async def test_the_rules_of_the_provider_hold(ask: Any):
 
 
 @every_door
-async def test_faults_and_personas_hold(ask: Any, emulator: Emulator, door: str):
+async def test_faults_and_personas_hold(ask: Any, emulator: Emulator, door: str) -> None:
     provider = door.partition("_")[0]
     emulator.persona = Persona("fixed", text="Hi.")
     assert (await ask(door, max_tokens=100)).json["content"][0]["text"].endswith("] Hi.")
@@ -114,7 +114,7 @@ async def test_faults_and_personas_hold(ask: Any, emulator: Emulator, door: str)
     assert ("Retry-After" in limited.headers) is (provider == "kimi")
 
 
-async def test_keys(emulator: Emulator, http: aiohttp.ClientSession):
+async def test_keys(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     body = {"model": "glm-5.3", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi."}]}
     there = emulator.addresses
     for url, key, status in (
@@ -130,7 +130,7 @@ async def test_keys(emulator: Emulator, http: aiohttp.ClientSession):
 @pytest.mark.parametrize(
     "raw", ["[]", "no json", '{"messages": 3}', '{"messages": [3, {"content": [4, {"type": "image"}]}]}']
 )
-async def test_odd_bodies_are_refused(ask: Any, emulator: Emulator, door: str, raw: str):
+async def test_odd_bodies_are_refused(ask: Any, emulator: Emulator, door: str, raw: str) -> None:
     reply = await ask(door, raw=raw)
     assert 400 <= reply.status < 500
     assert reply.json["type"] == "error"

@@ -18,7 +18,7 @@ def said(persona: Persona, *texts: tuple[str, str], **fields: Any) -> str:
 
 
 @pytest.mark.parametrize("asked", ["Recall the word.", "What was the secret word?", "Please quote me."])
-def test_auto_recalls_when_asked_to(asked: str):
+def test_auto_recalls_when_asked_to(asked: str) -> None:
     assert (
         said(Persona(), TOLD, ("assistant", "Yes."), ("user", asked))
         == "[emulated m] The secret word is plover."
@@ -26,11 +26,11 @@ def test_auto_recalls_when_asked_to(asked: str):
 
 
 @pytest.mark.parametrize("text", ["Remember: the secret word is heron.", "What time is it?", ""])
-def test_auto_echoes_everything_else(text: str):
+def test_auto_echoes_everything_else(text: str) -> None:
     assert said(Persona(), ("user", text)) == f"[emulated m] {text}"
 
 
-def test_recall_knows_the_conversation_alone():
+def test_recall_knows_the_conversation_alone() -> None:
     recall = Persona("recall")
     assert said(recall, ("user", "hello")) == "[emulated m] Nothing was said before this message."
     assert (
@@ -43,7 +43,7 @@ def test_recall_knows_the_conversation_alone():
     assert said(recall, TOLD, later, ("user", "x")) == "[emulated m] The secret word is heron."
 
 
-def test_fixed_long_stop_and_json_mode():
+def test_fixed_long_stop_and_json_mode() -> None:
     assert said(Persona("fixed", text="Hi.")) == "[emulated m] Hi."
     assert said(Persona("fixed", text="one two three"), stop=["two"]) == "[emulated m] one "
     assert (
@@ -58,12 +58,12 @@ def test_fixed_long_stop_and_json_mode():
 @pytest.mark.parametrize(
     "wrong", [{"tokens": -1}, {"delay_per_token_ms": -1}, {"think_tokens": -1}, {"frames_per_write": 0}]
 )
-def test_a_persona_that_makes_no_sense_is_refused(wrong: dict[str, int]):
+def test_a_persona_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="persona's"):
         Persona("long", **wrong)
 
 
-async def test_delays_pace_a_stream_and_a_whole_answer(emulator: Emulator, ask: Any):
+async def test_delays_pace_a_stream_and_a_whole_answer(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona(
         "long", tokens=20, think_tokens=5, delay_per_token_ms=5, first_byte_delay_ms=50
     )
@@ -75,7 +75,7 @@ async def test_delays_pace_a_stream_and_a_whole_answer(emulator: Emulator, ask: 
 
 
 @pytest.mark.parametrize("per_write", [1, 16])
-async def test_a_long_stream_has_one_frame_per_token(emulator: Emulator, ask: Any, per_write: int):
+async def test_a_long_stream_has_one_frame_per_token(emulator: Emulator, ask: Any, per_write: int) -> None:
     emulator.persona = Persona("long", tokens=1_000, think_tokens=0, frames_per_write=per_write)
     chunks = (await ask("kimi", stream=True)).frames
     texts = [
@@ -88,7 +88,7 @@ async def test_a_long_stream_has_one_frame_per_token(emulator: Emulator, ask: An
     assert emulator.log.requests[-1].frames == len(chunks)
 
 
-async def test_a_persona_of_one_provider_leaves_the_others(emulator: Emulator, ask: Any):
+async def test_a_persona_of_one_provider_leaves_the_others(emulator: Emulator, ask: Any) -> None:
     emulator.personas.set(Persona("fixed", text="Hi."), provider="glm")
     answers = [(await ask(door)).json["choices"][0]["message"]["content"] for door in ("glm", "kimi")]
     assert answers == ["[emulated glm-5.3] Hi.", "[emulated kimi-k3] Say hello."]
@@ -96,7 +96,7 @@ async def test_a_persona_of_one_provider_leaves_the_others(emulator: Emulator, a
     assert (await ask("glm")).json["choices"][0]["message"]["content"] == "[emulated glm-5.3] Say hello."
 
 
-def test_tokens_are_quarters_of_latin_and_more_of_chinese():
+def test_tokens_are_quarters_of_latin_and_more_of_chinese() -> None:
     assert count_tokens("") == 0
     assert count_tokens("abcde") == 2
     assert count_tokens("你好你好") == 3
@@ -105,7 +105,7 @@ def test_tokens_are_quarters_of_latin_and_more_of_chinese():
     assert "".join(pieces_of("héllo 🦉 wörld")) == "héllo 🦉 wörld"
 
 
-def test_the_cache_finds_the_longest_common_prefix_and_forgets_the_oldest():
+def test_the_cache_finds_the_longest_common_prefix_and_forgets_the_oldest() -> None:
     cache = PrefixCache(prompts=2)
     assert cache.shared_prefix("abcdef") == ""
     assert cache.shared_prefix("abcxyz") == "abc"

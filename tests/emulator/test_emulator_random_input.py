@@ -88,7 +88,7 @@ def statuses(contents: list[bytes], *, all_rules_off: bool) -> set[int]:
 @pytest.mark.parametrize("all_rules_off", [False, True])
 @bounded
 @given(st.lists(body, min_size=1, max_size=5))
-def test_random_json_is_answered_or_refused(all_rules_off: bool, bodies: list[Any]):
+def test_random_json_is_answered_or_refused(all_rules_off: bool, bodies: list[Any]) -> None:
     contents = [json.dumps(entry).encode() for entry in bodies]
     found = statuses(contents, all_rules_off=all_rules_off)
     assert found <= ({200} if all_rules_off else {200, 400, 404})
@@ -134,7 +134,7 @@ FURTHER = [
 @pytest.mark.parametrize("all_rules_off", [False, True])
 @bounded
 @given(st.lists(messages_body, min_size=1, max_size=3), st.binary(max_size=60))
-def test_no_endpoint_fails_whatever_it_is_sent(all_rules_off: bool, bodies: list[Any], noise: bytes):
+def test_no_endpoint_fails_whatever_it_is_sent(all_rules_off: bool, bodies: list[Any], noise: bytes) -> None:
     async def run() -> set[int]:
         async with running(EmulatorOptions()) as emulator:
             if all_rules_off:
@@ -154,13 +154,13 @@ def test_no_endpoint_fails_whatever_it_is_sent(all_rules_off: bool, bodies: list
 
 @bounded
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=5))
-def test_random_bytes_as_a_body_are_refused(contents: list[bytes]):
+def test_random_bytes_as_a_body_are_refused(contents: list[bytes]) -> None:
     assert statuses(contents, all_rules_off=False) <= {400}
 
 
 @bounded
 @given(st.binary(min_size=1, max_size=200))
-def test_random_bytes_as_a_request_harm_nobody(content: bytes):
+def test_random_bytes_as_a_request_harm_nobody(content: bytes) -> None:
     async def run() -> int:
         async with running(EmulatorOptions()) as emulator:
             at = urlsplit(emulator.addresses.kimi)
@@ -173,7 +173,7 @@ def test_random_bytes_as_a_request_harm_nobody(content: bytes):
 
 
 @pytest.mark.parametrize("content", ["\ud800", "\x00", "🦉" * 2_000, "a" * 300_000])
-async def test_odd_texts_are_answered(post: Any, emulator: Emulator, content: str):
+async def test_odd_texts_are_answered(post: Any, emulator: Emulator, content: str) -> None:
     for provider in PROVIDERS:
         for streams in (False, True):
             asked = [{"role": "user", "content": content}]
@@ -182,19 +182,19 @@ async def test_odd_texts_are_answered(post: Any, emulator: Emulator, content: st
 
 
 @pytest.mark.parametrize(("provider", "status"), [("glm", 435), ("kimi", 400), ("custom", 413)])
-async def test_a_body_above_the_limit_is_refused(started: Any, post: Any, provider: str, status: int):
+async def test_a_body_above_the_limit_is_refused(started: Any, post: Any, provider: str, status: int) -> None:
     async with started(EmulatorOptions(max_body_bytes=1_000)) as emulator:
         assert (await post(emulator, provider, user="u" * 2_000)).status == status
         assert (await post(emulator, provider)).status == 200
 
 
-async def test_a_deeply_nested_body_is_refused(post: Any, emulator: Emulator):
+async def test_a_deeply_nested_body_is_refused(post: Any, emulator: Emulator) -> None:
     nested = "[" * 100_000 + "]" * 100_000
     assert (await post(emulator, "glm", raw=nested)).status == 400
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-async def test_other_methods_are_no_route(emulator: Emulator, http: Any, method: str):
+async def test_other_methods_are_no_route(emulator: Emulator, http: Any, method: str) -> None:
     headers = {"Authorization": f"Bearer {emulator.addresses.kimi_key}"}
     url = f"{emulator.addresses.kimi}/chat/completions"
     async with http.request(method, url, headers=headers) as response:
@@ -203,7 +203,7 @@ async def test_other_methods_are_no_route(emulator: Emulator, http: Any, method:
 
 @bounded
 @given(st.lists(body, min_size=1, max_size=4), st.lists(st.binary(max_size=40), max_size=2))
-def test_random_input_harms_no_dialect(bodies: list[Any], noise: list[bytes]):
+def test_random_input_harms_no_dialect(bodies: list[Any], noise: list[bytes]) -> None:
     async def run() -> set[int]:
         async with running(EmulatorOptions()) as emulator:
             found = set()
@@ -223,7 +223,7 @@ ORDERS = ("persona", "faults", "rules", "account", "clock", "files", "dialect", 
 
 @bounded
 @given(st.lists(anything, min_size=1, max_size=3), st.binary(max_size=40))
-def test_random_orders_at_the_control_port_are_refused(bodies: list[Any], noise: bytes):
+def test_random_orders_at_the_control_port_are_refused(bodies: list[Any], noise: bytes) -> None:
     async def run() -> set[int]:
         async with running(EmulatorOptions()) as emulator, aiohttp.ClientSession() as session:
             found = set()

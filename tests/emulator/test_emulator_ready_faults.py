@@ -63,7 +63,9 @@ def without_ids(pieces: list[tuple[float, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize(("provider", "name"), EVERY)
-async def test_a_ready_fault_is_seen_on_the_wire(emulator: Emulator, raw_ask: Any, provider: str, name: str):
+async def test_a_ready_fault_is_seen_on_the_wire(
+    emulator: Emulator, raw_ask: Any, provider: str, name: str
+) -> None:
     fault = hurried(READY_FAULTS[provider][name].fault)
     for streams in (True,) if name in ONLY_IN_STREAMS else (True, False):
         fields = {"stream": streams, "stream_options": {"include_usage": True}}
@@ -85,7 +87,7 @@ async def test_a_ready_fault_is_seen_on_the_wire(emulator: Emulator, raw_ask: An
         emulator.reset()
 
 
-async def test_a_ready_fault_is_ordered_by_its_name(emulator: Emulator, http: Any, ask: Any):
+async def test_a_ready_fault_is_ordered_by_its_name(emulator: Emulator, http: Any, ask: Any) -> None:
     url = f"{emulator.addresses.control}/_ctl/faults"
     async with http.post(url, json={"provider": "glm", "ready": "rate_limit", "times": 2}) as response:
         assert response.status == 200
@@ -103,7 +105,9 @@ async def test_a_ready_fault_is_ordered_by_its_name(emulator: Emulator, http: An
         ({"provider": "glm", "ready": "stall", "fault": {}}, "Order a fault"),
     ],
 )
-async def test_a_wrong_order_is_told_what_is_wrong(emulator: Emulator, http: Any, order: Any, told: str):
+async def test_a_wrong_order_is_told_what_is_wrong(
+    emulator: Emulator, http: Any, order: Any, told: str
+) -> None:
     async with http.post(f"{emulator.addresses.control}/_ctl/faults", json=order) as response:
         assert response.status == 400
         assert told in (await response.json())["error"]

@@ -25,7 +25,7 @@ async def kimi(emulator: Emulator) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-async def test_a_response_is_answered(kimi: openai.AsyncOpenAI):
+async def test_a_response_is_answered(kimi: openai.AsyncOpenAI) -> None:
     response = await kimi.responses.create(model="kimi-k3", input="Say hello.", instructions="Be brief.")
     assert response.output_text == "[emulated kimi-k3] Say hello."
     assert (response.status, response.object, response.store) == ("completed", "response", False)
@@ -34,7 +34,7 @@ async def test_a_response_is_answered(kimi: openai.AsyncOpenAI):
     assert response.usage.input_tokens_details.cached_tokens == 0
 
 
-async def test_a_stream_is_numbered_and_adds_up(kimi: openai.AsyncOpenAI):
+async def test_a_stream_is_numbered_and_adds_up(kimi: openai.AsyncOpenAI) -> None:
     stream = await kimi.responses.create(model="kimi-k3", input="Say hello.", stream=True)
     events = [event async for event in stream]
     assert [event.sequence_number for event in events] == list(range(len(events)))
@@ -55,13 +55,13 @@ async def test_a_stream_is_numbered_and_adds_up(kimi: openai.AsyncOpenAI):
     assert said == "[emulated kimi-k3] Say hello."
 
 
-async def test_a_cap_makes_it_incomplete(kimi: openai.AsyncOpenAI):
+async def test_a_cap_makes_it_incomplete(kimi: openai.AsyncOpenAI) -> None:
     response = await kimi.responses.create(model="kimi-k3", input="Say hello.", max_output_tokens=3)
     assert (response.status, response.output) == ("incomplete", [])
     assert response.incomplete_details is not None
 
 
-async def test_functions_are_called_and_answered(kimi: openai.AsyncOpenAI, emulator: Emulator):
+async def test_functions_are_called_and_answered(kimi: openai.AsyncOpenAI, emulator: Emulator) -> None:
     emulator.persona = Persona(rounds=((ScriptedCall("look", {"at": "it"}),),))
     first = await kimi.responses.create(model="kimi-k3", input="Look.", tools=[TOOL])
     (call,) = [item for item in first.output if item.type == "function_call"]
@@ -77,7 +77,7 @@ async def test_functions_are_called_and_answered(kimi: openai.AsyncOpenAI, emula
     assert "seen" in second.output_text
 
 
-async def test_the_chats_rules_and_faults_hold(kimi: openai.AsyncOpenAI, emulator: Emulator):
+async def test_the_chats_rules_and_faults_hold(kimi: openai.AsyncOpenAI, emulator: Emulator) -> None:
     effort: Any = {"effort": "medium"}
     with pytest.raises(openai.BadRequestError):
         await kimi.responses.create(model="kimi-k3", input="Hi.", reasoning=effort)

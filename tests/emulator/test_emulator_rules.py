@@ -338,12 +338,12 @@ EXAMPLES: dict[str, Example] = {
 RULES = {row.id: row for rows in CONFORMANCE.values() for row in rows if isinstance(row, Rule)}
 
 
-def test_every_rule_has_an_example():
+def test_every_rule_has_an_example() -> None:
     assert EXAMPLES.keys() == RULES.keys()
 
 
 @pytest.mark.parametrize("rule_id", EXAMPLES)
-async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rule_id: str):
+async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rule_id: str) -> None:
     example = EXAMPLES[rule_id]
     provider = rule_id.partition(".")[0]
     async with started(EmulatorOptions(rules={rule_id: True}, **example.options)) as emulator:
@@ -385,7 +385,7 @@ async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rul
 )
 async def test_a_wrong_key_gets_the_providers_own_401_on_every_path(
     emulator: Emulator, http: Any, provider: str, authorization: str | None, expected: dict[str, str]
-):
+) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/chat/completions", "/nowhere"):
         async with http.post(getattr(emulator.addresses, provider) + path, headers=headers) as response:
@@ -393,7 +393,7 @@ async def test_a_wrong_key_gets_the_providers_own_401_on_every_path(
             assert expected.items() <= (await response.json())["error"].items()
 
 
-async def test_an_auth_rule_that_is_off_lets_everyone_in(emulator: Emulator, ask: Any):
+async def test_an_auth_rule_that_is_off_lets_everyone_in(emulator: Emulator, ask: Any) -> None:
     emulator.rules.set("kimi.auth.key", on=False)
     assert (await ask("kimi", key="sk-wrong")).status == 200
 
@@ -419,7 +419,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("name", IGNORED)
-async def test_glm_ignores_the_fields_that_recordings_show_as_ignored(ask: Any, name: str):
+async def test_glm_ignores_the_fields_that_recordings_show_as_ignored(ask: Any, name: str) -> None:
     assert (await ask("glm", **{name: IGNORED[name]})).status == 200
 
 
@@ -445,11 +445,11 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-async def test_kimi_accepts_the_fields_that_recordings_show_as_accepted(ask: Any, name: str):
+async def test_kimi_accepts_the_fields_that_recordings_show_as_accepted(ask: Any, name: str) -> None:
     assert (await ask("kimi", **{name: ACCEPTED[name]})).status == 200
 
 
-async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask: Any):
+async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask: Any) -> None:
     off = {"thinking": {"type": "disabled"}}
     assert (await ask("glm", **off)).status == 400
     coding = await ask("glm_coding", **off)
@@ -457,13 +457,13 @@ async def test_glm_53_takes_disabled_thinking_on_the_coding_root_alone(ask: Any)
     assert "reasoning_content" not in coding.json["choices"][0]["message"]
 
 
-async def test_kimi_k26_without_thinking_wants_another_temperature(ask: Any):
+async def test_kimi_k26_without_thinking_wants_another_temperature(ask: Any) -> None:
     off = {"model": "kimi-k2.6", "thinking": {"type": "disabled"}}
     assert (await ask("kimi", temperature=0.6, **off)).status == 200
     assert (await ask("kimi", temperature=1, **off)).status == 400
 
 
-async def test_a_whole_tool_loop_is_accepted_by_kimi(ask: Any):
+async def test_a_whole_tool_loop_is_accepted_by_kimi(ask: Any) -> None:
     loop = [
         USER,
         {**CALLED, "reasoning_content": "I look."},
@@ -472,26 +472,26 @@ async def test_a_whole_tool_loop_is_accepted_by_kimi(ask: Any):
     assert (await ask("kimi", messages=loop, **tool())).status == 200
 
 
-async def test_recorded_strictness_keeps_only_rules_seen_on_the_wire(started: Any, post: Any):
+async def test_recorded_strictness_keeps_only_rules_seen_on_the_wire(started: Any, post: Any) -> None:
     async with started(EmulatorOptions(strictness="recorded")) as emulator:
         documented_only = await post(emulator, "glm", temperature=2)
         recorded = await post(emulator, "kimi", temperature=0.5)
     assert (documented_only.status, recorded.status) == (200, 400)
 
 
-async def test_all_strictness_refuses_unknown_fields(started: Any, post: Any):
+async def test_all_strictness_refuses_unknown_fields(started: Any, post: Any) -> None:
     async with started(EmulatorOptions(strictness="all")) as emulator:
         assert (await post(emulator, "glm", invented=1)).status == 400
 
 
-def test_ids_are_unique_and_marks_are_explained():
+def test_ids_are_unique_and_marks_are_explained() -> None:
     rows = [row for provider in CONFORMANCE.values() for row in provider]
     assert len({row.id for row in rows}) == len(rows)
     assert all(row.marks and set(row.marks) <= MARKS.keys() for row in rows)
     assert all(row.id.startswith(f"{provider}.") for provider, of in CONFORMANCE.items() for row in of)
 
 
-def test_a_behaviour_without_switch_and_an_unknown_id_cannot_be_set():
+def test_a_behaviour_without_switch_and_an_unknown_id_cannot_be_set() -> None:
     emulator = Emulator(EmulatorOptions())
     fixed = next(row for row in CONFORMANCE["glm"] if isinstance(row, Behaviour) and not row.switchable)
     for rule_id in (fixed.id, "glm.invented"):

@@ -11,7 +11,7 @@ def said(reply: Any) -> str:
     return reply.json["choices"][0]["message"]["content"]
 
 
-async def test_steps_are_taken_in_order_and_only_by_requests_that_fit(emulator: Emulator, ask: Any):
+async def test_steps_are_taken_in_order_and_only_by_requests_that_fit(emulator: Emulator, ask: Any) -> None:
     emulator.clock.stop()
     began = emulator.clock.now()
     steps = (
@@ -37,7 +37,7 @@ async def test_steps_are_taken_in_order_and_only_by_requests_that_fit(emulator: 
     }
 
 
-async def test_a_scenario_of_one_key_leaves_other_keys_alone(emulator: Emulator, ask: Any):
+async def test_a_scenario_of_one_key_leaves_other_keys_alone(emulator: Emulator, ask: Any) -> None:
     emulator.accounts.open("kimi", "sk-second")
     emulator.script.run(Scenario("kimi", (Step(fault=Fault(error="overloaded")),), key="sk-second"))
     assert (await ask("kimi")).status == 200
@@ -45,7 +45,7 @@ async def test_a_scenario_of_one_key_leaves_other_keys_alone(emulator: Emulator,
     assert (await ask("kimi", key="sk-second")).status == 200
 
 
-async def test_a_reply_answers_what_the_last_user_text_says(emulator: Emulator, ask: Any):
+async def test_a_reply_answers_what_the_last_user_text_says(emulator: Emulator, ask: Any) -> None:
     emulator.script.reply(ReplyRule("(?i)weather", Persona("fixed", text="Rain."), provider="glm"))
     emulator.script.reply(ReplyRule("break", fault=Fault(status=503)))
     weather = [{"role": "user", "content": "Weather?"}]
@@ -57,7 +57,7 @@ async def test_a_reply_answers_what_the_last_user_text_says(emulator: Emulator, 
         assert (await ask(door, messages=[{"role": "user", "content": "Please break."}])).status == 503
 
 
-async def test_a_scenario_comes_before_a_reply(emulator: Emulator, ask: Any):
+async def test_a_scenario_comes_before_a_reply(emulator: Emulator, ask: Any) -> None:
     emulator.script.reply(ReplyRule("hello", Persona("fixed", text="reply")))
     emulator.script.run(Scenario("glm", (Step(persona=Persona("fixed", text="step")),)))
     assert [said(await ask("glm")) for _ in range(2)] == [
@@ -66,7 +66,7 @@ async def test_a_scenario_comes_before_a_reply(emulator: Emulator, ask: Any):
     ]
 
 
-async def test_scenarios_at_other_endpoints(emulator: Emulator, http: Any):
+async def test_scenarios_at_other_endpoints(emulator: Emulator, http: Any) -> None:
     emulator.script.run(Scenario("kimi", (Step(fault=Fault(status=502)),), path="/models"))
     headers = {"Authorization": f"Bearer {emulator.addresses.kimi_key}"}
     statuses = []
@@ -76,7 +76,7 @@ async def test_scenarios_at_other_endpoints(emulator: Emulator, http: Any):
     assert statuses == [502, 200]
 
 
-async def test_the_control_port_runs_shows_and_clears_them(emulator: Emulator, http: Any, ask: Any):
+async def test_the_control_port_runs_shows_and_clears_them(emulator: Emulator, http: Any, ask: Any) -> None:
     control = f"{emulator.addresses.control}/_ctl"
     scenario = {"provider": "glm", "steps": [{"fault": {"error": "1305"}, "times": 2}, {}]}
     async with http.post(f"{control}/scenario", json=scenario) as response:
@@ -110,7 +110,7 @@ async def test_the_control_port_runs_shows_and_clears_them(emulator: Emulator, h
 )
 async def test_a_wrong_order_is_told_what_is_wrong(
     emulator: Emulator, http: Any, path: str, order: Any, told: str
-):
+) -> None:
     async with http.post(f"{emulator.addresses.control}/_ctl/{path}", json=order) as response:
         assert response.status == 400
         assert told in (await response.json())["error"]

@@ -43,7 +43,7 @@ async def kimi(call: Call, tool: str = "search", **fields: Any) -> Reply:
     return await call("kimi", f"/tools/{tool}", **{"text_query": "owls", **fields})
 
 
-async def test_glm_answers_for_its_own_platform(call: Call):
+async def test_glm_answers_for_its_own_platform(call: Call) -> None:
     prime = (await glm(call, count=3)).json
     assert set(prime) == {"id", "created", "search_result"}
     assert len(prime["search_result"]) == 3
@@ -64,7 +64,7 @@ async def test_glm_answers_for_its_own_platform(call: Call):
     assert {result["link"] for result in mainland["search_result"]} == {""}
 
 
-async def test_glm_filters(call: Call):
+async def test_glm_filters(call: Call) -> None:
     found = (
         await glm(call, search_domain_filter="owls.example", search_recency_filter="oneWeek", count=20)
     ).json["search_result"]
@@ -73,7 +73,7 @@ async def test_glm_filters(call: Call):
     assert oldest >= f"{datetime.now(UTC) - timedelta(days=7):%Y-%m-%d}"
 
 
-async def test_glm_searches_in_a_chat_where_it_is_asked_to(emulator: Emulator, ask: Any):
+async def test_glm_searches_in_a_chat_where_it_is_asked_to(emulator: Emulator, ask: Any) -> None:
     def tool(**fields: Any) -> Any:
         search = {"search_engine": "search_pro_jina", "search_result": True, **fields}
         return [{"type": "web_search", "web_search": search}]
@@ -93,7 +93,7 @@ async def test_glm_searches_in_a_chat_where_it_is_asked_to(emulator: Emulator, a
         ]
 
 
-async def test_glm_reads_a_page(emulator: Emulator, call: Call):
+async def test_glm_reads_a_page(emulator: Emulator, call: Call) -> None:
     page = (await call("glm", "/reader", url="https://owls.example/1")).json
     assert set(page) == {"id", "created", "request_id", "model", "reader_result"}
     assert "[emulated reader]" in page["reader_result"]["content"]
@@ -113,7 +113,7 @@ GLM_REFUSALS = {
 
 
 @pytest.mark.parametrize("rule", GLM_RULES, ids=lambda rule: rule.id)
-async def test_glm_refuses(emulator: Emulator, call: Call, rule: Any):
+async def test_glm_refuses(emulator: Emulator, call: Call, rule: Any) -> None:
     path, fields, status, code = GLM_REFUSALS[rule.id]
     if rule.id.endswith("balance"):
         emulator.accounts["glm"].state = AccountState(balance=0)
@@ -122,7 +122,7 @@ async def test_glm_refuses(emulator: Emulator, call: Call, rule: Any):
     assert not emulator.accounts["glm"].fees
 
 
-async def test_kimi_searches(emulator: Emulator, call: Call):
+async def test_kimi_searches(emulator: Emulator, call: Call) -> None:
     found = (await kimi(call)).json["search_results"]
     assert len(found) == 5
     assert set(found[0]) == {
@@ -154,7 +154,7 @@ async def test_kimi_searches(emulator: Emulator, call: Call):
     assert emulator.accounts["kimi"].fees == {"search": 2, "search_pro": 1, "fetch": 1}
 
 
-async def test_finding_nothing_costs_nothing_at_kimi(emulator: Emulator, call: Call):
+async def test_finding_nothing_costs_nothing_at_kimi(emulator: Emulator, call: Call) -> None:
     assert (await kimi(call, text_query="emulated-no-results")).json == {"search_results": []}
     assert (await glm(call, search_query="emulated-no-results")).json["search_result"] == []
     assert not emulator.accounts["kimi"].fees
@@ -175,7 +175,7 @@ KIMI_REFUSALS = {
 
 
 @pytest.mark.parametrize("rule", KIMI_RULES, ids=lambda rule: rule.id)
-async def test_kimi_refuses(emulator: Emulator, call: Call, rule: Any):
+async def test_kimi_refuses(emulator: Emulator, call: Call, rule: Any) -> None:
     tool, fields, status, kind = KIMI_REFUSALS[rule.id]
     if kind is None:
         emulator.accounts["kimi"].state = AccountState(balance=0)
@@ -189,24 +189,24 @@ async def test_kimi_refuses(emulator: Emulator, call: Call, rule: Any):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.1.2.3", "[::1]", "printer.internal"])
-async def test_kimi_fetches_nothing_inside_a_network(call: Call, host: str):
+async def test_kimi_fetches_nothing_inside_a_network(call: Call, host: str) -> None:
     refused = await call("kimi", "/tools/fetch", url=f"http://{host}/")
     assert (refused.status, refused.json["error"]["type"]) == (403, "security_risk")
 
 
-async def test_a_wrong_key_has_an_empty_body_at_kimis_tools_alone(call: Call):
+async def test_a_wrong_key_has_an_empty_body_at_kimis_tools_alone(call: Call) -> None:
     refused = await kimi(call, key="sk-wrong")
     assert (refused.status, refused.content) == (401, b"")
     assert (await call("kimi", "/chat/completions", key="sk-wrong")).json["error"]["type"]
 
 
-async def test_kimis_tools_are_tracked(call: Call):
+async def test_kimis_tools_are_tracked(call: Call) -> None:
     own = await kimi(call, headers={"X-Msh-Track-Id": "mine"})
     assert (own.headers["X-Msh-Track-Id"], own.headers["X-Msh-Chat-Id"]) == ("mine", "toolgw-mine")
     assert re.fullmatch(r"[\da-f-]{36}", (await kimi(call)).headers["X-Msh-Track-Id"])
 
 
-async def test_kimis_rate_limit_says_when_it_resets(emulator: Emulator, call: Call):
+async def test_kimis_rate_limit_says_when_it_resets(emulator: Emulator, call: Call) -> None:
     emulator.faults.add("kimi", Fault(error="tools_rate_limited", path="/tools/search"))
     refused = await kimi(call)
     assert (refused.status, refused.json["error"]["type"]) == (429, "rate_limited")
@@ -217,7 +217,7 @@ async def test_kimis_rate_limit_says_when_it_resets(emulator: Emulator, call: Ca
 
 
 @pytest.mark.parametrize(("code", "status"), [("1701", 429), ("1702", 500), ("1703", 500)])
-async def test_glms_search_errors(emulator: Emulator, call: Call, code: str, status: int):
+async def test_glms_search_errors(emulator: Emulator, call: Call, code: str, status: int) -> None:
     emulator.faults.add("glm", Fault(error=code, path="/web_search"))
     refused = await glm(call)
     assert (refused.status, refused.json["error"]["code"]) == (status, code)

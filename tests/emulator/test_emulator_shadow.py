@@ -27,14 +27,14 @@ async def run(*arguments: str, key: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("provider", PROBES)
-async def test_a_service_that_is_like_it_differs_in_nothing(started: Any, provider: str):
+async def test_a_service_that_is_like_it_differs_in_nothing(started: Any, provider: str) -> None:
     async with started(EmulatorOptions(seed=9)) as service:
         there = service.addresses
         assert await compare(provider, getattr(there, provider), getattr(there, f"{provider}_key")) == []
         assert len(service.log.of(provider)) == len(PROBES[provider][1])
 
 
-async def test_what_differs_is_told_by_shape_and_without_values(emulator: Emulator):
+async def test_what_differs_is_told_by_shape_and_without_values(emulator: Emulator) -> None:
     emulator.persona = Persona("fixed", text="a private answer")
     emulator.faults.add(
         "kimi", Fault(usage="none", headers={"Msh-Org-Id": "org-private", "X-New": "private"})
@@ -52,7 +52,7 @@ async def test_what_differs_is_told_by_shape_and_without_values(emulator: Emulat
     assert there.kimi_key not in out
 
 
-async def test_without_a_key_or_a_service_it_says_so():
+async def test_without_a_key_or_a_service_it_says_so() -> None:
     code, _, err = await run("kimi", "http://127.0.0.1:1/v1", key="\n")
     assert (code, err) == (2, "There is no key; give it as a line of input.\n")
     assert (await run("openai", "http://127.0.0.1:1/v1", key="sk-private"))[0] == 2
@@ -61,7 +61,7 @@ async def test_without_a_key_or_a_service_it_says_so():
     assert err == "The service could not be asked: ClientConnectorError.\n"
 
 
-def test_shapes_strike_out_ids():
+def test_shapes_strike_out_ids() -> None:
     message = "Your account org-123abc<ak-9f> request reached organization max RPM: 3"
     assert shape_of({"error": {"message": message, "type": "t"}, "id": "chatcmpl-1", "n": [1, 2]}) == {
         "error": {"message": "Your account <id><<id>> request reached organization max RPM: 3", "type": "t"},

@@ -73,7 +73,7 @@ def shape_of(value: Any) -> Any:
     return [shape_of(entry) for entry in value] if isinstance(value, list) else type(value)
 
 
-async def test_glm_answer_has_the_recorded_shape(ask: Any):
+async def test_glm_answer_has_the_recorded_shape(ask: Any) -> None:
     reply = await ask("glm")
     body = reply.json
     assert shape_of(body) == GLM_SHAPE
@@ -82,11 +82,11 @@ async def test_glm_answer_has_the_recorded_shape(ask: Any):
     assert reply.headers["Content-Type"] == "application/json; charset=UTF-8"
 
 
-async def test_glm_echoes_the_callers_request_id(ask: Any):
+async def test_glm_echoes_the_callers_request_id(ask: Any) -> None:
     assert (await ask("glm", request_id="my-request")).json["request_id"] == "my-request"
 
 
-async def test_kimi_answer_has_the_recorded_shape(ask: Any):
+async def test_kimi_answer_has_the_recorded_shape(ask: Any) -> None:
     reply = await ask("kimi")
     assert shape_of(reply.json) == KIMI_SHAPE
     assert re.fullmatch(r"chatcmpl-[0-9a-f]{24}", reply.json["id"])
@@ -95,7 +95,7 @@ async def test_kimi_answer_has_the_recorded_shape(ask: Any):
     assert "Msh-Context-Cache-Token-Saved" not in reply.headers
 
 
-async def test_cached_tokens_are_the_common_prefix_with_an_earlier_prompt(ask: Any):
+async def test_cached_tokens_are_the_common_prefix_with_an_earlier_prompt(ask: Any) -> None:
     first = [{"role": "user", "content": "a long beginning " * 20}]
     second = [*first, {"role": "assistant", "content": "Yes."}, HELLO]
     cached = {}
@@ -113,12 +113,12 @@ async def test_cached_tokens_are_the_common_prefix_with_an_earlier_prompt(ask: A
     assert whole["prompt_tokens_details"]["cached_tokens"] == whole["prompt_tokens"]
 
 
-async def test_the_cache_of_one_provider_is_not_the_others(ask: Any):
+async def test_the_cache_of_one_provider_is_not_the_others(ask: Any) -> None:
     await ask("glm")
     assert "cached_tokens" not in (await ask("kimi")).json["usage"]
 
 
-async def test_glm_stream_has_the_recorded_frames(ask: Any):
+async def test_glm_stream_has_the_recorded_frames(ask: Any) -> None:
     reply = await ask("glm", stream=True)
     *chunks, done = reply.frames
     assert reply.headers["Content-Type"] == "text/event-stream;charset=UTF-8"
@@ -136,7 +136,7 @@ async def test_glm_stream_has_the_recorded_frames(ask: Any):
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
-async def test_kimi_stream_has_the_documented_frames(ask: Any):
+async def test_kimi_stream_has_the_documented_frames(ask: Any) -> None:
     *chunks, done = (await ask("kimi", stream=True)).frames
     assert done == "[DONE]"
     assert chunks[0]["choices"] == [
@@ -147,7 +147,7 @@ async def test_kimi_stream_has_the_documented_frames(ask: Any):
     assert chunks[-1]["usage"]["completion_tokens"] > 0
 
 
-async def test_a_stream_and_a_whole_answer_say_and_count_the_same(ask: Any):
+async def test_a_stream_and_a_whole_answer_say_and_count_the_same(ask: Any) -> None:
     for provider in ("glm", "kimi", "custom"):
         whole = (await ask(provider)).json
         chunks = (await ask(provider, stream=True, stream_options={"include_usage": True})).frames[:-1]
@@ -159,7 +159,7 @@ async def test_a_stream_and_a_whole_answer_say_and_count_the_same(ask: Any):
 
 
 @pytest.mark.parametrize("placement", ["top", "choice", "extra", "none"])
-async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, placement: Any):
+async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, placement: Any) -> None:
     async with started(EmulatorOptions(kimi_stream_usage=placement)) as emulator:
         *chunks, _ = (await post(emulator, "kimi", stream=True)).frames
     finish = next(chunk for chunk in chunks if chunk["choices"] and chunk["choices"][0]["finish_reason"])
@@ -171,7 +171,7 @@ async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, pl
     assert found == {name: name == placement for name in found}
 
 
-async def test_kimi_counts_what_it_puts_into_its_cache_only_when_told_to(started: Any, post: Any):
+async def test_kimi_counts_what_it_puts_into_its_cache_only_when_told_to(started: Any, post: Any) -> None:
     for told in (False, True):
         async with started(EmulatorOptions(kimi_cache_writes=told)) as emulator:
             first, second = [(await post(emulator, "kimi")).json["usage"] for _ in range(2)]
@@ -181,14 +181,14 @@ async def test_kimi_counts_what_it_puts_into_its_cache_only_when_told_to(started
             assert second["cache_write_tokens"] == second["prompt_tokens"] - second["cached_tokens"]
 
 
-async def test_include_usage_puts_kimis_usage_into_a_further_chunk(ask: Any):
+async def test_include_usage_puts_kimis_usage_into_a_further_chunk(ask: Any) -> None:
     *chunks, _ = (await ask("kimi", stream=True, stream_options={"include_usage": True})).frames
     assert chunks[-1]["choices"] == []
     assert all(chunk["usage"] is None for chunk in chunks[:-1])
 
 
 @pytest.mark.parametrize(("provider", "field"), [("glm", "max_tokens"), ("kimi", "max_completion_tokens")])
-async def test_thinking_uses_up_the_cap_first(ask: Any, provider: str, field: str):
+async def test_thinking_uses_up_the_cap_first(ask: Any, provider: str, field: str) -> None:
     body = (await ask(provider, **{field: 5})).json
     choice = body["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "")
@@ -196,13 +196,13 @@ async def test_thinking_uses_up_the_cap_first(ask: Any, provider: str, field: st
     assert body["usage"]["completion_tokens_details"]["reasoning_tokens"] == 5
 
 
-async def test_glm_effort_low_reasons_nothing(ask: Any):
+async def test_glm_effort_low_reasons_nothing(ask: Any) -> None:
     body = (await ask("glm", reasoning_effort="low")).json
     assert "reasoning_content" not in body["choices"][0]["message"]
     assert body["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
 
 
-async def test_json_mode_answers_json_and_costs_tokens(ask: Any):
+async def test_json_mode_answers_json_and_costs_tokens(ask: Any) -> None:
     for provider, extra in (("glm", 60), ("kimi", 47)):
         plain = (await ask(provider)).json
         json_mode = await ask(provider, response_format={"type": "json_object"})
@@ -211,27 +211,27 @@ async def test_json_mode_answers_json_and_costs_tokens(ask: Any):
         assert json_mode.json["usage"]["prompt_tokens"] == plain["usage"]["prompt_tokens"] + extra
 
 
-async def test_the_coding_root_answers_some_models_with_another(ask: Any):
+async def test_the_coding_root_answers_some_models_with_another(ask: Any) -> None:
     assert (await ask("glm_coding", model="glm-4.6")).json["model"] == "glm-4.7"
     assert (await ask("glm", model="glm-4.6")).json["model"] == "glm-4.6"
 
 
-async def test_glm_names_models_without_regard_to_case(ask: Any):
+async def test_glm_names_models_without_regard_to_case(ask: Any) -> None:
     assert (await ask("glm", model="GLM-5.3")).status == 200
 
 
-async def test_unsafe_output_ends_as_sensitive(ask: Any):
+async def test_unsafe_output_ends_as_sensitive(ask: Any) -> None:
     unsafe = [{"role": "user", "content": "emulated-unsafe-output"}]
     assert (await ask("glm", messages=unsafe)).json["choices"][0]["finish_reason"] == "sensitive"
 
 
-async def test_glm_web_search_adds_its_results(ask: Any):
+async def test_glm_web_search_adds_its_results(ask: Any) -> None:
     search = {"enable": True, "search_engine": "search-prime", "search_result": True}
     body = (await ask("glm", tools=[{"type": "web_search", "web_search": search}])).json
     assert body["web_search"][0]["link"].startswith("https://")
 
 
-async def test_kimi_balance_estimate_and_models(emulator: Emulator, http: Any, ask: Any):
+async def test_kimi_balance_estimate_and_models(emulator: Emulator, http: Any, ask: Any) -> None:
     at, headers = emulator.addresses.kimi, {"Authorization": f"Bearer {emulator.addresses.kimi_key}"}
     async with http.get(f"{at}/users/me/balance", headers=headers) as response:
         assert (await response.json())["data"]["available_balance"] == 100.0
@@ -244,7 +244,7 @@ async def test_kimi_balance_estimate_and_models(emulator: Emulator, http: Any, a
     assert estimated == (await ask("kimi")).json["usage"]["prompt_tokens"]
 
 
-async def test_unknown_routes_answer_as_each_service_does(emulator: Emulator, http: Any):
+async def test_unknown_routes_answer_as_each_service_does(emulator: Emulator, http: Any) -> None:
     addresses = emulator.addresses
     found = {}
     for provider in ("glm", "kimi", "custom"):
@@ -273,7 +273,7 @@ ROWS = [(api.name, name) for api in Emulator(EmulatorOptions()).apis.values() fo
 @pytest.mark.parametrize(("provider", "name"), ROWS)
 async def test_every_error_row_can_be_had(
     emulator: Emulator, ask: Any, provider: str, name: str, streams: bool
-):
+) -> None:
     row = emulator.apis[provider].errors[name]
     emulator.faults.add(provider, Fault(error=name))
     reply = await ask(provider, stream=streams)
@@ -299,7 +299,7 @@ async def test_every_error_row_can_be_had(
     assert (await ask(provider)).status == 200
 
 
-async def test_retry_headers_come_with_kimi_rate_limits_alone(emulator: Emulator, ask: Any):
+async def test_retry_headers_come_with_kimi_rate_limits_alone(emulator: Emulator, ask: Any) -> None:
     names = {"Retry-After", "X-Retry-After", "Msh-Cooldown-Seconds"}
     found = {}
     for provider, error in (
@@ -313,13 +313,13 @@ async def test_retry_headers_come_with_kimi_rate_limits_alone(emulator: Emulator
     assert found == {"rate_limit_rpm": names, "overloaded": set(), "1302": set(), "1305": set()}
 
 
-async def test_kimi_quota_status_is_an_option(started: Any, post: Any):
+async def test_kimi_quota_status_is_an_option(started: Any, post: Any) -> None:
     async with started(EmulatorOptions(kimi_quota_status=403)) as emulator:
         emulator.accounts["kimi"].state.balance = 0
         assert (await post(emulator, "kimi")).status == 403
 
 
-async def test_equal_runs_give_equal_bytes(started: Any, post: Any):
+async def test_equal_runs_give_equal_bytes(started: Any, post: Any) -> None:
     async def run(seed: int) -> list[bytes]:
         async with started(EmulatorOptions(seed=seed)) as emulator:
             emulator.persona = Persona("long", tokens=30)
@@ -333,7 +333,7 @@ async def test_equal_runs_give_equal_bytes(started: Any, post: Any):
     assert await run(1) != await run(2)
 
 
-async def test_reset_begins_the_same_run_again(emulator: Emulator, ask: Any):
+async def test_reset_begins_the_same_run_again(emulator: Emulator, ask: Any) -> None:
     before = [(await ask("kimi")).content for _ in range(2)]
     emulator.reset()
     assert [(await ask("kimi")).content for _ in range(2)] == before

@@ -40,7 +40,7 @@ def chat(model: str = "glm-5.3", **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "Say hello."}], **fields}
 
 
-async def test_an_asynchronous_chat_is_fetched_when_it_is_ready(glm: Desk, emulator: Emulator):
+async def test_an_asynchronous_chat_is_fetched_when_it_is_ready(glm: Desk, emulator: Emulator) -> None:
     emulator.clock.stop()
     emulator.accounts["glm"].state.task_s = 10
     status, begun = await glm("POST", "/async/chat/completions", json=chat(request_id="my-own-id"))
@@ -54,14 +54,14 @@ async def test_an_asynchronous_chat_is_fetched_when_it_is_ready(glm: Desk, emula
     assert done["usage"]["completion_tokens"] > 0
 
 
-async def test_an_asynchronous_chat_may_fail_and_may_be_unknown(glm: Desk, emulator: Emulator):
+async def test_an_asynchronous_chat_may_fail_and_may_be_unknown(glm: Desk, emulator: Emulator) -> None:
     emulator.accounts["glm"].state.tasks_fail = True
     _, begun = await glm("POST", "/async/chat/completions", json=chat())
     assert (await glm("GET", f"/async-result/{begun['id']}"))[1]["task_status"] == "FAIL"
     assert (await glm("GET", "/async-result/nothing"))[1]["error"]["code"] == "1214"
 
 
-async def test_asynchronous_chats_are_checked_and_swap_models(glm: Desk, emulator: Emulator):
+async def test_asynchronous_chats_are_checked_and_swap_models(glm: Desk, emulator: Emulator) -> None:
     assert (await glm("POST", "/async/chat/completions", json=chat("glm-9")))[1]["error"]["code"] == "1211"
     assert (await glm("POST", "/async/chat/completions", json=chat("glm-4.6")))[1]["model"] == "glm-4.7"
     emulator.rules.set("glm.async.swap", on=False)
@@ -71,13 +71,13 @@ async def test_asynchronous_chats_are_checked_and_swap_models(glm: Desk, emulato
     assert len(emulator.accounts["glm"].tasks) == 2
 
 
-async def test_the_tokenizer_agrees_with_the_chat(glm: Desk):
+async def test_the_tokenizer_agrees_with_the_chat(glm: Desk) -> None:
     _, counted = await glm("POST", "/tokenizer", json=chat())
     _, answered = await glm("POST", "/chat/completions", json=chat())
     assert counted["usage"]["prompt_tokens"] == answered["usage"]["prompt_tokens"]
 
 
-async def test_a_document_is_parsed(glm: Desk, emulator: Emulator):
+async def test_a_document_is_parsed(glm: Desk, emulator: Emulator) -> None:
     def form(**fields: str) -> aiohttp.FormData:
         data = aiohttp.FormData(fields)
         data.add_field("file", b"plover", filename="a.txt")
@@ -111,12 +111,12 @@ async def test_a_document_is_parsed(glm: Desk, emulator: Emulator):
         ("/batches", 400, "1222"),
     ],
 )
-async def test_what_is_closed_says_so_in_glms_words(glm: Desk, path: str, status: int, code: str):
+async def test_what_is_closed_says_so_in_glms_words(glm: Desk, path: str, status: int, code: str) -> None:
     answered, body = await glm("POST", path, json={})
     assert (answered, body["error"]["code"]) == (status, code)
 
 
-async def test_formulas_give_their_tools_and_run_them(kimi: Desk):
+async def test_formulas_give_their_tools_and_run_them(kimi: Desk) -> None:
     _, listed = await kimi("GET", "/formulas/moonshot/web-search:latest/tools")
     function = listed["tools"][0]["function"]
     assert (listed["object"], function["name"]) == ("list", "web_search")
@@ -130,14 +130,14 @@ async def test_formulas_give_their_tools_and_run_them(kimi: Desk):
     assert fiber["context"]["output"].startswith("[emulated")
 
 
-async def test_formulas_refuse(kimi: Desk):
+async def test_formulas_refuse(kimi: Desk) -> None:
     assert (await kimi("GET", "/formulas/moonshot/nothing:latest/tools"))[0] == 404
     at = "/formulas/moonshot/date:latest/fibers"
     for body in ({"name": "web_search", "arguments": "{}"}, {"name": "date", "arguments": {}}, []):
         assert (await kimi("POST", at, json=body))[0] == 400
 
 
-async def test_a_response_is_signed_on_request(kimi: Desk):
+async def test_a_response_is_signed_on_request(kimi: Desk) -> None:
     nonce = str(uuid.UUID(int=7))
     await kimi("GET", "/models", headers={"X-Msh-Request-Nonce": nonce})
     signed = {"nonce": nonce, "timestamp": kimi.headers["Msh-Request-Timestamp"]}
@@ -152,14 +152,14 @@ async def test_a_response_is_signed_on_request(kimi: Desk):
     assert "Msh-Request-Signature" not in kimi.headers
 
 
-async def test_managed_agents_and_caching_are_closed(kimi: Desk):
+async def test_managed_agents_and_caching_are_closed(kimi: Desk) -> None:
     assert (await kimi("GET", "/agents"))[0] == 400
     dated = {"kimi-api-version": "2026-09-01-beta"}
     assert (await kimi("POST", "/sessions", json={}, headers=dated))[0] == 403
     assert (await kimi("POST", "/caching", json={}))[1]["error"] == "url.not_found"
 
 
-async def test_zai_sdk_fetches_answers_and_documents(emulator: Emulator):
+async def test_zai_sdk_fetches_answers_and_documents(emulator: Emulator) -> None:
     def run() -> tuple[Any, Any, Any, Any]:
         there = emulator.addresses
         client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)

@@ -30,7 +30,7 @@ def calls_of(frames: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("door", "shape"), [("glm", "call_"), ("kimi", "look_up:0"), ("custom", "call_")])
-async def test_a_call_that_does_not_stream(emulator: Emulator, ask: Any, door: str, shape: str):
+async def test_a_call_that_does_not_stream(emulator: Emulator, ask: Any, door: str, shape: str) -> None:
     emulator.persona = ONE
     choice = (await ask(door, tools=[LOOK_UP])).json["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
@@ -50,7 +50,9 @@ async def test_a_call_that_does_not_stream(emulator: Emulator, ask: Any, door: s
         ("custom", {}, True),
     ],
 )
-async def test_a_call_that_streams(emulator: Emulator, ask: Any, door: str, fields: Any, in_pieces: bool):
+async def test_a_call_that_streams(
+    emulator: Emulator, ask: Any, door: str, fields: Any, in_pieces: bool
+) -> None:
     emulator.persona = ONE
     reply = await ask(door, tools=[LOOK_UP], stream=True, **fields)
     first, *rest = calls_of(reply.frames)
@@ -68,7 +70,7 @@ async def test_a_call_that_streams(emulator: Emulator, ask: Any, door: str, fiel
     assert finishes[-1] == "tool_calls"
 
 
-async def test_several_calls_and_several_rounds_then_the_answer(emulator: Emulator, ask: Any):
+async def test_several_calls_and_several_rounds_then_the_answer(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona(
         rounds=(
             (ScriptedCall("look_up", {"words": "a"}), ScriptedCall("look_up")),
@@ -104,7 +106,9 @@ async def test_several_calls_and_several_rounds_then_the_answer(emulator: Emulat
         ("nested_strings", '{"n":"{\\"a\\":1}"}'),
     ],
 )
-async def test_defects_of_arguments(emulator: Emulator, ask: Any, defect: Any, arguments: Any, stream: bool):
+async def test_defects_of_arguments(
+    emulator: Emulator, ask: Any, defect: Any, arguments: Any, stream: bool
+) -> None:
     emulator.persona = Persona(rounds=((ScriptedCall("look_up", {"n": {"a": 1}}, defect=defect),),))
     reply = await ask("kimi", tools=[LOOK_UP], stream=stream)
     if stream:
@@ -115,7 +119,7 @@ async def test_defects_of_arguments(emulator: Emulator, ask: Any, defect: Any, a
     assert got == arguments
 
 
-async def test_defects_of_ids_and_places(emulator: Emulator, ask: Any):
+async def test_defects_of_ids_and_places(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona(
         rounds=(
             (
@@ -133,13 +137,13 @@ async def test_defects_of_ids_and_places(emulator: Emulator, ask: Any):
         assert set(pieces[-1]) == has
 
 
-async def test_nothing_is_called_that_was_not_declared(emulator: Emulator, ask: Any):
+async def test_nothing_is_called_that_was_not_declared(emulator: Emulator, ask: Any) -> None:
     emulator.persona = ONE
     for door in ("glm", "kimi", "custom"):
         assert (await ask(door)).json["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_auto_calls_a_function_that_wants_a_query(ask: Any):
+async def test_auto_calls_a_function_that_wants_a_query(ask: Any) -> None:
     tool = {
         "type": "function",
         "function": {"name": "find", "parameters": {"type": "object", "required": ["query"]}},
@@ -148,7 +152,7 @@ async def test_auto_calls_a_function_that_wants_a_query(ask: Any):
     assert json.loads(call["function"]["arguments"]) == {"query": "Say hello."}
 
 
-async def test_a_cap_cuts_a_call(emulator: Emulator, ask: Any):
+async def test_a_cap_cuts_a_call(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona(rounds=ONE.rounds, think_tokens=0)
     choice = (await ask("kimi", tools=[LOOK_UP], max_completion_tokens=3)).json["choices"][0]
     assert choice["finish_reason"] == "length"
@@ -160,7 +164,7 @@ async def search(ask: Any, **fields: Any) -> Any:
     return (await ask("kimi", **{"model": "kimi-k2.6", "tools": [SEARCH], **fields})).json
 
 
-async def test_the_web_search_loop(emulator: Emulator, ask: Any):
+async def test_the_web_search_loop(emulator: Emulator, ask: Any) -> None:
     first = await search(ask)
     message = first["choices"][0]["message"]
     (call,) = message["tool_calls"]
@@ -180,7 +184,7 @@ async def test_the_web_search_loop(emulator: Emulator, ask: Any):
 
 
 @pytest.mark.parametrize("wrong", ["content", "arguments", "undeclared", "no reasoning", "no answer"])
-async def test_a_broken_web_search_loop_is_refused(emulator: Emulator, ask: Any, wrong: str):
+async def test_a_broken_web_search_loop_is_refused(emulator: Emulator, ask: Any, wrong: str) -> None:
     message = (await search(ask))["choices"][0]["message"]
     (call,) = message["tool_calls"]
     echo = {"role": "tool", "tool_call_id": call["id"], "content": call["function"]["arguments"]}
@@ -199,7 +203,7 @@ async def test_a_broken_web_search_loop_is_refused(emulator: Emulator, ask: Any,
     assert refused["error"]["type"] == "invalid_request_error"
 
 
-async def test_web_search_is_a_matter_of_the_model(emulator: Emulator, ask: Any):
+async def test_web_search_is_a_matter_of_the_model(emulator: Emulator, ask: Any) -> None:
     assert "error" in await search(ask, model="kimi-k3")
     emulator.rules.set("kimi.web_search.family", on=False)
     assert (await search(ask, model="kimi-k3"))["choices"][0]["finish_reason"] == "tool_calls"
@@ -209,14 +213,14 @@ async def test_web_search_is_a_matter_of_the_model(emulator: Emulator, ask: Any)
     assert "error" in await search(ask, tools=[{"type": "builtin_function", "function": {"name": "$draw"}}])
 
 
-async def test_a_fault_in_the_answers_place_charges_no_search(emulator: Emulator, ask: Any):
+async def test_a_fault_in_the_answers_place_charges_no_search(emulator: Emulator, ask: Any) -> None:
     emulator.faults.add("kimi", Fault(error="overloaded"))
     assert "error" in await search(ask)
     assert not emulator.accounts["kimi"].fees
 
 
 @pytest.mark.parametrize("door", ["glm", "kimi", "custom"])
-async def test_the_openai_client_reads_streamed_calls(emulator: Emulator, door: str):
+async def test_the_openai_client_reads_streamed_calls(emulator: Emulator, door: str) -> None:
     emulator.persona = Persona(rounds=((ScriptedCall("look_up", {"words": "a"}), ScriptedCall("look_up")),))
     there = emulator.addresses
     async with openai.AsyncOpenAI(
