@@ -1,8 +1,9 @@
 """What every test may ask for."""
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,10 +15,21 @@ from exai_emulator import Emulator, EmulatorOptions, running
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
+from support.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["support.desks"]
 
 _numbers = itertools.count(1)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop on which a test and its fixtures run."""
+    if item.get_closest_marker("virtual_time") is not None:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True, scope="session")
