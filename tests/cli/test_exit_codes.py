@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from exai.cli.command_group import SUMMARIES
 from exai.runtime.version import __version__
 from support.daemons import NO_KEYRING
 
@@ -61,8 +62,14 @@ def test_the_version_is_printed(exai: RunExai, arguments: list[str]) -> None:
 def test_help_names_every_command(exai: RunExai) -> None:
     ended = exai("--help")
     assert ended.returncode == 0
-    for command in ("serve", "stdio", "models", "init", "config", "migrate", "version"):
+    for command in SUMMARIES:
         assert f"\n  {command} " in ended.stdout
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_one(exai: RunExai) -> None:
+    ended = exai("modles")
+    assert ended.returncode == 2
+    assert "Did you mean 'models'?" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -134,11 +141,15 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, environ: dict[str,
 
 def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path, environ: dict[str, str]) -> None:
     heavy = "aiohttp alembic mcp msgspec pydantic rich sqlalchemy starlette structlog uvicorn websockets"
-    code = (
-        f"import sys, exai.cli; exai.cli.build_app(); print([n for n in {heavy.split()} if n in sys.modules])"
-    )
+    code = f"""
+import sys, exai.cli
+try:
+    exai.cli.main()
+except SystemExit:
+    print([name for name in {heavy.split()} if name in sys.modules])
+"""
     ended = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, "--help"],
         env=environ,
         cwd=tmp_path,
         capture_output=True,
@@ -146,4 +157,5 @@ def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path, environ: dict[st
         timeout=60,
         check=True,
     )
-    assert ended.stdout == "[]\n"
+    assert ended.stdout.startswith("Usage: exai")
+    assert ended.stdout.endswith("\n[]\n")

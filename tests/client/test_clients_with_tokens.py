@@ -14,7 +14,7 @@ import pytest_asyncio
 from client.test_bridge import HANDSHAKE, bridge
 from conftest import provider_environment
 from exai.auth.authority import Authority, IssuedTokens
-from exai.cli.commands.token import open_authority
+from exai.cli.authority import open_authority
 from exai.client import CallFailed, Unauthenticated, connect
 from exai.client.credentials_file import Credentials, read_credentials, write_credentials
 from exai.config import Settings

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from exai.auth.keys import generate, public_pem, to_jwk
-from exai.cli.commands.token import open_authority
+from exai.cli.authority import open_authority
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.config.sources import Loaded, load
 from exai.doctor.findings import State

@@ -1,10 +1,12 @@
 """What MCP clients have to be told to find EXAI: their configuration files, as values."""
 
 import json
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from exai.config.client import TOKEN_VARIABLE
@@ -17,6 +19,7 @@ __all__ = [
     "ClientName",
     "Snippet",
     "connect_entry",
+    "executable",
     "http_entry",
     "merged",
     "snippets",
@@ -104,6 +107,15 @@ class Snippet:
     @property
     def text(self) -> str:
         return json.dumps(self.document, indent=2, ensure_ascii=False)
+
+
+def executable() -> str:
+    """Return how a client's shell finds this `exai`: its name when that leads here, else its path."""
+    beside = Path(sys.executable).with_name("exai")
+    on_path = shutil.which("exai")
+    if on_path is not None and (not beside.exists() or Path(on_path).samefile(beside)):
+        return "exai"
+    return str(beside)
 
 
 def stdio_entry(executable: str, arguments: Sequence[str] = (), *, token: str | None = None) -> JsonObject:

@@ -1,18 +1,10 @@
-"""The event loop that a command runs on."""
+"""The event loop that a command runs on: uvloop, where there is one."""
 
-import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any
+
+if sys.platform == "win32":
+    from asyncio import run
+else:
+    from uvloop import run
 
 __all__ = ["run"]
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end, on uvloop where there is one."""
-    if sys.platform == "win32":
-        asyncio.run(work)
-    else:
-        import uvloop  # noqa: PLC0415 - see exai.cli
-
-        uvloop.run(work)

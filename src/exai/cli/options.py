@@ -3,14 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from exai.config.sources import Loaded
+from exai.config.secrets import ask_keyring
+from exai.config.sources import Loaded, load
 
-__all__ = ["ConfigFile", "Overrides", "load_settings"]
+__all__ = ["AsJson", "ConfigFile", "Demo", "Overrides", "Roots", "load_settings"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -22,6 +22,15 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="One setting, such as server.port=9000. May be repeated."
     ),
 ]
+Demo = Annotated[
+    bool,
+    typer.Option("--demo", help="Answer from the built-in emulator, without any key; every answer says so."),
+]
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option("--root", metavar="FOLDER", help="A folder whose files a call may name. May be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load_settings(
@@ -30,7 +39,7 @@ def load_settings(
     *,
     further: Mapping[str, object] | None = None,
     trust_cwd: bool = True,
-) -> "Loaded":
+) -> Loaded:
     """The settings in force for this process.
 
     Args:
@@ -43,9 +52,6 @@ def load_settings(
     Raises:
         StartFault: something stands where it may not, or has the wrong form.
     """
-    from exai.config.secrets import ask_keyring  # noqa: PLC0415 - see exai.cli
-    from exai.config.sources import load  # noqa: PLC0415
-
     loaded = load(
         environ=os.environ,
         config_file=config_file,

@@ -4,22 +4,21 @@ from typing import Annotated
 
 import typer
 
+from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.settings_report import as_document, as_table
 
-__all__ = ["register"]
+__all__ = ["app"]
+
+app = new_app()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-
-    @app.command("config")
-    def config(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    ) -> None:
-        """Print every setting and where it came from; secrets are masked."""
-        from exai.cli.settings_report import as_document, as_table  # noqa: PLC0415 - see exai.cli
-
-        loaded = load_settings(config_file, overrides)
-        typer.echo(as_document(loaded) if as_json else as_table(loaded))
+@app.command("config")
+def config(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print every setting and where it came from; secrets are masked."""
+    loaded = load_settings(config_file, overrides)
+    typer.echo(as_document(loaded) if as_json else as_table(loaded))

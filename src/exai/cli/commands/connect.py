@@ -5,51 +5,50 @@ from typing import Annotated
 
 import typer
 
+from exai.cli.command_group import new_app
+from exai.cli.event_loop import run
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.client.bridge import serve_bridge
+from exai.client.tokens import client_tokens
+from exai.config import client as config_client
+from exai.monitoring import logs
 
-__all__ = ["register"]
+__all__ = ["app"]
+
+app = new_app()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
+@app.command("connect")
+def connect(
+    url: Annotated[
+        str | None,
+        typer.Argument(help="The daemon, as ws://host:port/mcp. Left out: as the settings have it."),
+    ] = None,
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `exai token create --save FILE` wrote; its token is refreshed by itself. Left out: the "
+            "token in EXAI_TOKEN, or the file that EXAI_CREDENTIALS names.",
+        ),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds that a request waits for a daemon that cannot be reached."),
+    ] = 10.0,
+) -> None:
+    """Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.
 
-    @app.command("connect")
-    def connect(
-        url: Annotated[
-            str | None,
-            typer.Argument(help="The daemon, as ws://host:port/mcp. Left out: as the settings have it."),
-        ] = None,
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        credentials: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE",
-                help="What `exai token create --save FILE` wrote; its token is refreshed by itself. Left out: the "
-                "token in EXAI_TOKEN, or the file that EXAI_CREDENTIALS names.",
-            ),
-        ] = None,
-        patience: Annotated[
-            float,
-            typer.Option(min=0.0, help="Seconds that a request waits for a daemon that cannot be reached."),
-        ] = 10.0,
-    ) -> None:
-        """Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.
-
-        Goes on through cut connections and restarts of the daemon.
-        """
-        from exai.cli.event_loop import run  # noqa: PLC0415
-        from exai.client.bridge import serve_bridge  # noqa: PLC0415
-        from exai.client.tokens import client_tokens  # noqa: PLC0415
-        from exai.config import client as config_client  # noqa: PLC0415 - see exai.cli
-        from exai.monitoring import logs  # noqa: PLC0415 - see exai.cli
-
-        settings = load_settings(config_file, overrides, trust_cwd=False).settings
-        token = None if credentials is not None else config_client.token_variable()
-        logs.configure(settings.logging, secrets=() if token is None else (token,))
-        if url is None:
-            host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
-            url = f"ws://{host}:{settings.server.port}/mcp"
-        tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
-        limit = settings.websocket.max_frame_bytes
-        run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))
+    Goes on through cut connections and restarts of the daemon.
+    """
+    settings = load_settings(config_file, overrides, trust_cwd=False).settings
+    token = None if credentials is not None else config_client.token_variable()
+    logs.configure(settings.logging, secrets=() if token is None else (token,))
+    if url is None:
+        host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+        url = f"ws://{host}:{settings.server.port}/mcp"
+    tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
+    limit = settings.websocket.max_frame_bytes
+    run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))

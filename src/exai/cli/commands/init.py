@@ -1,8 +1,6 @@
 """`exai init`: writes the configuration of MCP clients, after showing it."""
 
 import json
-import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,14 +16,17 @@ from exai.cli.client_setup import (
     ClientName,
     JsonObject,
     connect_entry,
+    executable,
     http_entry,
     merged,
     stdio_entry,
 )
+from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.config.tree import find
 from exai.errors import StartFault
 
-__all__ = ["executable", "register"]
+__all__ = ["app"]
 
 WHERE_FROM = (
     "The token itself is in none of these. Claude Code and Cursor take it from the variable EXAI_TOKEN of the shell "
@@ -51,63 +52,52 @@ class _Plan:
     after: bytes
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-
-    @app.command("init")
-    def init(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        clients: Annotated[
-            list[ClientName] | None, typer.Option("--client", help="Only this client. May be repeated.")
-        ] = None,
-        transport: Annotated[
-            Transport,
-            typer.Option(
-                help="stdio starts EXAI with the client; connect and http use a running `exai serve`, connect "
-                "through cuts and restarts."
-            ),
-        ] = Transport.STDIO,
-        credentials: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE", help="With connect: what `exai token create NAME --save FILE` wrote."
-            ),
-        ] = None,
-        folder: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
-        yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
-    ) -> None:
-        """Write the configuration of MCP clients, after showing it."""
-        entry_for = _entries(transport, config_file, overrides, credentials)
-        chosen = [(client, entry_for(client)) for client in CLIENTS if not clients or client.name in clients]
-        for client, entry in chosen:
-            typer.echo(f"{client.title}, {folder / client.file}:")
-            typer.echo(_text(client.document(entry)))
-        plans = [
-            plan for client, entry in chosen if (plan := _plan(client, folder.absolute(), entry)) is not None
-        ]
-        if any(client.token in _text(entry) for client, entry in chosen):
-            typer.echo(WHERE_FROM)
-        if not plans:
-            typer.echo("It stands everywhere already; nothing to write.")
-            return
-        for plan in plans:
-            typer.echo(f"{'Creates' if plan.before is None else 'Adds it to what stands in'} {plan.file}")
-        if not (yes or typer.confirm("Write?")):
-            typer.echo("Nothing was written.")
-            raise typer.Exit(1)
-        for plan in plans:
-            _write(plan)
-            typer.echo(f"Wrote {plan.file}")
+app = new_app()
 
 
-def executable() -> str:
-    """How a client's shell finds this `exai`: by its name when that leads here, else by its path."""
-    beside = Path(sys.executable).with_name("exai")
-    on_path = shutil.which("exai")
-    if on_path is not None and (not beside.exists() or Path(on_path).samefile(beside)):
-        return "exai"
-    return str(beside)
+@app.command("init")
+def init(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    clients: Annotated[
+        list[ClientName] | None, typer.Option("--client", help="Only this client. May be repeated.")
+    ] = None,
+    transport: Annotated[
+        Transport,
+        typer.Option(
+            help="stdio starts EXAI with the client; connect and http use a running `exai serve`, connect "
+            "through cuts and restarts."
+        ),
+    ] = Transport.STDIO,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With connect: what `exai token create NAME --save FILE` wrote."),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Write the configuration of MCP clients, after showing it."""
+    entry_for = _entries(transport, config_file, overrides, credentials)
+    chosen = [(client, entry_for(client)) for client in CLIENTS if not clients or client.name in clients]
+    for client, entry in chosen:
+        typer.echo(f"{client.title}, {folder / client.file}:")
+        typer.echo(_text(client.document(entry)))
+    plans = [
+        plan for client, entry in chosen if (plan := _plan(client, folder.absolute(), entry)) is not None
+    ]
+    if any(client.token in _text(entry) for client, entry in chosen):
+        typer.echo(WHERE_FROM)
+    if not plans:
+        typer.echo("It stands everywhere already; nothing to write.")
+        return
+    for plan in plans:
+        typer.echo(f"{'Creates' if plan.before is None else 'Adds it to what stands in'} {plan.file}")
+    if not (yes or typer.confirm("Write?")):
+        typer.echo("Nothing was written.")
+        raise typer.Exit(1)
+    for plan in plans:
+        _write(plan)
+        typer.echo(f"Wrote {plan.file}")
 
 
 def _entries(
@@ -163,7 +153,6 @@ def _plan(client: Client, folder: Path, entry: JsonObject) -> _Plan | None:
 
 
 def _refuse_secret(key: str) -> None:
-    from exai.config.tree import find  # noqa: PLC0415 - see exai.cli
 
     setting = find(key)
     if setting is not None and setting.secret:

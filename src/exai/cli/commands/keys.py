@@ -1,86 +1,70 @@
 """`exai keys`: the keys that EXAI signs tokens with; works with and without a running daemon."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import asyncio
+import json
+from typing import Annotated, Literal
 
+import msgspec
 import typer
 
-from exai.cli.commands.token import AsJson, open_authority
-from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.auth.authority import KeySummary
+from exai.cli.authority import open_authority
+from exai.cli.command_group import new_app
+from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
 
-if TYPE_CHECKING:
-    from exai.auth.authority import KeySummary
+__all__ = ["app"]
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    commands = typer.Typer(no_args_is_help=True, help="List and replace the keys that sign tokens.")
-    _list(commands)
-    _rotate(commands)
-    app.add_typer(commands, name="keys")
+app = new_app(no_args_is_help=True, help="List and replace the keys that sign tokens.")
 
 
-def _list(app: typer.Typer) -> None:
-    @app.command("list")
-    def listing(config_file: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-        """List the signing keys, the newest first."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-        import json  # noqa: PLC0415
+@app.command("list")
+def listing(config_file: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """List the signing keys, the newest first."""
+    settings = load_settings(config_file, overrides).settings
 
-        import msgspec  # noqa: PLC0415
+    async def found() -> list[KeySummary]:
+        async with open_authority(settings) as authority:
+            return await authority.keys()
 
-        settings = load_settings(config_file, overrides).settings
-
-        async def found() -> "list[KeySummary]":
-            async with open_authority(settings) as authority:
-                return await authority.keys()
-
-        rows = asyncio.run(found())
-        if as_json:
-            typer.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
-        elif rows:
-            typer.echo("\n".join(_line(row) for row in rows))
-        else:
-            typer.echo("There are none yet; the first token makes one.")
+    rows = asyncio.run(found())
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
+    elif rows:
+        typer.echo("\n".join(_line(row) for row in rows))
+    else:
+        typer.echo("There are none yet; the first token makes one.")
 
 
-def _rotate(app: typer.Typer) -> None:
-    @app.command("rotate")
-    def rotate(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        algorithm: Annotated[
-            Literal["ES256", "EdDSA"] | None,
-            typer.Option("--algorithm", help="Of the new key; that of auth.algorithm where nobody says."),
-        ] = None,
-        at_once: Annotated[
-            bool,
-            typer.Option(
-                "--now",
-                help="A key was stolen: whatever the old ones signed is over at once. Clients renew with their "
-                "refresh tokens; API keys stay good.",
-            ),
-        ] = False,
-        as_json: AsJson = False,
-    ) -> None:
-        """Sign with a new key from now on; the old one verifies until what it signed is over."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-        import json  # noqa: PLC0415
+@app.command("rotate")
+def rotate(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    algorithm: Annotated[
+        Literal["ES256", "EdDSA"] | None,
+        typer.Option("--algorithm", help="Of the new key; that of auth.algorithm where nobody says."),
+    ] = None,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--now",
+            help="A key was stolen: whatever the old ones signed is over at once. Clients renew with their "
+            "refresh tokens; API keys stay good.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sign with a new key from now on; the old one verifies until what it signed is over."""
+    settings = load_settings(config_file, overrides).settings
 
-        import msgspec  # noqa: PLC0415
+    async def made() -> KeySummary:
+        async with open_authority(settings) as authority:
+            return await authority.rotate_keys(algorithm=algorithm, at_once=at_once)
 
-        settings = load_settings(config_file, overrides).settings
-
-        async def made() -> "KeySummary":
-            async with open_authority(settings) as authority:
-                return await authority.rotate_keys(algorithm=algorithm, at_once=at_once)
-
-        row = asyncio.run(made())
-        typer.echo(json.dumps(msgspec.to_builtins(row), indent=2) if as_json else _line(row))
+    row = asyncio.run(made())
+    typer.echo(json.dumps(msgspec.to_builtins(row), indent=2) if as_json else _line(row))
 
 
-def _line(row: "KeySummary") -> str:
+def _line(row: KeySummary) -> str:
     ends = row.verifies_until if row.state == "verifies" else None
     until = "" if ends is None else f" until {ends:%Y-%m-%d %H:%M} UTC"
     return f"{row.kid}  {row.algorithm}  since {row.created_at:%Y-%m-%d %H:%M} UTC  {row.state}{until}"

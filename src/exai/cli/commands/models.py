@@ -1,52 +1,48 @@
 """`exai models`: what can be asked with the settings in force."""
 
+import asyncio
+import json
 from typing import Annotated
 
 import typer
 
+from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.price_list import price_list, table
+from exai.events.bus import EventBus
+from exai.monitoring.provider_health import ProviderHealth
+from exai.routing.breaker import Breakers
+from exai.routing.router import ModelRouter
+from exai.runtime.clock import SystemClock
+from exai.tools.models import Models
 
-__all__ = ["register"]
+__all__ = ["app"]
+
+app = new_app()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
+@app.command("models")
+def models(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    prices: Annotated[bool, typer.Option("--prices", help="Print what tokens and services cost.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List providers and models: abilities, windows, prices, and which have a key."""
+    settings = load_settings(config_file, overrides).settings
 
-    @app.command("models")
-    def models(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        prices: Annotated[
-            bool, typer.Option("--prices", help="Print what tokens and services cost.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    ) -> None:
-        """List providers and models: abilities, windows, prices, and which have a key."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-        import json  # noqa: PLC0415
+    async def listing() -> tuple[str, object]:
+        clock = SystemClock()
+        breakers = Breakers(settings.breaker, clock, EventBus().publish)
+        router = ModelRouter.from_settings(settings.providers, settings.models, settings.timeouts, clock)
+        try:
+            if prices:
+                listed = price_list(router)
+                return table(listed), listed
+            answer = Models(router, ProviderHealth(clock), breakers).answer()
+        finally:
+            await router.close()
+        return answer.text, answer.structured
 
-        from exai.cli.price_list import price_list, table  # noqa: PLC0415
-        from exai.events.bus import EventBus  # noqa: PLC0415
-        from exai.monitoring.provider_health import ProviderHealth  # noqa: PLC0415
-        from exai.routing.breaker import Breakers  # noqa: PLC0415
-        from exai.routing.router import ModelRouter  # noqa: PLC0415
-        from exai.runtime.clock import SystemClock  # noqa: PLC0415
-        from exai.tools.models import Models  # noqa: PLC0415
-
-        settings = load_settings(config_file, overrides).settings
-
-        async def listing() -> tuple[str, object]:
-            clock = SystemClock()
-            breakers = Breakers(settings.breaker, clock, EventBus().publish)
-            router = ModelRouter.from_settings(settings.providers, settings.models, settings.timeouts, clock)
-            try:
-                if prices:
-                    listed = price_list(router)
-                    return table(listed), listed
-                answer = Models(router, ProviderHealth(clock), breakers).answer()
-            finally:
-                await router.close()
-            return answer.text, answer.structured
-
-        text, structured = asyncio.run(listing())
-        typer.echo(json.dumps(structured, indent=2) if as_json else text)
+    text, structured = asyncio.run(listing())
+    typer.echo(json.dumps(structured, indent=2) if as_json else text)

@@ -3,28 +3,29 @@
 Who can write the database is the administrator, so these commands ask for no token.
 """
 
+import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import msgspec
 import typer
 
-from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.auth.authority import IssuedTokens, TokenSummary
+from exai.cli.authority import open_authority
+from exai.cli.command_group import new_app
+from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
+from exai.client.credentials_file import Credentials, write_credentials
+from exai.errors import StartFault
+from exai.runtime.private_files import prove_writable
 
-if TYPE_CHECKING:
-    from exai.auth.authority import Authority, IssuedTokens, TokenSummary
-    from exai.config import Settings
-    from exai.errors import StartFault
-
-__all__ = ["AsJson", "open_authority", "register"]
+__all__ = ["app"]
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 COLUMNS = ("id", "kind", "name", "subject", "scopes", "used", "until", "state")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[
     Path | None,
     typer.Option(
@@ -35,187 +36,142 @@ Save = Annotated[
 ]
 
 
-@asynccontextmanager
-async def open_authority(settings: "Settings") -> "AsyncIterator[Authority]":
-    """An authority over the database of these settings.
-
-    Raises:
-        StartFault: the database cannot be used.
-    """
-    from exai.auth.authority import Authority  # noqa: PLC0415
-    from exai.config.tree import secret_values  # noqa: PLC0415
-    from exai.monitoring import logs  # noqa: PLC0415 - see exai.cli
-    from exai.runtime.clock import SystemClock  # noqa: PLC0415
-    from exai.storage.database import Database  # noqa: PLC0415
-    from exai.storage.identity.tables import IdentityTables  # noqa: PLC0415
-
-    # What was done is said by the command itself; the log is for what goes wrong.
-    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
-    try:
-        yield Authority(settings.auth, IdentityTables(database), settings.data_dir, SystemClock())
-    finally:
-        await database.close()
+app = new_app(no_args_is_help=True, help="Make, list, end and replace tokens and API keys.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    commands = typer.Typer(no_args_is_help=True, help="Make, list, end and replace tokens and API keys.")
-    for command in (_create, _list, _revoke, _rotate):
-        command(commands)
-    app.add_typer(commands, name="token")
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for, such as `laptop`; for people.")],
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject",
+            help="Whose it is: conversations and files belong to the subject, limits count by it. "
+            "The name, where nobody says.",
+        ),
+    ] = None,
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="What it may do, such as tools:models. May be repeated."),
+    ] = None,
+    lifetime: Annotated[
+        str | None,
+        typer.Option(
+            "--lifetime",
+            metavar="TIME",
+            help="Such as 90s, 15m, 12h or 30d; then without a refresh token.",
+        ),
+    ] = None,
+    renewable: Annotated[
+        bool | None,
+        typer.Option("--refresh/--no-refresh", help="With a refresh token or without one."),
+    ] = None,
+    key: Annotated[
+        bool, typer.Option("--key", help="A random API key, which lives until it is revoked.")
+    ] = False,
+    save: Save = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token for one client; its secrets are shown this once."""
+    settings = load_settings(config_file, overrides).settings
+    chosen = None if lifetime is None else _duration(lifetime)
+    if key and renewable is not None:
+        raise typer.BadParameter("an API key has no refresh token", param_hint="--key")
+    _prepare(save)
+
+    async def made() -> IssuedTokens:
+        async with open_authority(settings) as authority:
+            if key:
+                return await authority.create_key(subject or name, name, scopes, chosen)
+            return await authority.create(subject or name, name, scopes, chosen, renewable=renewable)
+
+    _hand_over(asyncio.run(made()), save, as_json=as_json)
 
 
-def _create(app: typer.Typer) -> None:
-    @app.command("create")
-    def create(  # noqa: PLR0913, PLR0917 - each is an option
-        name: Annotated[str, typer.Argument(help="What it is for, such as `laptop`; for people.")],
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        subject: Annotated[
-            str | None,
-            typer.Option(
-                "--subject",
-                help="Whose it is: conversations and files belong to the subject, limits count by it. "
-                "The name, where nobody says.",
-            ),
-        ] = None,
-        scopes: Annotated[
-            list[str] | None,
-            typer.Option("--scope", help="What it may do, such as tools:models. May be repeated."),
-        ] = None,
-        lifetime: Annotated[
-            str | None,
-            typer.Option(
-                "--lifetime",
-                metavar="TIME",
-                help="Such as 90s, 15m, 12h or 30d; then without a refresh token.",
-            ),
-        ] = None,
-        renewable: Annotated[
-            bool | None,
-            typer.Option("--refresh/--no-refresh", help="With a refresh token or without one."),
-        ] = None,
-        key: Annotated[
-            bool, typer.Option("--key", help="A random API key, which lives until it is revoked.")
-        ] = False,
-        save: Save = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Make a token for one client; its secrets are shown this once."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
+@app.command("list")
+def listing(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are over, of the last month.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List tokens and API keys, the newest first."""
+    settings = load_settings(config_file, overrides).settings
 
-        settings = load_settings(config_file, overrides).settings
-        chosen = None if lifetime is None else _duration(lifetime)
-        if key and renewable is not None:
-            raise typer.BadParameter("an API key has no refresh token", param_hint="--key")
-        _prepare(save)
+    async def found() -> list[TokenSummary]:
+        async with open_authority(settings) as authority:
+            return [row for row in await authority.listing() if everything or row.state == "active"]
 
-        async def made() -> "IssuedTokens":
-            async with open_authority(settings) as authority:
-                if key:
-                    return await authority.create_key(subject or name, name, scopes, chosen)
-                return await authority.create(subject or name, name, scopes, chosen, renewable=renewable)
-
-        _hand_over(asyncio.run(made()), save, as_json=as_json)
+    rows = asyncio.run(found())
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
+    elif rows:
+        typer.echo(_table(rows))
+    else:
+        typer.echo("There are none. Make one: `exai token create NAME`.")
 
 
-def _list(app: typer.Typer) -> None:
-    @app.command("list")
-    def listing(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        everything: Annotated[
-            bool, typer.Option("--all", help="Also those that are over, of the last month.")
-        ] = False,
-        as_json: AsJson = False,
-    ) -> None:
-        """List tokens and API keys, the newest first."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-        import json  # noqa: PLC0415
+@app.command("revoke")
+def revoke(
+    token_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="As `exai token list` shows it.")
+    ] = None,
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject", help="Instead of one token: all that was issued to this principal up to now."
+        ),
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option(
+            "--issuer",
+            help="The name under auth.issuers (or `shared`) whose token it is; ID is its jti then.",
+        ),
+    ] = None,
+) -> None:
+    """End a token, or everything of a principal; open sockets close within a second."""
+    settings = load_settings(config_file, overrides).settings
+    if (token_id is None) == (subject is None) or (subject is not None and issuer is not None):
+        raise typer.BadParameter("name one token by its ID, or a principal with --subject")
 
-        import msgspec  # noqa: PLC0415
+    if issuer is not None and issuer not in settings.auth.issuer_names:
+        raise typer.BadParameter("there is no such issuer", param_hint="--issuer")
 
-        settings = load_settings(config_file, overrides).settings
+    async def ended() -> str:
+        async with open_authority(settings) as authority:
+            if subject is not None:
+                count = await authority.revoke_subject(subject)
+                return f"Everything issued to {subject} up to now is over, {count} of EXAI's own among it."
+            await authority.revoke(token_id or "", issuer=issuer or "exai")
+            return f"{token_id} is over."
 
-        async def found() -> "list[TokenSummary]":
-            async with open_authority(settings) as authority:
-                return [row for row in await authority.listing() if everything or row.state == "active"]
-
-        rows = asyncio.run(found())
-        if as_json:
-            typer.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
-        elif rows:
-            typer.echo(_table(rows))
-        else:
-            typer.echo("There are none. Make one: `exai token create NAME`.")
-
-
-def _revoke(app: typer.Typer) -> None:
-    @app.command("revoke")
-    def revoke(
-        token_id: Annotated[
-            str | None, typer.Argument(metavar="ID", help="As `exai token list` shows it.")
-        ] = None,
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        subject: Annotated[
-            str | None,
-            typer.Option(
-                "--subject", help="Instead of one token: all that was issued to this principal up to now."
-            ),
-        ] = None,
-        issuer: Annotated[
-            str | None,
-            typer.Option(
-                "--issuer",
-                help="The name under auth.issuers (or `shared`) whose token it is; ID is its jti then.",
-            ),
-        ] = None,
-    ) -> None:
-        """End a token, or everything of a principal; open sockets close within a second."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-
-        settings = load_settings(config_file, overrides).settings
-        if (token_id is None) == (subject is None) or (subject is not None and issuer is not None):
-            raise typer.BadParameter("name one token by its ID, or a principal with --subject")
-
-        if issuer is not None and issuer not in settings.auth.issuer_names:
-            raise typer.BadParameter("there is no such issuer", param_hint="--issuer")
-
-        async def ended() -> str:
-            async with open_authority(settings) as authority:
-                if subject is not None:
-                    count = await authority.revoke_subject(subject)
-                    return (
-                        f"Everything issued to {subject} up to now is over, {count} of EXAI's own among it."
-                    )
-                await authority.revoke(token_id or "", issuer=issuer or "exai")
-                return f"{token_id} is over."
-
-        typer.echo(asyncio.run(ended()))
+    typer.echo(asyncio.run(ended()))
 
 
-def _rotate(app: typer.Typer) -> None:
-    @app.command("rotate")
-    def rotate(
-        token_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai token list` shows it.")],
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        save: Save = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Make a token like that one in its place; the old one is over in the same moment."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
+@app.command("rotate")
+def rotate(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai token list` shows it.")],
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    save: Save = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token like that one in its place; the old one is over in the same moment."""
+    settings = load_settings(config_file, overrides).settings
+    _prepare(save)
 
-        settings = load_settings(config_file, overrides).settings
-        _prepare(save)
+    async def made() -> IssuedTokens:
+        async with open_authority(settings) as authority:
+            return await authority.rotate(token_id)
 
-        async def made() -> "IssuedTokens":
-            async with open_authority(settings) as authority:
-                return await authority.rotate(token_id)
-
-        _hand_over(asyncio.run(made()), save, as_json=as_json)
+    _hand_over(asyncio.run(made()), save, as_json=as_json)
 
 
 def _duration(text: str) -> timedelta:
@@ -225,14 +181,12 @@ def _duration(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * SECONDS[found[2]])
 
 
-def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> None:
+def _hand_over(issued: IssuedTokens, save: Path | None, *, as_json: bool) -> None:
     """The secrets go into a file for their owner alone, or are printed; never both.
 
     Raises:
         StartFault: the file could not be written after all, so that they were printed.
     """
-    import json  # noqa: PLC0415 - see exai.cli
-
     secrets = {
         name: value
         for name in ("access_token", "refresh_token", "expires_at")
@@ -259,9 +213,6 @@ def _hand_over(issued: "IssuedTokens", save: Path | None, *, as_json: bool) -> N
 
 def _prepare(file: Path | None) -> None:
     """Before anything is made or ended: what could not be saved would be lost."""
-    from exai.errors import StartFault  # noqa: PLC0415 - see exai.cli
-    from exai.runtime.private_files import prove_writable  # noqa: PLC0415
-
     if file is None:
         return
     try:
@@ -272,11 +223,8 @@ def _prepare(file: Path | None) -> None:
         ) from error
 
 
-def _write(file: Path, issued: "IssuedTokens") -> "StartFault | None":
+def _write(file: Path, issued: IssuedTokens) -> StartFault | None:
     """Why the file, which could be written a moment ago, cannot be."""
-    from exai.client.credentials_file import Credentials, write_credentials  # noqa: PLC0415 - see exai.cli
-    from exai.errors import StartFault  # noqa: PLC0415
-
     try:
         write_credentials(file, Credentials(issued.access_token, issued.refresh_token, issued.expires_at))
     except OSError as error:
@@ -298,12 +246,11 @@ def _shown(label: str, value: object) -> str:
 
 
 def _moment(seconds: float) -> str:
-    from datetime import UTC, datetime  # noqa: PLC0415 - see exai.cli
 
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _table(rows: "list[TokenSummary]") -> str:
+def _table(rows: list[TokenSummary]) -> str:
     lines = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -312,7 +259,7 @@ def _table(rows: "list[TokenSummary]") -> str:
     )
 
 
-def _cells(row: "TokenSummary") -> tuple[str, ...]:
+def _cells(row: TokenSummary) -> tuple[str, ...]:
     used, until = (
         "-" if moment is None else _moment(moment.timestamp())
         for moment in (row.last_used_at, row.expires_at)

@@ -1,62 +1,54 @@
 """`exai usage`: who used what, from the journal; works with and without a running daemon."""
 
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
+from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.runtime.clock import SystemClock
+from exai.storage.calls.usage import Usage, UsageReports
+from exai.storage.database import Database
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exai.storage.calls.usage import Usage
-
-__all__ = ["register"]
+__all__ = ["app"]
 
 COLUMNS = ("caller", "model", "calls", "unanswered", "input", "cached", "output", "USD", "without price")
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-
-    @app.command("usage")
-    def usage(
-        config_file: ConfigFile = None,
-        overrides: Overrides = None,
-        days: Annotated[
-            float, typer.Option("--days", min=0.001, max=3_650, help="How far back to look.")
-        ] = 30.0,
-        caller: Annotated[
-            str | None, typer.Option("--caller", metavar="SUBJECT", help="Of this caller alone.")
-        ] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    ) -> None:
-        """List calls, tokens and cost by caller and model."""
-        import asyncio  # noqa: PLC0415 - see exai.cli
-        import json  # noqa: PLC0415
-        from dataclasses import asdict  # noqa: PLC0415
-
-        from exai.runtime.clock import SystemClock  # noqa: PLC0415
-        from exai.storage.calls.usage import UsageReports  # noqa: PLC0415
-        from exai.storage.database import Database  # noqa: PLC0415
-
-        settings = load_settings(config_file, overrides).settings
-
-        async def report() -> "Sequence[Usage]":
-            database = await Database.open(settings.database, settings.data_dir)
-            try:
-                return await UsageReports(database, SystemClock()).report(days=days, caller=caller)
-            finally:
-                await database.close()
-
-        found = asyncio.run(report())
-        if as_json:
-            typer.echo(json.dumps([asdict(each) for each in found], indent=2))
-        else:
-            typer.echo(_table(found) if found else f"No calls within {days:g} days.")
+app = new_app()
 
 
-def _table(found: "Sequence[Usage]") -> str:
+@app.command("usage")
+def usage(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    days: Annotated[float, typer.Option("--days", min=0.001, max=3_650, help="How far back to look.")] = 30.0,
+    caller: Annotated[
+        str | None, typer.Option("--caller", metavar="SUBJECT", help="Of this caller alone.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List calls, tokens and cost by caller and model."""
+    settings = load_settings(config_file, overrides).settings
+
+    async def report() -> Sequence[Usage]:
+        database = await Database.open(settings.database, settings.data_dir)
+        try:
+            return await UsageReports(database, SystemClock()).report(days=days, caller=caller)
+        finally:
+            await database.close()
+
+    found = asyncio.run(report())
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        typer.echo(_table(found) if found else f"No calls within {days:g} days.")
+
+
+def _table(found: Sequence[Usage]) -> str:
     rows = [COLUMNS, *(_cells(each) for each in found)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
     lines = [
@@ -72,7 +64,7 @@ def _table(found: "Sequence[Usage]") -> str:
     )
 
 
-def _cells(usage: "Usage") -> tuple[str, ...]:
+def _cells(usage: Usage) -> tuple[str, ...]:
     return (
         usage.caller if usage.caller.isprintable() else ascii(usage.caller),
         usage.model or "(none chosen)",

@@ -1,0 +1,67 @@
+"""The commands of `exai`, each imported when it is asked for.
+
+`exai --help` and a shell loop over `exai version` stay cheap, and a command's imports stand at the top of its
+module.
+"""
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+from typing_extensions import override
+
+__all__ = ["SUMMARIES", "CommandGroup", "load_command", "new_app"]
+
+SUMMARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "serve": "Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C.",
+        "stdio": "Serve one MCP client over stdin and stdout; what MCP clients start by themselves.",
+        "connect": "Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.",
+        "dashboard": "Print an address that signs a browser in to the dashboard: once, within 30 seconds.",
+        "models": "List providers and models: abilities, windows, prices, and which have a key.",
+        "init": "Write the configuration of MCP clients, after showing it.",
+        "config": "Print every setting and where it came from; secrets are masked.",
+        "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
+        "migrate": "Bring the database to the schema that this version needs. Back it up first.",
+        "usage": "List calls, tokens and cost by caller and model.",
+        "token": "Make, list, end and replace tokens and API keys.",
+        "keys": "List and replace the keys that sign tokens.",
+        "version": "Print the version.",
+    }
+)
+"""Each command and the first line of its help. A command is `app` in the module of its name in `exai.cli.commands`."""
+
+
+def new_app(**options: Any) -> typer.Typer:
+    """Make a Typer app that prints help and errors as plain text, without importing rich."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
+
+
+def load_command(name: str) -> Any:
+    """Import the command of this name."""
+    return get_command(importlib.import_module(f"exai.cli.commands.{name}").app)
+
+
+class CommandGroup(TyperGroup):
+    """Lists the commands from their summaries, and imports one when it is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {
+            name: TyperCommand(name, callback=None, help=summary) for name, summary in SUMMARIES.items()
+        }
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the command, or return `None` when there is none of this name."""
+        return load_command(cmd_name) if cmd_name in self.commands else None
+
+    @override
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands into the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
