@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.calls import ROOT, pin
 from benchmarks.figures import keep, show
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
 from exai.events.events import ProviderCallEnded
@@ -34,7 +34,7 @@ from exai.routing.router import Choice
 from exai.runtime.clock import SystemClock
 
 AIMS = {"breaker_check_us": 1.0, "together_us": 10.0}
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 MODEL = Catalog.load().models["kimi-k3"]
 PROMPT = Prompt(model=MODEL, messages=(Message(Role.USER, "hello"),))
 COMPLETION = Completion(

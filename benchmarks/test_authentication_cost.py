@@ -12,7 +12,7 @@ import pytest
 from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority, IssuedTokens
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import Unauthenticated
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
@@ -85,7 +85,7 @@ class Bench:
             return [
                 await self.authenticator.admit(
                     [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + token.encode())],
-                    door="http",
+                    door=Door.HTTP,
                     address="127.0.0.1",
                 )
                 for token in tokens

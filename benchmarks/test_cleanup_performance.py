@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.runtime.clock import ManualClock
 from exai.transports.pump import Pump
@@ -51,7 +51,7 @@ class _Sweeping:
 
     async def fill(self) -> None:
         for _ in range(SESSIONS):
-            session = self._manager.open(Caller.local("websocket"), _NoSocket(), credit=100)
+            session = self._manager.open(Caller.local(Door.WEBSOCKET), _NoSocket(), credit=100)
             session.cut(session.end.generation)
         self._clock.advance(self._grace_s + 1)
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-__all__ = ["ALL_SCOPES", "LOCAL_SUBJECT", "Caller", "Credential", "RawHeaders"]
+__all__ = ["ALL_SCOPES", "LOCAL_SUBJECT", "Caller", "Credential", "Door", "RawHeaders"]
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 """The headers of a request as ASGI has them: names in lower case."""
@@ -12,7 +13,20 @@ LOCAL_SUBJECT = "local"
 """The subject of every caller while `auth.mode` is `local`: one machine, one user."""
 
 ALL_SCOPES = "*"
-"""Stands among the scopes of the local user, who may do everything. No token carries it."""
+"""In the scopes of the local user: everything is allowed. No token carries it."""
+
+
+class Door(StrEnum):
+    """Where a request enters. The values are metric labels and journal values."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+    """Streamable HTTP and whatever else the MCP port serves by HTTP."""
+    STDIO = "stdio"
+    OPERATIONS = "operations"
+    """The operations port, with a token."""
+    DASHBOARD = "dashboard"
+    """The operations port, with the cookie of a browser that signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,7 @@ class Caller:
     subject: str
     """The owner of what is stored on the caller's behalf. Of another issuer's token: `<issuer>:<sub>`."""
 
-    door: str
-    """The transport it came through: `websocket`, `http` or `stdio`."""
+    door: Door
 
     client: str = ""
     """The name and version that the client gives itself; for people, never for decisions."""
@@ -59,7 +72,7 @@ class Caller:
     """What it proved that with; `None` for the local user."""
 
     @classmethod
-    def local(cls, door: str) -> "Caller":
+    def local(cls, door: Door) -> "Caller":
         """The fixed caller of local mode, where the loopback interface is the fence."""
         return cls(subject=LOCAL_SUBJECT, door=door, scopes=frozenset({ALL_SCOPES}))
 

@@ -11,6 +11,7 @@ from exai.auth.authenticator import POLL_S, Authenticator
 from exai.auth.authority import IssuedTokens
 from exai.auth.jws import encoded
 from exai.auth.scopes import ADMIN, MODELS, STATUS
+from exai.callers import Door
 from exai.errors import StoreFailed, TooManyAttempts, Unauthenticated
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables, KeyRow, TokenRow
@@ -192,9 +193,9 @@ async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
     gate = await open_gate(mode="local")
     token = (await gate.authority.create("alice", "laptop")).access_token.encode()
     good = (b"authorization", b"Bearer " + token)
-    assert (await gate.authenticator.admit([good], door="http", address="::1")).subject == "alice"
+    assert (await gate.authenticator.admit([good], door=Door.HTTP, address="::1")).subject == "alice"
     other_spelling = [(b"Authorization", b"bEaReR   " + token + b" ")]
-    assert (await gate.authenticator.admit(other_spelling, door="http", address="::1")).subject == "alice"
+    assert (await gate.authenticator.admit(other_spelling, door=Door.HTTP, address="::1")).subject == "alice"
     for headers in (
         [good, good],
         [good, (b"authorization", b"")],
@@ -207,7 +208,7 @@ async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
         [(b"authorization", b"")],
     ):
         with pytest.raises(Unauthenticated) as refusal:
-            await gate.authenticator.admit(headers, door="http", address="::1")
+            await gate.authenticator.admit(headers, door=Door.HTTP, address="::1")
         assert refusal.value.presented
 
 
@@ -219,7 +220,7 @@ async def test_no_bytes_at_random_come_in_or_break_anything(open_gate: OpenGate)
         prefix = source.choice([b"", b"Bearer ", b"Bearer exk_", b"Bearer eyJ", b"bearer  "])
         with pytest.raises(Unauthenticated):
             await gate.authenticator.admit(
-                [(b"authorization", prefix + content)], door="http", address=str(number)
+                [(b"authorization", prefix + content)], door=Door.HTTP, address=str(number)
             )
 
 

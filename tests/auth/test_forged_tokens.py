@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exai.callers import Door
 from exai.errors import Unauthenticated
 from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from support.forged_tokens import Signer, forged, own_signer
@@ -27,7 +28,7 @@ async def none_is_believed(gate: Gate, signer: Signer) -> None:
     for each in corpus:
         headers = [(b"authorization", b"Bearer " + each.token.encode("utf-8", "surrogatepass"))]
         with pytest.raises(Unauthenticated):
-            await gate.authenticator.admit(headers, door="http", address="::1")
+            await gate.authenticator.admit(headers, door=Door.HTTP, address="::1")
     assert (await gate.admit(signer.token())).credential is not None
 
 

@@ -3,18 +3,18 @@
 import pytest
 
 from exai.auth.scopes import DEFAULT_SCOPES, SCOPES, known_scopes
-from exai.callers import ALL_SCOPES, Caller
+from exai.callers import ALL_SCOPES, Caller, Door
 
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_no_scope_includes_another(scope: str) -> None:
-    caller = Caller("someone", "http", scopes=frozenset({scope}))
+    caller = Caller("someone", Door.HTTP, scopes=frozenset({scope}))
     assert [each for each in SCOPES if caller.may(each)] == [scope]
 
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_the_local_user_may_do_everything(scope: str) -> None:
-    assert Caller.local("stdio").may(scope)
+    assert Caller.local(Door.STDIO).may(scope)
 
 
 def test_words_of_others_allow_nothing() -> None:

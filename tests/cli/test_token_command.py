@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from exai import config
 from exai.auth.authenticator import Authenticator
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.cli import build_app
 from exai.errors import ExaiError, InvalidGrant, StartFault, Unauthenticated, UnknownToken
 from exai.runtime.clock import SystemClock
@@ -43,7 +43,7 @@ def judge(data_dir: Path, *tokens: str) -> list[Caller | None]:
         for token in tokens:
             try:
                 headers = [(b"authorization", b"Bearer " + token.encode())]
-                callers.append(await authenticator.admit(headers, door="http", address="::1"))
+                callers.append(await authenticator.admit(headers, door=Door.HTTP, address="::1"))
             except Unauthenticated:
                 callers.append(None)
         await database.close()

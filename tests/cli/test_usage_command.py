@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.cli import build_app
 from exai.costs import Usage
 from exai.runtime.clock import SystemClock
@@ -18,7 +18,7 @@ from exai.storage.database import Database
 async def write_a_call(data_dir: Path, subject: str) -> None:
     database = await Database.open(config.Database(), data_dir)
     journal = Journal(database, SystemClock())
-    await journal.begin(CallBegun("call_1", Caller(subject=subject, door="http"), "chat", None, None))
+    await journal.begin(CallBegun("call_1", Caller(subject=subject, door=Door.HTTP), "chat", None, None))
     usage = Usage(input=1_200, output=34)
     journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}))
     await database.close()

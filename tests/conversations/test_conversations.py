@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.conversations.conversations import Conversation, Conversations
 from exai.conversations.estimates import estimate_tokens
 from exai.errors import ConversationFull, UnknownConversation
@@ -16,8 +16,8 @@ from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.schema import exchanges
 
-ALICE = Caller(subject="alice", door="websocket")
-BOB = Caller(subject="bob", door="http")
+ALICE = Caller(subject="alice", door=Door.WEBSOCKET)
+BOB = Caller(subject="bob", door=Door.HTTP)
 
 
 @pytest.fixture

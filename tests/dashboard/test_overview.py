@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from exai.auth.scopes import DASHBOARD
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.events import CallStarted, ConnectionOpened
 from exai.runtime.clock import Clock
@@ -20,7 +20,9 @@ async def ill() -> str | None:
 async def keep_a_call(port: Port, clock: Clock, subject: str, cost: float) -> None:
     journal = Journal(port.database, clock)
     call_id = f"call_of_{subject}"
-    await journal.begin(CallBegun(call_id, Caller(subject=subject, door="http"), "chat", None, "conv_secret"))
+    await journal.begin(
+        CallBegun(call_id, Caller(subject=subject, door=Door.HTTP), "chat", None, "conv_secret")
+    )
     usage = Usage(input=10, output=5)
     journal.end_soon(CallEnd(call_id, "ok", None, "glm-5.3", "glm", "conv_secret", usage, cost, {}))
     await port.tickets.issue("anybody")  # a later write: its commit has the end as well
@@ -29,9 +31,9 @@ async def keep_a_call(port: Port, clock: Clock, subject: str, cost: float) -> No
 async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: OpenPort) -> None:
     port = await open_port({"store": ill})
     port.clock.advance(65)
-    caller = Caller(subject="keycloak:bob", door="websocket", client="cursor <b>1</b>")
+    caller = Caller(subject="keycloak:bob", door=Door.WEBSOCKET, client="cursor <b>1</b>")
     port.running.notice(CallStarted("call_1", "chat", caller))
-    for who in (caller, Caller(subject="alice", door="stdio"), caller):
+    for who in (caller, Caller(subject="alice", door=Door.STDIO), caller):
         port.connected.notice(ConnectionOpened(who.door, who))
     port.clock.advance(2)
     token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token

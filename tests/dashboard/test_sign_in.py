@@ -9,7 +9,7 @@ import pytest
 
 from exai.auth.scopes import ADMIN, DASHBOARD, MODELS
 from exai.auth.tickets import SESSION_S, TICKET_S
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.dashboard import routes
 from exai.dashboard.browsers import IDLE_S, MOST_BROWSERS, BrowserSessions, cookie_of, is_page_of_our_own
 from exai.runtime.clock import ManualClock
@@ -309,7 +309,7 @@ def test_pages_of_our_own_are_those_of_this_host_and_port_over_a_trustworthy_con
 
 def test_browsers_are_bounded_and_the_longest_unseen_goes_first() -> None:
     browsers = BrowserSessions(ManualClock(), lambda _: None)
-    caller = Caller(subject="local", door="dashboard")
+    caller = Caller(subject="local", door=Door.DASHBOARD)
     first, second = browsers.sign_in(caller), browsers.sign_in(caller)
     assert browsers.caller(first) is caller
     for _ in range(MOST_BROWSERS - 1):

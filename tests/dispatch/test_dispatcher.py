@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
@@ -30,7 +30,7 @@ from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 
 Run = Callable[["Words", CallContext], Awaitable[ToolAnswer]]
 
@@ -354,7 +354,7 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
 
 async def test_a_call_that_its_caller_may_not_make_does_nothing(database: Database) -> None:
     house = Services(database, ScriptedProvider())
-    stranger = Caller("somebody", "http", scopes=frozenset({STATUS}))
+    stranger = Caller("somebody", Door.HTTP, scopes=frozenset({STATUS}))
     with pytest.raises(ScopeMissing) as refused:
         await house.dispatcher.call("ask", {"no": "such"}, caller=stranger, idempotency_key="k")
     assert refused.value.scope == MODELS
@@ -362,5 +362,5 @@ async def test_a_call_that_its_caller_may_not_make_does_nothing(database: Databa
     assert house.provider.asked == []
     assert await house.rows() == []
     assert house.events == [CallRefused("ask", stranger, "insufficient_scope")]
-    allowed = Caller("somebody", "http", scopes=frozenset({MODELS}))
+    allowed = Caller("somebody", Door.HTTP, scopes=frozenset({MODELS}))
     assert not (await house.dispatcher.call("ask", {}, caller=allowed)).is_error

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from exai import config
 from exai.auth.scopes import MODELS
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import META_KEY, IdempotentCallId, IdempotentCalls, digest_of
@@ -29,7 +29,7 @@ from exai.tools.base import Arguments, Tool, ToolAnswer
 from exai.tools.registry import Registry
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 
 
 class Words(Arguments, frozen=True):
@@ -171,8 +171,8 @@ async def test_other_arguments_under_a_key_are_an_error_while_it_runs_and_afterw
 
 async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
     house = Services(database, ScriptedProvider("for one", "for the other"))
-    one = await house.call("key", caller=Caller("alice", "http", scopes=frozenset({MODELS})))
-    other = await house.call("key", caller=Caller("bob", "http", scopes=frozenset({MODELS})))
+    one = await house.call("key", caller=Caller("alice", Door.HTTP, scopes=frozenset({MODELS})))
+    other = await house.call("key", caller=Caller("bob", Door.HTTP, scopes=frozenset({MODELS})))
     assert (one.text, other.text, how(other)) == ("for one", "for the other", None)
 
 

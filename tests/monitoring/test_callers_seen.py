@@ -1,6 +1,6 @@
 """Callers in figures: who runs calls now, and series whose number nobody can make grow."""
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.events import CallEnded, CallStarted, ConnectionClosed, ConnectionOpened
 from exai.monitoring.caller_labels import MOST_CALLERS, OTHERS, CallerLabels
@@ -15,7 +15,7 @@ def ended(call_id: str, subject: str) -> CallEnded:
     return CallEnded(
         call_id=call_id,
         tool="chat",
-        caller=Caller(subject=subject, door="http"),
+        caller=Caller(subject=subject, door=Door.HTTP),
         outcome="ok",
         error_code=None,
         provider="glm",
@@ -56,7 +56,7 @@ def test_a_call_is_known_from_its_start_to_its_end() -> None:
     clock = ManualClock()
     running = RunningCalls(clock)
     for number in (1, 2):
-        running.notice(CallStarted(f"call_{number}", "chat", Caller(subject=f"s{number}", door="http")))
+        running.notice(CallStarted(f"call_{number}", "chat", Caller(subject=f"s{number}", door=Door.HTTP)))
         clock.advance(1)
     assert [(call.call_id, call.caller.subject, call.seconds) for call in running] == [
         ("call_1", "s1", 2),
@@ -70,15 +70,15 @@ def test_a_call_is_known_from_its_start_to_its_end() -> None:
 
 def test_callers_are_known_by_their_connections_until_the_last_is_closed() -> None:
     connected = OpenConnections()
-    alice, bob = Caller(subject="alice", door="websocket"), Caller(subject="bob", door="stdio")
+    alice, bob = Caller(subject="alice", door=Door.WEBSOCKET), Caller(subject="bob", door=Door.STDIO)
     for caller in (bob, alice, alice):
         connected.notice(ConnectionOpened(caller.door, caller))
     assert list(connected) == [
-        ConnectedCaller("alice", "websocket", 2),
-        ConnectedCaller("bob", "stdio", 1),
+        ConnectedCaller("alice", Door.WEBSOCKET, 2),
+        ConnectedCaller("bob", Door.STDIO, 1),
     ]
     for caller in (bob, alice):
         connected.notice(ConnectionClosed(caller.door, caller, "client"))
-    assert list(connected) == [ConnectedCaller("alice", "websocket", 1)]
+    assert list(connected) == [ConnectedCaller("alice", Door.WEBSOCKET, 1)]
     connected.notice(ConnectionClosed(alice.door, alice, "client"))
     assert list(connected) == []

@@ -5,7 +5,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
 from exai.events.events import (
@@ -35,7 +35,7 @@ from exai.monitoring.provider_health import ProviderHealth
 from exai.runtime import tasks
 from exai.runtime.clock import ManualClock, SystemClock
 
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -109,11 +109,11 @@ def test_a_call_of_unknown_cost_is_counted_as_such_and_a_free_one_is_not() -> No
 
 def test_the_rest_is_counted_too() -> None:
     metrics = told(
-        ConnectionOpened("websocket", CALLER),
-        ConnectionOpened("websocket", CALLER),
-        ConnectionClosed("websocket", CALLER, "client"),
+        ConnectionOpened(Door.WEBSOCKET, CALLER),
+        ConnectionOpened(Door.WEBSOCKET, CALLER),
+        ConnectionClosed(Door.WEBSOCKET, CALLER, "client"),
         CallRefused("chat", CALLER, "overloaded"),
-        CallerRefused("http", "unauthenticated"),
+        CallerRefused(Door.HTTP, "unauthenticated"),
         ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
         IncidentRecorded("inc_1", "chat", "KeyError"),
     )
@@ -165,8 +165,8 @@ def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:
     bus = EventBus()
     bus.watch(broken)
     bus.watch(heard.append)
-    bus.publish(ConnectionOpened("stdio", CALLER))
-    assert heard == [ConnectionOpened("stdio", CALLER)]
+    bus.publish(ConnectionOpened(Door.STDIO, CALLER))
+    assert heard == [ConnectionOpened(Door.STDIO, CALLER)]
 
 
 async def test_a_blocked_loop_shows() -> None:

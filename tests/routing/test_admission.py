@@ -6,14 +6,14 @@ import random
 import pytest
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import Overloaded
 from exai.routing.admission import Admission, set_aside
 from exai.runtime.clock import SystemClock
 
 
 def caller(subject: str) -> Caller:
-    return Caller(subject=subject, door="websocket")
+    return Caller(subject=subject, door=Door.WEBSOCKET)
 
 
 def admission(**limits: float) -> Admission:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import (
     CircuitOpen,
     ContextOverflow,
@@ -27,7 +27,7 @@ from exai.routing.router import Choice
 from exai.runtime.clock import SystemClock
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 QUICK = config.Retry(throttle_backoff_s=0.001, overload_backoff_s=0.001, transport_backoff_s=0.001)
 OTHER = Model(
     name="scripted-2", provider="scripted", wire_name="scripted-2", context_tokens=500, max_output_tokens=100

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.conversations.conversations import Conversations
 from exai.errors import StoreFailed
 from exai.monitoring import logs
@@ -21,7 +21,7 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
 from support.postgresql_server import PostgresqlServer
 
-ALICE = Caller(subject="alice", door="websocket", client="a client")
+ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="a client")
 
 
 def statement(sql: str) -> Any:
@@ -102,7 +102,7 @@ async def test_a_call_that_ends_while_the_file_is_locked_has_its_end_once_it_is_
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
     database = await Database.open(config.Database(), tmp_path)
     journal = Journal(database, SystemClock())
-    await journal.begin(CallBegun("call", Caller(subject="alice", door="http"), "chat", None, None))
+    await journal.begin(CallBegun("call", Caller(subject="alice", door=Door.HTTP), "chat", None, None))
     other = sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     journal.end_soon(CallEnd("call", "ok", None, None, None, None, None, None, {}))
@@ -184,5 +184,5 @@ async def test_text_that_a_database_cannot_keep_fails_no_call(database: Database
     kept = recalled.messages[0].text
     assert (kept[0], kept[-1]) == (odd[0], "b")
     assert "\0" not in kept
-    caller = Caller(subject="alice", door="http", client=odd)
+    caller = Caller(subject="alice", door=Door.HTTP, client=odd)
     await Journal(database, SystemClock()).begin(CallBegun("call", caller, "chat", odd, odd))

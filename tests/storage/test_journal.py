@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from exai import config
-from exai.callers import Caller, Credential
+from exai.callers import Caller, Credential, Door
 from exai.conversations.conversations import Conversations
 from exai.costs import Usage
 from exai.runtime.clock import ManualClock, SystemClock
@@ -17,8 +17,8 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
 
-ALICE = Caller(subject="alice", door="websocket", client="cursor 1")
-BOB = Caller(subject="bob", door="http")
+ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="cursor 1")
+BOB = Caller(subject="bob", door=Door.HTTP)
 
 TIMES = {name: float(number) for number, name in enumerate(TIMINGS, 1)}
 
@@ -80,7 +80,7 @@ async def test_a_row_names_the_token_that_the_call_was_made_with(database: Datab
     own = Credential("exai", "5858c8eb29a8674f", 0.0, None)
     others = Credential("keycloak", "jti-1", 0.0, None)
     for number, credential in enumerate((None, own, others)):
-        await journal.begin(begun(f"call_{number}", Caller("alice", "http", credential=credential)))
+        await journal.begin(begun(f"call_{number}", Caller("alice", Door.HTTP, credential=credential)))
     assert [row["token"] for row in await rows(database)] == [None, "5858c8eb29a8674f", "keycloak:jti-1"]
 
 
@@ -127,7 +127,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.conversations.conversations import Conversations
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
@@ -136,11 +136,11 @@ from exai.storage.calls.journal import CallBegun, Journal
 async def main():
     database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))
     journal = Journal(database, SystemClock())
-    await journal.begin(CallBegun("of the dead", Caller.local("stdio"), "chat", None, None))
+    await journal.begin(CallBegun("of the dead", Caller.local(Door.STDIO), "chat", None, None))
     conversations = Conversations(database, SystemClock(), 50)
-    conversation = await conversations.open(Caller.local("stdio"), None)
+    conversation = await conversations.open(Caller.local(Door.STDIO), None)
     await conversations.record(
-        conversation, caller=Caller.local("stdio"), question="remember Bergamot", answer="yes", reasoning=None,
+        conversation, caller=Caller.local(Door.STDIO), question="remember Bergamot", answer="yes", reasoning=None,
         model="glm-5.3", call_id="of the dead",
     )
     print(conversation.id, flush=True)
@@ -170,7 +170,7 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
             await asyncio.sleep(0.05)
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
     conversations = Conversations(database, SystemClock(), 50)
-    conversation = await conversations.open(Caller.local("http"), handle)
+    conversation = await conversations.open(Caller.local(Door.HTTP), handle)
     recalled = await conversations.recall(conversation, 1000, reasoning_of=None)
     assert [message.text for message in recalled.messages] == ["remember Bergamot", "yes"]
     await database.close()

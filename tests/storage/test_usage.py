@@ -6,15 +6,15 @@ import pytest
 from sqlalchemy import Connection
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage as Tokens
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 
-ALICE = Caller(subject="alice", door="websocket")
-BOB = Caller(subject="idp:bob", door="http")
+ALICE = Caller(subject="alice", door=Door.WEBSOCKET)
+BOB = Caller(subject="idp:bob", door=Door.HTTP)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import Unauthenticated
 from exai.runtime.clock import ManualClock
 
@@ -26,7 +26,7 @@ class Gate:
     async def admit(self, token: str | None) -> Caller:
         """The caller behind a token, or without one."""
         headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
-        return await self.authenticator.admit(headers, door="http", address=self.address)
+        return await self.authenticator.admit(headers, door=Door.HTTP, address=self.address)
 
     async def refuses(self, token: str) -> None:
         """A token is not believed."""

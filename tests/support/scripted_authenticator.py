@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
-from exai.callers import ALL_SCOPES, Caller, Credential, RawHeaders
+from exai.callers import ALL_SCOPES, Caller, Credential, Door, RawHeaders
 from exai.errors import InvalidGrant, StoreFailed, TooManyAttempts, Unauthenticated
 from exai.runtime.clock import SystemClock
 from exai.web.entrance import Ending
@@ -29,7 +29,7 @@ class ScriptedAuthenticator:
         """The headers of a request with a new token."""
         credential = Credential("exai", token, issued_at=0.0, expires_at=None)
         self._callers[token] = Caller(
-            subject, "", scopes=frozenset(scopes or {ALL_SCOPES}), credential=credential
+            subject, Door.HTTP, scopes=frozenset(scopes or {ALL_SCOPES}), credential=credential
         )
         return {"Authorization": f"Bearer {token}"}
 
@@ -47,7 +47,7 @@ class ScriptedAuthenticator:
         for watcher in self._watchers:
             watcher()
 
-    async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
+    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         assert address == "127.0.0.1"
         if self.throttled:
             raise TooManyAttempts("Too many tokens were refused. Try again later.", retry_after_s=12.4)

@@ -7,7 +7,7 @@ from typing import Any
 
 from exai import config
 from exai.auth.scopes import MODELS
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.dispatch.progress import KIND_KEY, SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
@@ -140,7 +140,7 @@ async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) ->
     await serve_stdio(
         server,
         engine,
-        caller=Caller.local("stdio"),
+        caller=Caller.local(Door.STDIO),
         guards=Guards(ScriptedAuthenticator(), SystemClock()),
         limits=limits,
         drain_s=drain_s,

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
@@ -26,7 +26,7 @@ from exai.tools.base import ToolAnswer
 from exai.tools.chat import Chat
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
-CALLER = Caller.local("websocket")
+CALLER = Caller.local(Door.WEBSOCKET)
 
 
 class Talk:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
 from exai.errors import AbilityMissing, ProviderUnconfigured
 from exai.routing.progress import SilentProgress
@@ -25,9 +25,9 @@ async def search(*keys: str, **arguments: Any) -> ToolAnswer:
     providers = config.Providers.model_validate({name: KEYS[name] for name in keys})
     router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), clock)
     tool = Search(router, clock).tool()
-    asker = asking(router).on_behalf_of(Caller.local("websocket"), clock.monotonic() + 30)
+    asker = asking(router).on_behalf_of(Caller.local(Door.WEBSOCKET), clock.monotonic() + 30)
     context = CallContext(
-        call_id="call_1", caller=Caller.local("websocket"), progress=SilentProgress(), ask=asker
+        call_id="call_1", caller=Caller.local(Door.WEBSOCKET), progress=SilentProgress(), ask=asker
     )
     return await tool.run(parse_arguments(tool, {"query": "owls", **arguments}), context)
 

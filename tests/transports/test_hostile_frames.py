@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.events.events import ConnectionClosed as Closed
 from exai.transports.websocket import door as websocket
 from support.mcp_websocket import mcp_socket
@@ -137,7 +137,7 @@ async def test_a_message_over_the_limit_closes_with_1009(fragmented: bool) -> No
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
         async with mcp_socket(doors.ws):
-            assert doors.events[1] == Closed("websocket", Caller.local("websocket"), "protocol")
+            assert doors.events[1] == Closed(Door.WEBSOCKET, Caller.local(Door.WEBSOCKET), "protocol")
 
 
 async def test_calls_over_the_cap_are_refused_and_the_rest_goes_on() -> None:
@@ -228,7 +228,7 @@ async def test_a_peer_that_does_not_read_is_cut_off_and_nobody_else_notices() ->
         async with asyncio.timeout(20):
             while len(doors.events) < before + 2:
                 assert not (await other.tool("echo"))["isError"]
-        assert doors.events[before + 1] == Closed("websocket", Caller.local("websocket"), "stuck")
+        assert doors.events[before + 1] == Closed(Door.WEBSOCKET, Caller.local(Door.WEBSOCKET), "stuck")
         async with asyncio.timeout(20):
             with contextlib.suppress(ConnectionResetError):
                 while await asyncio.get_running_loop().sock_recv(stuck, 2**20):

@@ -16,6 +16,7 @@ from exai import config
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.scopes import MODELS, STATUS
+from exai.callers import Door
 from exai.events.events import CallerRefused
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
@@ -75,8 +76,8 @@ async def test_strangers_are_told_how_to_come_in(headers: dict[str, str], presen
     refused = [event for event in doors.events if isinstance(event, CallerRefused)]
     assert (
         refused
-        == [CallerRefused("http", "unauthenticated")] * 4
-        + [CallerRefused("websocket", "unauthenticated")] * 2
+        == [CallerRefused(Door.HTTP, "unauthenticated")] * 4
+        + [CallerRefused(Door.WEBSOCKET, "unauthenticated")] * 2
     )
 
 

@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import StartFault
 from exai.events.events import ConnectionClosed as Closed
 from exai.transports.listener import Listener
@@ -69,7 +69,7 @@ async def test_a_stop_lets_running_calls_finish_and_refuses_new_ones(doors: Door
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
     await doors.serving
-    assert doors.events[-1] == Closed("websocket", Caller.local("websocket"), "stopping")
+    assert doors.events[-1] == Closed(Door.WEBSOCKET, Caller.local(Door.WEBSOCKET), "stopping")
     with pytest.raises(OSError, match=r"refused|failed"):
         await connect(doors.ws)
 

@@ -25,7 +25,7 @@ from mcp_types import JSONRPCMessage
 from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import connect
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.transports.server import build_server
 from support.open_doors import open_doors
 from support.scripted_engine import VERSION, ScriptedEngine
@@ -158,7 +158,7 @@ async def over_the_sdk_loop() -> AsyncIterator[Exchange]:
     parse = TypeAdapter[JSONRPCMessage](JSONRPCMessage).validate_python
 
     async def attach_caller(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        ctx.request = Caller.local("sdk")
+        ctx.request = Caller.local(Door.HTTP)
         return await call_next(ctx)
 
     server.middleware.append(attach_caller)

@@ -9,7 +9,7 @@ import pytest
 from mcp.server.connection import Connection
 from mcp.server.runner import ServerRunner
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.pump import Pump
 from support.open_doors import Doors, open_doors
@@ -18,7 +18,7 @@ from support.tcp_proxy import tcp_proxy
 
 POLICY_VIOLATION, NO_FIRST_FRAME, FENCED = 1008, 4408, 4409
 
-LOCAL = Caller.local("websocket")
+LOCAL = Caller.local(Door.WEBSOCKET)
 
 
 async def until(condition: Callable[[], object]) -> None:

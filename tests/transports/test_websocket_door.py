@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.events.events import ConnectionClosed, ConnectionOpened, IncidentRecorded
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import Doors, open_doors
@@ -167,10 +167,10 @@ async def test_a_client_that_leaves_cancels_its_calls(doors: Doors) -> None:
     async with asyncio.timeout(10):
         await doors.engine.cancelled.wait()
     async with mcp_socket(doors.ws):
-        local = Caller.local("websocket")
+        local = Caller.local(Door.WEBSOCKET)
         assert doors.events[:2] == [
-            ConnectionOpened("websocket", local),
-            ConnectionClosed("websocket", local, "client"),
+            ConnectionOpened(Door.WEBSOCKET, local),
+            ConnectionClosed(Door.WEBSOCKET, local, "client"),
         ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.runtime.clock import ManualClock
 from exai.web.entrance import Ending
 from exai.web.guards import Guards
@@ -26,7 +26,7 @@ class Watched:
         self.told: list[tuple[str, Ending]] = []
 
     async def caller(self, expires_at: float | None = None) -> Caller:
-        caller = await self.authenticator.admit(HEADERS, door="http", address="127.0.0.1")
+        caller = await self.authenticator.admit(HEADERS, door=Door.HTTP, address="127.0.0.1")
         assert caller.credential is not None
         return replace(caller, credential=replace(caller.credential, expires_at=expires_at))
 
@@ -71,7 +71,7 @@ async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) ->
     watched.told.clear()
     watched.authenticator.issue("two", "bob")
     other = await watched.authenticator.admit(
-        [(b"authorization", b"Bearer two")], door="http", address="127.0.0.1"
+        [(b"authorization", b"Bearer two")], door=Door.HTTP, address="127.0.0.1"
     )
     watched.guards.open(other, lambda ending: watched.told.append(("later", ending)))
     watched.authenticator.end("two", "revoked")
@@ -113,7 +113,7 @@ async def test_a_guard_stands_under_the_credential_it_was_moved_to(watched: Watc
     guard = watched.guards.open(old, lambda ending: watched.told.append(("it", ending)))
     watched.authenticator.issue("two", "alice")
     fresh = await watched.authenticator.admit(
-        [(b"authorization", b"Bearer two")], door="http", address="127.0.0.1"
+        [(b"authorization", b"Bearer two")], door=Door.HTTP, address="127.0.0.1"
     )
     guard.move(fresh)
     watched.authenticator.end("one", "revoked")

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pydantic import SecretStr
 
 from exai.app.services import Services, build
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.config import Settings
 from exai.config.client import TOKEN_VARIABLE
 from exai.dashboard.operations import Identity, operations_port
@@ -19,7 +19,7 @@ from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import build_server
-from exai.transports.stdio import STDIO_DOOR, serve_stdio
+from exai.transports.stdio import serve_stdio
 from exai.web.guards import Guards
 from exai.web.hosts import HostRule
 
@@ -104,7 +104,7 @@ async def _parent(services: Services, token: SecretStr | None, token_from: str) 
     """Who started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
-        return await services.authenticator.admit(headers, door=STDIO_DOOR, address="")
+        return await services.authenticator.admit(headers, door=Door.STDIO, address="")
     except Unauthenticated as fault:
         if not fault.presented:
             raise StartFault(

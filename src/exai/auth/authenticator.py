@@ -21,7 +21,7 @@ from exai.auth.opaque import OpaqueToken
 from exai.auth.revocation_state import Ending, RevocationState
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
 from exai.auth.verifier import Proof, Verifier
-from exai.callers import LOCAL_SUBJECT, Caller, Credential, RawHeaders
+from exai.callers import LOCAL_SUBJECT, Caller, Credential, Door, RawHeaders
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER
 from exai.errors import StoreFailed, Unauthenticated
@@ -90,7 +90,7 @@ class Authenticator:
             self._is_required = True
         return self._is_required
 
-    async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
+    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """The caller behind a request with these headers; only `Authorization: Bearer` is looked at.
 
         Raises:
@@ -211,7 +211,7 @@ class Authenticator:
             ),
         )
 
-    def _without_token(self, door: str) -> Caller:
+    def _without_token(self, door: Door) -> Caller:
         if self.tokens_required:
             raise Unauthenticated(
                 "A token is required: send `Authorization: Bearer <token>`. "

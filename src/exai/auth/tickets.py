@@ -10,7 +10,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from exai.auth.scopes import DASHBOARD
-from exai.callers import Caller, Credential
+from exai.callers import Caller, Credential, Door
 from exai.config.auth import OWN_ISSUER
 from exai.runtime.clock import Clock
 from exai.storage.identity.tickets import TicketRow, TicketTable
@@ -20,8 +20,6 @@ __all__ = ["SESSION_S", "TICKET_S", "Tickets"]
 TICKET_S = 30.0
 SESSION_S = 12 * 3600.0
 """How long a browser stays signed in at most; never longer than the token with which the ticket was asked for."""
-
-DOOR = "dashboard"
 
 _FORM = re.compile(r"ext_[A-Za-z0-9_-]{43}")
 
@@ -77,7 +75,9 @@ class Tickets:
             expires_at=row.session_until.timestamp(),
             kid=row.kid,
         )
-        return Caller(subject=row.subject, door=DOOR, scopes=frozenset({DASHBOARD}), credential=credential)
+        return Caller(
+            subject=row.subject, door=Door.DASHBOARD, scopes=frozenset({DASHBOARD}), credential=credential
+        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)

@@ -19,7 +19,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
-from exai.callers import Caller, RawHeaders
+from exai.callers import Caller, Door, RawHeaders
 from exai.dashboard.browsers import BrowserSessions, cookie_of, is_fetched_by_another, is_page_of_our_own
 from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
 from exai.events.events import CallerRefused, Event, IncidentRecorded
@@ -29,7 +29,6 @@ from exai.web.newcomers import note_admitted
 
 __all__ = ["Admits", "Answer", "Entrance", "Entry", "OperationsPort", "Visit"]
 
-DOOR = "operations"
 MAX_BODY_BYTES = 16 * 1024
 BODY_S = 5.0
 HEADERS = MappingProxyType(
@@ -152,7 +151,7 @@ class Admits(Protocol):
 
     attempts: Attempts
 
-    async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
+    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """Who sends a request with these headers.
 
         Raises:
@@ -202,7 +201,7 @@ class Entrance:
             cookie = cookie_of(headers)
             if cookie is not None and (caller := self._browsers.caller(cookie)) is not None:
                 return caller
-        return await self._authenticator.admit(headers, door=DOOR, address=peer_address(scope))
+        return await self._authenticator.admit(headers, door=Door.OPERATIONS, address=peer_address(scope))
 
 
 class OperationsPort:
@@ -250,7 +249,7 @@ class OperationsPort:
                 return await entry.answer(Visit(request, caller))
             except ExaiError as fault:
                 if isinstance(fault, Unauthenticated | TooManyAttempts):
-                    self._publish(CallerRefused(DOOR, fault.code))
+                    self._publish(CallerRefused(Door.OPERATIONS, fault.code))
                 return _fault(fault)
             except ClientDisconnect:
                 return Response(status_code=400)

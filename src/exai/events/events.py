@@ -2,7 +2,7 @@
 
 import msgspec
 
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.costs import Usage
 
 __all__ = [
@@ -34,12 +34,12 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class ConnectionOpened(Event, frozen=True):
-    door: str
+    door: Door
     caller: Caller
 
 
 class ConnectionClosed(Event, frozen=True):
-    door: str
+    door: Door
     caller: Caller
     """As it was opened."""
     reason: str
@@ -49,7 +49,7 @@ class ConnectionClosed(Event, frozen=True):
 class CallerRefused(Event, frozen=True):
     """Somebody did not come in: without a token, with one that is not believed, or too often with such."""
 
-    door: str
+    door: Door
     error_code: str
 
 

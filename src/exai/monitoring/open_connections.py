@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exai.callers import Door
 from exai.events.events import ConnectionClosed, ConnectionOpened, Event
 
 __all__ = ["ConnectedCaller", "OpenConnections"]
@@ -14,7 +15,7 @@ class ConnectedCaller:
     """A caller at a door."""
 
     caller: str
-    door: str
+    door: Door
     connections: int
 
 
@@ -22,7 +23,7 @@ class OpenConnections:
     """Counts from `ConnectionOpened` to `ConnectionClosed`."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[tuple[str, Door]] = Counter()
 
     def notice(self, event: Event) -> None:
         """A watcher of the bus."""

@@ -11,14 +11,13 @@ from types import MappingProxyType
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exai.callers import Door
 from exai.errors import ExaiError
 from exai.transports.server import CALLER_KEY
 from exai.web.entrance import Entrance
 from exai.web.hosts import HostRule
 
-__all__ = ["HTTP_DOOR", "Route", "Routes"]
-
-HTTP_DOOR = "http"
+__all__ = ["Route", "Routes"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Routes:
             return
         if not route.is_open:
             try:
-                scope[CALLER_KEY] = await self._entrance.admit(scope, HTTP_DOOR)
+                scope[CALLER_KEY] = await self._entrance.admit(scope, Door.HTTP)
             except ExaiError as fault:
                 await self._entrance.answer(fault, scope)(scope, receive, send)
                 return

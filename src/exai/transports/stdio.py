@@ -11,7 +11,7 @@ import structlog
 from mcp.server.lowlevel import Server
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
 from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
@@ -25,11 +25,9 @@ from exai.transports.traffic import Traffic
 from exai.web.entrance import Ending
 from exai.web.guards import Guards
 
-__all__ = ["STDIO_DOOR", "serve_stdio"]
+__all__ = ["serve_stdio"]
 
 _log = structlog.get_logger(__name__)
-
-STDIO_DOOR = "stdio"
 
 
 async def serve_stdio(
@@ -64,7 +62,7 @@ async def serve_stdio(
         else:
             await pump.receive(line)
 
-    bus.publish(ConnectionOpened(STDIO_DOOR, caller))
+    bus.publish(ConnectionOpened(Door.STDIO, caller))
     ended: list[Ending] = []
 
     def end(ending: Ending) -> None:
@@ -81,4 +79,4 @@ async def serve_stdio(
             await drain(engine, traffic, stop, drain_s)
         await pump.close()
     looking.cancel()
-    bus.publish(ConnectionClosed(STDIO_DOOR, caller, reasons[0] if reasons else "stopping"))
+    bus.publish(ConnectionClosed(Door.STDIO, caller, reasons[0] if reasons else "stopping"))

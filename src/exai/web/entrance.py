@@ -15,7 +15,7 @@ from exai import config
 from exai.auth.attempts import Attempts
 from exai.auth.revocation_state import Ending
 from exai.auth.scopes import DEFAULT_SCOPES
-from exai.callers import Caller, RawHeaders
+from exai.callers import Caller, Door, RawHeaders
 from exai.errors import ExaiError, RequestFault, ScopeMissing
 from exai.events.bus import EventBus
 from exai.events.events import CallerRefused
@@ -37,7 +37,7 @@ class Authenticates(Protocol):
         """Refusals by address."""
         ...
 
-    async def admit(self, headers: RawHeaders, *, door: str, address: str) -> Caller:
+    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """Who asks.
 
         Raises:
@@ -67,7 +67,7 @@ class Entrance:
         self.asks_for_tokens = settings.auth.mode != "local"
         """Whether clients are to look for a way to get one."""
 
-    async def admit(self, scope: Scope, door: str) -> Caller:
+    async def admit(self, scope: Scope, door: Door) -> Caller:
         """Who sends this request; nothing but its own headers and its peer's address is looked at.
 
         Raises:

@@ -25,7 +25,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from exai import config
-from exai.callers import Caller
+from exai.callers import Caller, Door
 from exai.errors import ExaiError
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
@@ -48,7 +48,6 @@ __all__ = ["SUBPROTOCOL", "AbortableWebSocket", "WebSocketDoor"]
 SUBPROTOCOL = "mcp"
 SUBPROTOCOLS = (SESSION_SUBPROTOCOL, SUBPROTOCOL)
 """The one that is preferred first."""
-DOOR = "websocket"
 PATHS = frozenset({"", "/mcp"})
 UNSUPPORTED_DATA = 1003
 POLICY_VIOLATION = 1008
@@ -187,7 +186,7 @@ class WebSocketDoor:
         offered = scope["subprotocols"]
         subprotocol = next((each for each in SUBPROTOCOLS if each in offered), None)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        self._bus.publish(ConnectionOpened(DOOR, caller))
+        self._bus.publish(ConnectionOpened(Door.WEBSOCKET, caller))
         is_resumable = subprotocol == SESSION_SUBPROTOCOL
         line = _Line(scope, receive, send, self._limits.send_timeout_s, is_resumable=is_resumable)
         connection: _Connection = (
@@ -199,7 +198,7 @@ class WebSocketDoor:
             with self._counted(caller), self._guards.guarding(caller, line.end):
                 await connection.serve()
         finally:
-            self._bus.publish(ConnectionClosed(DOOR, caller, line.reason))
+            self._bus.publish(ConnectionClosed(Door.WEBSOCKET, caller, line.reason))
 
     async def _admit(self, scope: Scope) -> Caller | Refused:
         """Who may come in, or why nobody may."""
@@ -210,7 +209,7 @@ class WebSocketDoor:
         if scope["subprotocols"] and not set(SUBPROTOCOLS).intersection(scope["subprotocols"]):
             return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
         try:
-            caller = await self._entrance.admit(scope, DOOR)
+            caller = await self._entrance.admit(scope, Door.WEBSOCKET)
         except ExaiError as fault:
             return self._entrance.refusal(fault, scope)
         if self._sockets[caller.subject] >= self._limits.max_per_caller:
@@ -342,7 +341,7 @@ class _Connection(ABC):
         except OSError:
             return
         except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
-            sentence = incident(error, where=DOOR, bus=self._bus).message[:MAX_REASON]
+            sentence = incident(error, where=Door.WEBSOCKET, bus=self._bus).message[:MAX_REASON]
             await self._line.close(INTERNAL_ERROR, sentence)
         finally:
             await self._leave()
