@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from typing_extensions import override
 
 __all__ = ["LAST_CHUNK", "Wire", "WrittenResponse", "chunk"]
 
@@ -25,10 +26,12 @@ class WrittenResponse(web.StreamResponse):
     def keep_alive(self) -> bool | None:
         return self._goes_on
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - the base class gives it
+    @override
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         return None
 
-    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - the base class gives it
+    @override
+    async def write_eof(self, data: bytes = b"") -> None:
         return None
 
 

@@ -99,7 +99,7 @@ async def test_a_question_is_answered_and_counted(open_dialect: Any, dialect: st
     assert (record.status, record.outcome) == (200, "complete")
     roles = [message["role"] for message in record.body["messages"]]
     assert roles == [habits.system_role, "user"]
-    assert record.body[habits.token_cap_field] == 200
+    assert record.body[habits.max_tokens_field] == 200
     assert ("temperature" in record.body) is habits.temperature
     assert ("stream_options" in record.body) is streams
     assert record.headers.keys() & {"authorization", "api-key"} == {habits.key_header}
@@ -267,7 +267,7 @@ async def test_an_odd_finish_is_an_answer_only_where_the_row_is_lenient(
 async def test_a_row_overrides_its_dialect(open_dialect: Any) -> None:
     desk = await open_dialect(
         "openai",
-        token_cap_field="max_tokens",
+        max_tokens_field="max_tokens",
         system_role="system",
         temperature=True,
         thinking="thinking",

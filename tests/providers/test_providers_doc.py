@@ -91,7 +91,7 @@ def test_the_table_of_errors_says_whether_a_retry_can_help(row: str) -> None:
 def dialect_row(name: str, habits: Dialect) -> str:
     cells = [
         f"`{name}`",
-        f"`{habits.token_cap_field}`",
+        f"`{habits.max_tokens_field}`",
         f"`{habits.system_role}`",
         f"`{habits.thinking}`",
         f"`{habits.most_effort}`",

@@ -13,6 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
+from typing_extensions import override
 
 from exai.client.credentials_file import Credentials, as_token, read_credentials, write_credentials
 from exai.client.refreshing import RefreshRefused, refresh, token_url
@@ -74,7 +75,7 @@ class ClientTokens(Protocol):
         ...
 
 
-class FixedToken:
+class FixedToken(ClientTokens):
     """A token that stays as it is, or none."""
 
     def __init__(self, token: str | None, advice: str) -> None:
@@ -85,11 +86,13 @@ class FixedToken:
         """See `ClientTokens`."""
         return self._token
 
-    async def another(self, refused: str | None) -> str | None:  # noqa: ARG002 - there is never another
+    @override
+    async def another(self, refused: str | None) -> str | None:
         """See `ClientTokens`."""
         return None
 
-    async def superseded(self, token: str) -> None:  # noqa: ARG002
+    @override
+    async def superseded(self, token: str) -> None:
         """See `ClientTokens`."""
         await asyncio.Event().wait()
 

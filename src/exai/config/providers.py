@@ -115,8 +115,8 @@ class CustomProvider(Section):
     """Whose habits it has. It decides what the keys below stand at where they are unset (`docs/providers.md`
     has the table), and how errors are read."""
 
-    token_cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
-    """How the endpoint spells the cap of an answer."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """The name of the request field that limits the length of an answer."""
 
     stream_usage: bool | None = None
     """Ask for `stream_options.include_usage`; switch off where it is refused."""

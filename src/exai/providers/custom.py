@@ -73,7 +73,7 @@ def _profile(name: str, settings: config.CustomProvider) -> Profile:
         title=name,
         key_hint=f"the setting {setting}.api_key",
         url_setting=f"{setting}.base_url",
-        token_cap_field=habits.token_cap_field,
+        max_tokens_field=habits.max_tokens_field,
         key_header=habits.key_header,
         headers={header: value.strip() for header, _, value in headers},
         query=tuple((key, value) for key, _, value in query),

@@ -54,7 +54,7 @@ _NO_MODEL = Verdict(
 _REFUSED = Verdict(
     ProviderRefused,
     "{title} calls the request for {model} invalid ({code}). Check its row in the configuration: the dialect, "
-    "token_cap_field, temperature and thinking.",
+    "max_tokens_field, temperature and thinking.",
 )
 _BUSY = Verdict(
     ProviderOverloaded,
@@ -99,7 +99,7 @@ FINISHES: Mapping[str, FinishReason | Verdict] = {
 class Dialect:
     """One service's habits."""
 
-    token_cap_field: str = "max_tokens"  # noqa: S105 - a field's name
+    max_tokens_field: str = "max_tokens"
     stream_usage: bool = True
     key_header: Literal["authorization", "api-key", "x-api-key"] = "authorization"
     system_role: str = "system"
@@ -129,7 +129,7 @@ class Dialect:
 
 
 OVERRIDABLE = (
-    "token_cap_field",
+    "max_tokens_field",
     "stream_usage",
     "key_header",
     "system_role",
@@ -140,7 +140,7 @@ OVERRIDABLE = (
 """The habits that are also settings of a row."""
 
 _OPENAI = Dialect(
-    token_cap_field="max_completion_tokens",  # noqa: S106 - a field's name
+    max_tokens_field="max_completion_tokens",
     system_role="developer",
     most_effort="xhigh",
     temperature=False,
@@ -164,7 +164,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             finishes={"insufficient_system_resource": _BUSY},
         ),
         "minimax": Dialect(
-            token_cap_field="max_completion_tokens",  # noqa: S106 - a field's name
+            max_tokens_field="max_completion_tokens",
             thinking="off",
             # Otherwise its thinking stands inside the answer.
             request_fields={"reasoning_split": True},
@@ -180,7 +180,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             ),
         ),
         "xai": Dialect(
-            token_cap_field="max_completion_tokens",  # noqa: S106 - a field's name
+            max_tokens_field="max_completion_tokens",
             errors=(
                 Row(_codes("Client specified an invalid argument"), _UNAUTHORIZED, text=_KEY),
                 Row(_codes("Client specified an invalid argument"), _OVERFLOW, text=_TOO_LONG),

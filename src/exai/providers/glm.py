@@ -168,7 +168,7 @@ def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
         title="GLM",
         key_hint="GLM_API_KEY (or ZAI_API_KEY, ZHIPUAI_API_KEY, the setting providers.glm.api_key)",
         url_setting="providers.glm.base_url",
-        token_cap_field="max_tokens",  # noqa: S106 - a field's name
+        max_tokens_field="max_tokens",
         headers={"Accept-Language": "en-US,en"},
         search_tool={
             "type": "web_search",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from exai.errors import (
     ProviderDenied,
@@ -14,7 +15,7 @@ from exai.errors import (
     QuotaExhausted,
 )
 from exai.providers.faults import Row, Verdict
-from exai.providers.search import Found, SearchQuery, SearchResult, clean, clean_line
+from exai.providers.search import Found, SearchEngine, SearchQuery, SearchResult, clean, clean_line
 from exai.providers.wire.openai_compatible import OpenAiCompatible
 from exai.runtime.clock import Clock
 
@@ -66,7 +67,7 @@ class _Reply(msgspec.Struct):
 _replies = msgspec.json.Decoder(_Reply)
 
 
-class KimiSearch:
+class KimiSearch(SearchEngine):
     """A `SearchEngine`: the plain search, or the one that knows sites and dates where these are asked for."""
 
     provider = "kimi"
@@ -79,7 +80,9 @@ class KimiSearch:
     def configured(self) -> bool:
         return self._endpoint.configured
 
-    def lacks(self, query: SearchQuery) -> str | None:  # noqa: ARG002 - it can do all that a query says
+    @override
+    def lacks(self, query: SearchQuery) -> str | None:
+        """Return `None`: Kimi can do everything that a query asks for."""
         return None
 
     async def search(self, query: SearchQuery, *, deadline: float) -> Found:

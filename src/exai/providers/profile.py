@@ -21,7 +21,7 @@ class Profile:
     """Where its key is set, for sentences."""
     url_setting: str
     """The setting of its address, for sentences."""
-    token_cap_field: str
+    max_tokens_field: str
     """How it spells the cap of an answer, thinking included."""
     key_header: str = "Authorization"
     """The header that carries the key."""

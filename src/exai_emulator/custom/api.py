@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
@@ -14,6 +15,7 @@ from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Answer
+from exai_emulator.provider import ProviderApi
 from exai_emulator.shapes import as_int, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
@@ -31,7 +33,7 @@ _encode = msgspec.json.Encoder().encode
 _EFFORT_TOKENS = 12
 
 
-class CustomApi:
+class CustomApi(ProviderApi):
     """Chat and models."""
 
     name = "custom"
@@ -63,7 +65,8 @@ class CustomApi:
         value = headers.get(name, "")
         return value if name == "Authorization" or not value else f"Bearer {value}"
 
-    def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
+    @override
+    def too_large(self, path: str) -> Refusal:
         return Refusal("too_large")
 
     def key_verdict(self, authorization: str) -> KeyVerdict:
@@ -72,13 +75,16 @@ class CustomApi:
         scheme, _, token = authorization.partition(" ")
         return "bad" if scheme.lower() == "bearer" and token.strip() else "missing"
 
-    def refused_key(self, path: str, refusal: Refusal) -> Refusal:  # noqa: ARG002 - the same everywhere
+    @override
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:
         return refusal
 
-    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:  # noqa: ARG002 - nowhere any
+    @override
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
         return {}
 
-    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:  # noqa: ARG002 - there is one root; the dialect takes its place
+    @override
+    def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")
         messages = (
@@ -116,7 +122,8 @@ class CustomApi:
             answer.content = f"<think>{answer.reasoning}</think>{answer.content}"
             answer.reasoning = ""
 
-    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:  # noqa: ARG002 - no header tells of the cache
+    @override
+    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
         typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
         return f"{typed}x-request-id: req_{identity.digest[:32]}\r\n"
 
@@ -219,14 +226,16 @@ class CustomApi:
         choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "error"}
         return {"object": "chat.completion.chunk", "provider": "emulated", **body, "choices": [choice]}
 
-    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
+    @override
+    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:
         listed = [
             {"id": model, "object": "model", "created": self._listed_at, "owned_by": "emulated"}
             for model in MODELS
         ]
         return {"object": "list", "data": listed}
 
-    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:  # noqa: ARG002 - only Kimi names the agent
+    @override
+    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:
         row = self.errors["not_found"]
         return row.status, self.error_body(row, f"Invalid URL ({method} {path})")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
@@ -23,6 +24,7 @@ from exai_emulator.glm.tasks import GlmTasks
 from exai_emulator.identities import Identity
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
+from exai_emulator.provider import ProviderApi
 from exai_emulator.rules import RuleBook
 from exai_emulator.shapes import as_int, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
@@ -44,7 +46,7 @@ _THOUGHTLESS_EFFORTS = ("none", "minimal", "low")
 _encode = msgspec.json.Encoder().encode
 
 
-class GlmApi:
+class GlmApi(ProviderApi):
     """GLM on both of its roots."""
 
     name = "glm"
@@ -67,7 +69,7 @@ class GlmApi:
         self._clock = clock
         self._listed_at = options.starts_at
         files, search, tasks = GlmFiles(rules), GlmSearch(rules), GlmTasks(self, rules, GENERAL)
-        self.endpoints = Endpoints(
+        self._endpoints = Endpoints(
             (method, root + path, endpoint)
             for root in (GENERAL_ROOT, CODING_ROOT)
             for method, path, endpoint in (
@@ -78,7 +80,12 @@ class GlmApi:
             )
         )
 
-    def too_large(self, path: str) -> Refusal:  # noqa: ARG002 - the same wherever it is sent
+    @property
+    def endpoints(self) -> Endpoints:
+        return self._endpoints
+
+    @override
+    def too_large(self, path: str) -> Refusal:
         return Refusal("435")
 
     def credentials(self, headers: Mapping[str, str]) -> str:
@@ -89,10 +96,12 @@ class GlmApi:
             return "ok"
         return judge(authorization, self._key, self._clock.now() if self._is_on(CLOCKED) else time.time())
 
-    def refused_key(self, path: str, refusal: Refusal) -> Refusal:  # noqa: ARG002 - the same everywhere
+    @override
+    def refused_key(self, path: str, refusal: Refusal) -> Refusal:
         return refusal
 
-    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:  # noqa: ARG002 - nowhere any
+    @override
+    def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
         return {}
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
@@ -146,7 +155,8 @@ class GlmApi:
         if any(UNSAFE_OUTPUT in text for _, text in call.texts):
             answer.finish_reason = "sensitive"
 
-    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:  # noqa: ARG002 - GLM says nothing of the cache in headers
+    @override
+    def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
         typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
         digest = identity.digest
         return (
@@ -239,14 +249,16 @@ class GlmApi:
     def stream_error(self, row: ErrorRow, message: str | None) -> Any:
         return self.error_body(row, message)
 
-    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:  # noqa: ARG002 - the list is the same for every account
+    @override
+    def plain(self, operation: str, account: Account, call: ChatCall | None) -> Any:
         listed = [
             {"id": model, "object": "model", "created": self._listed_at, "owned_by": "z-ai"}
             for model in MODELS
         ]
         return {"object": "list", "data": listed}
 
-    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:  # noqa: ARG002 - other services name them
+    @override
+    def unknown_route(self, method: str, path: str, agent: str) -> tuple[int, Any]:
         row = ERRORS["route_404"]
         return row.status, self.error_body(row, None)
 

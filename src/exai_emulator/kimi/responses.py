@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from typing_extensions import override
 
 from exai_emulator.calls import ChatCall, ErrorRow, Refusal
 from exai_emulator.faults import Fault
@@ -151,7 +152,8 @@ class _Numbered(StreamFrames):
 
     said: Sequence[bytes] = ()
 
-    def of_text(self, answer: Answer) -> Iterator[bytes]:  # noqa: ARG002 - made of it before
+    @override
+    def of_text(self, answer: Answer) -> Iterator[bytes]:
         return iter(self.said)
 
 

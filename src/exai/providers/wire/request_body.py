@@ -48,7 +48,7 @@ def request_body(
     if prompt.temperature is not None:
         fields.update(_sampling(prompt, prompt.temperature, notes))
     if prompt.max_output_tokens is not None:
-        fields[profile.token_cap_field] = _cap(prompt, prompt.max_output_tokens, notes)
+        fields[profile.max_tokens_field] = _cap(prompt, prompt.max_output_tokens, notes)
     if prompt.web_search and model.web_search not in {SearchWay.PROVIDER, SearchWay.BUILTIN}:
         raise AbilityMissing(
             f"{model.name} cannot search the web by itself. Ask without web search, or name a model that can (see "
