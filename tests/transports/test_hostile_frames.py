@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from exai.callers import Caller, Door
 from exai.events.events import ConnectionClosed as Closed
-from exai.transports.websocket import door as websocket
+from exai.transports.websocket import protocol
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
 
@@ -238,7 +238,7 @@ async def test_a_peer_that_does_not_read_is_cut_off_and_nobody_else_notices() ->
 
 
 async def test_a_peer_that_does_not_read_why_it_is_closed_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "LINGER_S", 0.2)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.2)
     loop = asyncio.get_running_loop()
     async with open_doors(websocket={"send_timeout_s": 0.2}) as doors:
         stuck = await _connect_without_reading(doors.ws)

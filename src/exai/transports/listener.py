@@ -22,7 +22,7 @@ from exai.runtime.stop import Stop
 from exai.transports.doors import McpDoors
 from exai.transports.draining import drain
 from exai.transports.server import Engine
-from exai.transports.websocket.door import AbortableWebSocket
+from exai.transports.websocket.protocol import AbortableWebSocket
 from exai.web.bounded_http import MAX_HEAD_BYTES, bounded
 from exai.web.newcomers import Newcomers
 

@@ -1,0 +1,106 @@
+"""uvicorn's WebSocket protocol with the bounds that it lacks: fragments, peers that do not read, ends that linger.
+
+The ASGI application reaches its connection's protocol by `protocol_of(scope)`: to drop a peer at once, and to close
+with a reason without waiting for what the peer has not read.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+
+__all__ = ["AbortableWebSocket", "protocol_of"]
+
+EXTENSION = "exai.protocol"
+"""Where a connection's scope has its protocol, in `extensions`."""
+MAX_FRAGMENTS = 10_000
+"""Of one message. The size of a message does not bound them: they may be empty."""
+PARTING_S = 1.0
+"""How long a peer that answers no ping may take to read why it is closed."""
+LINGER_S = 10.0
+"""The same for any other connection that has ended."""
+RECONNECT_HINT = "EXAI is stopping. Connect again in a few seconds."
+
+
+class AbortableWebSocket(WebSocketsSansIOProtocol):
+    """One connection, which can be dropped although its peer does not read.
+
+    An orderly close waits until what was written has been read, which such a peer never does.
+    """
+
+    _linger: asyncio.TimerHandle | None = None
+    parting_hint = RECONNECT_HINT
+    """What the peer reads when EXAI stops."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"][EXTENSION] = {"protocol": self}
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            # A head with too many or too long lines has been answered by now, but uvicorn writes nothing of it.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drop the peer now, whatever it has not read."""
+        self.transport.abort()
+
+    def note_refused(self) -> None:
+        """The upgrade was answered with an HTTP error, which uvicorn logs as a handshake left undone."""
+        self.handshake_complete = True
+
+    def shutdown(self) -> None:
+        """Close with 1012 and what to do next; uvicorn's own close frame gives no reason."""
+        self.part(CloseCode.SERVICE_RESTART, self.parting_hint)
+        super().shutdown()
+
+    def part(self, code: int, reason: str) -> None:
+        """Close without waiting for anything."""
+        if self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+
+    def handle_cont(self, event: Frame) -> None:
+        if self.close_sent:
+            return
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.frames = []
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "A message came in too many fragments.")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.loop.call_later(PARTING_S, self.transport.abort)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        # The scope knows this object: left so, only a full collection of garbage would free either.
+        self.scope["extensions"].pop(EXTENSION, None)
+        if not self.disconnected:
+            self._linger = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._linger is not None:
+            self._linger.cancel()
+        # Ends its parser, which holds it, as would the error that says why it ended.
+        with suppress(EOFError):
+            self.conn.receive_eof()
+        self.conn.parser_exc = None
+
+
+def protocol_of(scope: Scope) -> AbortableWebSocket:
+    """The protocol under an ASGI connection."""
+    protocol: AbortableWebSocket = scope["extensions"][EXTENSION]["protocol"]
+    return protocol
