@@ -125,11 +125,12 @@ class Agent:
             json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters})
         )
         try:
-            return await future
+            answer: dict[str, Any] = await future
         except asyncio.CancelledError:
             self._waiting.pop(number, None)
             await self._notify("notifications/cancelled", {"requestId": number})
             raise
+        return answer
 
     async def _notify(self, method: str, parameters: dict[str, Any]) -> None:
         await self._socket.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": parameters}))

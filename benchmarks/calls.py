@@ -77,7 +77,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise SystemExit(f"{process.args} ended before it was ready")
+        raise SystemExit(f"{process.args!r} ended before it was ready")
     return line
 
 
@@ -127,7 +127,8 @@ class Client:
         await self._socket.send(
             json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters})
         )
-        return await future
+        answer: dict[str, Any] = await future
+        return answer
 
 
 class Bench:

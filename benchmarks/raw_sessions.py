@@ -95,6 +95,8 @@ class RawSession(asyncio.Protocol):
 async def connect_raw(url: str) -> RawSession:
     """A socket that has said nothing."""
     parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
     _, session = await asyncio.get_running_loop().create_connection(RawSession, parts.hostname, parts.port)
     await session.receive()
     return session

@@ -169,7 +169,7 @@ def test_a_machine_without_a_keyring_has_no_trouble_with_it(monkeypatch: pytest.
     from keyring.backends import fail
 
     monkeypatch.delenv(config_secrets.BACKEND_VARIABLE)
-    monkeypatch.setattr(keyring.core, "_keyring_backend", fail.Keyring())
+    monkeypatch.setattr(keyring.core, "_keyring_backend", fail.Keyring())  # type: ignore[no-untyped-call]
     assert ask_keyring([KIMI]) == KeyringAnswer()
 
 
@@ -186,12 +186,12 @@ def test_a_keyring_that_raises_or_waits_for_its_user_is_trouble(monkeypatch: pyt
     unlocked = threading.Event()
 
     class Locked(null.Keyring):
-        def get_password(self, service: str, username: str) -> None:  # noqa: ARG002
+        def get_password(self, service: str, username: str | None) -> None:  # noqa: ARG002  # type: ignore[override]
             unlocked.wait()
             raise OSError("canary")
 
     monkeypatch.delenv(config_secrets.BACKEND_VARIABLE)
-    monkeypatch.setattr(keyring.core, "_keyring_backend", Locked())
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Locked())  # type: ignore[no-untyped-call]
     monkeypatch.setattr(config_secrets, "ANSWER_S", 0.05)
     assert "within 0.05 s" in (ask_keyring([KIMI]).trouble or "")
     unlocked.set()

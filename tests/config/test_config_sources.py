@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from exai.config.secrets import KeyringAnswer
 from exai.config.sources import Loaded, Overrides, load
@@ -96,21 +97,21 @@ def test_of_two_overrides_of_one_key_the_last_counts(load_with: LoadWith) -> Non
 @pytest.mark.parametrize("name", ["GLM_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY", "ZHIPUAI_API_KEY"])
 def test_a_glm_key_is_found_under_each_usual_name(load_with: LoadWith, name: str) -> None:
     loaded = load_with({name: "id.secret"})
-    assert loaded.settings.providers.glm.api_key.get_secret_value() == "id.secret"
+    assert loaded.settings.providers.glm.api_key == SecretStr("id.secret")
     assert loaded.origins["providers.glm.api_key"] == f"environment {name}"
 
 
 @pytest.mark.parametrize("name", ["KIMI_API_KEY", "MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"])
 def test_a_kimi_key_is_found_under_each_usual_name(load_with: LoadWith, name: str) -> None:
     loaded = load_with({name: "sk-one"})
-    assert loaded.settings.providers.kimi.api_key.get_secret_value() == "sk-one"
+    assert loaded.settings.providers.kimi.api_key == SecretStr("sk-one")
     assert loaded.origins["providers.kimi.api_key"] == f"environment {name}"
 
 
 def test_the_own_name_of_a_key_is_stronger_than_the_usual_ones(load_with: LoadWith) -> None:
     environ = {"ZAI_API_KEY": "b.b", "EXAI_PROVIDERS__GLM__API_KEY": "a.a", "GLM_API_KEY": "c.c"}
     loaded = load_with(environ)
-    assert loaded.settings.providers.glm.api_key.get_secret_value() == "a.a"
+    assert loaded.settings.providers.glm.api_key == SecretStr("a.a")
     del environ["EXAI_PROVIDERS__GLM__API_KEY"]
     assert load_with(environ).origins["providers.glm.api_key"] == "environment GLM_API_KEY"
 
@@ -331,7 +332,7 @@ def test_a_custom_provider_may_come_from_several_sources(load_with: LoadWith, cw
     )
     loaded = load_with({"EXAI_PROVIDERS__CUSTOM__MINE__API_KEY": "k"}, file=file)
     mine = loaded.settings.providers.custom["mine"]
-    assert (mine.models[0].name, mine.models[0].images, mine.api_key.get_secret_value()) == ("m", True, "k")
+    assert (mine.models[0].name, mine.models[0].images, mine.api_key) == ("m", True, SecretStr("k"))
     assert (
         loaded.origins["providers.custom.mine.api_key"] == "environment EXAI_PROVIDERS__CUSTOM__MINE__API_KEY"
     )

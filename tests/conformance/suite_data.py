@@ -5,8 +5,9 @@ import re
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from suite_registry import IMAGE
-from suite_rounds import user_context
+
+from conformance.suite_registry import IMAGE
+from conformance.suite_rounds import user_context
 
 __all__ = ["PROMPTS", "RESOURCES", "TEMPLATES", "complete", "get_prompt", "read_resource"]
 

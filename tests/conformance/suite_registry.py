@@ -64,7 +64,7 @@ def text(words: str) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=words)])
 
 
-def asks(state: str | None = None, **requests: types.InputRequest) -> types.InputRequiredResult:
+def asks(state: str | None = None, /, **requests: types.InputRequest) -> types.InputRequiredResult:
     """A result that asks the client for input first; the middleware seals its state."""
     return types.InputRequiredResult(
         result_type="input_required", input_requests=requests, request_state=state

@@ -4,7 +4,8 @@ from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from suite_registry import Context, Tools, ask_user, asks, sample, text
+
+from conformance.suite_registry import Context, Tools, ask_user, asks, sample, text
 
 __all__ = ["ROUNDS", "user_context"]
 
@@ -65,7 +66,7 @@ async def tampered_state(_: Context, params: Params) -> Result:
 @ROUNDS.tool("test_input_required_result_multiple_inputs")
 async def multiple_inputs(_: Context, params: Params) -> Result:
     """Asks the user, the client's model and for the roots at once."""
-    wanted = {
+    wanted: dict[str, types.InputRequest] = {
         "user_name": _NAME,
         "greeting": sample("Generate a greeting", max_tokens=50),
         "client_roots": _ROOTS,
@@ -98,7 +99,7 @@ async def capabilities(context: Context, _: Params) -> Result:
         wanted["user_name"] = _NAME
     if context.session.check_client_capability(types.ClientCapabilities(sampling=types.SamplingCapability())):
         wanted["greeting"] = sample("Generate a greeting")
-    return asks(**wanted)
+    return asks(None, **wanted)
 
 
 def user_context(params: types.GetPromptRequestParams) -> types.GetPromptResult | types.InputRequiredResult:

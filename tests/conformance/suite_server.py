@@ -16,11 +16,11 @@ from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import ListenHandler
 from starlette.responses import PlainTextResponse
-from suite_data import PROMPTS, RESOURCES, TEMPLATES, complete, get_prompt, read_resource
-from suite_registry import Context, Tool
-from suite_rounds import ROUNDS
-from suite_tools import BUS, TOOLS
 
+from conformance.suite_data import PROMPTS, RESOURCES, TEMPLATES, complete, get_prompt, read_resource
+from conformance.suite_registry import Context, Tool
+from conformance.suite_rounds import ROUNDS
+from conformance.suite_tools import BUS, TOOLS
 from exai.app.demo import emulated_providers
 from exai.app.services import build
 from exai.config import Settings
@@ -53,6 +53,7 @@ def _add_tools(server: Server[Any], tools: dict[str, Tool]) -> None:
 
     async def list_tools(context: Context, params: types.PaginatedRequestParams) -> HandlerResult:
         own = await listing.handler(context, params)
+        assert isinstance(own, dict)
         return {**own, "tools": [*own["tools"], *described]}
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> HandlerResult:

@@ -11,7 +11,8 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
-from suite_registry import AUDIO, IMAGE, Context, Tools, ask_user, sample, text
+
+from conformance.suite_registry import AUDIO, IMAGE, Context, Tools, ask_user, sample, text
 
 __all__ = ["BUS", "TOOLS"]
 

@@ -29,7 +29,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def key_of(emulator: Emulator, door: str) -> str:
-    return getattr(emulator.addresses, f"{door.partition('_')[0]}_key")
+    return str(getattr(emulator.addresses, f"{door.partition('_')[0]}_key"))
 
 
 @dataclass

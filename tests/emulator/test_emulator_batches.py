@@ -39,6 +39,7 @@ async def test_a_batch_is_answered_into_a_file(kimi: openai.AsyncOpenAI, emulato
     assert (await kimi.batches.retrieve(batch.id)).status == "in_progress"
     emulator.clock.advance(60)
     done = await kimi.batches.retrieve(batch.id)
+    assert done.request_counts is not None
     assert (done.status, done.request_counts.completed, done.request_counts.failed) == ("completed", 2, 1)
     answers = [
         json.loads(each) for each in (await kimi.files.content(done.output_file_id or "")).text.splitlines()

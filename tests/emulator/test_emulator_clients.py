@@ -14,7 +14,7 @@ from exai_emulator import Emulator, Fault, Persona
 from exai_emulator.log import fingerprint
 
 DOORS = [("glm", "glm-5.3"), ("glm_coding", "glm-5.2"), ("kimi", "kimi-k3"), ("custom", "emulated-large")]
-SECRET = [
+SECRET: list[Any] = [
     {"role": "user", "content": "Remember: the secret word is plover."},
     {"role": "assistant", "content": "I will."},
     {"role": "user", "content": "What was the secret word?"},
@@ -22,11 +22,11 @@ SECRET = [
 
 
 def key_of(emulator: Emulator, door: str) -> str:
-    return getattr(emulator.addresses, f"{door.removesuffix('_coding')}_key")
+    return str(getattr(emulator.addresses, f"{door.removesuffix('_coding')}_key"))
 
 
 def url_of(emulator: Emulator, door: str) -> str:
-    return getattr(emulator.addresses, door)
+    return str(getattr(emulator.addresses, door))
 
 
 @pytest.mark.parametrize(("door", "model"), DOORS)
@@ -43,6 +43,7 @@ async def test_openai_async_client_completes_and_streams(emulator: Emulator, doo
     said = f"[emulated {model}] The secret word is plover."
     assert whole.choices[0].message.content == said
     assert whole.choices[0].finish_reason == "stop"
+    assert whole.usage is not None
     assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
     streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert streamed == said
@@ -58,7 +59,7 @@ async def test_openai_sync_client_completes_and_streams(emulator: Emulator, door
             base_url=url_of(emulator, door), api_key=key_of(emulator, door), max_retries=0
         ) as client:
             whole = client.chat.completions.create(model=model, messages=SECRET)
-            stream = client.chat.completions.create(model=model, messages=SECRET, stream=True)
+            stream: Any = client.chat.completions.create(model=model, messages=SECRET, stream=True)
             pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
             return whole.choices[0].message.content, "".join(pieces)
 
@@ -130,8 +131,8 @@ async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool
             disable_token_cache=not signed,
             max_retries=0,
         )
-        whole = client.chat.completions.create(model="glm-5.3", messages=SECRET, temperature=0.5)
-        stream = client.chat.completions.create(model="glm-5.3", messages=SECRET, stream=True)
+        whole: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, temperature=0.5)
+        stream: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, stream=True)
         chunks = list(stream)
         pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
         return whole.choices[0].message.content, "".join(pieces), chunks[-1].usage.completion_tokens
@@ -178,7 +179,7 @@ def token_for(key: str, *, expires_in: float = 60, secret: str | None = None) ->
     [({}, 200, None), ({"expires_in": -1}, 401, "1003"), ({"secret": "another"}, 401, "1002")],
 )
 async def test_glm_judges_signed_tokens(
-    ask: Any, emulator: Emulator, changes: dict, status: int, code: str | None
+    ask: Any, emulator: Emulator, changes: dict[str, Any], status: int, code: str | None
 ) -> None:
     reply = await ask("glm", key=token_for(emulator.addresses.glm_key, **changes))
     assert reply.status == status

@@ -23,12 +23,17 @@ async def run(*arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
+async def _line_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_json_line_answers_and_a_clean_stop(http: Any, number: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(*COMMAND, "--json", "--persona", "echo", stdout=PIPE)
     try:
         async with asyncio.timeout(30):
-            addresses = json.loads(await process.stdout.readline())
+            addresses = json.loads(await _line_of(process))
         assert addresses.keys() >= {"glm", "glm_coding", "kimi", "custom", "control", "kimi_key"}
         headers = {"Authorization": f"Bearer {addresses['kimi_key']}"}
         body = {"model": "kimi-k3", "messages": [{"role": "user", "content": "Recall."}]}
@@ -56,7 +61,7 @@ async def test_plain_output_names_addresses_and_keys() -> None:
     process = await asyncio.create_subprocess_exec(*COMMAND, stdout=PIPE)
     try:
         async with asyncio.timeout(30):
-            lines = [(await process.stdout.readline()).decode() for _ in range(5)]
+            lines = [await _line_of(process) for _ in range(5)]
     finally:
         process.terminate()
         await process.wait()
@@ -107,7 +112,7 @@ async def test_the_options_are_obeyed(http: Any) -> None:
     process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE)
     try:
         async with asyncio.timeout(30):
-            addresses = json.loads(await process.stdout.readline())
+            addresses = json.loads(await _line_of(process))
         async with http.get(f"{addresses['control']}/_ctl/rules") as response:
             rules = (await response.json())["rules"]
         async with http.get(f"{addresses['control']}/_ctl/dialect") as response:

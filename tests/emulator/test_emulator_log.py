@@ -16,6 +16,7 @@ async def test_a_request_is_recorded_with_its_body_and_without_its_key(emulator:
     assert (record.method, record.path) == ("POST", "/v1/chat/completions")
     assert (record.body["seed"], record.model) == (7, "kimi-k3")
     assert (record.status, record.outcome, record.disconnected) == (200, "complete", None)
+    assert record.ended is not None
     assert before <= record.started <= record.ended <= time.monotonic()
     assert record.headers["content-type"] == "application/json"
     assert record.headers["authorization"] == fingerprint("Bearer sk-emulated-kimi")
@@ -46,6 +47,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(
     await emulator.log.wait_for(lambda record: record.outcome != "open")
 
     assert record.outcome == "disconnected"
+    assert record.disconnected is not None
     assert left_at <= record.disconnected <= left_at + 5
     assert record.frames < 10_000
 

@@ -58,7 +58,7 @@ def test_fixed_long_stop_and_json_mode() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"tokens": -1}, {"delay_per_token_ms": -1}, {"think_tokens": -1}, {"frames_per_write": 0}]
 )
-def test_a_persona_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
+def test_a_persona_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="persona's"):
         Persona("long", **wrong)
 

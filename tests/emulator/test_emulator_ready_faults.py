@@ -37,7 +37,8 @@ def hurried(fault: Fault) -> Fault:
 async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
     """Every piece with the time of its arrival, until the end, and whether that was a `fin` or a `reset`."""
     loop = asyncio.get_running_loop()
-    began, pieces = loop.time(), []
+    began = loop.time()
+    pieces: list[Any] = []
     while True:
         try:
             async with asyncio.timeout(PATIENCE_S):

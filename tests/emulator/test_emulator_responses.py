@@ -28,7 +28,11 @@ async def kimi(emulator: Emulator) -> AsyncIterator[openai.AsyncOpenAI]:
 async def test_a_response_is_answered(kimi: openai.AsyncOpenAI) -> None:
     response = await kimi.responses.create(model="kimi-k3", input="Say hello.", instructions="Be brief.")
     assert response.output_text == "[emulated kimi-k3] Say hello."
-    assert (response.status, response.object, response.store) == ("completed", "response", False)
+    assert (response.status, response.object, response.model_dump()["store"]) == (
+        "completed",
+        "response",
+        False,
+    )
     assert response.usage is not None
     assert response.usage.output_tokens_details.reasoning_tokens > 0
     assert response.usage.input_tokens_details.cached_tokens == 0

@@ -8,7 +8,7 @@ from exai_emulator import Emulator, Fault, Persona, ReplyRule, Scenario, Step
 
 
 def said(reply: Any) -> str:
-    return reply.json["choices"][0]["message"]["content"]
+    return str(reply.json["choices"][0]["message"]["content"])
 
 
 async def test_steps_are_taken_in_order_and_only_by_requests_that_fit(emulator: Emulator, ask: Any) -> None:

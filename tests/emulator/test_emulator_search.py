@@ -100,7 +100,7 @@ async def test_glm_reads_a_page(emulator: Emulator, call: Call) -> None:
     assert emulator.accounts["glm"].fees == {"reader": 1}
 
 
-GLM_REFUSALS = {
+GLM_REFUSALS: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "glm.search.query": ("/web_search", {**WEB, "search_query": " "}, 400, "1214"),
     "glm.search.engine": ("/web_search", {**WEB, "search_engine": None}, 400, "1214"),
     "glm.search.engine_known": ("/web_search", {**WEB, "search_engine": "altavista"}, 500, "1702"),
@@ -160,7 +160,7 @@ async def test_finding_nothing_costs_nothing_at_kimi(emulator: Emulator, call: C
     assert not emulator.accounts["kimi"].fees
 
 
-KIMI_REFUSALS = {
+KIMI_REFUSALS: dict[str, tuple[str, dict[str, Any], int, str | None]] = {
     "kimi.tools.account": ("search", {}, 403, None),
     "kimi.search.query": ("search", {"text_query": None}, 400, "invalid_request"),
     "kimi.search.limit": ("search", {"limit": 21}, 400, "invalid_request"),

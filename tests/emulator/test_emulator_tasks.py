@@ -133,7 +133,12 @@ async def test_formulas_give_their_tools_and_run_them(kimi: Desk) -> None:
 async def test_formulas_refuse(kimi: Desk) -> None:
     assert (await kimi("GET", "/formulas/moonshot/nothing:latest/tools"))[0] == 404
     at = "/formulas/moonshot/date:latest/fibers"
-    for body in ({"name": "web_search", "arguments": "{}"}, {"name": "date", "arguments": {}}, []):
+    bodies: tuple[Any, ...] = (
+        {"name": "web_search", "arguments": "{}"},
+        {"name": "date", "arguments": {}},
+        [],
+    )
+    for body in bodies:
         assert (await kimi("POST", at, json=body))[0] == 400
 
 
@@ -163,10 +168,9 @@ async def test_zai_sdk_fetches_answers_and_documents(emulator: Emulator) -> None
     def run() -> tuple[Any, Any, Any, Any]:
         there = emulator.addresses
         client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)
-        asked = client.chat.asyncCompletions.create(
-            model="glm-4.5", messages=[{"role": "user", "content": "Hi."}]
-        )
-        answer = client.chat.asyncCompletions.retrieve_completion_result(id=asked.id)
+        messages: Any = [{"role": "user", "content": "Hi."}]  # the SDK annotates it as a prompt's text
+        asked = client.chat.asyncCompletions.create(model="glm-4.5", messages=messages)
+        answer = client.chat.asyncCompletions.retrieve_completion_result(id=str(asked.id))
         made = client.file_parser.create(file=("a.txt", b"plover"), file_type="txt", tool_type="lite")
         return asked, answer, made, client.file_parser.content(task_id=made.task_id, format_type="text")
 

@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from exai_emulator import Emulator, Fault, Persona, ScriptedCall
+from exai_emulator.tool_calls import CallDefect
 
 LOOK_UP = {
     "type": "function",
@@ -131,7 +132,11 @@ async def test_defects_of_ids_and_places(emulator: Emulator, ask: Any) -> None:
     )
     calls = (await ask("glm", tools=[LOOK_UP])).json["choices"][0]["message"]["tool_calls"]
     assert [call.get("id") for call in calls] == [None, "twice", "twice"]
-    for defect, has in (("no_index", {"function"}), ("id_repeated", {"id", "type", "index", "function"})):
+    cases: tuple[tuple[CallDefect, set[str]], ...] = (
+        ("no_index", {"function"}),
+        ("id_repeated", {"id", "type", "index", "function"}),
+    )
+    for defect, has in cases:
         emulator.persona = Persona(rounds=((ScriptedCall("look_up", {"words": "owls"}, defect=defect),),))
         pieces = calls_of((await ask("kimi", tools=[LOOK_UP], stream=True)).frames)
         assert set(pieces[-1]) == has

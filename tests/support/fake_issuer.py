@@ -72,7 +72,7 @@ class FakeIssuer:
     def signer(self, key: PrivateKey, kid: str, *, now: float | None = None, **claims: Any) -> Signer:
         """Signs tokens that are good from now on for an hour."""
         issued_at = int(time.time() if now is None else now)
-        kinds = {rsa.RSAPrivateKey: "RS256", ed25519.Ed25519PrivateKey: "EdDSA"}
+        kinds: dict[type, str] = {rsa.RSAPrivateKey: "RS256", ed25519.Ed25519PrivateKey: "EdDSA"}
         algorithm = next((name for kind, name in kinds.items() if isinstance(key, kind)), "ES256")
         return Signer(
             header={"alg": algorithm, "typ": "JWT", "kid": kid},

@@ -62,7 +62,7 @@ class _Python:
     async def call(self, name: str, arguments: dict[str, Any]) -> Answer:
         heard: list[float] = []
 
-        async def on_progress(progress: float, _: float | None, __: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             heard.append(progress)
 
         try:

@@ -249,7 +249,20 @@ def _headers(signer: Signer) -> _Cases:
     ):
         yield f"{name} {json.dumps(value)[:40]}", changed(**{name: value})
     yield "unencoded body", signer.token(header={**header, "b64": False, "crit": ["b64"]})
-    for kind in ("logout+jwt", "dpop+jwt", "secevent+jwt", "id+jwt", "exai", "", 0, True, [], ["at+jwt"], {}):
+    kinds: tuple[Any, ...] = (
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "id+jwt",
+        "exai",
+        "",
+        0,
+        True,
+        [],
+        ["at+jwt"],
+        {},
+    )
+    for kind in kinds:
         yield f"typ {kind!r}", changed(typ=kind)
     if signer.is_own:
         yield "typ missing", signer.token(header=_without(header, "typ"))
@@ -302,7 +315,22 @@ _KIDS: tuple[Any, ...] = (
 
 def _algorithms(signer: Signer) -> _Cases:
     header = dict(signer.header)
-    for alg in ("none", "None", "NONE", "nOnE", "", " ", "null", None, 0, True, [], ["none"], {}):
+    algorithms: tuple[Any, ...] = (
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        "",
+        " ",
+        "null",
+        None,
+        0,
+        True,
+        [],
+        ["none"],
+        {},
+    )
+    for alg in algorithms:
         head = {**header, "alg": alg}
         yield f"{alg!r} unsigned", f"{_part(head)}.{_part(signer.claims)}."
         yield f"{alg!r} signed", signer.token(header=head)
@@ -414,11 +442,13 @@ def _claims(signer: Signer) -> _Cases:
     for name in ("iss", "aud", "exp", "iat", "sub", "jti"):
         yield f"{name} missing", signer.token(claims=_without(claims, name))
         yield f"{name} twice", signer.token(claims=_doubled(claims, name, claims[name]))
-        for value in (None, True, False, [], {}, [None], {"a": 1}, ""):
-            yield f"{name} {value!r}", changed(**{name: value})
+        nothings: tuple[Any, ...] = (None, True, False, [], {}, [None], {"a": 1}, "")
+        for nothing in nothings:
+            yield f"{name} {nothing!r}", changed(**{name: nothing})
     for name in ("iss", "sub", "jti"):
-        for value in (0, 1, 1.5, -1, ["x"], [claims[name]], {"$ne": ""}):
-            yield f"{name} {str(value)[:40]} {type(value).__name__}", changed(**{name: value})
+        others: tuple[Any, ...] = (0, 1, 1.5, -1, ["x"], [claims[name]], {"$ne": ""})
+        for other in others:
+            yield f"{name} {str(other)[:40]} {type(other).__name__}", changed(**{name: other})
     for name in ("sub", "jti"):
         for what, value in (
             ("with a NUL", "a\0b"),

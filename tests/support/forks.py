@@ -164,8 +164,8 @@ class _Program:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, pipe in enumerate(pipes[:2], start=1):
             os.dup2(pipe, number)
-        for each in (*pipes, *self._endings.values()):
-            os.close(each)
+        for pipe in (*pipes, *self._endings.values()):
+            os.close(pipe)
         for each in (self._line, self._woken, self._waker):
             each.close()
         os.environ.clear()

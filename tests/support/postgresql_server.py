@@ -72,8 +72,11 @@ class PostgresqlServer:
         ]
         options += ["shared_buffers=16MB", "max_connections=60"]
         self._process = subprocess.Popen(
-            [self._bin / "postgres", "-D", self._data, "-p", str(self.port)]
-            + [part for option in options for part in ("-c", option)],
+            [
+                str(self._bin / "postgres"),
+                *("-D", str(self._data), "-p", str(self.port)),
+                *(part for option in options for part in ("-c", option)),
+            ],
             stdout=log,
             stderr=log,
             **self._as_nobody(),
