@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
+from exai.app.duties import mcp_port_duties
 from exai.app.services import build
 from exai.config import Settings
 from exai.transports.doors import McpDoors
@@ -48,6 +49,7 @@ class _House:
             settings,
             house.bus,
         )
+        await self._scopes.enter_async_context(house.scheduler.running(*mcp_port_duties(doors)))
         listener = Listener(settings.server)
         ready = asyncio.Event()
         serving = asyncio.get_running_loop().create_task(

@@ -283,7 +283,7 @@ async def test_private_keys_that_a_crash_left_are_deleted(open_gate: OpenGate, t
         file = folder / f"{name}.pem"
         replace_private(file, "left")
         os.utime(file, (now - age_s, now - age_s))
-    await gate.authority.prune()
+    await gate.authority.delete_retired_keys()
     assert {file.stem for file in folder.iterdir()} == {signs.stem, "1" * 24, "my-own"}
 
 

@@ -22,6 +22,7 @@ from conformance.suite_registry import Context, Tool
 from conformance.suite_rounds import ROUNDS
 from conformance.suite_tools import BUS, TOOLS
 from exai.app.demo import emulated_providers
+from exai.app.duties import mcp_port_duties
 from exai.app.services import build
 from exai.config import Settings
 from exai.monitoring import logs
@@ -122,14 +123,16 @@ async def _serve(data_dir: Path) -> None:
         build(demonstration, version=__version__, demo=True) as house,
     ):
         server = build_server(house.dispatcher, version=__version__, extend=with_fixtures, bus=house.bus)
-        await listener.serve(
-            McpDoors(server, house.dispatcher, house.authenticator, house.authority, settings, house.bus),
-            PlainTextResponse("operations"),
-            house.dispatcher,
-            settings.websocket,
-            on_ready=lambda: print(json.dumps(dataclasses.asdict(listener.addresses)), flush=True),
-            on_stop=lambda: None,
-        )
+        doors = McpDoors(server, house.dispatcher, house.authenticator, house.authority, settings, house.bus)
+        async with house.scheduler.running(*mcp_port_duties(doors)):
+            await listener.serve(
+                doors,
+                PlainTextResponse("operations"),
+                house.dispatcher,
+                settings.websocket,
+                on_ready=lambda: print(json.dumps(dataclasses.asdict(listener.addresses)), flush=True),
+                on_stop=lambda: None,
+            )
 
 
 if __name__ == "__main__":

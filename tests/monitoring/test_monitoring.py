@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exai.callers import Caller, Door
@@ -29,11 +30,11 @@ from exai.events.events import (
     SessionOpened,
     SessionResumed,
 )
-from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.loop_lag import INTERVAL_S, LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
-from exai.runtime import tasks
 from exai.runtime.clock import ManualClock, SystemClock
+from exai.runtime.periodic import Duty, Scheduler
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -169,15 +170,32 @@ def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:
     assert heard == [ConnectionOpened(Door.STDIO, CALLER)]
 
 
+async def test_a_tick_that_comes_late_is_lag() -> None:
+    clock = ManualClock()
+    lag = LoopLag(clock)
+    await lag.tick()
+    assert lag.last_s == 0
+    for pause_s in (0.1, 0.4, 0.1):
+        clock.advance(pause_s)
+        await lag.tick()
+    assert (lag.last_s, lag.take_worst()) == (pytest.approx(0), pytest.approx(0.3))
+    assert lag.take_worst() == pytest.approx(0)
+
+
 async def test_a_blocked_loop_shows() -> None:
-    lag = LoopLag(SystemClock())
-    task = tasks.spawn(lag.run(), name="loop lag")
-    await asyncio.sleep(0.01)
-    time.sleep(0.3)  # noqa: ASYNC251 - the very thing that is to be seen
-    while lag.last_s == 0:  # noqa: ASYNC110 - the lag is a figure, not an event
-        await asyncio.sleep(0.01)
+    lag, ticked = LoopLag(SystemClock()), asyncio.Event()
+
+    async def tick() -> None:
+        await lag.tick()
+        ticked.set()
+
+    duty = Duty(name="measure_loop_lag", run=tick, every_s=INTERVAL_S, jitter=0.0)
+    async with Scheduler(SystemClock()).running(duty):
+        await ticked.wait()
+        time.sleep(0.3)  # noqa: ASYNC251 - the very thing that is to be seen
+        ticked.clear()
+        await ticked.wait()
     assert lag.take_worst() > 0.1
-    task.cancel()
 
 
 def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> None:

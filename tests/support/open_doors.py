@@ -10,9 +10,12 @@ from typing import Any
 
 from starlette.responses import PlainTextResponse
 
+from exai.app.duties import mcp_port_duties
 from exai.config import Settings
 from exai.events.bus import EventBus
 from exai.events.events import Event
+from exai.runtime.clock import SystemClock
+from exai.runtime.periodic import Scheduler
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import Extend, build_server
@@ -100,7 +103,8 @@ async def open_doors(
         doors.guards,
     )
     try:
-        yield opened
+        async with Scheduler(SystemClock()).running(*mcp_port_duties(doors)):
+            yield opened
     finally:
         if not serving.done():
             if not stopping.is_set():

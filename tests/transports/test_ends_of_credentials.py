@@ -20,6 +20,7 @@ from exai.auth.scopes import MODELS, STATUS
 from exai.events.events import ConnectionClosed as Closed
 from exai.events.events import SessionEnded
 from exai.runtime.clock import ManualClock
+from exai.runtime.periodic import Duty, Scheduler
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from support.mcp_websocket import mcp_socket
@@ -183,8 +184,9 @@ async def test_the_day_from_which_tokens_are_required_closes_what_came_in_withou
     clock = ManualClock(wall=datetime(2030, 1, 1, 23, 59, 59, tzinfo=UTC).timestamp())
     settings = {"mode": "optional-until 2030-01-02"}
     judge = await Authenticator.open(config.Auth.model_validate(settings), IdentityTables(database), clock)
-    following = asyncio.ensure_future(judge.run())
+    follow = Duty(name="follow_revocations", run=judge.follow, every_s=0.1)
     async with (
+        Scheduler(clock).running(follow),
         open_doors(judge=judge, auth=settings) as doors,
         connect(doors.ws, subprotocols=[Subprotocol("mcp")]) as plain,
         session_socket(doors.ws) as session,
@@ -202,7 +204,6 @@ async def test_the_day_from_which_tokens_are_required_closes_what_came_in_withou
             await connect(doors.ws)
         assert refused.value.response.status_code == 401
         assert refused.value.response.headers["WWW-Authenticate"].startswith("Bearer ")
-    following.cancel()
     await database.close()
 
 

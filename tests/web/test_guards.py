@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from exai.app.duties import stdio_duties
 from exai.callers import Caller, Door
-from exai.runtime.clock import ManualClock
+from exai.runtime.clock import ManualClock, SystemClock
+from exai.runtime.periodic import Scheduler
 from exai.web.entrance import Ending
 from exai.web.guards import Guards
 from support.scripted_authenticator import ScriptedAuthenticator
@@ -39,9 +41,8 @@ class Watched:
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
     made = Watched()
-    running = asyncio.ensure_future(made.guards.run())
-    yield made
-    running.cancel()
+    async with Scheduler(SystemClock()).running(*stdio_duties(made.guards)):
+        yield made
 
 
 async def test_each_is_told_once_of_each_end_and_the_released_of_none(watched: Watched) -> None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pydantic import SecretStr
 
+from exai.app.duties import mcp_port_duties, stdio_duties
 from exai.app.services import Services, build
 from exai.callers import Caller, Door
 from exai.config import Settings
@@ -13,8 +14,8 @@ from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Check, Overview
 from exai.dashboard.routes import OperationsPort
 from exai.errors import ExaiError, StartFault, Unauthenticated
-from exai.monitoring.metrics import Figure
 from exai.runtime.clock import SystemClock
+from exai.runtime.samples import Sample
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
@@ -49,14 +50,15 @@ async def run_daemon(
             _show_sessions(services, doors)
             readiness = _Readiness(services)
             operations = _operations(services, doors, settings, readiness)
-            await listener.serve(
-                doors,
-                operations,
-                services.dispatcher,
-                settings.websocket,
-                on_ready=lambda: on_ready(listener.addresses, services),
-                on_stop=readiness.stop,
-            )
+            async with services.scheduler.running(*mcp_port_duties(doors)):
+                await listener.serve(
+                    doors,
+                    operations,
+                    services.dispatcher,
+                    settings.websocket,
+                    on_ready=lambda: on_ready(listener.addresses, services),
+                    on_stop=readiness.stop,
+                )
     finally:
         listener.close()
 
@@ -73,15 +75,18 @@ async def run_stdio(
         StartFault: the database, a key, a setting or the token makes it impossible to start.
     """
     async with _services(settings, demo=demo) as services:
-        await serve_stdio(
-            build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus),
-            services.dispatcher,
-            caller=await _parent(services, token, token_from),
-            guards=Guards(services.authenticator, SystemClock()),
-            limits=settings.websocket,
-            drain_s=settings.server.drain_s,
-            bus=services.bus,
-        )
+        caller = await _parent(services, token, token_from)
+        guards = Guards(services.authenticator, SystemClock())
+        async with services.scheduler.running(*stdio_duties(guards)):
+            await serve_stdio(
+                build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus),
+                services.dispatcher,
+                caller=caller,
+                guards=guards,
+                limits=settings.websocket,
+                drain_s=settings.server.drain_s,
+                bus=services.bus,
+            )
 
 
 @asynccontextmanager
@@ -150,32 +155,32 @@ def _operations(
 def _show_sessions(services: Services, doors: McpDoors) -> None:
     """Let Prometheus read how resumable sessions stand."""
 
-    def figures() -> list[Figure]:
+    def samples() -> list[Sample]:
         now = doors.sessions.statistics()
         return [
-            Figure("sessions", "Resumable sessions.", now.sessions),
-            Figure("sessions_cut", "Of these, without a socket.", now.cut),
-            Figure("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
-            Figure("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
-            Figure("session_pending_bytes", "The same in bytes.", now.pending_bytes),
-            Figure(
+            Sample("sessions", "Resumable sessions.", now.sessions),
+            Sample("sessions_cut", "Of these, without a socket.", now.cut),
+            Sample("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
+            Sample("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
+            Sample("session_pending_bytes", "The same in bytes.", now.pending_bytes),
+            Sample(
                 "session_ack_lag_seconds",
                 "Age of the oldest message that a connected client has not acknowledged.",
                 now.ack_lag_s,
             ),
-            Figure("session_sent", "Messages handed to sockets, repeats included.", now.sent, is_total=True),
-            Figure(
+            Sample("session_sent", "Messages handed to sockets, repeats included.", now.sent, is_total=True),
+            Sample(
                 "session_received", "Messages that came in, repeats included.", now.received, is_total=True
             ),
-            Figure(
+            Sample(
                 "session_duplicates", "Of these, repeats that were dropped.", now.duplicates, is_total=True
             ),
-            Figure("session_evicted", "Messages given up at the bounds.", now.evicted, is_total=True),
-            Figure("session_sweeps", "Rounds of clean-up.", now.sweeps, is_total=True),
-            Figure("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
+            Sample("session_evicted", "Messages given up at the bounds.", now.evicted, is_total=True),
+            Sample("session_sweeps", "Rounds of clean-up.", now.sweeps, is_total=True),
+            Sample("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
         ]
 
-    services.metrics.figures(figures)
+    services.metrics.read_samples(samples)
 
 
 class _Readiness:

@@ -1,13 +1,13 @@
 """Puts the house together, once, in the order of its floors, and takes it apart in the other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
+from exai.app.duties import service_duties
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
@@ -16,12 +16,11 @@ from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
-from exai.errors import ExaiError
 from exai.events.bus import EventBus
 from exai.files.reader import FileReader
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
-from exai.monitoring.metrics import Figure, Metrics
+from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.running_calls import RunningCalls
@@ -30,8 +29,9 @@ from exai.routing.asker import Asking
 from exai.routing.breaker import Breakers
 from exai.routing.retry import RetryPolicy
 from exai.routing.router import ModelRouter
-from exai.runtime import tasks
 from exai.runtime.clock import Clock, SystemClock
+from exai.runtime.periodic import Scheduler
+from exai.runtime.samples import Sample
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.usage import UsageReports
@@ -50,8 +50,6 @@ __all__ = ["Services", "build"]
 
 _log = structlog.get_logger(__name__)
 
-PRUNE_INTERVAL_S = 6 * 3600
-
 
 @dataclass(frozen=True)
 class Services:
@@ -68,6 +66,7 @@ class Services:
     running_calls: RunningCalls
     open_connections: OpenConnections
     usage: UsageReports
+    scheduler: Scheduler
 
     @property
     def configured_providers(self) -> list[str]:
@@ -127,14 +126,14 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
         metrics.gauge("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
         metrics.gauge("permits_in_use", "Permits of the whole house in use.", lambda: admission.total.in_use)
         metrics.gauge("calls_waiting", "Calls waiting for a permit.", lambda: admission.waiting)
-        metrics.figures(
+        metrics.read_samples(
             lambda: [
-                Figure(
+                Sample(
                     "pending_durable_writes",
                     "Journal ends that wait for the database.",
                     database.pending_durable_writes,
                 ),
-                Figure(
+                Sample(
                     "dropped_writes", "Of these, given up in the end.", database.dropped_writes, is_total=True
                 ),
             ]
@@ -187,18 +186,18 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             idempotent_calls=idempotent_calls,
             call_timeout_s=settings.timeouts.call_s,
         )
-        for name, work in (
-            ("loop lag", loop_lag.run()),
-            ("prune journal", _prune(partial(journal.prune, settings.database.keep_calls_days))),
-            (
-                "prune idempotent calls",
-                _prune(partial(idempotent_call_table.prune, settings.idempotency.keep_hours)),
-            ),
-            ("prune tokens", _prune(authority.prune)),
-            ("sweep uploads", _sweep(router)),
-            ("follow revocations", authenticator.run()),
-        ):
-            scopes.push_async_callback(_end, tasks.spawn(work, name=name))
+        scheduler = Scheduler(clock)
+        metrics.read_samples(scheduler.samples)
+        duties = service_duties(
+            settings,
+            lag=loop_lag,
+            authenticator=authenticator,
+            authority=authority,
+            journal=journal,
+            idempotent_calls=idempotent_call_table,
+            router=router,
+        )
+        await scopes.enter_async_context(scheduler.running(*duties))
         yield Services(
             dispatcher=dispatcher,
             bus=bus,
@@ -211,35 +210,8 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             running_calls=running_calls,
             open_connections=open_connections,
             usage=usage,
+            scheduler=scheduler,
         )
-
-
-async def _prune(prune: Callable[[], Awaitable[int]]) -> None:
-    """Drop rows past their age, at start and a few times a day."""
-    while True:
-        try:
-            await prune()
-        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
-            _log.exception("pruning the database failed")
-        await asyncio.sleep(PRUNE_INTERVAL_S)
-
-
-async def _sweep(router: ModelRouter) -> None:
-    """Delete what lies unused at providers, at start and a few times a day."""
-    while True:
-        try:
-            await router.sweep_uploads()
-        except ExaiError as fault:
-            _log.warning("unused uploads stay at the provider for now", error=fault.code)
-        except Exception:  # noqa: BLE001 - a task's root: the next round tries again
-            _log.exception("deleting unused uploads failed")
-        await asyncio.sleep(PRUNE_INTERVAL_S)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _limits(admission: Admission) -> JsonObject:

@@ -4,7 +4,6 @@ A token that was good a moment ago costs a hash and three look-ups: no signature
 What may have changed since is one number in the database, read twice a second.
 """
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,15 +23,11 @@ from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential, Door, RawHeaders
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER
-from exai.errors import StoreFailed, Unauthenticated
+from exai.errors import Unauthenticated
 from exai.runtime.clock import Clock
 from exai.storage.identity.tables import IdentityTables
 
 __all__ = ["Authenticator"]
-
-POLL_S = 0.5
-SLOWEST_POLL_S = 5.0
-"""While the database is away."""
 
 MOST_KNOWN = 10_000
 """Genuine tokens remembered; the longest unused is forgotten first."""
@@ -66,6 +61,7 @@ class Authenticator:
         self._watchers: list[Callable[[], None]] = []
         self._required_from = _required_from(settings.mode)
         self._is_required = False
+        self._was_required = self.tokens_required
         self.attempts = Attempts(settings.failures_per_minute, clock)
         """Refusals by address; the door that renews tokens counts here as well."""
         self._issuers = Issuers(settings, self._own_key, clock)
@@ -131,23 +127,16 @@ class Authenticator:
         """Call `on_change` whenever `end_of` may have changed for other reasons than time."""
         self._watchers.append(on_change)
 
-    async def run(self) -> None:
-        """Follow the database's revision until cancelled."""
-        pause = POLL_S
-        required = self.tokens_required
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self.refresh()
-                pause = POLL_S
-            except StoreFailed:
-                pause = min(2 * pause, SLOWEST_POLL_S)
-            except Exception:  # noqa: BLE001 - a task's root: the next round tries again
-                _log.exception("following what is revoked failed")
-                pause = SLOWEST_POLL_S
-            if required != self.tokens_required:
-                required = self.tokens_required
-                self._tell()
+    async def follow(self) -> None:
+        """Notice that tokens are required from now on, and what other processes have revoked.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        if self._was_required != self.tokens_required:
+            self._was_required = self.tokens_required
+            self._tell()
+        await self.refresh()
 
     async def refresh(self) -> None:
         """See what has changed in the database; at once for whoever has just changed it.

@@ -271,10 +271,13 @@ class Authority:
         return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
 
     async def prune(self) -> int:
-        """Drop what has been over for a month, and private keys that sign no more; how many tokens that were."""
+        """Delete tokens that have been over for a month; returns how many there were."""
         now = self._now()
-        await self._keys.forget(now)
         return await self._tables.prune(now, now - KEEP_ENDED)
+
+    async def delete_retired_keys(self) -> None:
+        """Delete the private halves, in this process's data folder, of keys that sign no more."""
+        await self._keys.forget(self._now())
 
     async def _make(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:
         made = await self._made(row, replaces)

@@ -1,30 +1,29 @@
-"""How late the event loop is: the one figure that shows a blocked loop, whatever blocks it."""
-
-import asyncio
+"""Measures how late the event loop runs its timers, which shows that something blocks it, whatever it is."""
 
 from exai.runtime.clock import Clock
 
-__all__ = ["LoopLag"]
+__all__ = ["INTERVAL_S", "LoopLag"]
 
 INTERVAL_S = 0.1
 
 
 class LoopLag:
-    """Wakes ten times a second and notes how much later than asked it was."""
+    """Measures by how much ticks that are due every `INTERVAL_S` come late."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._last_tick: float | None = None
         self.last_s = 0.0
         self.worst_s = 0.0
         """The worst since `take_worst` was called last."""
 
-    async def run(self) -> None:
-        """Measure until cancelled."""
-        while True:
-            due = self._clock.monotonic() + INTERVAL_S
-            await asyncio.sleep(INTERVAL_S)
-            self.last_s = max(0.0, self._clock.monotonic() - due)
+    async def tick(self) -> None:
+        """Note by how much more than `INTERVAL_S` this comes after the tick before."""
+        now = self._clock.monotonic()
+        if self._last_tick is not None:
+            self.last_s = max(0.0, now - self._last_tick - INTERVAL_S)
             self.worst_s = max(self.worst_s, self.last_s)
+        self._last_tick = now
 
     def take_worst(self) -> float:
         """The worst lag since the last call, in seconds."""

@@ -4,8 +4,7 @@ Label values come from closed sets (tools, catalogue models, doors, error codes)
 from a bounded one (callers), so nobody can make the number of series grow.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -40,8 +39,9 @@ from exai.events.events import (
 )
 from exai.monitoring.caller_labels import CallerLabels
 from exai.monitoring.loop_lag import LoopLag
+from exai.runtime.samples import ReadSamples
 
-__all__ = ["CONTENT_TYPE", "Figure", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -65,25 +65,22 @@ class _Children(Generic[M]):
         return child
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number that somebody else counts."""
+class _Samples(Collector):
+    """Reads samples from their owner at every scrape."""
 
-    name: str
-    about: str
-    value: float
-    is_total: bool = False
-    """Whether it only grows."""
-
-
-class _Figures(Collector):
-    def __init__(self, read: Callable[[], Iterable[Figure]]) -> None:
+    def __init__(self, read: ReadSamples) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        for figure in self._read():
-            family = CounterMetricFamily if figure.is_total else GaugeMetricFamily
-            yield family(f"exai_{figure.name}", figure.about, value=figure.value)
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for sample in self._read():
+            family = families.get(sample.name)
+            if family is None:
+                kind = CounterMetricFamily if sample.is_total else GaugeMetricFamily
+                label_names = [name for name, _ in sample.labels]
+                family = families[sample.name] = kind(f"exai_{sample.name}", sample.help, labels=label_names)
+            family.add_metric([value for _, value in sample.labels], sample.value)
+        yield from families.values()
 
 
 class Metrics:
@@ -215,12 +212,12 @@ class Metrics:
             noticer(event)
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A figure that is read from its owner whenever Prometheus asks."""
+        """Ask `read` for the value at every scrape."""
         Gauge(f"exai_{name}", about, registry=self._registry).set_function(read)
 
-    def figures(self, read: Callable[[], Iterable[Figure]]) -> None:
-        """Figures that are read from their owner together, once whenever Prometheus asks."""
-        self._registry.register(_Figures(read))
+    def read_samples(self, read: ReadSamples) -> None:
+        """Ask `read` for its samples at every scrape."""
+        self._registry.register(_Samples(read))
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

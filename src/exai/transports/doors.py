@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 
 from exai.config import Settings
 from exai.events.bus import EventBus
-from exai.runtime import tasks
 from exai.runtime.clock import Clock, SystemClock
 from exai.transports.http.door import HttpDoor
 from exai.transports.public_pages import greeting, resource_metadata
@@ -87,15 +86,11 @@ class McpDoors:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The scope in which requests are served; leaving it ends every stream and session."""
-        sweep = tasks.spawn(self.sessions.run(), name="sessions")
-        guard = tasks.spawn(self.guards.run(), name="guards")
         async with self._mcp.sessions():
             try:
                 yield
             finally:
                 self._end_subscriptions()
-                sweep.cancel()
-                guard.cancel()
                 await self.sessions.shutdown()
 
     def _end_subscriptions(self) -> None:

@@ -16,7 +16,6 @@ from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
 from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
 from exai.protocol.lines import LineReader, LineWriter, take_stdout
-from exai.runtime import tasks
 from exai.runtime.stop import Stop
 from exai.transports.draining import drain
 from exai.transports.pump import Pump
@@ -71,12 +70,10 @@ async def serve_stdio(
         ended.append(ending)
         leave(ending)
 
-    looking = tasks.spawn(guards.run(), name="guards")
     with stop.by_signals(), guards.guarding(caller, end):
         LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()
         await stop.first.wait()
         if not writer.broken and not ended:
             await drain(engine, traffic, stop, drain_s)
         await pump.close()
-    looking.cancel()
     bus.publish(ConnectionClosed(Door.STDIO, caller, reasons[0] if reasons else "stopping"))

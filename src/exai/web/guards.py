@@ -7,7 +7,7 @@ expires and when something was revoked; so an open connection costs nothing, nei
 import asyncio
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import structlog
 
@@ -17,8 +17,6 @@ from exai.web.entrance import Authenticates, Ending
 
 __all__ = ["Guard", "Guards"]
 
-TICK_S = 0.25
-"""How late an expiry may be noticed. It is judged by the wall clock, so no timer can stand for it."""
 ROUND_S = 30.0
 """How often everybody is looked at in any case."""
 TURN = 500
@@ -66,8 +64,12 @@ class Guards:
         self._open: dict[Owner, set[Guard]] = {}
         self._soonest = math.inf
         """When the first of the credentials expires."""
-        self._changed = asyncio.Event()
-        authenticator.watch(self._changed.set)
+        self._is_stale = False
+        """Whether something was revoked since the last check."""
+        self._last_check = clock.monotonic()
+        self.changed = asyncio.Event()
+        """Set when a check is due at once."""
+        authenticator.watch(self._note_change)
 
     @contextmanager
     def guarding(self, caller: Caller, end: End) -> Iterator[Guard]:
@@ -89,7 +91,7 @@ class Guards:
         self._soonest = min(self._soonest, _expiry(guard.caller))
         self._open.setdefault(_owner(guard.caller), set()).add(guard)
         if self._authenticator.end_of(guard.caller) is not None:  # since it was admitted
-            self._changed.set()
+            self._note_change()
 
     def remove(self, guard: Guard) -> None:
         """Take it away again; nothing happens when it is not there."""
@@ -100,25 +102,23 @@ class Guards:
             if not of_owner:
                 del self._open[owner]
 
-    async def run(self) -> None:
-        """Look at every caller whenever a credential expires or something was revoked, until cancelled."""
-        last_round = self._clock.monotonic()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._changed.wait()
-            is_due = self._clock.wall() >= self._soonest or self._clock.monotonic() - last_round >= ROUND_S
-            if self._changed.is_set() or is_due:
-                self._changed.clear()
-                last_round = self._clock.monotonic()
-                try:
-                    await self.check()
-                except Exception:  # noqa: BLE001 - a task's root: the next round tries again
-                    _log.exception("looking at who may stay failed")
-                    self._soonest = self._clock.wall()
+    def _note_change(self) -> None:
+        self._is_stale = True
+        self.changed.set()
 
-    async def check(self) -> None:
-        """One round of that."""
+    async def check_if_due(self) -> None:
+        """Check every caller if a credential has expired, if something was revoked, or if `ROUND_S` have passed."""
+        now = self._clock.monotonic()
+        if self._is_stale or self._clock.wall() >= self._soonest or now - self._last_check >= ROUND_S:
+            self._is_stale = False
+            self._last_check = now
+            try:
+                await self._check()
+            except BaseException:
+                self._is_stale = True
+                raise
+
+    async def _check(self) -> None:
         self._soonest = math.inf
         for number, of_owner in enumerate(list(self._open.values()), 1):
             for any_of_them in of_owner:

@@ -46,7 +46,6 @@ from exai.web.guards import Guard, Guards
 
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
-SWEEP_S = 1.0
 FLUSH_S = 0.25
 """How long a stop waits for clients whose credit is used up."""
 TURN = 50
@@ -279,14 +278,8 @@ class ResilientWebSocketManager:
         self._bus.publish(SessionEnded(session.caller, reason))
         return True
 
-    async def run(self) -> None:
-        """End sessions whose grace time is over, and keep every session's bounds, until cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            await self.sweep()
-
     async def sweep(self) -> int:
-        """One round of that; how many sessions ended."""
+        """End sessions whose grace time is over, and keep the bounds of the others; returns how many ended."""
         late = self._clock.monotonic() - self._settings.grace_s
         ended = 0
         for number, session in enumerate(list(self._sessions.values()), 1):

@@ -1,0 +1,83 @@
+"""The list of what the process does by itself: each duty, how often it runs, and who runs it.
+
+`exai.runtime.periodic` runs them: the services' duties as long as the services exist, in `exai serve` and in
+`exai stdio`; those of a port while it is open.
+"""
+
+from functools import partial
+
+from exai.auth.authenticator import Authenticator
+from exai.auth.authority import Authority
+from exai.config import Settings
+from exai.monitoring import loop_lag
+from exai.monitoring.loop_lag import LoopLag
+from exai.routing.router import ModelRouter
+from exai.runtime.periodic import Duty
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
+from exai.storage.calls.journal import Journal
+from exai.transports.doors import McpDoors
+from exai.web.guards import Guards
+
+__all__ = ["mcp_port_duties", "service_duties", "stdio_duties"]
+
+FEW_TIMES_A_DAY_S = 6 * 3600.0
+REVOCATIONS_S = 0.5
+REVOCATIONS_SLOWEST_S = 5.0
+"""While the database is away."""
+CREDENTIALS_S = 0.25
+"""By how much an expiry may be noticed late. It is judged by the wall clock, so no timer can be set for it."""
+SESSIONS_S = 1.0
+
+_Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="housekeeper")
+"""Deletes what is past its age."""
+
+
+def service_duties(
+    settings: Settings,
+    *,
+    lag: LoopLag,
+    authenticator: Authenticator,
+    authority: Authority,
+    journal: Journal,
+    idempotent_calls: IdempotentCallTable,
+    router: ModelRouter,
+) -> tuple[Duty, ...]:
+    """List the duties of every process."""
+    keep_days, keep_hours = settings.database.keep_calls_days, settings.idempotency.keep_hours
+    return (
+        Duty(name="measure_loop_lag", run=lag.tick, every_s=loop_lag.INTERVAL_S, jitter=0.0),
+        Duty(
+            name="follow_revocations",
+            run=authenticator.follow,
+            every_s=REVOCATIONS_S,
+            slowest_retry_s=REVOCATIONS_SLOWEST_S,
+        ),
+        _Housekeeping(name="prune_journal", run=partial(journal.prune, keep_days)),
+        _Housekeeping(name="prune_idempotent_calls", run=partial(idempotent_calls.prune, keep_hours)),
+        _Housekeeping(name="prune_tokens", run=authority.prune),
+        _Housekeeping(name="sweep_uploads", run=router.sweep_uploads),
+        # Not the housekeeper's: private keys are files in each process's own data folder.
+        Duty(
+            name="delete_retired_keys",
+            run=authority.delete_retired_keys,
+            every_s=FEW_TIMES_A_DAY_S,
+            at_start=True,
+        ),
+    )
+
+
+def mcp_port_duties(doors: McpDoors) -> tuple[Duty, ...]:
+    """List the duties of a process that serves the MCP port."""
+    return (
+        _check_credentials(doors.guards),
+        Duty(name="sweep_sessions", run=doors.sessions.sweep, every_s=SESSIONS_S),
+    )
+
+
+def stdio_duties(guards: Guards) -> tuple[Duty, ...]:
+    """List the duties of a process that serves its parent over stdin and stdout."""
+    return (_check_credentials(guards),)
+
+
+def _check_credentials(guards: Guards) -> Duty:
+    return Duty(name="check_credentials", run=guards.check_if_due, every_s=CREDENTIALS_S, wake=guards.changed)

@@ -1,0 +1,60 @@
+"""What the process does by itself is what the manual lists."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from exai.app.duties import mcp_port_duties
+from exai.app.services import build
+from exai.config import Settings
+from exai.runtime.periodic import Duty
+from exai.transports.doors import McpDoors
+from exai.transports.server import build_server
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+@pytest.fixture
+async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
+    """Every duty of a daemon."""
+    settings = Settings.model_validate({"data_dir": tmp_path})
+    async with build(settings, version="1") as services:
+        server = build_server(services.dispatcher, version="1")
+        doors = McpDoors(
+            server, services.dispatcher, services.authenticator, services.authority, settings, services.bus
+        )
+        async with services.scheduler.running(*mcp_port_duties(doors)):
+            yield {record.duty.name: record.duty for record in services.scheduler}
+
+
+def _chapter(title: str) -> str:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def _seconds(written: str) -> float:
+    number, unit = written.removeprefix("start, ").split()
+    return float(number) * {"s": 1, "h": 3600}[unit]
+
+
+async def test_the_manual_lists_every_duty_with_its_interval_and_role(duties: dict[str, Duty]) -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| (.*) \| (.*) \|$", _chapter("What happens by itself"), re.MULTILINE
+    )
+    assert {name: (_seconds(every), every.startswith("start"), role) for name, every, role in rows} == {
+        name: (duty.every_s, duty.at_start, duty.role or "each process") for name, duty in duties.items()
+    }
+
+
+async def test_what_another_process_revokes_is_looked_for_more_than_once_a_second(
+    duties: dict[str, Duty],
+) -> None:
+    duty = duties["follow_revocations"]
+    assert duty.every_s * (1 + duty.jitter) < 1
+    assert [duty.retry_after_s(failures) for failures in (1, 2, 3, 4, 5, 6)] == [0.5, 1, 2, 4, 5, 5]
+
+
+async def test_failures_do_not_delay_the_end_of_credentials(duties: dict[str, Duty]) -> None:
+    assert duties["check_credentials"].retry_after_s(100) == duties["check_credentials"].every_s
