@@ -92,7 +92,7 @@ class _Asker:
         carrying = asyncio.get_running_loop().create_task(self.channel.run())
         for number in range(1, self._messages + 1):
             await self._room.acquire()
-            await self.channel.say(f'{{"jsonrpc":"2.0","id":{number},"method":"ping"}}')
+            await self.channel.send(f'{{"jsonrpc":"2.0","id":{number},"method":"ping"}}')
         await self._all.wait()
         carrying.cancel()
         await asyncio.wait([carrying])

@@ -1,10 +1,10 @@
-"""Resumable delivery under every order of events: two ends, sockets that are cut at any step, seeded schedules.
+"""Resumable delivery under every order of events: two endpoints, sockets cut at any step, seeded schedules.
 
     scripts/bench simulate [--schedules N] [--first SEED]
 
-Each schedule lets both ends say, hear, process and acknowledge in random order, and cuts, fences and resumes
-between any two steps. In the end every message must have been processed once, in order, by the other end; or
-be within a gap that it was told of. A schedule that breaks this is named by its seed.
+Each schedule lets both endpoints send, receive, process and acknowledge in random order, and cuts, fences and resumes
+between any two steps. In the end every message must have been processed once, in order, by the peer, or
+be within a gap that was reported to it. A schedule that breaks this is named by its seed.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from exai.protocol.session import Ack, Bounds, End, Item, State, Violation, read_frame
+from exai.protocol.session import Ack, Bounds, Endpoint, Item, State, Violation, read_frame
 
 STEPS = 300
 MESSAGES = 60
@@ -21,14 +21,14 @@ MESSAGES = 60
 
 @dataclass
 class Peer:
-    """One end with what its application said and heard."""
+    """One endpoint, with what its application sent and received."""
 
-    end: End
-    said: list[str] = field(default_factory=list)
-    heard: list[str] = field(default_factory=list)
+    endpoint: Endpoint
+    sent: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
     processing: deque[str] = field(default_factory=deque)
     lost: set[str] = field(default_factory=set)
-    """Of the other end, by the gaps that this one was told of."""
+    """Messages of the peer that are within reported gaps."""
 
 
 @dataclass
@@ -54,17 +54,17 @@ class Simulation:
             credit=self._random.randint(1, 8),
         )
         self._bounds = bounds
-        # A client that had to give up messages begins another session, so only the server's end is tight.
+        # A client that had to give up messages begins another session, so only the server's endpoint is tight.
         roomy = Bounds(10_000, 2**20, 1e9, bounds.credit)
-        self.client, self.server = Peer(End(roomy)), Peer(End(bounds))
+        self.client, self.server = Peer(Endpoint(roomy)), Peer(Endpoint(bounds))
         self._wire: Wire | None = None
         self._now = 0.0
 
     def run(self) -> None:
         """Step at random, then let everything arrive; raises `AssertionError` where delivery is not exact."""
         steps = [
-            self._say,
-            self._hear,
+            self._send,
+            self._receive,
             self._process,
             self._acknowledge,
             self._cut,
@@ -79,36 +79,36 @@ class Simulation:
             if self._wire is None:
                 self._resume()
             moved = self._flush() | self._drain()
-            if not moved and not self.client.end.pending and not self.server.end.pending:
+            if not moved and not self.client.endpoint.pending and not self.server.endpoint.pending:
                 break
         for sender, receiver in ((self.client, self.server), (self.server, self.client)):
-            expected = [text for text in sender.said if text not in receiver.lost]
-            assert receiver.heard == expected, (
-                f"heard {receiver.heard}, said {sender.said}, lost {receiver.lost}"
+            expected = [text for text in sender.sent if text not in receiver.lost]
+            assert receiver.received == expected, (
+                f"received {receiver.received}, sent {sender.sent}, lost {receiver.lost}"
             )
 
     def _peer(self) -> Peer:
         return self._random.choice((self.client, self.server))
 
-    def _say(self) -> None:
+    def _send(self) -> None:
         peer = self._peer()
-        if len(peer.said) < MESSAGES:
-            text = f'"{"c" if peer is self.client else "s"}{len(peer.said) + 1}"'
-            peer.said.append(text)
-            peer.end.say(text, self._now)
+        if len(peer.sent) < MESSAGES:
+            text = f'"{"c" if peer is self.client else "s"}{len(peer.sent) + 1}"'
+            peer.sent.append(text)
+            peer.endpoint.send(text, self._now)
         self._flush()
 
     def _flush(self) -> bool:
         wire = self._wire
         if wire is None:
             return False
-        out = [*self.client.end.due(), *self.client.end.ack_due()]
-        back = [*self.server.end.due(), *self.server.end.ack_due()]
+        out = [*self.client.endpoint.frames_to_send(), *self.client.endpoint.ack_to_send()]
+        back = [*self.server.endpoint.frames_to_send(), *self.server.endpoint.ack_to_send()]
         wire.to_server.extend(out)
         wire.to_client.extend(back)
         return bool(out or back)
 
-    def _hear(self) -> bool:
+    def _receive(self) -> bool:
         wire = self._wire
         if wire is None:
             return False
@@ -119,7 +119,7 @@ class Simulation:
             return False
         frame = read_frame(queue.popleft())
         assert isinstance(frame, Item | Ack)
-        message = peer.end.hear(frame, generation)
+        message = peer.endpoint.receive(frame, generation)
         if message is not None:
             peer.processing.append(message.decode())
         return True
@@ -132,8 +132,8 @@ class Simulation:
         return True
 
     def _process_one(self, peer: Peer) -> None:
-        peer.heard.append(peer.processing.popleft())
-        peer.end.done()
+        peer.received.append(peer.processing.popleft())
+        peer.endpoint.mark_processed()
 
     def _acknowledge(self) -> None:
         self._flush()
@@ -141,45 +141,45 @@ class Simulation:
     def _drain(self) -> bool:
         moved = False
         for _ in range(8):
-            moved |= self._hear() | self._process()
+            moved |= self._receive() | self._process()
         return moved
 
     def _cut(self) -> None:
-        """The socket goes with all that was under way; the ends notice, or the server only when it is fenced."""
+        """The socket goes with all that was under way; the endpoints notice, or the server only when it is fenced."""
         wire, self._wire = self._wire, None
         if wire is None:
             return
-        self.client.end.cut(wire.client_generation)
+        self.client.endpoint.cut(wire.client_generation)
         if self._random.random() < 0.7:
-            self.server.end.cut(wire.server_generation)
+            self.server.endpoint.cut(wire.server_generation)
 
     def _resume(self) -> None:
         if self._wire is not None:
             return
-        client, server = self.client.end, self.server.end
-        oldest = max(server.oldest, client.heard + 1)
-        if oldest > client.heard + 1:
-            self.client.lost.update(self.server.said[client.heard : oldest - 1])
+        client, server = self.client.endpoint, self.server.endpoint
+        oldest = max(server.oldest, client.last_received + 1)
+        if oldest > client.last_received + 1:
+            self.client.lost.update(self.server.sent[client.last_received : oldest - 1])
             while (
                 self.client.processing
             ):  # the client reads the answer to `resume` after all that came before
                 self._process_one(self.client)
             client.skip_to(oldest)
-        client_heard, server_heard = client.heard, server.heard
+        client_received, server_received = client.last_received, server.last_received
         self._wire = Wire(
-            server_generation=server.attach(peer_heard=client_heard, peer_credit=self._bounds.credit),
-            client_generation=client.attach(peer_heard=server_heard, peer_credit=self._bounds.credit),
+            server_generation=server.attach(peer_received=client_received, peer_credit=self._bounds.credit),
+            client_generation=client.attach(peer_received=server_received, peer_credit=self._bounds.credit),
         )
         self._flush()
 
     def _bound(self) -> None:
-        """What an owner of an end does when too much is kept: cut, then give up the oldest."""
-        end = self.server.end
-        if end.is_over_bounds(self._now):
-            if end.state is State.ATTACHED:
+        """What the owner of an endpoint does when too much is kept: cut, then give up the oldest."""
+        endpoint = self.server.endpoint
+        if endpoint.is_over_bounds(self._now):
+            if endpoint.state is State.ATTACHED:
                 self._cut()
-                end.cut(end.generation)
-            end.evict(self._now)
+                endpoint.cut(endpoint.generation)
+            endpoint.evict(self._now)
 
 
 def main() -> None:

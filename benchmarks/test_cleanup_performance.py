@@ -52,7 +52,7 @@ class _Sweeping:
     async def fill(self) -> None:
         for _ in range(SESSIONS):
             session = self._manager.open(Caller.local(Door.WEBSOCKET), _NoSocket(), credit=100)
-            session.cut(session.end.generation)
+            session.cut(session.endpoint.generation)
         self._clock.advance(self._grace_s + 1)
 
     async def sweep(self) -> int:

@@ -142,9 +142,9 @@ class Channel:
         self._session: Opened | None = None
         self._carrier = self._new_carrier()
 
-    async def say(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         """Send a message: now, or when a socket carries the session again."""
-        await self._carrier.say(text)
+        await self._carrier.send(text)
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled; then the session is ended at the daemon as well."""
@@ -258,15 +258,15 @@ class Channel:
     async def _begin(self, connection: ClientConnection) -> int:
         """Resume the session, or open another; the generation of the carrier."""
         socket = _Socket(connection)
-        end = self._carrier.end
-        if (session := self._session) is not None and not end.evicted:
-            asked = Resume(session.session, session.secret, end.heard, BOUNDS.credit)
+        endpoint = self._carrier.endpoint
+        if (session := self._session) is not None and not endpoint.evicted:
+            asked = Resume(session.session, session.secret, endpoint.last_received, BOUNDS.credit)
             answer = await _ask(connection, asked)
             if isinstance(answer, Resumed):
-                if answer.oldest > end.heard + 1:
-                    end.skip_to(answer.oldest)
+                if answer.oldest > endpoint.last_received + 1:
+                    endpoint.skip_to(answer.oldest)
                     await self._on_lost()
-                return self._carrier.attach(socket, peer_heard=answer.last, peer_credit=answer.credit)
+                return self._carrier.attach(socket, peer_received=answer.last, peer_credit=answer.credit)
             if isinstance(answer, Refused) and answer.code != UNKNOWN_SESSION:
                 raise Violation(answer.message)
         if session is not None:
@@ -278,14 +278,14 @@ class Channel:
         if not isinstance(answer, Opened):
             raise Violation(answer.message if isinstance(answer, Refused) else "EXAI did not open a session")
         self._session = answer
-        return self._carrier.attach(socket, peer_heard=0, peer_credit=answer.credit)
+        return self._carrier.attach(socket, peer_received=0, peer_credit=answer.credit)
 
     async def _read(self, connection: ClientConnection, generation: int) -> None:
         async for text in connection:
             frame = read_frame(text)
             if not isinstance(frame, Item | Ack):
                 raise Violation("EXAI sent a frame that is not due")
-            await self._carrier.hear(frame, generation, self._on_message)
+            await self._carrier.receive(frame, generation, self._on_message)
 
     def _new_carrier(self) -> Carrier:
         return Carrier(BOUNDS, ACK_DELAY_S, self._clock)

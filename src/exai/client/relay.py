@@ -148,17 +148,17 @@ class Relay:
                 return  # nobody there knows of it
             if request.asked_as != cancelled:
                 text = encode({**message, "params": {**message["params"], "requestId": request.asked_as}})
-        await self.channel.say(text)
+        await self.channel.send(text)
 
     async def _send(self, request_id: RequestId, request: _Request) -> None:
         request.sent = True
         if request.asked_as is None:
             request.asked_as = request_id
-            await self.channel.say(request.text)
+            await self.channel.send(request.text)
             return
         again = request.asked_as = f"{AGAIN}{next(self._repeats)}"
         self._asked_again[again] = request_id
-        await self.channel.say(encode({**msgspec.json.decode(request.text), "id": again}))
+        await self.channel.send(encode({**msgspec.json.decode(request.text), "id": again}))
 
     async def _forward(self, message: bytes) -> None:
         """Hand a message of the daemon to the client, unless it answers what was answered already."""
@@ -213,8 +213,8 @@ class Relay:
         if self._handshake is None or self._initialized is None:
             return
         message = msgspec.json.decode(self._handshake)
-        await self.channel.say(encode({**message, "id": OURS}))
-        await self.channel.say(self._initialized)
+        await self.channel.send(encode({**message, "id": OURS}))
+        await self.channel.send(self._initialized)
 
     def _down(self) -> None:
         """Start to count how long the daemon has been away."""

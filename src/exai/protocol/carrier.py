@@ -1,4 +1,4 @@
-"""A session's end with I/O: writes what is due to whichever socket carries it, and acknowledges in time.
+"""A session's endpoint with I/O: writes frames to the socket that carries it, and acknowledges in time.
 
 Both sides of `exai.mcp.v1` use it: the daemon's sessions and the client's channel.
 """
@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from exai.protocol.session import Ack, Bounds, End, Item, State
+from exai.protocol.session import Ack, Bounds, Endpoint, Item, State
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
@@ -31,7 +31,7 @@ class Socket(Protocol):
         ...
 
     def drop(self, code: int, reason: str) -> None:
-        """Close it soon."""
+        """Start to close it, with a code and a reason."""
         ...
 
 
@@ -42,15 +42,15 @@ class _Attachment:
         self.socket = socket
         self.generation = generation
         self.greeting = greeting
-        """Comes before every message."""
+        """A frame to write before every message."""
         self.writing = asyncio.Lock()
 
 
 class Carrier:
-    """One end of a session and the socket that carries it, if any."""
+    """One endpoint of a session, and the socket that carries it, if any."""
 
     def __init__(self, bounds: Bounds, ack_delay_s: float, clock: Clock) -> None:
-        self.end = End(bounds)
+        self.endpoint = Endpoint(bounds)
         self.cut_since = clock.monotonic()
         """When it last lost its socket, by `Clock.monotonic`."""
         self._clock = clock
@@ -60,79 +60,81 @@ class Carrier:
         self._ack_timer: asyncio.TimerHandle | None = None
 
     def attach(
-        self, socket: Socket, *, peer_heard: int, peer_credit: int, greeting: str | None = None
+        self, socket: Socket, *, peer_received: int, peer_credit: int, greeting: str | None = None
     ) -> int:
-        """Let the socket carry the session; its generation. The next `flush` writes the greeting and what is due.
+        """Let the socket carry the session, and return its generation.
+
+        The next `flush` writes the greeting, and what the peer lacks.
 
         Raises:
-            Violation: the other end claims to have heard what was never said.
+            Violation: the peer claims to have received what was never sent.
         """
         before = self._attachment
-        generation = self.end.attach(peer_heard=peer_heard, peer_credit=peer_credit)
+        generation = self.endpoint.attach(peer_received=peer_received, peer_credit=peer_credit)
         self._attachment = _Attachment(socket, generation, greeting)
         if before is not None:
             before.socket.drop(FENCED, "Another socket carries this session now.")
         return generation
 
     def cut(self, generation: int) -> None:
-        """The socket of that generation is gone."""
-        if self.end.cut(generation):
+        """Note that the socket of that generation is gone."""
+        if self.endpoint.cut(generation):
             self._attachment = None
             self.cut_since = self._clock.monotonic()
 
-    async def hear(
+    async def receive(
         self, frame: Item | Ack, generation: int, process: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        """Take a frame of the socket of that generation; a message in it is processed, then acknowledged.
+        """Take a frame from the socket of that generation; process its message, then acknowledge it.
 
         Raises:
-            Violation: its numbers cannot be, or another socket carries the session.
+            Violation: the numbers are impossible, or another socket carries the session.
         """
-        message = self.end.hear(frame, generation)
+        message = self.endpoint.receive(frame, generation)
         if message is not None:
             await process(message)
-            self.end.done()
+            self.endpoint.mark_processed()
             await self._acknowledge()
         await self.flush()
 
-    async def say(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         """Send a message: now, or when a socket carries the session again. Never raises."""
-        self.end.say(text, self._clock.monotonic())
+        self.endpoint.send(text, self._clock.monotonic())
         await self.flush()
 
     async def flush(self) -> None:
-        """Write what is due."""
+        """Write what may be written now."""
         if (attachment := self._attachment) is not None:
-            await self._write(attachment, self.end.due)
-        self.keep_bounds()
+            await self._write(attachment, self.endpoint.frames_to_send)
+        self.enforce_bounds()
 
-    def keep_bounds(self) -> None:
-        """See that no more is kept than may be: a socket that does not acknowledge is closed, and old messages go."""
+    def enforce_bounds(self) -> None:
+        """When too much is kept, close the socket that does not acknowledge, and evict the oldest messages."""
         now = self._clock.monotonic()
-        if not self.end.is_over_bounds(now):
+        if not self.endpoint.is_over_bounds(now):
             return
         if (attachment := self._attachment) is not None:
             attachment.socket.drop(DOES_NOT_ACKNOWLEDGE, "Too much is unacknowledged.")
             self.note_stuck()
             self.cut(attachment.generation)
-        self.end.evict(now)
+        self.endpoint.evict(now)
 
     def note_stuck(self) -> None:
-        """The other end was cut off for not reading or not acknowledging; a side that minds says what follows."""
+        """Called when the peer was cut off for not reading or not acknowledging; does nothing by default."""
 
     def stop(self) -> None:
-        """The session is over."""
+        """End the session."""
         if self._ack_timer is not None:
             self._ack_timer.cancel()
-        if self.end.state is not State.ENDED:
-            self.end.end()
+        if self.endpoint.state is not State.ENDED:
+            self.endpoint.end()
         self._attachment = None
 
-    async def _write(self, attachment: _Attachment, due: Callable[[], list[str]]) -> None:
-        """Write what `due` yields, again and again until there is no more, in the order of the numbers."""
+    async def _write(self, attachment: _Attachment, next_frames: Callable[[], list[str]]) -> None:
+        """Write what `next_frames` returns, in order, until it returns nothing."""
         async with attachment.writing:
             while self._attachment is attachment:
-                frames = due()
+                frames = next_frames()
                 if attachment.greeting is not None:
                     frames.insert(0, attachment.greeting)
                     attachment.greeting = None
@@ -152,17 +154,17 @@ class Carrier:
                         return
 
     async def _acknowledge(self) -> None:
-        """Acknowledge at once when half the credit is used up, else soon, unless a message carries it first."""
+        """Acknowledge at once when half the credit is used, else after a delay, unless a message does so first."""
         attachment = self._attachment
         if attachment is None:
             return
-        if self.end.unacknowledged >= max(1, self._credit // 2):
-            await self._write(attachment, self.end.ack_due)
+        if self.endpoint.unacked >= max(1, self._credit // 2):
+            await self._write(attachment, self.endpoint.ack_to_send)
         elif self._ack_timer is None:
             loop = asyncio.get_running_loop()
             self._ack_timer = loop.call_later(self._ack_delay_s, self._acknowledge_late)
 
     def _acknowledge_late(self) -> None:
         self._ack_timer = None
-        if self._attachment is not None and self.end.unacknowledged:
-            tasks.spawn(self._write(self._attachment, self.end.ack_due), name="acknowledge")
+        if self._attachment is not None and self.endpoint.unacked:
+            tasks.spawn(self._write(self._attachment, self.endpoint.ack_to_send), name="acknowledge")

@@ -1,14 +1,39 @@
-"""Resumable delivery, without I/O: what one end of an `exai.mcp.v1` session said and heard, and what it may forget.
+"""Resumable delivery, without I/O: one endpoint of an `exai.mcp.v1` session.
 
-Both ends are alike. Each numbers what it says from 1 without gaps, keeps it until the
-other end acknowledges that it was *processed*, and says the rest again after a cut:
+A session joins two endpoints, one in the daemon and one in the client, which work alike. A socket carries the session
+until it breaks; then another one does, and every message still arrives once and in order. `docs/protocol.md` has the
+exchange on the wire.
 
-    message       {"t":"m","s":12,"a":7,"m":{...}}      number, cumulative acknowledgement, JSON-RPC message
-    acknowledge   {"t":"a","a":9}
+**Numbers.** Each endpoint numbers its messages from 1 without holes, and keeps a message until the peer acknowledges
+it. Acknowledgements are cumulative, and mean that a message was *processed*. Each direction has three positions at
+either side:
 
-A session begins with `open`, and goes on after a cut with `resume`, which names the last
-number that came in. What the other end no longer has is told as a gap, never passed
-over in silence. `docs/protocol.md` has the whole exchange.
+    sender      acknowledged <= written <= sent       only what lies above `acknowledged` is kept
+    receiver    acked <= processed <= received        only `received` + 1 is accepted as the next message
+
+A number at or below `received` is a duplicate, and is dropped. When a socket attaches, the peer names the last number
+that it *received*: a message that was being processed when its socket broke is not sent again. `written` goes back to
+that number, so the rest is written again, on the new socket.
+
+**Credit.** Each endpoint says how many messages it takes beyond what it has acknowledged. The sender writes no further
+(`written <= acknowledged + credit`), and the receiver checks it (`received <= acked + credit`): a peer that does not
+keep to it is closed. A message carries the acknowledgement that is due; otherwise one is sent by itself.
+
+**Bounds and gaps.** What is kept is bounded in number, bytes and age. Beyond that the socket is given up and the oldest
+messages are evicted. They use no credit: the peer learns of them as a gap, because the first number that it can still
+get (`oldest`) is above the next one that it waits for.
+
+**Generations.** Each attached socket gets the next generation. A frame counts only when it comes from the socket of the
+current one, so a second socket fences the first: what that one still brings is refused, and its end changes nothing.
+
+    state       event     next        effect
+    CUT         attach    ATTACHED    the peer's last number acknowledges; the rest is written again
+    ATTACHED    attach    ATTACHED    the same; the earlier socket is fenced
+    ATTACHED    cut       CUT         nothing is written; messages are kept within the bounds
+    ATTACHED    end       ENDED       all that was kept is dropped
+    CUT         end       ENDED       the same
+
+Any other event is a `Violation`.
 """
 
 from collections import deque
@@ -25,7 +50,7 @@ __all__ = [
     "Ack",
     "Bounds",
     "Bye",
-    "End",
+    "Endpoint",
     "Frame",
     "Item",
     "Open",
@@ -53,7 +78,7 @@ class Item(msgspec.Struct, tag_field="t", tag="m", frozen=True, forbid_unknown_f
     s: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     """Its number."""
     a: Number
-    """The last number of the other end that was processed."""
+    """The last number of the peer that was processed."""
     m: msgspec.Raw
 
 
@@ -71,12 +96,12 @@ class Open(msgspec.Struct, tag_field="t", tag="open", frozen=True, forbid_unknow
 
 
 class Resume(msgspec.Struct, tag_field="t", tag="resume", frozen=True, forbid_unknown_fields=True):
-    """Client: go on with a session on this socket."""
+    """Client: continue a session on this socket."""
 
     session: ShortText
     secret: ShortText
     last: Number
-    """The last number of the server that the client heard."""
+    """The last number that the client received from the server."""
     credit: Number
 
 
@@ -92,14 +117,14 @@ class Opened(msgspec.Struct, tag_field="t", tag="opened", frozen=True, forbid_un
 
 
 class Resumed(msgspec.Struct, tag_field="t", tag="resumed", frozen=True, forbid_unknown_fields=True):
-    """Server: the session goes on; what the client missed follows."""
+    """Server: the session continues; what the client missed follows."""
 
     generation: Number
-    """How many sockets it has had; a message of an earlier one counts no longer."""
+    """How many sockets it has had; a frame from an earlier one is refused."""
     last: Number
-    """The last number of the client that the server heard."""
+    """The last number that the server received from the client."""
     oldest: Number
-    """The next number that the client will get. Above `Resume.last` + 1 there is a gap: those between are lost."""
+    """The next number that the client will get. Above `Resume.last` + 1 there is a gap: what is between is lost."""
     credit: Number
 
 
@@ -111,7 +136,7 @@ class Refused(msgspec.Struct, tag_field="t", tag="refused", frozen=True, forbid_
 
 
 class Bye(msgspec.Struct, tag_field="t", tag="bye", frozen=True, forbid_unknown_fields=True):
-    """Client: the session is over, and its calls are to be cancelled."""
+    """Client: end the session and cancel its calls."""
 
 
 Frame = Item | Ack | Open | Resume | Opened | Resumed | Refused | Bye
@@ -121,14 +146,14 @@ _encoder = msgspec.json.Encoder()
 
 
 class Violation(Exception):
-    """The other end broke the protocol; its socket is closed, the session can be resumed."""
+    """The peer broke the protocol. Its socket is closed; the session can be resumed."""
 
 
 def read_frame(text: str | bytes) -> Frame:
-    """The frame in `text`.
+    """Parse a frame.
 
     Raises:
-        Violation: it is none.
+        Violation: `text` is not a frame.
     """
     try:
         return _decoder.decode(text)
@@ -137,13 +162,13 @@ def read_frame(text: str | bytes) -> Frame:
 
 
 def write_frame(frame: Frame) -> str:
-    """A frame as text."""
+    """Encode a frame as text."""
     return _encoder.encode(frame).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much an end keeps for the other one, and takes from it."""
+    """How much an endpoint keeps for its peer, and how many messages it takes from it."""
 
     messages: int
     bytes: int
@@ -152,7 +177,7 @@ class Bounds:
 
 
 class State(Enum):
-    """Of a session, as its server sees it."""
+    """Whether a socket carries the session."""
 
     ATTACHED = "attached"
     """A socket carries it."""
@@ -166,7 +191,7 @@ TRANSITIONS: dict[State, dict[str, State]] = {
     State.CUT: {"attach": State.ATTACHED, "end": State.ENDED},
     State.ENDED: {},
 }
-"""What may follow what; an event that has no row is refused. Attaching twice fences the first socket."""
+"""The next state for each event; an event without a row is refused."""
 
 
 @dataclass(slots=True)
@@ -176,41 +201,40 @@ class _Kept:
     at: float
 
 
-class End:
-    """One end of a session."""
+class Endpoint:
+    """One endpoint of a session."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self.state = State.CUT
         self.generation = 0
         self._kept: deque[_Kept] = deque()
-        """Said and not acknowledged, without gaps."""
+        """Messages sent and not acknowledged, without holes."""
         self._kept_bytes = 0
-        self._said = 0
-        """The last number given out."""
-        self._written = 0
-        """The last number handed to the socket that is attached."""
-        self._acknowledged = 0
-        self._credit = 0
-        """How many messages the other end takes beyond what it acknowledged."""
-        self._heard = 0
-        """The last number of the other end that came in."""
-        self._processed = 0
-        self._told = 0
-        """What the other end was told last, by an acknowledgement or at `attach`: its credit counts from here."""
-        self.handed = 0
-        """Messages handed to sockets; one that is said again counts again."""
-        self.came = 0
-        """Messages that came in, with those that came again."""
+        self._last_sent = 0
+        self._last_written = 0
+        """To the socket that is attached."""
+        self._last_acknowledged = 0
+        """By the peer."""
+        self._peer_credit = 0
+        """How many messages the peer takes beyond the last one it acknowledged."""
+        self._last_received = 0
+        self._last_processed = 0
+        self._last_acked = 0
+        """The last number that we acknowledged, in a frame or on attach: the peer's credit is counted from it."""
+        self.written = 0
+        """How many messages were written to sockets; one that is written again counts again."""
+        self.received = 0
+        """How many messages were received, duplicates included."""
         self.duplicates = 0
-        """Messages that came again and were dropped."""
+        """How many were received again, and dropped."""
         self.evicted = 0
-        """Messages given up because the bounds were reached."""
+        """How many were given up because the bounds were reached."""
         self.evicted_bytes = 0
 
     @property
     def pending(self) -> int:
-        """Messages that are not acknowledged."""
+        """How many messages the peer has not acknowledged."""
         return len(self._kept)
 
     @property
@@ -219,74 +243,133 @@ class End:
         return self._kept_bytes
 
     @property
-    def unwritten(self) -> int:
-        """Of these, the ones that wait for the other end's credit or for a socket."""
-        return self._said - self._written
-
-    @property
     def pending_since(self) -> float | None:
-        """When the oldest of them was said."""
+        """When the oldest of them was sent."""
         return self._kept[0].at if self._kept else None
 
     @property
-    def heard(self) -> int:
-        """The last number of the other end that came in: what `Resume.last` and `Resumed.last` say.
-
-        Not the last that was *processed*: one that is being processed while its socket is cut would come again.
-        """
-        return self._heard
+    def unwritten(self) -> int:
+        """How many of them wait for the peer's credit or for a socket."""
+        return self._last_sent - self._last_written
 
     @property
-    def acknowledged(self) -> int:
-        """The last number that the other end is known to have."""
-        return self._acknowledged
+    def unacked(self) -> int:
+        """How many of the peer's messages were processed without an acknowledgement so far."""
+        return max(0, self._last_processed - self._last_acked)
+
+    @property
+    def last_received(self) -> int:
+        """The last number that was received: what `Resume.last` and `Resumed.last` say.
+
+        Not the last that was *processed*: a message that is being processed when its socket breaks would be sent again.
+        """
+        return self._last_received
+
+    @property
+    def last_acknowledged(self) -> int:
+        """The last number that the peer is known to have."""
+        return self._last_acknowledged
 
     @property
     def oldest(self) -> int:
-        """The next number that the other end can get."""
-        return self._kept[0].number if self._kept else self._said + 1
+        """The first number that the peer can still get."""
+        return self._kept[0].number if self._kept else self._last_sent + 1
 
-    def attach(self, *, peer_heard: int, peer_credit: int) -> int:
-        """A socket carries the session from now on; its generation. Call `due` for what is to be said again.
+    def attach(self, *, peer_received: int, peer_credit: int) -> int:
+        """Let a new socket carry the session, and return its generation.
+
+        Then call `frames_to_send` for what has to be written again.
 
         Raises:
-            Violation: the other end claims to have heard what was never said.
+            Violation: the peer claims to have received what was never sent.
         """
-        if peer_heard > self._said:
+        if peer_received > self._last_sent:
             raise Violation("A message was acknowledged that was never sent.")
         self._step("attach")
-        self._forget_through(peer_heard)
-        self._credit = peer_credit
-        # What the bounds took counts against no credit: the other end hears of it as a gap.
-        self._acknowledged = max(peer_heard, self.oldest - 1)
-        self._written = self._acknowledged
-        self._told = self._heard
+        self._forget_through(peer_received)
+        self._peer_credit = peer_credit
+        # Evicted messages use no credit: the peer learns of them as a gap.
+        self._last_acknowledged = max(peer_received, self.oldest - 1)
+        self._last_written = self._last_acknowledged
+        self._last_acked = self._last_received
         self.generation += 1
         return self.generation
 
     def cut(self, generation: int) -> bool:
-        """The socket of that generation is gone; whether it was the one that carried the session."""
+        """Note that the socket of that generation is gone; return whether it carried the session."""
         if self.state is not State.ATTACHED or generation != self.generation:
             return False
         self._step("cut")
         return True
 
     def end(self) -> None:
-        """The session is over."""
+        """End the session."""
         self._step("end")
         self._kept.clear()
         self._kept_bytes = 0
 
     def skip_to(self, oldest: int) -> None:
-        """Accept the gap that the other end told of: what comes next has this number."""
-        if oldest > self._heard + 1:
-            self._heard = self._processed = self._told = oldest - 1
+        """Accept the gap that the peer reported: its next message has this number."""
+        if oldest > self._last_received + 1:
+            self._last_received = self._last_processed = self._last_acked = oldest - 1
 
-    def say(self, text: str, now: float) -> None:
-        """Number a message and keep it; `due` hands it out."""
-        self._said += 1
-        self._kept.append(_Kept(self._said, text, now))
+    def send(self, text: str, now: float) -> None:
+        """Number a message and keep it; `frames_to_send` returns it when it may be written."""
+        self._last_sent += 1
+        self._kept.append(_Kept(self._last_sent, text, now))
         self._kept_bytes += len(text)
+
+    def frames_to_send(self) -> list[str]:
+        """Return the messages to write now, in order, as far as the peer's credit goes."""
+        if self.state is not State.ATTACHED:
+            return []
+        last = min(self._last_sent, self._last_acknowledged + self._peer_credit)
+        if self._last_written >= last:
+            return []
+        places = range(self._last_written + 1 - self.oldest, last + 1 - self.oldest)
+        frames = [self._frame(self._kept[place]) for place in places]
+        self.written += len(frames)
+        self._last_written = last
+        self._last_acked = max(self._last_acked, self._last_processed)
+        return frames
+
+    def ack_to_send(self) -> list[str]:
+        """Return an acknowledgement by itself, when one is due."""
+        if self.state is not State.ATTACHED or not self.unacked:
+            return []
+        self._last_acked = self._last_processed
+        return [write_frame(Ack(self._last_processed))]
+
+    def receive(self, frame: Item | Ack, generation: int) -> bytes | None:
+        """Take a frame from the socket of that generation, and return its message.
+
+        Returns `None` for a duplicate and for an acknowledgement. Call `mark_processed` after each message.
+
+        Raises:
+            Violation: the numbers are impossible, or another socket carries the session.
+        """
+        if generation != self.generation or self.state is not State.ATTACHED:
+            raise Violation("Another socket carries this session now.")
+        if frame.a > self._last_written:
+            raise Violation("A message was acknowledged that was never sent.")
+        self._forget_through(frame.a)
+        if isinstance(frame, Ack):
+            return None
+        self.received += 1
+        if frame.s <= self._last_received:
+            self.duplicates += 1
+            return None
+        if frame.s != self._last_received + 1:
+            raise Violation(f"Message {frame.s} came where {self._last_received + 1} was due.")
+        if frame.s > self._last_acked + self._bounds.credit:
+            raise Violation(f"More than {self._bounds.credit} messages came without an acknowledgement.")
+        self._last_received = frame.s
+        return bytes(frame.m)
+
+    def mark_processed(self) -> None:
+        """Count the oldest message in progress as processed, so that it can be acknowledged."""
+        if self._last_processed < self._last_received:
+            self._last_processed += 1
 
     def is_over_bounds(self, now: float) -> bool:
         """Whether more is kept, or for longer, than the bounds allow."""
@@ -298,7 +381,7 @@ class End:
         )
 
     def evict(self, now: float) -> int:
-        """Give up the oldest messages until the bounds are kept; how many. Only for a session that is cut."""
+        """Give up the oldest messages until the bounds are kept, and return how many. Only while CUT."""
         count = 0
         while self._kept and self.is_over_bounds(now):
             size = len(self._kept.popleft().text)
@@ -308,68 +391,11 @@ class End:
         self.evicted += count
         return count
 
-    def due(self) -> list[str]:
-        """Frames to write now, in order: messages as far as the other end's credit goes, then an acknowledgement."""
-        if self.state is not State.ATTACHED:
-            return []
-        frames = []
-        last = min(self._said, self._acknowledged + self._credit)
-        if self._written < last:
-            first = self._written + 1 - self.oldest
-            for place in range(first, last + 1 - self.oldest):
-                kept = self._kept[place]
-                frames.append(
-                    write_frame(Item(kept.number, self._processed, msgspec.Raw(kept.text.encode())))
-                )
-            self.handed += len(frames)
-            self._written = last
-            self._told = max(self._told, self._processed)
-        return frames
-
-    @property
-    def unacknowledged(self) -> int:
-        """Messages that were processed, of which the other end does not know yet."""
-        return max(0, self._processed - self._told)
-
-    def ack_due(self) -> list[str]:
-        """An acknowledgement by itself, where one is owed."""
-        if self.state is not State.ATTACHED or not self.unacknowledged:
-            return []
-        self._told = self._processed
-        return [write_frame(Ack(self._processed))]
-
-    def hear(self, frame: Item | Ack, generation: int) -> bytes | None:
-        """Take a frame of the socket of that generation; the message in it, `None` for a duplicate or a mere
-        acknowledgement. Each message is to be followed by `done`.
-
-        Raises:
-            Violation: numbers that cannot be, or another socket carries the session by now.
-        """
-        if generation != self.generation or self.state is not State.ATTACHED:
-            raise Violation("Another socket carries this session now.")
-        if frame.a > self._written:
-            raise Violation("A message was acknowledged that was never sent.")
-        self._forget_through(frame.a)
-        if isinstance(frame, Ack):
-            return None
-        self.came += 1
-        if frame.s <= self._heard:
-            self.duplicates += 1
-            return None
-        if frame.s != self._heard + 1:
-            raise Violation(f"Message {frame.s} came where {self._heard + 1} was due.")
-        if frame.s > self._told + self._bounds.credit:
-            raise Violation(f"More than {self._bounds.credit} messages came without an acknowledgement.")
-        self._heard = frame.s
-        return bytes(frame.m)
-
-    def done(self) -> None:
-        """The oldest message that was heard has been processed."""
-        if self._processed < self._heard:
-            self._processed += 1
+    def _frame(self, kept: _Kept) -> str:
+        return write_frame(Item(kept.number, self._last_processed, msgspec.Raw(kept.text.encode())))
 
     def _forget_through(self, number: int) -> None:
-        self._acknowledged = max(self._acknowledged, number)
+        self._last_acknowledged = max(self._last_acknowledged, number)
         while self._kept and self._kept[0].number <= number:
             self._kept_bytes -= len(self._kept.popleft().text)
 

@@ -26,7 +26,7 @@ from exai.protocol.session import (
     Ack,
     Bounds,
     Bye,
-    End,
+    Endpoint,
     Item,
     Opened,
     Resume,
@@ -78,11 +78,11 @@ class Statistics:
     ack_lag_s: float = 0.0
     """Age of the oldest message that a client with a socket has not acknowledged."""
     sent: int = 0
-    """Messages handed to sockets; one that is said again counts again."""
+    """Messages written to sockets; one that is written again counts again."""
     received: int = 0
-    """Messages that came in, with those that came again."""
+    """Messages received, duplicates included."""
     duplicates: int = 0
-    """Of these, the ones that came again and were dropped."""
+    """Of these, the ones that were received again, and dropped."""
     evicted: int = 0
     """Messages given up because the bounds were reached."""
     sweeps: int = 0
@@ -109,7 +109,7 @@ class ClientSession(Carrier):
         self.id = session_id
         self.caller = caller
         self._secret = _digest(secret)
-        self._pump = make_pump(caller, self.say)
+        self._pump = make_pump(caller, self.send)
         self._guard = guard(self)
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
@@ -132,13 +132,13 @@ class ClientSession(Carrier):
         frame = read_frame(text)
         if isinstance(frame, Bye):
             return False
-        if self.end.state is State.ENDED:
+        if self.endpoint.state is State.ENDED:
             return True  # EXAI is stopping, and closes this socket in a moment
         if not isinstance(frame, Item | Ack):
             raise Violation("This socket carries a session already.")
-        before = self.end.acknowledged
-        await self.hear(frame, generation, self._pump.receive)
-        if self.end.acknowledged > before:
+        before = self.endpoint.last_acknowledged
+        await self.receive(frame, generation, self._pump.receive)
+        if self.endpoint.last_acknowledged > before:
             self.breaker.note_reads()
         return True
 
@@ -203,7 +203,7 @@ class ResilientWebSocketManager:
             session_id, caller, secret, settings, self._make_pump, self._guard_of, self._clock
         )
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
-        session.attach(socket, peer_heard=0, peer_credit=credit, greeting=write_frame(opened))
+        session.attach(socket, peer_received=0, peer_credit=credit, greeting=write_frame(opened))
         self._sessions[session_id] = session
         self._by_subject[caller.subject] += 1
         self._bus.publish(SessionOpened(caller))
@@ -214,7 +214,7 @@ class ResilientWebSocketManager:
         cut = (
             session
             for session in self._sessions.values()
-            if session.caller.subject == caller.subject and session.end.state is State.CUT
+            if session.caller.subject == caller.subject and session.endpoint.state is State.CUT
         )
         oldest = min(cut, key=lambda session: session.cut_since, default=None)
         if oldest is None:
@@ -228,7 +228,7 @@ class ResilientWebSocketManager:
 
         Raises:
             SessionRefused: no such session of this caller; a wrong secret and another caller's are told alike.
-            Violation: the client claims to have heard what was never said.
+            Violation: the client claims to have received what was never sent.
         """
         secret_digest = _digest(asked.secret)  # also where there is no such session: that takes as long
         session = self._sessions.get(asked.session)
@@ -237,7 +237,7 @@ class ResilientWebSocketManager:
                 UNKNOWN_SESSION,
                 "There is no such session: EXAI was restarted, or it was away for too long. Open a new one.",
             )
-        if asked.last > session.end.acknowledged:
+        if asked.last > session.endpoint.last_acknowledged:
             session.breaker.note_reads()
         if (wait_s := session.breaker.wait_s) > 0:
             raise SessionRefused(
@@ -245,10 +245,12 @@ class ResilientWebSocketManager:
                 "This session was cut off several times for not reading. Read what is sent, and come back in "
                 f"{wait_s:.0f} s.",
             )
-        end = session.end
-        oldest = max(end.oldest, asked.last + 1)
-        resumed = Resumed(end.generation + 1, end.heard, oldest, self._settings.credit)
-        session.attach(socket, peer_heard=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed))
+        endpoint = session.endpoint
+        oldest = max(endpoint.oldest, asked.last + 1)
+        resumed = Resumed(endpoint.generation + 1, endpoint.last_received, oldest, self._settings.credit)
+        session.attach(
+            socket, peer_received=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed)
+        )
         session.carry_on_for(caller)
         self._bus.publish(SessionResumed(caller, gap=oldest > asked.last + 1))
         return session
@@ -273,8 +275,8 @@ class ResilientWebSocketManager:
         self._by_subject[session.caller.subject] -= 1
         if not self._by_subject[session.caller.subject]:
             del self._by_subject[session.caller.subject]
-        _add_counts(self._gone, session.end)
-        self._gone.reclaimed_bytes += session.end.pending_bytes
+        _add_counts(self._gone, session.endpoint)
+        self._gone.reclaimed_bytes += session.endpoint.pending_bytes
         self._bus.publish(SessionEnded(session.caller, reason))
         return True
 
@@ -283,11 +285,11 @@ class ResilientWebSocketManager:
         late = self._clock.monotonic() - self._settings.grace_s
         ended = 0
         for number, session in enumerate(list(self._sessions.values()), 1):
-            if session.end.state is State.CUT and session.cut_since <= late:
+            if session.endpoint.state is State.CUT and session.cut_since <= late:
                 await self.end(session, "expired")
                 ended += 1
             else:
-                session.keep_bounds()
+                session.enforce_bounds()
             if number % TURN == 0:
                 await asyncio.sleep(0)
         self._gone.sweeps += 1
@@ -298,7 +300,7 @@ class ResilientWebSocketManager:
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_S):
                 while any(  # noqa: ASYNC110 - only at a stop
-                    session.end.state is State.ATTACHED and session.end.unwritten
+                    session.endpoint.state is State.ATTACHED and session.endpoint.unwritten
                     for session in self._sessions.values()
                 ):
                     await asyncio.sleep(0.01)
@@ -310,24 +312,24 @@ class ResilientWebSocketManager:
         found = replace(self._gone, sessions=len(self._sessions))
         now = self._clock.monotonic()
         for session in self._sessions.values():
-            end = session.end
-            found.pending += end.pending
-            found.pending_bytes += end.pending_bytes
-            _add_counts(found, end)
+            endpoint = session.endpoint
+            found.pending += endpoint.pending
+            found.pending_bytes += endpoint.pending_bytes
+            _add_counts(found, endpoint)
             found.kept_out += session.breaker.wait_s > 0
-            if end.state is State.CUT:
+            if endpoint.state is State.CUT:
                 found.cut += 1
-            elif (since := end.pending_since) is not None:
+            elif (since := endpoint.pending_since) is not None:
                 found.ack_lag_s = max(found.ack_lag_s, now - since)
         return found
 
 
-def _add_counts(sum_of: Statistics, end: End) -> None:
-    sum_of.sent += end.handed
-    sum_of.received += end.came
-    sum_of.duplicates += end.duplicates
-    sum_of.evicted += end.evicted
-    sum_of.reclaimed_bytes += end.evicted_bytes
+def _add_counts(sum_of: Statistics, endpoint: Endpoint) -> None:
+    sum_of.sent += endpoint.written
+    sum_of.received += endpoint.received
+    sum_of.duplicates += endpoint.duplicates
+    sum_of.evicted += endpoint.evicted
+    sum_of.reclaimed_bytes += endpoint.evicted_bytes
 
 
 def _digest(secret: str) -> bytes:

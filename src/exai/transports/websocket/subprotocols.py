@@ -120,7 +120,7 @@ class SessionFrames(Subprotocol):
             session = self._sessions.open(self._caller, self._connection, credit=frame.credit)
         else:
             session = self._sessions.resume(self._caller, self._connection, frame)
-        self._session, self._generation = session, session.end.generation
+        self._session, self._generation = session, session.endpoint.generation
         return session
 
     async def _leave(self) -> None:
