@@ -11,6 +11,7 @@ import pytest
 
 from exai import config
 from exai.monitoring import logs
+from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.open_doors import Doors, open_doors
@@ -49,15 +50,32 @@ def postgresql() -> Iterator[PostgresqlServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a database on each kind, or on SQLite alone where any database will do."""
+    if "database_settings" in metafunc.fixturenames:
+        marks = metafunc.definition
+        is_alone = marks.get_closest_marker("sqlite") or marks.get_closest_marker("virtual_time")
+        kinds = ["sqlite"] if is_alone else ["sqlite", "postgresql"]
+        metafunc.parametrize("database_settings", kinds, indirect=True)
+
+
+@pytest.fixture
 def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> config.Database:
-    """A fresh, empty database of each kind; the SQLite one is in the test's `tmp_path`."""
+    """A fresh, empty database; the SQLite one is in the test's `tmp_path`."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'exai.sqlite'}"
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
         url = server.create_database(f"test_{next(_numbers)}")
     return config.Database.model_validate({"url": url})
+
+
+@pytest.fixture
+async def database(database_settings: config.Database, tmp_path: Path) -> AsyncIterator[Database]:
+    """That database, opened."""
+    opened = await Database.open(database_settings, tmp_path)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +14,27 @@ from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
-from exai.dispatch.dispatcher import Dispatcher
-from exai.dispatch.idempotent_calls import META_KEY, IdempotentCallId, IdempotentCalls, digest_of
+from exai.dispatch.idempotent_calls import LONGEST_RETRY_S, META_KEY, IdempotentCallId, digest_of
 from exai.errors import ProviderRefused, ProviderUnreachable, StoreFailed
-from exai.events.bus import EventBus
-from exai.events.events import CallRecalled, Event
-from exai.messages import Message, Role
+from exai.events.events import CallRecalled
 from exai.providers.base import Prompt
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
-from exai.storage.calls.journal import Journal
 from exai.storage.database import Database
 from exai.storage.schema import calls, idempotent_calls
-from exai.tools.base import Arguments, Tool, ToolAnswer
-from exai.tools.registry import Registry
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
-
-CALLER = Caller.local(Door.WEBSOCKET)
-
-
-class Words(Arguments, frozen=True):
-    word: str = "hello"
+from exai.tools.base import ToolAnswer
+from support.scripted import ScriptedProvider
+from support.services import Services, Words, ask, error_facts
+from support.virtual_time import LoopClock
+from support.waiting import wait_until
 
 
-async def ask(arguments: Words, context: CallContext) -> ToolAnswer:
-    prompt = Prompt(model=MODEL, messages=(Message(Role.USER, arguments.word),))
-    if context.streams:
-        context.progress.text("Well: ")
-    listen = (lambda _, text: context.progress.text(text)) if context.streams else None
-    completion = await context.ask(prompt, listen)
-    return ToolAnswer(completion.text, {"said": completion.text})
-
-
-class Services:
-    """A dispatcher as one process has it; several may share a database."""
-
-    def __init__(self, database: Database, provider: ScriptedProvider, **limits: int) -> None:
-        self.database = database
-        self.provider = provider
-        self.events: list[Event] = []
-        bus = EventBus()
-        bus.watch(self.events.append)
-        clock = SystemClock()
-        self.table = IdempotentCallTable(database, clock)
-        self.idempotent_calls = IdempotentCalls(
-            self.table, config.Idempotency.model_validate(limits), clock=clock, publish=bus.publish
-        )
-        tool = Tool("ask", "Ask", "Asks.", Words, ask, {"type": "object"}, asks_provider=True, scope=MODELS)
-        self.dispatcher = Dispatcher(
-            registry=Registry([tool]),
-            asking=asking(ScriptedRoster(provider), bus=bus, clock=clock),
-            journal=Journal(database, clock),
-            idempotent_calls=self.idempotent_calls,
-            call_timeout_s=20.0,
-        )
-
-    async def call(self, key: str, word: str = "hello", caller: Caller = CALLER, **more: Any) -> ToolAnswer:
-        return await self.dispatcher.call("ask", {"word": word, **more}, caller=caller, idempotency_key=key)
-
-    def start(self, key: str, word: str = "hello") -> asyncio.Task[ToolAnswer]:
-        return asyncio.get_running_loop().create_task(self.call(key, word))
-
-    @property
-    def recalled(self) -> list[str]:
-        return [event.how for event in self.events if isinstance(event, CallRecalled)]
-
-    async def rows(self) -> list[dict[str, Any]]:
-        return await self.database.read(_idempotent_call_rows)
+async def idempotent_call_rows(database: Database) -> list[dict[str, Any]]:
+    return await database.read(_idempotent_call_rows)
 
 
 def _idempotent_call_rows(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(select(idempotent_calls)).mappings()]
-
-
-@pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
 
 
 class Gate:
@@ -110,10 +54,8 @@ class Gate:
         return self._text
 
 
-def facts(answer: ToolAnswer) -> dict[str, Any]:
-    assert answer.is_error
-    assert answer.meta is not None
-    return dict(answer.meta["exai/error"])
+def recalled(services: Services) -> list[str]:
+    return [event.how for event in services.events_of(CallRecalled)]
 
 
 def how(answer: ToolAnswer) -> str | None:
@@ -121,23 +63,24 @@ def how(answer: ToolAnswer) -> str | None:
 
 
 async def test_the_same_key_gets_the_stored_result_and_the_provider_is_asked_once(database: Database) -> None:
-    house = Services(database, ScriptedProvider("the answer"))
-    first = await house.call("key")
-    again = await house.call("key")
+    services = Services(database, ScriptedProvider("the answer"))
+    first = await services.call(key="key")
+    again = await services.call(key="key")
     assert (first.text, how(first)) == ("the answer", None)
-    assert (again.text, again.structured, how(again)) == ("the answer", {"said": "the answer"}, "stored")
-    assert len(house.provider.asked) == 1
-    assert house.recalled == ["stored"]
-    (row,) = await house.rows()
+    assert again.structured is not None
+    assert (again.text, again.structured["said"], how(again)) == ("the answer", "the answer", "stored")
+    assert len(services.provider.asked) == 1
+    assert recalled(services) == ["stored"]
+    (row,) = await idempotent_call_rows(database)
     assert again.meta is not None
     assert (row["call_id"], row["tool"]) == (again.meta[META_KEY]["call_id"], "ask")
     assert row["ended_at"] >= row["began_at"]
 
 
 async def test_a_stored_result_says_what_the_first_one_said_whatever_its_letters(database: Database) -> None:
-    house = Services(database, ScriptedProvider('尸\0 "quoted"\n\U0001f426'))
-    first = await house.call("key")
-    assert (await house.call("key")).text == first.text
+    services = Services(database, ScriptedProvider('尸\0 "quoted"\n\U0001f426'))
+    first = await services.call(key="key")
+    assert (await services.call(key="key")).text == first.text
 
 
 async def test_the_result_is_there_for_another_process_after_this_one(
@@ -145,11 +88,11 @@ async def test_the_result_is_there_for_another_process_after_this_one(
 ) -> None:
     for expected in (None, "stored"):
         database = await Database.open(database_settings, tmp_path)
-        house = Services(database, ScriptedProvider("the answer"))
-        answer = await house.call("key")
+        services = Services(database, ScriptedProvider("the answer"))
+        answer = await services.call(key="key")
         assert (answer.text, how(answer)) == ("the answer", expected)
-        assert len(house.provider.asked) == (1 if expected is None else 0)
-        await house.idempotent_calls.close()
+        assert len(services.provider.asked) == (1 if expected is None else 0)
+        await services.idempotent_calls.close()
         await database.close()
 
 
@@ -157,28 +100,32 @@ async def test_other_arguments_under_a_key_are_an_error_while_it_runs_and_afterw
     database: Database,
 ) -> None:
     gate = Gate()
-    house = Services(database, ScriptedProvider(gate))
-    running = house.start("key", "one")
-    await house.provider.asked_now.wait()
-    refused = facts(await house.call("key", "other"))
+    services = Services(database, ScriptedProvider(gate))
+    running = services.start(key="key", word="one")
+    await services.provider.asked_now.wait()
+    refused = error_facts(await services.call(key="key", word="other"))
     assert (refused["code"], refused["retryable"]) == ("idempotency_key_reused", False)
     gate.open.set()
     assert not (await running).is_error
-    assert facts(await house.call("key", "other"))["code"] == "idempotency_key_reused"
-    assert house.recalled == ["reused", "reused"]
-    assert len(house.provider.asked) == 1
+    assert error_facts(await services.call(key="key", word="other"))["code"] == "idempotency_key_reused"
+    assert recalled(services) == ["reused", "reused"]
+    assert len(services.provider.asked) == 1
 
 
 async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
-    house = Services(database, ScriptedProvider("for one", "for the other"))
-    one = await house.call("key", caller=Caller("alice", Door.HTTP, scopes=frozenset({MODELS})))
-    other = await house.call("key", caller=Caller("bob", Door.HTTP, scopes=frozenset({MODELS})))
+    services = Services(database, ScriptedProvider("for one", "for the other"))
+    one = await services.call(key="key", caller=Caller("alice", Door.HTTP, scopes=frozenset({MODELS})))
+    other = await services.call(key="key", caller=Caller("bob", Door.HTTP, scopes=frozenset({MODELS})))
     assert (one.text, other.text, how(other)) == ("for one", "for the other", None)
 
 
 async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Database) -> None:
+    async def say_before_asking(arguments: Words, context: CallContext) -> ToolAnswer:
+        context.progress.text("Well: ")
+        return await ask(arguments, context)
+
     gate = Gate("many words")
-    house = Services(database, ScriptedProvider(gate))
+    services = Services(database, ScriptedProvider(gate), say_before_asking)
     heard: dict[str, list[str]] = {"first": [], "second": []}
 
     def follow(name: str) -> Awaitable[ToolAnswer]:
@@ -186,27 +133,25 @@ async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Dat
             if meta["exai/kind"] == "text":
                 heard[name].append(message)
 
-        return house.dispatcher.call(
-            "ask", {"word": "x"}, caller=CALLER, idempotency_key="key", send_progress=send
-        )
+        return services.call(key="key", word="x", send_progress=send)
 
     first = asyncio.ensure_future(follow("first"))
-    await house.provider.asked_now.wait()
+    await services.provider.asked_now.wait()
     second = asyncio.ensure_future(follow("second"))
     await asyncio.sleep(0)
     gate.open.set()
     answers = await asyncio.gather(first, second)
     assert [how(answer) for answer in answers] == [None, "joined"]
     assert ["".join(words) for words in heard.values()] == ["Well: many words"] * 2
-    assert len(house.provider.asked) == 1
+    assert len(services.provider.asked) == 1
 
 
 async def test_one_that_leaves_does_not_take_the_other_with_it(database: Database) -> None:
     gate = Gate()
-    house = Services(database, ScriptedProvider(gate))
-    one = house.start("key")
-    await house.provider.asked_now.wait()
-    other = house.start("key")
+    services = Services(database, ScriptedProvider(gate))
+    one = services.start(key="key")
+    await services.provider.asked_now.wait()
+    other = services.start(key="key")
     await asyncio.sleep(0)
     one.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -214,24 +159,24 @@ async def test_one_that_leaves_does_not_take_the_other_with_it(database: Databas
     assert not gate.cancelled.is_set()
     gate.open.set()
     assert (await other).text == "the answer"
-    assert len(house.provider.asked) == 1
+    assert len(services.provider.asked) == 1
 
 
 async def test_the_last_one_that_leaves_takes_the_work_with_it_and_the_key_is_free(
     database: Database,
 ) -> None:
     gate = Gate()
-    house = Services(database, ScriptedProvider(gate, "anew"))
-    both = [house.start("key"), house.start("key")]
-    await house.provider.asked_now.wait()
+    services = Services(database, ScriptedProvider(gate, "anew"))
+    both = [services.start(key="key"), services.start(key="key")]
+    await services.provider.asked_now.wait()
     for task in both:
         task.cancel()
     await asyncio.wait(both)
     async with asyncio.timeout(10):
         await gate.cancelled.wait()
         # Asked for while the first one still ends: it waits for that, and begins anew.
-        assert (await house.call("key", "other words")).text == "anew"
-    assert len(house.provider.asked) == 2
+        assert (await services.call(key="key", word="other words")).text == "anew"
+    assert len(services.provider.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -240,25 +185,27 @@ async def test_the_last_one_that_leaves_takes_the_work_with_it_and_the_key_is_fr
 async def test_a_definite_failure_is_kept_and_a_passing_one_frees_the_key(
     database: Database, failure: Exception, kept: bool
 ) -> None:
-    house = Services(database, ScriptedProvider(failure, "well now"))
-    assert (await house.call("key")).is_error
-    again = await house.call("key")
+    services = Services(database, ScriptedProvider(failure, "well now"))
+    assert (await services.call(key="key")).is_error
+    again = await services.call(key="key")
     assert (how(again), again.is_error) == (("stored", True) if kept else (None, False))
-    assert len(house.provider.asked) == (1 if kept else 2)
+    assert len(services.provider.asked) == (1 if kept else 2)
 
 
 async def test_what_was_refused_before_it_began_leaves_its_key_free(database: Database) -> None:
-    house = Services(database, ScriptedProvider("the answer"))
-    assert facts(await house.call("key", nonsense=1))["code"] == "bad_arguments"
-    assert (await house.call("key")).text == "the answer"
+    services = Services(database, ScriptedProvider("the answer"))
+    assert error_facts(await services.call(key="key", nonsense=1))["code"] == "bad_arguments"
+    assert (await services.call(key="key")).text == "the answer"
 
 
 async def test_a_result_above_the_bound_is_given_once_and_then_said_to_be_lost(database: Database) -> None:
-    house = Services(database, ScriptedProvider("鷺" * 100), max_result_bytes=350)
-    assert not (await house.call("key")).is_error
-    lost = facts(await house.call("key"))
+    services = Services(
+        database, ScriptedProvider("鷺" * 100), idempotency=config.Idempotency(max_result_bytes=350)
+    )
+    assert not (await services.call(key="key")).is_error
+    lost = error_facts(await services.call(key="key"))
     assert (lost["code"], lost["retryable"]) == ("result_lost", False)
-    assert len(house.provider.asked) == 1
+    assert len(services.provider.asked) == 1
 
 
 async def test_a_row_whose_process_died_is_in_doubt_and_never_run_again(
@@ -266,20 +213,20 @@ async def test_a_row_whose_process_died_is_in_doubt_and_never_run_again(
 ) -> None:
     other = await Database.open(database_settings, tmp_path)
     table = IdempotentCallTable(other, SystemClock())
-    digest = digest_of("ask", {"word": "hello"})
+    digest = digest_of("ask", {})
     assert await table.begin(IdempotentCallId("local", "key"), digest=digest, tool="ask", call_id="call_1")
-    house = Services(database, ScriptedProvider())
-    while_it_lives = facts(await house.call("key"))
+    services = Services(database, ScriptedProvider())
+    while_it_lives = error_facts(await services.call(key="key"))
     assert (while_it_lives["code"], while_it_lives["retryable"]) == ("running_elsewhere", True)
     assert while_it_lives["retry_after_s"] > 0
     await other.close()
     for _ in range(2):
-        doubt = facts(await house.call("key"))
+        doubt = error_facts(await services.call(key="key"))
         assert (doubt["code"], doubt["retryable"]) == ("in_doubt", False)
         assert "call_1" in doubt["message"]
-    assert facts(await house.call("key", "other"))["code"] == "idempotency_key_reused"
-    assert house.recalled == ["elsewhere", "in_doubt", "in_doubt", "reused"]
-    assert house.provider.asked == []
+    assert error_facts(await services.call(key="key", word="other"))["code"] == "idempotency_key_reused"
+    assert recalled(services) == ["elsewhere", "in_doubt", "in_doubt", "reused"]
+    assert services.provider.asked == []
 
 
 async def test_two_processes_never_run_one_operation_both(
@@ -287,20 +234,20 @@ async def test_two_processes_never_run_one_operation_both(
 ) -> None:
     other = await Database.open(database_settings, tmp_path)
     gates = [Gate("one"), Gate("other")]
-    houses = [
+    processes = [
         Services(each, ScriptedProvider(*([gate] * 20)))
         for each, gate in zip((database, other), gates, strict=True)
     ]
     for gate in gates:
         gate.open.set()
     for number in range(20):
-        answers = await asyncio.gather(*(house.call(f"key {number}") for house in houses))
+        answers = await asyncio.gather(*(services.call(key=f"key {number}") for services in processes))
         made = [answer for answer in answers if not answer.is_error and how(answer) is None]
         assert len(made) == 1
-        assert {facts(answer)["code"] for answer in answers if answer.is_error} <= {"running_elsewhere"}
-    assert sum(len(house.provider.asked) for house in houses) == 20
-    for house in houses:
-        await house.idempotent_calls.close()
+        assert {error_facts(answer)["code"] for answer in answers if answer.is_error} <= {"running_elsewhere"}
+    assert sum(len(services.provider.asked) for services in processes) == 20
+    for services in processes:
+        await services.idempotent_calls.close()
     await other.close()
 
 
@@ -314,56 +261,65 @@ async def test_the_row_and_the_journals_row_are_on_disk_before_the_provider_is_a
         seen.extend(row["call_id"] for row in await database.read(_idempotent_call_rows))
         return "looked"
 
-    house = Services(database, ScriptedProvider(look))
-    await house.call("key")
+    services = Services(database, ScriptedProvider(look))
+    await services.call(key="key")
     assert len(seen) == 2
     assert len(set(seen)) == 1
 
 
 async def test_without_a_key_nothing_is_looked_up_or_kept(database: Database) -> None:
-    house = Services(database, ScriptedProvider("one", "two"))
+    services = Services(database, ScriptedProvider("one", "two"))
     for expected in ("one", "two"):
-        answer = await house.dispatcher.call("ask", {"word": "x"}, caller=CALLER)
+        answer = await services.call(word="x")
         assert (answer.text, answer.meta) == (expected, None)
-    assert await house.rows() == []
+    assert await idempotent_call_rows(database) == []
 
 
 class FailingTable(IdempotentCallTable):
-    """Refuses to write while it is told to."""
+    """Refuses to write an end until a moment of the loop's time."""
 
-    fails = False
+    fails_until = 100.0
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, LoopClock())
+        self.tried_at: list[float] = []
+
+    def _try(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.tried_at.append(now)
+        if now < self.fails_until:
+            raise StoreFailed("gone")
 
     async def end(self, operation: IdempotentCallId, *, call_id: str, result: str | None) -> None:
-        if self.fails:
-            raise StoreFailed("gone")
+        self._try()
         await super().end(operation, call_id=call_id, result=result)
 
     async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
-        if self.fails:
-            raise StoreFailed("gone")
+        self._try()
         await super().free(operation, call_id=call_id)
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("failure", [None, ProviderUnreachable("gone")])
 async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
     database: Database, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exai.dispatch.idempotent_calls.FIRST_RETRY_S", 0.01)
-    house = Services(database, ScriptedProvider(failure or "the answer", "anew"))
-    table = FailingTable(database, SystemClock())
-    monkeypatch.setattr(house.idempotent_calls, "_table", table)
-    table.fails = True
-    first = await house.call("key")
-    meanwhile = await house.call("key")
+    services = Services(database, ScriptedProvider(failure or "the answer", "anew"), clock=LoopClock())
+    table = FailingTable(database)
+    monkeypatch.setattr(services.idempotent_calls, "_table", table)
+    first = await services.call(key="key")
+    meanwhile = await services.call(key="key")
     if failure is None:
         assert (first.text, meanwhile.text, how(meanwhile)) == ("the answer", "the answer", "joined")
     else:
-        assert facts(meanwhile)["code"] == "store_failed"
-    table.fails = False
-    async with asyncio.timeout(10):
-        while house.idempotent_calls.running:  # noqa: ASYNC110 - the retry's own pace
-            await asyncio.sleep(0.005)
-    after = await house.call("key")
+        assert error_facts(meanwhile)["code"] == "store_failed"
+    await asyncio.sleep(table.fails_until)
+    assert services.idempotent_calls.running == 1
+    await asyncio.sleep(LONGEST_RETRY_S)
+    assert services.idempotent_calls.running == 0
+    pauses = [after - before for before, after in pairwise(table.tried_at)]
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    after = await services.call(key="key")
     assert after.text == ("the answer" if failure is None else "anew")
     assert how(after) == ("stored" if failure is None else None)
 
@@ -420,12 +376,12 @@ class Storm:
 async def test_any_order_of_joins_and_cancels_keeps_the_promises(database: Database, seed: int) -> None:
     """A key is run by one task at a time, its answer is one, and nobody is cancelled who did not ask for it."""
     storm = Storm(seed)
-    house = Services(database, ScriptedProvider(*([storm.step] * 2_000)))
+    services = Services(database, ScriptedProvider(*([storm.step] * 2_000)))
     left: set[asyncio.Task[ToolAnswer]] = set()
     tasks: list[asyncio.Task[ToolAnswer]] = []
     for _ in range(300):
         key = f"key {storm.random.randrange(30)}"
-        tasks.append(house.start(key, key))
+        tasks.append(services.start(key=key, word=key))
         tasks[-1].add_done_callback(storm.note)
         for _ in range(storm.random.randrange(3)):
             await asyncio.sleep(0)
@@ -434,15 +390,15 @@ async def test_any_order_of_joins_and_cancels_keeps_the_promises(database: Datab
             left.add(victim)
         if storm.random.random() < 0.1:
             await asyncio.sleep(0.002)
-    async with asyncio.timeout(60):
-        await asyncio.wait(tasks)
-        while house.idempotent_calls.running:  # noqa: ASYNC110 - cancelled ones free their keys
-            await asyncio.sleep(0.005)
+    await asyncio.wait(tasks)
+    await wait_until(
+        lambda: not services.idempotent_calls.running, what="those that were cancelled free their keys"
+    )
     assert {task for task in tasks if task.cancelled()} <= left
     assert all(not task.result().is_error for task in tasks if not task.cancelled())
     assert storm.answers
     assert all(len(texts) == 1 for texts in storm.answers.values())
-    rows = await house.rows()
+    rows = await idempotent_call_rows(database)
     assert {row["idempotency_key"] for row in rows} >= set(storm.answers)
     assert all(row["ended_at"] is not None for row in rows)
 

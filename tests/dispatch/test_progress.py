@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from exai.dispatch import progress
-from exai.dispatch.progress import KIND_KEY, ProgressReporter
-from exai.runtime.clock import SystemClock
+from exai.dispatch.progress import INTERVAL_S, KIND_KEY, MESSAGES_PER_S, ProgressReporter
+from support.virtual_time import LoopClock
+
+pytestmark = pytest.mark.virtual_time
 
 
 class Ear:
@@ -24,13 +25,17 @@ class Ear:
         if self._gate is not None:
             await self._gate.wait()
 
+    @property
+    def messages(self) -> list[str]:
+        return [message for _, message, _ in self.heard]
+
     def said(self, kind: str) -> str:
         return "".join(message for _, message, each in self.heard if each == kind)
 
 
 async def test_every_word_arrives_in_order_before_the_scope_ends() -> None:
     ear = Ear()
-    async with ProgressReporter(ear, SystemClock()) as reporter:
+    async with ProgressReporter(ear, LoopClock()) as reporter:
         reporter.reasoning("hm, ")
         reporter.reasoning("yes")
         await ear.first.wait()
@@ -42,61 +47,56 @@ async def test_every_word_arrives_in_order_before_the_scope_ends() -> None:
     assert numbers == sorted(set(numbers))
 
 
-async def test_many_deltas_become_few_messages() -> None:
+async def test_many_deltas_become_one_message_per_interval() -> None:
     ear = Ear()
-    async with ProgressReporter(ear, SystemClock()) as reporter:
-        for _ in range(2000):
+    async with ProgressReporter(ear, LoopClock()) as reporter:
+        for _ in range(2_000):
             reporter.text("word ")
-            await asyncio.sleep(0)
-    assert ear.said("text") == "word " * 2000
-    assert len(ear.heard) < 200
+            await asyncio.sleep(0.001)
+    assert ear.said("text") == "word " * 2_000
+    assert len(ear.heard) == 1 + 2 / INTERVAL_S, "the first at once, then one per interval"
 
 
-async def test_the_first_thought_and_the_first_word_wait_for_no_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL_S", 60)
+async def test_the_first_thought_and_the_first_word_wait_for_no_others() -> None:
     ear = Ear()
-
-    async def until(said: list[str]) -> None:
-        async with asyncio.timeout(5):
-            while [message for _, message, _ in ear.heard] != said:  # noqa: ASYNC110 - tasks take turns
-                await asyncio.sleep(0)
-
-    async with ProgressReporter(ear, SystemClock()) as reporter:
+    loop = asyncio.get_running_loop()
+    async with ProgressReporter(ear, LoopClock()) as reporter:
         reporter.status("asking")
-        await until(["asking"])
+        await asyncio.sleep(0.01)
         reporter.reasoning("hm")
-        await until(["asking", "hm"])
+        await asyncio.sleep(0.01)
         reporter.reasoning(", yes")
         reporter.text("The answer")
-        await until(["asking", "hm", ", yes", "The answer"])
+        await asyncio.sleep(0.01)
+        assert ear.messages == ["asking", "hm", ", yes", "The answer"]
         reporter.text(" is")
         reporter.text(" this.")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.7 * INTERVAL_S)
         assert len(ear.heard) == 4, "what follows is gathered"
-    assert ear.said("text") == "The answer is this."
+        await asyncio.sleep(0.3 * INTERVAL_S)
+        assert ear.messages[4:] == [" is this."]
+    assert loop.time() < 2 * INTERVAL_S
 
 
 async def test_with_many_calls_each_tells_its_news_less_often() -> None:
     async def messages(running: int) -> int:
         ear = Ear()
-        async with ProgressReporter(ear, SystemClock(), lambda: running) as reporter:
-            for _ in range(40):
+        async with ProgressReporter(ear, LoopClock(), lambda: running) as reporter:
+            for _ in range(100):
                 reporter.text("word ")
-                await asyncio.sleep(0.01)
-        assert ear.said("text") == "word " * 40
+                await asyncio.sleep(0.1)
+        assert ear.said("text") == "word " * 100
         return len(ear.heard)
 
-    # The first word, and at the end the rest.
-    assert await messages(60 * progress.MESSAGES_PER_S) == 2
-    assert await messages(1) > 2
+    assert await messages(1) == 100, "ten seconds of a word every 0.1 s"
+    assert await messages(MESSAGES_PER_S) == 11
+    assert await messages(60 * MESSAGES_PER_S) == 2, "the first word, and at the end the rest"
 
 
 async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
     gate = asyncio.Event()
     ear = Ear(gate)
-    async with ProgressReporter(ear, SystemClock()) as reporter:
+    async with ProgressReporter(ear, LoopClock()) as reporter:
         reporter.text("first")
         await ear.first.wait()
         for _ in range(500):
@@ -105,21 +105,22 @@ async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
     assert [message for _, message, _ in ear.heard] == ["first", "." * 500]
 
 
-async def test_silence_is_broken_by_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "HEARTBEAT_S", 0.01)
+async def test_silence_is_broken_by_a_sign_of_life() -> None:
     ear = Ear()
-    async with ProgressReporter(ear, SystemClock()):
-        await ear.first.wait()
-    _, message, kind = ear.heard[0]
-    assert kind == "status"
-    assert message.startswith("waiting: ")
+    async with ProgressReporter(ear, LoopClock()) as reporter:
+        await asyncio.sleep(10)
+        reporter.text("Well,")
+        await asyncio.sleep(5)
+    assert ear.said("status") == (
+        "waiting: 4 s, 0 characters so farwaiting: 8 s, 0 characters so faranswering: 14 s, 5 characters so far"
+    )
 
 
 async def test_a_failed_scope_says_no_more() -> None:
     gate = asyncio.Event()
     ear = Ear(gate)
     with pytest.raises(ValueError, match="broken"):
-        async with ProgressReporter(ear, SystemClock()) as reporter:
+        async with ProgressReporter(ear, LoopClock()) as reporter:
             reporter.text("first")
             await ear.first.wait()
             reporter.text("never heard")
@@ -132,15 +133,15 @@ async def test_a_peer_that_is_gone_does_not_hurt_the_call() -> None:
     async def gone(number: float, message: str, meta: dict[str, Any]) -> None:
         raise ConnectionResetError
 
-    async with ProgressReporter(gone, SystemClock()) as reporter:
+    async with ProgressReporter(gone, LoopClock()) as reporter:
         reporter.text("to nobody")
 
 
 async def test_nothing_is_left_running() -> None:
     before = asyncio.all_tasks()
-    async with ProgressReporter(Ear(), SystemClock()) as reporter:
+    async with ProgressReporter(Ear(), LoopClock()) as reporter:
         reporter.text("x")
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), ProgressReporter(Ear(), SystemClock()):
+        async with asyncio.timeout(0.01), ProgressReporter(Ear(), LoopClock()):
             await asyncio.Event().wait()
     assert asyncio.all_tasks() == before

@@ -1,0 +1,134 @@
+"""A dispatcher and what it stands on, as one process has them, before a scripted provider."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from exai import config
+from exai.auth.scopes import MODELS
+from exai.callers import Caller, Door
+from exai.consulting.context import CallContext
+from exai.dispatch.dispatcher import Dispatcher
+from exai.dispatch.idempotent_calls import IdempotentCalls
+from exai.dispatch.progress import SendProgress
+from exai.events.bus import EventBus
+from exai.events.events import Event
+from exai.messages import Message, Role
+from exai.providers.base import Prompt
+from exai.runtime.clock import Clock, SystemClock
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
+from exai.storage.calls.journal import Journal
+from exai.storage.database import Database
+from exai.tools.base import Arguments, Tool, ToolAnswer
+from exai.tools.registry import Registry
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
+
+__all__ = ["CALLER", "Run", "Services", "Words", "ask", "error_facts"]
+
+CALLER = Caller.local(Door.WEBSOCKET)
+
+
+class Words(Arguments, frozen=True):
+    """What the two tools take."""
+
+    word: str = "hello"
+    model: str | None = None
+
+
+Run = Callable[[Words, CallContext], Awaitable[ToolAnswer]]
+
+
+async def ask(arguments: Words, context: CallContext) -> ToolAnswer:
+    """Ask the provider for the word, and stream its answer."""
+    context.provider, context.model_used = MODEL.provider, MODEL.name
+    prompt = Prompt(model=MODEL, messages=(Message(Role.USER, arguments.word),))
+    on_delta = (lambda _, text: context.progress.text(text)) if context.streams else None
+    completion = await context.ask(prompt, on_delta)
+    return ToolAnswer(completion.text, {"said": completion.text, "timings": context.timings})
+
+
+async def tell(arguments: Words, context: CallContext) -> ToolAnswer:
+    """Return the word without asking anybody."""
+    return ToolAnswer(arguments.word, {})
+
+
+class Services:
+    """Several may share a database, as processes do. Every event is kept.
+
+    `run` takes the place of the tool that asks the provider.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        provider: ScriptedProvider,
+        run: Run = ask,
+        *,
+        clock: Clock | None = None,
+        admission: config.Admission | None = None,
+        retry: config.Retry | None = None,
+        idempotency: config.Idempotency | None = None,
+        call_timeout_s: float = 20.0,
+    ) -> None:
+        self.database = database
+        self.provider = provider
+        self.events: list[Event] = []
+        bus = EventBus()
+        bus.watch(self.events.append)
+        clock = clock or SystemClock()
+        ask_with = asking(ScriptedRoster(provider), bus=bus, clock=clock, limits=admission, retry=retry)
+        self.admission = ask_with.admission
+        self.idempotent_calls = IdempotentCalls(
+            IdempotentCallTable(database, clock),
+            idempotency or config.Idempotency(),
+            clock=clock,
+            publish=bus.publish,
+        )
+        self.dispatcher = Dispatcher(
+            registry=Registry([_tool("ask", run), _tool("tell", tell)]),
+            asking=ask_with,
+            journal=Journal(database, clock),
+            idempotent_calls=self.idempotent_calls,
+            call_timeout_s=call_timeout_s,
+        )
+
+    async def call(
+        self,
+        name: str = "ask",
+        *,
+        key: str | None = None,
+        caller: Caller = CALLER,
+        send_progress: SendProgress | None = None,
+        **arguments: Any,
+    ) -> ToolAnswer:
+        return await self.dispatcher.call(
+            name, arguments, caller=caller, send_progress=send_progress, idempotency_key=key
+        )
+
+    def start(self, name: str = "ask", **more: Any) -> asyncio.Task[ToolAnswer]:
+        """Begin a call and leave it running."""
+        return asyncio.get_running_loop().create_task(self.call(name, **more))
+
+    def events_of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if type(event) is kind]
+
+
+def _tool(name: str, run: Run) -> Tool[Words]:
+    return Tool(
+        name=name,
+        title=name,
+        description=name,
+        arguments=Words,
+        run=run,
+        output_schema={"type": "object"},
+        asks_provider=name == "ask",
+        scope=MODELS,
+    )
+
+
+def error_facts(answer: ToolAnswer) -> dict[str, Any]:
+    """What an answer that is an error says to programs."""
+    assert answer.is_error
+    assert answer.structured is None
+    assert answer.meta is not None
+    return dict(answer.meta["exai/error"])
