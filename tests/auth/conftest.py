@@ -1,6 +1,5 @@
 """What the tests of identity ask for."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from support.gates import Gate, OpenGate
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(config.Database(), tmp_path)
-    yield database
-    await database.close()
 
 
 @pytest.fixture

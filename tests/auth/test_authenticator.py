@@ -19,6 +19,8 @@ from support.fake_issuer import make_key
 from support.forged_tokens import public_spellings
 from support.gates import Gate, OpenGate
 
+pytestmark = pytest.mark.sqlite
+
 
 async def everything(gate: Gate) -> list[IssuedTokens]:
     return [

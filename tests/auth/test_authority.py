@@ -25,6 +25,8 @@ from exai.storage.identity import tables as identity
 from exai.storage.identity.tables import Added, IdentityTables, RefreshRow, TokenRow
 from support.gates import Gate, OpenGate
 
+pytestmark = pytest.mark.sqlite
+
 
 async def renewed(gate: Gate, refresh_token: str | None) -> tuple[str, str]:
     assert refresh_token is not None

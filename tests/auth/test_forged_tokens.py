@@ -12,6 +12,8 @@ from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, sh
 from support.forged_tokens import Signer, forged, own_signer
 from support.gates import Gate, OpenGate
 
+pytestmark = pytest.mark.sqlite
+
 NO_LIMIT = 1_000_000
 
 

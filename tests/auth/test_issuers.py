@@ -27,6 +27,8 @@ from exai.runtime.clock import ManualClock
 from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from support.gates import OpenGate
 
+pytestmark = pytest.mark.sqlite
+
 KEY = make_key("ES256")
 OTHER = make_key("ES256")
 RSA = make_key("RS256")

@@ -21,13 +21,6 @@ BOB = Caller(subject="bob", door=Door.HTTP)
 
 
 @pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path):
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 def conversations(database: Database) -> Conversations:
     return Conversations(database, SystemClock(), max_exchanges=100)
 

@@ -1,6 +1,5 @@
 """Estimates are corrected by what providers counted, and what was learnt is kept."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from exai.conversations.token_counts import LEAST_TOKENS, STORE_EVERY_S, TokenCo
 from exai.runtime.clock import ManualClock
 from exai.storage.conversations.calibrations import Calibration
 from exai.storage.database import Database
-
-
-@pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
 
 
 async def test_estimates_come_nearer_with_every_count(database: Database) -> None:

@@ -50,13 +50,6 @@ async def say(conversations: Conversations, question: str) -> str:
 
 
 @pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path):
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     logs.configure(config.Logging(level="debug", format="json"), stream=stream)

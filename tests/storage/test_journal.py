@@ -5,7 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
 from exai import config
@@ -38,13 +37,6 @@ async def rows(database: Database) -> list[dict[str, object]]:
             dict(row) for row in connection.execute(select(calls).order_by(calls.c.call_id)).mappings()
         ]
     )
-
-
-@pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path):
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
 
 
 async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(database: Database) -> None:

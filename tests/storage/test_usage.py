@@ -1,11 +1,7 @@
 """What callers used, added up from real rows."""
 
-from pathlib import Path
-
-import pytest
 from sqlalchemy import Connection
 
-from exai import config
 from exai.callers import Caller, Door
 from exai.costs import Usage as Tokens
 from exai.runtime.clock import ManualClock
@@ -15,13 +11,6 @@ from exai.storage.database import Database
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET)
 BOB = Caller(subject="idp:bob", door=Door.HTTP)
-
-
-@pytest.fixture
-async def database(database_settings: config.Database, tmp_path: Path):
-    database = await Database.open(database_settings, tmp_path)
-    yield database
-    await database.close()
 
 
 def _nothing(_: Connection, many: list[None]) -> list[None]:
