@@ -37,7 +37,7 @@ class _Sweeping:
     def __init__(self) -> None:
         self._clock = ManualClock()
         bus = EventBus()
-        server = build_server(ScriptedEngine(), version=VERSION)
+        server = build_server(ScriptedEngine(), version=VERSION, bus=bus)
         limits, traffic = config.WebSocket(), Traffic()
 
         def pump(caller: Caller, send: SendText) -> Pump:

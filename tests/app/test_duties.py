@@ -21,7 +21,7 @@ async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
     """Every duty of a daemon."""
     settings = Settings.model_validate({"data_dir": tmp_path})
     async with build(settings, version="1") as services:
-        server = build_server(services.dispatcher, version="1")
+        server = build_server(services.dispatcher, version="1", bus=services.bus)
         doors = McpDoors(
             server, services.dispatcher, services.authenticator, services.authority, settings, services.bus
         )

@@ -13,7 +13,6 @@ LEAST_STATEMENTS = 10
 TESTED_ELSEWHERE = {
     "consulting": "tools/test_chat.py",
     "errors": "providers/test_provider_failures.py",
-    "events": "monitoring/test_monitoring.py",
     "prompts": "tools/test_chat.py",
 }
 """Where the tests of a room are that has no folder or file of its own name."""

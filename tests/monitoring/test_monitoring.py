@@ -116,7 +116,7 @@ def test_the_rest_is_counted_too() -> None:
         CallRefused("chat", CALLER, "overloaded"),
         CallerRefused(Door.HTTP, "unauthenticated"),
         ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
-        IncidentRecorded("inc_1", "chat", "KeyError"),
+        IncidentRecorded("inc_1", "chat", KeyError()),
     )
     metrics.gauge("answers", "A figure of somebody else's.", lambda: 42)
     assert value(metrics, "exai_connections", door="websocket") == 1

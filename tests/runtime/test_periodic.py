@@ -152,17 +152,28 @@ async def test_failures_in_a_row_are_logged_ever_more_rarely_and_their_end_once(
     assert (again["duty"], again["after_failures"]) == ("check", 9)
 
 
-async def test_a_foreseen_failure_is_logged_by_its_code_and_another_with_its_exception(
+async def test_an_unforeseen_failure_is_logged_with_its_exception_a_foreseen_one_by_its_code(
     logged: list[EventDict],
 ) -> None:
     for error in (StoreFailed, RuntimeError):
         duty = Duty(name="tidy", run=Diary(fails=1, error=error).run, every_s=1)
         await run_for(1.5, duty, scheduler())
-    foreseen, unforeseen = logged
-    assert (foreseen["log_level"], foreseen["error"]) == ("warning", "store_failed")
-    assert "exc_info" not in foreseen
-    assert unforeseen["log_level"] == "error"
-    assert isinstance(unforeseen["exc_info"], RuntimeError)
+    assert [(line["log_level"], line.get("error")) for line in logged] == [
+        ("warning", "store_failed"),
+        ("warning", "RuntimeError"),
+        ("error", None),
+    ]
+    assert isinstance(logged[-1]["exc_info"], RuntimeError)
+
+
+async def test_an_unforeseen_failure_is_handed_on_as_often_as_it_is_logged() -> None:
+    found: list[tuple[str, str]] = []
+    for error in (StoreFailed, RuntimeError):
+        duties = Scheduler(
+            LoopClock(), on_unforeseen=lambda error, duty: found.append((type(error).__name__, duty))
+        )
+        await run_for(9, Duty(name="tidy", run=Diary(fails=5, error=error).run, every_s=1), duties)
+    assert found == [("RuntimeError", "tidy")] * 3
 
 
 async def test_only_the_process_with_the_role_runs_a_duty_that_has_one() -> None:

@@ -136,15 +136,15 @@ def _stopping() -> ToolAnswer:
 async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) -> None:
     engine = ScriptedEngine()
     limits = config.WebSocket(max_frame_bytes=max_frame_bytes, send_timeout_s=send_timeout_s)
-    server = build_server(engine, version=VERSION)
+    bus = EventBus()
     await serve_stdio(
-        server,
+        build_server(engine, version=VERSION, bus=bus),
         engine,
         caller=Caller.local(Door.STDIO),
         guards=Guards(ScriptedAuthenticator(), SystemClock()),
         limits=limits,
         drain_s=drain_s,
-        bus=EventBus(),
+        bus=bus,
     )
 
 

@@ -63,7 +63,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 def routes() -> list[Route]:
     engine, bus = ScriptedEngine(), EventBus()
-    server = build_server(engine, version=VERSION)
+    server = build_server(engine, version=VERSION, bus=bus)
     doors = McpDoors(server, engine, ScriptedAuthenticator(), ScriptedAuthority(), Settings(), bus)
     return list(doors.routes.table.values())
 

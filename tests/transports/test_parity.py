@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import connect
 
 from exai.callers import Caller, Door
+from exai.events.bus import EventBus
 from exai.transports.server import build_server
 from support.open_doors import open_doors
 from support.scripted_engine import VERSION, ScriptedEngine
@@ -152,7 +153,7 @@ def _routing(message: Message) -> dict[str, str]:
 @asynccontextmanager
 async def over_the_sdk_loop() -> AsyncIterator[Exchange]:
     """The SDK's supported seam: a stream pair into `Server.run`."""
-    server = build_server(ScriptedEngine(), version=VERSION)
+    server = build_server(ScriptedEngine(), version=VERSION, bus=EventBus())
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](10)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](10)
     parse = TypeAdapter[JSONRPCMessage](JSONRPCMessage).validate_python

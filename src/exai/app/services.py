@@ -17,6 +17,7 @@ from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.events.bus import EventBus
+from exai.events.incidents import record_incident
 from exai.files.reader import FileReader
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
@@ -186,7 +187,12 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             idempotent_calls=idempotent_calls,
             call_timeout_s=settings.timeouts.call_s,
         )
-        scheduler = Scheduler(clock)
+        scheduler = Scheduler(
+            clock,
+            on_unforeseen=lambda error, duty: record_incident(
+                error, where=f"duty {duty}", publish=bus.publish
+            ),
+        )
         metrics.read_samples(scheduler.samples)
         duties = service_duties(
             settings,

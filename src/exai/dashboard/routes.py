@@ -5,14 +5,12 @@ takes from the request line, and what decides is what answers: nothing is decide
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
-import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
@@ -21,8 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 from exai.auth.attempts import Attempts
 from exai.callers import Caller, Door, RawHeaders
 from exai.dashboard.browsers import BrowserSessions, cookie_of, is_fetched_by_another, is_page_of_our_own
-from exai.errors import ExaiError, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
-from exai.events.events import CallerRefused, Event, IncidentRecorded
+from exai.errors import ExaiError, Incident, RequestFault, ScopeMissing, TooManyAttempts, Unauthenticated
+from exai.events.events import CallerRefused, Event
+from exai.events.incidents import record_incident
 from exai.web.challenge import refusal_headers
 from exai.web.hosts import HostRule, peer_address
 from exai.web.newcomers import note_admitted
@@ -45,8 +44,6 @@ HEADERS = MappingProxyType(
 """Of every answer, where it says nothing else."""
 
 T = TypeVar("T")
-
-_log = structlog.get_logger(__name__)
 
 
 class _BodyRefused(RequestFault):
@@ -259,11 +256,9 @@ class OperationsPort:
         return endpoint
 
     def _incident(self, entry: Entry, error: Exception) -> Response:
-        incident_id = f"inc_{secrets.token_hex(6)}"
-        _log.error("incident", incident_id=incident_id, where=entry.path, exc_info=error)
-        self._publish(IncidentRecorded(incident_id, entry.path, type(error).__name__))
-        sentence = f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}."
-        return JSONResponse({"error": {"code": "internal_error", "message": sentence}}, status_code=500)
+        incident = record_incident(error, where=entry.path, publish=self._publish)
+        body = {"error": {"code": Incident.code, "message": incident.sentence}}
+        return JSONResponse(body, status_code=500)
 
 
 def _fault(fault: ExaiError) -> Response:

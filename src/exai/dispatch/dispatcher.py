@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from exai.callers import Caller
 from exai.consulting.context import CallContext
 from exai.dispatch.idempotent_calls import STOPPING_RETRY_AFTER_S, Begin, IdempotentCallId, IdempotentCalls
@@ -30,7 +28,8 @@ from exai.errors import (
     Stopping,
     ToolFault,
 )
-from exai.events.events import CallEnded, CallRefused, CallStarted, IncidentRecorded
+from exai.events.events import CallEnded, CallRefused, CallStarted
+from exai.events.incidents import record_incident
 from exai.routing.asker import Asking, ModelAsker
 from exai.routing.fallback import told
 from exai.routing.progress import SilentProgress
@@ -40,8 +39,6 @@ from exai.tools.base import JsonObject, Tool, ToolAnswer
 from exai.tools.registry import Registry, ToolDescription
 
 __all__ = ["Dispatcher"]
-
-_log = structlog.get_logger(__name__)
 
 GRACE_S = 0.1
 """By how much a call may outlast its time, so that whoever asks a provider ends first: it knows what had arrived."""
@@ -246,7 +243,8 @@ class Dispatcher:
                     "Ask for less, lower the effort, or raise timeouts.call_s."
                 ) from None
             outcome, code = "failed", Incident.code
-            raise self._incident(tool.name, error) from error
+            incident = record_incident(error, where=tool.name, publish=self._bus.publish)
+            raise Incident(incident.sentence) from error
         finally:
             del self._running[context.call_id]
             self._aborted.discard(context.call_id)
@@ -321,15 +319,6 @@ class Dispatcher:
                 cost_usd=context.bill.cost.usd,
                 timings=context.timings,
             )
-        )
-
-    def _incident(self, where: str, error: Exception) -> Incident:
-        incident_id = f"inc_{secrets.token_hex(6)}"
-        _log.error("incident", incident_id=incident_id, where=where, exc_info=error)
-        self._bus.publish(IncidentRecorded(incident_id, where, type(error).__name__))
-        return Incident(
-            f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}; "
-            "please report it with that id."
         )
 
 

@@ -190,9 +190,17 @@ class BreakerRefused(Event, frozen=True):
 
 
 class IncidentRecorded(Event, frozen=True):
-    """Something unforeseen was caught at a door and logged whole."""
+    """A failure that nobody foresaw was caught; the log has it under `incident_id`."""
 
     incident_id: str
     where: str
-    kind: str
-    """The exception's class name."""
+    error: BaseException
+    """Its message and its traceback may hold content and secrets: not to be printed, only to be examined."""
+
+    @property
+    def kind(self) -> str:
+        """The exception's class name."""
+        return type(self.error).__name__
+
+    def __repr__(self) -> str:
+        return f"IncidentRecorded({self.incident_id!r}, {self.where!r}, {self.kind})"

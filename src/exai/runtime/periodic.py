@@ -23,7 +23,7 @@ from exai.runtime import tasks
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
 
-__all__ = ["Duty", "DutyRecord", "Leader", "OnlyProcess", "Role", "Scheduler"]
+__all__ = ["Duty", "DutyRecord", "Leader", "OnUnforeseen", "OnlyProcess", "Role", "Scheduler"]
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +33,9 @@ FIRST_RETRY_S = 60.0
 """Longest pause after a first failure."""
 STANDBY_S = 5.0
 """How soon a process notices that a role has become its own."""
+
+OnUnforeseen = Callable[[Exception, str], object]
+"""Gets a failure that is no `ExaiError` and the name of its duty, as often as the failure is logged."""
 
 Role = Literal["housekeeper"]
 """What one process of a fleet does for all: `housekeeper` deletes what is past its age."""
@@ -102,10 +105,16 @@ class Scheduler:
     """Runs duties, and keeps a record of each."""
 
     def __init__(
-        self, clock: Clock, leader: Leader | None = None, *, dice: Callable[[], float] = random.random
+        self,
+        clock: Clock,
+        leader: Leader | None = None,
+        *,
+        on_unforeseen: OnUnforeseen | None = None,
+        dice: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._leader = leader or OnlyProcess()
+        self._on_unforeseen = on_unforeseen or _log_unforeseen
         self._dice = dice
         self._records: dict[str, DutyRecord] = {}
 
@@ -150,13 +159,30 @@ class Scheduler:
         try:
             await record.duty.run()
         except Exception as error:  # noqa: BLE001 - a task's root: the next run tries again
-            _note_failure(record, error)
+            self._note_failure(record, error)
         else:
             _note_success(record)
         finally:
             record.is_running = False
         record.runs += 1
         record.seconds += self._clock.monotonic() - began
+
+    def _note_failure(self, record: DutyRecord, error: Exception) -> None:
+        code = error.code if isinstance(error, ExaiError) else None
+        record.failures += 1
+        record.failures_in_a_row += 1
+        record.last_error = code or type(error).__name__
+        if not _is_power_of_two(record.failures_in_a_row):
+            return
+        _log.warning(
+            "duty failed",
+            duty=record.duty.name,
+            error=record.last_error,
+            failures_in_a_row=record.failures_in_a_row,
+            retry_after_s=record.duty.retry_after_s(record.failures_in_a_row),
+        )
+        if code is None:
+            self._on_unforeseen(error, record.duty.name)
 
     def _jittered(self, pause: float, jitter: float) -> float:
         return pause * (1 + jitter * (2 * self._dice() - 1))
@@ -178,28 +204,15 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _note_failure(record: DutyRecord, error: Exception) -> None:
-    record.failures += 1
-    record.failures_in_a_row += 1
-    record.last_error = error.code if isinstance(error, ExaiError) else type(error).__name__
-    if not _is_power_of_two(record.failures_in_a_row):
-        return
-    facts = {
-        "duty": record.duty.name,
-        "failures_in_a_row": record.failures_in_a_row,
-        "retry_after_s": record.duty.retry_after_s(record.failures_in_a_row),
-    }
-    if isinstance(error, ExaiError):
-        _log.warning("duty failed", error=error.code, **facts)
-    else:
-        _log.error("duty failed", exc_info=error, **facts)
-
-
 def _note_success(record: DutyRecord) -> None:
     if record.failures_in_a_row:
         _log.info("duty works again", duty=record.duty.name, after_failures=record.failures_in_a_row)
     record.failures_in_a_row = 0
     record.last_error = None
+
+
+def _log_unforeseen(error: Exception, duty: str) -> None:
+    _log.error("unforeseen failure of a duty", duty=duty, exc_info=error)
 
 
 def _is_power_of_two(number: int) -> bool:

@@ -45,7 +45,7 @@ from exai.protocol.jsonrpc import (
     parse,
 )
 from exai.runtime import tasks
-from exai.transports.server import incident
+from exai.transports.server import incident_error
 from exai.transports.traffic import Traffic
 
 __all__ = ["STREAMING_METHODS", "Pump", "Send"]
@@ -300,7 +300,9 @@ class Pump:
         await self._send_text(encode(message))
 
     def _failure(self, request_id: RequestId, method: str, error: Exception) -> Message:
-        known = handler_exception_to_error_data(error) or incident(error, where=method, bus=self._bus).error
+        known = (
+            handler_exception_to_error_data(error) or incident_error(error, where=method, bus=self._bus).error
+        )
         return error_message(request_id, known.code, known.message, known.data)
 
 

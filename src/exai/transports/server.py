@@ -1,13 +1,11 @@
 """The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 import mcp_types as types
-import structlog
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -21,14 +19,12 @@ from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
-from exai.events.events import IncidentRecorded
+from exai.events.incidents import record_incident
 from exai.protocol.idempotency_key import InvalidKey, key_in
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
-__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident"]
-
-_log = structlog.get_logger(__name__)
+__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident_error"]
 
 CALLER_KEY = "exai.caller"
 """Where an HTTP door puts the caller into the request's scope."""
@@ -113,9 +109,9 @@ def build_server(
     version: str,
     instructions: str | None = INSTRUCTIONS,
     extend: Extend | None = None,
-    bus: EventBus | None = None,
+    bus: EventBus,
 ) -> Server[Any]:
-    """The SDK's registry over the engine. The list of tools is read once, here; `bus` hears of incidents."""
+    """The SDK's registry over the engine. The list of tools is read once, here."""
     listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
         by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"}
     )
@@ -144,7 +140,7 @@ def build_server(
         except ScopeMissing as fault:
             raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
         except Exception as error:
-            raise incident(error, where="tools/call", bus=bus) from error
+            raise incident_error(error, where="tools/call", bus=bus) from error
         return _result(answer)
 
     server: Server[Any] = Server(
@@ -169,21 +165,13 @@ def build_server(
     return server
 
 
-def incident(error: Exception, *, where: str, bus: EventBus | None) -> MCPError:
-    """Log something unforeseen whole; the JSON-RPC error that tells its id and nothing else."""
-    incident_id = f"inc_{secrets.token_hex(6)}"
-    _log.error("incident", incident_id=incident_id, where=where, exc_info=error)
-    if bus is not None:
-        bus.publish(IncidentRecorded(incident_id, where, type(error).__name__))
-    return MCPError(
-        INTERNAL_ERROR,
-        f"Something unforeseen went wrong inside EXAI. The log has it under {incident_id}; "
-        "please report it with that id.",
-        {"incident_id": incident_id},
-    )
+def incident_error(error: Exception, *, where: str, bus: EventBus) -> MCPError:
+    """Record an incident, and make the JSON-RPC error that gives its id and nothing else away."""
+    incident = record_incident(error, where=where, publish=bus.publish)
+    return MCPError(INTERNAL_ERROR, incident.sentence, {"incident_id": incident.id})
 
 
-def _explaining(bus: EventBus | None) -> ServerMiddleware[Any]:
+def _explaining(bus: EventBus) -> ServerMiddleware[Any]:
     """Middleware: every error leaves with a sentence that says what to do, and with nothing of the inside."""
 
     async def explain(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -196,7 +184,7 @@ def _explaining(bus: EventBus | None) -> ServerMiddleware[Any]:
                 raise MCPError(INVALID_PARAMS, UNINITIALIZED) from None
             raise
         except Exception as error:
-            raise incident(error, where=ctx.method, bus=bus) from error
+            raise incident_error(error, where=ctx.method, bus=bus) from error
 
     return explain
 

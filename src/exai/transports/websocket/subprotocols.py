@@ -11,10 +11,10 @@ from websockets.frames import CloseCode
 
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
+from exai.events.incidents import record_incident
 from exai.protocol.session import Open, Resume, Violation, read_frame, write_frame
 from exai.protocol.session import Refused as SessionRefusal
 from exai.transports.pump import Pump
-from exai.transports.server import incident
 from exai.transports.websocket.connection import Connection
 from exai.transports.websocket.resilient import ClientSession, ResilientWebSocketManager, SessionRefused
 
@@ -39,8 +39,8 @@ class Subprotocol(ABC):
         except OSError:
             return
         except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
-            sentence = incident(error, where=Door.WEBSOCKET, bus=self._bus).message[:MAX_REASON]
-            await self._connection.close(CloseCode.INTERNAL_ERROR, sentence)
+            incident = record_incident(error, where=Door.WEBSOCKET, publish=self._bus.publish)
+            await self._connection.close(CloseCode.INTERNAL_ERROR, incident.sentence[:MAX_REASON])
         finally:
             await self._leave()
 
