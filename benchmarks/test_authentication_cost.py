@@ -83,7 +83,7 @@ class Bench:
 
         async def admit() -> list[Caller]:
             return [
-                await self.authenticator.admit(
+                await self.authenticator.authenticate(
                     [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + token.encode())],
                     door=Door.HTTP,
                     address="127.0.0.1",

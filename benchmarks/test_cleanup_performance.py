@@ -15,7 +15,7 @@ from exai.transports.pump import Send as SendText
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
 from exai.transports.websocket.resilient import ResilientWebSocketManager
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
 from support.scripted_authenticator import ScriptedAuthenticator
 from support.scripted_engine import VERSION, ScriptedEngine
 
@@ -43,9 +43,9 @@ class _Sweeping:
         def pump(caller: Caller, send: SendText) -> Pump:
             return Pump(server, caller=caller, send=send, limits=limits, traffic=traffic, bus=bus)
 
-        guards = Guards(ScriptedAuthenticator(), self._clock)
+        watcher = CredentialWatcher(ScriptedAuthenticator(), self._clock)
         settings = config.Sessions(max_sessions=SESSIONS)
-        self._manager = ResilientWebSocketManager(settings, pump, guards, bus, self._clock)
+        self._manager = ResilientWebSocketManager(settings, pump, watcher, bus, self._clock)
         self.longest_block_s = 0.0
         self._grace_s = settings.grace_s
 

@@ -195,9 +195,11 @@ async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
     gate = await open_gate(mode="local")
     token = (await gate.authority.create("alice", "laptop")).access_token.encode()
     good = (b"authorization", b"Bearer " + token)
-    assert (await gate.authenticator.admit([good], door=Door.HTTP, address="::1")).subject == "alice"
+    assert (await gate.authenticator.authenticate([good], door=Door.HTTP, address="::1")).subject == "alice"
     other_spelling = [(b"Authorization", b"bEaReR   " + token + b" ")]
-    assert (await gate.authenticator.admit(other_spelling, door=Door.HTTP, address="::1")).subject == "alice"
+    assert (
+        await gate.authenticator.authenticate(other_spelling, door=Door.HTTP, address="::1")
+    ).subject == "alice"
     for headers in (
         [good, good],
         [good, (b"authorization", b"")],
@@ -210,7 +212,7 @@ async def test_two_authorization_headers_are_none(open_gate: OpenGate) -> None:
         [(b"authorization", b"")],
     ):
         with pytest.raises(Unauthenticated) as refusal:
-            await gate.authenticator.admit(headers, door=Door.HTTP, address="::1")
+            await gate.authenticator.authenticate(headers, door=Door.HTTP, address="::1")
         assert refusal.value.presented
 
 
@@ -221,7 +223,7 @@ async def test_no_bytes_at_random_come_in_or_break_anything(open_gate: OpenGate)
         content = source.randbytes(source.randrange(60))
         prefix = source.choice([b"", b"Bearer ", b"Bearer exk_", b"Bearer eyJ", b"bearer  "])
         with pytest.raises(Unauthenticated):
-            await gate.authenticator.admit(
+            await gate.authenticator.authenticate(
                 [(b"authorization", prefix + content)], door=Door.HTTP, address=str(number)
             )
 

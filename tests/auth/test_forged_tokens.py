@@ -30,7 +30,7 @@ async def none_is_believed(gate: Gate, signer: Signer) -> None:
     for each in corpus:
         headers = [(b"authorization", b"Bearer " + each.token.encode("utf-8", "surrogatepass"))]
         with pytest.raises(Unauthenticated):
-            await gate.authenticator.admit(headers, door=Door.HTTP, address="::1")
+            await gate.authenticator.authenticate(headers, door=Door.HTTP, address="::1")
     assert (await gate.admit(signer.token())).credential is not None
 
 

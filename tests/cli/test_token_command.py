@@ -43,7 +43,7 @@ def judge(data_dir: Path, *tokens: str) -> list[Caller | None]:
         for token in tokens:
             try:
                 headers = [(b"authorization", b"Bearer " + token.encode())]
-                callers.append(await authenticator.admit(headers, door=Door.HTTP, address="::1"))
+                callers.append(await authenticator.authenticate(headers, door=Door.HTTP, address="::1"))
             except Unauthenticated:
                 callers.append(None)
         await database.close()

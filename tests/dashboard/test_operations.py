@@ -8,7 +8,7 @@ import pytest
 from exai.auth.scopes import ADMIN, DASHBOARD
 from exai.events.events import IncidentRecorded
 from exai.runtime.clock import ManualClock
-from exai.web.newcomers import STATE_KEY, Newcomers
+from exai.web.unauthenticated import STATE_KEY, UnauthenticatedConnections
 from support.operations_ports import Port
 
 OpenPort = Callable[..., Awaitable[Port]]
@@ -66,14 +66,16 @@ async def test_metrics_are_prometheus_text_open_in_local_mode_alone(open_port: O
     assert (await required.ask("GET", "/metrics", token=token)).status == 200
 
 
-async def test_a_connection_is_a_newcomers_until_somebody_is_admitted_on_it(open_port: OpenPort) -> None:
-    port, newcomers = await open_port(), Newcomers(ManualClock())
-    port.state[STATE_KEY] = newcomers.add(3, lambda: None)
+async def test_a_connection_counts_as_unauthenticated_until_a_request_of_it_is_authenticated(
+    open_port: OpenPort,
+) -> None:
+    port, connections = await open_port(), UnauthenticatedConnections(ManualClock())
+    port.state[STATE_KEY] = connections.add(3, lambda: None)
     token = (await port.authority.create("ops", "prometheus", [DASHBOARD])).access_token
     counted = []
     for path, shown in (("/healthz", token), ("/metrics", None), ("/metrics", token)):
         await port.ask("GET", path, token=shown)
-        counted.append(len(newcomers))
+        counted.append(len(connections))
     assert counted == [1, 1, 0]
 
 

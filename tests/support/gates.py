@@ -26,7 +26,7 @@ class Gate:
     async def admit(self, token: str | None) -> Caller:
         """The caller behind a token, or without one."""
         headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
-        return await self.authenticator.admit(headers, door=Door.HTTP, address=self.address)
+        return await self.authenticator.authenticate(headers, door=Door.HTTP, address=self.address)
 
     async def refuses(self, token: str) -> None:
         """A token is not believed."""

@@ -20,8 +20,8 @@ from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import Extend, build_server
 from exai.transports.websocket.resilient import ResilientWebSocketManager
+from exai.web.credential_watch import CredentialWatcher
 from exai.web.entrance import Authenticates
-from exai.web.guards import Guards
 from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
 from support.scripted_engine import VERSION, ScriptedEngine
 
@@ -40,7 +40,7 @@ class Doors:
     sessions: ResilientWebSocketManager
     authenticator: ScriptedAuthenticator
     authority: ScriptedAuthority
-    guards: Guards
+    watcher: CredentialWatcher
 
     @property
     def ws(self) -> str:
@@ -100,7 +100,7 @@ async def open_doors(
         doors.sessions,
         authenticator,
         authority,
-        doors.guards,
+        doors.watcher,
     )
     try:
         async with Scheduler(SystemClock()).running(*mcp_port_duties(doors)):

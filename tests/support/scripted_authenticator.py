@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
+from exai.auth.revocation_state import Ending
 from exai.callers import ALL_SCOPES, Caller, Credential, Door, RawHeaders
 from exai.errors import InvalidGrant, StoreFailed, TooManyAttempts, Unauthenticated
 from exai.runtime.clock import SystemClock
-from exai.web.entrance import Ending
 
 __all__ = ["ScriptedAuthenticator", "ScriptedAuthority"]
 
@@ -47,7 +47,7 @@ class ScriptedAuthenticator:
         for watcher in self._watchers:
             watcher()
 
-    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
+    async def authenticate(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         assert address == "127.0.0.1"
         if self.throttled:
             raise TooManyAttempts("Too many tokens were refused. Try again later.", retry_after_s=12.4)

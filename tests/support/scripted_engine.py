@@ -16,7 +16,7 @@ from exai.tools.base import ToolAnswer
 from exai.tools.registry import ToolDescription
 from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
 from support.scripted_authenticator import ScriptedAuthenticator
 
 __all__ = ["VERSION", "ScriptedEngine"]
@@ -141,7 +141,7 @@ async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) ->
         build_server(engine, version=VERSION, bus=bus),
         engine,
         caller=Caller.local(Door.STDIO),
-        guards=Guards(ScriptedAuthenticator(), SystemClock()),
+        watcher=CredentialWatcher(ScriptedAuthenticator(), SystemClock()),
         limits=limits,
         drain_s=drain_s,
         bus=bus,

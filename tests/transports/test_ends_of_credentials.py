@@ -344,7 +344,7 @@ async def test_what_has_ended_by_itself_is_not_kept(doors: Doors) -> None:
         async with session_socket(doors.ws, mine) as session, mcp_socket(doors.ws, headers=mine) as plain:
             await session.open()
             await plain.tool("echo")
-            assert len(_guards(doors)) == 4
+            assert len(_watches(doors)) == 4
             with suppress(ConnectionClosed):
                 await session.send({"t": "bye"})
                 await session.receive()
@@ -352,16 +352,16 @@ async def test_what_has_ended_by_itself_is_not_kept(doors: Doors) -> None:
             assert response.status == 200
         async with http.post(doors.http, json=old_call("echo"), headers=headers | mine) as response:
             assert response.status == 404
-    await until(lambda: not _guards(doors))
+    await until(lambda: not _watches(doors))
 
 
-def _guards(doors: Doors) -> list[Any]:
-    return [guard for of_owner in doors.guards._open.values() for guard in of_owner]
+def _watches(doors: Doors) -> list[Any]:
+    return [watch for of_owner in doors.watcher._watches.values() for watch in of_owner]
 
 
 def _told(doors: Doors, token: str) -> set[Any]:
     return {
-        guard.told
-        for guard in _guards(doors)
-        if guard.caller.credential is not None and guard.caller.credential.token_id == token
+        watch.notified
+        for watch in _watches(doors)
+        if watch.caller.credential is not None and watch.caller.credential.token_id == token
     }

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from exai.web import newcomers
+from exai.web import unauthenticated
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import Doors, open_doors
 from support.session_socket import ENVELOPE, session_socket
@@ -242,7 +242,7 @@ async def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(request_: 
 async def test_connections_without_a_caller_make_room_and_those_of_callers_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(newcomers, "MOST", 20)
+    monkeypatch.setattr(unauthenticated, "MOST", 20)
     greeting = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     no_call = POST.format(tool="echo", length=2).encode() + b"{}"  # but its sender is admitted
     async with open_doors() as doors, mcp_socket(doors.ws) as socket, AsyncExitStack() as held:

@@ -21,7 +21,7 @@ from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
 from exai.web.hosts import HostRule
 
 __all__ = ["run_daemon", "run_stdio"]
@@ -76,13 +76,13 @@ async def run_stdio(
     """
     async with _services(settings, demo=demo) as services:
         caller = await _parent(services, token, token_from)
-        guards = Guards(services.authenticator, SystemClock())
-        async with services.scheduler.running(*stdio_duties(guards)):
+        watcher = CredentialWatcher(services.authenticator, SystemClock())
+        async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
                 build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus),
                 services.dispatcher,
                 caller=caller,
-                guards=guards,
+                watcher=watcher,
                 limits=settings.websocket,
                 drain_s=settings.server.drain_s,
                 bus=services.bus,
@@ -109,7 +109,7 @@ async def _parent(services: Services, token: SecretStr | None, token_from: str) 
     """Who started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
-        return await services.authenticator.admit(headers, door=Door.STDIO, address="")
+        return await services.authenticator.authenticate(headers, door=Door.STDIO, address="")
     except Unauthenticated as fault:
         if not fault.presented:
             raise StartFault(

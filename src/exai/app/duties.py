@@ -16,7 +16,7 @@ from exai.runtime.periodic import Duty
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.transports.doors import McpDoors
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
 
 __all__ = ["mcp_port_duties", "service_duties", "stdio_duties"]
 
@@ -69,15 +69,17 @@ def service_duties(
 def mcp_port_duties(doors: McpDoors) -> tuple[Duty, ...]:
     """List the duties of a process that serves the MCP port."""
     return (
-        _check_credentials(doors.guards),
+        _check_credentials(doors.watcher),
         Duty(name="sweep_sessions", run=doors.sessions.sweep, every_s=SESSIONS_S),
     )
 
 
-def stdio_duties(guards: Guards) -> tuple[Duty, ...]:
+def stdio_duties(watcher: CredentialWatcher) -> tuple[Duty, ...]:
     """List the duties of a process that serves its parent over stdin and stdout."""
-    return (_check_credentials(guards),)
+    return (_check_credentials(watcher),)
 
 
-def _check_credentials(guards: Guards) -> Duty:
-    return Duty(name="check_credentials", run=guards.check_if_due, every_s=CREDENTIALS_S, wake=guards.changed)
+def _check_credentials(watcher: CredentialWatcher) -> Duty:
+    return Duty(
+        name="check_credentials", run=watcher.check_if_due, every_s=CREDENTIALS_S, wake=watcher.changed
+    )

@@ -86,7 +86,7 @@ class Authenticator:
             self._is_required = True
         return self._is_required
 
-    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
+    async def authenticate(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """The caller behind a request with these headers; only `Authorization: Bearer` is looked at.
 
         Raises:

@@ -24,7 +24,7 @@ from exai.events.events import CallerRefused, Event
 from exai.events.incidents import record_incident
 from exai.web.challenge import refusal_headers
 from exai.web.hosts import HostRule, peer_address
-from exai.web.newcomers import note_admitted
+from exai.web.unauthenticated import note_authenticated
 
 __all__ = ["Admits", "Answer", "Entrance", "Entry", "OperationsPort", "Visit"]
 
@@ -148,7 +148,7 @@ class Admits(Protocol):
 
     attempts: Attempts
 
-    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
+    async def authenticate(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """Who sends a request with these headers.
 
         Raises:
@@ -177,7 +177,7 @@ class Entrance:
         if entry.scope is None:
             return None
         caller = await self._caller(scope, entry)
-        note_admitted(scope)
+        note_authenticated(scope)
         if not caller.may(entry.scope):
             raise ScopeMissing(f"This needs a token with the scope `{entry.scope}`.", scope=entry.scope)
         return caller
@@ -198,7 +198,9 @@ class Entrance:
             cookie = cookie_of(headers)
             if cookie is not None and (caller := self._browsers.caller(cookie)) is not None:
                 return caller
-        return await self._authenticator.admit(headers, door=Door.OPERATIONS, address=peer_address(scope))
+        return await self._authenticator.authenticate(
+            headers, door=Door.OPERATIONS, address=peer_address(scope)
+        )
 
 
 class OperationsPort:

@@ -18,8 +18,8 @@ from exai.transports.server import Engine
 from exai.transports.token_endpoint import Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
 from exai.transports.websocket.door import WebSocketDoor
+from exai.web.credential_watch import CredentialWatcher
 from exai.web.entrance import METADATA_PATH, Authenticates, Entrance
-from exai.web.guards import Guards
 from exai.web.hosts import HostRule
 
 __all__ = ["McpDoors"]
@@ -42,14 +42,14 @@ class McpDoors:
         self._server = server
         hosts = HostRule(settings.server)
         entrance = Entrance(authenticator, settings, bus)
-        self.guards = Guards(authenticator, clock)
+        self.watcher = CredentialWatcher(authenticator, clock)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
             server,
             settings=settings,
             hosts=hosts,
             entrance=entrance,
-            guards=self.guards,
+            watcher=self.watcher,
             bus=bus,
             traffic=self.traffic,
             clock=clock,
@@ -60,7 +60,7 @@ class McpDoors:
             engine,
             settings=settings,
             entrance=entrance,
-            guards=self.guards,
+            watcher=self.watcher,
             traffic=self.traffic,
             clock=clock,
         )

@@ -24,7 +24,7 @@ from exai.transports.draining import drain
 from exai.transports.server import Engine
 from exai.transports.websocket.protocol import AbortableWebSocket
 from exai.web.bounded_http import MAX_HEAD_BYTES, bounded
-from exai.web.newcomers import Newcomers
+from exai.web.unauthenticated import UnauthenticatedConnections
 
 __all__ = ["Addresses", "Listener"]
 
@@ -100,7 +100,11 @@ class Listener:
             uvicorn.Config(
                 by_port,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-                http=bounded(self._settings.head_timeout_s, limits.send_timeout_s, Newcomers(SystemClock())),
+                http=bounded(
+                    self._settings.head_timeout_s,
+                    limits.send_timeout_s,
+                    UnauthenticatedConnections(SystemClock()),
+                ),
                 ws=AbortableWebSocket,
                 ws_max_size=limits.max_frame_bytes,
                 ws_ping_interval=limits.ping_interval_s,

@@ -11,6 +11,7 @@ import structlog
 from mcp.server.lowlevel import Server
 
 from exai import config
+from exai.auth.revocation_state import Ending
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
@@ -21,8 +22,7 @@ from exai.transports.draining import drain
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
 from exai.transports.traffic import Traffic
-from exai.web.entrance import Ending
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
 
 __all__ = ["serve_stdio"]
 
@@ -34,7 +34,7 @@ async def serve_stdio(
     engine: Engine,
     *,
     caller: Caller,
-    guards: Guards,
+    watcher: CredentialWatcher,
     limits: config.WebSocket,
     drain_s: float,
     bus: EventBus,
@@ -70,7 +70,7 @@ async def serve_stdio(
         ended.append(ending)
         leave(ending)
 
-    with stop.by_signals(), guards.guarding(caller, end):
+    with stop.by_signals(), watcher.watching(caller, end):
         LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()
         await stop.first.wait()
         if not writer.broken and not ended:

@@ -1,5 +1,5 @@
 """uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read,
-connections on which nobody is admitted.
+connections on which no request is authenticated.
 
 A WebSocket begins as an HTTP request, so its handshake has the first bound as well.
 """
@@ -9,7 +9,7 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from exai.web.newcomers import STATE_KEY, Newcomer, Newcomers
+from exai.web.unauthenticated import STATE_KEY, UnauthenticatedConnection, UnauthenticatedConnections
 
 __all__ = ["MAX_HEAD_BYTES", "bounded"]
 
@@ -19,32 +19,34 @@ HEAD_PIECE_BYTES = 4 * 1024
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def bounded(head_timeout_s: float, send_timeout_s: float, newcomers: Newcomers) -> type[H11Protocol]:
+def bounded(
+    head_timeout_s: float, send_timeout_s: float, unauthenticated: UnauthenticatedConnections
+) -> type[H11Protocol]:
     """The protocol class with these bounds; uvicorn makes its own instances, without arguments of ours."""
     return type(
         "BoundedHttp",
         (_BoundedHttp,),
-        {"head_s": head_timeout_s, "send_s": send_timeout_s, "newcomers": newcomers},
+        {"head_s": head_timeout_s, "send_s": send_timeout_s, "unauthenticated": unauthenticated},
     )
 
 
 class _BoundedHttp(H11Protocol):
     head_s: float
     send_s: float
-    newcomers: Newcomers
-    _newcomer: Newcomer
+    unauthenticated: UnauthenticatedConnections
+    _unauthenticated: UnauthenticatedConnection
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         descriptor = transport.get_extra_info("socket").fileno()
-        self._newcomer = self.newcomers.add(descriptor, self._end_unheard)
-        self.app_state = {**self.app_state, STATE_KEY: self._newcomer}
+        self._unauthenticated = self.unauthenticated.add(descriptor, self._end_unheard)
+        self.app_state = {**self.app_state, STATE_KEY: self._unauthenticated}
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._newcomer.leave()
+        self._unauthenticated.leave()
         self._note_head()
         self._note_room()
         super().connection_lost(exc)
@@ -63,12 +65,12 @@ class _BoundedHttp(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._newcomer.note_answered()
+        self._unauthenticated.note_answered()
         if not self.transport.is_closing():
             self._expect_head()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._newcomer.leave()  # it is admitted or refused at once
+        self._unauthenticated.leave()  # its request is authenticated or refused at once
         super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:

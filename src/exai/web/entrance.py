@@ -22,9 +22,9 @@ from exai.events.events import CallerRefused
 from exai.protocol.jsonrpc import INTERNAL_ERROR, Message, error_message
 from exai.web.challenge import refusal_headers
 from exai.web.hosts import Refused, peer_address
-from exai.web.newcomers import note_admitted
+from exai.web.unauthenticated import note_authenticated
 
-__all__ = ["METADATA_PATH", "Authenticates", "Ending", "Entrance"]
+__all__ = ["METADATA_PATH", "Authenticates", "Entrance"]
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 
@@ -37,7 +37,7 @@ class Authenticates(Protocol):
         """Refusals by address."""
         ...
 
-    async def admit(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
+    async def authenticate(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
         """Who asks.
 
         Raises:
@@ -75,11 +75,11 @@ class Entrance:
         """
         address = peer_address(scope)
         try:
-            caller = await self._authenticator.admit(scope["headers"], door=door, address=address)
+            caller = await self._authenticator.authenticate(scope["headers"], door=door, address=address)
         except ExaiError as fault:
             self._bus.publish(CallerRefused(door, fault.code))
             raise
-        note_admitted(scope)
+        note_authenticated(scope)
         return caller
 
     def refusal(self, fault: ExaiError, scope: Scope) -> Refused:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from exai import config
+from exai.auth.revocation_state import Ending
 from exai.callers import Caller
 from exai.errors import ScopeMissing, Unauthenticated, UnknownTool
 from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, error_message, parse
@@ -24,8 +25,8 @@ from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY, Engine
 from exai.transports.traffic import Traffic
 from exai.web.bodies import read_body, replayed
-from exai.web.entrance import Ending, Entrance
-from exai.web.guards import Guards
+from exai.web.credential_watch import CredentialWatcher
+from exai.web.entrance import Entrance
 
 __all__ = ["HttpDoor"]
 
@@ -42,13 +43,13 @@ class HttpDoor:
         *,
         settings: config.Settings,
         entrance: Entrance,
-        guards: Guards,
+        watcher: CredentialWatcher,
         traffic: Traffic,
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._entrance = entrance
-        self._guards = guards
+        self._watcher = watcher
         self._traffic = traffic
         self._max_body_bytes = settings.server.max_body_bytes
         self._body_timeout_s = settings.server.body_timeout_s
@@ -57,7 +58,7 @@ class HttpDoor:
         self._running: set[tuple[str, bytes, str]] = set()
         """Subject, session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up
         two."""
-        self._sessions = HttpSessions(server, settings, guards, clock)
+        self._sessions = HttpSessions(server, settings, watcher, clock)
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
@@ -173,7 +174,7 @@ class HttpDoor:
 
         try:
             async with asyncio.timeout(None) as limit:
-                with self._guards.guarding(caller, end):
+                with self._watcher.watching(caller, end):
                     await self._sessions.serve(caller, scope, receive, answer.send)
         except TimeoutError:
             if not endings:

@@ -19,11 +19,11 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
 from exai import config
+from exai.auth.revocation_state import Ending
 from exai.callers import Caller
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
-from exai.web.entrance import Ending
-from exai.web.guards import Guard, Guards
+from exai.web.credential_watch import CredentialWatch, CredentialWatcher
 
 __all__ = ["HttpSessions", "session_id_of"]
 
@@ -39,7 +39,7 @@ class _Bound:
     """What is known of one session."""
 
     subject: str
-    guard: Guard
+    watch: CredentialWatch
     last_used: float
     in_use: int = 0
     """Requests of it that are being served, an open stream among them."""
@@ -48,7 +48,9 @@ class _Bound:
 class HttpSessions:
     """The SDK's application with its sessions bound."""
 
-    def __init__(self, server: Server[Any], settings: config.Settings, guards: Guards, clock: Clock) -> None:
+    def __init__(
+        self, server: Server[Any], settings: config.Settings, watcher: CredentialWatcher, clock: Clock
+    ) -> None:
         # The SDK counts every request without a session as one; here only what was begun is counted.
         self.manager = StreamableHTTPSessionManager(
             server,
@@ -57,7 +59,7 @@ class HttpSessions:
             max_sessions=None,
         )
         self._limits = settings.sessions
-        self._guards = guards
+        self._watcher = watcher
         self._clock = clock
         self._bound: dict[bytes, _Bound] = {}
         self._swept = clock.monotonic()
@@ -117,8 +119,8 @@ class HttpSessions:
             yield
             return
         bound = self._bound[session_id]
-        if bound.guard.caller.credential != caller.credential:
-            bound.guard.move(caller)
+        if bound.watch.caller.credential != caller.credential:
+            bound.watch.move_to(caller)
         bound.in_use += 1
         try:
             yield
@@ -139,8 +141,8 @@ class HttpSessions:
         # Only now, as many may begin at once.
         while self._excess(caller) >= 0 and (idle := self._longest_idle(caller)) is not None:
             self.end(idle, caller)
-        guard = self._guards.open(caller, end)
-        self._bound[session_id] = _Bound(caller.subject, guard, self._clock.monotonic())
+        watch = self._watcher.watch(caller, end)
+        self._bound[session_id] = _Bound(caller.subject, watch, self._clock.monotonic())
 
     def _excess(self, caller: Caller) -> int:
         """How many sessions there are beyond what this caller may find or have; below zero there is room."""
@@ -160,7 +162,7 @@ class HttpSessions:
         return min(idle, default=(0.0, None))[1]
 
     def _forget(self, session_id: bytes) -> None:
-        self._bound.pop(session_id).guard.release()
+        self._bound.pop(session_id).watch.release()
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()

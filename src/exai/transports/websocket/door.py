@@ -27,8 +27,8 @@ from exai.transports.websocket.connection import Connection
 from exai.transports.websocket.protocol import protocol_of
 from exai.transports.websocket.resilient import ResilientWebSocketManager
 from exai.transports.websocket.subprotocols import PlainMessages, SessionFrames, Subprotocol
+from exai.web.credential_watch import CredentialWatcher
 from exai.web.entrance import Entrance
-from exai.web.guards import Guards
 from exai.web.hosts import HostRule, Refused
 
 __all__ = ["SUBPROTOCOL", "WebSocketDoor"]
@@ -52,7 +52,7 @@ class WebSocketDoor:
         settings: config.Settings,
         hosts: HostRule,
         entrance: Entrance,
-        guards: Guards,
+        watcher: CredentialWatcher,
         bus: EventBus,
         traffic: Traffic,
         clock: Clock,
@@ -62,12 +62,12 @@ class WebSocketDoor:
         self._handshake_s = settings.sessions.handshake_s
         self._hosts = hosts
         self._entrance = entrance
-        self._guards = guards
+        self._watcher = watcher
         self._bus = bus
         self._traffic = traffic
         self._sockets: Counter[str] = Counter()
         """Open ones by the subject of the token that opened them."""
-        self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, guards, bus, clock)
+        self.sessions = ResilientWebSocketManager(settings.sessions, self._pump, watcher, bus, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
@@ -83,7 +83,7 @@ class WebSocketDoor:
         self._bus.publish(ConnectionOpened(Door.WEBSOCKET, caller))
         connection, subprotocol = self._connected(agreed, caller, scope, receive, send)
         try:
-            with self._counted(caller), self._guards.guarding(caller, connection.end):
+            with self._counted(caller), self._watcher.watching(caller, connection.end):
                 await subprotocol.serve()
         finally:
             self._bus.publish(ConnectionClosed(Door.WEBSOCKET, caller, connection.reason))

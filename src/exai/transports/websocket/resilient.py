@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from exai import config
+from exai.auth.revocation_state import Ending
 from exai.callers import Caller
 from exai.events.bus import EventBus
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
@@ -41,8 +42,7 @@ from exai.runtime.clock import Clock
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.websocket.reader_breaker import ReaderBreaker
-from exai.web.entrance import Ending
-from exai.web.guards import Guard, Guards
+from exai.web.credential_watch import CredentialWatch, CredentialWatcher
 
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
@@ -101,7 +101,7 @@ class ClientSession(Carrier):
         secret: str,
         settings: config.Sessions,
         make_pump: MakePump,
-        guard: "Callable[[ClientSession], Guard]",
+        watch: "Callable[[ClientSession], CredentialWatch]",
         clock: Clock,
     ) -> None:
         bounds = Bounds(settings.max_messages, settings.max_bytes, settings.max_age_s, settings.credit)
@@ -110,7 +110,7 @@ class ClientSession(Carrier):
         self.caller = caller
         self._secret = _digest(secret)
         self._pump = make_pump(caller, self.send)
-        self._guard = guard(self)
+        self._watch = watch(self)
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
     def is_opened_by(self, caller: Caller, secret_digest: bytes) -> bool:
@@ -121,7 +121,7 @@ class ClientSession(Carrier):
         """Go on under what its caller proved itself with this time: what is asked from now on is judged by that."""
         self.caller = caller
         self._pump.serve_for(caller)
-        self._guard.move(caller)
+        self._watch.move_to(caller)
 
     async def take(self, text: str, generation: int) -> bool:
         """Take one frame of the socket of that generation; whether the session goes on.
@@ -148,7 +148,7 @@ class ClientSession(Carrier):
 
     async def close(self) -> None:
         """Cancel the session's calls and forget what was kept."""
-        self._guard.release()
+        self._watch.release()
         await self._pump.close()
         self.stop()
 
@@ -160,13 +160,13 @@ class ResilientWebSocketManager:
         self,
         settings: config.Sessions,
         make_pump: MakePump,
-        guards: Guards,
+        watcher: CredentialWatcher,
         bus: EventBus,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._make_pump = make_pump
-        self._guards = guards
+        self._watcher = watcher
         self._bus = bus
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
@@ -200,7 +200,7 @@ class ResilientWebSocketManager:
         session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
         settings = self._settings
         session = ClientSession(
-            session_id, caller, secret, settings, self._make_pump, self._guard_of, self._clock
+            session_id, caller, secret, settings, self._make_pump, self._watch_of, self._clock
         )
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
         session.attach(socket, peer_received=0, peer_credit=credit, greeting=write_frame(opened))
@@ -255,14 +255,14 @@ class ResilientWebSocketManager:
         self._bus.publish(SessionResumed(caller, gap=oldest > asked.last + 1))
         return session
 
-    def _guard_of(self, session: ClientSession) -> Guard:
+    def _watch_of(self, session: ClientSession) -> CredentialWatch:
         """Ends the session when its credential is revoked; one that has expired only costs it its socket."""
 
         def end(ending: Ending) -> None:
             if ending == "revoked":
                 tasks.spawn(self.end(session, ending), name="end session")
 
-        return self._guards.open(session.caller, end)
+        return self._watcher.watch(session.caller, end)
 
     async def end(self, session: ClientSession, reason: str) -> None:
         """End a session and cancel its calls."""

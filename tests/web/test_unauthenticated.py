@@ -6,20 +6,25 @@ from typing import Any
 import pytest
 
 from exai.runtime.clock import ManualClock
-from exai.web import newcomers as module
-from exai.web.newcomers import STATE_KEY, Newcomer, Newcomers, note_admitted
+from exai.web import unauthenticated as module
+from exai.web.unauthenticated import (
+    STATE_KEY,
+    UnauthenticatedConnection,
+    UnauthenticatedConnections,
+    note_authenticated,
+)
 
 
 class Room:
-    """Newcomers with names, and who was closed."""
+    """UnauthenticatedConnections with names, and who was closed."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.newcomers = Newcomers(self.clock)
+        self.connections = UnauthenticatedConnections(self.clock)
         self.closed: list[str] = []
 
-    def add(self, name: str, descriptor: int = 3) -> Newcomer:
-        return self.newcomers.add(descriptor, lambda: self.closed.append(name))
+    def add(self, name: str, descriptor: int = 3) -> UnauthenticatedConnection:
+        return self.connections.add(descriptor, lambda: self.closed.append(name))
 
 
 class Log:
@@ -55,12 +60,12 @@ def test_who_was_answered_goes_first_and_else_who_waits_longest(room: Room) -> N
     room.add("fifth")
     room.add("sixth")
     assert room.closed == ["third", "second", "first"]
-    assert len(room.newcomers) == 3
+    assert len(room.connections) == 3
 
 
 def test_who_was_admitted_or_has_gone_counts_no_more_and_is_not_closed(room: Room) -> None:
     first, second = room.add("first"), room.add("second")
-    note_admitted({"state": {STATE_KEY: first}})
+    note_authenticated({"state": {STATE_KEY: first}})
     second.note_answered()
     second.leave()
     second.leave()
@@ -68,7 +73,7 @@ def test_who_was_admitted_or_has_gone_counts_no_more_and_is_not_closed(room: Roo
     for name in ("third", "fourth", "fifth"):
         room.add(name)
     assert room.closed == []
-    note_admitted({"type": "websocket"})
+    note_authenticated({"type": "websocket"})
 
 
 def test_it_is_half_of_few_descriptors_and_the_last_ones_are_kept_free(
