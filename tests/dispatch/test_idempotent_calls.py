@@ -1,7 +1,8 @@
-"""IdempotentCalls: one run for however many ask, kept results, doubt after a crash, keys that become free."""
+"""Idempotent calls: one run for however many ask, kept results, doubt after a crash, keys that become free."""
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,10 @@ from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
-from exai.dispatch.idempotent_calls import LONGEST_RETRY_S, META_KEY, IdempotentCallId, digest_of
+from exai.dispatch import idempotent_calls as theory
+from exai.dispatch.idempotent_calls import IdempotentCallId, digest_of
+from exai.dispatch.idempotent_run import LONGEST_RETRY_S, TRANSITIONS, Stage
+from exai.dispatch.kept_results import META_KEY
 from exai.errors import ProviderRefused, ProviderUnreachable, StoreFailed
 from exai.events.events import CallRecalled
 from exai.providers.base import Prompt
@@ -77,7 +81,7 @@ async def test_the_same_key_gets_the_stored_result_and_the_provider_is_asked_onc
     assert row["ended_at"] >= row["began_at"]
 
 
-async def test_a_stored_result_says_what_the_first_one_said_whatever_its_letters(database: Database) -> None:
+async def test_a_stored_result_is_equal_to_the_first_one_whatever_its_letters(database: Database) -> None:
     services = Services(database, ScriptedProvider('尸\0 "quoted"\n\U0001f426'))
     first = await services.call(key="key")
     assert (await services.call(key="key")).text == first.text
@@ -119,7 +123,7 @@ async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
     assert (one.text, other.text, how(other)) == ("for one", "for the other", None)
 
 
-async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Database) -> None:
+async def test_a_second_caller_joins_and_gets_the_progress_from_the_beginning(database: Database) -> None:
     async def say_before_asking(arguments: Words, context: CallContext) -> ToolAnswer:
         context.progress.text("Well: ")
         return await ask(arguments, context)
@@ -146,7 +150,7 @@ async def test_a_second_asker_joins_and_hears_what_was_said_before(database: Dat
     assert len(services.provider.asked) == 1
 
 
-async def test_one_that_leaves_does_not_take_the_other_with_it(database: Database) -> None:
+async def test_a_caller_that_leaves_does_not_cancel_the_others_run(database: Database) -> None:
     gate = Gate()
     services = Services(database, ScriptedProvider(gate))
     one = services.start(key="key")
@@ -162,7 +166,7 @@ async def test_one_that_leaves_does_not_take_the_other_with_it(database: Databas
     assert len(services.provider.asked) == 1
 
 
-async def test_the_last_one_that_leaves_takes_the_work_with_it_and_the_key_is_free(
+async def test_the_last_caller_that_leaves_cancels_the_run_and_frees_the_key(
     database: Database,
 ) -> None:
     gate = Gate()
@@ -192,13 +196,13 @@ async def test_a_definite_failure_is_kept_and_a_passing_one_frees_the_key(
     assert len(services.provider.asked) == (1 if kept else 2)
 
 
-async def test_what_was_refused_before_it_began_leaves_its_key_free(database: Database) -> None:
+async def test_a_call_refused_before_it_began_leaves_its_key_free(database: Database) -> None:
     services = Services(database, ScriptedProvider("the answer"))
     assert error_facts(await services.call(key="key", nonsense=1))["code"] == "bad_arguments"
     assert (await services.call(key="key")).text == "the answer"
 
 
-async def test_a_result_above_the_bound_is_given_once_and_then_said_to_be_lost(database: Database) -> None:
+async def test_a_result_above_the_bound_is_given_once_and_then_reported_lost(database: Database) -> None:
     services = Services(
         database, ScriptedProvider("鷺" * 100), idempotency=config.Idempotency(max_result_bytes=350)
     )
@@ -229,7 +233,7 @@ async def test_a_row_whose_process_died_is_in_doubt_and_never_run_again(
     assert services.provider.asked == []
 
 
-async def test_two_processes_never_run_one_operation_both(
+async def test_two_processes_never_both_run_a_call(
     database: Database, database_settings: config.Database, tmp_path: Path
 ) -> None:
     other = await Database.open(database_settings, tmp_path)
@@ -276,37 +280,42 @@ async def test_without_a_key_nothing_is_looked_up_or_kept(database: Database) ->
 
 
 class FailingTable(IdempotentCallTable):
-    """Refuses to write an end until a moment of the loop's time."""
+    """Refuses to write an end until a moment of the loop's time, each time after its gate was opened."""
 
     fails_until = 100.0
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, LoopClock())
         self.tried_at: list[float] = []
+        self.tried = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
-    def _try(self) -> None:
+    async def _try(self) -> None:
+        self.tried.set()
+        await self.gate.wait()
         now = asyncio.get_running_loop().time()
         self.tried_at.append(now)
         if now < self.fails_until:
             raise StoreFailed("gone")
 
     async def end(self, operation: IdempotentCallId, *, call_id: str, result: str | None) -> None:
-        self._try()
+        await self._try()
         await super().end(operation, call_id=call_id, result=result)
 
     async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
-        self._try()
+        await self._try()
         await super().free(operation, call_id=call_id)
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("failure", [None, ProviderUnreachable("gone")])
 async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
-    database: Database, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+    database: Database, failure: Exception | None
 ) -> None:
-    services = Services(database, ScriptedProvider(failure or "the answer", "anew"), clock=LoopClock())
     table = FailingTable(database)
-    monkeypatch.setattr(services.idempotent_calls, "_table", table)
+    provider = ScriptedProvider(failure or "the answer", "anew")
+    services = Services(database, provider, clock=LoopClock(), idempotent_call_table=table)
     first = await services.call(key="key")
     meanwhile = await services.call(key="key")
     if failure is None:
@@ -322,6 +331,52 @@ async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
     after = await services.call(key="key")
     assert after.text == ("the answer" if failure is None else "anew")
     assert how(after) == ("stored" if failure is None else None)
+
+
+@pytest.mark.virtual_time
+async def test_a_caller_who_waits_for_a_key_is_not_held_up_by_the_database(database: Database) -> None:
+    table = FailingTable(database)
+    provider = ScriptedProvider(ProviderUnreachable("gone"))
+    services = Services(database, provider, clock=LoopClock(), idempotent_call_table=table)
+    table.gate.clear()
+    first = services.start(key="key")
+    await table.tried.wait()
+    waiting = services.start(key="key")
+    await asyncio.sleep(0)
+    table.gate.set()
+    began = asyncio.get_running_loop().time()
+    assert error_facts(await waiting)["code"] == "store_failed"
+    assert asyncio.get_running_loop().time() == began
+    assert (await first).is_error
+    await services.idempotent_calls.close()
+    assert services.idempotent_calls.running == 0
+
+
+@pytest.mark.virtual_time
+async def test_an_end_that_is_given_up_leaves_its_call_in_doubt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exai.dispatch.idempotent_calls.MAX_OWING", 0)
+    table = FailingTable(database)
+    services = Services(
+        database, ScriptedProvider("the answer"), clock=LoopClock(), idempotent_call_table=table
+    )
+    assert (await services.call(key="key")).text == "the answer"
+    assert error_facts(await services.call(key="key"))["code"] == "in_doubt"
+    assert len(services.provider.asked) == 1
+
+
+def test_the_theory_shows_every_stage_and_transition() -> None:
+    text = theory.__doc__ or ""
+    shown = re.findall(r"^    ([A-Z_]+) +([a-z_]+) +([A-Z_]+)\b", text, re.MULTILINE)
+    assert sorted(shown) == sorted(
+        (stage.name, event, following.name)
+        for stage, row in TRANSITIONS.items()
+        for event, following in row.items()
+    )
+    assert set(TRANSITIONS) == set(Stage)
+    explained = set(re.findall(r"^    ([A-Z_]+)  +\S", text, re.MULTILINE))
+    assert explained == {stage.name for stage in Stage}
 
 
 async def test_old_rows_are_dropped_but_not_those_that_may_still_run(
@@ -352,7 +407,7 @@ class Storm:
 
     async def step(self, prompt: Prompt) -> str:
         word = prompt.messages[-1].text
-        assert word not in self._running, "two runs of one operation"
+        assert word not in self._running, "two runs of one call"
         assert word not in self.answers, "run again although its answer was given"
         self._running.add(word)
         self.made += 1
@@ -403,7 +458,7 @@ async def test_any_order_of_joins_and_cancels_keeps_the_promises(database: Datab
     assert all(row["ended_at"] is not None for row in rows)
 
 
-def test_the_digest_is_of_what_is_asked_and_not_of_how_it_is_spelt() -> None:
+def test_the_digest_does_not_depend_on_the_order_of_arguments() -> None:
     same: Callable[..., str] = digest_of
     assert same("chat", {"a": 1, "b": [2]}) == same("chat", {"b": [2], "a": 1})
     assert same("chat", None) == same("chat", {})

@@ -68,6 +68,7 @@ class Services:
         admission: config.Admission | None = None,
         retry: config.Retry | None = None,
         idempotency: config.Idempotency | None = None,
+        idempotent_call_table: IdempotentCallTable | None = None,
         call_timeout_s: float = 20.0,
     ) -> None:
         self.database = database
@@ -79,7 +80,7 @@ class Services:
         ask_with = asking(ScriptedRoster(provider), bus=bus, clock=clock, limits=admission, retry=retry)
         self.admission = ask_with.admission
         self.idempotent_calls = IdempotentCalls(
-            IdempotentCallTable(database, clock),
+            idempotent_call_table or IdempotentCallTable(database, clock),
             idempotency or config.Idempotency(),
             clock=clock,
             publish=bus.publish,

@@ -16,8 +16,9 @@ from typing import Any
 
 from exai.callers import Caller
 from exai.consulting.context import CallContext
-from exai.dispatch.idempotent_calls import STOPPING_RETRY_AFTER_S, Begin, IdempotentCallId, IdempotentCalls
-from exai.dispatch.progress import Followers, ProgressReporter, SendProgress
+from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
+from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
+from exai.dispatch.progress import ProgressFanout, ProgressReporter, SendProgress
 from exai.errors import (
     AnswerBroken,
     DeadlineExceeded,
@@ -55,10 +56,10 @@ class _Call:
     context: CallContext
     asker: ModelAsker
     began: float
-    begin: Begin | None = None
-    """Commits the row of the operation that it is."""
+    run: IdempotentRun | None = None
+    """The run of a call with an idempotency key."""
 
-    def tell(self, progress: ProgressReporter | Followers, *, streams: bool) -> None:
+    def tell(self, progress: ProgressReporter | ProgressFanout, *, streams: bool) -> None:
         """Have its progress told."""
         self.context.progress, self.context.streams = progress, streams
         self.asker.progress = progress
@@ -161,9 +162,9 @@ class Dispatcher:
             return await self._answer(call)
 
     async def _operate(self, key: str, call: _Call, send_progress: SendProgress | None) -> ToolAnswer:
-        async def work(followers: Followers, begin: Begin) -> ToolAnswer:
-            call.begin = begin
-            call.tell(followers, streams=followers.any)
+        async def work(run: IdempotentRun) -> ToolAnswer:
+            call.run = run
+            call.tell(run.progress, streams=run.progress.has_subscribers)
             return await self._answer(call)
 
         try:
@@ -208,10 +209,7 @@ class Dispatcher:
         tool, context = call.tool, call.context
         if not self._admitting:
             self._bus.publish(CallRefused(tool.name, context.caller, Stopping.code))
-            raise Stopping(
-                "EXAI is shutting down and takes no new calls. Try again in a few seconds.",
-                retry_after_s=STOPPING_RETRY_AFTER_S,
-            )
+            raise stopping()
         self._bus.publish(CallStarted(context.call_id, tool.name, context.caller))
         outcome, code = "ok", None
         self._running[context.call_id] = _current_task()
@@ -272,10 +270,10 @@ class Dispatcher:
                     conversation_id=context.conversation_id,
                 )
             )
-            if call.begin is None:
+            if call.run is None:
                 await row
             else:
-                await asyncio.gather(row, call.begin(context.call_id))  # both in one commit
+                await asyncio.gather(row, call.run.begin(context.call_id))  # both in one commit
             context.timings["store_ms"] = (self._clock.monotonic() - marked) * 1000
             return await call.tool.run(parsed, context)
 

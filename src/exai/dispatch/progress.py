@@ -1,9 +1,8 @@
-"""What a caller hears while a call runs: the answer as it grows, and a sign of life in silence.
+"""Progress notifications of a running call: the answer as it grows, and a heartbeat while nothing comes.
 
-Deltas are gathered and sent as one notification per interval, so a fast model
-costs a slow line no more than a few messages a second, and each message is
-awaited before the next is made: a caller that reads slowly gets fewer, larger
-ones. The first thought and the first word go out at once.
+Deltas are gathered and sent as one notification per interval, so a fast model costs a slow connection no more than a
+few messages a second. Each message is awaited before the next is made: a caller that reads slowly gets fewer and larger
+ones. The first piece of reasoning and the first piece of text are sent at once.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from typing import Any, Self
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
-__all__ = ["KIND_KEY", "Followers", "ProgressReporter", "SendProgress"]
+__all__ = ["KIND_KEY", "ProgressFanout", "ProgressReporter", "SendProgress"]
 
 SendProgress = Callable[[float, str, dict[str, Any]], Awaitable[None]]
 """Sends one notification: a strictly growing number, the message, its `_meta`."""
@@ -29,7 +28,7 @@ INTERVAL_S = 0.05
 """Between two messages of one call, on a daemon with little to do."""
 
 MESSAGES_PER_S = 500
-"""Of all calls together: with many of them each tells its news less often, and a first word need not queue."""
+"""Of all calls together: with many of them each sends less often, and a first word need not queue."""
 
 HEARTBEAT_S = 4.0
 """Below the promised 5 s, so that a busy loop still keeps the promise."""
@@ -146,8 +145,8 @@ class ProgressReporter:
         return f"{self._doing}: {elapsed:.0f} s, {self._characters} characters so far"
 
 
-class Followers:
-    """One call's progress for any number of callers; who comes late is told first what was said."""
+class ProgressFanout:
+    """One call's progress for any number of reporters; a late one gets first what was sent before."""
 
     def __init__(self) -> None:
         self._reporters: list[ProgressReporter] = []
@@ -155,16 +154,16 @@ class Followers:
         self._reasoning: list[str] = []
 
     @property
-    def any(self) -> bool:
-        """Whether somebody follows."""
+    def has_subscribers(self) -> bool:
+        """Whether any reporter is subscribed."""
         return bool(self._reporters)
 
     @contextmanager
-    def joined_by(self, reporter: ProgressReporter) -> Iterator[None]:
-        """The scope in which `reporter` is told."""
-        for said, tell in ((self._reasoning, reporter.reasoning), (self._text, reporter.text)):
-            if said:
-                tell("".join(said))
+    def subscribe(self, reporter: ProgressReporter) -> Iterator[None]:
+        """The scope in which `reporter` gets the progress."""
+        for sent, forward in ((self._reasoning, reporter.reasoning), (self._text, reporter.text)):
+            if sent:
+                forward("".join(sent))
         self._reporters.append(reporter)
         try:
             yield
