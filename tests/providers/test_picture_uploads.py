@@ -23,11 +23,13 @@ from exai.errors import (
     ProviderThrottled,
     ProviderTimeout,
     ProviderUnauthorized,
+    ProviderUnconfigured,
     ProviderUnreachable,
 )
 from exai.files.pictures import check_picture
 from exai.messages import Image, Message, Role
 from exai.providers.base import Completion, Prompt
+from exai.providers.remote_files import account_fingerprint
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
@@ -358,20 +360,38 @@ async def test_a_call_that_is_cancelled_closes_its_upload(studio: Studio) -> Non
         await call
 
 
-async def test_what_nobody_used_for_long_is_deleted_at_the_provider(
+async def test_what_nobody_used_for_long_is_condemned_and_not_shown_again(
     studio: Studio, open_studio: OpenStudio
 ) -> None:
     unused, new = (noise("PNG", 700, 700, seed=seed) for seed in (1, 2))
     await studio.show("kimi-k3", LARGE, unused)
-    assert await studio.router.sweep_uploads() == 0
+    assert await studio.router.condemn_uploads() == 0
     later = await open_studio(MonthLater())
-    await later.show("kimi-k3", LARGE)
-    # An upload waits for its commit, and with it for what was noted before.
-    await later.show("kimi-k3", new)
-    assert await later.router.sweep_uploads() == 1
-    assert [file.content for file in later.stored] == [LARGE, new]
+    await later.show("kimi-k3", LARGE, new)
+    assert await later.router.condemn_uploads() == 1
+    assert {file.content for file in later.stored} == {LARGE, unused, new}
     await later.show("kimi-k3", unused)
     assert later.uploads() == 4
+
+
+async def test_a_file_is_deleted_in_its_own_account_and_one_that_has_gone_is_deleted(studio: Studio) -> None:
+    await studio.show("kimi-k3", LARGE)
+    (file,) = studio.stored
+    account = account_fingerprint(studio.emulator.addresses.kimi, studio.emulator.addresses.kimi_key)
+    for provider, other in (("kimi", "another"), ("glm", account), ("unknown", account)):
+        with pytest.raises(ProviderUnconfigured):
+            await studio.router.delete_upload(provider, other, file.id)
+    assert studio.stored == [file]
+    for _ in range(2):
+        await studio.router.delete_upload("kimi", account, file.id)
+        assert studio.stored == []
+
+
+async def test_a_deletion_that_fails_is_a_failure_of_the_provider(studio: Studio) -> None:
+    account = account_fingerprint(studio.emulator.addresses.kimi, studio.emulator.addresses.kimi_key)
+    studio.emulator.faults.add("kimi", Fault(path="/files/file_1", error="server_error"))
+    with pytest.raises(ProviderFailed):
+        await studio.router.delete_upload("kimi", account, "file_1")
 
 
 async def test_a_picture_that_cannot_be_made_to_fit_is_refused(studio: Studio) -> None:

@@ -1,5 +1,6 @@
 """The memory of what lies at a provider, on both databases."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from exai import config
 from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.schema import provider_file_uploads
-from exai.storage.uploads import Store, UploadRow, UploadTable
+from exai.storage.uploads import CondemnedFile, Store, UploadRow, UploadTable
 
 KIMI = Store("kimi", "account-1", "image")
 OTHERS = (
@@ -25,6 +26,12 @@ AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 def row(sha256: str, remote_id: str, at: datetime = AT) -> UploadRow:
     return UploadRow(sha256, remote_id, 3_000_000_000, at)
+
+
+async def condemned(table: UploadTable, since: datetime) -> list[str]:
+    """The ids of what is condemned once everything unused since then is."""
+    await table.condemn_unused(KIMI, since, since, 10)
+    return sorted(file.remote_id for file in await table.condemned(10))
 
 
 @pytest.fixture
@@ -45,11 +52,11 @@ async def test_a_file_is_found_in_its_own_store_alone(table: UploadTable) -> Non
 async def test_another_owners_file_is_not_found_and_not_touched(table: UploadTable) -> None:
     await table.keep(KIMI, "alice", row("aa", "file_1"))
     assert await table.find(KIMI, "bob", ["aa"]) == {}
-    table.used_soon(KIMI, "bob", ["aa"], AT + timedelta(days=9))
+    assert await table.use(KIMI, "bob", ["aa"], AT + timedelta(days=9)) == {}
     await table.keep(KIMI, "bob", row("aa", "file_2"))
     assert await table.find(KIMI, "alice", ["aa"]) == {"aa": "file_1"}
     assert await table.find(KIMI, "bob", ["aa"]) == {"aa": "file_2"}
-    assert sorted(await table.unused_since(KIMI, AT + timedelta(days=1), 10)) == ["file_1", "file_2"]
+    assert await condemned(table, AT + timedelta(days=1)) == ["file_1", "file_2"]
 
 
 async def test_of_two_uploads_of_one_content_the_later_counts(table: UploadTable) -> None:
@@ -67,14 +74,58 @@ async def test_what_is_forgotten_is_gone_and_nothing_else(table: UploadTable) ->
     assert await table.find(OTHERS[0], "alice", ["aa"]) == {"aa": "file_1"}
 
 
-async def test_the_longest_unused_come_first(table: UploadTable) -> None:
+async def test_the_longest_unused_are_condemned_first(table: UploadTable) -> None:
     for day, digest in enumerate(("aa", "bb", "cc")):
         await table.keep(KIMI, "alice", row(digest, f"file_{digest}", AT + timedelta(days=day)))
-    table.used_soon(KIMI, "alice", ["aa"], AT + timedelta(days=9))
+    used = AT + timedelta(days=9)
+    assert await table.use(KIMI, "alice", ["aa", "zz"], used) == {"aa": "file_aa"}
     await table.keep(OTHERS[0], "alice", row("dd", "file_dd"))
     week = AT + timedelta(days=7)
-    assert await table.unused_since(KIMI, week, 10) == ["file_bb", "file_cc"]
-    assert await table.unused_since(KIMI, week, 1) == ["file_bb"]
+    assert await table.condemn_unused(KIMI, week, used, 1) == 1
+    assert [file.remote_id for file in await table.condemned(10)] == ["file_bb"]
+    assert await condemned(table, week) == ["file_bb", "file_cc"]
+    assert await table.find(KIMI, "alice", ["aa", "bb", "cc"]) == {"aa": "file_aa"}
+    assert await table.find(OTHERS[0], "alice", ["dd"]) == {"dd": "file_dd"}
+
+
+async def test_what_is_condemned_is_used_by_nobody_and_its_content_can_be_uploaded_anew(
+    table: UploadTable,
+) -> None:
+    await table.keep(KIMI, "alice", row("aa", "file_1"))
+    later = AT + timedelta(days=40)
+    assert await table.condemn_unused(KIMI, later, later, 10) == 1
+    assert await table.use(KIMI, "alice", ["aa"], later) == {}
+    await table.keep(KIMI, "alice", row("aa", "file_2", later))
+    assert await table.use(KIMI, "alice", ["aa"], later) == {"aa": "file_2"}
+    (file,) = await table.condemned(10)
+    assert file == CondemnedFile("kimi", "account-1", "file_1", "alice")
+    await table.forget_condemned(file)
+    assert await table.condemned(10) == []
+    assert await table.find(KIMI, "alice", ["aa"]) == {"aa": "file_2"}
+
+
+async def test_a_use_that_is_known_is_not_condemned_and_a_recent_one_is_not_written_again(
+    table: UploadTable,
+) -> None:
+    await table.keep(KIMI, "alice", row("aa", "file_1"))
+    shortly, later = AT + timedelta(minutes=59), AT + timedelta(minutes=61)
+    await table.use(KIMI, "alice", ["aa"], shortly)
+    assert await table.condemn_unused(KIMI, AT + timedelta(seconds=1), shortly, 0) == 0
+    await table.use(KIMI, "alice", ["aa"], later)
+    assert await table.condemn_unused(KIMI, later, later, 10) == 0
+    assert await table.condemn_unused(KIMI, later + timedelta(seconds=1), later, 10) == 1
+
+
+async def test_of_a_use_and_a_condemnation_at_once_one_comes_first(table: UploadTable) -> None:
+    later = AT + timedelta(days=40)
+    for round_ in range(20):
+        digest, name = f"digest_{round_}", f"file_{round_}"
+        await table.keep(KIMI, "alice", row(digest, name))
+        used, _ = await asyncio.gather(
+            table.use(KIMI, "alice", [digest], later), table.condemn_unused(KIMI, later, later, 10)
+        )
+        gone = [file.remote_id for file in await table.condemned(100)]
+        assert (used == {digest: name}) is (name not in gone)
 
 
 async def test_what_lay_there_before_there_were_callers_is_the_local_users(
@@ -96,8 +147,8 @@ async def test_what_lay_there_before_there_were_callers_is_the_local_users(
     database = await Database.open(database_settings, tmp_path)
     table = UploadTable(database)
     assert await table.find(KIMI, "local", ["aa"]) == {"aa": "file_1"}
-    assert await table.unused_since(KIMI, AT + timedelta(seconds=1), 10) == ["file_1"]
-    assert await table.unused_since(KIMI, AT, 10) == []
+    assert await condemned(table, AT) == []
+    assert await condemned(table, AT + timedelta(seconds=1)) == ["file_1"]
     await database.close()
 
 

@@ -74,7 +74,7 @@ async def run_stdio(
     Raises:
         StartFault: the database, a key, a setting or the token makes it impossible to start.
     """
-    async with _services(settings, demo=demo) as services:
+    async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
         watcher = CredentialWatcher(services.authenticator, SystemClock())
         async with services.scheduler.running(*stdio_duties(watcher)):
@@ -90,13 +90,15 @@ async def run_stdio(
 
 
 @asynccontextmanager
-async def _services(settings: Settings, *, demo: bool) -> AsyncIterator[Services]:
+async def _services(settings: Settings, *, demo: bool, runs_jobs: bool = True) -> AsyncIterator[Services]:
     async with AsyncExitStack() as scopes:
         if demo:
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 
             settings = await scopes.enter_async_context(emulated_providers(settings))
-        services = await scopes.enter_async_context(build(settings, version=__version__, demo=demo))
+        services = await scopes.enter_async_context(
+            build(settings, version=__version__, demo=demo, runs_jobs=runs_jobs)
+        )
         if not services.configured_providers:
             raise StartFault(
                 "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
@@ -196,8 +198,10 @@ class _Readiness:
         }
 
     def stop(self) -> None:
-        """From now on not ready."""
+        """From now on not ready, and no job begins."""
         self._stopping = True
+        if self._services.jobs is not None:
+            self._services.jobs.stop()
 
     async def _admitting(self) -> str | None:
         return "stopping" if self._stopping else None

@@ -6,19 +6,20 @@
 
 from functools import partial
 
+from exai.app.upload_deletions import UploadDeletions
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.config import Settings
+from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
 from exai.monitoring.loop_lag import LoopLag
-from exai.routing.router import ModelRouter
 from exai.runtime.periodic import Duty
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
-__all__ = ["mcp_port_duties", "service_duties", "stdio_duties"]
+__all__ = ["job_duties", "mcp_port_duties", "service_duties", "stdio_duties"]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
 REVOCATIONS_S = 0.5
@@ -27,6 +28,8 @@ REVOCATIONS_SLOWEST_S = 5.0
 CREDENTIALS_S = 0.25
 """By how much an expiry may be noticed late. It is judged by the wall clock, so no timer can be set for it."""
 SESSIONS_S = 1.0
+JOBS_S = 15.0
+"""How soon the jobs of a process that has gone are taken up by one that lives."""
 
 _Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="housekeeper")
 """Deletes what is past its age."""
@@ -40,7 +43,6 @@ def service_duties(
     authority: Authority,
     journal: Journal,
     idempotent_calls: IdempotentCallTable,
-    router: ModelRouter,
 ) -> tuple[Duty, ...]:
     """List the duties of every process."""
     keep_days, keep_hours = settings.database.keep_calls_days, settings.idempotency.keep_hours
@@ -55,7 +57,6 @@ def service_duties(
         _Housekeeping(name="prune_journal", run=partial(journal.prune, keep_days)),
         _Housekeeping(name="prune_idempotent_calls", run=partial(idempotent_calls.prune, keep_hours)),
         _Housekeeping(name="prune_tokens", run=authority.prune),
-        _Housekeeping(name="sweep_uploads", run=router.sweep_uploads),
         # Not the housekeeper's: private keys are files in each process's own data folder.
         Duty(
             name="delete_retired_keys",
@@ -63,6 +64,16 @@ def service_duties(
             every_s=FEW_TIMES_A_DAY_S,
             at_start=True,
         ),
+    )
+
+
+def job_duties(jobs: DurableJobs, deletions: UploadDeletions) -> tuple[Duty, ...]:
+    """List the duties of a process that runs jobs."""
+    return (
+        Duty(
+            name="look_after_jobs", run=jobs.look_after, every_s=JOBS_S, at_start=True, wake=jobs.attempted
+        ),
+        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.begin, jobs)),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from exai.app.duties import service_duties
+from exai.app.jobs import open_jobs
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
@@ -19,6 +20,7 @@ from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.events.bus import EventBus
 from exai.events.incidents import record_incident
 from exai.files.reader import FileReader
+from exai.jobs.durable import DurableJobs
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
@@ -68,6 +70,8 @@ class Services:
     open_connections: OpenConnections
     usage: UsageReports
     scheduler: Scheduler
+    jobs: DurableJobs | None
+    """`None`: this process runs none."""
 
     @property
     def configured_providers(self) -> list[str]:
@@ -76,8 +80,13 @@ class Services:
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, version: str, demo: bool = False) -> AsyncIterator[Services]:
+async def build(
+    settings: Settings, *, version: str, demo: bool = False, runs_jobs: bool = True
+) -> AsyncIterator[Services]:
     """Build everything below the doors; leaving the scope closes it, the journal's last rows first.
+
+    Args:
+        runs_jobs: whether jobs are begun and run here, if the settings allow it.
 
     Raises:
         StartFault: the database or a setting makes it impossible to start.
@@ -99,13 +108,14 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
 
         bus = EventBus()
         breakers = Breakers(settings.breaker, clock, bus.publish)
+        uploads = UploadTable(database)
         router = ModelRouter.from_settings(
             settings.providers,
             settings.models,
             settings.timeouts,
             clock,
             available=breakers.available,
-            uploads=UploadTable(database),
+            uploads=uploads,
         )
         scopes.push_async_callback(router.close)
 
@@ -201,9 +211,14 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             authority=authority,
             journal=journal,
             idempotent_calls=idempotent_call_table,
-            router=router,
         )
         await scopes.enter_async_context(scheduler.running(*duties))
+        jobs = None
+        if runs_jobs and settings.jobs.run:
+            jobs = await scopes.enter_async_context(
+                open_jobs(settings, router, uploads, database.run_id, clock, scheduler)
+            )
+            metrics.read_samples(jobs.samples)
         yield Services(
             dispatcher=dispatcher,
             bus=bus,
@@ -217,6 +232,7 @@ async def build(settings: Settings, *, version: str, demo: bool = False) -> Asyn
             open_connections=open_connections,
             usage=usage,
             scheduler=scheduler,
+            jobs=jobs,
         )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "GlmProvider",
     "Idempotency",
     "Issuer",
+    "Jobs",
     "KimiProvider",
     "Logging",
     "Models",
@@ -351,6 +352,25 @@ class Idempotency(Section):
     """Largest result that is kept, in bytes. A larger one is given once; asked again, the call says so."""
 
 
+class Jobs(Section):
+    """Work that happens by itself, and is finished whatever becomes of the process that began it."""
+
+    run: bool = True
+    """Whether this daemon begins and runs jobs. `exai stdio` never does."""
+
+    file: Path | None = None
+    """SQLite file of the jobs, a database of its own. Unset: `jobs.sqlite` in `data_dir`."""
+
+    poll_s: Seconds = 1.0
+    """How often the daemon looks for jobs that are due, from the first job on."""
+
+    keep_done_days: Count = 7
+    """How long a job that is done or cancelled can be looked up."""
+
+    keep_dead_days: Count = 90
+    """How long one that was given up can be; while it is kept, it is not begun again."""
+
+
 class Logging(Section):
     """What the log says."""
 
@@ -384,5 +404,6 @@ class Settings(Section):
     tool_loop: ToolLoop = ToolLoop()
     database: Database = Database()
     idempotency: Idempotency = Idempotency()
+    jobs: Jobs = Jobs()
     auth: Auth = Auth()
     logging: Logging = Logging()

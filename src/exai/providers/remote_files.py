@@ -3,6 +3,9 @@
 The order is the order of truth: upload, then row. A crash between the two leaves a file that nobody knows of; its
 name, `exai-<digest>`, tells what it is. A row whose file has gone is found out when a request that names it is
 refused; then it is forgotten and the picture uploaded again.
+
+Deleting goes the other way: the row is condemned, so that nobody is shown the file any more, then the file is deleted,
+then the row.
 """
 
 import asyncio
@@ -38,7 +41,8 @@ __all__ = ["FileReply", "FileRequest", "PictureUploads", "account_fingerprint"]
 _log = structlog.get_logger(__name__)
 
 _REMOTE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_SWEEP_AT_ONCE = 100
+_AT_ONCE = 100
+"""Files that are condemned in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,7 @@ class PictureUploads:
         if not heavy:
             return NO_PICTURES
         large = await asyncio.to_thread(_by_digest, heavy)
-        known = await self._table.find(self._store, owner, list(large))
-        self._table.used_soon(self._store, owner, list(known), self._now())
+        known = await self._table.use(self._store, owner, list(large), self._now())
         notes: list[str] = []
         missing = large.keys() - known.keys()
         for digest in missing:
@@ -137,19 +140,33 @@ class PictureUploads:
                 found = True
         return found
 
-    async def sweep(self, request: FileRequest) -> int:
-        """Delete what was not used for long; how many there were.
+    @property
+    def account(self) -> str:
+        """Whose files they are, as the table names it."""
+        return self._store.account
 
-        First the file, then its row: a crash between leaves a row that the next use or sweep finds out.
+    async def condemn_unused(self) -> int:
+        """Decide that what nobody used for long is deleted; how many files that are.
+
+        From then on nobody is shown them: `delete` may take its time.
         """
-        moment = self._now() - timedelta(days=self._keep_days)
-        swept = 0
-        for remote_id in await self._table.unused_since(self._store, moment, _SWEEP_AT_ONCE):
-            reply = await request("DELETE", f"/files/{remote_id}")
-            if reply.status in {200, 204, 404}:
-                await self._table.forget(self._store, remote_id)
-                swept += 1
-        return swept
+        now = self._now()
+        since = now - timedelta(days=self._keep_days)
+        count = condemned = await self._table.condemn_unused(self._store, since, now, _AT_ONCE)
+        while condemned == _AT_ONCE:
+            condemned = await self._table.condemn_unused(self._store, since, now, _AT_ONCE)
+            count += condemned
+        return count
+
+    async def delete(self, remote_id: str, request: FileRequest, names: Names) -> None:
+        """Delete a file at the provider; one that is not there is deleted.
+
+        Raises:
+            ProviderFault: the provider did not do it.
+        """
+        reply = await request("DELETE", f"/files/{remote_id}")
+        if reply.status not in {200, 204, 404}:
+            raise self._fault(reply, names)
 
     async def _uploaded_once(
         self, image: Image, owner: str, request: FileRequest, names: Names
@@ -170,8 +187,7 @@ class PictureUploads:
     async def _upload(self, image: Image, request: FileRequest, names: Names) -> str | None:
         reply = await request("POST", "/files", lambda: _form(image, self._store.purpose))
         if reply.status not in {200, 201}:
-            refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
-            fault = fault_of(refusal, self._errors, names)
+            fault = self._fault(reply, names)
             if _is_refusal(fault):
                 _log.warning("an upload was refused", provider=self._store.provider, error=fault.code)
                 return None
@@ -187,6 +203,10 @@ class PictureUploads:
             await request("DELETE", f"/files/{created.id}")
             return None
         return created.id
+
+    def _fault(self, reply: FileReply, names: Names) -> ProviderFault:
+        refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
+        return fault_of(refusal, self._errors, names)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)

@@ -237,13 +237,23 @@ class ModelRouter:
         others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
         return replace(choice, fallbacks=tuple(others.values()))
 
-    async def sweep_uploads(self) -> int:
-        """Delete at the providers what was uploaded and not used for long; how many files there were.
+    async def condemn_uploads(self) -> int:
+        """Decide that files at providers which were not used for long are deleted; how many there were.
 
         Raises:
-            ExaiError: a provider or the database did not answer.
+            StoreFailed: the database did not keep it.
         """
-        return sum([await provider.sweep_uploads() for provider in self._providers.values()])
+        return sum([await provider.condemn_uploads() for provider in self._providers.values()])
+
+    async def delete_upload(self, provider: str, account: str, remote_id: str) -> None:
+        """Delete a file at a provider; one that is not there is deleted.
+
+        Raises:
+            ProviderFault: the provider did not do it, or is not configured.
+        """
+        if (there := self._providers.get(provider)) is None:
+            raise ProviderUnconfigured(f"No provider is configured under the name {provider}.")
+        await there.delete_upload(account, remote_id)
 
     async def close(self) -> None:
         """Let go of every provider's connections."""

@@ -32,6 +32,7 @@ __all__ = [
     "idempotent_calls",
     "metadata",
     "principals",
+    "provider_file_deletions",
     "provider_file_uploads",
     "refresh_tokens",
     "revocations",
@@ -215,6 +216,18 @@ provider_file_uploads = Table(
     Column("used_at", UtcDateTime, nullable=False),
     Index(None, "provider", "account", "used_at"),
 )
+
+provider_file_deletions = Table(
+    "provider_file_deletions",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("remote_id", StorableText, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("condemned_at", UtcDateTime, nullable=False),
+    Index(None, "condemned_at"),
+)
+"""Files that nobody uses any more; a job deletes each at its provider, and its row afterwards."""
 
 signing_keys = Table(
     "signing_keys",

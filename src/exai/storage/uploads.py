@@ -2,21 +2,28 @@
 
 Each owner has uploads of his own. Were they shared, a picture that need not be uploaded would tell that somebody
 else had sent it.
+
+A file is in one of two tables: in use, or condemned. It moves from the first to the second in one transaction, and
+never back: what is condemned is found by nobody, so it can be deleted at the provider whenever that succeeds.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.storage.database import Database
+from exai.storage.schema import provider_file_deletions as deletions
 from exai.storage.schema import provider_file_uploads as uploads
 
-__all__ = ["Store", "UploadRow", "UploadTable"]
+__all__ = ["CondemnedFile", "Store", "UploadRow", "UploadTable"]
+
+USE_IS_KNOWN_WITHIN = timedelta(hours=1)
+"""A use is written down unless one this recent is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,17 @@ class UploadRow(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class CondemnedFile(msgspec.Struct, frozen=True):
+    """A file that is to be deleted at the provider."""
+
+    provider: str
+    account: str
+    remote_id: str
+    owner: str
+
+
 class UploadTable:
-    """Finds, keeps and forgets."""
+    """Finds, keeps, condemns and forgets."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,22 +75,44 @@ class UploadTable:
         """
         await self._database.write(_keep, _values(store, owner, row))
 
-    def used_soon(self, store: Store, owner: str, digests: Sequence[str], at: datetime) -> None:
-        """Note that files were used; lost at worst."""
-        for digest in digests:
-            parameters = {**_store(store), "of_owner": owner, "of_digest": digest, "at": at}
-            self._database.write_soon(_use, parameters)
+    async def use(self, store: Store, owner: str, digests: Sequence[str], at: datetime) -> dict[str, str]:
+        """The remote ids of those of the digests that are known of this owner.
+
+        They are not condemned for as long as unused files are kept, counted from `at`.
+
+        Raises:
+            StoreFailed: that is not sure.
+        """
+        parameters = {**_store(store), "of_owner": owner, "digests": list(digests)}
+        rows = await self._database.read(lambda connection: connection.execute(_FIND_USES, parameters).all())
+        stale = [row.sha256 for row in rows if row.used_at < at - USE_IS_KNOWN_WITHIN]
+        found = {row.sha256: row.remote_id for row in rows if row.sha256 not in stale}
+        if stale:
+            used = await self._database.write(_use, {**parameters, "digests": stale, "at": at})
+            found.update(used)
+        return found
 
     async def forget(self, store: Store, remote_id: str) -> None:
         """Forget a file that is no longer there."""
         await self._database.write(_forget, {**_store(store), "of_remote": remote_id})
 
-    async def unused_since(self, store: Store, moment: datetime, most: int) -> list[str]:
-        """Remote ids of files that nobody has used since `moment`, the longest unused first."""
-        parameters = {**_store(store), "moment": moment}
+    async def condemn_unused(self, store: Store, since: datetime, at: datetime, most: int) -> int:
+        """Condemn files that nobody has used since then, the longest unused first; how many there were."""
+        parameters = {**_store(store), "moment": since, "at": at, "most": most}
+        return await self._database.write(_condemn, parameters)
+
+    async def condemned(self, most: int) -> list[CondemnedFile]:
+        """What is to be deleted, at any provider, the longest condemned first."""
         return await self._database.read(
-            lambda connection: list(connection.scalars(_UNUSED.limit(most), parameters))
+            lambda connection: [
+                CondemnedFile(*row) for row in connection.execute(_CONDEMNED.limit(most)).all()
+            ]
         )
+
+    async def forget_condemned(self, file: CondemnedFile) -> None:
+        """Forget a file that has been deleted at the provider."""
+        parameters = {"of_provider": file.provider, "of_account": file.account, "of_remote": file.remote_id}
+        await self._database.write(_forget_condemned, parameters)
 
 
 _in_store = (
@@ -86,14 +124,27 @@ _of_owner = uploads.c.owner == bindparam("of_owner")
 _FIND = select(uploads.c.sha256, uploads.c.remote_id).where(
     *_in_store, _of_owner, uploads.c.sha256.in_(bindparam("digests", expanding=True))
 )
+_FIND_USES = select(uploads.c.sha256, uploads.c.remote_id, uploads.c.used_at).where(
+    *_in_store, _of_owner, uploads.c.sha256.in_(bindparam("digests", expanding=True))
+)
 _UNUSED = (
-    select(uploads.c.remote_id)
+    select(uploads.c.owner, uploads.c.remote_id)
     .where(*_in_store, uploads.c.used_at < bindparam("moment"))
     .order_by(uploads.c.used_at)
+    .limit(bindparam("most"))
+    .with_for_update()
+)
+_CONDEMNED = select(
+    deletions.c.provider, deletions.c.account, deletions.c.remote_id, deletions.c.owner
+).order_by(deletions.c.condemned_at, deletions.c.remote_id)
+_FORGET_CONDEMNED = delete(deletions).where(
+    deletions.c.provider == bindparam("of_provider"),
+    deletions.c.account == bindparam("of_account"),
+    deletions.c.remote_id == bindparam("of_remote"),
 )
 _USE = (
     update(uploads)
-    .where(*_in_store, _of_owner, uploads.c.sha256 == bindparam("of_digest"))
+    .where(*_in_store, _of_owner, uploads.c.sha256.in_(bindparam("digests", expanding=True)))
     .values(used_at=bindparam("at"))
 )
 _FORGET = delete(uploads).where(*_in_store, uploads.c.remote_id == bindparam("of_remote"))
@@ -109,8 +160,38 @@ def _keep(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
     return [None] * len(many)
 
 
-def _use(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
-    connection.execute(_USE, many)
+def _use(connection: Connection, many: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Each row is found again after it was written: one that was condemned meanwhile is not."""
+    found = []
+    for parameters in many:
+        connection.execute(_USE, parameters)
+        found.append({row[0]: row[1] for row in connection.execute(_FIND, parameters)})
+    return found
+
+
+def _condemn(connection: Connection, many: list[dict[str, Any]]) -> list[int]:
+    counts = []
+    for parameters in many:
+        unused = connection.execute(_UNUSED, parameters).all()
+        for row in unused:
+            in_store = {name: parameters[name] for name in ("of_provider", "of_account", "of_purpose")}
+            connection.execute(_FORGET, {**in_store, "of_remote": row.remote_id})
+            connection.execute(
+                insert(deletions),
+                {
+                    "provider": parameters["of_provider"],
+                    "account": parameters["of_account"],
+                    "remote_id": row.remote_id,
+                    "owner": row.owner,
+                    "condemned_at": parameters["at"],
+                },
+            )
+        counts.append(len(unused))
+    return counts
+
+
+def _forget_condemned(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
+    connection.execute(_FORGET_CONDEMNED, many)
     return [None] * len(many)
 
 

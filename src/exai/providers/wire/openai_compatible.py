@@ -212,16 +212,28 @@ class OpenAiCompatible:
             return await self._complete_with_pictures(prompt, deadline, on_delta)
         return await self._ask(prompt, NO_PICTURES, deadline, on_delta)
 
-    async def sweep_uploads(self) -> int:
-        """Delete at the provider what was uploaded and not used for long; how many files there were.
+    async def condemn_uploads(self) -> int:
+        """Decide that uploads which were not used for long are deleted; how many files there were.
 
         Raises:
-            ExaiError: the provider or the database did not answer.
+            StoreFailed: the database did not keep it.
         """
-        if self._uploads is None or self._authorization is None:
-            return 0
-        deadline = self._clock.monotonic() + self._timeouts.call_s
-        return await self._uploads.sweep(partial(self._file_request, deadline))
+        return 0 if self._uploads is None else await self._uploads.condemn_unused()
+
+    async def delete_upload(self, account: str, remote_id: str) -> None:
+        """Delete a file at the provider.
+
+        Raises:
+            ProviderFault: it did not do it, or the file lies in an account whose key is not set.
+        """
+        profile = self._profile
+        if self._uploads is None or self._uploads.account != account:
+            raise ProviderUnconfigured(
+                f"The file lies in an account of {profile.title} whose key is not set. Set {profile.key_hint}."
+            )
+        names = Names(profile.title, "files", profile.key_hint, profile.url_setting)
+        request = partial(self._file_request, self._clock.monotonic() + self._timeouts.call_s)
+        await self._uploads.delete(remote_id, request, names)
 
     async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
         """See `Provider.count_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
@@ -378,15 +390,15 @@ class OpenAiCompatible:
         except TimeoutError:
             if left <= self._timeouts.upload_s:
                 raise DeadlineExceeded(
-                    f"The time of this call ran out while {title} was given a picture. Send fewer or smaller "
-                    "ones, or raise timeouts.call_s."
+                    f"The time of this call ran out while {title}'s file store was asked. Send fewer or smaller "
+                    "pictures, or raise timeouts.call_s."
                 ) from None
             raise ProviderTimeout(
-                f"{title} did not take a picture within the time allowed. Try again, or raise timeouts.upload_s."
+                f"{title}'s file store did not answer within the time allowed. Try again, or raise timeouts.upload_s."
             ) from None
         except aiohttp.ClientError as error:
             raise ProviderUnreachable(
-                f"The connection to {title} broke while it was given a picture. Try again."
+                f"The connection to {title} broke while its file store was asked. Try again."
             ) from error
 
     def _names(self, model: Model) -> Names:
