@@ -21,8 +21,11 @@ __all__ = ["open_jobs"]
 
 _log = structlog.get_logger(__name__)
 
-LOOK_S = 60.0
-"""How often it is looked for what processes that have gone left behind."""
+LOOK_S = 15.0
+"""How often it is looked for what processes that have gone left behind, and jobs are counted."""
+
+SETTLE_S = 1.0
+"""How soon after an attempt of this process they are counted again."""
 
 BEGIN_S = 6 * 3600.0
 """How often it is looked for what jobs are to be begun for."""
@@ -66,10 +69,11 @@ async def _look_after(jobs: DurableJobs, deletions: UploadDeletions, clock: Cloc
             _log.warning("jobs wait until they can be looked after", error=fault.code)
         except Exception:  # noqa: BLE001 - a task's root: the next round tries again
             _log.exception("looking after jobs failed")
-        await asyncio.sleep(LOOK_S)
+        if await jobs.wait_for_attempt(LOOK_S):
+            await asyncio.sleep(SETTLE_S)
 
 
 def _figures(jobs: DurableJobs) -> Iterator[Figure]:
     for (kind, state), count in sorted(jobs.counts.items()):
         labels = (("kind", kind), ("state", state.value))
-        yield Figure("jobs", "Jobs that are kept, as of a minute ago at most.", count, labels=labels)
+        yield Figure("jobs", "Jobs that are kept, as counted within the last 15 s.", count, labels=labels)

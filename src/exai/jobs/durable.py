@@ -5,6 +5,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from exai.jobs.attempts import Attempt, Following, Outcome, Record, run_attempt
 from exai.jobs.job import Counts, Job, State, checked_size, job_id
 from exai.jobs.kinds import Kind, Value
 from exai.runtime.clock import Clock
-from exai.storage.jobs_file import has_unfinished_jobs, jobs_connections
+from exai.storage.jobs_file import jobs_connections, wants_attention
 from exai.storage.runs import FileRuns
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class DurableJobs:
         self._engine: Engine | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._counts: Counts = {}
+        self._attempted = asyncio.Event()
 
     @property
     def counts(self) -> Counts:
@@ -125,7 +127,7 @@ class DurableJobs:
         Raises:
             StoreFailed: the file cannot be used.
         """
-        if self._engine is None and not has_unfinished_jobs(self._file):
+        if self._engine is None and not wants_attention(self._file):
             return
         over = [run for run in await self._do(lambda engine: engine.executors()) if await self._is_over(run)]
         if over:
@@ -139,6 +141,15 @@ class DurableJobs:
             (job.kind, job.state)
             for job in _jobs([row for row in rows if row.attempt.attempt_id not in kept])
         )
+
+    async def wait_for_attempt(self, timeout_s: float) -> bool:
+        """Wait until an attempt has ended here since this was called last; whether one has."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._attempted.wait()
+        has_ended = self._attempted.is_set()
+        self._attempted.clear()
+        return has_ended
 
     def stop(self) -> None:
         """Begin no further attempt and no further step; `close` follows."""
@@ -160,7 +171,10 @@ class DurableJobs:
             self._threads.shutdown()
 
     async def _run(self, attempt: Attempt, record: Record) -> tuple[Outcome, Following | None]:
-        return await run_attempt(self._kinds[attempt.kind], attempt, record, self._clock.wall)
+        try:
+            return await run_attempt(self._kinds[attempt.kind], attempt, record, self._clock.wall)
+        finally:
+            self._attempted.set()
 
     async def _is_over(self, run_id: str) -> bool:
         return run_id != self._run_id and await self._runs.is_over(run_id)

@@ -9,14 +9,18 @@ from typing import Any
 from sqlalchemy import Engine as Connections
 from sqlalchemy import create_engine, event
 
-__all__ = ["JOBS_FILE_NAME", "Connections", "has_unfinished_jobs", "jobs_connections"]
+__all__ = ["JOBS_FILE_NAME", "Connections", "jobs_connections", "wants_attention"]
 
 JOBS_FILE_NAME = "jobs.sqlite"
 BUSY_TIMEOUT_MS = 30_000
 SUBSECONDS_SINCE = (3, 42)
 """From this version on SQLite's own `unixepoch` knows parts of a second, which the engine asks it for."""
 
-_UNFINISHED = "SELECT 1 FROM workflow_status WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED') LIMIT 1"
+_WANTS_ATTENTION = """
+SELECT 1 FROM workflow_status AS attempt LEFT JOIN workflow_output AS outcome USING (workflow_uuid)
+WHERE attempt.status NOT IN ('SUCCESS', 'CANCELLED') OR outcome.output LIKE '{"end":"dead"%'
+LIMIT 1
+"""
 
 
 def jobs_connections(file: Path) -> Connections:
@@ -32,13 +36,13 @@ def jobs_connections(file: Path) -> Connections:
     return connections
 
 
-def has_unfinished_jobs(file: Path) -> bool:
-    """Whether somebody has to look after the jobs in this file; said without the engine, and `True` when in doubt."""
+def wants_attention(file: Path) -> bool:
+    """Whether a job in this file is not over, or was given up; said without the engine, and `True` when in doubt."""
     if not file.exists():
         return False
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-            return connection.execute(_UNFINISHED).fetchone() is not None
+            return connection.execute(_WANTS_ATTENTION).fetchone() is not None
     except sqlite3.Error:
         return True
 

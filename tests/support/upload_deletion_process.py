@@ -1,0 +1,105 @@
+"""A program whose runs are daemons' part that deletes unused uploads, each killed where its order says."""
+
+import asyncio
+import functools
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from dbos._sys_db import SystemDatabase
+
+from exai.app.jobs import open_jobs
+from exai.config import Settings
+from exai.jobs.engine import Engine
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.metrics import Metrics
+from exai.routing.router import ModelRouter
+from exai.runtime.clock import SystemClock
+from exai.storage.database import Database
+from exai.storage.uploads import UploadTable
+from support.forked_runs import Order, serve_runs
+
+__all__ = ["BOUNDARIES"]
+
+_PLACES: tuple[tuple[type, str], ...] = (
+    (UploadTable, "condemn_unused"),
+    (UploadTable, "condemned"),
+    (Engine, "enqueue"),
+    (SystemDatabase, "start_queued_workflows"),
+    (ModelRouter, "delete_upload"),
+    (SystemDatabase, "record_operation_result"),
+    (UploadTable, "forget_condemned"),
+    (SystemDatabase, "update_workflow_outcome"),
+)
+"""Everything that leaves something behind, in the order in which it happens."""
+
+CLAIM = "start_queued_workflows"
+"""Looks whether there is something to claim, again and again; what it finds is what counts."""
+
+BOUNDARIES = tuple(
+    f"{moment} {name}"
+    for _, name in _PLACES
+    for moment in ("before", "after")
+    if (moment, name) != ("before", CLAIM)
+)
+
+
+def run(order: Order) -> None:
+    """Delete what is unused until nothing is left to do, or die at the n-th time that a boundary is reached."""
+    boundary, times = order.get("boundary"), [order.get("times", 1)]
+
+    def reached(name: str) -> None:
+        if name == boundary:
+            times[0] -= 1
+            if times[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    for owner, name in _PLACES:
+        setattr(owner, name, _watched(getattr(owner, name), name, reached))
+    asyncio.run(_run(Settings.model_validate(order["settings"])))
+
+
+def _watched(original: Callable[..., Any], name: str, reached: Callable[[str], None]) -> Callable[..., Any]:
+    if asyncio.iscoroutinefunction(original):
+
+        @functools.wraps(original)
+        async def watched_on_loop(*arguments: Any, **options: Any) -> Any:
+            reached(f"before {name}")
+            result = await original(*arguments, **options)
+            reached(f"after {name}")
+            return result
+
+        return watched_on_loop
+
+    @functools.wraps(original)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        reached(f"before {name}")
+        result = original(*arguments, **options)
+        if name != CLAIM or result[0]:
+            reached(f"after {name}")
+        return result
+
+    return watched
+
+
+async def _run(settings: Settings) -> None:
+    clock = SystemClock()
+    database = await Database.open(settings.database, settings.data_dir)
+    uploads = UploadTable(database)
+    router = ModelRouter.from_settings(
+        settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
+    )
+    metrics = Metrics(version="0", loop_lag=LoopLag(clock))
+    async with open_jobs(settings, router, uploads, database.run_id, clock, metrics) as jobs:
+        while True:
+            await asyncio.sleep(0.05)
+            begun = await jobs.list(limit=1_000)
+            if begun and all(job.state.is_over for job in begun) and not await uploads.condemned(1):
+                break
+    await router.close()
+    await database.close()
+
+
+if __name__ == "__main__":
+    serve_runs(run)
