@@ -389,9 +389,12 @@ async def test_a_file_is_deleted_in_its_own_account_and_one_that_has_gone_is_del
 
 async def test_a_deletion_that_fails_is_a_failure_of_the_provider(studio: Studio) -> None:
     account = account_fingerprint(studio.emulator.addresses.kimi, studio.emulator.addresses.kimi_key)
-    studio.emulator.faults.add("kimi", Fault(path="/files/file_1", error="server_error"))
+    await studio.show("kimi-k3", LARGE)
+    (file,) = studio.stored
+    studio.emulator.faults.add("kimi", Fault(path=f"/files/{file.id}", error="server_error"))
     with pytest.raises(ProviderFailed):
-        await studio.router.delete_upload("kimi", account, "file_1")
+        await studio.router.delete_upload("kimi", account, file.id)
+    assert studio.stored == [file]
 
 
 async def test_a_picture_that_cannot_be_made_to_fit_is_refused(studio: Studio) -> None:

@@ -12,10 +12,9 @@ from dbos._sys_db import SystemDatabase
 from exai.app.jobs import open_jobs
 from exai.config import Settings
 from exai.jobs.engine import Engine
-from exai.monitoring.loop_lag import LoopLag
-from exai.monitoring.metrics import Metrics
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
+from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
 from exai.storage.uploads import UploadTable
 from support.forked_runs import Order, serve_runs
@@ -90,8 +89,7 @@ async def _run(settings: Settings) -> None:
     router = ModelRouter.from_settings(
         settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
     )
-    metrics = Metrics(version="0", loop_lag=LoopLag(clock))
-    async with open_jobs(settings, router, uploads, database.run_id, clock, metrics) as jobs:
+    async with open_jobs(settings, router, uploads, database.run_id, clock, Scheduler(clock)) as jobs:
         while True:
             await asyncio.sleep(0.05)
             begun = await jobs.list(limit=1_000)

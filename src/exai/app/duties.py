@@ -70,9 +70,7 @@ def service_duties(
 def job_duties(jobs: DurableJobs, deletions: UploadDeletions) -> tuple[Duty, ...]:
     """List the duties of a process that runs jobs."""
     return (
-        Duty(
-            name="look_after_jobs", run=jobs.look_after, every_s=JOBS_S, at_start=True, wake=jobs.attempted
-        ),
+        Duty(name="look_after_jobs", run=jobs.look_after, every_s=JOBS_S, at_start=True, wake=jobs.attempted),
         _Housekeeping(name="delete_unused_uploads", run=partial(deletions.begin, jobs)),
     )
 

@@ -3,9 +3,8 @@
 import asyncio
 import importlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +16,7 @@ from exai.jobs.attempts import Attempt, Following, Outcome, Record, run_attempt
 from exai.jobs.job import Counts, Job, State, checked_size, job_id
 from exai.jobs.kinds import Kind, Value
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 from exai.storage.jobs_file import jobs_connections, wants_attention
 from exai.storage.runs import FileRuns
 
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 STOP_S = 2.0
 """How long steps that run may take to end when the process stops; then they are cancelled, and repeated later."""
+
+SETTLE_S = 1.0
+"""How soon after an attempt the jobs are looked after: by then its end is written, and those of others too."""
 
 _STATES = {
     "PENDING": State.RUNNING,
@@ -60,7 +63,9 @@ class DurableJobs:
         self._engine: Engine | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._counts: Counts = {}
-        self._attempted = asyncio.Event()
+        self._settling: asyncio.TimerHandle | None = None
+        self.attempted = asyncio.Event()
+        """Set a moment after attempts have ended here; makes `look_after` due."""
 
     @property
     def counts(self) -> Counts:
@@ -142,14 +147,11 @@ class DurableJobs:
             for job in _jobs([row for row in rows if row.attempt.attempt_id not in kept])
         )
 
-    async def wait_for_attempt(self, timeout_s: float) -> bool:
-        """Wait until an attempt has ended here since this was called last; whether one has."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._attempted.wait()
-        has_ended = self._attempted.is_set()
-        self._attempted.clear()
-        return has_ended
+    def samples(self) -> Iterator[Sample]:
+        """Metrics of jobs."""
+        for (kind, state), count in sorted(self._counts.items()):
+            labels = (("kind", kind), ("state", state.value))
+            yield Sample("jobs", "Jobs that are kept, as they were counted last.", count, labels)
 
     def stop(self) -> None:
         """Begin no further attempt and no further step; `close` follows."""
@@ -158,6 +160,8 @@ class DurableJobs:
 
     async def close(self) -> None:
         """Let steps end, for a moment, and let go of the file. What is not done is taken up by the next run."""
+        if self._settling is not None:
+            self._settling.cancel()
         engine, self._engine = self._engine, None
         if engine is not None and self._threads is not None:
             loop = asyncio.get_running_loop()
@@ -174,7 +178,12 @@ class DurableJobs:
         try:
             return await run_attempt(self._kinds[attempt.kind], attempt, record, self._clock.wall)
         finally:
-            self._attempted.set()
+            if self._settling is None:
+                self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self.attempted.set()
 
     async def _is_over(self, run_id: str) -> bool:
         return run_id != self._run_id and await self._runs.is_over(run_id)
