@@ -60,7 +60,7 @@ class Server(Section):
     before it. Unset: as it is bound."""
 
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, beside loopback's, that a request may name. CredentialWatcher against DNS rebinding."""
+    """Host names, beside loopback's, that a request may name. Guards against DNS rebinding."""
 
     allowed_origins: tuple[str, ...] = ()
     """Browser origins, beside loopback's, that may connect, as `https://host[:port]`."""
