@@ -34,7 +34,7 @@ async def test_what_is_made_is_believed_and_names_its_subject_and_scopes(open_ga
     gate = await open_gate()
     for issued in await everything(gate):
         caller = await gate.admit(issued.access_token)
-        assert (caller.subject, caller.scopes) == ("alice", {MODELS, STATUS})
+        assert (caller.subject, caller.scopes) == ("alice", frozenset({MODELS, STATUS}))
         assert caller.credential is not None
         assert caller.credential.token_id == issued.token_id
         assert caller.credential.expires_at == issued.expires_at

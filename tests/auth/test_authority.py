@@ -44,7 +44,7 @@ async def test_a_refresh_token_gives_new_tokens_of_the_same_right(open_gate: Ope
     gate.clock.advance(1_000)
     await gate.refuses(first.access_token)
     caller = await gate.admit(access_token)
-    assert (caller.subject, caller.scopes) == ("alice", {"tools:models"})
+    assert (caller.subject, caller.scopes) == ("alice", frozenset({"tools:models"}))
     assert caller.credential is not None
     assert caller.credential.token_id == first.token_id
 

@@ -89,7 +89,7 @@ async def test_a_token_as_keycloak_makes_it_is_believed(open_gate: OpenGate, iss
     gate = await open_gate(issuers={"keycloak": issuer.settings()})
     signer = issuer.signer(RSA, "rsa", now=gate.clock.wall(), typ="Bearer", azp="exai-cli", acr="1")
     caller = await gate.admit(signer.token())
-    assert (caller.subject, caller.scopes) == ("keycloak:alice", {"tools:models"})
+    assert (caller.subject, caller.scopes) == ("keycloak:alice", frozenset({"tools:models"}))
     assert caller.credential is not None
     assert (caller.credential.issuer, caller.credential.token_id) == ("keycloak", signer.claims["jti"])
     await gate.authority.revoke(signer.claims["jti"], issuer="keycloak")
@@ -128,7 +128,7 @@ async def test_a_token_as_supabase_makes_it_is_believed(open_gate: OpenGate, iss
     )
     claims = {name: value for name, value in signer.claims.items() if name not in {"jti", "scope"}}
     caller = await gate.admit(signer.token(claims=claims))
-    assert (caller.subject, caller.scopes) == ("supabase:alice", {"tools:models", "tools:status"})
+    assert (caller.subject, caller.scopes) == ("supabase:alice", frozenset({"tools:models", "tools:status"}))
     assert caller.credential is not None
     assert caller.credential.token_id == "5f3a"
 

@@ -34,7 +34,7 @@ def test_the_address_carries_a_ticket_that_allows_looking_and_nothing_else(data_
     assert address == "http://127.0.0.1:8080/"
     caller = asyncio.run(taken(data_dir, ticket))
     assert caller is not None
-    assert (caller.subject, caller.scopes) == ("ops", {DASHBOARD})
+    assert (caller.subject, caller.scopes) == ("ops", frozenset({DASHBOARD}))
     assert asyncio.run(taken(data_dir, ticket)) is None
 
 

@@ -5,6 +5,7 @@ import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -28,8 +29,9 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
     return run
 
 
-def read(file: Path) -> dict[str, object]:
-    return json.loads(file.read_text())
+def read(file: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(file.read_text())
+    return settings
 
 
 def test_yes_writes_the_files_of_three_clients(init: Init, tmp_path: Path) -> None:

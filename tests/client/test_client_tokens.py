@@ -3,7 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ async def test_when_a_token_is_due(
 ) -> None:
     start = in_s(0)
     now = start
-    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     for life_s, good_s in ((3600, 3539), (60, 44), (8, 5.9)):
         endpoint.life_s = 100_000
         write_credentials(file, Credentials("a0", "r0", start + life_s))
@@ -199,11 +200,16 @@ async def test_mending_the_file_is_noticed(
 ) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     tokens = TokenFile(file, endpoint.url)
-    for mend in (lambda: write_credentials(file, Credentials("b")), lambda: file.chmod(0o400), file.unlink):
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: write_credentials(file, Credentials("b")),
+        lambda: file.chmod(0o400),
+        file.unlink,
+    )
+    for change in changes:
         waiting = asyncio.ensure_future(tokens.mended())
         done, _ = await asyncio.wait([waiting], timeout=0.1)
         assert not done
-        mend()
+        change()
         async with asyncio.timeout(10):
             await waiting
 
@@ -213,7 +219,7 @@ async def test_the_next_token_is_at_hand_before_the_end_of_the_one_in_use(
 ) -> None:
     now = in_s(0)
     end = now + 60
-    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     write_credentials(file, Credentials("a0", "r0", end))
     tokens = TokenFile(file, endpoint.url)

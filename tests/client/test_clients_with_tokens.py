@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -146,7 +147,7 @@ async def test_a_missing_or_wrong_token_is_a_sentence_that_says_what_to_do(
     key = (await authority.create_key("ann", "ci")).access_token
     gone = save(tmp_path / "gone.json", await authority.create("ann", "gone"))
     gone.unlink()
-    cases = (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         (
             {},
             "wants a token, and none was given. Make one where EXAI runs, `exai token create NAME --save FILE`",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import exai
+from exai.dispatch.progress import SendProgress
 from exai.tools.base import ToolAnswer
 from support.open_doors import Doors
 
@@ -12,12 +13,12 @@ ELSEWHERE = {"code": "running_elsewhere", "retryable": True, "retry_after_s": 0.
 async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
     echo, asked = doors.engine._echo, 0
 
-    async def at_first_elsewhere(arguments: dict[str, Any], progress: Any) -> ToolAnswer:
+    async def at_first_elsewhere(arguments: dict[str, Any], _: SendProgress | None) -> ToolAnswer:
         nonlocal asked
         asked += 1
         if asked < 3:
             return ToolAnswer("It runs elsewhere.", None, {"exai/error": ELSEWHERE}, is_error=True)
-        return await echo(arguments, progress)
+        return await echo(arguments, _)
 
     doors.engine._echo = at_first_elsewhere  # type: ignore[method-assign]
     async with exai.connect(doors.ws) as session:

@@ -186,7 +186,7 @@ def test_a_keyring_that_raises_or_waits_for_its_user_is_trouble(monkeypatch: pyt
     unlocked = threading.Event()
 
     class Locked(null.Keyring):
-        def get_password(self, service: str, username: str | None) -> None:  # noqa: ARG002  # type: ignore[override]
+        def get_password(self, service: str, username: str | None) -> None:  # type: ignore[override]  # noqa: ARG002
             unlocked.wait()
             raise OSError("canary")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from exai import config
 from exai.auth.authority import Authority
@@ -42,7 +43,7 @@ WITH_A_TOKEN = {
 
 async def visit(port: Port, entry: Entry, token: str | None, **headers: str) -> Reply:
     path = entry.path.replace("{token_id}", "0123456789abcdef")
-    body = {} if entry.method == "POST" else None
+    body: dict[str, Any] | None = {} if entry.method == "POST" else None
     return await port.ask(entry.method, path, token=token, json_body=body, headers=headers)
 
 

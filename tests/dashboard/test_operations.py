@@ -1,7 +1,8 @@
 """Health, readiness and metrics over HTTP, and what every answer of the port has in common."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import pytest
 
@@ -150,12 +151,12 @@ async def test_an_unforeseen_failure_is_an_incident_and_tells_nothing(
 
 async def test_a_websocket_finds_nothing_here(open_port: OpenPort) -> None:
     port = await open_port(mode="local")
-    sent = []
+    sent: list[Any] = []
 
     async def receive() -> dict[str, str]:
         return {"type": "websocket.connect"}
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     await port.app({"type": "websocket", "path": "/", "headers": []}, receive, send)

@@ -63,7 +63,8 @@ def recalled(services: Services) -> list[str]:
 
 
 def how(answer: ToolAnswer) -> str | None:
-    return (answer.meta or {}).get(META_KEY, {}).get("recalled")
+    how: str | None = (answer.meta or {}).get(META_KEY, {}).get("recalled")
+    return how
 
 
 async def test_the_same_key_gets_the_stored_result_and_the_provider_is_asked_once(database: Database) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from exai import config
 from exai.config.secrets import KeyringAnswer
 from exai.config.sources import Loaded, load
 from exai.doctor.examine import examine
@@ -127,9 +128,10 @@ async def test_a_place_that_takes_no_signing_key_is_a_problem(tmp_path: Path) ->
 
 
 async def test_the_schema_is_compared_and_not_changed(
-    tmp_path: Path, database_settings: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database_settings: config.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = database_settings
+    assert settings.url is not None
     url = settings.url.get_secret_value()
     is_elsewhere = url.startswith("postgresql")
     tree = loaded(tmp_path, EXAI_DATABASE__URL=url)

@@ -91,7 +91,7 @@ async def test_outside_is_answered_alike_whether_it_exists_or_not(root: Path, ou
     (root / "to-file").symlink_to(outside / "secret.txt")
     (root / "to-nothing").symlink_to(outside / "nothing.txt")
     (root / "to-folder").symlink_to(outside)
-    paths = [
+    paths: list[str | Path] = [
         outside / "secret.txt",
         outside / "nothing.txt",
         outside,

@@ -42,7 +42,8 @@ async def test_kimis_tokens_per_day_are_gone_until_midnight(desk: Any) -> None:
 @pytest.mark.parametrize(("limit", "hours"), [("plan_window_calls", 5), ("plan_week_calls", 7 * 24)])
 async def test_a_glm_plan_says_when_it_can_be_asked_again(open_desk: Any, limit: str, hours: int) -> None:
     desk = await open_desk(on_plan=True)
-    desk.emulator.accounts["glm"].state = AccountState(plan_only=True, **{limit: 1})
+    used: dict[str, Any] = {limit: 1}
+    desk.emulator.accounts["glm"].state = AccountState(plan_only=True, **used)
     await desk.ask("glm-5.2")
     with pytest.raises(QuotaExhausted) as raised:
         await desk.ask("glm-5.2")

@@ -100,7 +100,7 @@ class Studio:
 
     def arrived(self, provider: str) -> list[Pillow.Image]:
         """The pictures of the latest chat, decoded."""
-        seen = []
+        seen: list[Pillow.Image] = []
         for url in self.urls(provider):
             if url.startswith("ms://"):
                 file = self.emulator.accounts[provider].files.get(url.removeprefix("ms://"))

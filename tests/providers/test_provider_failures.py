@@ -364,7 +364,7 @@ SHORT = {"first_byte_s": 0.5, "idle_s": 0.5, "first_byte_max_effort_s": 20, "idl
 
 
 @pytest.mark.parametrize("silence", [{"before_headers_ms": 5_000}, {"before_first_byte_ms": 5_000}])
-async def test_a_first_byte_that_does_not_come_times_out(open_desk: Any, silence: dict[str, float]) -> None:
+async def test_a_first_byte_that_does_not_come_times_out(open_desk: Any, silence: dict[str, Any]) -> None:
     desk = await open_desk(timeouts=SHORT)
     desk.emulator.faults.add("glm", Fault(**silence))
     fault = await failing(desk, "glm-4.7")

@@ -67,7 +67,7 @@ def test_the_table_of_retired_names_is_the_catalogue() -> None:
 
 
 def provider_faults() -> dict[str, type[errors.ToolFault]]:
-    faults = (
+    faults: tuple[type[errors.ToolFault], ...] = (
         errors.UnknownModel,
         errors.AbilityMissing,
         errors.DeadlineExceeded,

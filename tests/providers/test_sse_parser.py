@@ -1,5 +1,7 @@
 """The SSE parser gives the same events however the bytes are cut."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,8 @@ def everything(pieces: list[bytes], *, max_event_bytes: int = 1_000_000) -> list
 
 def by_the_book(lines: list[str]) -> list[bytes]:
     """The standard's algorithm, line by line, with the last event delivered."""
-    events, data = [], []
+    events: list[Any] = []
+    data: list[Any] = []
     for line in [*lines, ""]:
         if not line:
             if data:

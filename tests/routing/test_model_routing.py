@@ -10,7 +10,9 @@ from exai.messages import Effort
 from exai.routing.router import Choice, ModelRouter
 from exai.runtime.clock import SystemClock
 
-LOCAL = {"local": {"base_url": "http://127.0.0.1:9/v1", "models": [{"name": "Org/Tiny", "images": True}]}}
+LOCAL: dict[str, Any] = {
+    "local": {"base_url": "http://127.0.0.1:9/v1", "models": [{"name": "Org/Tiny", "images": True}]}
+}
 
 
 def router(
@@ -35,7 +37,7 @@ def router(
 
 GLM = {"api_key": "id.secret"}
 KIMI = {"api_key": "sk-kimi"}
-BOTH = {"glm": GLM, "kimi": KIMI}
+BOTH: dict[str, Any] = {"glm": GLM, "kimi": KIMI}
 
 
 def test_all_providers_are_known_configured_or_not() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +161,10 @@ async def test_a_read_that_fails_or_is_given_up_costs_no_other(database: Databas
     given_up = loop.create_task(database.read(whole))
     await asyncio.sleep(0)
     given_up.cancel()
-    outcomes = await asyncio.gather(
-        first, database.read(broken), database.read(whole), database.read(whole), return_exceptions=True
-    )
-    assert isinstance(outcomes.pop(1), StoreFailed)
-    assert outcomes == [7, 7, 7]
+    asked = [first, database.read(broken), database.read(whole), database.read(whole)]
+    answers: list[Any] = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(answers.pop(1), StoreFailed)
+    assert answers == [7, 7, 7]
     assert given_up.cancelled()
 
 

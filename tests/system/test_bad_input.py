@@ -1,6 +1,7 @@
 """Bad input over the running daemon: the right error, a sentence that says what to do, and the connection lives on."""
 
 import base64
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def client(start_daemon: StartDaemon, root: Path):
+async def client(start_daemon: StartDaemon, root: Path) -> AsyncIterator[McpSocket]:
     async with (
         start_daemon(EXAI_FILES__ROOTS=f'["{root}"]') as daemon,
         mcp_socket(daemon.mcp_ws) as socket,

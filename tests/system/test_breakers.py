@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import aiohttp
 
 from exai_emulator import Emulator, Fault, Persona
+from exai_emulator.log import RequestRecord
 from support.daemons import Daemon, StartDaemon
 from support.mcp_websocket import McpSocket, mcp_socket
 
@@ -81,6 +83,14 @@ async def test_a_model_that_fails_is_spared_told_of_and_taken_back_by_itself(
         assert daemon.log.count("breaker closed") == 1
 
 
+def has_arrived(emulator: Emulator, after: int, record: RequestRecord) -> bool:
+    return len(emulator.log.of("kimi")) > after and record.ended is None
+
+
+def has_been_left(emulator: Emulator, after: int, _: RequestRecord) -> bool:
+    return emulator.log.of("kimi")[after].outcome == "disconnected"
+
+
 async def test_errors_of_the_caller_open_nothing_and_a_refused_account_opens_at_once(
     start_daemon: StartDaemon, emulator: Emulator
 ) -> None:
@@ -92,13 +102,9 @@ async def test_errors_of_the_caller_open_nothing_and_a_refused_account_opens_at_
             emulator.faults.add("kimi", Fault(before_headers_ms=60_000))
             arrived = len(emulator.log.of("kimi"))
             number, _ = await socket.begin_tool("chat", {"prompt": "Hello.", "model": "kimi-k3"})
-            await emulator.log.wait_for(
-                lambda record, after=arrived: len(emulator.log.of("kimi")) > after and record.ended is None
-            )
+            await emulator.log.wait_for(partial(has_arrived, emulator, arrived))
             await socket.cancel(number)
-            await emulator.log.wait_for(
-                lambda _, after=arrived: emulator.log.of("kimi")[after].outcome == "disconnected"
-            )
+            await emulator.log.wait_for(partial(has_been_left, emulator, arrived))
         assert await ask(socket, "kimi-k3") == "ok"
         emulator.faults.add("kimi", Fault(error="quota"))
         assert [await ask(socket, "kimi-k3") for _ in range(2)] == ["quota_exhausted", "circuit_open"]
@@ -130,7 +136,7 @@ async def test_silence_and_slowness_count_and_a_probes_first_word_lets_the_other
         )
         while not words.done():
             number, probe = await socket.begin_tool("chat", {"prompt": "Long.", "model": "glm-5.3"})
-            await asyncio.wait([words, probe], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([words, asyncio.ensure_future(probe)], return_when=asyncio.FIRST_COMPLETED)
         await words
         async with asyncio.timeout(10):
             while (await breaker_of(socket, "glm-5.3"))["state"] != "closed":  # noqa: ASYNC110

@@ -75,7 +75,7 @@ async def test_the_history_that_fits_is_measured_as_the_provider_counts(
     ):
         handle = None
         for _ in range(8):
-            more = {} if handle is None else {"continuation_id": handle}
+            more: dict[str, Any] = {} if handle is None else {"continuation_id": handle}
             answer = await chat(socket, prompt=TEXT * 15, model="kimi-k2.6", effort="none", **more)
             handle = answer["continuation_id"]
     history = answer["usage"]["input"] - first_input(emulator)
@@ -149,7 +149,7 @@ async def test_a_count_that_shows_too_much_drops_history(
     async with start_daemon(**COUNTING) as daemon, mcp_socket(daemon.mcp_ws) as socket:
         handle = None
         for _ in range(8):
-            more = {} if handle is None else {"continuation_id": handle}
+            more: dict[str, Any] = {} if handle is None else {"continuation_id": handle}
             answer = await chat(socket, prompt=chinese, model="kimi-k2.6", effort="none", **more)
             handle = answer["continuation_id"]
             assert answer["usage"]["input"] + 0.9 * 262_144 <= 262_144

@@ -1,6 +1,7 @@
 """No key, prompt, file or answer in the log of the running daemon, at its most talkative."""
 
 from pathlib import Path
+from typing import Any
 
 from exai_emulator import Emulator, Fault
 from support.daemons import StartDaemon
@@ -23,7 +24,7 @@ async def test_nothing_private_is_logged_at_debug(
         "PYTHONASYNCIODEBUG": "1",
     }
     async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        calls = [
+        calls: list[dict[str, Any]] = [
             {"prompt": f"{PROMPT} {ANSWER}", "model": "glm-5.3"},
             {"prompt": f"{PROMPT} " * 200_000, "model": "kimi-k3"},
             {"prompt": PROMPT, "absolute_file_paths": [str(root / "large.txt")], "model": "glm-5.3"},

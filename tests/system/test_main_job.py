@@ -15,7 +15,9 @@ from support.mcp_websocket import McpSocket, mcp_socket
 
 async def failures(socket: McpSocket) -> list[dict[str, Any]]:
     """The caller's latest failed calls."""
-    return (await socket.tool("status", {"section": "errors"}))["structuredContent"]["errors"]
+    result = await socket.tool("status", {"section": "errors"})
+    errors: list[dict[str, Any]] = result["structuredContent"]["errors"]
+    return errors
 
 
 async def test_a_conversation_goes_on_over_another_door_and_after_kill_9(
@@ -119,7 +121,7 @@ async def test_the_answer_grows_by_progress_and_arrives_whole(
     start_daemon: StartDaemon, emulator: Emulator
 ) -> None:
     emulator.persona = Persona(kind="long", tokens=100, delay_per_token_ms=5)
-    heard = []
+    heard: list[Any] = []
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("chat", {"prompt": "A story.", "model": "glm-5.3"}, heard.append)
     text = "".join(each["message"] for each in heard if each["_meta"]["exai/kind"] == "text")

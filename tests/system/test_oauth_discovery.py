@@ -59,7 +59,7 @@ class AuthorizationServer:
     async def token(self, request: web.Request) -> web.Response:
         form = await request.post()
         asked = self._codes.pop(str(form["code"]))
-        claims = {"iss": self.url, "aud": asked["resource"], "scope": asked["scope"]}
+        claims: dict[str, Any] = {"iss": self.url, "aud": asked["resource"], "scope": asked["scope"]}
         token = FakeIssuer().signer(self.key, "one", **claims).token()
         told = {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": asked["scope"]}
         return web.json_response(told)

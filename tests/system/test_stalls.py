@@ -1,7 +1,7 @@
 """Streams that fall silent, through the daemon: what counts as life, how long silence may last, what is told."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -41,10 +41,11 @@ async def test_a_stall_in_the_middle_leaves_the_half_answer_and_closes_the_conne
     start_daemon: StartDaemon, emulator: Emulator, short_limits: dict[str, str], provider: str
 ) -> None:
     emulator.persona = Persona(kind="long", tokens=60, think_tokens=0)
-    for at in ("mid_body", "mid_frame"):
-        emulator.faults.add(provider, Fault(cut="stall", after_frames=20, at=at))  # type: ignore[arg-type]
+    places: tuple[Literal["mid_body", "mid_frame"], ...] = ("mid_body", "mid_frame")
+    for at in places:
+        emulator.faults.add(provider, Fault(cut="stall", after_frames=20, at=at))
     async with start_daemon(**short_limits) as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        for heard in ([], None):
+        for heard in (list[Any](), None):
             result = await ask(socket, provider, heard=None if heard is None else heard.append)
             assert code(result) == "answer_broken"
             sentence, _, arrived = result["content"][0]["text"].partition("What had arrived:\n")

@@ -40,7 +40,7 @@ async def started(tmp_path: Path, **environ: str) -> StdioClient:
 async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     write_credentials(file, Credentials("canary-of-a-file"))
-    cases = (
+    cases: tuple[tuple[dict[str, str], str, str], ...] = (
         ({}, "EXAI_TOKEN", "exai token create"),
         ({"EXAI_TOKEN": "canary-of-a-token"}, "EXAI_TOKEN", "not accepted"),
         ({"EXAI_CREDENTIALS": str(file)}, str(file), "not accepted"),

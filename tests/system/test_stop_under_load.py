@@ -76,7 +76,8 @@ class SessionPeer:
         number = len(self._waiting) + 1
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.call(number, "chat", {"prompt": "Go on.", "model": model})
-        return await future
+        answer: dict[str, Any] = await future
+        return answer
 
     async def listen(self) -> ConnectionClosed:
         """Until the daemon closes; how it did."""

@@ -29,7 +29,7 @@ def data_url(data: bytes, declared: str = "image/png") -> str:
 def shown(emulator: Emulator, provider: str) -> list[Image.Image]:
     """The pictures of the latest chat, decoded."""
     content = emulator.log.of(provider)[-1].body["messages"][-1]["content"]
-    seen = []
+    seen: list[Image.Image] = []
     for part in content:
         if part["type"] == "image_url":
             url = part["image_url"]["url"]
@@ -112,7 +112,7 @@ async def test_what_is_refused_sends_nothing_and_says_why(
     (folder / "cut.jpg").write_bytes(noise("JPEG", 90, 90)[:2_000])
     (folder / "huge.png").write_bytes(drawn("PNG", 9_000, 9_000, "1"))
     (folder / "fine.png").write_bytes(drawn("PNG", 9, 9))
-    asked = {
+    asked: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         "disguised": ([folder / "fine.png", folder / "script.png"], {}, "no picture of a kind"),
         "cut": ([folder / "cut.jpg"], {}, "broken JPEG"),
         "cut url": ([data_url(drawn("PNG", 90, 90)[:60])], {}, "broken PNG"),

@@ -1,5 +1,6 @@
 """`chat`: what enters the prompt, which model answers, what is kept and told."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Talk:
 
 
 @pytest.fixture
-async def database(tmp_path: Path):
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = await Database.open(config.Database(), tmp_path / "data")
     yield database
     await database.close()

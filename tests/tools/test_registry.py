@@ -73,7 +73,7 @@ def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
     for tool in registry.listing:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
-        assert tool.output_schema["type"] == "object"
+        assert (tool.output_schema or {})["type"] == "object"
         assert tool.description
         assert set(tool.annotations) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 

@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from exai.client import CallFailed, InDoubt, Session, Unauthenticated, Unreachable, connect
 from exai.client import tokens as module
@@ -51,7 +52,7 @@ async def door(judge: Judge) -> AsyncIterator[Door]:
         await connection.wait_closed()
 
     async with serve(
-        take, "127.0.0.1", 0, process_request=process_request, subprotocols=[SESSION_SUBPROTOCOL]
+        take, "127.0.0.1", 0, process_request=process_request, subprotocols=[Subprotocol(SESSION_SUBPROTOCOL)]
     ) as server:
         opened.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
         yield opened
