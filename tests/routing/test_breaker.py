@@ -138,7 +138,7 @@ def test_what_is_not_the_providers_doing_counts_neither_way(end: BaseException) 
     bench = Bench()
     assert bench.requests(*[end] * 50) is State.CLOSED
     bench.requests(*[FAILED] * 4, end, FAILED)
-    assert bench.breaker.state is State.OPEN, "it is no success either"
+    assert state_of(bench) is State.OPEN, "it is no success either"
 
 
 def test_every_fault_of_a_provider_has_its_verdict() -> None:
@@ -161,7 +161,7 @@ def test_slow_answers_count_where_a_limit_is_set() -> None:
     bench = Bench()
     for _ in range(20):
         bench.request(OK, seconds=600)
-    assert bench.breaker.state is State.CLOSED
+    assert state_of(bench) is State.CLOSED
     bench = Bench(slow_call_s=5)
     for _ in range(5):
         bench.request(OK, seconds=5.1)
@@ -207,17 +207,21 @@ def test_while_open_nobody_passes_and_the_refusal_says_when() -> None:
     assert bench.said() == ["BreakerRefused"]
 
 
+def state_of(bench: Bench) -> State:
+    return bench.breaker.state
+
+
 def test_one_probe_at_a_time_and_its_answer_closes() -> None:
     bench = opened()
     bench.clock.advance(10)
     bench.breaker.refuse_if_open()
     with bench.breaker.attempt() as probe:
         assert probe.probes
-        assert bench.breaker.state is State.HALF_OPEN
+        assert state_of(bench) is State.HALF_OPEN
         assert not bench.request()
         with pytest.raises(CircuitOpen):
             bench.breaker.refuse_if_open()
-    assert bench.breaker.state is State.CLOSED
+    assert state_of(bench) is State.CLOSED
     assert bench.said() == ["BreakerProbed", "BreakerRefused", "BreakerRefused", "BreakerClosed"]
     assert bench.requests(*[FAILED] * 4) is State.CLOSED, "what was counted before is forgotten"
 
@@ -227,10 +231,10 @@ def test_a_probe_is_over_with_its_first_word() -> None:
     bench.clock.advance(10)
     with pytest.raises(AnswerBroken), bench.breaker.attempt() as probe:
         probe.heard()
-        assert bench.breaker.state is State.CLOSED
+        assert state_of(bench) is State.CLOSED
         assert bench.request()
         raise AnswerBroken("x")
-    assert bench.breaker.state is State.CLOSED
+    assert state_of(bench) is State.CLOSED
     assert bench.requests(*[FAILED] * 4) is State.OPEN, "its own failure counts like any other"
 
 
@@ -246,7 +250,7 @@ def test_a_probe_that_fails_opens_it_again(end: ProviderFault) -> None:
     bench = opened()
     bench.clock.advance(10)
     assert bench.request(end)
-    assert bench.breaker.state is State.OPEN
+    assert state_of(bench) is State.OPEN
     assert bench.breaker.retry_after_s == (10 if end is FAILED else 60)
     assert bench.breaker.cause == end.code
     assert [event.again for event in bench.events if isinstance(event, BreakerOpened)] == [True]
@@ -271,16 +275,16 @@ def test_a_request_from_before_the_change_says_nothing_after_it() -> None:
     bench.requests(*[FAILED] * 5)
     with late[0]:
         pass
-    assert bench.breaker.state is State.OPEN
+    assert state_of(bench) is State.OPEN
     bench.clock.advance(10)
     with bench.breaker.attempt():
         with pytest.raises(ProviderFailed), late[1]:
             raise FAILED
-        assert bench.breaker.state is State.HALF_OPEN
-    assert bench.breaker.state is State.CLOSED
+        assert state_of(bench) is State.HALF_OPEN
+    assert state_of(bench) is State.CLOSED
     with pytest.raises(ProviderUnauthorized), late[2]:
         raise ProviderUnauthorized("x")
-    assert bench.breaker.state is State.CLOSED
+    assert state_of(bench) is State.CLOSED
 
 
 def test_chance_only_makes_it_longer() -> None:
@@ -394,7 +398,7 @@ def test_any_sequence_of_requests_follows_the_rules(seed: int) -> None:
                     epoch += 1
                 assert attempt.probes is (reference.state is State.HALF_OPEN)
                 running.append((attempt, epoch))
-        assert bench.breaker.state is reference.state
+        assert state_of(bench) is reference.state
         assert sum(attempt.probes and began_in == epoch for attempt, began_in in running) <= 1
     kinds = Counter(type(event) for event in bench.events)
     assert kinds[BreakerProbed] >= kinds[BreakerClosed]

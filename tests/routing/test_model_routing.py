@@ -134,7 +134,7 @@ def test_models_that_can_be_asked_are_named_first() -> None:
 )
 @pytest.mark.parametrize("requested", [None, "auto", " AUTO "])
 def test_auto_takes_the_first_preferred_that_can(
-    requested: str | None, settings: dict[str, Any], needs: dict[str, bool], chosen: str
+    requested: str | None, settings: dict[str, Any], needs: dict[str, Any], chosen: str
 ) -> None:
     choice = router(**settings).resolve(requested, **needs)
     assert choice.model.name == chosen

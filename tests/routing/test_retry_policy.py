@@ -45,7 +45,7 @@ def test_every_fault_of_a_provider_is_either_passing_or_lasting() -> None:
     assert not LASTING & FAULT_CLASSES.keys()
 
 
-@pytest.mark.parametrize("kind", sorted(LASTING, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(LASTING, key=repr))
 def test_what_does_not_pass_is_never_asked_again(kind: type[ProviderFault]) -> None:
     assert decided(kind("no")) == Decision(None)
 

@@ -62,7 +62,7 @@ class Bench:
 
         async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
             asked = self.desk.router.providers[prompt.model.provider]
-            completion = await asked.complete(
+            completion: Completion = await asked.complete(
                 prompt, deadline=self.desk.clock.monotonic() + 30, on_delta=on_delta
             )
             self.bill.add(prompt.model.cost(completion.usage), completion.usage)
@@ -379,9 +379,11 @@ async def test_an_echo_tool_hands_the_arguments_back_untouched(open_desk: Any) -
     prompt = desk.prompt("kimi-k3", tools=spec)
 
     async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-        return await desk.router.providers["kimi"].complete(
-            prompt, deadline=desk.clock.monotonic() + 9, on_delta=on_delta
+        deadline = desk.clock.monotonic() + 9
+        completion: Completion = await desk.router.providers["kimi"].complete(
+            prompt, deadline=deadline, on_delta=on_delta
         )
+        return completion
 
     await loop.run(ask, prompt, Bill(), {})
     messages = emulator.log.of("kimi")[1].body["messages"]

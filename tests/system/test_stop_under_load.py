@@ -4,8 +4,9 @@ import asyncio
 import json
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ LATE = 1_000
 """The id of calls that come after the signal."""
 
 Answer = dict[str, Any]
-Ask = Callable[[str], Awaitable[Answer]]
+Ask = Callable[[str], Coroutine[Any, Any, Answer]]
 """Makes one call and returns its result."""
 
 
@@ -154,7 +155,7 @@ async def test_a_hundred_calls_end_in_order_when_the_daemon_is_stopped(
             return dict((await answer)["result"])
 
         ways: list[Ask] = [
-            *(lambda model, client=client: over_plain(client, model) for client in plain),
+            *(partial(over_plain, client) for client in plain),
             *(session.chat for session in sessions),
             http.chat,
         ]

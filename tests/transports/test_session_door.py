@@ -282,12 +282,19 @@ async def test_who_opens_more_sessions_than_one_may_have_loses_what_waits_withou
             first = await attached.enter_async_context(session_socket(doors.ws, alice))
             await first.open()
             waiting = []
-            for cut in (1, 2):
+
+            def running() -> int:
+                return doors.engine.running
+
+            def cut_off() -> int:
+                return doors.sessions.statistics().cut
+
+            for _ in range(2):
                 async with session_socket(doors.ws, alice) as socket:
                     waiting.append(await socket.open())
                     await socket.call(1, "wait")
-                    await until(lambda cut=cut: doors.engine.running == cut)
-                await until(lambda cut=cut: doors.sessions.statistics().cut == cut)
+                    await until(lambda: running() == len(waiting))
+                await until(lambda: cut_off() == len(waiting))
             another = await attached.enter_async_context(session_socket(doors.ws, bob))
             assert (await another.open())["t"] == "opened"
             fourth = await attached.enter_async_context(session_socket(doors.ws, alice))

@@ -33,6 +33,9 @@ class Watched:
         assert caller.credential is not None
         return replace(caller, credential=replace(caller.credential, expires_at=expires_at))
 
+    def note(self, name: str, ending: Ending) -> None:
+        self.told.append((name, ending))
+
     async def until(self, *told: tuple[str, Ending]) -> None:
         async with asyncio.timeout(5):
             while self.told != list(told):  # noqa: ASYNC110 - a condition of another task
