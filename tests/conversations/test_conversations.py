@@ -1,7 +1,6 @@
 """Conversations: owned, appended atomically, recalled newest first under a budget."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest

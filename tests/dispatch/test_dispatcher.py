@@ -226,7 +226,13 @@ async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database
         return "ok"
 
     provider = ScriptedProvider(*[fate] * 10_000)
-    limits = {"global_limit": 20, "caller_limit": 8, "model_limit": 15, "max_queue": 120, "max_wait_s": 25}
+    limits: dict[str, Any] = {
+        "global_limit": 20,
+        "caller_limit": 8,
+        "model_limit": 15,
+        "max_queue": 120,
+        "max_wait_s": 25,
+    }
     made = services(database, provider, **limits)
     loop = asyncio.get_running_loop()
     codes: dict[str, int] = {}

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
