@@ -30,7 +30,8 @@ class _Run:
 
     async def run(self) -> None:
         kind = Kind("lines", self._lines, at_once=JOBS, backoff=Backoff(first_s=0.01))
-        jobs = DurableJobs([kind], self._folder / "jobs.sqlite", new_run_id(), SystemClock(), poll_s=0.05)
+        file, clock = self._folder / "jobs.sqlite", SystemClock()
+        jobs = DurableJobs([kind], file, new_run_id(), clock, publish=lambda _: None, poll_s=0.05)
         if self._starts:
             for number in range(JOBS):
                 await jobs.start("lines", {"number": number}, key=str(number), principal="alice")

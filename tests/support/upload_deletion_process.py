@@ -89,7 +89,9 @@ async def _run(settings: Settings) -> None:
     router = ModelRouter.from_settings(
         settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
     )
-    async with open_jobs(settings, router, uploads, database.run_id, clock, Scheduler(clock)) as jobs:
+    async with open_jobs(
+        settings, router, uploads, database.run_id, clock, Scheduler(clock), lambda _: None
+    ) as jobs:
         while True:
             await asyncio.sleep(0.05)
             begun = await jobs.list(limit=1_000)

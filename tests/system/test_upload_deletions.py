@@ -29,6 +29,7 @@ from exai_emulator import Emulator, Fault
 from exai_emulator.files import StoredFile
 from support.daemons import Daemon, StartDaemon, clean_environ
 from support.forked_runs import ForkedRuns, forked_runs
+from support.mcp_websocket import mcp_socket
 from support.upload_deletion_process import BOUNDARIES
 from support.waiting import wait_until
 
@@ -217,8 +218,14 @@ async def test_a_daemon_that_is_stopped_while_it_deletes_does_it_in_its_next_run
         await wait_until(lambda: not account.files, what="the file is deleted")
         done = 'exai_jobs{kind="delete_upload",state="done"} 1.0'
         await wait_until(lambda: _is_said(daemon, done), what="the job is counted as done")
+        assert await _status(daemon) == [{"kind": "delete_upload", "state": "done", "jobs": 1}]
     assert "dbos" not in daemon.log
     assert await account.rows() == (set(), set())
+
+
+async def _status(daemon: Daemon) -> Any:
+    async with mcp_socket(daemon.mcp_ws) as socket:
+        return (await socket.tool("status", {"section": "jobs"}))["structuredContent"]["jobs"]
 
 
 async def _is_said(daemon: Daemon, line: str) -> bool:

@@ -45,6 +45,7 @@ def registry() -> Registry:
                 counts=absent,
                 loop_lag=absent,
                 limits=absent,
+                jobs=absent,
                 recent_failures=absent,
                 own_usage=absent,
                 demo=False,

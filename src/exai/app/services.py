@@ -149,6 +149,19 @@ async def build(
                 ),
             ]
         )
+        scheduler = Scheduler(
+            clock,
+            on_unforeseen=lambda error, duty: record_incident(
+                error, where=f"duty {duty}", publish=bus.publish
+            ),
+        )
+        metrics.read_samples(scheduler.samples)
+        jobs = None
+        if runs_jobs and settings.jobs.run:
+            jobs = await scopes.enter_async_context(
+                open_jobs(settings, router, uploads, database.run_id, clock, scheduler, bus.publish)
+            )
+            metrics.read_samples(jobs.samples)
         usage = UsageReports(database, clock)
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
         counts = await TokenCounts.open(database, clock)
@@ -174,6 +187,7 @@ async def build(
                     counts=counts,
                     loop_lag=loop_lag,
                     limits=lambda: _limits(admission),
+                    jobs=lambda: {} if jobs is None else jobs.counts,
                     recent_failures=journal.recent_failures,
                     own_usage=usage.report,
                     demo=demo,
@@ -197,13 +211,6 @@ async def build(
             idempotent_calls=idempotent_calls,
             call_timeout_s=settings.timeouts.call_s,
         )
-        scheduler = Scheduler(
-            clock,
-            on_unforeseen=lambda error, duty: record_incident(
-                error, where=f"duty {duty}", publish=bus.publish
-            ),
-        )
-        metrics.read_samples(scheduler.samples)
         duties = service_duties(
             settings,
             lag=loop_lag,
@@ -213,12 +220,6 @@ async def build(
             idempotent_calls=idempotent_call_table,
         )
         await scopes.enter_async_context(scheduler.running(*duties))
-        jobs = None
-        if runs_jobs and settings.jobs.run:
-            jobs = await scopes.enter_async_context(
-                open_jobs(settings, router, uploads, database.run_id, clock, scheduler)
-            )
-            metrics.read_samples(jobs.samples)
         yield Services(
             dispatcher=dispatcher,
             bus=bus,

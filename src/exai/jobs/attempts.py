@@ -7,7 +7,9 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 import msgspec
 import structlog
 
-from exai.errors import ExaiError
+from exai.errors import ExaiError, Incident
+from exai.events.events import Event
+from exai.events.incidents import record_incident
 from exai.jobs.job import LONGEST_ERROR, checked_size
 from exai.jobs.kinds import Cancel, Done, End, GiveUp, Kind, Snooze, StepResult, TryAgain, Value
 
@@ -93,6 +95,7 @@ async def run_attempt(
     attempt: Attempt,
     record: Record,
     now: Callable[[], float],
+    publish: Callable[[Event], None],
     dice: Callable[[], float] = random.random,
 ) -> tuple[Outcome, Following | None]:
     """Run an attempt to its end; what to keep of it, and which attempt follows."""
@@ -104,8 +107,8 @@ async def run_attempt(
     except ExaiError as fault:
         end = TryAgain(f"{fault.code}: {fault}")
     except Exception as error:  # noqa: BLE001 - the root of a job: whatever it was, the job is tried again
-        _log.exception("a job failed for a reason that nobody foresaw", job=attempt.job_id, kind=attempt.kind)
-        end = TryAgain(f"unforeseen: {type(error).__name__}; the log has it under the job's id")
+        incident = record_incident(error, where=f"job {attempt.kind}", publish=publish)
+        end = TryAgain(f"{Incident.code}: the log has it under {incident.id}")
     outcome, following = _decided(end, kind, attempt, job, now(), dice())
     if outcome.end == "dead":
         _log.warning(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from exai.errors import StoreFailed
+from exai.events.events import Event
 from exai.jobs.attempts import Attempt, Following, Outcome, Record, run_attempt
 from exai.jobs.job import Counts, Job, State, checked_size, job_id
 from exai.jobs.kinds import Kind, Value
@@ -51,12 +52,20 @@ class DurableJobs:
     """See `exai.jobs.job.Jobs`. Belongs to one process' one event loop, and to one run of it."""
 
     def __init__(
-        self, kinds: Sequence[Kind], file: Path, run_id: str, clock: Clock, *, poll_s: float = 1.0
+        self,
+        kinds: Sequence[Kind],
+        file: Path,
+        run_id: str,
+        clock: Clock,
+        *,
+        publish: Callable[[Event], None],
+        poll_s: float = 1.0,
     ) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
         self._file = file
         self._run_id = run_id
         self._clock = clock
+        self._publish = publish
         self._poll_s = poll_s
         self._runs = FileRuns(file.parent / f"{file.stem}-runs")
         self._is_known_alive = False
@@ -71,11 +80,6 @@ class DurableJobs:
     def counts(self) -> Counts:
         """Jobs by kind and state when they were last looked after."""
         return self._counts
-
-    @property
-    def runs_engine(self) -> bool:
-        """Whether there has been a job, or one was left by an earlier run."""
-        return self._engine is not None
 
     async def start(self, kind: str, arguments: Mapping[str, Value], *, key: str, principal: str) -> str:
         """See `Jobs.start`."""
@@ -176,7 +180,9 @@ class DurableJobs:
 
     async def _run(self, attempt: Attempt, record: Record) -> tuple[Outcome, Following | None]:
         try:
-            return await run_attempt(self._kinds[attempt.kind], attempt, record, self._clock.wall)
+            return await run_attempt(
+                self._kinds[attempt.kind], attempt, record, self._clock.wall, self._publish
+            )
         finally:
             if self._settling is None:
                 self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._settle)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from exai.events.events import Event
 from exai.jobs.attempts import Attempt, run_attempt
 from exai.jobs.job import Job, State, checked_size, job_id
 from exai.jobs.kinds import Kind, Value
@@ -116,7 +117,7 @@ class JobsByHand:
         name = attempt.job_id
         self._jobs[name] = replace(self._jobs[name], state=State.RUNNING, due_at=None)
         outcome, following = await run_attempt(
-            self._kinds[attempt.kind], attempt, _record, self._clock.wall, lambda: 0.0
+            self._kinds[attempt.kind], attempt, _record, self._clock.wall, _publish, lambda: 0.0
         )
         if self._jobs[name].state is State.CANCELLED:
             return
@@ -131,6 +132,10 @@ class JobsByHand:
             result=outcome.result if state is State.DONE else None,
             last_error=outcome.error,
         )
+
+
+def _publish(event: Event) -> None:
+    """Nobody watches."""
 
 
 async def _record(name: str, work: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ARG001 - see `Record`

@@ -10,6 +10,7 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.context import CallContext
 from exai.conversations.token_counts import TokenCounts
+from exai.jobs.job import Counts as JobCounts
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
 from exai.providers.base import Provider
@@ -25,7 +26,7 @@ __all__ = ["OwnUsage", "RecentFailures", "Status", "StatusArguments"]
 
 RECENT = 10
 USAGE_DAYS = 1.0
-Section = Literal["all", "service", "providers", "limits", "usage", "errors"]
+Section = Literal["all", "service", "providers", "limits", "jobs", "usage", "errors"]
 
 
 class StatusArguments(Arguments, frozen=True):
@@ -57,6 +58,7 @@ class Status:
         counts: TokenCounts,
         loop_lag: LoopLag,
         limits: Callable[[], JsonObject],
+        jobs: Callable[[], JobCounts],
         recent_failures: RecentFailures,
         own_usage: OwnUsage,
         demo: bool,
@@ -69,6 +71,7 @@ class Status:
         self._counts = counts
         self._loop_lag = loop_lag
         self._limits = limits
+        self._jobs = jobs
         self._recent_failures = recent_failures
         self._own_usage = own_usage
         self._demo = demo
@@ -76,6 +79,7 @@ class Status:
             "service": self._service,
             "providers": self._providers,
             "limits": self._limits_now,
+            "jobs": self._jobs_now,
             "usage": self._usage,
             "errors": self._errors,
         }
@@ -94,6 +98,7 @@ class Status:
                     "service": {"type": "object"},
                     "providers": {"type": "array", "items": {"type": "object"}},
                     "limits": {"type": "object"},
+                    "jobs": {"type": "array", "items": {"type": "object"}},
                     "usage": {"type": "array", "items": {"type": "object"}},
                     "errors": {"type": "array", "items": {"type": "object"}},
                 },
@@ -159,6 +164,12 @@ class Status:
 
     async def _limits_now(self, _context: CallContext) -> JsonObject:
         return self._limits()
+
+    async def _jobs_now(self, _context: CallContext) -> list[JsonObject]:
+        return [
+            {"kind": kind, "state": state.value, "jobs": count}
+            for (kind, state), count in sorted(self._jobs().items())
+        ]
 
     async def _usage(self, context: CallContext) -> list[JsonObject]:
         used = await self._own_usage(days=USAGE_DAYS, caller=context.caller.subject)
@@ -228,6 +239,12 @@ def _limits_text(limits: JsonObject) -> str:
     return "\n".join(lines)
 
 
+def _jobs_text(jobs: list[JsonObject]) -> str:
+    if not jobs:
+        return "No jobs."
+    return "\n".join(["Jobs:", *(f"- {each['kind']}: {each['jobs']} {each['state']}" for each in jobs)])
+
+
 def _usage_text(usage: list[JsonObject]) -> str:
     if not usage:
         return "You made no calls within 24 hours."
@@ -257,6 +274,7 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "service": _service_text,
     "providers": _providers_text,
     "limits": _limits_text,
+    "jobs": _jobs_text,
     "usage": _usage_text,
     "errors": _errors_text,
 }
