@@ -70,7 +70,7 @@ async def test_a_refused_token_is_refreshed_whatever_the_clock_says(
     endpoint: TokenEndpoint, file: Path
 ) -> None:
     tokens = TokenFile(file, endpoint.url)
-    assert await tokens.another(await tokens.token()) == "a1"
+    assert await tokens.refresh(await tokens.token()) == "a1"
 
 
 async def test_a_token_that_somebody_else_put_there_is_taken_instead(
@@ -79,8 +79,8 @@ async def test_a_token_that_somebody_else_put_there_is_taken_instead(
     tokens = TokenFile(file, endpoint.url)
     refused = await tokens.token()
     write_credentials(file, Credentials("mended"))
-    assert await tokens.another(refused) == "mended"
-    assert await tokens.another("mended") is None
+    assert await tokens.refresh(refused) == "mended"
+    assert await tokens.refresh("mended") is None
     assert endpoint.asked == []
 
 
@@ -88,13 +88,13 @@ async def test_a_lost_answer_loses_nothing(endpoint: TokenEndpoint, file: Path) 
     tokens = TokenFile(file, endpoint.url)
     endpoint.loses_answers = True
     with pytest.raises(OSError, match="no HTTP"):
-        await tokens.another("a0")
+        await tokens.refresh("a0")
     assert read_credentials(file).refresh_token == "r0"
     endpoint.loses_answers = False
-    token = await tokens.another("a0")
+    token = await tokens.refresh("a0")
     assert token == "a2"
     endpoint.use(token)
-    assert await tokens.another(token) == "a3"
+    assert await tokens.refresh(token) == "a3"
 
 
 async def test_a_refresh_token_that_is_over_leaves_no_other_token(
@@ -102,7 +102,7 @@ async def test_a_refresh_token_that_is_over_leaves_no_other_token(
 ) -> None:
     endpoint.revoked = True
     tokens = TokenFile(file, endpoint.url)
-    assert await tokens.another("a0") is None
+    assert await tokens.refresh("a0") is None
     assert f"exai token create NAME --save {file}" in tokens.advice
 
 
@@ -130,7 +130,7 @@ async def test_what_refreshes_nothing_keeps_the_file_as_it_is(
     before = read_credentials(file)
     endpoint.answers_with = answer
     with pytest.raises(OSError, match=r"token endpoint|no HTTP"):
-        await TokenFile(file, endpoint.url).another("a0")
+        await TokenFile(file, endpoint.url).refresh("a0")
     assert read_credentials(file) == before
 
 
@@ -144,13 +144,13 @@ async def test_a_file_that_cannot_be_written_spends_no_token(
     with monkeypatch.context() as patched:
         patched.setattr(module, "write_credentials", full)
         with pytest.raises(NotAdmitted, match=rf"{file} cannot be written .no space left on device."):
-            await tokens.another("a0")
-    assert await tokens.another("a0") == "a2"
+            await tokens.refresh("a0")
+    assert await tokens.refresh("a0") == "a2"
 
 
 async def test_many_at_once_refresh_once(endpoint: TokenEndpoint, file: Path) -> None:
     several = [TokenFile(file, endpoint.url) for _ in range(8)]
-    tokens = await asyncio.gather(*(each.another("a0") for each in several for _ in range(3)))
+    tokens = await asyncio.gather(*(each.refresh("a0") for each in several for _ in range(3)))
     assert set(tokens) == {"a1"}
     assert endpoint.asked == ["r0"]
 
@@ -159,7 +159,7 @@ PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from exai.client.tokens import TokenFile
-print(asyncio.run(TokenFile(Path(sys.argv[1]), sys.argv[2]).another("a0")))
+print(asyncio.run(TokenFile(Path(sys.argv[1]), sys.argv[2]).refresh("a0")))
 """
 
 
@@ -181,7 +181,7 @@ async def test_a_lock_that_is_never_let_go_is_waited_for_a_while(
 ) -> None:
     monkeypatch.setattr(module, "LOCK_S", 0.2)
     with module._locked(file), pytest.raises(TimeoutError, match="lock"):
-        await TokenFile(file, endpoint.url).another("a0")
+        await TokenFile(file, endpoint.url).refresh("a0")
     assert endpoint.asked == []
 
 
@@ -192,13 +192,13 @@ async def test_a_missing_or_exposed_file_is_a_sentence(endpoint: TokenEndpoint, 
         await tokens.token()
     file.unlink()  # noqa: ASYNC240
     with pytest.raises(NotAdmitted, match="exai token create"):
-        await tokens.another("a0")
+        await tokens.refresh("a0")
 
 
 async def test_mending_the_file_is_noticed(
     endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
     tokens = TokenFile(file, endpoint.url)
     changes: tuple[Callable[[], None], ...] = (
         lambda: write_credentials(file, Credentials("b")),
@@ -206,7 +206,7 @@ async def test_mending_the_file_is_noticed(
         file.unlink,
     )
     for change in changes:
-        waiting = asyncio.ensure_future(tokens.mended())
+        waiting = asyncio.ensure_future(tokens.wait_for_change())
         done, _ = await asyncio.wait([waiting], timeout=0.1)
         assert not done
         change()
@@ -220,13 +220,13 @@ async def test_the_next_token_is_at_hand_before_the_end_of_the_one_in_use(
     now = in_s(0)
     end = now + 60
     monkeypatch.setattr(time, "time", lambda: now)
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
     write_credentials(file, Credentials("a0", "r0", end))
     tokens = TokenFile(file, endpoint.url)
     assert await tokens.token() == "a0"
     now = end - 14
     async with asyncio.timeout(10):
-        await tokens.superseded("a0")
+        await tokens.wait_until_due("a0")
     assert await tokens.token() == "a1"
 
 

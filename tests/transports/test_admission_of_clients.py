@@ -85,7 +85,7 @@ async def test_a_token_travels_in_the_header_and_without_one_there_is_none(file:
 async def test_a_refused_token_is_not_shown_again_and_again(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
     async with door(never) as refusing, connect(refusing.url, credentials=file) as session:
         for _ in range(20):
             with pytest.raises(Unauthenticated, match="exai token create"):
@@ -99,7 +99,7 @@ async def test_a_refused_token_is_not_shown_again_and_again(
 
 
 async def test_a_refused_token_is_tried_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANEW_S", 0.05)
+    monkeypatch.setattr(module, "RETRY_REFUSED_S", 0.05)
     refuses = [True, True, False]
     async with (
         door(lambda _: never(_) if refuses.pop(0) else None) as mended,
@@ -219,7 +219,7 @@ async def test_a_token_never_follows_a_redirect() -> None:
 async def test_a_daemon_that_went_away_after_a_refusal_is_said_to_be_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "ANEW_S", 0.05)
+    monkeypatch.setattr(module, "RETRY_REFUSED_S", 0.05)
     async with AsyncExitStack() as scopes:
         async with door(never) as refusing:
             session = await scopes.enter_async_context(connect(refusing.url, token="t", patience_s=1))

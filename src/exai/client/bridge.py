@@ -1,4 +1,4 @@
-"""`exai connect`: an MCP client on stdin and stdout, a daemon over a resumable WebSocket session."""
+"""`exai connect`: relays between an MCP client on stdin and stdout and a daemon, over a resumable WebSocket session."""
 
 import asyncio
 from contextlib import suppress
@@ -19,7 +19,7 @@ WRITE_S = 20.0
 async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max_line_bytes: int) -> None:
     """Relay until stdin ends, a signal comes, or the client is gone.
 
-    At the end of stdin, what was asked may still be answered, for `patience_s`.
+    After the end of stdin, open requests may still be answered, for `patience_s`.
     """
     loop = asyncio.get_running_loop()
     stop, ended = Stop(), asyncio.Event()
@@ -44,15 +44,15 @@ async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max
         relaying = tasks.spawn(relay.run(), name="relay")
         LineReader(loop, max_line_bytes, take, ended.set).start()
         stopping = tasks.spawn(stop.first.wait(), name="stop")
-        leaving = tasks.spawn(_answered(ended, relay, patience_s), name="stdin")
+        leaving = tasks.spawn(_drained(ended, relay, patience_s), name="stdin")
         await asyncio.wait([stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
         for task in (stopping, leaving, relaying):
             task.cancel()
         await asyncio.wait([relaying])
 
 
-async def _answered(ended: asyncio.Event, relay: Relay, patience_s: float) -> None:
-    """Wait for the end of stdin, then a while for the last answers."""
+async def _drained(ended: asyncio.Event, relay: Relay, patience_s: float) -> None:
+    """Wait for the end of stdin, then for the last answers, at most `patience_s`."""
     await ended.wait()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_s):

@@ -1,8 +1,8 @@
 """The client's side of `exai.mcp.v1`: a channel to a daemon that survives cuts and restarts.
 
-While its `run` goes on, it connects, resumes its session after a cut, and begins another
-when the daemon no longer knows it. Messages are said once and arrive once, in order, as long
-as the session lives; `on_lost` says when it does not.
+While `run` goes on, the channel connects, resumes its session after a cut, and opens another one when the daemon no
+longer knows it. Messages are sent once and received once, in order, for as long as the session lives; `on_lost` is
+called when it is lost.
 """
 
 import asyncio
@@ -49,19 +49,19 @@ CONNECT_S = 5.0
 SEND_S = 20.0
 """How long one frame may wait for a daemon that does not read."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Between two attempts to connect: doubling, of which a random half to the whole is waited."""
+"""Between two attempts to connect: it doubles, and a random part of it, at least half, is waited."""
 BOUNDS = Bounds(messages=10_000, bytes=64 * 2**20, age_s=3_600, credit=256)
 ACK_DELAY_S = 0.05
 BYE_S = 1.0
-LONGEST_SAID = 200
-"""Characters of a refusal's sentence."""
+MAX_REFUSAL = 200
+"""Characters of a refusal's message."""
 UNAUTHORIZED = 401
-TOKEN_OVER = 4401
+TOKEN_ENDED = 4401
 """Closes a socket whose token has expired or was revoked."""
-LIVED_S = 1.0
-"""A socket that was up for longer shows that its token was good once."""
-PATIENT_REFUSALS = 2
-"""Refused tokens in a row, after which no further one is fetched."""
+ACCEPTED_AFTER_S = 1.0
+"""A socket that was up for longer than this shows that its token was accepted."""
+MAX_REFUSALS = 2
+"""Refused tokens in a row after which no further one is fetched."""
 
 
 class _Socket:
@@ -85,7 +85,7 @@ class _Socket:
 
 
 class _Connect(connect):
-    """A redirect is not followed: it could lead a token elsewhere."""
+    """Follows no redirect: it could send a token elsewhere."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -110,23 +110,23 @@ class Channel:
 
         Args:
             url: such as `ws://127.0.0.1:8079/mcp`.
-            tokens: what the daemon is shown.
+            tokens: where the token for the daemon comes from.
             on_message: gets each message of the daemon, one after another.
-            on_lost: the session was lost with all that was not answered, or a part of it (a gap); what was
-                said before may or may not have been heard.
-            on_up: a socket carries the session, the first one or after `on_down`.
-            on_down: it does no longer; `why_down` says why once the next attempt has failed.
-            on_refused: the daemon does not let this client in; the sentence says what to do. Attempts go on.
+            on_lost: the session was lost with everything that was not answered, or a part of it (a gap); what was
+                sent before may or may not have been received.
+            on_up: a socket carries the session, the first one or one after `on_down`.
+            on_down: the socket is gone; `why_down` has the reason once the next attempt has failed.
+            on_refused: the daemon accepts no token of this client; the message says what to do. Attempts go on.
         """
         self.url = url
         self.is_up = False
         """Whether a socket carries the session."""
         self._up_at: float | None = None
-        """When the daemon took the session on the latest socket, however that ended."""
+        """When the daemon accepted the session on the latest socket."""
         self.why_down: str | None = None
         """The last reason why there was no connection."""
         self.refused: str | None = None
-        """Why the daemon does not let this client in, as a sentence, until an attempt has another outcome."""
+        """Why the daemon accepts no token of this client, as a sentence, until an attempt has another outcome."""
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_up = on_up
@@ -134,7 +134,7 @@ class Channel:
         self._on_refused = on_refused
         self._tokens = tokens
         self._token: str | None = None
-        """That of the latest attempt."""
+        """The token of the latest attempt."""
         self._refusals = 0
         """How many tokens were refused in a row."""
         self._why_refused = ""
@@ -147,7 +147,7 @@ class Channel:
         await self._carrier.send(text)
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled; then the session is ended at the daemon as well."""
+        """Connect, again and again, until cancelled; then end the session at the daemon as well."""
         pause = FIRST_PAUSE_S
         try:
             while True:
@@ -156,15 +156,15 @@ class Channel:
                     await self._connect_once()
                     why = None
                 except NotAdmitted as refusal:
-                    await self._wait_outside(str(refusal))
+                    await self._wait_for_admission(str(refusal))
                     continue
                 except (OSError, TimeoutError, WebSocketException, Violation) as error:
                     self.why_down = _reason(error)
                     why = _refusal(error)
                 if self._note_refusal(why):
-                    await self._wait_outside(self._sentence())
+                    await self._wait_for_admission(self._refusal_message())
                     continue
-                if self._lived_s() is not None:
+                if self._accepted_for_s() is not None:
                     pause = FIRST_PAUSE_S
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads clients, hides nothing
                 pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -172,48 +172,48 @@ class Channel:
             self._carrier.stop()
 
     def _note_refusal(self, why: str | None) -> bool:
-        """Count refused tokens; whether it makes no sense to fetch a further one."""
-        lived_s = self._lived_s()
-        if lived_s is not None and (why is None or lived_s > LIVED_S):
+        """Count refused tokens, and return whether it makes no sense to fetch a further one."""
+        accepted_s = self._accepted_for_s()
+        if accepted_s is not None and (why is None or accepted_s > ACCEPTED_AFTER_S):
             self._refusals = 0
         if why is None:
             self.refused = None
             return False
         self._refusals += 1
         self._why_refused = why
-        return self._token is None or self._refusals >= PATIENT_REFUSALS
+        return self._token is None or self._refusals >= MAX_REFUSALS
 
-    def _lived_s(self) -> float | None:
-        """How long the latest socket has carried the session; `None`: the daemon did not take it."""
+    def _accepted_for_s(self) -> float | None:
+        """Return how long the latest socket has carried the session; `None` if the daemon did not accept it."""
         return None if self._up_at is None else self._clock.monotonic() - self._up_at
 
-    async def _wait_outside(self, sentence: str) -> None:
+    async def _wait_for_admission(self, sentence: str) -> None:
         self.refused = sentence
         await self._on_refused(sentence)
-        await self._tokens.mended()
+        await self._tokens.wait_for_change()
         self._refusals = 0
 
-    def _sentence(self) -> str:
+    def _refusal_message(self) -> str:
         if self._token is None:
             return f"EXAI at {self.url} wants a token, and none was given. {self._tokens.advice}"
         return f"EXAI at {self.url} does not take the token it was given{self._why_refused}. {self._tokens.advice}"
 
     async def _chosen_token(self) -> str | None:
-        """What this attempt shows.
+        """Return the token for this attempt.
 
         Raises:
-            NotAdmitted: there is nothing to be shown but what was refused.
+            NotAdmitted: there is no token but the one that was refused.
             OSError: another token could not be fetched just now.
         """
         if not self._refusals:
             return await self._tokens.token()
-        token = await self._tokens.another(self._token)
+        token = await self._tokens.refresh(self._token)
         if token is None:
-            raise NotAdmitted(self._sentence())
+            raise NotAdmitted(self._refusal_message())
         return token
 
     async def _connect_once(self) -> None:
-        """Carry the session on one socket to its end."""
+        """Carry the session on one socket until it ends."""
         token = self._token = await self._chosen_token()
         async with _Connect(
             self.url,
@@ -227,11 +227,13 @@ class Channel:
             if connection.subprotocol != SESSION_SUBPROTOCOL:
                 raise Violation("What answers there is no EXAI that speaks exai.mcp.v1")
             async with asyncio.timeout(CONNECT_S):
-                generation = await self._begin(connection)
+                generation = await self._open_session(connection)
             self.is_up, self.refused = True, None
             self._up_at = self._clock.monotonic()
             fresh = (
-                None if token is None else tasks.spawn(self._give_way(connection, token), name="fresh token")
+                None
+                if token is None
+                else tasks.spawn(self._close_when_due(connection, token), name="token due")
             )
             try:
                 await self._carrier.flush()
@@ -250,13 +252,13 @@ class Channel:
                 self._carrier.cut(generation)
                 self._on_down()
 
-    async def _give_way(self, connection: ClientConnection, token: str) -> None:
-        """Before the token's end, close its socket: the session goes on over one with the next token."""
-        await self._tokens.superseded(token)
+    async def _close_when_due(self, connection: ClientConnection, token: str) -> None:
+        """Close the socket before its token expires: the session goes on over one with the next token."""
+        await self._tokens.wait_until_due(token)
         await connection.close()
 
-    async def _begin(self, connection: ClientConnection) -> int:
-        """Resume the session, or open another; the generation of the carrier."""
+    async def _open_session(self, connection: ClientConnection) -> int:
+        """Resume the session, or open another one; return the carrier's generation."""
         socket = _Socket(connection)
         endpoint = self._carrier.endpoint
         if (session := self._session) is not None and not endpoint.evicted:
@@ -300,7 +302,7 @@ async def _ask(connection: ClientConnection, frame: Open | Resume) -> Opened | R
 
 
 _ENDS = {"expired": ", which has expired", "revoked": ", which was revoked"}
-"""The reasons of a close with `TOKEN_OVER`."""
+"""The reasons of a close with `TOKEN_ENDED`."""
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "nothing listens there"),
@@ -311,27 +313,27 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def _refusal(error: Exception) -> str | None:
-    """What to say about a token that was refused, as words after "token"; `None` for any other error."""
+    """Return what follows "token" in the message about a refused one; `None` for any other error."""
     if isinstance(error, InvalidStatus) and error.response.status_code == UNAUTHORIZED:
         return ""
-    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == TOKEN_OVER:
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == TOKEN_ENDED:
         return _ENDS.get(error.rcvd.reason, "")
     return None
 
 
-def _said(response: Response) -> str:
-    """What a daemon's refusal says, to go on after its status; whoever else answers there may say anything."""
+def _refusal_text(response: Response) -> str:
+    """Return the text of a daemon's refusal, to go on after its status; what is no plain text is left out."""
     if not response.headers.get("Content-Type", "").startswith("text/plain"):
         return ""
     words = response.body.decode("utf-8", "replace").splitlines()[:1]
-    sentence = "".join(letter for letter in "".join(words) if letter.isprintable())[:LONGEST_SAID].rstrip(".")
+    sentence = "".join(letter for letter in "".join(words) if letter.isprintable())[:MAX_REFUSAL].rstrip(".")
     return f": {sentence}" if sentence else ""
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, in a few words."""
+    """Describe in a few words why there is no connection."""
     if isinstance(error, InvalidStatus):
-        return f"it answers with HTTP {error.response.status_code}{_said(error.response)}"
+        return f"it answers with HTTP {error.response.status_code}{_refusal_text(error.response)}"
     for kind, words in _REASONS:
         if isinstance(error, kind):
             return words

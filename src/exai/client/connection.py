@@ -1,12 +1,12 @@
-"""A Python client for a running EXAI that survives cuts and restarts.
+"""A Python client for a running daemon, which survives cut connections and restarts.
 
     async with connect() as session:
         answer = await session.call("chat", {"prompt": "What is a heron?"})
         print(answer.text)
 
-It speaks MCP 2026-07-28 over a resumable session: a call whose connection breaks goes on,
-and its answer arrives once. Where tokens are wanted, `connect(credentials=FILE)` takes what `exai token create
-NAME --save FILE` wrote and renews it by itself. `docs/protocol.md` has the protocol.
+It speaks MCP 2026-07-28 over a resumable session: a call goes on when its connection breaks, and its answer arrives
+once. When the daemon requires tokens, `connect(credentials=FILE)` takes a file that `exai token create NAME --save
+FILE` wrote, and refreshes its token. `docs/protocol.md` has the protocol.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ ENVELOPE = {
 }
 
 OnProgress = Callable[[str, str], None]
-"""Gets the kind (`text`, `reasoning`, `status`) and the words of each progress message."""
+"""Called with the kind (`text`, `reasoning`, `status`) and the text of each progress message."""
 
 
 class CallFailed(Exception):
@@ -53,11 +53,11 @@ class Unreachable(CallFailed):
 
 
 class Unauthenticated(CallFailed):
-    """The daemon wants a token, or takes none of this session's; the text says how to get one."""
+    """The daemon requires a token, or accepts none of this session's; the message says how to get one."""
 
 
 class InDoubt(CallFailed):
-    """The answer is lost; whether the call was carried out is not known, and it was not repeated."""
+    """The answer is lost: whether the call was carried out is unknown, and it was not repeated."""
 
 
 _KINDS = {UNREACHABLE: Unreachable, IN_DOUBT: InDoubt, errors.Unauthenticated.rpc_code: Unauthenticated}
@@ -69,20 +69,20 @@ class Answer:
 
     text: str
     structured: dict[str, Any] | None
-    """By the tool's output schema; `None` for an error."""
+    """As in the tool's output schema; `None` for an error."""
     is_error: bool
     meta: dict[str, Any]
-    """An error's facts stand under `exai/error`."""
+    """An error has its facts under `exai/error`."""
 
 
 class Session:
-    """Calls to one daemon; any number at once."""
+    """Makes calls to one daemon, any number at the same time."""
 
     def __init__(self, url: str, tokens: ClientTokens, patience_s: float) -> None:
         self._relay = Relay(url, tokens, self._deliver, patience_s=patience_s)
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._listening: dict[int, OnProgress] = {}
+        self._on_progress: dict[int, OnProgress] = {}
 
     async def call(
         self,
@@ -99,8 +99,8 @@ class Session:
 
         Raises:
             Unreachable: the daemon did not answer within the session's patience; nothing was sent.
-            Unauthenticated: the daemon did not let this session in; nothing was sent.
-            InDoubt: the daemon was lost while the call ran; it was not repeated.
+            Unauthenticated: the daemon accepted no token of this session; nothing was sent.
+            InDoubt: the daemon went away while the call ran; it was not repeated.
             CallFailed: there is no such tool, or the request was refused otherwise.
         """
         key = {} if idempotency_key is None else {IDEMPOTENCY_KEY: idempotency_key}
@@ -113,18 +113,18 @@ class Session:
         return Answer(text, result.get("structuredContent"), bool(result.get("isError")), meta)
 
     async def tools(self) -> list[dict[str, Any]]:
-        """The tools on the list, as MCP describes them.
+        """List the tools, as MCP describes them.
 
         Raises:
             Unreachable: the daemon did not answer within the session's patience.
-            Unauthenticated: the daemon did not let this session in.
+            Unauthenticated: the daemon accepted no token of this session.
         """
         result = await self._request("tools/list", {})
         tools: list[dict[str, Any]] = result["tools"]
         return tools
 
     async def run(self) -> None:
-        """Keep the connection; `connect` does this."""
+        """Keep the connection until cancelled; `connect` does this."""
         await self._relay.run()
 
     async def _request(
@@ -138,7 +138,7 @@ class Session:
         meta: dict[str, Any] = {**ENVELOPE, **(further_meta or {})}
         if on_progress is not None:
             meta["progressToken"] = number
-            self._listening[number] = on_progress
+            self._on_progress[number] = on_progress
         message = {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": meta}}
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -151,13 +151,13 @@ class Session:
             raise
         finally:
             del self._waiting[number]
-            self._listening.pop(number, None)
+            self._on_progress.pop(number, None)
 
     async def _deliver(self, text: str) -> None:
         message = msgspec.json.decode(text)
         if message.get("method") == "notifications/progress":
             params = message["params"]
-            if (listener := self._listening.get(params["progressToken"])) is not None:
+            if (listener := self._on_progress.get(params["progressToken"])) is not None:
                 listener(params.get("_meta", {}).get("exai/kind", "status"), params.get("message", ""))
             return
         future = self._waiting.get(message.get("id"))
@@ -178,17 +178,17 @@ async def connect(
     credentials: Path | str | None = None,
     patience_s: float = 10.0,
 ) -> AsyncIterator[Session]:
-    """A session with the daemon at `url`. Nothing is raised here when it is down: the first call says so.
+    """Open a session with the daemon at `url`. When it is down, the first call raises, not this.
 
     Args:
         url: such as `ws://127.0.0.1:8079/mcp`.
         token: a token or an API key. Without `token` and `credentials`: the one in `EXAI_TOKEN`.
-        credentials: a file that `exai token create --save` wrote, whose token is refreshed by itself, also by
-            several processes that share it. Without both: the one that `EXAI_CREDENTIALS` names, if there is one.
+        credentials: a file that `exai token create --save` wrote, whose token is refreshed automatically, also when
+            several processes share it. Without both: the one that `EXAI_CREDENTIALS` names, if there is one.
         patience_s: how long a call waits, in seconds, for a daemon that cannot be reached.
 
     Raises:
-        StartFault: the token cannot be one.
+        StartFault: the token is malformed.
     """
     if token is None and credentials is None:
         token, credentials = config_client.token_variable(), config_client.credentials_variable()

@@ -1,7 +1,7 @@
-"""The file in which a client keeps what it proves itself with: `exai token create --save` writes it.
+"""The credentials file of a client, which `exai token create --save` writes.
 
 JSON with `access_token`, and for a token that can be refreshed `refresh_token` and `expires_at`. An API key is an
-`access_token` alone. The file is its owner's alone.
+`access_token` alone. Only its owner may read the file.
 """
 
 import json
@@ -15,28 +15,28 @@ from exai.runtime.private_files import read_private, replace_private
 __all__ = ["Credentials", "as_token", "read_credentials", "write_credentials"]
 
 MAX_TOKEN_BYTES = 8 * 2**10
-"""EXAI takes no longer one."""
+"""EXAI accepts no longer token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the file holds."""
+    """The content of a credentials file."""
 
     access_token: str = field(repr=False)
     """A token or an API key."""
 
     refresh_token: str | None = field(default=None, repr=False)
-    """Good for another access token, once."""
+    """Can be exchanged for another access token, once."""
 
     expires_at: float | None = None
-    """Of the access token, in seconds since 1970 by the clock of this machine."""
+    """When the access token expires, in seconds since 1970 by the clock of this machine."""
 
 
 def as_token(text: str, where: str) -> str:
-    """The token that a user put somewhere, without the white space around it.
+    """Strip and check a token that a user put somewhere.
 
     Raises:
-        StartFault: it cannot be one; the sentence names `where`.
+        StartFault: it is malformed; the message names `where`.
     """
     token = text.strip()
     if not token:
@@ -47,10 +47,10 @@ def as_token(text: str, where: str) -> str:
 
 
 def read_credentials(file: Path) -> Credentials:
-    """What the file holds.
+    """Read a credentials file.
 
     Raises:
-        StartFault: there is none, others can read it, or it has another form; the sentence says what to do.
+        StartFault: it is missing, readable by others, or malformed; the message says what to do.
     """
     make = f"make one where EXAI runs: `exai token create NAME --save {file}`"
     try:
@@ -75,7 +75,7 @@ def _is_time(value: Any) -> bool:
 
 
 def write_credentials(file: Path, credentials: Credentials) -> None:
-    """Put them into the file, whole or not at all, with mode 600.
+    """Replace the file atomically, with mode 600.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Another access token for a refresh token: one request to `POST /auth/token` (RFC 6749, section 6)."""
+"""Exchanges a refresh token for another access token: one request to `POST /auth/token` (RFC 6749, section 6)."""
 
 import http.client
 import json
@@ -17,22 +17,24 @@ REFUSALS = frozenset({400, 401})
 
 
 class RefreshRefused(Exception):
-    """The refresh token is over: revoked, used, or too old."""
+    """The refresh token is no longer valid: revoked, used, or expired."""
 
 
 def token_url(url: str) -> str:
-    """Where tokens are refreshed, beside the MCP door at `url`, such as `ws://127.0.0.1:8079/mcp`."""
+    """Return the token endpoint beside the MCP address `url`, such as `ws://127.0.0.1:8079/mcp`."""
     parts = urlsplit(url)
     scheme = "https" if parts.scheme in ("wss", "https") else "http"
     return f"{scheme}://{parts.netloc}{parts.path.removesuffix('/').removesuffix('/mcp')}/auth/token"
 
 
 def refresh(url: str, refresh_token: str) -> Credentials:
-    """The next pair of tokens. Blocks; a lost answer loses nothing, as the old token is good until the new is used.
+    """Fetch the next pair of tokens. Blocks.
+
+    A lost answer does no harm: the old refresh token is valid until the new one is used.
 
     Raises:
-        RefreshRefused: the daemon does not take the refresh token.
-        OSError: no answer, or none that makes sense.
+        RefreshRefused: the daemon does not accept the refresh token.
+        OSError: there was no answer, or a malformed one.
     """
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -51,7 +53,7 @@ def refresh(url: str, refresh_token: str) -> Credentials:
         raise ConnectionError(f"its token endpoint answers with HTTP {response.status}")
     try:
         document = json.loads(body)
-        # By our own clock: what the daemon's says of the end would be compared with it.
+        # By our own clock, with which it will be compared.
         expires_at = time.time() + float(document["expires_in"])
         return Credentials(str(document["access_token"]), str(document["refresh_token"]), expires_at)
     except (ValueError, KeyError, TypeError) as error:

@@ -1,10 +1,10 @@
-"""Between one MCP client and a daemon: every request gets exactly one answer, whatever becomes of the connection.
+"""Relays between one MCP client and a daemon: every request gets one answer, whatever becomes of the connection.
 
-Requests wait while the daemon cannot be reached, a while. Those that were under way when a
-session was lost are asked for again: a tool call under its idempotency key, which is run once; where
-another daemon on the same database runs it, until its result is there. Where the daemon stays away,
-they are reported as in doubt. Where it does not let the client in, those that were not sent are told
-so at once.
+While the daemon cannot be reached, requests wait for a limited time. Requests that were in flight when a session was
+lost are sent again. A tool call is sent again under its idempotency key, so it is run once; while another daemon on
+the same database runs it, the relay asks until the result is there. Requests that cannot be sent again, or whose
+daemon stays away, are answered as in doubt. When the daemon accepts no token, requests that were not sent are answered
+with that error at once.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ __all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
 UNREACHABLE = -32004
 """The daemon could not be reached and the request was not sent: asking again is safe."""
 IN_DOUBT = -32005
-"""The request was sent and its answer is lost: whether it was carried out is not known, and cannot be asked."""
+"""The request was sent and its answer is lost: whether it was carried out is unknown."""
 
 MAX_JSON_DEPTH = 64
-OURS = "exai-relay-initialize"
-"""The id of a handshake that the client knows nothing of: after a restart its connection must be set up anew."""
-AGAIN = "exai-relay-again-"
-"""Begins the ids of requests that are asked for again: the first one may still be running under its own."""
+INITIALIZE_ID = "exai-relay-initialize"
+"""The id of the relay's own `initialize`: after a restart the daemon's side has to be initialized again."""
+RESENT_PREFIX = "exai-relay-again-"
+"""Begins the ids of requests that are sent again: the first one may still be running under its own id."""
 
 ELSEWHERE = RunningElsewhere.code.encode()
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
-"""Between two questions for what runs in another daemon, whatever is proposed."""
+"""Between two attempts to get the result of a call that runs in another daemon."""
 
 RequestId = str | int
 
 
 class _Peek(msgspec.Struct):
-    """What a relay must know of a message."""
+    """The members of a message that the relay reads."""
 
     id: str | int | None = None
     method: str | None = None
@@ -56,15 +56,15 @@ _peek = msgspec.json.Decoder(_Peek).decode
 class _Request:
     text: str
     is_repeatable: bool
-    """Whether asking again changes nothing: it only reads, or carries an idempotency key."""
+    """Whether it may be sent again: it only reads, or carries an idempotency key."""
     sent: bool = False
-    """Whether it was said in the session that lives."""
-    asked_as: RequestId | None = None
-    """Under which id it was said last; `None`: never."""
+    """Whether it was sent in the current session."""
+    sent_as: RequestId | None = None
+    """The id under which it was sent last; `None` before it was sent."""
 
 
 class Relay:
-    """One client's way to a daemon."""
+    """Relays one client's messages to a daemon, and back."""
 
     def __init__(
         self,
@@ -78,32 +78,32 @@ class Relay:
         self._deliver = deliver
         self._patience_s = patience_s
         self._requests: dict[RequestId, _Request] = {}
-        """Those that have no answer yet, in the order in which they came."""
-        self._asked_again: dict[RequestId, RequestId] = {}
-        """The client's id of each request that was asked for again, by the id it then had."""
-        self._repeats = itertools.count(1)
-        self._handshake: str | None = None
+        """Requests without an answer, in the order in which they were received."""
+        self._resent: dict[RequestId, RequestId] = {}
+        """The client's id of each request that was sent again, by the id under which it was."""
+        self._resend_numbers = itertools.count(1)
+        self._initialize: str | None = None
         self._initialized: str | None = None
         self._is_new = False
-        """Whether the session is another one than that in which the client shook hands."""
+        """Whether the session is another one than the one that the client initialized."""
         self._down_timer: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
         self._settled.set()
         self._gave_up = False
-        """Whether the daemon has been away for longer than the patience."""
+        """Whether the daemon has been away for longer than `patience_s`."""
         self.channel = Channel(
             url,
             tokens,
             on_message=self._forward,
-            on_lost=self._lost,
-            on_up=self._up,
-            on_down=self._down,
-            on_refused=self._turned_away,
+            on_lost=self._on_lost,
+            on_up=self._on_up,
+            on_down=self._on_down,
+            on_refused=self._on_refused,
         )
 
     async def run(self) -> None:
         """Relay until cancelled."""
-        self._down()
+        self._on_down()
         try:
             await self.channel.run()
         finally:
@@ -115,7 +115,7 @@ class Relay:
         await self._settled.wait()
 
     async def take(self, text: str | bytes) -> None:
-        """Take one message of the client."""
+        """Take one message from the client."""
         try:
             message = parse(text, MAX_JSON_DEPTH)
         except Refusal as refusal:
@@ -127,97 +127,95 @@ class Relay:
             return
         request = self._requests[request_id] = _request(_as_text(text), message)
         if method == "initialize":
-            self._handshake = request.text
+            self._initialize = request.text
         self._settled.clear()
         if self.channel.is_up:
             await self._send(request_id, request)
         elif self.channel.refused is not None:
-            await self._answer(request_id, self._unadmitted(request_id, self.channel.refused))
+            await self._answer(request_id, self._unauthenticated(request_id, self.channel.refused))
         elif self._gave_up:
             self._give_up_soon()
 
     async def _take_other(self, text: str, method: str | None, message: dict[str, Any]) -> None:
-        """A notification of the client, or its answer to a request of the daemon."""
+        """Take a notification, or an answer to a request of the daemon."""
         if method == "notifications/initialized":
             self._initialized = text
         if method == "notifications/cancelled":
             cancelled: Any = (message.get("params") or {}).get("requestId")
-            request = self._take_off(cancelled) if isinstance(cancelled, str | int) else None
+            request = self._forget(cancelled) if isinstance(cancelled, str | int) else None
             self._note_settled()
             if request is None or not request.sent:
-                return  # nobody there knows of it
-            if request.asked_as != cancelled:
-                text = encode({**message, "params": {**message["params"], "requestId": request.asked_as}})
+                return  # the daemon does not know it
+            if request.sent_as != cancelled:
+                text = encode({**message, "params": {**message["params"], "requestId": request.sent_as}})
         await self.channel.send(text)
 
     async def _send(self, request_id: RequestId, request: _Request) -> None:
         request.sent = True
-        if request.asked_as is None:
-            request.asked_as = request_id
+        if request.sent_as is None:
+            request.sent_as = request_id
             await self.channel.send(request.text)
             return
-        again = request.asked_as = f"{AGAIN}{next(self._repeats)}"
-        self._asked_again[again] = request_id
-        await self.channel.send(encode({**msgspec.json.decode(request.text), "id": again}))
+        resent_as = request.sent_as = f"{RESENT_PREFIX}{next(self._resend_numbers)}"
+        self._resent[resent_as] = request_id
+        await self.channel.send(encode({**msgspec.json.decode(request.text), "id": resent_as}))
 
     async def _forward(self, message: bytes) -> None:
-        """Hand a message of the daemon to the client, unless it answers what was answered already."""
+        """Deliver a message of the daemon to the client, unless it answers a request that has its answer."""
         peek = _peek(message)
         text = message.decode()
         if peek.method is None:
             if peek.id is None:
                 return
-            request_id = self._asked_again.get(peek.id, peek.id)
+            request_id = self._resent.get(peek.id, peek.id)
             request = self._requests.get(request_id)
             if request is None:
                 return
             if request.is_repeatable and (pause_s := _runs_elsewhere(message)) is not None:
                 request.sent = False
-                tasks.spawn(self._ask_later(request_id, request, pause_s), name="ask again")
+                tasks.spawn(self._send_later(request_id, request, pause_s), name="send again")
                 return
             if request_id != peek.id:
                 text = encode({**msgspec.json.decode(message), "id": request_id})
-            self._take_off(request_id)
+            self._forget(request_id)
         await self._deliver(text)
         self._note_settled()
 
-    async def _ask_later(self, request_id: RequestId, request: _Request, pause_s: float) -> None:
-        """Ask once more for what runs in another daemon, unless a new connection has done so meanwhile."""
+    async def _send_later(self, request_id: RequestId, request: _Request, pause_s: float) -> None:
+        """Send a request that another daemon runs once more, unless a new connection has done so meanwhile."""
         await asyncio.sleep(pause_s)
         if self.channel.is_up and not request.sent and self._requests.get(request_id) is request:
             await self._send(request_id, request)
 
-    def _take_off(self, request_id: RequestId) -> _Request | None:
-        """Forget a request, which now has its answer or needs none."""
+    def _forget(self, request_id: RequestId) -> _Request | None:
+        """Forget a request that has its answer, or needs none."""
         request = self._requests.pop(request_id, None)
-        if request is not None and request.asked_as != request_id:
-            self._asked_again = {
-                again: each for again, each in self._asked_again.items() if each != request_id
-            }
+        if request is not None and request.sent_as != request_id:
+            self._resent = {resent_as: each for resent_as, each in self._resent.items() if each != request_id}
         return request
 
-    async def _up(self) -> None:
+    async def _on_up(self) -> None:
         if self._down_timer is not None:
             self._down_timer.cancel()
             self._down_timer = None
         self._gave_up = False
         if self._is_new:
             self._is_new = False
-            await self._shake_hands_again()
+            await self._initialize_again()
         for request_id, request in list(self._requests.items()):
             if not request.sent:
                 await self._send(request_id, request)
 
-    async def _shake_hands_again(self) -> None:
-        """Set up the daemon's side of a connection that the client set up before the restart."""
-        if self._handshake is None or self._initialized is None:
+    async def _initialize_again(self) -> None:
+        """Initialize the daemon's side of a connection that the client initialized before the restart."""
+        if self._initialize is None or self._initialized is None:
             return
-        message = msgspec.json.decode(self._handshake)
-        await self.channel.send(encode({**message, "id": OURS}))
+        message = msgspec.json.decode(self._initialize)
+        await self.channel.send(encode({**message, "id": INITIALIZE_ID}))
         await self.channel.send(self._initialized)
 
-    def _down(self) -> None:
-        """Start to count how long the daemon has been away."""
+    def _on_down(self) -> None:
+        """Start to measure how long the daemon has been away."""
         if self._down_timer is None:
             loop = asyncio.get_running_loop()
             self._down_timer = loop.call_later(self._patience_s, self._give_up_soon)
@@ -228,22 +226,22 @@ class Relay:
         tasks.spawn(self._give_up(), name="give up waiting")
 
     async def _give_up(self) -> None:
-        """The daemon has been away for too long: answer what waits for it."""
+        """Answer every request, as the daemon has been away for too long."""
         if not self._gave_up:
             return  # it came back meanwhile
         for request_id, request in list(self._requests.items()):
-            never = request.asked_as is None
+            never = request.sent_as is None
             answer = self._unreachable(request_id) if never else self._in_doubt(request_id)
             await self._answer(request_id, answer)
 
-    async def _turned_away(self, sentence: str) -> None:
-        """The daemon does not let this client in: tell those that wait for it; what runs there may still be had."""
+    async def _on_refused(self, sentence: str) -> None:
+        """Answer the requests that were not sent; those that run at the daemon may still be answered."""
         for request_id, request in list(self._requests.items()):
-            if request.asked_as is None:
-                await self._answer(request_id, self._unadmitted(request_id, sentence))
+            if request.sent_as is None:
+                await self._answer(request_id, self._unauthenticated(request_id, sentence))
 
-    async def _lost(self) -> None:
-        """What was under way is asked for again, and is in doubt where that might do it twice."""
+    async def _on_lost(self) -> None:
+        """Mark what was in flight to be sent again; answer as in doubt what might then be done twice."""
         self._is_new = True
         for request_id, request in list(self._requests.items()):
             if request.sent and not request.is_repeatable:
@@ -252,7 +250,7 @@ class Relay:
                 request.sent = False
 
     async def _answer(self, request_id: RequestId, answer: dict[str, Any]) -> None:
-        if self._take_off(request_id) is not None:
+        if self._forget(request_id) is not None:
             await self._deliver(encode(answer))
             self._note_settled()
 
@@ -270,7 +268,7 @@ class Relay:
             {"retryable": True},
         )
 
-    def _unadmitted(self, request_id: RequestId, sentence: str) -> dict[str, Any]:
+    def _unauthenticated(self, request_id: RequestId, sentence: str) -> dict[str, Any]:
         data = {"code": Unauthenticated.code, "retryable": Unauthenticated.retryable}
         return error_message(request_id, Unauthenticated.rpc_code, sentence, data)
 
@@ -285,7 +283,7 @@ class Relay:
 
 
 def _runs_elsewhere(message: bytes) -> float | None:
-    """After how many seconds to ask again, where the answer is that another daemon has this operation."""
+    """Return after how many seconds to send again; `None` unless another daemon runs this call."""
     if ELSEWHERE not in message:  # so that no other answer is read whole
         return None
     result = msgspec.json.decode(message).get("result") or {}
@@ -300,7 +298,7 @@ def _as_text(text: str | bytes) -> str:
 
 
 def _request(text: str, message: Message) -> _Request:
-    """A request of the client as it is sent: a tool call gets an idempotency key, unless it has one."""
+    """Make the request that is sent: a tool call gets an idempotency key, unless it has one."""
     if message["method"] != "tools/call":
         return _Request(text, is_repeatable=True)
     keyed = with_key(message)

@@ -1,6 +1,6 @@
-"""What a client proves itself with: nothing, a token, or a file whose token is refreshed before its end.
+"""Where a client gets its token: none, a fixed one, or a credentials file whose token is refreshed in time.
 
-Any number of processes may share a file: whoever refreshes holds its lock, and the others take what they then find.
+Any number of processes may share a file: the one that refreshes holds its lock, and the others read the new token.
 """
 
 import asyncio
@@ -26,39 +26,39 @@ __all__ = ["ClientTokens", "FixedToken", "NotAdmitted", "TokenFile", "client_tok
 
 _log = structlog.get_logger(__name__)
 
-AHEAD_S = 60.0
-"""How long before its end a token is refreshed; a short-lived one in the last quarter of its time."""
-LOOK_S = 1.0
-"""How often a file is looked at that somebody has to mend, and the calendar for a token that is due."""
-ANEW_S = 30.0
-"""After which a refused token is tried again: the daemon's side may have been mended."""
-AGAIN_S = 5.0
-"""After which a refresh is tried again that had no answer."""
+REFRESH_AHEAD_S = 60.0
+"""How long before it expires a token is refreshed; a short-lived one in the last quarter of its time."""
+POLL_S = 1.0
+"""How often a broken file and the due time of a token are checked."""
+RETRY_REFUSED_S = 30.0
+"""How soon a refused token is tried again: the daemon's side may have been fixed."""
+RETRY_REFRESH_S = 5.0
+"""How soon a refresh that had no answer is tried again."""
 LOCK_S = 15.0
-"""How long another process may hold the lock, which it does for one request."""
+"""How long to wait for the lock, which a process holds for one request."""
 LOCK_TURN_S = 0.05
 
 
 class NotAdmitted(Exception):
-    """There is no token to come in with; the sentence says what to do."""
+    """There is no token that the daemon would accept; the message says what to do."""
 
 
 class ClientTokens(Protocol):
     """Where a client's token comes from."""
 
     advice: str
-    """What the user can do when the daemon takes none of them, as a sentence."""
+    """What the user can do when the daemon accepts no token, as a sentence."""
 
     async def token(self) -> str | None:
-        """A token that is good for a while, as far as is known; `None` where there is none at all.
+        """Return a token that is valid for a while, as far as is known; `None` when none is configured.
 
         Raises:
-            NotAdmitted: the place where it should be is not in order.
+            NotAdmitted: the file is missing or broken.
         """
         ...
 
-    async def another(self, refused: str | None) -> str | None:
-        """Another one than that which the daemon refused; `None` where there is no other.
+    async def refresh(self, refused: str | None) -> str | None:
+        """Return another token than the one that the daemon refused; `None` when there is no other.
 
         Raises:
             NotAdmitted: as `token`.
@@ -66,17 +66,17 @@ class ClientTokens(Protocol):
         """
         ...
 
-    async def superseded(self, token: str) -> None:
-        """Wait until `token` is near its end and another is at hand."""
+    async def wait_until_due(self, token: str) -> None:
+        """Wait until `token` is about to expire and another one can be had."""
         ...
 
-    async def mended(self) -> None:
-        """After a refusal: wait until another attempt may go better."""
+    async def wait_for_change(self) -> None:
+        """Wait, after a refusal, until another attempt may succeed."""
         ...
 
 
 class FixedToken(ClientTokens):
-    """A token that stays as it is, or none."""
+    """A token that is never refreshed, or none."""
 
     def __init__(self, token: str | None, advice: str) -> None:
         self._token = token
@@ -87,25 +87,25 @@ class FixedToken(ClientTokens):
         return self._token
 
     @override
-    async def another(self, refused: str | None) -> str | None:
+    async def refresh(self, refused: str | None) -> str | None:
         """See `ClientTokens`."""
         return None
 
     @override
-    async def superseded(self, token: str) -> None:
+    async def wait_until_due(self, token: str) -> None:
         """See `ClientTokens`."""
         await asyncio.Event().wait()
 
-    async def mended(self) -> None:
+    async def wait_for_change(self) -> None:
         """See `ClientTokens`."""
-        await asyncio.sleep(ANEW_S)
+        await asyncio.sleep(RETRY_REFUSED_S)
 
 
 class TokenFile:
-    """A credentials file."""
+    """A credentials file, whose token is refreshed."""
 
     def __init__(self, file: Path, url: str) -> None:
-        """`url` is the MCP door that the tokens are for."""
+        """`url` is the MCP address that the tokens are for."""
         self._file = file.expanduser().absolute()
         self._token_url = token_url(url)
         self._turn = asyncio.Lock()
@@ -120,14 +120,14 @@ class TokenFile:
             if held.refresh_token is None or not self._is_due(held):
                 return held.access_token
             try:
-                held = await self._renewed(held)
+                held = await self._refreshed(held)
             except RefreshRefused:
-                self._known = (held.access_token, time.time() + ANEW_S)
+                self._known = (held.access_token, time.time() + RETRY_REFUSED_S)
             except (NotAdmitted, OSError):
-                self._known = (held.access_token, time.time() + AGAIN_S)
-            return held.access_token  # whether it is good all the same, the daemon knows
+                self._known = (held.access_token, time.time() + RETRY_REFRESH_S)
+            return held.access_token  # it may be valid all the same: the daemon decides
 
-    async def another(self, refused: str | None) -> str | None:
+    async def refresh(self, refused: str | None) -> str | None:
         """See `ClientTokens`."""
         async with self._turn:
             held = await self._read()
@@ -136,25 +136,25 @@ class TokenFile:
             if held.refresh_token is None:
                 return None
             try:
-                return (await self._renewed(held)).access_token
+                return (await self._refreshed(held)).access_token
             except RefreshRefused:
                 return None
 
-    async def superseded(self, token: str) -> None:
+    async def wait_until_due(self, token: str) -> None:
         """See `ClientTokens`."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             with suppress(NotAdmitted):
                 if await self.token() != token:
                     return
 
-    async def mended(self) -> None:
+    async def wait_for_change(self) -> None:
         """See `ClientTokens`."""
         before = await asyncio.to_thread(_state, self._file)
         with suppress(TimeoutError):
-            async with asyncio.timeout(ANEW_S):
+            async with asyncio.timeout(RETRY_REFUSED_S):
                 while await asyncio.to_thread(_state, self._file) == before:  # noqa: ASYNC110 - others write it
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_S)
 
     async def _read(self) -> Credentials:
         try:
@@ -167,43 +167,43 @@ class TokenFile:
         if token != held.access_token:
             now = time.time()
             left = math.inf if held.expires_at is None else held.expires_at - now
-            due_at = now + max(left - AHEAD_S, left * 3 / 4)
+            due_at = now + max(left - REFRESH_AHEAD_S, left * 3 / 4)
             self._known = (held.access_token, due_at)
         return time.time() >= due_at
 
-    async def _renewed(self, held: Credentials) -> Credentials:
-        """The file's next tokens, fetched by this process or, meanwhile, by another.
+    async def _refreshed(self, held: Credentials) -> Credentials:
+        """Refresh the file's tokens, unless another process has done so meanwhile, and return them.
 
         Raises:
-            RefreshRefused: there are none.
-            NotAdmitted: the file is not in order.
+            RefreshRefused: the refresh token is no longer accepted.
+            NotAdmitted: the file is missing or broken.
             OSError: no answer, or another process holds the lock for too long.
         """
-        # A thread, whose work goes on when nobody waits for it: what was fetched is also kept.
+        # A thread: its work is finished even when nobody waits for it, so fetched tokens are always kept.
         try:
-            return await asyncio.to_thread(_renewed, self._file, held, self._token_url)
+            return await asyncio.to_thread(_refreshed, self._file, held, self._token_url)
         except StartFault as fault:
             raise NotAdmitted(str(fault)) from None
 
 
-def _renewed(file: Path, held: Credentials, url: str) -> Credentials:
+def _refreshed(file: Path, held: Credentials, url: str) -> Credentials:
     with _locked(file):
         now = read_credentials(file)
         if now.access_token != held.access_token or now.refresh_token is None:
             return now
-        renewed = refresh(url, now.refresh_token)
-        # Before its first use: until then the old refresh token is good, whatever happens here.
-        with _in_words(file):
-            write_credentials(file, renewed)
-        return renewed
+        refreshed = refresh(url, now.refresh_token)
+        # Before the first use: until then the old refresh token stays valid, whatever happens here.
+        with _explained(file):
+            write_credentials(file, refreshed)
+        return refreshed
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Hold the lock of the file, which several names may have.
+    """Hold the lock of the file, which may be known under several names.
 
     Raises:
-        OSError: it cannot be had, or not in time.
+        OSError: the lock cannot be taken, or not in time.
     """
     real = file.resolve()
     ends_at = time.monotonic() + LOCK_S
@@ -216,8 +216,8 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _in_words(file: Path) -> Iterator[None]:
-    """What it means that nothing can be written there."""
+def _explained(file: Path) -> Iterator[None]:
+    """Turn an `OSError` of writing into one that says what to do."""
     try:
         yield
     except OSError as error:
@@ -229,7 +229,7 @@ def _in_words(file: Path) -> Iterator[None]:
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:
-    """What differs after the file was changed."""
+    """Return what differs after the file was changed."""
     try:
         status = file.stat()
     except OSError:
@@ -238,10 +238,10 @@ def _state(file: Path) -> tuple[int, int, int] | None:
 
 
 def client_tokens(url: str, *, token: str | None, file: Path | None) -> ClientTokens:
-    """Where the token for the daemon at `url` comes from; `token`, if there is one, is stronger than `file`.
+    """Choose where the token for the daemon at `url` comes from; `token` has precedence over `file`.
 
     Raises:
-        StartFault: the token cannot be one.
+        StartFault: the token is malformed.
     """
     parts = urlsplit(url)
     if (token or file) and parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
