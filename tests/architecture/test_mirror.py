@@ -11,7 +11,6 @@ LEAST_STATEMENTS = 10
 """Of its functions, from which on a module at the top of the package needs tests of its own."""
 
 TESTED_ELSEWHERE = {
-    "consulting": "tools/test_chat.py",
     "errors": "providers/test_provider_failures.py",
     "prompts": "tools/test_chat.py",
 }

@@ -12,15 +12,15 @@ from exai import config
 from exai.auth.scopes import MODELS, STATUS
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
+from exai.consulting.results import ToolReturn
 from exai.dispatch.dispatcher import GRACE_S
 from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, ScopeMissing, UnknownTool
 from exai.events.events import CallEnded, CallRefused, CallStarted, IncidentRecorded, ProviderCallEnded
-from exai.providers.base import Prompt
+from exai.providers.base import DeltaKind, Prompt
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
-from exai.tools.base import ToolAnswer
 from support.scripted import ScriptedProvider
-from support.services import CALLER, Run, Services, Words, ask, error_facts
+from support.services import CALLER, Run, Said, Services, Words, ask, error_facts
 from support.virtual_time import LoopClock
 
 pytestmark = pytest.mark.virtual_time
@@ -64,7 +64,7 @@ async def test_a_good_call_leaves_a_whole_row_and_its_facts(database: Database) 
     assert timings["latency_ms"] == 120_000, "what the database takes is none"
     assert sum(timings.values()) == 2 * timings["latency_ms"]
     assert [type(event) for event in made.events] == [CallStarted, ProviderCallEnded, CallEnded]
-    assert made.events_of(CallEnded)[0].timings is timings
+    assert made.events_of(CallEnded)[0].timings == timings
 
 
 async def test_the_row_is_on_disk_before_the_provider_is_asked(database: Database) -> None:
@@ -200,11 +200,11 @@ async def test_progress_is_told_to_those_who_asked(database: Database) -> None:
     async def hear(number: float, message: str, meta: dict[str, Any]) -> None:
         heard.append((meta["exai/kind"], message))
 
-    async def tell_twice(arguments: Words, context: CallContext) -> ToolAnswer:
-        assert context.streams
+    async def tell_twice(arguments: Words, context: CallContext) -> ToolReturn[Said]:
+        assert context.on_delta is not None
         context.progress.status("asking")
-        context.progress.text("the answer")
-        return ToolAnswer(text="the answer", structured={})
+        context.on_delta(DeltaKind.TEXT, "the answer")
+        return ToolReturn(Said(said="the answer"))
 
     made = services(database, ScriptedProvider(), tell_twice)
     await made.call(send_progress=hear)

@@ -15,20 +15,21 @@ from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
+from exai.consulting.results import ToolReturn
 from exai.dispatch import idempotent_calls as theory
 from exai.dispatch.idempotent_calls import IdempotentCallId, digest_of
 from exai.dispatch.idempotent_run import LONGEST_RETRY_S, TRANSITIONS, Stage
 from exai.dispatch.kept_results import META_KEY
 from exai.errors import ProviderRefused, ProviderUnreachable, StoreFailed
 from exai.events.events import CallRecalled
-from exai.providers.base import Prompt
+from exai.providers.base import DeltaKind, Prompt
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.database import Database
 from exai.storage.schema import calls, idempotent_calls
 from exai.tools.base import ToolAnswer
 from support.scripted import ScriptedProvider
-from support.services import Services, Words, ask, error_facts
+from support.services import Said, Services, Words, ask, error_facts
 from support.virtual_time import LoopClock
 from support.waiting import wait_until
 
@@ -125,8 +126,8 @@ async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
 
 
 async def test_a_second_caller_joins_and_gets_the_progress_from_the_beginning(database: Database) -> None:
-    async def say_before_asking(arguments: Words, context: CallContext) -> ToolAnswer:
-        context.progress.text("Well: ")
+    async def say_before_asking(arguments: Words, context: CallContext) -> ToolReturn[Said]:
+        context.progress.delta(DeltaKind.TEXT, "Well: ")
         return await ask(arguments, context)
 
     gate = Gate("many words")

@@ -1,4 +1,4 @@
-"""What a caller hears while a call runs."""
+"""Progress notifications of a running call."""
 
 import asyncio
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from exai.dispatch.progress import INTERVAL_S, KIND_KEY, MESSAGES_PER_S, ProgressReporter
+from exai.providers.base import DeltaKind
 from support.virtual_time import LoopClock
 
 pytestmark = pytest.mark.virtual_time
@@ -36,11 +37,11 @@ class Ear:
 async def test_every_word_arrives_in_order_before_the_scope_ends() -> None:
     ear = Ear()
     async with ProgressReporter(ear, LoopClock()) as reporter:
-        reporter.reasoning("hm, ")
-        reporter.reasoning("yes")
+        reporter.delta(DeltaKind.REASONING, "hm, ")
+        reporter.delta(DeltaKind.REASONING, "yes")
         await ear.first.wait()
         for number in range(1000):
-            reporter.text(f"{number} ")
+            reporter.delta(DeltaKind.TEXT, f"{number} ")
     assert ear.said("reasoning") == "hm, yes"
     assert ear.said("text") == "".join(f"{number} " for number in range(1000))
     numbers = [number for number, _, _ in ear.heard]
@@ -51,7 +52,7 @@ async def test_many_deltas_become_one_message_per_interval() -> None:
     ear = Ear()
     async with ProgressReporter(ear, LoopClock()) as reporter:
         for _ in range(2_000):
-            reporter.text("word ")
+            reporter.delta(DeltaKind.TEXT, "word ")
             await asyncio.sleep(0.001)
     assert ear.said("text") == "word " * 2_000
     assert len(ear.heard) == 1 + 2 / INTERVAL_S, "the first at once, then one per interval"
@@ -63,14 +64,14 @@ async def test_the_first_thought_and_the_first_word_wait_for_no_others() -> None
     async with ProgressReporter(ear, LoopClock()) as reporter:
         reporter.status("asking")
         await asyncio.sleep(0.01)
-        reporter.reasoning("hm")
+        reporter.delta(DeltaKind.REASONING, "hm")
         await asyncio.sleep(0.01)
-        reporter.reasoning(", yes")
-        reporter.text("The answer")
+        reporter.delta(DeltaKind.REASONING, ", yes")
+        reporter.delta(DeltaKind.TEXT, "The answer")
         await asyncio.sleep(0.01)
         assert ear.messages == ["asking", "hm", ", yes", "The answer"]
-        reporter.text(" is")
-        reporter.text(" this.")
+        reporter.delta(DeltaKind.TEXT, " is")
+        reporter.delta(DeltaKind.TEXT, " this.")
         await asyncio.sleep(0.7 * INTERVAL_S)
         assert len(ear.heard) == 4, "what follows is gathered"
         await asyncio.sleep(0.3 * INTERVAL_S)
@@ -83,7 +84,7 @@ async def test_with_many_calls_each_tells_its_news_less_often() -> None:
         ear = Ear()
         async with ProgressReporter(ear, LoopClock(), lambda: running) as reporter:
             for _ in range(100):
-                reporter.text("word ")
+                reporter.delta(DeltaKind.TEXT, "word ")
                 await asyncio.sleep(0.1)
         assert ear.said("text") == "word " * 100
         return len(ear.heard)
@@ -97,10 +98,10 @@ async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
     gate = asyncio.Event()
     ear = Ear(gate)
     async with ProgressReporter(ear, LoopClock()) as reporter:
-        reporter.text("first")
+        reporter.delta(DeltaKind.TEXT, "first")
         await ear.first.wait()
         for _ in range(500):
-            reporter.text(".")
+            reporter.delta(DeltaKind.TEXT, ".")
         gate.set()
     assert [message for _, message, _ in ear.heard] == ["first", "." * 500]
 
@@ -109,7 +110,7 @@ async def test_silence_is_broken_by_a_sign_of_life() -> None:
     ear = Ear()
     async with ProgressReporter(ear, LoopClock()) as reporter:
         await asyncio.sleep(10)
-        reporter.text("Well,")
+        reporter.delta(DeltaKind.TEXT, "Well,")
         await asyncio.sleep(5)
     assert ear.said("status") == (
         "waiting: 4 s, 0 characters so farwaiting: 8 s, 0 characters so faranswering: 14 s, 5 characters so far"
@@ -121,9 +122,9 @@ async def test_a_failed_scope_says_no_more() -> None:
     ear = Ear(gate)
     with pytest.raises(ValueError, match="broken"):
         async with ProgressReporter(ear, LoopClock()) as reporter:
-            reporter.text("first")
+            reporter.delta(DeltaKind.TEXT, "first")
             await ear.first.wait()
-            reporter.text("never heard")
+            reporter.delta(DeltaKind.TEXT, "never heard")
             raise ValueError("broken")
     gate.set()
     assert ear.said("text") == "first"
@@ -134,13 +135,13 @@ async def test_a_peer_that_is_gone_does_not_hurt_the_call() -> None:
         raise ConnectionResetError
 
     async with ProgressReporter(gone, LoopClock()) as reporter:
-        reporter.text("to nobody")
+        reporter.delta(DeltaKind.TEXT, "to nobody")
 
 
 async def test_nothing_is_left_running() -> None:
     before = asyncio.all_tasks()
     async with ProgressReporter(Ear(), LoopClock()) as reporter:
-        reporter.text("x")
+        reporter.delta(DeltaKind.TEXT, "x")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01), ProgressReporter(Ear(), LoopClock()):
             await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
+from exai.consulting.results import Result, ToolReturn
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.dispatch.progress import SendProgress
@@ -19,11 +20,11 @@ from exai.runtime.clock import Clock, SystemClock
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.database import Database
-from exai.tools.base import Arguments, Tool, ToolAnswer
+from exai.tools.base import Arguments, Requested, Tool, ToolAnswer
 from exai.tools.registry import Registry
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
-__all__ = ["CALLER", "Run", "Services", "Words", "ask", "error_facts"]
+__all__ = ["CALLER", "Run", "Said", "Services", "Words", "ask", "error_facts"]
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -34,22 +35,32 @@ class Words(Arguments, frozen=True):
     word: str = "hello"
     model: str | None = None
 
+    def requested(self) -> Requested:
+        return Requested(model=self.model)
 
-Run = Callable[[Words, CallContext], Awaitable[ToolAnswer]]
+
+class Said(Result, frozen=True):
+    """What the two tools return."""
+
+    said: str
+
+    def text(self) -> str:
+        return self.said
 
 
-async def ask(arguments: Words, context: CallContext) -> ToolAnswer:
+Run = Callable[[Words, CallContext], Awaitable[ToolReturn[Said]]]
+
+
+async def ask(arguments: Words, context: CallContext) -> ToolReturn[Said]:
     """Ask the provider for the word, and stream its answer."""
-    context.provider, context.model_used = MODEL.provider, MODEL.name
     prompt = Prompt(model=MODEL, messages=(Message(Role.USER, arguments.word),))
-    on_delta = (lambda _, text: context.progress.text(text)) if context.streams else None
-    completion = await context.ask(prompt, on_delta)
-    return ToolAnswer(completion.text, {"said": completion.text, "timings": context.timings})
+    completion = await context.ask(prompt, context.on_delta)
+    return ToolReturn(Said(said=completion.text))
 
 
-async def tell(arguments: Words, context: CallContext) -> ToolAnswer:
+async def tell(arguments: Words, context: CallContext) -> ToolReturn[Said]:
     """Return the word without asking anybody."""
-    return ToolAnswer(arguments.word, {})
+    return ToolReturn(Said(said=arguments.word))
 
 
 class Services:
@@ -114,14 +125,14 @@ class Services:
         return [event for event in self.events if type(event) is kind]
 
 
-def _tool(name: str, run: Run) -> Tool[Words]:
+def _tool(name: str, run: Run) -> Tool[Words, Said]:
     return Tool(
         name=name,
         title=name,
         description=name,
         arguments=Words,
         run=run,
-        output_schema={"type": "object"},
+        result=Said,
         asks_provider=name == "ask",
         scope=MODELS,
     )

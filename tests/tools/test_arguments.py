@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from exai.auth.scopes import SEARCH, STATUS
+from exai.consulting.context import CallContext
+from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments
 from exai.protocol.schemas import input_schema
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import Arguments, Tool, ToolAnswer
+from exai.tools.base import Arguments, Tool
+from exai.tools.registry import Registry
 
 
 class Inner(msgspec.Struct):
@@ -26,7 +29,11 @@ class Sample(Arguments, frozen=True):
     loud: bool = False
 
 
-async def run(arguments: Sample, context: Any) -> ToolAnswer:
+class Nothing(Result, frozen=True):
+    pass
+
+
+async def run(arguments: Sample, context: CallContext) -> ToolReturn[Nothing]:
     raise AssertionError("not run here")
 
 
@@ -36,7 +43,7 @@ TOOL = Tool(
     description="",
     arguments=Sample,
     run=run,
-    output_schema={"type": "object"},
+    result=Nothing,
     asks_provider=False,
     scope=STATUS,
 )
@@ -49,7 +56,7 @@ def test_the_schema_is_flat_closed_and_valid() -> None:
     assert "$defs" not in schema
     assert schema["required"] == ["name"]
     assert schema["additionalProperties"] is False
-    assert schema["properties"]["name"] == {"type": "string", "minLength": 1, "description": "A name"}
+    assert schema["properties"]["name"] == {"type": "string", "description": "A name"}
     assert schema["properties"]["count"] == {"type": "integer", "minimum": 1}
     assert schema["properties"]["inner"]["properties"] == {"line": {"type": "integer"}}
 
@@ -98,16 +105,18 @@ def test_a_refusal_never_quotes_a_long_name_whole() -> None:
     [
         (None, False),
         ({}, False),
-        ({"name": "x", "fast": False}, False),
-        ({"fast": True}, True),
-        ({"fast": "false"}, True),
-        ({"fast": None}, True),
+        ({"name": "x", "loud": False}, False),
+        ({"loud": True}, True),
+        ({"loud": "false"}, True),
+        ({"loud": None}, True),
         ({"quick": True}, True),
-        ({"quick": False, "fast": True}, True),
+        ({"quick": False, "loud": True}, True),
     ],
 )
 def test_an_argument_may_need_a_scope_of_its_own_under_each_of_its_names(
     arguments: dict[str, Any] | None, needs_more: bool
 ) -> None:
-    tool = replace(TOOL, argument_scopes={"fast": SEARCH}, argument_aliases={"quick": "fast"})
-    assert tool.scopes_for(arguments) == ((STATUS, SEARCH) if needs_more else (STATUS,))
+    tool = replace(TOOL, argument_scopes={"loud": SEARCH}, argument_aliases={"quick": "loud"})
+    assert Registry([tool]).find("sample", arguments).scopes == (
+        (STATUS, SEARCH) if needs_more else (STATUS,)
+    )

@@ -7,28 +7,26 @@ import pytest
 from exai import config
 from exai.callers import Caller, Door
 from exai.consulting.context import CallContext
+from exai.consulting.results import ToolReturn
 from exai.errors import AbilityMissing, ProviderUnconfigured
 from exai.routing.progress import SilentProgress
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.tools.arguments import parse_arguments
-from exai.tools.base import ToolAnswer
-from exai.tools.search import Search
+from exai.tools.search import PagesFound, Search
 from support.scripted import asking
 
 KEYS = {"glm": {"api_key": "id.secret"}, "kimi": {"api_key": "sk-key"}}
 
 
-async def search(*keys: str, **arguments: Any) -> ToolAnswer:
+async def search(*keys: str, **arguments: Any) -> ToolReturn[PagesFound]:
     """A search by a daemon that has these providers' keys."""
     clock = SystemClock()
     providers = config.Providers.model_validate({name: KEYS[name] for name in keys})
     router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), clock)
     tool = Search(router, clock).tool()
     asker = asking(router).on_behalf_of(Caller.local(Door.WEBSOCKET), clock.monotonic() + 30)
-    context = CallContext(
-        call_id="call_1", caller=Caller.local(Door.WEBSOCKET), progress=SilentProgress(), ask=asker
-    )
+    context = CallContext("call_1", Caller.local(Door.WEBSOCKET), asker, SilentProgress())
     return await tool.run(parse_arguments(tool, {"query": "owls", **arguments}), context)
 
 

@@ -13,6 +13,7 @@ from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
 from exai.config import Settings
+from exai.consulting.consultant import Consultant
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
@@ -42,12 +43,12 @@ from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
 from exai.storage.uploads import UploadTable
-from exai.tools.base import JsonObject
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
+from exai.tools.system_report import ModelStates, SystemReport
 
 __all__ = ["Services", "build"]
 
@@ -166,31 +167,33 @@ async def build(
         conversations = Conversations(database, clock, settings.conversations.max_exchanges)
         counts = await TokenCounts.open(database, clock)
         scopes.callback(counts.store_soon)
+        states = ModelStates(router, health, breakers, counts.of)
+        consultant = Consultant(
+            router=router,
+            conversations=conversations,
+            files=FileReader(settings.files),
+            limits=settings.conversations,
+            tool_limits=settings.tool_loop,
+            counts=counts,
+            clock=clock,
+        )
         registry = Registry(
             [
-                Chat(
-                    router=router,
-                    conversations=conversations,
-                    files=FileReader(settings.files),
-                    limits=settings.conversations,
-                    tool_limits=settings.tool_loop,
-                    counts=counts,
-                    clock=clock,
-                ).tool(),
+                Chat(consultant).tool(),
                 Search(router, clock).tool(),
-                Models(router, health, breakers, counts.of).tool(),
+                Models(states).tool(),
                 Status(
-                    clock=clock,
-                    router=router,
-                    health=health,
-                    breakers=breakers,
-                    counts=counts,
-                    loop_lag=loop_lag,
-                    limits=lambda: _limits(admission),
-                    jobs=lambda: {} if jobs is None else jobs.counts,
-                    recent_failures=journal.recent_failures,
-                    own_usage=usage.report,
-                    demo=demo,
+                    SystemReport(
+                        clock=clock,
+                        began=clock.monotonic(),
+                        demo=demo,
+                        loop_lag=loop_lag,
+                        models=states,
+                        admission=admission,
+                        jobs=lambda: {} if jobs is None else jobs.counts,
+                        journal=journal,
+                        usage=usage,
+                    )
                 ).tool(),
             ]
         )
@@ -235,17 +238,3 @@ async def build(
             scheduler=scheduler,
             jobs=jobs,
         )
-
-
-def _limits(admission: Admission) -> JsonObject:
-    gates = [("all calls", admission.total), *admission.by_provider.items()]
-    gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
-    return {
-        "gates": [
-            {"name": name, "in_use": gate.in_use, "most_in_use": gate.most_in_use, "limit": gate.limit}
-            for name, gate in gates
-        ],
-        "waiting": admission.waiting,
-        "max_queue": admission.limits.max_queue,
-        "caller_limit": admission.limits.caller_limit,
-    }

@@ -58,9 +58,11 @@ class WebSearch:
         """
         context = self._context
         declared = replace(prompt, tools=self._loop.specs)
-        completion = await self._loop.run(context.ask, declared, context.bill, context.timings, on_delta)
+        completion = await self._loop.run(
+            context.ask, declared, context.ask.bill, context.ask.timings, on_delta
+        )
         if self._model.web_search is SearchWay.PROVIDER:
-            context.bill.add(self._router.fee(self._model.provider, "web_search").cost())
+            context.ask.bill.add(self._router.fee(self._model.provider, "web_search").cost())
         citations = {citation.url or citation.title: citation for citation in completion.citations}
         return replace(
             completion,
@@ -94,4 +96,4 @@ class WebSearch:
     def _built_in_called(self) -> None:
         self._context.progress.status("Searching the web")
         self._searches += 1
-        self._context.bill.add(self._router.fee(self._model.provider, "web_search").cost())
+        self._context.ask.bill.add(self._router.fee(self._model.provider, "web_search").cost())

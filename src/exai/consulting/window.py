@@ -31,7 +31,9 @@ class Question:
 
     text: str
     images: int
-    most_answer_tokens: int | None
+    instruction_tokens: int
+    """The estimate for the system message."""
+    max_answer_tokens: int | None
     prompt_with: Callable[[tuple[Message, ...]], Prompt]
     """The whole prompt, given the history's messages."""
 
@@ -60,19 +62,16 @@ class Window:
         counts: TokenCounts,
         limits: config.Conversations,
         clock: Clock,
-        system_tokens: int,
     ) -> None:
-        """`system_tokens` is the estimate for the system message of every prompt."""
         self._conversations = conversations
         self._counts = counts
         self._limits = limits
         self._clock = clock
-        self._system_tokens = system_tokens
 
     async def fit(
         self, model: Model, conversation: Conversation, question: Question, context: CallContext
     ) -> Fit:
-        """The question with as much of the history as fits.
+        """Fit the question with as much of the history as there is room for.
 
         Raises:
             ContextOverflow: the question alone leaves no room for an answer.
@@ -80,16 +79,18 @@ class Window:
         window = model.context_tokens
         known = self._counts.of(model.name)
         factor = self._counts.factor(model.name)
-        by_script = self._system_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(question.text)
+        by_script = (
+            question.instruction_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(question.text)
+        )
         beside = model.template_tokens + question.images * TOKENS_PER_IMAGE
         for_question = math.ceil(by_script * factor) + beside
         for_answer = min(
-            question.most_answer_tokens or model.max_output_tokens,
+            question.max_answer_tokens or model.max_output_tokens,
             int(window * self._limits.max_answer_share),
         )
         counted = None
         if window - for_answer < for_question and _is_near(for_question + for_answer, window):
-            counted = await context.count_tokens(question.prompt_with(()))
+            counted = await context.ask.count_tokens(question.prompt_with(()))
             for_question = for_question if counted is None else counted
         room = window - for_answer - for_question
         if room < 0:
@@ -102,7 +103,7 @@ class Window:
         recalled = await self._recall(conversation, model, budget / factor, context)
         expected = for_question + math.ceil(recalled.tokens * factor)
         if recalled.included and _is_near(expected + for_answer, window):
-            counted = await context.count_tokens(question.prompt_with(recalled.messages))
+            counted = await context.ask.count_tokens(question.prompt_with(recalled.messages))
             if counted is not None and (excess := counted + for_answer - window) > 0:
                 recalled = await self._recall(conversation, model, recalled.tokens - excess / factor, context)
                 expected, counted = for_question + math.ceil(recalled.tokens * factor), None

@@ -16,11 +16,12 @@ from typing import Any
 
 from exai.callers import Caller
 from exai.consulting.context import CallContext
+from exai.consulting.results import Findings, ToolReturn
+from exai.dispatch.failures import failure
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
-from exai.dispatch.progress import ProgressFanout, ProgressReporter, SendProgress
+from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.errors import (
-    AnswerBroken,
     DeadlineExceeded,
     Incident,
     Overloaded,
@@ -32,12 +33,11 @@ from exai.errors import (
 from exai.events.events import CallEnded, CallRefused, CallStarted
 from exai.events.incidents import record_incident
 from exai.routing.asker import Asking, ModelAsker
-from exai.routing.fallback import told
-from exai.routing.progress import SilentProgress
+from exai.routing.progress import Progress, SilentProgress
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
-from exai.tools.arguments import parse_arguments
-from exai.tools.base import JsonObject, Tool, ToolAnswer
-from exai.tools.registry import Registry, ToolDescription
+from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
+from exai.tools.envelope import CallFacts, answer_of, with_facts
+from exai.tools.registry import Invocation, Registry, ToolDescription
 
 __all__ = ["Dispatcher"]
 
@@ -45,24 +45,50 @@ GRACE_S = 0.1
 """By how much a call may outlast its time, so that whoever asks a provider ends first: it knows what had arrived."""
 
 _SILENT = SilentProgress()
+_NOTHING = Findings()
+_NO_REQUEST = Requested()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call as it arrived."""
+
+    id: str
+    invocation: Invocation
+    caller: Caller
+    began: float
+    """By the monotonic clock."""
+
+    @property
+    def tool(self) -> Tool[Any, Any]:
+        return self.invocation.tool
 
 
 @dataclass(slots=True)
 class _Call:
-    """One run of a tool."""
+    """A call that runs."""
 
-    tool: Tool[Any]
-    arguments: Mapping[str, Any] | None
+    request: _Request
     context: CallContext
-    asker: ModelAsker
-    began: float
-    run: IdempotentRun | None = None
+    deadline_s: float
+    """How long it may take."""
+    run: IdempotentRun | None
     """The run of a call with an idempotency key."""
+    requested: Requested = _NO_REQUEST
+    journalled: bool = False
+    """Whether it has a row in the journal."""
 
-    def tell(self, progress: ProgressReporter | ProgressFanout, *, streams: bool) -> None:
-        """Have its progress told."""
-        self.context.progress, self.context.streams = progress, streams
-        self.asker.progress = progress
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+    @property
+    def tool(self) -> Tool[Any, Any]:
+        return self.request.tool
+
+    @property
+    def asker(self) -> ModelAsker:
+        return self.context.ask
 
 
 class Dispatcher:
@@ -77,6 +103,7 @@ class Dispatcher:
         idempotent_calls: IdempotentCalls,
         call_timeout_s: float,
     ) -> None:
+        """`call_timeout_s` bounds the calls of tools that have no deadline of their own."""
         self._registry = registry
         self._asking = asking
         self._admission = asking.admission
@@ -121,16 +148,7 @@ class Dispatcher:
             UnknownTool: nothing answers to `name`.
             ScopeMissing: the caller lacks a scope that this call needs.
         """
-        tool = self._registry.find(name)
-        needed = tool.scopes_for(arguments)
-        lacking = [scope for scope in needed if not caller.may(scope)]
-        if lacking:
-            self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
-            raise ScopeMissing(
-                f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
-                "Ask whoever made it for one that has this scope, or leave out what needs it.",
-                scope=" ".join(needed),
-            )
+        self._check_scopes(self._registry.find(name, arguments), caller)
 
     async def call(
         self,
@@ -150,174 +168,206 @@ class Dispatcher:
             UnknownTool: nothing answers to `name`.
             ScopeMissing: the caller may not. Every other failure is an answer with `is_error`.
         """
-        self.check_scopes(name, arguments, caller)
-        tool = self._registry.find(name)
-        call = self._new_call(tool, arguments, caller)
-        if idempotency_key is not None and tool.asks_provider:
-            return await self._operate(idempotency_key, call, send_progress)
-        if send_progress is None or not tool.asks_provider:
-            return await self._answer(call)
+        invocation = self._registry.find(name, arguments)
+        self._check_scopes(invocation, caller)
+        request = _Request(self._new_call_id(), invocation, caller, self._clock.monotonic())
+        if idempotency_key is not None and request.tool.asks_provider:
+            return await self._call_once(idempotency_key, request, send_progress)
+        if send_progress is None or not request.tool.asks_provider:
+            return await self._answer(request, _SILENT)
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
-            call.tell(reporter, streams=True)
-            return await self._answer(call)
+            return await self._answer(request, reporter)
 
-    async def _operate(self, key: str, call: _Call, send_progress: SendProgress | None) -> ToolAnswer:
+    def _check_scopes(self, invocation: Invocation, caller: Caller) -> None:
+        tool, needed = invocation.tool, invocation.scopes
+        lacking = [scope for scope in needed if not caller.may(scope)]
+        if lacking:
+            self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
+            raise ScopeMissing(
+                f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
+                "Ask whoever made it for one that has this scope, or leave out what needs it.",
+                scope=" ".join(needed),
+            )
+
+    async def _call_once(self, key: str, request: _Request, send_progress: SendProgress | None) -> ToolAnswer:
         async def work(run: IdempotentRun) -> ToolAnswer:
-            call.run = run
-            call.tell(run.progress, streams=run.progress.has_subscribers)
-            return await self._answer(call)
+            return await self._answer(request, run.progress, run)
 
         try:
             return await self._idempotent_calls.call(
-                IdempotentCallId(call.context.caller.subject, key),
-                call.tool.name,
-                call.arguments,
+                IdempotentCallId(request.caller.subject, key),
+                request.invocation.name,
+                request.invocation.given,
                 work=work,
                 send_progress=send_progress,
                 calls_running=lambda: self.running,
             )
         except ToolFault as fault:
-            return _failure(fault, call.context)
-
-    def _new_call(self, tool: Tool[Any], arguments: Mapping[str, Any] | None, caller: Caller) -> _Call:
-        began = self._clock.monotonic()
-        asker = self._asking.on_behalf_of(caller, began + self._call_timeout_s)
-        context = CallContext(
-            call_id=self._new_call_id(),
-            caller=caller,
-            progress=_SILENT,
-            ask=asker,
-            count_tokens=asker.count_tokens,
-            bill=asker.bill,
-            timings=asker.timings,
-            tried=asker.tried,
-        )
-        return _Call(tool, arguments, context, asker, began)
+            return failure(fault, request.id)
 
     def _new_call_id(self) -> str:
         """Unique over restarts and processes, and in the order of time; it opens nothing, so it may be guessed."""
         return f"call_{int(self._clock.wall() * 1000):011x}{self._id_tag}{next(self._numbers) % 0x10000:04x}"
 
-    async def _answer(self, call: _Call) -> ToolAnswer:
-        try:
-            return await self._run(call)
-        except ToolFault as fault:
-            return _failure(fault, call.context)
-
-    async def _run(self, call: _Call) -> ToolAnswer:
-        """Run the tool and state how it ended, whatever happens."""
-        tool, context = call.tool, call.context
+    async def _answer(
+        self, request: _Request, progress: Progress, run: IdempotentRun | None = None
+    ) -> ToolAnswer:
+        """Run the tool, state how the call ended, whatever happens, and make its answer."""
         if not self._admitting:
-            self._bus.publish(CallRefused(tool.name, context.caller, Stopping.code))
-            raise stopping()
-        self._bus.publish(CallStarted(context.call_id, tool.name, context.caller))
-        outcome, code = "ok", None
-        self._running[context.call_id] = _current_task()
+            return self._refused(request)
+        call = self._start(request, progress, run)
         try:
-            async with asyncio.timeout(self._call_timeout_s + GRACE_S) as limit:
-                parsed = parse_arguments(tool, call.arguments)
-                if tool.asks_provider:
-                    return await self._run_admitted(call, parsed)
-                return await tool.run(parsed, context)
+            answer, findings = await self._run(call)
         except asyncio.CancelledError:
-            outcome, code = "cancelled", "cancelled"
-            if context.call_id in self._aborted:
-                code = Stopping.code
-                _current_task().uncancel()
-                raise Stopping(
-                    "EXAI had to stop before the answer was complete. Nothing of this exchange was kept; "
-                    "ask again in a few seconds.",
-                    retry_after_s=STOPPING_RETRY_AFTER_S,
-                ) from None
+            self._end(call, "cancelled", "cancelled")
             raise
         except ToolFault as fault:
-            outcome, code = ("timed_out" if isinstance(fault, ProviderTimeout) else "failed"), fault.code
+            self._end(call, self._outcome(call, fault), fault.code)
+            return failure(fault, call.id, call.asker.tried)
+        timings = self._end(call, "ok", None, findings)
+        return with_facts(answer, CallFacts(timings, call.id)) if call.tool.asks_provider else answer
+
+    def _refused(self, request: _Request) -> ToolAnswer:
+        """Answer for a daemon that takes no new calls."""
+        self._bus.publish(CallRefused(request.tool.name, request.caller, Stopping.code))
+        return failure(stopping(), request.id)
+
+    def _start(self, request: _Request, progress: Progress, run: IdempotentRun | None) -> _Call:
+        deadline_s = request.tool.deadline_s or self._call_timeout_s
+        asker = self._asking.on_behalf_of(request.caller, request.began + deadline_s)
+        asker.progress = progress
+        self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
+        self._running[request.id] = _current_task()
+        return _Call(request, CallContext(request.id, request.caller, asker, progress), deadline_s, run)
+
+    def _outcome(self, call: _Call, fault: ToolFault) -> str:
+        """The journal's word for how a call failed."""
+        if call.id in self._aborted:
+            return "cancelled"
+        return "timed_out" if isinstance(fault, ProviderTimeout | DeadlineExceeded) else "failed"
+
+    async def _run(self, call: _Call) -> tuple[ToolAnswer, Findings]:
+        """Run the tool within its time; its answer, and what the journal keeps of it.
+
+        Raises:
+            ToolFault: it failed, whatever the reason.
+        """
+        try:
+            async with asyncio.timeout(call.deadline_s + GRACE_S) as limit:
+                arguments = call.request.invocation.arguments()
+                call.requested = arguments.requested()
+                run = self._run_admitted if call.tool.asks_provider else self._run_tool
+                returned = await run(call, arguments)
+                return answer_of(returned.result), returned.findings
+        except asyncio.CancelledError:
+            if call.id not in self._aborted:
+                raise
+            _current_task().uncancel()
+            raise Stopping(
+                "EXAI had to stop before the answer was complete. Nothing of this exchange was kept; "
+                "ask again in a few seconds.",
+                retry_after_s=STOPPING_RETRY_AFTER_S,
+            ) from None
+        except ToolFault:
             raise
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                outcome, code = "timed_out", DeadlineExceeded.code
-                raise DeadlineExceeded(
-                    f"The call did not end within {self._call_timeout_s:g} s and was stopped. "
-                    "Ask for less, lower the effort, or raise timeouts.call_s."
-                ) from None
-            outcome, code = "failed", Incident.code
-            incident = record_incident(error, where=tool.name, publish=self._bus.publish)
+                raise _out_of_time(call) from None
+            incident = record_incident(error, where=call.tool.name, publish=self._bus.publish)
             raise Incident(incident.sentence) from error
-        finally:
-            del self._running[context.call_id]
-            self._aborted.discard(context.call_id)
-            self._state_end(tool, context, call.began, outcome, code)
 
-    async def _run_admitted(self, call: _Call, parsed: Any) -> ToolAnswer:
-        context = call.context
-        context.model_requested = getattr(parsed, "model", None)
-        context.conversation_id = getattr(parsed, "continuation_id", None)
+    async def _run_admitted(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
+        """Run a tool that asks a provider, under the permits of its caller and of all calls."""
+        caller = call.context.caller
         async with (
-            self._admission.caller_permit(context.caller) as own,
-            self._admission.total_permit(context.caller) as house,
+            self._admission.caller_permit(caller) as own,
+            self._admission.total_permit(caller) as total,
         ):
-            call.asker.holds = (own, house)
-            context.timings["session_wait_ms"] = own.waited_s * 1000
-            context.timings["global_sem_wait_ms"] = house.waited_s * 1000
-            marked = self._clock.monotonic()
-            context.journalled = True
-            row = self._journal.begin(
-                CallBegun(
-                    call_id=context.call_id,
-                    caller=context.caller,
-                    tool=call.tool.name,
-                    model_requested=context.model_requested,
-                    conversation_id=context.conversation_id,
-                )
-            )
-            if call.run is None:
-                await row
-            else:
-                await asyncio.gather(row, call.run.begin(context.call_id))  # both in one commit
-            context.timings["store_ms"] = (self._clock.monotonic() - marked) * 1000
-            return await call.tool.run(parsed, context)
+            call.asker.holds = (own, total)
+            timings = call.asker.timings
+            timings["session_wait_ms"] = own.waited_s * 1000
+            timings["global_sem_wait_ms"] = total.waited_s * 1000
+            began = self._clock.monotonic()
+            await self._begin_rows(call)
+            timings["store_ms"] = (self._clock.monotonic() - began) * 1000
+            return await self._run_tool(call, arguments)
 
-    def _state_end(
-        self, tool: Tool[Any], context: CallContext, began: float, outcome: str, code: str | None
-    ) -> None:
-        latency_ms = (self._clock.monotonic() - began) * 1000
-        timings = context.timings
-        timings["processing_ms"] = max(0.0, latency_ms - sum(timings.values()))
-        timings["latency_ms"] = latency_ms
-        for stage in timings:
-            timings[stage] = round(timings[stage], 3)
-        if code == Overloaded.code and not context.journalled:
-            self._bus.publish(CallRefused(tool.name, context.caller, code))
-        if context.journalled:
+    async def _run_tool(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
+        returned: ToolReturn[Any] = await call.tool.run(arguments, call.context)
+        return returned
+
+    async def _begin_rows(self, call: _Call) -> None:
+        """Commit the journal's row, and in the same transaction the one of the idempotency key."""
+        call.journalled = True
+        row = self._journal.begin(
+            CallBegun(
+                call_id=call.id,
+                caller=call.context.caller,
+                tool=call.tool.name,
+                model_requested=call.requested.model,
+                conversation_id=call.requested.conversation_id,
+            )
+        )
+        if call.run is None:
+            await row
+        else:
+            await asyncio.gather(row, call.run.begin(call.id))
+
+    def _end(
+        self, call: _Call, outcome: str, code: str | None, findings: Findings = _NOTHING
+    ) -> dict[str, float]:
+        """Write down how the call ended and publish it; the stage timings, which add up to the latency."""
+        del self._running[call.id]
+        self._aborted.discard(call.id)
+        timings = self._timings(call)
+        asker, caller = call.asker, call.context.caller
+        provider, model = findings.provider, findings.model_used
+        if asker.tried and model is None:
+            provider, model = asker.tried[-1].provider, asker.tried[-1].model
+        if code == Overloaded.code and not call.journalled:
+            self._bus.publish(CallRefused(call.tool.name, caller, code))
+        if call.journalled:
             self._journal.end_soon(
                 CallEnd(
-                    call_id=context.call_id,
+                    call_id=call.id,
                     outcome=outcome,
                     error_code=code,
-                    model_used=context.model_used,
-                    provider=context.provider,
-                    conversation_id=context.conversation_id,
-                    usage=context.bill.usage,
-                    cost_usd=context.bill.cost.usd,
-                    timings=context.timings,
-                    requests=sum(each.requests for each in context.tried),
-                    model_reason=context.model_reason,
+                    model_used=model,
+                    provider=provider,
+                    conversation_id=findings.conversation_id or call.requested.conversation_id,
+                    usage=asker.bill.usage,
+                    cost_usd=asker.bill.cost.usd,
+                    timings=timings,
+                    requests=sum(each.requests for each in asker.tried),
+                    model_reason=findings.model_reason,
                 )
             )
         self._bus.publish(
             CallEnded(
-                call_id=context.call_id,
-                tool=tool.name,
-                caller=context.caller,
+                call_id=call.id,
+                tool=call.tool.name,
+                caller=caller,
                 outcome=outcome,
                 error_code=code,
-                provider=context.provider,
-                model=context.model_used,
-                usage=context.bill.usage,
-                cost_usd=context.bill.cost.usd,
-                timings=context.timings,
+                provider=provider,
+                model=model,
+                usage=asker.bill.usage,
+                cost_usd=asker.bill.cost.usd,
+                timings=timings,
             )
         )
+        return timings
+
+    def _timings(self, call: _Call) -> dict[str, float]:
+        """The call's stages in milliseconds, with what is left as processing."""
+        latency_ms = (self._clock.monotonic() - call.request.began) * 1000
+        stages = call.asker.timings
+        timings = {
+            **stages,
+            "processing_ms": max(0.0, latency_ms - sum(stages.values())),
+            "latency_ms": latency_ms,
+        }
+        return {stage: round(ms, 3) for stage, ms in timings.items()}
 
 
 def _current_task() -> asyncio.Task[Any]:
@@ -326,23 +376,10 @@ def _current_task() -> asyncio.Task[Any]:
     return task
 
 
-def _failure(fault: ToolFault, context: CallContext) -> ToolAnswer:
-    """A failed call as the client reads it: the sentence for the model, the facts for the program."""
-    sentence = str(fault)
-    facts: JsonObject = {
-        "code": fault.code,
-        "message": sentence,
-        "retryable": fault.retryable,
-        "fixable_by": fault.fixable_by,
-        "call_id": context.call_id,
-    }
-    if context.tried:
-        facts["tried"] = told(context.tried)
-    if fault.retry_after_s is not None:
-        facts["retry_after_s"] = fault.retry_after_s
-    text = sentence
-    if len(context.tried) > 1:
-        text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in context.tried) + "."
-    if isinstance(fault, AnswerBroken | DeadlineExceeded) and fault.partial:
-        text = f"{text}\n\nWhat had arrived:\n{fault.partial}"
-    return ToolAnswer(text=text, structured=None, meta={"exai/error": facts}, is_error=True)
+def _out_of_time(call: _Call) -> DeadlineExceeded:
+    setting = (
+        " or lower the effort" if call.tool.deadline_s else ", lower the effort, or raise timeouts.call_s"
+    )
+    return DeadlineExceeded(
+        f"The call did not end within {call.deadline_s:g} s and was stopped. Ask for less{setting}."
+    )

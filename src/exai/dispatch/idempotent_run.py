@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import structlog
 
+from exai.dispatch.failures import ERROR_KEY
 from exai.dispatch.kept_results import KeptResults
 from exai.dispatch.progress import ProgressFanout
 from exai.errors import Stopping, StoreFailed
@@ -201,7 +202,7 @@ def stopping() -> Stopping:
 
 def _may_pass(answer: ToolAnswer) -> bool:
     """Whether the same call may end otherwise when it is made again."""
-    facts = (answer.meta or {}).get("exai/error", {})
+    facts = (answer.meta or {}).get(ERROR_KEY, {})
     return answer.is_error and facts.get("retryable", False) is True
 
 

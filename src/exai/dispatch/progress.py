@@ -13,6 +13,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
+from exai.providers.base import DeltaKind
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
@@ -34,12 +35,17 @@ HEARTBEAT_S = 4.0
 """Below the promised 5 s, so that a busy loop still keeps the promise."""
 
 
-class ProgressReporter:
-    """One call's progress, as a scope that owns the task that sends it.
+_DOING = {DeltaKind.TEXT: "answering", DeltaKind.REASONING: "thinking"}
 
-    Leaving the scope in peace sends what is left first, so every word arrives
+
+class ProgressReporter:
+    """Sends one call's progress, as a scope that owns the task that does it.
+
+    Leaving the scope without an error sends what is left first, so every word arrives
     before the result does; leaving it by an error or a cancellation sends no more.
     """
+
+    is_followed = True
 
     def __init__(
         self, send: SendProgress, clock: Clock, calls_running: Callable[[], int] = lambda: 1
@@ -54,31 +60,24 @@ class ProgressReporter:
         self._cut_short = asyncio.Event()
         """Ends a pause: the call's end, or a first piece of its kind."""
         self._over = False
-        self._begun: set[str] = set()
+        self._begun: set[DeltaKind] = set()
         """Kinds of delta of which a piece has come."""
         self._sent = 0
         self._characters = 0
         self._doing = "waiting"
         self._task: asyncio.Task[None] | None = None
 
-    def text(self, delta: str) -> None:
-        self._doing = "answering"
-        self._delta("text", delta)
-
-    def reasoning(self, delta: str) -> None:
-        self._doing = "thinking"
-        self._delta("reasoning", delta)
+    def delta(self, kind: DeltaKind, text: str) -> None:
+        self._doing = _DOING[kind]
+        self._characters += len(text)
+        self._add(kind, text)
+        if kind not in self._begun:
+            self._begun.add(kind)
+            self._cut_short.set()
 
     def status(self, sentence: str) -> None:
         self._doing = sentence
         self._add("status", sentence)
-
-    def _delta(self, kind: str, delta: str) -> None:
-        self._characters += len(delta)
-        self._add(kind, delta)
-        if kind not in self._begun:
-            self._begun.add(kind)
-            self._cut_short.set()
 
     def _add(self, kind: str, words: str) -> None:
         self._parts.append((kind, words))
@@ -113,7 +112,7 @@ class ProgressReporter:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._news.wait()
             except TimeoutError:
-                self._add("status", self._sign_of_life())
+                self._add("status", self._heartbeat())
             last_round = self._over
             self._cut_short.clear()
             try:
@@ -138,9 +137,9 @@ class ProgressReporter:
             words = [piece for _, piece in run]
             message = words[-1] if kind == "status" else "".join(words)
             self._sent += 1
-            await self._send(float(self._sent), message, {KIND_KEY: kind})
+            await self._send(float(self._sent), message, {KIND_KEY: str(kind)})
 
-    def _sign_of_life(self) -> str:
+    def _heartbeat(self) -> str:
         elapsed = self._clock.monotonic() - self._began
         return f"{self._doing}: {elapsed:.0f} s, {self._characters} characters so far"
 
@@ -150,35 +149,30 @@ class ProgressFanout:
 
     def __init__(self) -> None:
         self._reporters: list[ProgressReporter] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._deltas: dict[DeltaKind, list[str]] = {DeltaKind.REASONING: [], DeltaKind.TEXT: []}
+        """In this order: a model reasons before it answers."""
 
     @property
-    def has_subscribers(self) -> bool:
+    def is_followed(self) -> bool:
         """Whether any reporter is subscribed."""
         return bool(self._reporters)
 
     @contextmanager
     def subscribe(self, reporter: ProgressReporter) -> Iterator[None]:
         """The scope in which `reporter` gets the progress."""
-        for sent, forward in ((self._reasoning, reporter.reasoning), (self._text, reporter.text)):
-            if sent:
-                forward("".join(sent))
+        for kind, deltas in self._deltas.items():
+            if deltas:
+                reporter.delta(kind, "".join(deltas))
         self._reporters.append(reporter)
         try:
             yield
         finally:
             self._reporters.remove(reporter)
 
-    def text(self, delta: str) -> None:
-        self._text.append(delta)
+    def delta(self, kind: DeltaKind, text: str) -> None:
+        self._deltas[kind].append(text)
         for reporter in self._reporters:
-            reporter.text(delta)
-
-    def reasoning(self, delta: str) -> None:
-        self._reasoning.append(delta)
-        for reporter in self._reporters:
-            reporter.reasoning(delta)
+            reporter.delta(kind, text)
 
     def status(self, sentence: str) -> None:
         for reporter in self._reporters:

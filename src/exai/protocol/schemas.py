@@ -1,50 +1,120 @@
-"""The schema of a tool's arguments, as clients and models are shown it."""
+"""JSON Schemas of tools' arguments and results, made from their types, as clients and models are shown them.
 
-from collections.abc import Mapping
+Every token of a list of tools is paid for by each of its readers. So the schemas have no titles, no references, no
+defaults that say nothing, and no bounds of lengths: whoever exceeds one is told by the call's answer.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
-__all__ = ["input_schema"]
+__all__ = ["input_schema", "output_schema"]
+
+NULL = {"type": "null"}
+
+LISTED_DEPTH = 2
+"""How deep the objects of a result are described in a list of tools: the result's fields, their fields, and theirs."""
+
+UNLISTED_BOUNDS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 
 
-def input_schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON Schema of a tool's arguments, without references and titles: every token of it is paid for."""
-    (_,), components = msgspec.json.schema_components([arguments], ref_template="{name}")
-    schema = components.pop(arguments.__name__)
-    flat: dict[str, Any] = _inlined(schema, components)
+def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()) -> dict[str, Any]:
+    """Describe a tool's arguments.
+
+    `unlisted` ones are left out although they are accepted; the schema then leaves room for them.
+    """
+    schema, components = _components_of(arguments)
+    flat: dict[str, Any] = _as_input(schema, components)
     flat.pop("title", None)
     flat.pop("description", None)
-    flat.setdefault("properties", {})
-    flat["additionalProperties"] = False
+    listed = {name: field for name, field in flat.get("properties", {}).items() if name not in unlisted}
+    flat["properties"] = listed
+    if not unlisted:
+        flat["additionalProperties"] = False
     return flat
 
 
-def _inlined(node: Any, components: Mapping[str, Any]) -> Any:
+def output_schema(*parts: type[msgspec.Struct], depth: int = LISTED_DEPTH) -> dict[str, Any]:
+    """Describe a result that has the fields of all `parts` side by side.
+
+    Objects that are nested deeper than `depth` are described as objects and no further. Which fields are always
+    there, it says of the outermost alone.
+
+    Raises:
+        ValueError: two parts have a field of the same name.
+    """
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    for part in parts:
+        schema, components = _components_of(part)
+        fields = schema["properties"]
+        if twice := properties.keys() & fields.keys():
+            raise ValueError(f"{part.__name__} repeats the fields {', '.join(sorted(twice))}")
+        properties |= {name: _as_output(field, components, depth) for name, field in fields.items()}
+        required += schema["required"]
+    schema = {"type": "object", "properties": properties}
+    return {**schema, "required": required} if required else schema
+
+
+def _components_of(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The schema of one type, and those that it refers to."""
+    (_,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    return components.pop(kind.__name__), components
+
+
+def _as_input(node: Any, components: Mapping[str, Any]) -> Any:
     if isinstance(node, dict):
         if "$ref" in node:
             target = dict(components[node["$ref"]])
             target.pop("title", None)
             target.pop("description", None)
-            return _inlined(
+            return _as_input(
                 {**target, **{key: value for key, value in node.items() if key != "$ref"}}, components
             )
         if "anyOf" in node:
             return _without_null(node, components)
         return {
-            key: _inlined(value, components)
+            key: _as_input(value, components)
             for key, value in node.items()
-            if not (key == "default" and value in (None, [], False))
+            if key not in UNLISTED_BOUNDS and not (key == "default" and value in (None, [], False))
         }
     if isinstance(node, list):
-        return [_inlined(item, components) for item in node]
+        return [_as_input(item, components) for item in node]
     return node
 
 
 def _without_null(node: dict[str, Any], components: Mapping[str, Any]) -> Any:
     """`T | None` is written as `T`: leaving an argument out says the same as null, which is accepted as well."""
-    choices = [choice for choice in node["anyOf"] if choice != {"type": "null"}]
+    choices = [choice for choice in node["anyOf"] if choice != NULL]
     rest = {key: value for key, value in node.items() if key != "anyOf"}
     if len(choices) == 1:
-        return _inlined({**choices[0], **rest}, components)
-    return {**_inlined(rest, components), "anyOf": [_inlined(choice, components) for choice in choices]}
+        return _as_input({**choices[0], **rest}, components)
+    return {**_as_input(rest, components), "anyOf": [_as_input(choice, components) for choice in choices]}
+
+
+def _as_output(node: dict[str, Any], components: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """The schema of one field or item: type, fields, items, choices, and nothing else."""
+    if "$ref" in node:
+        return _as_output(components[node["$ref"]], components, depth)
+    if "anyOf" in node:
+        choices = [_as_output(choice, components, depth) for choice in node["anyOf"]]
+        values = [choice for choice in choices if choice != NULL]
+        return _or_null(values[0]) if len(values) == 1 else {"anyOf": choices}
+    schema: dict[str, Any] = {key: node[key] for key in ("type", "enum") if key in node}
+    if "enum" in schema:
+        schema.pop("type", None)
+    if "properties" in node and depth > 0:
+        schema["properties"] = {
+            name: _as_output(field, components, depth - 1) for name, field in node["properties"].items()
+        }
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            schema[key] = _as_output(node[key], components, depth)
+    return schema
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], None]}
+    return {**schema, "type": [schema["type"], "null"]}

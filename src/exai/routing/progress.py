@@ -2,32 +2,34 @@
 
 from typing import Protocol
 
+from exai.providers.base import DeltaKind
+
 __all__ = ["Progress", "SilentProgress"]
 
 
 class Progress(Protocol):
-    """How a running call tells its caller what happens; each returns at once."""
+    """Reports what happens in a running call; each method returns at once."""
 
-    def text(self, delta: str) -> None:
-        """More of the answer."""
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody reads it, so that streaming is worth the work."""
         ...
 
-    def reasoning(self, delta: str) -> None:
-        """More of the model's thinking."""
+    def delta(self, kind: DeltaKind, text: str) -> None:
+        """Pass on more of the answer, or of the model's thinking."""
         ...
 
     def status(self, sentence: str) -> None:
-        """What is being done now."""
+        """Say what is being done now."""
         ...
 
 
 class SilentProgress:
     """For callers who asked for no progress."""
 
-    def text(self, delta: str) -> None:
-        pass
+    is_followed = False
 
-    def reasoning(self, delta: str) -> None:
+    def delta(self, kind: DeltaKind, text: str) -> None:
         pass
 
     def status(self, sentence: str) -> None:

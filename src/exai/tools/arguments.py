@@ -1,4 +1,4 @@
-"""From what a client sent to a tool's typed arguments."""
+"""Checks and types what a client sent as a tool's arguments."""
 
 import difflib
 import re
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from exai.errors import BadArguments
+from exai.tools.aliases import renamed
 from exai.tools.base import Arguments, Tool
 
 __all__ = ["parse_arguments"]
@@ -18,44 +19,32 @@ _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _PLACE = re.compile(r" - at `\$\.?(?P<place>[^`]*)`$")
 
 
-def parse_arguments(tool: Tool[A], arguments: Mapping[str, Any] | None) -> A:
-    """Check and type what a client sent.
+def parse_arguments(tool: Tool[A, Any], arguments: Mapping[str, Any] | None) -> A:
+    """Check and type arguments that are under the tool's own names, or under names of other servers for them.
 
     Raises:
         BadArguments: with the place, what was expected, and what the tool takes.
     """
     given = arguments or {}
     if not tool.argument_aliases.keys().isdisjoint(given):
-        given = _renamed(tool, given)
+        given = renamed(given, tool.argument_aliases)
     try:
         return msgspec.convert(given, tool.arguments)
     except msgspec.ValidationError as error:
         raise BadArguments(_sentence(tool, str(error))) from None
 
 
-def _renamed(tool: Tool[Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments under the names of the schema."""
-    renamed: dict[str, Any] = {}
-    for name, value in given.items():
-        listed = tool.argument_aliases.get(name, name)
-        if renamed.setdefault(listed, value) != value:
-            raise BadArguments(
-                f"Arguments {listed!r} and {name!r} mean the same and differ. Give one of them."
-            )
-    return renamed
-
-
-def _sentence(tool: Tool[Any], said: str) -> str:
+def _sentence(tool: Tool[Any, Any], message: str) -> str:
     names = tool.arguments.__struct_encode_fields__
     takes = f"{tool.name} takes: {', '.join(names)}." if names else f"{tool.name} takes no arguments."
-    if match := _UNKNOWN_FIELD.search(said):
+    if match := _UNKNOWN_FIELD.search(message):
         unknown = match["name"]
         nearest = difflib.get_close_matches(unknown, names, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         return f"Unknown argument {unknown[:80]!r}.{hint} {takes}"
-    place = _PLACE.search(said)
+    place = _PLACE.search(message)
     what = (
-        _PLACE.sub("", said)
+        _PLACE.sub("", message)
         .replace("`", "'")
         .replace("Object missing", "Missing")
         .replace("field", "argument")

@@ -1,7 +1,7 @@
-"""What a tool is, and what it is given: its arguments, its caller, and a few hands of the house.
+"""The tool interface: arguments, result, and the entry of the catalogue that binds them.
 
-A tool never sees a socket, a permit or a journal row. It asks models through
-`Ask`, tells how far it is through `Progress`, and returns a `ToolAnswer`.
+A tool never sees a socket, a permit or a journal row. It gets typed arguments and a
+`CallContext`, asks models through the context, and returns a `ToolReturn`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,26 +11,33 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from exai.consulting.context import CallContext
+from exai.consulting.results import Result, ToolReturn
+from exai.tools.aliases import Alias
 
-__all__ = [
-    "Arguments",
-    "JsonObject",
-    "Tool",
-    "ToolAnswer",
-]
-
-T = TypeVar("T")
+__all__ = ["Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
 
 JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What a call's row in the journal says before anybody is asked."""
+
+    model: str | None = None
+    conversation_id: str | None = None
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every tool's arguments; the input schema is made from it."""
 
+    def requested(self) -> Requested:
+        """Name the model and the conversation that these arguments ask for, where they ask for any."""
+        return Requested()
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """A tool's result as every door sends it."""
+    """A call's answer as every door sends it."""
 
     text: str
     """Short text for the model that reads it."""
@@ -39,26 +46,27 @@ class ToolAnswer:
     """Agrees with the tool's output schema; `None` on an error, which has no such shape."""
 
     meta: JsonObject | None = None
-    """Goes into the result's `_meta`; an error's facts stand under `exai/error`."""
+    """Goes into the result's `_meta`; an error's facts are under `exai/error`."""
 
     is_error: bool = False
 
 
 A = TypeVar("A", bound=Arguments)
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
-class Tool(Generic[A]):
+class Tool(Generic[A, R]):
     """One entry of the catalogue."""
 
     name: str
     title: str
     description: str
     arguments: type[A]
-    run: Callable[[A, CallContext], Awaitable[ToolAnswer]]
-    output_schema: JsonObject
+    result: type[R]
+    run: Callable[[A, CallContext], Awaitable[ToolReturn[R]]]
     asks_provider: bool
-    """Whether a call needs permits; the others answer however busy the house is."""
+    """Whether a call needs permits and is in the journal; the others answer however busy the daemon is."""
 
     scope: str
     """What a caller needs for it, as `exai.auth.scopes` names it."""
@@ -66,21 +74,21 @@ class Tool(Generic[A]):
     argument_scopes: Mapping[str, str] = field(default_factory=dict)
     """What a caller needs besides for an argument that is given and is not false."""
 
-    aliases: tuple[str, ...] = ()
-    """Older names that answer, but are not listed."""
+    unlisted: frozenset[str] = frozenset()
+    """Arguments that are accepted and documented, but not in the list of tools, which every client pays for."""
 
     argument_aliases: Mapping[str, str] = field(default_factory=dict)
-    """Names that other servers have for an argument, and that agents therefore use: taken, but not listed."""
+    """Names that other servers have for an argument, and that agents therefore use: accepted, but not listed."""
+
+    aliases: tuple[Alias, ...] = ()
+    """Older names that answer, but are not listed."""
+
+    deadline_s: float | None = None
+    """How long a call may take; `None`: `timeouts.call_s`."""
+
+    meta: JsonObject | None = None
+    """The `_meta` of its entry in the list of tools."""
 
     read_only: bool = True
     open_world: bool = False
     idempotent: bool = False
-
-    def scopes_for(self, arguments: Mapping[str, Any] | None) -> tuple[str, ...]:
-        """Every scope that this call needs; judged by what was sent, so that nothing of it is looked at before."""
-        if not self.argument_scopes or not arguments:
-            return (self.scope,)
-        given = {
-            self.argument_aliases.get(name, name) for name, value in arguments.items() if value is not False
-        }
-        return (self.scope, *(scope for name, scope in self.argument_scopes.items() if name in given))

@@ -1,14 +1,17 @@
 """The catalogue of tools: what is listed, and what else answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from exai.errors import UnknownTool
 from exai.protocol.schemas import input_schema
-from exai.tools.base import JsonObject, Tool
+from exai.tools.aliases import Alias
+from exai.tools.arguments import parse_arguments
+from exai.tools.base import Arguments, JsonObject, Tool
+from exai.tools.envelope import listed_output
 
-__all__ = ["Registry", "ToolDescription"]
+__all__ = ["Invocation", "Registry", "ToolDescription"]
 
 
 @dataclass(frozen=True)
@@ -21,53 +24,106 @@ class ToolDescription:
     input_schema: JsonObject
     output_schema: JsonObject | None
     annotations: JsonObject
+    meta: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A tool as it was called: under which name, with what."""
+
+    name: str
+    tool: Tool[Any, Any]
+    given: Mapping[str, Any]
+    """The arguments as the client sent them."""
+    alias: Alias | None = None
+    """The older name that it was called by."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Every scope that this call needs; judged by what was sent, so that nothing of it is looked at before."""
+        tool = self.tool
+        if not tool.argument_scopes:
+            return (tool.scope,)
+        names = (self.alias or Alias(self.name)).names(self.given)
+        given = {tool.argument_aliases.get(name, name) for name in names}
+        return (tool.scope, *(scope for name, scope in tool.argument_scopes.items() if name in given))
+
+    def arguments(self) -> Arguments:
+        """Check and type what was sent.
+
+        Raises:
+            BadArguments: with the place, what was expected, and what the tool takes.
+        """
+        given = self.given if self.alias is None else self.alias.map(self.given)
+        arguments: Arguments = parse_arguments(self.tool, given)
+        return arguments
 
 
 class Registry:
     """Tools by name and by older name."""
 
-    def __init__(self, tools: Iterable[Tool[Any]]) -> None:
-        self._tools: dict[str, Tool[Any]] = {}
+    def __init__(self, tools: Iterable[Tool[Any, Any]]) -> None:
+        """Raises `ValueError` for tools that contradict themselves or each other."""
+        self._tools: dict[str, tuple[Tool[Any, Any], Alias | None]] = {}
         listing = []
         for tool in tools:
-            for name in (tool.name, *tool.aliases):
+            _check(tool)
+            for name, alias in ((tool.name, None), *((alias.name, alias) for alias in tool.aliases)):
                 if name in self._tools:
                     raise ValueError(f"two tools answer to {name!r}")
-                self._tools[name] = tool
+                self._tools[name] = (tool, alias)
             listing.append(_described(tool))
         self.listing = tuple(listing)
         """The default list; older names answer without being in it."""
         self._schemas = {description.name: description.input_schema for description in self.listing}
 
-    def find(self, name: str) -> Tool[Any]:
-        """The tool of that name.
+    def find(self, name: str, arguments: Mapping[str, Any] | None = None) -> Invocation:
+        """Find what a call of that name with these arguments is.
 
         Raises:
             UnknownTool: nothing answers to it.
         """
-        tool = self._tools.get(name)
-        if tool is None:
+        if name not in self._tools:
             known = ", ".join(description.name for description in self.listing)
             raise UnknownTool(f"Unknown tool {name[:80]!r}. This server has: {known}.")
-        return tool
+        tool, alias = self._tools[name]
+        return Invocation(name, tool, arguments or {}, alias)
 
     def input_schema(self, name: str) -> JsonObject | None:
         """The schema of a tool's arguments; `None` for an unknown one."""
-        tool = self._tools.get(name)
-        return None if tool is None else self._schemas[tool.name]
+        return self._schemas[self._tools[name][0].name] if name in self._tools else None
 
 
-def _described(tool: Tool[Any]) -> ToolDescription:
+def _check(tool: Tool[Any, Any]) -> None:
+    """Refuse a tool that names arguments which it does not have, or hides one that it needs."""
+    fields = set(tool.arguments.__struct_encode_fields__)
+    named = {
+        *tool.unlisted,
+        *tool.argument_scopes,
+        *tool.argument_aliases.values(),
+        *(name for alias in tool.aliases for name in (*alias.joins, *alias.presets)),
+    }
+    if unknown := named - fields:
+        raise ValueError(f"{tool.name} has no arguments {', '.join(sorted(unknown))}")
+    if hidden := tool.unlisted.intersection(input_schema(tool.arguments).get("required", [])):
+        raise ValueError(f"{tool.name} needs {', '.join(sorted(hidden))}, which must be listed")
+
+
+def _described(tool: Tool[Any, Any]) -> ToolDescription:
     return ToolDescription(
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        input_schema=input_schema(tool.arguments),
-        output_schema=tool.output_schema,
-        annotations={
-            "readOnlyHint": tool.read_only,
-            "destructiveHint": False,
-            "idempotentHint": tool.idempotent,
-            "openWorldHint": tool.open_world,
-        },
+        input_schema=input_schema(tool.arguments, tool.unlisted),
+        output_schema=listed_output(tool),
+        annotations=_annotations(tool),
+        meta=tool.meta,
     )
+
+
+def _annotations(tool: Tool[Any, Any]) -> JsonObject:
+    """The hints of MCP; how a tool writes means nothing for one that only reads."""
+    hints: JsonObject = {"readOnlyHint": tool.read_only, "openWorldHint": tool.open_world}
+    if not tool.read_only:
+        hints |= {"destructiveHint": False, "idempotentHint": tool.idempotent}
+    return hints

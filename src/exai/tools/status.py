@@ -1,280 +1,159 @@
 """`status`: what runs here, how it is doing, and what went wrong lately."""
 
-import platform
-from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from exai.auth import scopes
 from exai.consulting.context import CallContext
-from exai.conversations.token_counts import TokenCounts
-from exai.jobs.job import Counts as JobCounts
-from exai.monitoring.loop_lag import LoopLag
-from exai.monitoring.provider_health import ProviderHealth
-from exai.providers.base import Provider
-from exai.routing.breaker import Breakers, State
-from exai.routing.router import ModelRouter
-from exai.runtime.clock import Clock
-from exai.runtime.version import __version__
-from exai.storage.calls.journal import CallFailure
-from exai.storage.calls.usage import Usage
-from exai.tools.base import Arguments, JsonObject, Tool, ToolAnswer
+from exai.consulting.results import Result, ToolReturn
+from exai.tools.aliases import Alias
+from exai.tools.base import Arguments, Tool
+from exai.tools.system_report import (
+    FailedCall,
+    JobsInState,
+    LimitsInUse,
+    ModelUsage,
+    ProviderState,
+    ServiceState,
+    SystemReport,
+)
 
-__all__ = ["OwnUsage", "RecentFailures", "Status", "StatusArguments"]
+__all__ = ["Status", "StatusArguments", "StatusReport"]
 
-RECENT = 10
-USAGE_DAYS = 1.0
 Section = Literal["all", "service", "providers", "limits", "jobs", "usage", "errors"]
 
 
 class StatusArguments(Arguments, frozen=True):
     section: Annotated[Section, msgspec.Meta(description="Only this part")] = "all"
 
-
-class RecentFailures(Protocol):
-    """The journal's view of what failed lately for one owner, newest first."""
-
-    async def __call__(self, *, owner: str, limit: int) -> Sequence[CallFailure]: ...
+    def wants(self, section: Section) -> bool:
+        """Whether a section is asked for."""
+        return self.section in {"all", section}
 
 
-class OwnUsage(Protocol):
-    """What one caller used, by model, the most expensive first."""
+class StatusReport(Result, frozen=True):
+    """The sections asked for."""
 
-    async def __call__(self, *, days: float, caller: str | None) -> Sequence[Usage]: ...
+    service: ServiceState | UnsetType = UNSET
+    providers: tuple[ProviderState, ...] | UnsetType = UNSET
+    limits: LimitsInUse | UnsetType = UNSET
+    jobs: tuple[JobsInState, ...] | UnsetType = UNSET
+    usage: tuple[ModelUsage, ...] | UnsetType = UNSET
+    errors: tuple[FailedCall, ...] | UnsetType = UNSET
+
+    def text(self) -> str:
+        parts = []
+        if self.service is not UNSET:
+            parts.append(_service_text(self.service))
+        if self.providers is not UNSET:
+            parts.append("\n".join(["Providers:", *(_provider_text(each) for each in self.providers)]))
+        if self.limits is not UNSET:
+            parts.append(_limits_text(self.limits))
+        if self.jobs is not UNSET:
+            parts.append(_jobs_text(self.jobs))
+        if self.usage is not UNSET:
+            parts.append(_usage_text(self.usage))
+        if self.errors is not UNSET:
+            parts.append(_errors_text(self.errors))
+        return "\n\n".join(parts)
 
 
 class Status:
-    """Answers however busy the house is: it takes no permit and asks no provider."""
+    """Answers however busy the daemon is: it takes no permit and asks no provider."""
 
-    def __init__(  # noqa: PLR0913 - it tells of everything there is
-        self,
-        *,
-        clock: Clock,
-        router: ModelRouter,
-        health: ProviderHealth,
-        breakers: Breakers,
-        counts: TokenCounts,
-        loop_lag: LoopLag,
-        limits: Callable[[], JsonObject],
-        jobs: Callable[[], JobCounts],
-        recent_failures: RecentFailures,
-        own_usage: OwnUsage,
-        demo: bool,
-    ) -> None:
-        self._clock = clock
-        self._began = clock.monotonic()
-        self._router = router
-        self._health = health
-        self._breakers = breakers
-        self._counts = counts
-        self._loop_lag = loop_lag
-        self._limits = limits
-        self._jobs = jobs
-        self._recent_failures = recent_failures
-        self._own_usage = own_usage
-        self._demo = demo
-        self._sections: dict[str, Callable[[CallContext], Awaitable[Any]]] = {
-            "service": self._service,
-            "providers": self._providers,
-            "limits": self._limits_now,
-            "jobs": self._jobs_now,
-            "usage": self._usage,
-            "errors": self._errors,
-        }
+    def __init__(self, report: SystemReport) -> None:
+        self._report = report
 
-    def tool(self) -> Tool[StatusArguments]:
+    def tool(self) -> Tool[StatusArguments, StatusReport]:
         """The catalogue's entry."""
         return Tool(
             name="status",
             title="Server status",
             description="Versions, uptime, provider health, limits in use, your usage and recent failed calls.",
             arguments=StatusArguments,
+            result=StatusReport,
             run=self.run,
-            output_schema={
-                "type": "object",
-                "properties": {
-                    "service": {"type": "object"},
-                    "providers": {"type": "array", "items": {"type": "object"}},
-                    "limits": {"type": "object"},
-                    "jobs": {"type": "array", "items": {"type": "object"}},
-                    "usage": {"type": "array", "items": {"type": "object"}},
-                    "errors": {"type": "array", "items": {"type": "object"}},
-                },
-            },
             asks_provider=False,
             scope=scopes.STATUS,
-            aliases=("version",),
+            aliases=(Alias("version"),),
             idempotent=True,
         )
 
-    async def run(self, arguments: StatusArguments, context: CallContext) -> ToolAnswer:
-        """The sections asked for."""
-        wanted = list(self._sections) if arguments.section == "all" else [arguments.section]
-        structured: JsonObject = {name: await self._sections[name](context) for name in wanted}
-        return ToolAnswer(
-            text="\n\n".join(_TEXTS[name](structured[name]) for name in wanted), structured=structured
+    async def run(self, arguments: StatusArguments, context: CallContext) -> ToolReturn[StatusReport]:
+        """Report the sections asked for."""
+        report, wants, caller = self._report, arguments.wants, context.caller.subject
+        result = StatusReport(
+            service=report.service() if wants("service") else UNSET,
+            providers=report.providers() if wants("providers") else UNSET,
+            limits=report.limits() if wants("limits") else UNSET,
+            jobs=report.jobs_by_state() if wants("jobs") else UNSET,
+            usage=await report.usage_of(caller) if wants("usage") else UNSET,
+            errors=await report.failures_of(caller) if wants("errors") else UNSET,
         )
-
-    async def _service(self, _context: CallContext) -> JsonObject:
-        return {
-            "name": "exai",
-            "version": __version__,
-            "demo": self._demo,
-            "uptime_s": round(self._clock.monotonic() - self._began, 1),
-            "loop_lag_ms": round(self._loop_lag.last_s * 1000, 2),
-            "python": platform.python_version(),
-            "mcp_sdk": version("mcp"),
-            "mcp_revisions": ["2025-11-25", "2026-07-28"],
-        }
-
-    async def _providers(self, _context: CallContext) -> list[JsonObject]:
-        return [self._provider(name) for name in self._router.providers]
-
-    def _provider(self, name: str) -> JsonObject:
-        provider = self._router.providers[name]
-        seen = [health for model in provider.models if (health := self._health.of(name, model)) is not None]
-        latest = min(seen, key=lambda health: health.seconds_since_last, default=None)
-        return {
-            "name": name,
-            "configured": provider.configured,
-            "models": len(provider.models),
-            "recent_requests": sum(health.requests for health in seen),
-            "recent_failures": sum(health.failed for health in seen),
-            "last_error": latest.last_error if latest else None,
-            "token_estimate_error": self._estimate_error(provider),
-            "open_breakers": [
-                {
-                    "model": breaker.model,
-                    "state": breaker.state.value,
-                    "cause": breaker.cause,
-                    "retry_after_s": round(breaker.retry_after_s, 1),
-                }
-                for breaker in self._breakers
-                if breaker.provider == name and breaker.state is not State.CLOSED
-            ],
-        }
-
-    def _estimate_error(self, provider: Provider) -> float | None:
-        """The mean relative error of our latest token estimates for its models."""
-        known = [found for model in provider.models if (found := self._counts.of(model)) is not None]
-        weight = sum(each.weight for each in known)
-        return round(sum(each.error for each in known) / weight, 4) if weight else None
-
-    async def _limits_now(self, _context: CallContext) -> JsonObject:
-        return self._limits()
-
-    async def _jobs_now(self, _context: CallContext) -> list[JsonObject]:
-        return [
-            {"kind": kind, "state": state.value, "jobs": count}
-            for (kind, state), count in sorted(self._jobs().items())
-        ]
-
-    async def _usage(self, context: CallContext) -> list[JsonObject]:
-        used = await self._own_usage(days=USAGE_DAYS, caller=context.caller.subject)
-        return [
-            {
-                "provider": each.provider,
-                "model": each.model,
-                "calls": each.calls,
-                "unanswered": each.unanswered,
-                "input_tokens": each.input_tokens,
-                "output_tokens": each.output_tokens,
-                "cost_usd": round(each.cost_usd, 9),
-                "without_price": each.without_price,
-            }
-            for each in used
-        ]
-
-    async def _errors(self, context: CallContext) -> list[JsonObject]:
-        failures = await self._recent_failures(owner=context.caller.subject, limit=RECENT)
-        return [
-            {
-                "at": failure.began_at.isoformat(timespec="seconds"),
-                "call_id": failure.call_id,
-                "tool": failure.tool,
-                "model": failure.model_used or failure.model_requested,
-                "outcome": failure.outcome,
-                "error": failure.error_code,
-            }
-            for failure in failures
-        ]
+        return ToolReturn(result)
 
 
-def _service_text(service: JsonObject) -> str:
-    demo = " (demo: answers come from the built-in emulator)" if service["demo"] else ""
+def _service_text(service: ServiceState) -> str:
+    demo = " (demo: answers come from the built-in emulator)" if service.demo else ""
     return (
-        f"EXAI {service['version']}{demo}, up {service['uptime_s']:.0f} s, "
-        f"event loop {service['loop_lag_ms']:g} ms late; Python {service['python']}, "
-        f"MCP SDK {service['mcp_sdk']}, revisions {', '.join(service['mcp_revisions'])}"
+        f"EXAI {service.version}{demo}, up {service.uptime_s:.0f} s, "
+        f"event loop {service.loop_lag_ms:g} ms late; Python {service.python}, "
+        f"MCP SDK {service.mcp_sdk}, revisions {', '.join(service.mcp_revisions)}"
     )
 
 
-def _providers_text(providers: list[JsonObject]) -> str:
-    lines = ["Providers:"]
-    for each in providers:
-        state = "ready" if each["configured"] else "no key set"
-        if each["last_error"]:
-            state = f"last request failed: {each['last_error']}"
-        line = (
-            f"- {each['name']}: {state}; {each['models']} models; "
-            f"{each['recent_failures']} of {each['recent_requests']} recent requests failed"
-        )
-        if (error := each["token_estimate_error"]) is not None:
-            line += f"; token estimates {error:.0%} off"
-        lines.append(line)
-        lines += [
-            f"  - {breaker['model']} is not asked for now ({breaker['cause']}), again in "
-            f"{breaker['retry_after_s']:g} s"
-            for breaker in each["open_breakers"]
-        ]
-    return "\n".join(lines)
+def _provider_text(provider: ProviderState) -> str:
+    state = "ready" if provider.configured else "no key set"
+    if provider.last_error:
+        state = f"last request failed: {provider.last_error}"
+    line = (
+        f"- {provider.name}: {state}; {provider.models} models; "
+        f"{provider.recent_failures} of {provider.recent_requests} recent requests failed"
+    )
+    if provider.token_estimate_error is not None:
+        line += f"; token estimates {provider.token_estimate_error:.0%} off"
+    spared = [
+        f"  - {breaker.model} is not asked for now ({breaker.cause}), again in {breaker.retry_after_s:g} s"
+        for breaker in provider.open_breakers
+    ]
+    return "\n".join([line, *spared])
 
 
-def _limits_text(limits: JsonObject) -> str:
+def _limits_text(limits: LimitsInUse) -> str:
     lines = ["Limits (in use / limit):"]
-    lines += [f"- {gate['name']}: {gate['in_use']} / {gate['limit']}" for gate in limits["gates"]]
-    lines.append(f"- queue: {limits['waiting']} / {limits['max_queue']}")
+    lines += [f"- {gate.name}: {gate.in_use} / {gate.limit}" for gate in limits.gates]
+    lines.append(f"- queue: {limits.waiting} / {limits.max_queue}")
     return "\n".join(lines)
 
 
-def _jobs_text(jobs: list[JsonObject]) -> str:
+def _jobs_text(jobs: tuple[JobsInState, ...]) -> str:
     if not jobs:
         return "No jobs."
-    return "\n".join(["Jobs:", *(f"- {each['kind']}: {each['jobs']} {each['state']}" for each in jobs)])
+    return "\n".join(["Jobs:", *(f"- {each.kind}: {each.jobs} {each.state}" for each in jobs)])
 
 
-def _usage_text(usage: list[JsonObject]) -> str:
+def _usage_text(usage: tuple[ModelUsage, ...]) -> str:
     if not usage:
         return "You made no calls within 24 hours."
-    lines = ["Your calls of the last 24 hours:"]
-    lines += [
-        f"- {each['model'] or 'no model chosen'}: {each['calls']} ({each['unanswered']} unanswered), "
-        f"{each['input_tokens']} tokens in, {each['output_tokens']} out, {each['cost_usd']:.4f} USD"
-        + (f" and {each['without_price']} of unknown price" if each["without_price"] else "")
-        for each in usage
-    ]
-    return "\n".join(lines)
+    return "\n".join(["Your calls of the last 24 hours:", *(_used_text(each) for each in usage)])
 
 
-def _errors_text(errors: list[JsonObject]) -> str:
+def _used_text(used: ModelUsage) -> str:
+    unknown = f" and {used.without_price} of unknown price" if used.without_price else ""
+    return (
+        f"- {used.model or 'no model chosen'}: {used.calls} ({used.unanswered} unanswered), "
+        f"{used.input_tokens} tokens in, {used.output_tokens} out, {used.cost_usd:.4f} USD{unknown}"
+    )
+
+
+def _errors_text(errors: tuple[FailedCall, ...]) -> str:
     if not errors:
         return "No failed calls."
     lines = ["Latest failed calls:"]
     lines += [
-        f"- {each['at']} {each['tool']} {each['model'] or ''}: {each['outcome']} {each['error'] or ''} "
-        f"({each['call_id']})"
+        f"- {each.at} {each.tool} {each.model or ''}: {each.outcome} {each.error or ''} ({each.call_id})"
         for each in errors
     ]
     return "\n".join(lines)
-
-
-_TEXTS: dict[str, Callable[[Any], str]] = {
-    "service": _service_text,
-    "providers": _providers_text,
-    "limits": _limits_text,
-    "jobs": _jobs_text,
-    "usage": _usage_text,
-    "errors": _errors_text,
-}

@@ -214,6 +214,7 @@ def _described(tool: ToolDescription) -> types.Tool:
         input_schema=tool.input_schema,
         output_schema=tool.output_schema,
         annotations=types.ToolAnnotations.model_validate(tool.annotations),
+        _meta=tool.meta,
     )
 
 

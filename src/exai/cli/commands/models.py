@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Annotated
 
+import msgspec
 import typer
 
 from exai.cli.command_group import new_app
@@ -15,6 +16,7 @@ from exai.routing.breaker import Breakers
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.tools.models import Models
+from exai.tools.system_report import ModelStates
 
 __all__ = ["app"]
 
@@ -39,10 +41,10 @@ def models(
             if prices:
                 listed = price_list(router)
                 return table(listed), listed
-            answer = Models(router, ProviderHealth(clock), breakers).answer()
+            result = Models(ModelStates(router, ProviderHealth(clock), breakers)).listing()
         finally:
             await router.close()
-        return answer.text, answer.structured
+        return result.text(), msgspec.to_builtins(result)
 
     text, structured = asyncio.run(listing())
     typer.echo(json.dumps(structured, indent=2) if as_json else text)

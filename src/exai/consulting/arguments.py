@@ -1,0 +1,74 @@
+"""Arguments that tools which ask a model have in common: their types, with what clients are shown of them."""
+
+from typing import Annotated
+
+import msgspec
+
+from exai.errors import BadArguments
+from exai.messages import Effort
+
+__all__ = [
+    "AnswerTokens",
+    "ContinuationId",
+    "EffortName",
+    "FallbackModels",
+    "FilePaths",
+    "ImageSources",
+    "ModelName",
+    "Temperature",
+    "WebSearchWanted",
+    "effort_named",
+]
+
+ModelName = Annotated[
+    str, msgspec.Meta(max_length=200, description="From `models`; used or refused, never swapped")
+]
+FallbackModels = Annotated[
+    list[str], msgspec.Meta(max_length=10, description="May answer instead, in turn, if `model` cannot")
+]
+FilePaths = Annotated[
+    list[str], msgspec.Meta(max_length=500, description="Text files to show, instead of pasting them")
+]
+ImageSources = Annotated[
+    list[str], msgspec.Meta(max_length=100, description="Absolute paths or data: URLs (PNG, JPEG, GIF, WebP)")
+]
+EffortName = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=40,
+        description="How hard to think; default: the model's own",
+        extra_json_schema={"enum": [effort.value for effort in Effort]},
+    ),
+]
+"""The schema lists our own efforts; `effort_named` takes those of other servers too."""
+WebSearchWanted = Annotated[bool, msgspec.Meta(description="Let the model search the web")]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+ContinuationId = Annotated[
+    str, msgspec.Meta(max_length=200, description="Of an earlier answer: goes on from there")
+]
+
+EFFORTS = {
+    **{effort.value: effort for effort in Effort},
+    "off": Effort.NONE,
+    "minimal": Effort.LOW,
+    "xhigh": Effort.MAX,
+}
+"""Those of the schema, and steps that other servers have."""
+
+
+def effort_named(name: str | None) -> Effort | None:
+    """Return the effort of that name; `None` is the model's own.
+
+    Raises:
+        BadArguments: there is no such effort.
+    """
+    if name is None:
+        return None
+    effort = EFFORTS.get(name.strip().casefold())
+    if effort is None:
+        raise BadArguments(
+            f"Argument 'effort': there is no effort {name!r}. Give one of {', '.join(Effort)}, or leave "
+            "it out for the model's own."
+        )
+    return effort

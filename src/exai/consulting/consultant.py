@@ -1,0 +1,165 @@
+"""From a tool's inquiry to a recorded answer, the same for every tool that asks a model.
+
+    conversation opened → model chosen → files and pictures read
+        → for each model that may answer: fitted to its window → asked
+        → estimate corrected → exchange recorded → answer
+
+The exchange is committed before the answer leaves, so a handle that a caller holds always leads to everything it
+was answered. A call that fails records nothing, and may be made again.
+"""
+
+from exai import config
+from exai.consulting.consultation import Consultation
+from exai.consulting.context import CallContext, timed
+from exai.consulting.inquiry import Inquiry
+from exai.consulting.material import Material, gather
+from exai.consulting.model_choice import choose_model
+from exai.consulting.web_search import WebSearch
+from exai.consulting.window import Fit, Question, Window
+from exai.conversations.conversations import Conversation, Conversations
+from exai.conversations.estimates import estimate_tokens
+from exai.conversations.token_counts import TokenCounts
+from exai.costs import Usage
+from exai.files.reader import FileReader
+from exai.messages import Message, Role
+from exai.providers.base import Completion, Prompt
+from exai.providers.catalog import Model, SearchWay
+from exai.routing.router import ModelRouter
+from exai.runtime.clock import Clock
+
+__all__ = ["Consultant"]
+
+
+class Consultant:
+    """Asks models on behalf of tools. One serves every tool and every call."""
+
+    def __init__(
+        self,
+        *,
+        router: ModelRouter,
+        conversations: Conversations,
+        files: FileReader,
+        limits: config.Conversations,
+        tool_limits: config.ToolLoop,
+        counts: TokenCounts,
+        clock: Clock,
+    ) -> None:
+        self._router = router
+        self._conversations = conversations
+        self._files = files
+        self._limits = limits
+        self._tool_limits = tool_limits
+        self._counts = counts
+        self._clock = clock
+        self._window = Window(conversations, counts, limits, clock)
+
+    async def consult(self, inquiry: Inquiry, context: CallContext) -> Consultation:
+        """Have one question answered, and record the exchange.
+
+        Raises:
+            ToolFault: one of its subclasses; nothing was recorded.
+        """
+        with timed(context, "store_ms", self._clock):
+            conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
+        choice = choose_model(self._router, inquiry, conversation)
+        material = await gather(inquiry, self._files)
+
+        async def answer_of(model: Model) -> tuple[Completion, Prompt, Fit]:
+            prompt, fit = await self._fit(inquiry, conversation, material, model, context)
+            return await self._ask(inquiry, prompt, context), prompt, fit
+
+        (completion, prompt, fit), choice = await context.ask.along(choice, answer_of)
+        if not inquiry.web_search:
+            self._learn(prompt.model, material, fit, completion)
+        number = await self._record(conversation, material, completion, context)
+        return Consultation(
+            inquiry=inquiry,
+            material=material,
+            choice=choice,
+            fit=fit,
+            prompt=prompt,
+            completion=completion,
+            conversation_id=conversation.id,
+            exchanges_remaining=self._limits.max_exchanges - number,
+            tried=tuple(context.ask.tried),
+            usage=context.ask.bill.usage or Usage(),
+            cost=context.ask.bill.cost,
+        )
+
+    async def _fit(
+        self,
+        inquiry: Inquiry,
+        conversation: Conversation,
+        material: Material,
+        model: Model,
+        context: CallContext,
+    ) -> tuple[Prompt, Fit]:
+        """Make the prompt for one model, with as much of the conversation as its window holds.
+
+        Raises:
+            ContextOverflow: question and files alone leave no room for an answer.
+        """
+
+        def prompt_with(history: tuple[Message, ...]) -> Prompt:
+            return _prompt(inquiry, conversation, material, model, history)
+
+        question = Question(
+            text=material.question,
+            images=len(material.images),
+            instruction_tokens=estimate_tokens(inquiry.instructions),
+            max_answer_tokens=inquiry.max_answer_tokens,
+            prompt_with=prompt_with,
+        )
+        fit = await self._window.fit(model, conversation, question, context)
+        return prompt_with(fit.recalled.messages), fit
+
+    async def _ask(self, inquiry: Inquiry, prompt: Prompt, context: CallContext) -> Completion:
+        if not inquiry.web_search:
+            return await context.ask(prompt, context.on_delta)
+        limits = inquiry.tool_limits or self._tool_limits
+        searches = WebSearch(self._router, prompt.model, context, limits, self._clock)
+        return await searches.answer(prompt, context.on_delta)
+
+    def _learn(self, model: Model, material: Material, fit: Fit, completion: Completion) -> None:
+        """Compare the estimate with the provider's count, where both are of the same text alone."""
+        reported = completion.usage.input
+        if reported is None or material.images or completion.model != model.name:
+            return
+        self._counts.learn(model.name, estimated=fit.by_script, reported=reported - model.template_tokens)
+
+    async def _record(
+        self, conversation: Conversation, material: Material, completion: Completion, context: CallContext
+    ) -> int:
+        """Commit the exchange; its number in the conversation."""
+        with timed(context, "store_ms", self._clock):
+            return await self._conversations.record(
+                conversation,
+                caller=context.caller,
+                question=material.as_recorded,
+                answer=completion.text,
+                reasoning=completion.reasoning,
+                model=completion.model,
+                call_id=context.call_id,
+            )
+
+
+def _prompt(
+    inquiry: Inquiry,
+    conversation: Conversation,
+    material: Material,
+    model: Model,
+    history: tuple[Message, ...],
+) -> Prompt:
+    return Prompt(
+        model=model,
+        messages=(
+            Message(Role.SYSTEM, inquiry.instructions),
+            *history,
+            Message(Role.USER, material.question, images=material.images),
+        ),
+        effort=inquiry.effort,
+        temperature=inquiry.temperature,
+        max_output_tokens=inquiry.max_answer_tokens,
+        web_search=inquiry.web_search and model.web_search is not SearchWay.TOOL,
+        conversation_key=conversation.id,
+    )

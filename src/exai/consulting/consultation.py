@@ -1,0 +1,64 @@
+"""One question that a model answered, and how it came about."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exai.consulting.inquiry import Inquiry
+from exai.consulting.material import Material
+from exai.consulting.results import Findings
+from exai.consulting.window import Fit
+from exai.costs import Cost, Usage
+from exai.providers.base import Completion, Prompt
+from exai.routing.fallback import Tried
+from exai.routing.router import Choice
+
+__all__ = ["Consultation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consultation:
+    """An answer that is recorded in its conversation."""
+
+    inquiry: Inquiry
+    material: Material
+    choice: Choice
+    """The model that answered, and why it is not the one that was asked for."""
+    fit: Fit
+    prompt: Prompt
+    completion: Completion
+    conversation_id: str
+    exchanges_remaining: int
+    tried: tuple[Tried, ...]
+    """The models that were to answer, in turn."""
+    usage: Usage
+    cost: Cost
+
+    @property
+    def findings(self) -> Findings:
+        """What the journal keeps of it."""
+        return Findings(
+            provider=self.completion.provider,
+            model_used=self.completion.model,
+            model_reason=self.choice.reason,
+            conversation_id=self.conversation_id,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was adjusted, cut or left out, in sentences for the caller."""
+        return (*self.completion.notes, *self._own_notes())
+
+    def _own_notes(self) -> Iterator[str]:
+        model, provider = self.completion.model, self.completion.provider
+        if self.completion.finish_reason == "length":
+            yield "The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens."
+        if self.exchanges_remaining == 0:
+            yield "This was the conversation's last exchange. Start a new one without continuation_id."
+        if self.cost.free:
+            yield f"{model} is free of charge by its list price."
+        if self.fit.counted:
+            yield f"{provider} counted the prompt beforehand, as it comes near the window's limit."
+        if len(self.tried) > 1 and self.choice.reason is not None:
+            yield self.choice.reason
+        if dropped := self.fit.recalled.dropped:
+            yield f"The {dropped} oldest exchanges did not fit and were left out."

@@ -1,0 +1,34 @@
+"""What a tool wants answered, whichever model answers it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exai import config
+from exai.messages import Effort
+
+__all__ = ["Inquiry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """One question to one model, with what the caller shows beside it."""
+
+    instructions: str
+    """The system message."""
+    question: str
+    model: str | None = None
+    """`None`: the conversation's model, else the configured default."""
+    fallback_models: Sequence[str] | None = None
+    """Who may answer when `model` cannot; `None` leaves that to the configuration."""
+    file_paths: Sequence[str] = ()
+    images: Sequence[str] = ()
+    """Absolute paths or `data:` URLs."""
+    effort: Effort | None = None
+    """`None`: the model's own."""
+    web_search: bool = False
+    temperature: float | None = None
+    max_answer_tokens: int | None = None
+    continuation_id: str | None = None
+    """Of the conversation to go on with; `None` begins one."""
+    tool_limits: config.ToolLoop | None = None
+    """How far the model may go with tools; `None`: as the configuration says."""

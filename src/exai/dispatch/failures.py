@@ -1,0 +1,46 @@
+"""From a fault to the answer of a call that failed."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from exai.errors import AnswerBroken, DeadlineExceeded, ToolFault
+from exai.routing.fallback import Tried
+from exai.tools.base import ToolAnswer
+
+__all__ = ["ERROR_KEY", "ErrorFacts", "failure"]
+
+ERROR_KEY = "exai/error"
+"""In the `_meta` of an answer that is an error."""
+
+
+class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program needs to know of a failed call."""
+
+    code: str
+    message: str
+    retryable: bool
+    fixable_by: str
+    call_id: str
+    tried: tuple[Tried, ...] | UnsetType = UNSET
+    retry_after_s: float | UnsetType = UNSET
+
+
+def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> ToolAnswer:
+    """Make the answer of a failed call: the sentence for the model, the facts for the program."""
+    facts = ErrorFacts(
+        code=fault.code,
+        message=str(fault),
+        retryable=fault.retryable,
+        fixable_by=fault.fixable_by,
+        call_id=call_id,
+        tried=tuple(tried) or UNSET,
+        retry_after_s=UNSET if fault.retry_after_s is None else fault.retry_after_s,
+    )
+    text = str(fault)
+    if len(tried) > 1:
+        text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
+    if isinstance(fault, AnswerBroken | DeadlineExceeded) and fault.partial:
+        text = f"{text}\n\nWhat had arrived:\n{fault.partial}"
+    return ToolAnswer(text=text, structured=None, meta={ERROR_KEY: msgspec.to_builtins(facts)}, is_error=True)

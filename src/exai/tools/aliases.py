@@ -1,0 +1,76 @@
+"""Older names of tools, and how the arguments that were given under them become a tool's own."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exai.errors import BadArguments
+
+__all__ = ["Alias", "renamed"]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One older name. Arguments that it does not mention keep their names."""
+
+    name: str
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    """Its arguments by the names that the tool has for them."""
+
+    joins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Arguments of the tool that are made of several texts, in this order, with a blank line between them."""
+
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that the name stands for; the tool is given them unless the caller gives them."""
+
+    ignored: frozenset[str] = frozenset()
+    """Its arguments that the tool does not need."""
+
+    def map(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the tool's arguments.
+
+        Raises:
+            BadArguments: two arguments mean the same and differ, or a text is none.
+        """
+        parts = {name for names in self.joins.values() for name in names}
+        kept = {
+            name: value for name, value in given.items() if name not in self.ignored and name not in parts
+        }
+        mapped = renamed(kept, self.renames)
+        for target, names in self.joins.items():
+            sources = {name: given.get(name) for name in names} | {target: mapped.get(target)}
+            if texts := [_text(name, value) for name, value in sources.items() if value is not None]:
+                mapped[target] = "\n\n".join(texts)
+        return {**self.presets, **mapped}
+
+    def names(self, given: Mapping[str, Any]) -> Iterator[str]:
+        """Name the tool's arguments that are given and not false, without looking at what else they are."""
+        targets = {name: target for target, names in self.joins.items() for name in names} | dict(
+            self.renames
+        )
+        for name, value in {**self.presets, **given}.items():
+            if value is not False and name not in self.ignored:
+                yield targets.get(name, name)
+
+
+def renamed(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return arguments under the names that `names` has for theirs.
+
+    Raises:
+        BadArguments: two that become one differ.
+    """
+    result: dict[str, Any] = {}
+    for name, value in given.items():
+        target = names.get(name, name)
+        if result.setdefault(target, value) != value:
+            raise BadArguments(
+                f"Arguments {target!r} and {name!r} mean the same and differ. Give one of them."
+            )
+    return result
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadArguments(f"Argument {name[:80]!r}: Expected a text.")
+    return value

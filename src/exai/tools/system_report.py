@@ -1,0 +1,251 @@
+"""How the daemon is doing, as typed values: the process, its providers, its limits, a caller's use and failures.
+
+`status` shows them to agents; a page for people may show the same.
+"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import msgspec
+
+from exai.jobs.job import Counts as JobCounts
+from exai.monitoring.loop_lag import LoopLag
+from exai.monitoring.provider_health import ProviderHealth
+from exai.providers.base import Provider
+from exai.routing.admission import Admission, Gate
+from exai.routing.breaker import Breaker, Breakers, State
+from exai.routing.router import ModelRouter
+from exai.runtime.clock import Clock
+from exai.runtime.version import __version__
+from exai.storage.calls.journal import Journal
+from exai.storage.calls.usage import UsageReports
+from exai.storage.conversations.calibrations import Calibration
+
+__all__ = [
+    "FailedCall",
+    "JobsInState",
+    "LimitsInUse",
+    "ModelStates",
+    "ModelUsage",
+    "ProviderState",
+    "ServiceState",
+    "SystemReport",
+]
+
+RECENT = 10
+USAGE_DAYS = 1.0
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
+    """The process itself."""
+
+    name: str
+    version: str
+    demo: bool
+    uptime_s: float
+    loop_lag_ms: float
+    python: str
+    mcp_sdk: str
+    mcp_revisions: tuple[str, ...]
+
+
+class OpenBreaker(msgspec.Struct, frozen=True):
+    """A model that is not asked for now."""
+
+    model: str
+    state: str
+    cause: str | None
+    retry_after_s: float
+
+
+class ProviderState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider has been doing lately."""
+
+    name: str
+    configured: bool
+    models: int
+    recent_requests: int
+    recent_failures: int
+    last_error: str | None
+    token_estimate_error: float | None
+    open_breakers: tuple[OpenBreaker, ...]
+
+
+class GateInUse(msgspec.Struct, frozen=True):
+    """Permits of one kind."""
+
+    name: str
+    in_use: int
+    most_in_use: int
+    limit: int
+
+
+class LimitsInUse(msgspec.Struct, frozen=True, kw_only=True):
+    """All permits, and those who wait for one."""
+
+    gates: tuple[GateInUse, ...]
+    waiting: int
+    max_queue: int
+    caller_limit: int
+
+
+class JobsInState(msgspec.Struct, frozen=True):
+    """How many jobs of one kind are in one state."""
+
+    kind: str
+    state: str
+    jobs: int
+
+
+class ModelUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller used of one model; without a model for calls that ended before one was chosen."""
+
+    provider: str | None
+    model: str | None
+    calls: int
+    unanswered: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    without_price: int
+
+
+class FailedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that ended in anything but an answer."""
+
+    at: str
+    call_id: str
+    tool: str
+    model: str | None
+    outcome: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ModelStates:
+    """What is known of every model beside its catalogue entry."""
+
+    router: ModelRouter
+    health: ProviderHealth
+    breakers: Breakers
+    calibration_of: Callable[[str], Calibration | None] = lambda _: None
+    """What was learnt about a model's tokens."""
+
+    def provider(self, name: str) -> ProviderState:
+        """Sum up one provider."""
+        provider = self.router.providers[name]
+        seen = [health for model in provider.models if (health := self.health.of(name, model)) is not None]
+        latest = min(seen, key=lambda health: health.seconds_since_last, default=None)
+        return ProviderState(
+            name=name,
+            configured=provider.configured,
+            models=len(provider.models),
+            recent_requests=sum(health.requests for health in seen),
+            recent_failures=sum(health.failed for health in seen),
+            last_error=latest.last_error if latest else None,
+            token_estimate_error=self._estimate_error(provider),
+            open_breakers=tuple(
+                _open_breaker(breaker)
+                for breaker in self.breakers
+                if breaker.provider == name and breaker.state is not State.CLOSED
+            ),
+        )
+
+    def _estimate_error(self, provider: Provider) -> float | None:
+        """The mean relative error of our latest token estimates for its models."""
+        known = [found for model in provider.models if (found := self.calibration_of(model)) is not None]
+        weight = sum(each.weight for each in known)
+        return round(sum(each.error for each in known) / weight, 4) if weight else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemReport:
+    """Where the parts of a report come from. Making one takes no permit and asks no provider."""
+
+    clock: Clock
+    began: float
+    """When the process began, by `Clock.monotonic`."""
+    demo: bool
+    loop_lag: LoopLag
+    models: ModelStates
+    admission: Admission
+    jobs: Callable[[], JobCounts]
+    journal: Journal
+    usage: UsageReports
+
+    def service(self) -> ServiceState:
+        """Describe the process."""
+        return ServiceState(
+            name="exai",
+            version=__version__,
+            demo=self.demo,
+            uptime_s=round(self.clock.monotonic() - self.began, 1),
+            loop_lag_ms=round(self.loop_lag.last_s * 1000, 2),
+            python=platform.python_version(),
+            mcp_sdk=version("mcp"),
+            mcp_revisions=("2025-11-25", "2026-07-28"),
+        )
+
+    def providers(self) -> tuple[ProviderState, ...]:
+        """Describe every provider."""
+        return tuple(self.models.provider(name) for name in self.models.router.providers)
+
+    def limits(self) -> LimitsInUse:
+        """Count the permits in use."""
+        admission = self.admission
+        gates = [("all calls", admission.total), *admission.by_provider.items()]
+        gates += [(f"{provider}/{model}", gate) for (provider, model), gate in admission.by_model.items()]
+        return LimitsInUse(
+            gates=tuple(_in_use(name, gate) for name, gate in gates),
+            waiting=admission.waiting,
+            max_queue=admission.limits.max_queue,
+            caller_limit=admission.limits.caller_limit,
+        )
+
+    def jobs_by_state(self) -> tuple[JobsInState, ...]:
+        """Count the jobs."""
+        return tuple(
+            JobsInState(kind, state.value, count) for (kind, state), count in sorted(self.jobs().items())
+        )
+
+    async def usage_of(self, caller: str) -> tuple[ModelUsage, ...]:
+        """Add up what a caller used of late, by model."""
+        used = await self.usage.report(days=USAGE_DAYS, caller=caller)
+        return tuple(
+            ModelUsage(
+                provider=each.provider,
+                model=each.model,
+                calls=each.calls,
+                unanswered=each.unanswered,
+                input_tokens=each.input_tokens,
+                output_tokens=each.output_tokens,
+                cost_usd=round(each.cost_usd, 9),
+                without_price=each.without_price,
+            )
+            for each in used
+        )
+
+    async def failures_of(self, caller: str) -> tuple[FailedCall, ...]:
+        """List a caller's latest calls that failed, newest first."""
+        failures = await self.journal.recent_failures(owner=caller, limit=RECENT)
+        return tuple(
+            FailedCall(
+                at=failure.began_at.isoformat(timespec="seconds"),
+                call_id=failure.call_id,
+                tool=failure.tool,
+                model=failure.model_used or failure.model_requested,
+                outcome=failure.outcome,
+                error=failure.error_code,
+            )
+            for failure in failures
+        )
+
+
+def _open_breaker(breaker: Breaker) -> OpenBreaker:
+    return OpenBreaker(breaker.model, breaker.state.value, breaker.cause, round(breaker.retry_after_s, 1))
+
+
+def _in_use(name: str, gate: Gate) -> GateInUse:
+    return GateInUse(name, gate.in_use, gate.most_in_use, gate.limit)
