@@ -1,4 +1,4 @@
-"""What the doctor says of tokens, issuers and a user's own credentials."""
+"""Findings of the doctor about tokens, issuers and a user's own credentials."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from exai.cli.authority import open_authority
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.config.sources import Loaded, load
 from exai.doctor.findings import State
-from exai.doctor.identity import look_at_credentials, look_at_issuers, look_at_tokens
+from exai.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.runtime.clock import ManualClock, SystemClock
 
 DAY = datetime(2030, 6, 1, tzinfo=UTC).timestamp()
@@ -27,44 +27,42 @@ def loaded(home: Path, mode: str, *overrides: str) -> Loaded:
     )
 
 
-async def test_local_mode_says_who_comes_in(tmp_path: Path) -> None:
-    (found,) = await look_at_tokens(loaded(tmp_path, "local"), SystemClock())
-    assert found.state is State.WELL
-    assert "one local user" in found.says
+async def test_local_mode_names_the_local_user(tmp_path: Path) -> None:
+    (found,) = await check_tokens(loaded(tmp_path, "local"), SystemClock())
+    assert found.state is State.OK
+    assert "one local user" in found.message
 
 
 @pytest.mark.parametrize(
-    ("mode", "nobody", "somebody", "says"),
+    ("mode", "nobody", "somebody", "message"),
     [
-        ("required", State.PROBLEM, State.WELL, "nobody comes in without one"),
-        ("optional-until 2030-06-01", State.PROBLEM, State.WELL, "nobody comes in without one"),
-        ("optional-until 2030-06-02", State.WARNING, State.WARNING, "come in until 2030-06-02"),
+        ("required", State.PROBLEM, State.OK, "no caller is accepted without a token"),
+        ("optional-until 2030-06-01", State.PROBLEM, State.OK, "no caller is accepted without a token"),
+        ("optional-until 2030-06-02", State.WARNING, State.WARNING, "accepted until 2030-06-02"),
     ],
 )
-async def test_whether_anybody_can_come_in(
-    tmp_path: Path, mode: str, nobody: State, somebody: State, says: str
+async def test_whether_anybody_can_be_authenticated(
+    tmp_path: Path, mode: str, nobody: State, somebody: State, message: str
 ) -> None:
     tree, clock = loaded(tmp_path, mode), ManualClock(wall=DAY)
-    (empty,) = await look_at_tokens(tree, clock)
+    (empty,) = await check_tokens(tree, clock)
     assert empty.state is nobody
-    assert says in empty.says
-    assert "exai token create" in (empty.mend or "")
+    assert message in empty.message
+    assert "exai token create" in (empty.fix or "")
     async with open_authority(tree.settings) as authority:
         await authority.create_key("ann", "laptop")
         gone = await authority.create_key("ann", "gone")
         await authority.revoke(gone.token_id)
-    (found,) = await look_at_tokens(tree, clock)
+    (found,) = await check_tokens(tree, clock)
     assert found.state is somebody
-    assert "1 of EXAI's own are active" in found.says
+    assert "1 of EXAI's own are active" in found.message
 
 
 async def test_a_shared_secret_lets_somebody_in_and_is_not_shown(tmp_path: Path) -> None:
     secret = "c4naryc4nary5f1d2e3b4a59687f0e1d2c3b4a5968770f1e"
-    (found,) = await look_at_tokens(
-        loaded(tmp_path, "required", f"auth.shared_secret={secret}"), SystemClock()
-    )
-    assert found.state is State.WELL
-    assert "the shared secret" in found.says
+    (found,) = await check_tokens(loaded(tmp_path, "required", f"auth.shared_secret={secret}"), SystemClock())
+    assert found.state is State.OK
+    assert "the shared secret" in found.message
     assert secret not in str(found)
 
 
@@ -94,28 +92,28 @@ async def test_the_keys_of_an_issuer_are_fetched_and_their_lack_is_a_problem(
         return (f"{section}.issuer={name}", f"{section}.audience=a", f"{section}.jwks_url={published}{path}")
 
     tree = loaded(tmp_path, "required", *issuer("good", "/keys"), *issuer("bad", "/nothing"))
-    good, bad = sorted(await look_at_issuers(tree, SystemClock()), key=lambda each: each.says, reverse=False)[
-        ::-1
-    ]
+    good, bad = sorted(
+        await check_issuers(tree, SystemClock()), key=lambda each: each.message, reverse=False
+    )[::-1]
     by_state = {good.state: good, bad.state: bad}
-    assert "good publishes 1 keys" in by_state[State.WELL].says
-    assert "the keys of bad cannot be had: the answer has status 404" in by_state[State.PROBLEM].says
-    assert "`auth.issuers.bad.jwks_url`" in (by_state[State.PROBLEM].mend or "")
+    assert "good publishes 1 keys" in by_state[State.OK].message
+    assert "the keys of bad cannot be fetched: the answer has status 404" in by_state[State.PROBLEM].message
+    assert "`auth.issuers.bad.jwks_url`" in (by_state[State.PROBLEM].fix or "")
 
 
 async def test_a_users_own_credentials(tmp_path: Path) -> None:
     clock = ManualClock(wall=DAY)
     file = tmp_path / "c.json"
-    assert await look_at_credentials(None, clock) == []
-    (missing,) = await look_at_credentials(file, clock)
+    assert await check_credentials(None, clock) == []
+    (missing,) = await check_credentials(file, clock)
     assert missing.state is State.PROBLEM
-    assert "does not exist" in missing.says
+    assert "does not exist" in missing.message
     for credentials, state in (
-        (Credentials("exk_a"), State.WELL),
-        (Credentials("a", "r", DAY - 1), State.WELL),
-        (Credentials("a", None, DAY + 1), State.WELL),
+        (Credentials("exk_a"), State.OK),
+        (Credentials("a", "r", DAY - 1), State.OK),
+        (Credentials("a", None, DAY + 1), State.OK),
         (Credentials("a", None, DAY - 1), State.PROBLEM),
     ):
         write_credentials(file, credentials)
-        (found,) = await look_at_credentials(file, clock)
+        (found,) = await check_credentials(file, clock)
         assert found.state is state, found

@@ -1,1 +1,1 @@
-"""What `exai doctor` looks at: everything that EXAI stands on, without changing any of it."""
+"""`exai doctor`: checks of everything that EXAI depends on; they change nothing."""

@@ -1,4 +1,4 @@
-"""The doctor's look at this machine: settings, secrets, the data folder."""
+"""Checks of this machine: settings, secrets, the data folder."""
 
 import asyncio
 import os
@@ -8,21 +8,23 @@ from pathlib import Path
 
 from exai.config.sources import Loaded
 from exai.config.tree import find
-from exai.doctor.findings import Finding, problem, warning, well
+from exai.doctor.findings import Finding, ok, problem, warning
 from exai.runtime.private_files import exposure
 
-__all__ = ["look_at_data_folder", "look_at_keys", "look_at_settings"]
+__all__ = ["check_data_folder", "check_keys", "check_settings"]
 
 USUAL_FOLDER = (".config", "exai", "secrets")
 LEAST_FREE_BYTES = 512 * 2**20
-"""Of the disk, below which a day's answers may not fit."""
+"""Free space on the disk; below this a day's answers may not fit."""
 
 
-async def look_at_settings(loaded: Loaded) -> list[Finding]:
-    """Where the settings come from, and what of them nobody reads."""
+async def check_settings(loaded: Loaded) -> list[Finding]:
+    """Check where the settings come from, and for secrets that are not read."""
     file = loaded.config_file
-    says = f"read from {file}" if file is not None else "no exai.toml; defaults and the environment count"
-    found = [well("settings", says)]
+    message = (
+        f"read from {file}" if file is not None else "no exai.toml; defaults and the environment are used"
+    )
+    found = [ok("settings", message)]
     if loaded.keyring_trouble is not None:
         found.append(
             warning("keyring", loaded.keyring_trouble.rstrip("."), "Unlock it, or uninstall `keyring`.")
@@ -44,8 +46,8 @@ def _unread_secrets(folder: Path) -> Iterator[Finding]:
             )
 
 
-async def look_at_keys(loaded: Loaded) -> list[Finding]:
-    """Which providers have a key, and from where."""
+async def check_keys(loaded: Loaded) -> list[Finding]:
+    """Check which providers have a key, and where it comes from."""
     providers = loaded.settings.providers
     keys = {
         "providers.glm.api_key": providers.glm.api_key,
@@ -53,16 +55,16 @@ async def look_at_keys(loaded: Loaded) -> list[Finding]:
         **{f"providers.custom.{name}.api_key": row.api_key for name, row in providers.custom.items()},
     }
     found = [
-        well("keys", f"`{key}` comes from {loaded.origins[key]}") for key, secret in keys.items() if secret
+        ok("keys", f"`{key}` comes from {loaded.origins[key]}") for key, secret in keys.items() if secret
     ]
     if not found and not providers.custom:
-        mend = "Set `GLM_API_KEY` or `KIMI_API_KEY`, or `keyring set exai providers.glm.api_key`."
-        return [problem("keys", "no provider has a key, so nothing can be asked", mend)]
+        fix = "Set `GLM_API_KEY` or `KIMI_API_KEY`, or `keyring set exai providers.glm.api_key`."
+        return [problem("keys", "no provider has a key, so nothing can be asked", fix)]
     return found
 
 
-async def look_at_data_folder(loaded: Loaded) -> list[Finding]:
-    """Whether it can be written, has room, and is closed to others."""
+async def check_data_folder(loaded: Loaded) -> list[Finding]:
+    """Check that the data folder is writable, has room, and is closed to others."""
     return await asyncio.to_thread(lambda: list(_folder(loaded.settings.data_dir)))
 
 
@@ -76,13 +78,13 @@ def _folder(folder: Path) -> Iterator[Finding]:
     if free < LEAST_FREE_BYTES:
         yield warning(name, f"only {free // 2**20} MiB are free for {folder}", "Make room on that disk.")
     if nearest != folder:
-        yield well(name, f"{folder} does not exist yet; the first start makes it")
+        yield ok(name, f"{folder} does not exist yet; the first start makes it")
         return
     exposed = exposure(folder.stat())
     if exposed is not None:
         yield problem(name, f"{folder} holds conversations and {exposed}", f"Run `chmod 700 {folder}`.")
     else:
-        yield well(name, f"{folder} is closed to others and can be written")
+        yield ok(name, f"{folder} is closed to others and can be written")
     keys = folder / "keys"
     if keys.exists() and not (keys.is_dir() and os.access(keys, os.W_OK | os.X_OK)):
         yield problem(

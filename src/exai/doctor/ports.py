@@ -1,4 +1,4 @@
-"""The doctor's look at the ports: free, held by a daemon that is ready or not, or by somebody else."""
+"""Checks of the ports: free, used by a daemon that is ready or not, or used by another program."""
 
 import asyncio
 import http.client
@@ -10,16 +10,16 @@ from contextlib import closing
 from exai.config import Server
 from exai.config.sources import Loaded
 from exai.config.values import is_loopback
-from exai.doctor.findings import Finding, problem, warning, well
+from exai.doctor.findings import Finding, ok, problem, warning
 from exai.web.hosts import EVERY_ADDRESS
 
-__all__ = ["look_at_ports"]
+__all__ = ["check_ports"]
 
 ANSWER_S = 5.0
 
 
-async def look_at_ports(loaded: Loaded) -> list[Finding]:
-    """Whether both can be had, or are had by a running EXAI, and whether that is ready."""
+async def check_ports(loaded: Loaded) -> list[Finding]:
+    """Check that both ports are free or used by a running EXAI, and that it is ready."""
     return await asyncio.to_thread(lambda: list(_ports(loaded.settings.server)))
 
 
@@ -30,14 +30,14 @@ def _ports(server: Server) -> Iterator[Finding]:
         ("server.operations_port", server.operations_port),
     ):
         if port == 0:
-            yield well("ports", f"`{setting}` is 0: any free port is taken")
+            yield ok("ports", f"`{setting}` is 0: any free port is taken")
         elif (why := _refusal(server.host, port)) is None:
-            yield well("ports", f"{port} on {server.host} is free")
+            yield ok("ports", f"{port} on {server.host} is free")
         elif running is not None:
-            yield well("ports", f"{port} on {server.host} is held, and EXAI answers there")
+            yield ok("ports", f"{port} on {server.host} is in use, and EXAI answers there")
         else:
-            mend = f"Stop what uses it, or choose another with `{setting}`."
-            yield problem("ports", f"{port} on {server.host} cannot be opened ({why})", mend)
+            fix = f"Stop what uses it, or choose another with `{setting}`."
+            yield problem("ports", f"{port} on {server.host} cannot be opened ({why})", fix)
     faults = {name: verdict for name, verdict in (running or {}).items() if verdict != "ok"}
     for name, verdict in faults.items():
         yield problem("daemon", f"it runs and is not ready: {name}: {verdict}", "See its log.")
@@ -45,13 +45,13 @@ def _ports(server: Server) -> Iterator[Finding]:
     if not is_loopback(server.host) and not has_tls:
         yield warning(
             "ports",
-            f"{server.host} can be reached from other machines, and tokens travel readably",
+            f"{server.host} can be reached from other machines, and tokens travel unencrypted",
             "Put a proxy with TLS before it, and its https address into `server.public_url`.",
         )
 
 
 def _refusal(host: str, port: int) -> str | None:
-    """Why it cannot be listened on, in a few words."""
+    """Return why the port cannot be opened, in a few words; `None` when it can."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as sock:
@@ -64,11 +64,11 @@ def _refusal(host: str, port: int) -> str | None:
 
 
 def _readiness(host: str, port: int) -> Mapping[str, str] | None:
-    """What a running EXAI's checks say; `None` where none answers."""
+    """Fetch the readiness checks of a running EXAI; `None` when none answers."""
     reached_at = EVERY_ADDRESS.get(host, host)
     with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
         try:
-            # By the one name that is let in whatever the address.
+            # The one host name that is accepted whatever the address.
             connection.request("GET", "/readyz", headers={"Host": "localhost"})
             document = json.loads(connection.getresponse().read(64 * 2**10))
         except (OSError, http.client.HTTPException, ValueError):

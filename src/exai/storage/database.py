@@ -19,7 +19,7 @@ from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import FILE_NAME, SqliteBackend
 
-__all__ = ["Database", "Schema", "look_at_schema", "migrate_database"]
+__all__ = ["Database", "Schema", "inspect_schema", "migrate_database"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -165,8 +165,8 @@ class Schema:
     """What time it is there, in seconds since 1970; `None` on this machine."""
 
 
-async def look_at_schema(settings: config.Database, data_dir: Path) -> Schema:
-    """See which schema a database has, and change nothing: no file and no table is made.
+async def inspect_schema(settings: config.Database, data_dir: Path) -> Schema:
+    """Read which schema a database has, and change nothing: no file and no table is created.
 
     Raises:
         StartFault: it cannot be reached or read.

@@ -9,8 +9,8 @@ from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.config import client as config_client
 from exai.config.tree import secret_values
-from exai.doctor.examine import examine
-from exai.doctor.findings import as_document, as_text, is_well, problem
+from exai.doctor.checks import run_checks
+from exai.doctor.findings import as_document, as_text, is_ok, problem
 from exai.errors import StartFault
 from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
@@ -40,7 +40,7 @@ def doctor(
     else:
         logs.configure(loaded.settings.logging, secrets=secret_values(loaded.settings))
         credentials = config_client.credentials_variable()
-        findings = asyncio.run(examine(loaded, SystemClock(), offline=offline, credentials=credentials))
+        findings = asyncio.run(run_checks(loaded, SystemClock(), offline=offline, credentials=credentials))
     typer.echo(as_document(findings) if as_json else as_text(findings))
-    if not is_well(findings):
+    if not is_ok(findings):
         raise typer.Exit(1)
