@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import time
 from typing import Any
 
 import msgspec
@@ -254,12 +253,13 @@ class FaultyDelivery:
         if seconds <= 0:
             return
         beat = self._fault.heartbeat_ms / 1000
-        until = time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         streams = self._record.status == 200
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - loop.time()) > 0:
             if beat and streams:
                 await asyncio.sleep(min(beat, left))
-                if until > time.monotonic():
+                if until > loop.time():
                     self._wire.send(chunk(_HEARTBEAT))
             elif left == float("inf"):
                 await asyncio.Event().wait()

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -21,7 +20,7 @@ def fingerprint(secret: str) -> str:
 
 
 class RequestRecord:
-    """One request. Times are seconds of the monotonic clock."""
+    """One request. Times are seconds of the loop."""
 
     __slots__ = (
         "_raw_headers",
@@ -69,7 +68,7 @@ class RequestRecord:
         """Stream frames sent so far."""
         self.fault: str | None = None
         """The fault that was applied, in words."""
-        self.started = time.monotonic()
+        self.started = asyncio.get_running_loop().time()
         self.ended: float | None = None
         self.disconnected: float | None = None
         """When the client was seen to leave before the answer was whole."""
@@ -220,7 +219,7 @@ class RequestLog:
 
     def finished(self, record: RequestRecord, outcome: Outcome) -> None:
         """End the record."""
-        record.ended = time.monotonic()
+        record.ended = asyncio.get_running_loop().time()
         record.outcome = outcome
         if outcome == "disconnected":
             record.disconnected = record.ended

@@ -1,7 +1,6 @@
 """Server-sent event streams: the frames of an answer, and their pace."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -77,10 +76,11 @@ def _send_now(wire: Wire, frames: tuple[bytes, ...], log: RequestLog, record: Re
 async def _send_paced(
     wire: Wire, frames: Iterable[bytes], delay: float, log: RequestLog, record: RequestRecord
 ) -> None:
-    due = time.monotonic()
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     for frame in frames:
         due += delay
-        if (wait := due - time.monotonic()) > 0:
+        if (wait := due - loop.time()) > 0:
             await asyncio.sleep(wait)
         wire.send(chunk(frame))
         log.streamed(record, 1)

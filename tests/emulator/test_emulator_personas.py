@@ -1,6 +1,5 @@
 """Personas answer from the request alone."""
 
-import time
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from exai_emulator import Emulator, Persona
 from exai_emulator.personas import Question, answer_of
 from exai_emulator.tokens import PrefixCache, count_tokens, cut_to_tokens, pieces_of
+from support.virtual_time import now
 
 TOLD = ("user", "The secret word is plover.")
 
@@ -63,15 +63,16 @@ def test_a_persona_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None
         Persona("long", **wrong)
 
 
+@pytest.mark.virtual_time
 async def test_delays_pace_a_stream_and_a_whole_answer(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona(
-        "long", tokens=20, think_tokens=5, delay_per_token_ms=5, first_byte_delay_ms=50
+        "long", tokens=20, think_tokens=5, delay_per_token_ms=500, first_byte_delay_ms=5_000
     )
     for streams in (False, True):
-        asked = time.monotonic()
+        asked = now()
         reply = await ask("glm", stream=streams)
         assert reply.status == 200
-        assert time.monotonic() - asked >= 0.05 + 25 * 0.005
+        assert now() - asked == 5 + 30 * 0.5, "the name in front is 5 tokens"
 
 
 @pytest.mark.parametrize("per_write", [1, 16])

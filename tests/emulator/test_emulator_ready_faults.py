@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-import msgspec
 import pytest
 
-from exai_emulator import READY_FAULTS, Emulator, Fault
+from exai_emulator import READY_FAULTS, Emulator
+from support.virtual_time import now
 
 EVERY = [(provider, name) for provider, faults in READY_FAULTS.items() for name in faults]
 ONLY_IN_STREAMS = {
@@ -20,24 +20,15 @@ ONLY_IN_STREAMS = {
     "null_delta",
 }
 """Faults that can only show in a stream, or show in a whole answer as something else."""
-PATIENCE_S = 10
+PATIENCE_S = 60
+SILENCE_S = 10
 
-
-def hurried(fault: Fault) -> Fault:
-    """The same without making a test wait."""
-    return msgspec.structs.replace(
-        fault,
-        before_headers_ms=min(fault.before_headers_ms, 30),
-        before_first_byte_ms=min(fault.before_first_byte_ms, 30),
-        stall_ms=30 if fault.cut == "stall" else 0.01 if fault.cut == "trickle" else fault.stall_ms,
-        lasts_s=None,
-    )
+pytestmark = pytest.mark.virtual_time
 
 
 async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
-    """Every piece with the time of its arrival, until the end, and whether that was a `fin` or a `reset`."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    """Every piece with the time of its arrival, until the end, and whether that was `fin`, `reset` or silence."""
+    began = now()
     pieces: list[Any] = []
     while True:
         try:
@@ -45,9 +36,11 @@ async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
                 piece = await connection.reader.read(65536)
         except ConnectionResetError:
             return pieces, "reset"
+        except TimeoutError:
+            return pieces, "silence"
         if not piece:
             return pieces, "fin"
-        pieces.append((loop.time() - began, piece))
+        pieces.append((now() - began, piece))
 
 
 def without_ids(pieces: list[tuple[float, bytes]]) -> bytes:
@@ -67,7 +60,7 @@ def without_ids(pieces: list[tuple[float, bytes]]) -> bytes:
 async def test_a_ready_fault_is_seen_on_the_wire(
     emulator: Emulator, raw_ask: Any, provider: str, name: str
 ) -> None:
-    fault = hurried(READY_FAULTS[provider][name].fault)
+    fault = READY_FAULTS[provider][name].fault
     for streams in (True,) if name in ONLY_IN_STREAMS else (True, False):
         fields = {"stream": streams, "stream_options": {"include_usage": True}}
         healthy = await received(await raw_ask(provider, closes=True, **fields))
@@ -76,15 +69,22 @@ async def test_a_ready_fault_is_seen_on_the_wire(
         struck = await received(await raw_ask(provider, closes=True, **fields))
         assert emulator.faults.struck[provider] == 1
         assert emulator.faults.struck_by == {(provider, fault.described()): 1}
-        seen = (without_ids(struck[0]), struck[1])
-        if (
-            fault.before_headers_ms or fault.before_first_byte_ms or fault.cut in {"stall", "trickle"}
-        ) and not (fault.replaces_the_answer):
-            # The same bytes, but not at once.
-            assert seen == (without_ids(healthy[0]), healthy[1])
-            assert struck[0][-1][0] >= 0.025 or len(struck[0]) > 2 * len(healthy[0])
+        expected = without_ids(healthy[0]), healthy[1]
+        seen = without_ids(struck[0]), struck[1]
+        took_s = struck[0][-1][0] if struck[0] else None
+        if fault.cut == "stall" and fault.stall_ms is None:
+            assert expected[0].startswith(seen[0])
+            assert seen[1] == "silence"
+        elif fault.cut == "trickle" and not fault.replaces_the_answer:
+            assert seen == expected
+            assert took_s == len(struck[0]) - 1, "a byte per second, after the headers"
+        elif (fault.stall_ms or fault.before_headers_ms or fault.before_first_byte_ms) and (
+            not fault.replaces_the_answer
+        ):
+            assert seen == expected
+            assert took_s == SILENCE_S
         else:
-            assert seen != (without_ids(healthy[0]), healthy[1])
+            assert seen != expected
         emulator.reset()
 
 

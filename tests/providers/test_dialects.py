@@ -227,10 +227,11 @@ async def test_openrouters_error_inside_a_stream_leaves_what_was_said(open_diale
         await desk.ask_streaming("local/tiny")
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("dialect", ["deepseek", "openrouter"])
 async def test_keep_alives_are_no_answer(open_dialect: Any, dialect: str) -> None:
     desk = await open_dialect(dialect)
-    desk.emulator.faults.add("custom", Fault(before_first_byte_ms=60, heartbeat_ms=5))
+    desk.emulator.faults.add("custom", Fault(before_first_byte_ms=25_000, heartbeat_ms=1_000))
     assert (await desk.ask_streaming("local/tiny")).text == "[emulated tiny] hello"
     assert (await desk.ask("local/tiny", effort=Effort.NONE)).text == "[emulated tiny] hello"
 

@@ -22,10 +22,13 @@ from exai.errors import (
     QuotaExhausted,
 )
 from exai.messages import Effort
-from exai_emulator import READY_FAULTS, Fault
+from exai_emulator import READY_FAULTS
+
+pytestmark = pytest.mark.virtual_time
 
 MODEL = {"glm": "glm-4.7", "kimi": "kimi-k2.6", "custom": "local/tiny"}
-IMPATIENT = {"idle_s": 0.3, "idle_max_effort_s": 0.3, "first_byte_s": 0.5, "first_byte_max_effort_s": 0.5}
+PATIENCE_S = 100_000.0
+"""Of a call: what trickles comes at a byte per second."""
 ANSWER = "answer"
 DAMAGED = "damaged"
 """An answer without the piece that the fault took, which nothing can tell."""
@@ -132,24 +135,12 @@ OWN: dict[str, dict[str, tuple[End, End]]] = {
 }
 
 
-def hurried(fault: Fault) -> Fault:
-    """The same without making a test wait longer than the calls' patience."""
-    stall = None if fault.cut == "stall" and fault.stall_ms is None else 30.0
-    return msgspec.structs.replace(
-        fault,
-        before_headers_ms=min(fault.before_headers_ms, 30),
-        before_first_byte_ms=min(fault.before_first_byte_ms, 30),
-        stall_ms=0.01 if fault.cut == "trickle" else stall if fault.cut == "stall" else fault.stall_ms,
-        lasts_s=None,
-    )
-
-
 async def ended(desk: Any, provider: str, *, streams: bool) -> End:
     """How a call ended; a fault's sentence is checked for what it must not tell."""
     effort = None if streams else Effort.NONE
     try:
         ask = desk.ask_streaming if streams else desk.ask
-        answer = await ask(MODEL[provider], effort=effort)
+        answer = await ask(MODEL[provider], effort=effort, seconds=PATIENCE_S)
     except ProviderFault as fault:
         sentence = str(fault)
         assert sentence.endswith(".")
@@ -163,14 +154,15 @@ async def ended(desk: Any, provider: str, *, streams: bool) -> End:
 
 @pytest.mark.parametrize("provider", MODEL)
 async def test_every_ready_fault_ends_in_an_answer_or_a_fault_of_ours(open_desk: Any, provider: str) -> None:
-    desk = await open_desk(timeouts=IMPATIENT)
+    desk = await open_desk()
     expected = {**EVERYWHERE, **OWN[provider]}
     assert expected.keys() == READY_FAULTS[provider].keys()
     found = {}
     for name, ready in READY_FAULTS[provider].items():
         ends = []
+        once = msgspec.structs.replace(ready.fault, lasts_s=None)
         for streams in (True, False):
-            desk.emulator.faults.add(provider, hurried(ready.fault))
+            desk.emulator.faults.add(provider, once)
             ends.append(await ended(desk, provider, streams=streams))
             # It is past, and its connection does no harm.
             assert await ended(desk, provider, streams=streams) == ANSWER

@@ -30,6 +30,7 @@ from exai.errors import (
 )
 from exai.messages import Effort, Image, Message, Role
 from exai_emulator import EmulatorOptions, Fault, Persona
+from support.virtual_time import now
 
 MODEL = {"glm": "glm-4.7", "kimi": "kimi-k2.6", "custom": "local/tiny"}
 
@@ -320,9 +321,10 @@ async def test_an_idle_connection_that_the_server_closed_is_replaced_once_and_at
     assert ports[0] == ports[1] != ports[2]
 
 
+@pytest.mark.virtual_time
 async def test_a_reused_connection_that_breaks_late_is_not_asked_again(desk: Any) -> None:
     await desk.ask("glm-4.7")
-    desk.emulator.faults.add("glm", Fault(before_headers_ms=1_200, cut="reset", at="before_headers"))
+    desk.emulator.faults.add("glm", Fault(before_headers_ms=1_001, cut="reset", at="before_headers"))
     assert isinstance(await failing(desk, "glm-4.7"), ProviderUnreachable)
     assert len(desk.emulator.log.requests) == 2
 
@@ -360,55 +362,74 @@ async def test_a_connection_that_is_not_accepted_times_out(open_desk: Any) -> No
     assert "timeouts.connect_s" in str(fault)
 
 
-SHORT = {"first_byte_s": 0.5, "idle_s": 0.5, "first_byte_max_effort_s": 20, "idle_max_effort_s": 20}
+PATIENCE = {"first_byte_s": 30, "idle_s": 20, "first_byte_max_effort_s": 600, "idle_max_effort_s": 600}
+SLACK_S = 1
+"""By how much a silence may last longer: its timer is moved seldom."""
 
 
-@pytest.mark.parametrize("silence", [{"before_headers_ms": 5_000}, {"before_first_byte_ms": 5_000}])
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("silence", [{"before_headers_ms": 32_000}, {"before_first_byte_ms": 32_000}])
 async def test_a_first_byte_that_does_not_come_times_out(open_desk: Any, silence: dict[str, Any]) -> None:
-    desk = await open_desk(timeouts=SHORT)
+    desk = await open_desk(timeouts=PATIENCE)
     desk.emulator.faults.add("glm", Fault(**silence))
-    fault = await failing(desk, "glm-4.7")
+    fault = await failing(desk, "glm-4.7", seconds=900)
     assert type(fault) is ProviderSilent
     assert "first_byte" in str(fault)
+    assert now() == 30 + SLACK_S
     record = await desk.emulator.log.wait_for(lambda record: record.ended is not None)
     assert record.outcome == "disconnected"
 
 
+@pytest.mark.virtual_time
 async def test_a_stream_that_falls_silent_times_out(open_desk: Any) -> None:
-    desk = await open_desk(timeouts=SHORT)
+    desk = await open_desk(timeouts=PATIENCE)
     desk.emulator.persona = Persona(kind="long", tokens=50, think_tokens=10)
     desk.emulator.faults.add("kimi", Fault(cut="stall", after_frames=4))
-    thinking = await failing(desk, "kimi-k3", effort=Effort.LOW)
+    thinking = await failing(desk, "kimi-k3", effort=Effort.LOW, seconds=900)
     assert isinstance(thinking, AnswerBroken)
     assert thinking.partial == ""
+    assert now() == 20 + SLACK_S
 
     desk.emulator.faults.add("glm", Fault(cut="stall", after_frames=6))
-    talking = await failing(desk, "glm-4.7")
+    talking = await failing(desk, "glm-4.7", seconds=900)
     assert isinstance(talking, AnswerBroken)
     assert talking.partial.startswith("[emulated")
     assert "idle_s" in str(talking)
+    assert now() == 2 * (20 + SLACK_S)
     for record in desk.emulator.log.requests:
         assert record.outcome == "disconnected" or record.ended is None
 
 
+@pytest.mark.virtual_time
 async def test_high_effort_is_given_more_time(open_desk: Any) -> None:
-    desk = await open_desk(timeouts=SHORT)
+    desk = await open_desk(timeouts=PATIENCE)
     for model, effort in (("glm-5.3", Effort.HIGH), ("kimi-k3", Effort.MAX), ("kimi-k3", None)):
-        desk.emulator.faults.add(model.partition("-")[0], Fault(before_first_byte_ms=800))
-        assert (await desk.ask_streaming(model, effort=effort)).text
+        desk.emulator.faults.add(model.partition("-")[0], Fault(before_first_byte_ms=599_000))
+        assert (await desk.ask_streaming(model, effort=effort, seconds=900)).text
+    assert now() == 3 * 599
 
 
+@pytest.mark.virtual_time
 async def test_any_byte_is_life(open_desk: Any) -> None:
-    desk = await open_desk(timeouts={**SHORT, "first_byte_s": 0.8, "idle_s": 0.8})
-    desk.emulator.faults.add("glm", Fault(before_first_byte_ms=1_500, heartbeat_ms=50))
-    assert (await desk.ask_streaming("glm-4.7", effort=Effort.NONE)).text
+    desk = await open_desk(timeouts=PATIENCE)
+    desk.emulator.faults.add("glm", Fault(before_first_byte_ms=300_000, heartbeat_ms=19_000))
+    assert (await desk.ask_streaming("glm-4.7", effort=Effort.NONE, seconds=900)).text
+    assert now() == 300
+    # A byte every 2 s, of which those that frame a chunk are no bytes of the answer.
+    desk.emulator.faults.add("glm", Fault(cut="trickle", after_frames=1, stall_ms=2_000))
+    assert (await desk.ask_streaming("glm-4.7", effort=Effort.NONE, seconds=100_000)).text
+    desk.emulator.persona = Persona(kind="fixed", text="Yes.", think_tokens=12, delay_per_token_ms=19_000)
+    assert (await desk.ask_streaming("glm-5.3", effort=Effort.LOW, seconds=900)).text
 
 
+@pytest.mark.virtual_time
 async def test_the_calls_own_deadline_ends_it(desk: Any) -> None:
-    desk.emulator.persona = Persona(kind="long", tokens=10_000, delay_per_token_ms=5)
+    desk.emulator.persona = Persona(kind="long", tokens=10_000, delay_per_token_ms=5_000)
     for streams in (True, False):
-        fault = await failing(desk, "glm-4.7", streams=streams, seconds=0.5)
+        before = now()
+        fault = await failing(desk, "glm-4.7", streams=streams, seconds=62)
         assert type(fault) is DeadlineExceeded
+        assert now() - before == 62
     assert type(await failing(desk, "glm-4.7", seconds=-1)) is DeadlineExceeded
     assert len(desk.emulator.log.requests) == 2
 

@@ -1,5 +1,6 @@
 """Providers in front of the emulated services, over real sockets."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from exai import config
 from exai.messages import Message, Role
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
 from exai.routing.router import ModelRouter
-from exai.runtime.clock import SystemClock
 from exai_emulator import Emulator, EmulatorOptions, running
+from support.virtual_time import LoopClock
 
 __all__ = ["Desk", "OpenDesk", "desk", "open_desk"]
 
@@ -23,7 +24,7 @@ class Desk:
 
     emulator: Emulator
     router: ModelRouter
-    clock: SystemClock
+    clock: LoopClock
 
     def prompt(self, model: str, text: str = "hello", **fields: Any) -> Prompt:
         messages = fields.pop("messages", (Message(Role.SYSTEM, "Be short."), Message(Role.USER, text)))
@@ -82,7 +83,7 @@ async def open_desk() -> AsyncIterator[OpenDesk]:
             providers = config.Providers.model_validate(
                 {"glm": rows["glm"], "kimi": rows["kimi"], "custom": {"local": rows["custom"]}}
             )
-            clock = SystemClock()
+            clock = LoopClock(time.time())  # the emulator judges signed tokens by the date
             router = ModelRouter.from_settings(
                 providers, models or config.Models(), config.Timeouts(**(timeouts or {})), clock
             )

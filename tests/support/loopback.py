@@ -6,8 +6,9 @@ one end has sent is compared with what the other has received. Only Linux shows 
 
 import os
 import socket
+import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = ["under_way"]
@@ -15,11 +16,16 @@ __all__ = ["under_way"]
 _FIN_WAIT1, _LISTEN = 4, 10
 """States of TCP that matter here, from <netinet/tcp.h>."""
 
+_Names = tuple[object, object]
+"""The address of an end, and that of its peer."""
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
     """One end of a TCP connection."""
 
+    names: _Names | None
+    """`None` while it is being opened."""
     state: int
     sent: int
     received: int
@@ -27,84 +33,72 @@ class _End:
 
 def under_way(descriptors: Iterable[int]) -> str | None:
     """What may yet arrive at one of `descriptors` without this process doing anything; `None` if nothing can."""
-    ends: dict[tuple[object, object], _End] | None = None
+    ends: list[_End] = []
     for descriptor in descriptors:
-        opened = _opened(descriptor)
-        if opened is None:
-            return f"descriptor {descriptor}, which is no stream socket"
-        with opened:
-            if opened.family == socket.AF_UNIX:
-                if not _is_of_this_process(opened):
-                    return f"another process at {opened.getsockname()!r}"
-                continue
-            if _end(opened).state == _LISTEN:
-                continue
-            names = _names(opened)
-        if ends is None:
-            ends = dict(_tcp_ends())
-        if awaited := _on_its_way(names, ends):
+        seen = _look(descriptor)
+        if isinstance(seen, str):
+            return seen
+        if seen is not None:
+            ends.append(seen)
+    by_names = {end.names: end for end in ends}
+    if not all(end.names is None or end.names[::-1] in by_names for end in ends):
+        by_names = _every_end()  # the loop reads only one of the two
+    for end in ends:
+        if awaited := _on_its_way(end, by_names):
             return awaited
     return None
 
 
-def _on_its_way(names: tuple[object, object] | None, ends: dict[tuple[object, object], _End]) -> str | None:
-    if names is None:
+def _on_its_way(own: _End, by_names: Mapping[_Names | None, _End]) -> str | None:
+    if own.names is None:
         return "a connection that is being opened"
-    own_name, peer_name = names
-    own, peer = ends.get((own_name, peer_name)), ends.get((peer_name, own_name))
-    if own is None or peer is None:
-        return f"a peer outside of this process, at {peer_name!r}"
+    peer = by_names.get(own.names[::-1])
+    if peer is None:
+        return f"a peer outside of this process, at {own.names[1]!r}"
     if own.received != peer.sent or peer.received != own.sent or _FIN_WAIT1 in {own.state, peer.state}:
-        return f"bytes between {own_name!r} and {peer_name!r}"
+        return f"bytes between {own.names[0]!r} and {own.names[1]!r}"
     return None
 
 
-def _tcp_ends() -> Iterator[tuple[tuple[object, object], _End]]:
-    """Every TCP connection of this process by its two names."""
-    for entry in os.listdir("/dev/fd"):  # noqa: PTH208 - some hundred names, often
-        opened = _opened(int(entry))
-        if opened is not None:
-            with opened:
-                if opened.family != socket.AF_UNIX and (names := _names(opened)) is not None:
-                    yield names, _end(opened)
+def _every_end() -> dict[_Names | None, _End]:
+    """Every TCP connection of this process by its names."""
+    seen = [_look(int(entry)) for entry in os.listdir("/dev/fd")]  # noqa: PTH208 - some hundred names, often
+    return {end.names: end for end in seen if isinstance(end, _End)}
 
 
-def _opened(descriptor: int) -> socket.socket | None:
-    """A second handle on a stream socket; `None` if it is none."""
+def _look(descriptor: int) -> _End | str | None:
+    """An end of TCP, `None` where nothing can arrive of itself, or what else there is that may wake a loop."""
     try:
-        copy = os.dup(descriptor)
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return f"descriptor {descriptor}, which is no socket"
     except OSError:
-        return None
+        return None  # closed since it was listed
+    opened = socket.socket(fileno=descriptor)
     try:
-        opened = socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        return None
-    if (
-        opened.family not in {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
-        or opened.type != socket.SOCK_STREAM
-    ):
-        opened.close()
-        return None
-    return opened
+        if opened.type != socket.SOCK_STREAM:
+            return f"descriptor {descriptor}, a socket without connections"
+        if opened.family == socket.AF_UNIX:
+            return None if _is_of_this_process(opened) else f"another process at {opened.getsockname()!r}"
+        return _end(opened)
+    finally:
+        opened.detach()
 
 
 def _is_of_this_process(opened: socket.socket) -> bool:
-    """Of a listener too: it gives the credentials of the process that listens."""
+    """Whether a listener, or the peer, is of this process: between Unix sockets bytes arrive as they are sent."""
     peer = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid: int = struct.unpack("3i", peer)[0]
     return pid == os.getpid()
 
 
-def _names(opened: socket.socket) -> tuple[object, object] | None:
-    try:
-        return opened.getsockname(), opened.getpeername()
-    except OSError:
-        return None
-
-
-def _end(opened: socket.socket) -> _End:
+def _end(opened: socket.socket) -> _End | None:
     info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    if info[0] == _LISTEN:
+        return None
     (received,) = struct.unpack_from("Q", info, 128)
     sent, sent_again = struct.unpack_from("QQ", info, 200)
-    return _End(info[0], sent - sent_again, received)
+    try:
+        names = (opened.getsockname(), opened.getpeername())
+    except OSError:
+        names = None
+    return _End(names, info[0], sent - sent_again, received)

@@ -10,13 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support import virtual_time
-from support.virtual_time import LoopClock, VirtualTimeLoop, VirtualTimeStuckError
+from support.virtual_time import LoopClock, VirtualTimeLoop, VirtualTimeStuckError, now
 
 pytestmark = pytest.mark.virtual_time
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def test_two_minutes_take_none_and_last_exactly_two() -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from support.loopback import under_way
 
-__all__ = ["LoopClock", "VirtualTimeLoop", "VirtualTimeStuckError"]
+__all__ = ["LoopClock", "VirtualTimeLoop", "VirtualTimeStuckError", "now"]
 
 T = TypeVar("T")
 
@@ -32,17 +32,22 @@ class VirtualTimeStuckError(RuntimeError):
     """Nothing can wake the loop any more, or what could has not for `STUCK_S`."""
 
 
+def now() -> float:
+    """Read the running loop's time: 0 at the start of a test, fixtures included."""
+    return asyncio.get_running_loop().time()
+
+
 class LoopClock:
-    """The `Clock` that reads the running loop's time; its wall clock starts at a fixed date."""
+    """The `Clock` that reads the running loop's time. `wall` is the date at which it is made."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
-        self._wall = wall
+        self._wall_at_zero = wall - now()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return now()
 
     def wall(self) -> float:
-        return self._wall + self.monotonic()
+        return self._wall_at_zero + now()
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
