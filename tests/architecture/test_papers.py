@@ -1,4 +1,4 @@
-"""What the project says about itself in its papers."""
+"""What the project says about itself in its docs: links, tables, the schema, the licence, the changelog."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ import pytest
 from exai.storage.migrate import head
 
 ROOT = Path(__file__).parents[2]
-PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECISION_PARTS = ["Context", "Decision", "Reasons", "Consequences"]
 
@@ -27,25 +27,25 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _leads_somewhere(paper: Path, target: str) -> bool:
+def _leads_somewhere(page: Path, target: str) -> bool:
     place, _, anchor = target.partition("#")
-    there = paper.parent / place if place else paper
+    there = page.parent / place if place else page
     if not anchor:
         return there.exists()
     headings = re.findall(r"^#+ (.+)$", _prose(there.read_text(encoding="utf-8")), flags=re.MULTILINE)
     return anchor in map(_anchor, headings)
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.relative_to(ROOT).as_posix())
-def test_every_link_inside_the_project_leads_somewhere(paper: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", _prose(paper.read_text(encoding="utf-8")))
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", _prose(page.read_text(encoding="utf-8")))
     inside = [target for target in targets if not re.match(r"[a-z]+:", target)]
-    assert [target for target in inside if not _leads_somewhere(paper, target)] == []
+    assert [target for target in inside if not _leads_somewhere(page, target)] == []
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.relative_to(ROOT).as_posix())
-def test_every_row_stands_in_a_table(paper: Path) -> None:
-    lines = _prose(paper.read_text(encoding="utf-8")).splitlines()
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_row_stands_in_a_table(page: Path) -> None:
+    lines = _prose(page.read_text(encoding="utf-8")).splitlines()
     pairs = zip(["", *lines], [*lines, ""], strict=True)
     heads = [number for number, (above, line) in enumerate(pairs) if line[:1] == "|" != above[:1]]
     assert [
