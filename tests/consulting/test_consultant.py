@@ -26,6 +26,7 @@ from exai.routing.progress import Progress, SilentProgress
 from exai.routing.router import Choice
 from exai.runtime.clock import SystemClock
 from exai.storage.conversations.calibrations import CalibrationTable
+from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
 
@@ -41,7 +42,9 @@ class Talk:
         self.counts = TokenCounts(CalibrationTable(database), SystemClock(), {})
         self.consultant = Consultant(
             router=self.router,  # type: ignore[arg-type]
-            conversations=Conversations(database, SystemClock(), limits.get("max_exchanges", 50)),
+            conversations=Conversations(
+                ConversationTables(database), SystemClock(), limits.get("max_exchanges", 50)
+            ),
             files=FileReader(config.Files(roots=(root,))),
             limits=config.Conversations.model_validate(limits),
             tool_limits=config.ToolLoop(),

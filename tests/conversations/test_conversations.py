@@ -13,6 +13,7 @@ from exai.conversations.estimates import estimate_tokens
 from exai.errors import ConversationFull, UnknownConversation
 from exai.messages import Role
 from exai.runtime.clock import SystemClock
+from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.schema import exchanges
 
@@ -22,7 +23,7 @@ BOB = Caller(subject="bob", door=Door.HTTP)
 
 @pytest.fixture
 def conversations(database: Database) -> Conversations:
-    return Conversations(database, SystemClock(), max_exchanges=100)
+    return Conversations(ConversationTables(database), SystemClock(), max_exchanges=100)
 
 
 async def say(
@@ -100,7 +101,7 @@ async def test_a_hundred_parallel_appends_lose_none(conversations: Conversations
 
 
 async def test_the_last_exchange_goes_to_one_of_many_and_the_others_lose_nothing(database: Database) -> None:
-    conversations = Conversations(database, SystemClock(), max_exchanges=2)
+    conversations = Conversations(ConversationTables(database), SystemClock(), max_exchanges=2)
     handle = await started(conversations, "first")
     conversation = await conversations.open(ALICE, handle)
     outcomes = await asyncio.gather(
@@ -131,10 +132,12 @@ async def test_conversations_outlive_the_process_that_kept_them(
     database_settings: config.Database, tmp_path: Path
 ) -> None:
     database = await Database.open(database_settings, tmp_path)
-    handle = await started(Conversations(database, SystemClock(), 50), "remember Bergamot")
+    handle = await started(
+        Conversations(ConversationTables(database), SystemClock(), 50), "remember Bergamot"
+    )
     await database.close()
     database = await Database.open(database_settings, tmp_path)
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     recalled = await conversations.recall(
         await conversations.open(ALICE, handle), 1000, reasoning_of="glm-5.3"
     )
@@ -207,7 +210,7 @@ async def test_each_turn_adds_its_own_exchange_and_nothing_else(
 async def test_appends_of_several_conversations_and_owners_share_a_commit_and_stay_apart(
     database: Database,
 ) -> None:
-    conversations = Conversations(database, SystemClock(), max_exchanges=5)
+    conversations = Conversations(ConversationTables(database), SystemClock(), max_exchanges=5)
     handles = [await started(conversations, f"first of {number}") for number in range(4)]
     opened = [await conversations.open(ALICE, handle) for handle in handles]
     writes = [

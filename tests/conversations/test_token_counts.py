@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from exai import config
 from exai.conversations.token_counts import LEAST_TOKENS, STORE_EVERY_S, TokenCounts
 from exai.runtime.clock import ManualClock
-from exai.storage.conversations.calibrations import Calibration
+from exai.storage.conversations.calibrations import Calibration, CalibrationTable
 from exai.storage.database import Database
 
 
 async def test_estimates_come_nearer_with_every_count(database: Database) -> None:
-    counts = await TokenCounts.open(database, ManualClock())
+    counts = await TokenCounts.open(CalibrationTable(database), ManualClock())
     assert (counts.of("m"), counts.factor("m")) == (None, 1.0)
     errors = []
     for _ in range(30):
@@ -30,7 +30,7 @@ async def test_estimates_come_nearer_with_every_count(database: Database) -> Non
 
 
 async def test_a_change_of_the_tokenizer_is_followed_and_shown_as_error(database: Database) -> None:
-    counts = await TokenCounts.open(database, ManualClock())
+    counts = await TokenCounts.open(CalibrationTable(database), ManualClock())
     for _ in range(200):
         counts.learn("m", estimated=5_000, reported=5_000)
     steady = counts.of("m")
@@ -44,7 +44,7 @@ async def test_a_change_of_the_tokenizer_is_followed_and_shown_as_error(database
 
 
 async def test_short_prompts_and_silence_teach_nothing(database: Database) -> None:
-    counts = await TokenCounts.open(database, ManualClock())
+    counts = await TokenCounts.open(CalibrationTable(database), ManualClock())
     counts.learn("m", estimated=LEAST_TOKENS - 1, reported=5_000)
     counts.learn("m", estimated=5_000, reported=0)
     assert counts.of("m") is None
@@ -55,10 +55,12 @@ async def test_what_was_learnt_is_stored_in_groups_and_found_by_the_next_run(
 ) -> None:
     clock = ManualClock()
     first = await Database.open(database_settings, tmp_path)
-    counts = await TokenCounts.open(first, clock)
+    counts = await TokenCounts.open(CalibrationTable(first), clock)
     for reported in (1_300, 1_250, 1_280):
         counts.learn("m", estimated=1_000, reported=reported)
-    assert (await TokenCounts.open(first, clock)).of("m") is None, "nothing is written per call"
+    assert (await TokenCounts.open(CalibrationTable(first), clock)).of("m") is None, (
+        "nothing is written per call"
+    )
     clock.advance(STORE_EVERY_S)
     counts.learn("n", estimated=1_000, reported=900)
     counts.learn("m", estimated=1_000, reported=1_270)
@@ -66,7 +68,7 @@ async def test_what_was_learnt_is_stored_in_groups_and_found_by_the_next_run(
     await first.close()
 
     second = await Database.open(database_settings, tmp_path)
-    again = await TokenCounts.open(second, clock)
+    again = await TokenCounts.open(CalibrationTable(second), clock)
     for model in ("m", "n"):
         known, before = again.of(model), counts.of(model)
         assert known is not None
@@ -80,14 +82,15 @@ async def test_what_was_learnt_is_stored_in_groups_and_found_by_the_next_run(
 async def test_two_daemons_add_to_one_row(database_settings: config.Database, tmp_path: Path) -> None:
     clock = ManualClock()
     database = await Database.open(database_settings, tmp_path)
-    one, other = await TokenCounts.open(database, clock), await TokenCounts.open(database, clock)
+    table = CalibrationTable(database)
+    one, other = await TokenCounts.open(table, clock), await TokenCounts.open(table, clock)
     for counts, reported in ((one, 1_200), (other, 1_400)):
         for _ in range(10):
             counts.learn("m", estimated=1_000, reported=reported)
         counts.store_soon()
     await database.close()
     database = await Database.open(database_settings, tmp_path)
-    known = (await TokenCounts.open(database, clock)).of("m")
+    known = (await TokenCounts.open(CalibrationTable(database), clock)).of("m")
     await database.close()
     assert known is not None
     assert known.samples == 20

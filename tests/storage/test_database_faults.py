@@ -18,6 +18,7 @@ from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
 from exai.storage import sqlite
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
+from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from support.postgresql_server import PostgresqlServer
 
@@ -59,7 +60,7 @@ def log() -> Iterator[io.StringIO]:
 
 async def test_a_full_disk_fails_the_write_and_reading_goes_on(tmp_path: Path) -> None:
     database = await Database.open(config.Database(), tmp_path)
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     handle = await say(conversations, "kept")
     await database.write(statement("PRAGMA max_page_count = 1"), None)  # no page more than there are
     with pytest.raises(StoreFailed):
@@ -76,7 +77,7 @@ async def test_a_file_locked_by_another_process_fails_all_waiting_writes_after_o
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
     database = await Database.open(config.Database(), tmp_path)
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     other = sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     outcomes = await asyncio.gather(
@@ -118,7 +119,7 @@ async def test_connections_that_the_server_cut_are_replaced(
 ) -> None:
     settings = config.Database.model_validate({"url": postgresql.create_database("cut")})
     database = await Database.open(settings, tmp_path)
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     await say(conversations, "before")
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cut' AND pid != pg_backend_pid()"
     await database.read(lambda connection: connection.execute(text(cut)).all())
@@ -132,7 +133,7 @@ async def test_a_write_that_fails_leaves_nothing_of_what_was_said_in_the_log(
 ) -> None:
     await database.write(statement("DROP TABLE exchanges"), None)
     with pytest.raises(StoreFailed) as caught:
-        await say(Conversations(database, SystemClock(), 50), "CANARY")
+        await say(Conversations(ConversationTables(database), SystemClock(), 50), "CANARY")
     assert "the database failed" in log.getvalue()
     assert "exchanges" in log.getvalue()
     assert "CANARY" not in log.getvalue() + str(caught.value)
@@ -170,7 +171,7 @@ async def test_a_read_that_fails_or_is_given_up_costs_no_other(database: Databas
 
 @pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", "\U0001f600 a\0\udfffb"])
 async def test_text_that_a_database_cannot_keep_fails_no_call(database: Database, odd: str) -> None:
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     handle = await say(conversations, odd)
     recalled = await conversations.recall(await conversations.open(ALICE, handle), 1000, reasoning_of=None)
     kept = recalled.messages[0].text

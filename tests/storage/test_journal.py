@@ -13,6 +13,7 @@ from exai.conversations.conversations import Conversations
 from exai.costs import Usage
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
+from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
 
@@ -122,14 +123,15 @@ from exai import config
 from exai.callers import Caller, Door
 from exai.conversations.conversations import Conversations
 from exai.runtime.clock import SystemClock
-from exai.storage.database import Database
 from exai.storage.calls.journal import CallBegun, Journal
+from exai.storage.conversations.tables import ConversationTables
+from exai.storage.database import Database
 
 async def main():
     database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))
     journal = Journal(database, SystemClock())
     await journal.begin(CallBegun("of the dead", Caller.local(Door.STDIO), "chat", None, None))
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     conversation = await conversations.open(Caller.local(Door.STDIO), None)
     await conversations.record(
         conversation, caller=Caller.local(Door.STDIO), question="remember Bergamot", answer="yes", reasoning=None,
@@ -161,7 +163,7 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
         while await journal.sweep() == 0:  # noqa: ASYNC110 - a server notices the dead client a moment later
             await asyncio.sleep(0.05)
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
-    conversations = Conversations(database, SystemClock(), 50)
+    conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     conversation = await conversations.open(Caller.local(Door.HTTP), handle)
     recalled = await conversations.recall(conversation, 1000, reasoning_of=None)
     assert [message.text for message in recalled.messages] == ["remember Bergamot", "yes"]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from exai.runtime.clock import Clock
 from support.loopback import under_way
 
 __all__ = ["LoopClock", "VirtualTimeLoop", "VirtualTimeStuckError", "now"]
@@ -37,7 +38,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class LoopClock:
+class LoopClock(Clock):
     """The `Clock` that reads the running loop's time. `wall` is the date at which it is made."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:

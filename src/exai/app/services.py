@@ -39,6 +39,8 @@ from exai.runtime.samples import Sample
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.usage import UsageReports
+from exai.storage.conversations.calibrations import CalibrationTable
+from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
@@ -164,8 +166,10 @@ async def build(
             )
             metrics.read_samples(jobs.samples)
         usage = UsageReports(database, clock)
-        conversations = Conversations(database, clock, settings.conversations.max_exchanges)
-        counts = await TokenCounts.open(database, clock)
+        conversations = Conversations(
+            ConversationTables(database), clock, settings.conversations.max_exchanges
+        )
+        counts = await TokenCounts.open(CalibrationTable(database), clock)
         scopes.callback(counts.store_soon)
         states = ModelStates(router, health, breakers, counts.of)
         consultant = Consultant(

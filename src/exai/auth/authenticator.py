@@ -146,7 +146,7 @@ class Authenticator:
         """
         if await self._tables.revision() == self._revocations.revision:
             return
-        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        now = self._clock.utc()
         state = RevocationState.of(await self._tables.picture(now))
         if state.revision <= self._revocations.revision:
             return

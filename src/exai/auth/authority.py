@@ -8,7 +8,7 @@ that was lost on the way costs nothing. Used after that, it was copied, and ever
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -133,7 +133,7 @@ class Authority:
             scopes=_scopes(scopes),
             access_s=access.total_seconds(),
             secret_sha256=None,
-            created_at=self._now(),
+            created_at=self._clock.utc(),
             expires_at=None,
             access_until=None,
         )
@@ -161,7 +161,7 @@ class Authority:
             scopes=_scopes(scopes),
             access_s=None if chosen is None else chosen.total_seconds(),
             secret_sha256=None,
-            created_at=self._now(),
+            created_at=self._clock.utc(),
             expires_at=None,
             access_until=None,
         )
@@ -189,7 +189,7 @@ class Authority:
 
     async def listing(self) -> list[TokenSummary]:
         """Every token and key that is good, or was within the last month; the newest first."""
-        now = self._now()
+        now = self._clock.utc()
         return [_summary(row, now) for row in await self._tables.tokens()]
 
     async def revoke(self, token_id: str, *, issuer: str = OWN_ISSUER) -> None:
@@ -200,7 +200,7 @@ class Authority:
             TokenRefused: there is no such issuer.
             StoreFailed: it is not known to be ended.
         """
-        now = self._now()
+        now = self._clock.utc()
         if issuer not in self._settings.issuer_names:
             raise TokenRefused(
                 "There is no issuer of that name: it is the name under `auth.issuers`, or `shared`."
@@ -215,7 +215,7 @@ class Authority:
 
     async def revoke_subject(self, subject: str) -> int:
         """End whatever was issued to a principal up to now, by whomever; how many tokens of our own that were."""
-        ended = await self._tables.revoke_subject(subject, self._now())
+        ended = await self._tables.revoke_subject(subject, self._clock.utc())
         _log.info("a principal's tokens were revoked", subject=subject, own=ended)
         await self._announce()
         return ended
@@ -234,7 +234,7 @@ class Authority:
             old,
             token_id=new_id(),
             secret_sha256=None,
-            created_at=self._now(),
+            created_at=self._clock.utc(),
             expires_at=None,
             access_until=None,
             last_used_at=None,
@@ -249,7 +249,7 @@ class Authority:
         Raises:
             StoreFailed: it was not kept.
         """
-        now = self._now()
+        now = self._clock.utc()
         least = timedelta(minutes=self._settings.access_minutes)
         key = await self._keys.replace(
             algorithm or self._settings.algorithm, now, at_once=at_once, least=least
@@ -260,24 +260,24 @@ class Authority:
 
     async def keys(self) -> list[KeySummary]:
         """The signing keys, the newest first."""
-        now = self._now()
+        now = self._clock.utc()
         return [_key_summary(row, now) for row in await self._tables.keys()]
 
     async def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public halves of the keys that verify, for whoever else checks our tokens (RFC 7517)."""
-        now = self._now()
+        now = self._clock.utc()
         rows = [row for row in await self._tables.keys() if _key_summary(row, now).state != "over"]
         good = [row for row in rows if from_public_pem(row.public_key) is not None]
         return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
 
     async def prune(self) -> int:
         """Delete tokens that have been over for a month; returns how many there were."""
-        now = self._now()
+        now = self._clock.utc()
         return await self._tables.prune(now, now - KEEP_ENDED)
 
     async def delete_retired_keys(self) -> None:
         """Delete the private halves, in this process's data folder, of keys that sign no more."""
-        await self._keys.forget(self._now())
+        await self._keys.forget(self._clock.utc())
 
     async def _make(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:
         made = await self._made(row, replaces)
@@ -377,15 +377,14 @@ class Authority:
     async def _issue_moment(self, subject: str) -> datetime:
         """Now, and in any case after the moment up to which everything of that principal is over."""
         epoch = await self._tables.epoch(subject)
-        return self._now() if epoch is None else max(self._now(), epoch + timedelta(milliseconds=1))
+        return (
+            self._clock.utc() if epoch is None else max(self._clock.utc(), epoch + timedelta(milliseconds=1))
+        )
 
     async def _announce(self) -> None:
         """What is committed is done, also where this process learns of it a little later, like all others."""
         with suppress(StoreFailed):
             await self._changed()
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
 def _issued(

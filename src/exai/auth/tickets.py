@@ -37,7 +37,7 @@ class Tickets:
         Raises:
             StoreFailed: it was not kept.
         """
-        now = self._now()
+        now = self._clock.utc()
         ticket = f"ext_{secrets.token_urlsafe(32)}"
         until = now + timedelta(seconds=SESSION_S)
         if credential is None:
@@ -65,7 +65,7 @@ class Tickets:
         """
         if _FORM.fullmatch(ticket) is None:
             return None
-        row = await self._table.take(_digest(ticket), self._now())
+        row = await self._table.take(_digest(ticket), self._clock.utc())
         if row is None:
             return None
         credential = Credential(
@@ -78,9 +78,6 @@ class Tickets:
         return Caller(
             subject=row.subject, door=Door.DASHBOARD, scopes=frozenset({DASHBOARD}), credential=credential
         )
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
 def _digest(ticket: str) -> str:

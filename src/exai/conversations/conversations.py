@@ -6,15 +6,13 @@ conversation, and anybody else is answered as if it did not exist.
 
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from exai.callers import Caller
 from exai.conversations.estimates import estimate_long_text
 from exai.errors import ConversationFull, UnknownConversation
 from exai.messages import Message, Role
 from exai.runtime.clock import Clock
-from exai.storage.conversations.exchanges import ExchangeTable, NewExchange
-from exai.storage.database import Database
+from exai.storage.conversations.tables import ConversationTables, NewExchange
 
 __all__ = ["Conversation", "Conversations", "Recalled"]
 
@@ -48,8 +46,8 @@ class Recalled:
 class Conversations:
     """Opens, recalls and records."""
 
-    def __init__(self, database: Database, clock: Clock, max_exchanges: int) -> None:
-        self._table = ExchangeTable(database)
+    def __init__(self, table: ConversationTables, clock: Clock, max_exchanges: int) -> None:
+        self._table = table
         self._clock = clock
         self._max_exchanges = max_exchanges
 
@@ -125,7 +123,7 @@ class Conversations:
             + await estimate_long_text(answer)
             + TOKENS_PER_EXCHANGE,
             reasoning_tokens=await estimate_long_text(reasoning or ""),
-            at=datetime.fromtimestamp(self._clock.wall(), UTC),
+            at=self._clock.utc(),
             most=self._max_exchanges,
         )
         if not conversation.exchanges:

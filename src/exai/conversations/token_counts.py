@@ -4,11 +4,8 @@ Learning costs a call nothing but arithmetic. What was learnt is in the database
 within half a minute and at the end; what a crash takes with it is learnt again.
 """
 
-from datetime import UTC, datetime
-
 from exai.runtime.clock import Clock
 from exai.storage.conversations.calibrations import Calibration, CalibrationTable
-from exai.storage.database import Database
 
 __all__ = ["TokenCounts"]
 
@@ -31,13 +28,12 @@ class TokenCounts:
         self._stored_at = clock.monotonic()
 
     @classmethod
-    async def open(cls, database: Database, clock: Clock) -> "TokenCounts":
+    async def open(cls, table: CalibrationTable, clock: Clock) -> "TokenCounts":
         """With what earlier runs learnt.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
-        table = CalibrationTable(database)
         return cls(table, clock, await table.all())
 
     def of(self, model: str) -> Calibration | None:
@@ -66,7 +62,7 @@ class TokenCounts:
 
     def store_soon(self) -> None:
         """Hand to the database what it does not have yet."""
-        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        now = self._clock.utc()
         for model, observed in self._unstored.items():
             self._table.add_soon(model, observed, now)
         self._unstored.clear()

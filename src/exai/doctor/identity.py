@@ -1,7 +1,7 @@
 """Checks of identity: whether anybody can be authenticated, by whose tokens, and this user's own credentials."""
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from exai.auth.authority import Authority
@@ -25,7 +25,7 @@ async def check_tokens(loaded: Loaded, clock: Clock) -> list[Finding]:
     if auth.mode == "local":
         return [ok(name, "`auth.mode` is local: whoever is on this machine is the one local user")]
     day = auth.mode.partition(" ")[2]
-    is_optional = day != "" and datetime.fromtimestamp(clock.wall(), UTC).date() < date.fromisoformat(day)
+    is_optional = day != "" and clock.utc().date() < date.fromisoformat(day)
     rule = (
         f"callers without a token are accepted until {day}"
         if is_optional

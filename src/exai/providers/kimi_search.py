@@ -1,6 +1,6 @@
 """Kimi's web search on its own: `POST /tools/search` and `/tools/search_pro`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -92,7 +92,7 @@ class KimiSearch(SearchEngine):
         if query.domains:
             fields["sites"] = list(query.domains)
         if query.recency is not None:
-            today = datetime.fromtimestamp(self._clock.wall(), UTC)
+            today = self._clock.utc()
             since = today - timedelta(days=query.recency.days)
             fields["time_window"] = {"start": f"{since:%Y-%m-%d}", "end": f"{today:%Y-%m-%d}"}
         body = await self._endpoint.post(

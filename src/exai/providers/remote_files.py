@@ -14,7 +14,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -112,7 +112,7 @@ class PictureUploads:
         if not heavy:
             return NO_PICTURES
         large = await asyncio.to_thread(_by_digest, heavy)
-        known = await self._table.use(self._store, owner, list(large), self._now())
+        known = await self._table.use(self._store, owner, list(large), self._clock.utc())
         notes: list[str] = []
         missing = large.keys() - known.keys()
         for digest in missing:
@@ -150,7 +150,7 @@ class PictureUploads:
 
         From then on nobody is shown them: `delete` may take its time.
         """
-        now = self._now()
+        now = self._clock.utc()
         since = now - timedelta(days=self._keep_days)
         count = condemned = await self._table.condemn_unused(self._store, since, now, _AT_ONCE)
         while condemned == _AT_ONCE:
@@ -180,7 +180,7 @@ class PictureUploads:
                 return known[digest]
             remote_id = await self._upload(image, request, names)
             if remote_id is not None:
-                row = UploadRow(digest, remote_id, len(image.data), self._now())
+                row = UploadRow(digest, remote_id, len(image.data), self._clock.utc())
                 await self._table.keep(self._store, owner, row)
             return remote_id
 
@@ -207,9 +207,6 @@ class PictureUploads:
     def _fault(self, reply: FileReply, names: Names) -> ProviderFault:
         refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
         return fault_of(refusal, self._errors, names)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
 def _by_digest(images: Sequence[Image]) -> dict[str, Image]:

@@ -1,10 +1,11 @@
-"""Time as the house reads it: one face for elapsed time, one for the calendar.
+"""Clocks: monotonic time for durations, wall time for dates.
 
 Durations, deadlines and time-outs use `monotonic` alone, so a clock that is set
-back or forward moves none of them. `wall` is for what people and tokens read.
+back or forward moves none of them. `wall` and `utc` are for what people and tokens read.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 __all__ = ["Clock", "ManualClock", "SystemClock"]
@@ -21,15 +22,19 @@ class Clock(Protocol):
         """Seconds since 1970-01-01 UTC."""
         ...
 
+    def utc(self) -> datetime:
+        """Return the moment of `wall`, with its zone."""
+        return datetime.fromtimestamp(self.wall(), UTC)
 
-class SystemClock:
+
+class SystemClock(Clock):
     """The machine's own clocks; read a few dozen times per call, so without a frame between."""
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
 
 
-class ManualClock:
+class ManualClock(Clock):
     """A clock that moves only when told: the twin of `SystemClock` for tests."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:

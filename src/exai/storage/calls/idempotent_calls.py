@@ -4,7 +4,7 @@ A row is begun before a provider is asked and ended before the answer leaves. A 
 an end belongs to a call that runs, or to a process that died; `Database.is_over` tells which.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,7 +68,7 @@ class IdempotentCallTable:
             "tool": tool,
             "call_id": call_id,
             "run_id": self._database.run_id,
-            "began_at": self._now(),
+            "began_at": self._clock.utc(),
         }
         return await self._database.write(_write_calls, row)
 
@@ -78,7 +78,7 @@ class IdempotentCallTable:
         Raises:
             StoreFailed: it was not kept.
         """
-        row = {**_identity(operation), "of_call": call_id, "ended_at": self._now(), "result": result}
+        row = {**_identity(operation), "of_call": call_id, "ended_at": self._clock.utc(), "result": result}
         await self._database.write(_write_calls, row)
 
     async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
@@ -108,10 +108,7 @@ class IdempotentCallTable:
 
     async def prune(self, keep_hours: int) -> int:
         """Drop rows that began more than `keep_hours` ago and belong to no running call; how many there were."""
-        return await self._database.write(_prune, self._now() - timedelta(hours=keep_hours))
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return await self._database.write(_prune, self._clock.utc() - timedelta(hours=keep_hours))
 
 
 _this = (

@@ -6,7 +6,7 @@ tells the two apart by the locks of `exai.storage.runs`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -93,7 +93,7 @@ class Journal:
                 "tool": call.tool,
                 "model_requested": call.model_requested,
                 "conversation_id": call.conversation_id,
-                "began_at": self._now(),
+                "began_at": self._clock.utc(),
             },
         )
 
@@ -154,10 +154,7 @@ class Journal:
 
     async def prune(self, keep_days: int) -> int:
         """Drop ended rows that began more than `keep_days` ago; how many there were."""
-        return await self._database.write(_prune, self._now() - timedelta(days=keep_days))
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
 
 
 _OK: ColumnClause[str] = literal_column("'ok'")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, or_, select
 
@@ -52,7 +52,7 @@ class UsageReports:
         Raises:
             StoreFailed: the database is out of reach.
         """
-        since = datetime.fromtimestamp(self._clock.wall(), UTC) - timedelta(days=days)
+        since = self._clock.utc() - timedelta(days=days)
         query = _REPORT.where(calls.c.began_at >= since)
         if caller is not None:
             query = query.where(calls.c.owner == caller)

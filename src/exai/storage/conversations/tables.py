@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, null, select, 
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
 
-__all__ = ["ConversationRow", "ExchangeRow", "ExchangeTable", "NewExchange"]
+__all__ = ["ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class NewExchange(msgspec.Struct, frozen=True):
     """How many exchanges the conversation may have."""
 
 
-class ExchangeTable:
+class ConversationTables:
     """Reads and appends; every write names the owner, and so does the read that opens a conversation."""
 
     def __init__(self, database: Database) -> None:
