@@ -40,14 +40,14 @@ class _House:
         )
         house = await self._scopes.enter_async_context(build(settings, version="benchmark"))
         if not with_metrics:
-            house.bus._watchers.clear()  # noqa: SLF001 - the daemon has no switch for it
+            house.monitoring.bus._subscriptions.clear()  # noqa: SLF001 - the daemon has no switch for it
         doors = McpDoors(
-            build_server(house.dispatcher, version="benchmark", bus=house.bus),
+            build_server(house.dispatcher, version="benchmark", bus=house.monitoring.bus),
             house.dispatcher,
-            house.authenticator,
-            house.authority,
+            house.identity.authenticator,
+            house.identity.authority,
             settings,
-            house.bus,
+            house.monitoring.bus,
         )
         await self._scopes.enter_async_context(house.scheduler.running(*mcp_port_duties(doors)))
         listener = Listener(settings.server)

@@ -21,9 +21,14 @@ async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
     """Every duty of a daemon."""
     settings = Settings.model_validate({"data_dir": tmp_path})
     async with build(settings, version="1") as services:
-        server = build_server(services.dispatcher, version="1", bus=services.bus)
+        server = build_server(services.dispatcher, version="1", bus=services.monitoring.bus)
         doors = McpDoors(
-            server, services.dispatcher, services.authenticator, services.authority, settings, services.bus
+            server,
+            services.dispatcher,
+            services.identity.authenticator,
+            services.identity.authority,
+            settings,
+            services.monitoring.bus,
         )
         async with services.scheduler.running(*mcp_port_duties(doors)):
             yield {record.duty.name: record.duty for record in services.scheduler}

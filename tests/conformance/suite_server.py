@@ -120,15 +120,24 @@ async def _serve(data_dir: Path) -> None:
     listener = Listener(settings.server)
     async with (
         emulated_providers(settings) as demonstration,
-        build(demonstration, version=__version__, demo=True) as house,
+        build(demonstration, version=__version__, demo=True) as services,
     ):
-        server = build_server(house.dispatcher, version=__version__, extend=with_fixtures, bus=house.bus)
-        doors = McpDoors(server, house.dispatcher, house.authenticator, house.authority, settings, house.bus)
-        async with house.scheduler.running(*mcp_port_duties(doors)):
+        server = build_server(
+            services.dispatcher, version=__version__, extend=with_fixtures, bus=services.monitoring.bus
+        )
+        doors = McpDoors(
+            server,
+            services.dispatcher,
+            services.identity.authenticator,
+            services.identity.authority,
+            settings,
+            services.monitoring.bus,
+        )
+        async with services.scheduler.running(*mcp_port_duties(doors)):
             await listener.serve(
                 doors,
                 PlainTextResponse("operations"),
-                house.dispatcher,
+                services.dispatcher,
                 settings.websocket,
                 on_ready=lambda: print(json.dumps(dataclasses.asdict(listener.addresses)), flush=True),
                 on_stop=lambda: None,

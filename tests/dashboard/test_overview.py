@@ -32,9 +32,9 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     port = await open_port({"store": ill})
     port.clock.advance(65)
     caller = Caller(subject="keycloak:bob", door=Door.WEBSOCKET, client="cursor <b>1</b>")
-    port.running.notice(CallStarted("call_1", "chat", caller))
+    port.bus.publish(CallStarted("call_1", "chat", caller))
     for who in (caller, Caller(subject="alice", door=Door.STDIO), caller):
-        port.connected.notice(ConnectionOpened(who.door, who))
+        port.bus.publish(ConnectionOpened(who.door, who))
     port.clock.advance(2)
     token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token
     told = (await port.ask("GET", "/api/overview", token=token)).json

@@ -2,13 +2,14 @@
 
 from exai.callers import Caller, Door
 from exai.costs import Usage
+from exai.events.bus import EventBus
 from exai.events.events import CallEnded, CallStarted, ConnectionClosed, ConnectionOpened
+from exai.monitoring.call_metrics import UsageMetrics
 from exai.monitoring.caller_labels import MOST_CALLERS, OTHERS, CallerLabels
-from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import ConnectedCaller, OpenConnections
 from exai.monitoring.running_calls import RunningCalls
-from exai.runtime.clock import ManualClock, SystemClock
+from exai.runtime.clock import ManualClock
 
 
 def ended(call_id: str, subject: str) -> CallEnded:
@@ -39,10 +40,11 @@ def test_the_first_callers_have_a_label_of_their_own_and_keep_it() -> None:
 
 
 def test_calls_tokens_and_cost_are_counted_by_caller_in_a_bounded_number_of_series() -> None:
-    metrics = Metrics(version="1", loop_lag=LoopLag(SystemClock()))
+    metrics, bus = Metrics(version="1"), EventBus()
+    UsageMetrics(metrics).watch(bus)
     for number in range(MOST_CALLERS + 20):
         for _ in range(2):
-            metrics.notice(ended("call", f"team-{number}"))
+            bus.publish(ended("call", f"team-{number}"))
     lines = metrics.exposition().decode().splitlines()
     calls = [line for line in lines if line.startswith("exai_caller_calls_total{")]
     assert len(calls) == MOST_CALLERS + 1
@@ -54,31 +56,33 @@ def test_calls_tokens_and_cost_are_counted_by_caller_in_a_bounded_number_of_seri
 
 def test_a_call_is_known_from_its_start_to_its_end() -> None:
     clock = ManualClock()
-    running = RunningCalls(clock)
+    running, bus = RunningCalls(clock), EventBus()
+    running.watch(bus)
     for number in (1, 2):
-        running.notice(CallStarted(f"call_{number}", "chat", Caller(subject=f"s{number}", door=Door.HTTP)))
+        bus.publish(CallStarted(f"call_{number}", "chat", Caller(subject=f"s{number}", door=Door.HTTP)))
         clock.advance(1)
     assert [(call.call_id, call.caller.subject, call.seconds) for call in running] == [
         ("call_1", "s1", 2),
         ("call_2", "s2", 1),
     ]
-    running.notice(ended("call_1", "s1"))
+    bus.publish(ended("call_1", "s1"))
     assert [call.call_id for call in running] == ["call_2"]
-    running.notice(ended("call_2", "s2"))
+    bus.publish(ended("call_2", "s2"))
     assert len(running) == 0
 
 
 def test_callers_are_known_by_their_connections_until_the_last_is_closed() -> None:
-    connected = OpenConnections()
+    connected, bus = OpenConnections(), EventBus()
+    connected.watch(bus)
     alice, bob = Caller(subject="alice", door=Door.WEBSOCKET), Caller(subject="bob", door=Door.STDIO)
     for caller in (bob, alice, alice):
-        connected.notice(ConnectionOpened(caller.door, caller))
+        bus.publish(ConnectionOpened(caller.door, caller))
     assert list(connected) == [
         ConnectedCaller("alice", Door.WEBSOCKET, 2),
         ConnectedCaller("bob", Door.STDIO, 1),
     ]
     for caller in (bob, alice):
-        connected.notice(ConnectionClosed(caller.door, caller, "client"))
+        bus.publish(ConnectionClosed(caller.door, caller, "client"))
     assert list(connected) == [ConnectedCaller("alice", Door.WEBSOCKET, 1)]
-    connected.notice(ConnectionClosed(alice.door, alice, "client"))
+    bus.publish(ConnectionClosed(alice.door, alice, "client"))
     assert list(connected) == []

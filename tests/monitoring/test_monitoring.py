@@ -1,4 +1,4 @@
-"""Metrics, provider health and loop lag, from the facts on the bus."""
+"""Metrics, provider health and loop lag, from the events on the bus."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from exai.app.monitoring import count_events
 from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
@@ -35,6 +36,7 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.runtime.periodic import Duty, Scheduler
+from exai.runtime.samples import Sample
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -48,9 +50,8 @@ def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], fl
 
 
 def told(*events: Event) -> Metrics:
-    metrics = Metrics(version="1", loop_lag=LoopLag(SystemClock()))
-    bus = EventBus()
-    bus.watch(metrics.notice)
+    metrics, bus = Metrics(version="1"), EventBus()
+    count_events(bus, metrics)
     for event in events:
         bus.publish(event)
     return metrics
@@ -118,7 +119,7 @@ def test_the_rest_is_counted_too() -> None:
         ProviderCallEnded("kimi", "kimi-k3", "provider_timeout", 3.0),
         IncidentRecorded("inc_1", "chat", KeyError()),
     )
-    metrics.gauge("answers", "A figure of somebody else's.", lambda: 42)
+    metrics.read_value("answers", "A value of its owner.", lambda: 42)
     assert value(metrics, "exai_connections", door="websocket") == 1
     assert value(metrics, "exai_callers_refused_total", door="http", error="unauthenticated") == 1
     assert value(metrics, "exai_calls_refused_total", tool="chat", error="overloaded") == 1
@@ -157,17 +158,25 @@ def test_retries_fallbacks_and_breakers_are_counted() -> None:
     assert value(told(*told_so_far), "exai_breaker_state", **model) == 0
 
 
-def test_a_watcher_that_fails_costs_nobody_else_anything() -> None:
-    heard: list[Event] = []
+def test_samples_are_asked_for_at_every_scrape_and_grouped_by_their_name() -> None:
+    metrics, counts = Metrics(version="1"), {"a": 1.0, "b": 2.0}
+    metrics.read_samples(
+        lambda: [
+            *(Sample("visits", "Visits.", n, (("who", who),), is_total=True) for who, n in counts.items()),
+            Sample("open", "Open.", len(counts)),
+        ]
+    )
+    assert value(metrics, "exai_visits_total", who="a") == 1
+    counts["a"], counts["c"] = 5.0, 3.0
+    assert value(metrics, "exai_visits_total", who="a") == 5
+    assert value(metrics, "exai_open") == 3
+    assert metrics.exposition().count(b"# TYPE exai_visits_total counter") == 1
 
-    def broken(_: Event) -> None:
-        raise RuntimeError
 
-    bus = EventBus()
-    bus.watch(broken)
-    bus.watch(heard.append)
-    bus.publish(ConnectionOpened(Door.STDIO, CALLER))
-    assert heard == [ConnectionOpened(Door.STDIO, CALLER)]
+def test_reading_the_loop_lag_begins_a_new_worst() -> None:
+    lag = LoopLag(ManualClock())
+    lag.worst_s = 0.5
+    assert [sample.value for _ in range(2) for sample in lag.samples()] == [0.5, 0.0]
 
 
 async def test_a_tick_that_comes_late_is_lag() -> None:
@@ -201,17 +210,18 @@ async def test_a_blocked_loop_shows() -> None:
 
 def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> None:
     clock = ManualClock()
-    health = ProviderHealth(clock)
+    health, bus = ProviderHealth(clock), EventBus()
+    health.watch(bus)
     assert health.of("glm", "glm-5.3") is None
     for outcome in ("provider_timeout", "ok", "cancelled", "content_filtered", "file_refused"):
-        health.notice(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0))
+        bus.publish(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0))
         clock.advance(1)
     summary = health.of("glm", "glm-5.3")
     assert summary is not None
     assert (summary.requests, summary.failed, summary.last_error) == (2, 1, None)
     assert (summary.seconds_since_last, summary.mean_seconds) == (4.0, 2.0)
     for _ in range(100):
-        health.notice(ProviderCallEnded("glm", "glm-5.3", "provider_failed", 1.0))
+        bus.publish(ProviderCallEnded("glm", "glm-5.3", "provider_failed", 1.0))
     summary = health.of("glm", "glm-5.3")
     assert summary is not None
     assert (summary.requests, summary.failed, summary.last_error) == (50, 50, "provider_failed")

@@ -41,7 +41,7 @@ class Desk:
         self.provider = ScriptedProvider(*steps)
         self.events: list[Event] = []
         bus = EventBus()
-        bus.watch(self.events.append)
+        bus.watch(self.events.append, Event)
         settings.setdefault("retry", QUICK)
         self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, **settings)
         self.asker: ModelAsker = self.asking.on_behalf_of(CALLER, SystemClock().monotonic() + seconds)

@@ -71,7 +71,7 @@ async def open_doors(
     )
     bus = EventBus()
     events: list[Event] = []
-    bus.watch(events.append)
+    bus.watch(events.append, Event)
     engine = ScriptedEngine()
     listener = Listener(tree.server)
     ready, stopping = asyncio.Event(), asyncio.Event()

@@ -16,8 +16,8 @@ from exai.auth.tickets import Tickets
 from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Check, Overview
 from exai.dashboard.routes import OperationsPort
+from exai.events.bus import EventBus
 from exai.events.events import Event
-from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
@@ -66,8 +66,8 @@ class Port:
     authority: Authority
     tickets: Tickets
     clock: ManualClock
-    running: RunningCalls
-    connected: OpenConnections
+    bus: EventBus
+    """What calls and connections are followed by."""
     metrics: Metrics
     database: Database
     events: list[Event] = field(default_factory=list)
@@ -154,8 +154,10 @@ def make_port(
     tables = IdentityTables(database)
     authority = Authority(settings, tables, data_dir, clock, changed=authenticator.refresh)
     tickets = Tickets(TicketTable(database), clock)
-    running, metrics = RunningCalls(clock), Metrics(version="1.2.3", loop_lag=LoopLag(clock))
-    connected = OpenConnections()
+    bus, metrics = EventBus(), Metrics(version="1.2.3")
+    running, connected = RunningCalls(clock), OpenConnections()
+    running.watch(bus)
+    connected.watch(bus)
     events: list[Event] = []
     overview = Overview(
         version="1.2.3",
@@ -177,4 +179,4 @@ def make_port(
         clock=clock,
         publish=events.append,
     )
-    return Port(app, authenticator, authority, tickets, clock, running, connected, metrics, database, events)
+    return Port(app, authenticator, authority, tickets, clock, bus, metrics, database, events)

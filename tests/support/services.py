@@ -86,7 +86,7 @@ class Services:
         self.provider = provider
         self.events: list[Event] = []
         bus = EventBus()
-        bus.watch(self.events.append)
+        bus.watch(self.events.append, Event)
         clock = clock or SystemClock()
         ask_with = asking(ScriptedRoster(provider), bus=bus, clock=clock, limits=admission, retry=retry)
         self.admission = ask_with.admission

@@ -10,12 +10,13 @@ from typing import Any
 from dbos._sys_db import SystemDatabase
 
 from exai.app.jobs import open_jobs
+from exai.app.monitoring import build_monitoring
+from exai.app.storage import open_storage
 from exai.config import Settings
 from exai.jobs.engine import Engine
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
-from exai.storage.database import Database
 from exai.storage.uploads import UploadTable
 from support.forked_runs import Order, serve_runs
 
@@ -84,21 +85,21 @@ def _watched(original: Callable[..., Any], name: str, reached: Callable[[str], N
 
 async def _run(settings: Settings) -> None:
     clock = SystemClock()
-    database = await Database.open(settings.database, settings.data_dir)
-    uploads = UploadTable(database)
-    router = ModelRouter.from_settings(
-        settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
-    )
-    async with open_jobs(
-        settings, router, uploads, database.run_id, clock, Scheduler(clock), lambda _: None
-    ) as jobs:
-        while True:
-            await asyncio.sleep(0.05)
-            begun = await jobs.list(limit=1_000)
-            if begun and all(job.state.is_over for job in begun) and not await uploads.condemned(1):
-                break
-    await router.close()
-    await database.close()
+    monitoring = build_monitoring(clock, version="test")
+    async with open_storage(settings, monitoring.metrics, clock) as storage:
+        uploads = storage.uploads
+        router = ModelRouter.from_settings(
+            settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
+        )
+        scheduler = Scheduler(clock)
+        async with open_jobs(settings, storage, monitoring, router, clock, scheduler, wanted=True) as jobs:
+            assert jobs is not None
+            while True:
+                await asyncio.sleep(0.05)
+                begun = await jobs.list(limit=1_000)
+                if begun and all(job.state.is_over for job in begun) and not await uploads.condemned(1):
+                    break
+        await router.close()
 
 
 if __name__ == "__main__":

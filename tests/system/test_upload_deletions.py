@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from exai.app import daemon as daemon_module
-from exai.app import services
+from exai.app import jobs, services
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.jobs.job import State
@@ -257,7 +257,7 @@ async def test_where_no_jobs_are_run_nothing_is_condemned(
 ) -> None:
     file = await account.put("unused", unused_for=UNUSED)
     opened: list[str] = []
-    monkeypatch.setattr(services, "open_jobs", lambda *_: opened.append("jobs"))
+    monkeypatch.setattr(jobs, "DurableJobs", lambda *_, **__: opened.append("jobs"))
 
     async def ended(*_: Any, **__: Any) -> None:
         opened.append("stdio")

@@ -10,12 +10,11 @@ from exai.app.services import Services, build
 from exai.callers import Caller, Door
 from exai.config import Settings
 from exai.config.client import TOKEN_VARIABLE
-from exai.dashboard.operations import Identity, operations_port
+from exai.dashboard.operations import operations_port
 from exai.dashboard.overview import Check, Overview
 from exai.dashboard.routes import OperationsPort
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import SystemClock
-from exai.runtime.samples import Sample
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
@@ -38,16 +37,18 @@ async def run_daemon(
     listener = Listener(settings.server)
     try:
         async with _services(settings, demo=demo) as services:
-            server = build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus)
+            server = build_server(
+                services.dispatcher, name="exai", version=__version__, bus=services.monitoring.bus
+            )
             doors = McpDoors(
                 server,
                 services.dispatcher,
-                services.authenticator,
-                services.authority,
+                services.identity.authenticator,
+                services.identity.authority,
                 settings,
-                services.bus,
+                services.monitoring.bus,
             )
-            _show_sessions(services, doors)
+            services.monitoring.metrics.read_samples(doors.sessions.samples)
             readiness = _Readiness(services)
             operations = _operations(services, doors, settings, readiness)
             async with services.scheduler.running(*mcp_port_duties(doors)):
@@ -76,16 +77,18 @@ async def run_stdio(
     """
     async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
-        watcher = CredentialWatcher(services.authenticator, SystemClock())
+        watcher = CredentialWatcher(services.identity.authenticator, SystemClock())
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
-                build_server(services.dispatcher, name="exai", version=__version__, bus=services.bus),
+                build_server(
+                    services.dispatcher, name="exai", version=__version__, bus=services.monitoring.bus
+                ),
                 services.dispatcher,
                 caller=caller,
                 watcher=watcher,
                 limits=settings.websocket,
                 drain_s=settings.server.drain_s,
-                bus=services.bus,
+                bus=services.monitoring.bus,
             )
 
 
@@ -111,7 +114,7 @@ async def _parent(services: Services, token: SecretStr | None, token_from: str) 
     """Who started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
-        return await services.authenticator.authenticate(headers, door=Door.STDIO, address="")
+        return await services.identity.authenticator.authenticate(headers, door=Door.STDIO, address="")
     except Unauthenticated as fault:
         if not fault.presented:
             raise StartFault(
@@ -138,51 +141,22 @@ def _operations(
         clock=clock,
         began=clock.monotonic(),
         checks=readiness.checks,
-        providers=lambda: [(name, each.configured) for name, each in services.router.providers.items()],
+        providers=lambda: [
+            (name, each.configured) for name, each in services.asking.router.providers.items()
+        ],
         sessions=sessions,
-        running=services.running_calls,
-        connected=services.open_connections,
-        usage=services.usage,
+        running=services.monitoring.running_calls,
+        connected=services.monitoring.open_connections,
+        usage=services.storage.usage,
     )
     return operations_port(
-        identity=Identity(services.authenticator, services.authority, services.tickets),
+        identity=services.identity,
         overview=overview,
-        metrics=services.metrics,
+        metrics=services.monitoring.metrics,
         hosts=HostRule(settings.server),
         clock=clock,
-        publish=services.bus.publish,
+        publish=services.monitoring.bus.publish,
     )
-
-
-def _show_sessions(services: Services, doors: McpDoors) -> None:
-    """Let Prometheus read how resumable sessions stand."""
-
-    def samples() -> list[Sample]:
-        now = doors.sessions.statistics()
-        return [
-            Sample("sessions", "Resumable sessions.", now.sessions),
-            Sample("sessions_cut", "Of these, without a socket.", now.cut),
-            Sample("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
-            Sample("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
-            Sample("session_pending_bytes", "The same in bytes.", now.pending_bytes),
-            Sample(
-                "session_ack_lag_seconds",
-                "Age of the oldest message that a connected client has not acknowledged.",
-                now.ack_lag_s,
-            ),
-            Sample("session_sent", "Messages handed to sockets, repeats included.", now.sent, is_total=True),
-            Sample(
-                "session_received", "Messages that came in, repeats included.", now.received, is_total=True
-            ),
-            Sample(
-                "session_duplicates", "Of these, repeats that were dropped.", now.duplicates, is_total=True
-            ),
-            Sample("session_evicted", "Messages given up at the bounds.", now.evicted, is_total=True),
-            Sample("session_sweeps", "Rounds of clean-up.", now.sweeps, is_total=True),
-            Sample("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes, is_total=True),
-        ]
-
-    services.metrics.read_samples(samples)
 
 
 class _Readiness:
@@ -207,7 +181,7 @@ class _Readiness:
         return "stopping" if self._stopping else None
 
     async def _database(self) -> str | None:
-        await self._services.database.check()
+        await self._services.storage.database.check()
         return None
 
     async def _providers(self) -> str | None:

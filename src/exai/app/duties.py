@@ -4,22 +4,24 @@
 `exai stdio`; those of a port while it is open.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
+from exai.app.monitoring import Monitoring
+from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
-from exai.auth.authenticator import Authenticator
-from exai.auth.authority import Authority
 from exai.config import Settings
+from exai.dashboard.operations import Identity
+from exai.events.incidents import record_incident
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
-from exai.monitoring.loop_lag import LoopLag
-from exai.runtime.periodic import Duty
-from exai.storage.calls.idempotent_calls import IdempotentCallTable
-from exai.storage.calls.journal import Journal
+from exai.runtime.clock import SystemClock
+from exai.runtime.periodic import Duty, Scheduler
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
-__all__ = ["job_duties", "mcp_port_duties", "service_duties", "stdio_duties"]
+__all__ = ["job_duties", "mcp_port_duties", "run_duties", "stdio_duties"]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
 REVOCATIONS_S = 0.5
@@ -35,32 +37,45 @@ _Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="ho
 """Deletes what is past its age."""
 
 
-def service_duties(
-    settings: Settings,
-    *,
-    lag: LoopLag,
-    authenticator: Authenticator,
-    authority: Authority,
-    journal: Journal,
-    idempotent_calls: IdempotentCallTable,
+@asynccontextmanager
+async def run_duties(
+    settings: Settings, storage: Storage, monitoring: Monitoring, identity: Identity
+) -> AsyncIterator[Scheduler]:
+    """Run the duties of every process; the scheduler takes those of a port as well."""
+
+    def record(error: Exception, duty: str) -> None:
+        record_incident(error, where=f"duty {duty}", publish=monitoring.bus.publish)
+
+    scheduler = Scheduler(SystemClock(), on_unforeseen=record)
+    monitoring.metrics.read_samples(scheduler.samples)
+    async with scheduler.running(*_process_duties(settings, storage, monitoring, identity)):
+        yield scheduler
+
+
+def _process_duties(
+    settings: Settings, storage: Storage, monitoring: Monitoring, identity: Identity
 ) -> tuple[Duty, ...]:
-    """List the duties of every process."""
     keep_days, keep_hours = settings.database.keep_calls_days, settings.idempotency.keep_hours
     return (
-        Duty(name="measure_loop_lag", run=lag.tick, every_s=loop_lag.INTERVAL_S, jitter=0.0),
+        Duty(
+            name="measure_loop_lag",
+            run=monitoring.loop_lag.tick,
+            every_s=loop_lag.INTERVAL_S,
+            jitter=0.0,
+        ),
         Duty(
             name="follow_revocations",
-            run=authenticator.follow,
+            run=identity.authenticator.follow,
             every_s=REVOCATIONS_S,
             slowest_retry_s=REVOCATIONS_SLOWEST_S,
         ),
-        _Housekeeping(name="prune_journal", run=partial(journal.prune, keep_days)),
-        _Housekeeping(name="prune_idempotent_calls", run=partial(idempotent_calls.prune, keep_hours)),
-        _Housekeeping(name="prune_tokens", run=authority.prune),
+        _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
+        _Housekeeping(name="prune_idempotent_calls", run=partial(storage.idempotent_calls.prune, keep_hours)),
+        _Housekeeping(name="prune_tokens", run=identity.authority.prune),
         # Not the housekeeper's: private keys are files in each process's own data folder.
         Duty(
             name="delete_retired_keys",
-            run=authority.delete_retired_keys,
+            run=identity.authority.delete_retired_keys,
             every_s=FEW_TIMES_A_DAY_S,
             at_start=True,
         ),

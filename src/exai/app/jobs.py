@@ -1,18 +1,18 @@
 """The daemon's jobs: which kinds there are, where they are kept, and the duties that look after them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from exai.app.duties import job_duties
+from exai.app.monitoring import Monitoring
+from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
-from exai.events.events import Event
 from exai.jobs.durable import DurableJobs
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.jobs_file import JOBS_FILE_NAME
-from exai.storage.uploads import UploadTable
 
 __all__ = ["open_jobs"]
 
@@ -20,23 +20,31 @@ __all__ = ["open_jobs"]
 @asynccontextmanager
 async def open_jobs(
     settings: Settings,
+    storage: Storage,
+    monitoring: Monitoring,
     router: ModelRouter,
-    uploads: UploadTable,
-    run_id: str,
     clock: Clock,
     scheduler: Scheduler,
-    publish: Callable[[Event], None],
-) -> AsyncIterator[DurableJobs]:
-    """Begin and run jobs within this scope; what is not done at its end is taken up by the next run."""
-    deletions = UploadDeletions(router, uploads)
+    *,
+    wanted: bool,
+) -> AsyncIterator[DurableJobs | None]:
+    """Begin and run jobs within this scope; what is not done at its end is taken up by the next run.
+
+    `None` where they are not wanted, or the settings have them run elsewhere.
+    """
+    if not (wanted and settings.jobs.run):
+        yield None
+        return
+    deletions = UploadDeletions(router, storage.uploads)
     jobs = DurableJobs(
         [deletions.kind(settings.jobs)],
         settings.jobs.file or settings.data_dir / JOBS_FILE_NAME,
-        run_id,
+        storage.database.run_id,
         clock,
-        publish=publish,
+        publish=monitoring.bus.publish,
         poll_s=settings.jobs.poll_s,
     )
+    monitoring.metrics.read_samples(jobs.samples)
     try:
         async with scheduler.running(*job_duties(jobs, deletions)):
             yield jobs

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from exai.callers import Caller, RawHeaders
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 from exai.web.hosts import LOOPBACK_NAMES
 
 __all__ = ["COOKIE", "BrowserSessions", "cookie_of", "is_fetched_by_another", "is_page_of_our_own"]
@@ -42,6 +43,10 @@ class BrowserSessions:
 
     def __len__(self) -> int:
         return len(self._by_digest)
+
+    def samples(self) -> list[Sample]:
+        """Metrics of the browsers."""
+        return [Sample("dashboard_browsers", "Browsers signed in to the dashboard.", len(self))]
 
     def sign_in(self, caller: Caller) -> str:
         """The cookie's value for a browser of this caller."""

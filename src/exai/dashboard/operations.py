@@ -47,7 +47,7 @@ def operations_port(
     """The ASGI application of the operations port."""
     authenticator = identity.authenticator
     browsers = BrowserSessions(clock, authenticator.end_of)
-    metrics.gauge("dashboard_browsers", "BrowserSessions signed in to the dashboard.", lambda: len(browsers))
+    metrics.read_samples(browsers.samples)
     return OperationsPort(
         [
             *health_entries(overview.checks),

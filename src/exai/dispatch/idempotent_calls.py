@@ -59,6 +59,7 @@ from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.errors import StoreFailed
 from exai.events.events import CallRecalled, Event
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCallTable
 from exai.tools.base import ToolAnswer
 
@@ -92,6 +93,11 @@ class IdempotentCalls:
     def running(self) -> int:
         """How many calls of this process have an end that is not written yet."""
         return len(self._runs)
+
+    def samples(self) -> list[Sample]:
+        """Metrics of the calls that run."""
+        help_text = "Calls under an idempotency key whose end is not written yet."
+        return [Sample("idempotent_calls_running", help_text, self.running)]
 
     async def call(
         self,

@@ -1,10 +1,11 @@
-"""The carriage of facts, within one process.
+"""The event bus: publishers state what happened, and each watcher is called with the kind of event it asked for.
 
-Watching is a courtesy of the path of a request: `publish` never waits, and a
-watcher that raises is logged and costs nobody else anything.
+`publish` calls watchers at once, in the order in which they subscribed. It never waits, and a watcher that raises is
+logged and skipped, so watching cannot fail a request.
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import structlog
 
@@ -12,25 +13,36 @@ from exai.events.events import Event
 
 __all__ = ["EventBus", "Watcher"]
 
-Watcher = Callable[[Event], None]
+E = TypeVar("E", bound=Event)
+Watcher = Callable[[E], None]
+"""Is called with each event of its kind, and must return at once."""
 
 _log = structlog.get_logger(__name__)
 
 
 class EventBus:
-    """Hands each published event to every watcher, in order of subscription."""
+    """Calls watchers by kind of event; which ones is looked up once per kind."""
 
     def __init__(self) -> None:
-        self._watchers: list[Watcher] = []
+        self._subscriptions: list[tuple[type[Event], Watcher[Any]]] = []
+        self._by_kind: dict[type[Event], tuple[Watcher[Any], ...]] = {}
 
-    def watch(self, watcher: Watcher) -> None:
-        """Call `watcher` with every event from now on. It must return at once."""
-        self._watchers.append(watcher)
+    def watch(self, watcher: Watcher[E], kind: type[E]) -> None:
+        """Call `watcher` with every event of this kind from now on. The kind `Event` means all."""
+        self._subscriptions.append((kind, watcher))
+        self._by_kind.clear()
 
     def publish(self, event: Event) -> None:
-        """State a fact."""
-        for watcher in self._watchers:
+        """State what happened."""
+        kind = type(event)
+        watchers = self._by_kind.get(kind)
+        if watchers is None:
+            watchers = self._by_kind[kind] = self._watchers_of(kind)
+        for watcher in watchers:
             try:
                 watcher(event)
-            except Exception:  # noqa: BLE001 - a watcher's fault must not reach the path of a request
-                _log.exception("watcher failed", watcher=repr(watcher), event_type=type(event).__name__)
+            except Exception:  # noqa: BLE001 - a watcher's failure must not become its publisher's
+                _log.exception("watcher failed", watcher=repr(watcher), event_type=kind.__name__)
+
+    def _watchers_of(self, kind: type[Event]) -> tuple[Watcher[Any], ...]:
+        return tuple(watcher for wanted, watcher in self._subscriptions if issubclass(kind, wanted))

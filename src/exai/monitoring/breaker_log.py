@@ -1,17 +1,23 @@
-"""The log lines of circuit breakers: an operator wants to know when a model is spared, and since when it is not."""
+"""Log lines of circuit breakers: since when a model is not asked, and since when it is again."""
 
 import structlog
 
-from exai.events.events import BreakerClosed, BreakerOpened, Event
+from exai.events.bus import EventBus
+from exai.events.events import BreakerClosed, BreakerOpened
 
 __all__ = ["log_breakers"]
 
 _log = structlog.get_logger(__name__)
 
 
-def log_breakers(event: Event) -> None:
-    """A watcher of the bus. A probe that fails is no news."""
-    if isinstance(event, BreakerOpened) and not event.again:
+def log_breakers(bus: EventBus) -> None:
+    """Log from now on when a breaker opens or closes. A probe that fails is not logged."""
+    bus.watch(_log_opened, BreakerOpened)
+    bus.watch(_log_closed, BreakerClosed)
+
+
+def _log_opened(event: BreakerOpened) -> None:
+    if not event.again:
         _log.warning(
             "breaker opened",
             provider=event.provider,
@@ -19,5 +25,7 @@ def log_breakers(event: Event) -> None:
             cause=event.cause,
             seconds=event.seconds,
         )
-    elif isinstance(event, BreakerClosed):
-        _log.info("breaker closed", provider=event.provider, model=event.model, open_s=event.open_s)
+
+
+def _log_closed(event: BreakerClosed) -> None:
+    _log.info("breaker closed", provider=event.provider, model=event.model, open_s=event.open_s)

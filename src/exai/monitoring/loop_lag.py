@@ -1,6 +1,7 @@
 """Measures how late the event loop runs its timers, which shows that something blocks it, whatever it is."""
 
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 
 __all__ = ["INTERVAL_S", "LoopLag"]
 
@@ -24,6 +25,11 @@ class LoopLag:
             self.last_s = max(0.0, now - self._last_tick - INTERVAL_S)
             self.worst_s = max(self.worst_s, self.last_s)
         self._last_tick = now
+
+    def samples(self) -> list[Sample]:
+        """Metrics; reading them begins a new worst."""
+        help_text = "Worst lag of the event loop since the last scrape."
+        return [Sample("loop_lag_seconds", help_text, self.take_worst())]
 
     def take_worst(self) -> float:
         """The worst lag since the last call, in seconds."""

@@ -1,11 +1,12 @@
-"""Who is connected now, from the facts on the bus: how many connections of which caller by which door."""
+"""Who is connected now, from the events on the bus: how many connections of which caller by which door."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exai.callers import Door
-from exai.events.events import ConnectionClosed, ConnectionOpened, Event
+from exai.events.bus import EventBus
+from exai.events.events import ConnectionClosed, ConnectionOpened
 
 __all__ = ["ConnectedCaller", "OpenConnections"]
 
@@ -25,15 +26,19 @@ class OpenConnections:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, Door]] = Counter()
 
-    def notice(self, event: Event) -> None:
-        """A watcher of the bus."""
-        if isinstance(event, ConnectionOpened):
-            self._counts[event.caller.subject, event.door] += 1
-        elif isinstance(event, ConnectionClosed):
-            key = (event.caller.subject, event.door)
-            self._counts[key] -= 1
-            if self._counts[key] <= 0:
-                del self._counts[key]
+    def watch(self, bus: EventBus) -> None:
+        """Count from now on."""
+        bus.watch(self._opened, ConnectionOpened)
+        bus.watch(self._closed, ConnectionClosed)
+
+    def _opened(self, event: ConnectionOpened) -> None:
+        self._counts[event.caller.subject, event.door] += 1
+
+    def _closed(self, event: ConnectionClosed) -> None:
+        key = (event.caller.subject, event.door)
+        self._counts[key] -= 1
+        if self._counts[key] <= 0:
+            del self._counts[key]
 
     def __iter__(self) -> Iterator[ConnectedCaller]:
         """Those with the most connections first."""

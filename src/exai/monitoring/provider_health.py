@@ -1,9 +1,10 @@
-"""How each model's provider has been doing lately, as `models` and `status` tell it."""
+"""How requests to each model went lately, for `models` and `status`."""
 
 from collections import deque
 from dataclasses import dataclass
 
-from exai.events.events import Event, ProviderCallEnded
+from exai.events.bus import EventBus
+from exai.events.events import ProviderCallEnded
 from exai.runtime.clock import Clock
 
 __all__ = ["Health", "ProviderHealth"]
@@ -45,9 +46,12 @@ class ProviderHealth:
         self._clock = clock
         self._seen: dict[tuple[str, str], deque[tuple[float, str, float]]] = {}
 
-    def notice(self, event: Event) -> None:
-        """A watcher of the bus."""
-        if isinstance(event, ProviderCallEnded) and event.outcome not in NOT_THEIR_DOING:
+    def watch(self, bus: EventBus) -> None:
+        """Remember requests from now on."""
+        bus.watch(self._request_ended, ProviderCallEnded)
+
+    def _request_ended(self, event: ProviderCallEnded) -> None:
+        if event.outcome not in NOT_THEIR_DOING:
             seen = self._seen.setdefault((event.provider, event.model), deque(maxlen=REMEMBERED))
             seen.append((self._clock.monotonic(), event.outcome, event.seconds))
 

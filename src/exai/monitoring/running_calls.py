@@ -1,10 +1,11 @@
-"""The calls that run now, from the facts on the bus: who asked, for which tool, since when. No texts."""
+"""The calls that run now, from the events on the bus: who asked, for which tool, since when. No content."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exai.callers import Caller
-from exai.events.events import CallEnded, CallStarted, Event
+from exai.events.bus import EventBus
+from exai.events.events import CallEnded, CallStarted
 from exai.runtime.clock import Clock
 
 __all__ = ["RunningCall", "RunningCalls"]
@@ -27,12 +28,16 @@ class RunningCalls:
         self._clock = clock
         self._began: dict[str, tuple[CallStarted, float]] = {}
 
-    def notice(self, event: Event) -> None:
-        """A watcher of the bus."""
-        if isinstance(event, CallStarted):
-            self._began[event.call_id] = (event, self._clock.monotonic())
-        elif isinstance(event, CallEnded):
-            self._began.pop(event.call_id, None)
+    def watch(self, bus: EventBus) -> None:
+        """Follow calls from now on."""
+        bus.watch(self._started, CallStarted)
+        bus.watch(self._ended, CallEnded)
+
+    def _started(self, event: CallStarted) -> None:
+        self._began[event.call_id] = (event, self._clock.monotonic())
+
+    def _ended(self, event: CallEnded) -> None:
+        self._began.pop(event.call_id, None)
 
     def __len__(self) -> int:
         return len(self._began)

@@ -20,6 +20,7 @@ from exai import config
 from exai.callers import Caller
 from exai.errors import Overloaded
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 
 __all__ = ["Admission", "Gate", "Permit", "set_aside"]
 
@@ -192,6 +193,13 @@ class Admission:
         self.by_model: dict[tuple[str, str], Gate] = {}
         self._by_caller: dict[str, tuple[Gate, int]] = {}
         self._mean_held_s = 1.0
+
+    def samples(self) -> list[Sample]:
+        """Metrics of permits and queues."""
+        return [
+            Sample("permits_in_use", "Permits for calls in use, whatever they ask.", self.total.in_use),
+            Sample("calls_waiting", "Calls waiting for a permit.", self.waiting),
+        ]
 
     @property
     def waiting(self) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
 from exai.errors import StartFault
+from exai.runtime.samples import Sample
 from exai.storage import migrate
 from exai.storage.group_writer import FAULTS, GroupWriter, log_fault, store_failed
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
@@ -114,6 +115,14 @@ class Database:
     def dropped_writes(self) -> int:
         """How many of those were given up."""
         return self._writer.dropped
+
+    def samples(self) -> list[Sample]:
+        """Metrics of durable writes."""
+        waiting = "Journal ends that wait for the database."
+        return [
+            Sample("pending_durable_writes", waiting, self.pending_durable_writes),
+            Sample("dropped_writes", "Of these, given up in the end.", self.dropped_writes, is_total=True),
+        ]
 
     async def check(self) -> None:
         """See that the database answers.

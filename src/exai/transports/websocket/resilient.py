@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from exai import config
 from exai.auth.revocation_state import Ending
@@ -39,6 +40,7 @@ from exai.protocol.session import (
 )
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.websocket.reader_breaker import ReaderBreaker
@@ -307,6 +309,28 @@ class ResilientWebSocketManager:
         for session in list(self._sessions.values()):
             await self.end(session, "stopping")
 
+    def samples(self) -> list[Sample]:
+        """Metrics of the sessions."""
+        now = self.statistics()
+        return [
+            Sample("sessions", "Resumable sessions.", now.sessions),
+            Sample("sessions_cut", "Of these, without a socket.", now.cut),
+            Sample("sessions_kept_out", "Of these, kept out for not reading.", now.kept_out),
+            Sample("session_pending_messages", "Kept until clients acknowledge them.", now.pending),
+            Sample("session_pending_bytes", "The same in bytes.", now.pending_bytes),
+            Sample(
+                "session_ack_lag_seconds",
+                "Age of the oldest message that a connected client has not acknowledged.",
+                now.ack_lag_s,
+            ),
+            _total("session_sent", "Messages handed to sockets, repeats included.", now.sent),
+            _total("session_received", "Messages that came in, repeats included.", now.received),
+            _total("session_duplicates", "Of these, repeats that were dropped.", now.duplicates),
+            _total("session_evicted", "Messages given up at the bounds.", now.evicted),
+            _total("session_sweeps", "Rounds of clean-up.", now.sweeps),
+            _total("session_reclaimed_bytes", "Given back by clean-up.", now.reclaimed_bytes),
+        ]
+
     def statistics(self) -> Statistics:
         """Where things stand."""
         found = replace(self._gone, sessions=len(self._sessions))
@@ -322,6 +346,9 @@ class ResilientWebSocketManager:
             elif (since := endpoint.pending_since) is not None:
                 found.ack_lag_s = max(found.ack_lag_s, now - since)
         return found
+
+
+_total = partial(Sample, is_total=True)
 
 
 def _add_counts(sum_of: Statistics, endpoint: Endpoint) -> None:

@@ -1,0 +1,61 @@
+"""Builds what is kept: the database, the journal of calls and reports about it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from exai.config import Settings
+from exai.monitoring.metrics import Metrics
+from exai.runtime.clock import Clock
+from exai.storage.calls.idempotent_calls import IdempotentCallTable
+from exai.storage.calls.journal import Journal
+from exai.storage.calls.usage import UsageReports
+from exai.storage.conversations.calibrations import CalibrationTable
+from exai.storage.conversations.tables import ConversationTables
+from exai.storage.database import Database
+from exai.storage.uploads import UploadTable
+
+__all__ = ["Storage", "open_storage"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The database and its tables."""
+
+    database: Database
+    journal: Journal
+    usage: UsageReports
+    idempotent_calls: IdempotentCallTable
+    uploads: UploadTable
+    conversations: ConversationTables
+    calibrations: CalibrationTable
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> AsyncIterator[Storage]:
+    """Open the database, and mark calls that an earlier run left without an end; leaving writes the last rows.
+
+    Raises:
+        StartFault: the database is out of reach, or has another schema.
+    """
+    database = await Database.open(settings.database, settings.data_dir)
+    try:
+        metrics.read_samples(database.samples)
+        journal = Journal(database, clock)
+        if lost := await journal.sweep():
+            _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
+        yield Storage(
+            database,
+            journal,
+            UsageReports(database, clock),
+            IdempotentCallTable(database, clock),
+            UploadTable(database),
+            ConversationTables(database),
+            CalibrationTable(database),
+        )
+    finally:
+        await database.close()

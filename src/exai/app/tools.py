@@ -1,0 +1,64 @@
+"""Builds the tools, and what they remember of conversations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from exai.app.monitoring import Monitoring
+from exai.app.storage import Storage
+from exai.config import Settings
+from exai.consulting.consultant import Consultant
+from exai.conversations.conversations import Conversations
+from exai.conversations.token_counts import TokenCounts
+from exai.files.reader import FileReader
+from exai.jobs.durable import DurableJobs
+from exai.routing.asker import Asking
+from exai.runtime.clock import Clock
+from exai.tools.chat import Chat
+from exai.tools.models import Models
+from exai.tools.registry import Registry
+from exai.tools.search import Search
+from exai.tools.status import Status
+from exai.tools.system_report import ModelStates, SystemReport
+
+__all__ = ["open_tools"]
+
+
+@asynccontextmanager
+async def open_tools(
+    settings: Settings,
+    storage: Storage,
+    monitoring: Monitoring,
+    asking: Asking,
+    jobs: DurableJobs | None,
+    clock: Clock,
+    *,
+    demo: bool,
+) -> AsyncIterator[Registry]:
+    """Register every tool; leaving stores what was learnt about token counts."""
+    counts = await TokenCounts.open(storage.calibrations, clock)
+    consultant = Consultant(
+        router=asking.router,
+        conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
+        files=FileReader(settings.files),
+        limits=settings.conversations,
+        tool_limits=settings.tool_loop,
+        counts=counts,
+        clock=clock,
+    )
+    states = ModelStates(asking.router, monitoring.health, asking.breakers, counts.of)
+    report = SystemReport(
+        clock=clock,
+        began=clock.monotonic(),
+        demo=demo,
+        loop_lag=monitoring.loop_lag,
+        models=states,
+        admission=asking.admission,
+        jobs=lambda: {} if jobs is None else jobs.counts,
+        journal=storage.journal,
+        usage=storage.usage,
+    )
+    tools = Chat(consultant), Search(asking.router, clock), Models(states), Status(report)
+    try:
+        yield Registry([each.tool() for each in tools])
+    finally:
+        counts.store_soon()

@@ -1,0 +1,95 @@
+"""Metrics of tool calls: how many, how they ended, where their time went, and what they used."""
+
+from exai.events.bus import EventBus
+from exai.events.events import CallEnded, CallRecalled, CallRefused, CallStarted
+from exai.monitoring.caller_labels import CallerLabels
+from exai.monitoring.metrics import Metrics
+
+__all__ = ["CallMetrics", "UsageMetrics"]
+
+SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
+STAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120)
+TOKEN_KINDS = ("input", "cached", "cache_write", "output", "reasoning")
+
+
+class CallMetrics:
+    """Counts calls and their time."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._running = metrics.gauge("calls_running", "Tool calls running now.")[()]
+        self._ended = metrics.counter("calls", "Tool calls that ended.", "tool", "outcome", "error")
+        self._refused = metrics.counter(
+            "calls_refused", "Tool calls turned away before any work.", "tool", "error"
+        )
+        self._recalled = metrics.counter(
+            "idempotent_calls_recalled", "Calls that came under an idempotency key that was in use.", "how"
+        )
+        self._latency = metrics.histogram(
+            "call_seconds", "Whole tool calls.", "tool", "door", buckets=SECONDS
+        )
+        self._stages = metrics.histogram(
+            "call_stage_seconds", "Stages of calls that ask a provider.", "stage", buckets=STAGE_SECONDS
+        )
+
+    def watch(self, bus: EventBus) -> None:
+        """Count from now on."""
+        bus.watch(lambda _: self._running.inc(), CallStarted)
+        bus.watch(self._call_ended, CallEnded)
+        bus.watch(lambda event: self._refused[event.tool, event.error_code].inc(), CallRefused)
+        bus.watch(lambda event: self._recalled[event.how,].inc(), CallRecalled)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        self._running.dec()
+        self._ended[event.tool, event.outcome, event.error_code or ""].inc()
+        timings = event.timings
+        self._latency[event.tool, event.caller.door].observe(timings["latency_ms"] / 1000)
+        if event.provider is None or event.model is None:
+            return
+        for stage, milliseconds in timings.items():
+            if milliseconds and stage != "latency_ms":
+                self._stages[(stage.removesuffix("_ms"),)].observe(milliseconds / 1000)
+
+
+class UsageMetrics:
+    """Counts tokens and cost, by model and by caller."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._tokens = metrics.counter(
+            "tokens", "Tokens as the providers count them.", "provider", "model", "kind"
+        )
+        self._cost = metrics.counter(
+            "cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model"
+        )
+        self._without_price = metrics.counter(
+            "calls_without_price", "Calls whose cost is unknown, so not in the sum.", "provider", "model"
+        )
+        self._callers = CallerLabels()
+        self._caller_calls = metrics.counter(
+            "caller_calls", "Tool calls that ended, by caller.", "caller", "outcome"
+        )
+        self._caller_tokens = metrics.counter(
+            "caller_tokens", "Tokens as the providers count them, by caller.", "caller", "kind"
+        )
+        self._caller_cost = metrics.counter(
+            "caller_cost_usd", "Cost by the catalogue's prices, in US dollars, by caller.", "caller"
+        )
+
+    def watch(self, bus: EventBus) -> None:
+        """Count from now on."""
+        bus.watch(self._call_ended, CallEnded)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        caller = self._callers.of(event.caller.subject)
+        self._caller_calls[caller, event.outcome].inc()
+        if event.provider is None or event.model is None:
+            return
+        if event.usage is not None:
+            for kind in TOKEN_KINDS:
+                if count := getattr(event.usage, kind):
+                    self._tokens[event.provider, event.model, kind].inc(count)
+                    self._caller_tokens[caller, kind].inc(count)
+            if event.cost_usd is None:
+                self._without_price[event.provider, event.model].inc()
+        if event.cost_usd:
+            self._cost[event.provider, event.model].inc(event.cost_usd)
+            self._caller_cost[caller,].inc(event.cost_usd)
