@@ -40,8 +40,9 @@ def _chapter(title: str) -> str:
 
 
 def _seconds(written: str) -> float:
-    number, unit = written.removeprefix("start, ").split()
-    return float(number) * {"s": 1, "h": 3600}[unit]
+    found = re.search(r"([\d.]+) ([sh])\b", written)
+    assert found is not None, written
+    return float(found[1]) * {"s": 1, "h": 3600}[found[2]]
 
 
 async def test_the_manual_lists_every_duty_with_its_interval_and_role(duties: dict[str, Duty]) -> None:
