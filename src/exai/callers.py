@@ -1,4 +1,4 @@
-"""Who is asking: the identity that every door attaches to every request."""
+"""The identity of the caller, which is attached to every request."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,20 +31,20 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a caller proved itself with; opens nothing by itself."""
+    """Facts about the credential that authenticated a caller; it holds no secret."""
 
     issuer: str
-    """Who vouches for it: `exai` for tokens and keys of its own, else the name under `auth.issuers`, or `shared`."""
+    """Its issuer: `exai` for our own tokens and keys, else the name under `auth.issuers`, or `shared`."""
 
     token_id: str
-    """What revokes it, unique within its issuer: of our own tokens and keys the id that `exai token list` shows, of
-    another issuer's the token's `jti`."""
+    """The id by which it is revoked, unique within its issuer: for our tokens and keys the id that `exai token list`
+    shows, for another issuer's token its `jti`."""
 
     issued_at: float
     """Seconds since 1970, by the wall clock."""
 
     expires_at: float | None
-    """The same; `None` for an API key without end."""
+    """The same; `None` for an API key that does not expire."""
 
     kid: str | None = None
     """The key that signed a token of our own."""
@@ -52,13 +52,13 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified principal, as the rooms behind the doors see it.
+    """A verified principal.
 
     Conversations, files, permits and journal rows belong to `subject`.
     """
 
     subject: str
-    """The owner of what is stored on the caller's behalf. Of another issuer's token: `<issuer>:<sub>`."""
+    """The owner of what is stored for the caller. For another issuer's token: `<issuer>:<sub>`."""
 
     door: Door
 
@@ -66,16 +66,16 @@ class Caller:
     """The name and version that the client gives itself; for people, never for decisions."""
 
     scopes: frozenset[str] = field(default_factory=frozenset)
-    """What it may do, as `exai.auth.scopes` names it."""
+    """What the caller may do; `exai.auth.scopes` has the names."""
 
     credential: Credential | None = None
-    """What it proved that with; `None` for the local user."""
+    """The credential that authenticated it; `None` for the local user."""
 
     @classmethod
     def local(cls, door: Door) -> "Caller":
-        """The fixed caller of local mode, where the loopback interface is the fence."""
+        """Return the caller of local mode, in which only this machine can connect."""
         return cls(subject=LOCAL_SUBJECT, door=door, scopes=frozenset({ALL_SCOPES}))
 
     def may(self, scope: str) -> bool:
-        """Whether it may do what `scope` stands for."""
+        """Return whether the caller has `scope`."""
         return scope in self.scopes or ALL_SCOPES in self.scopes

@@ -1,4 +1,4 @@
-"""What requests to providers used and cost: values that add up, and never take an unknown price for zero."""
+"""Usage and cost of requests to providers: values that can be added, in which an unknown price is never zero."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ __all__ = ["Bill", "Cost", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider reports them; `None` where it does not say."""
+    """Tokens as the provider reports them; `None` for what it does not report."""
 
     input: int | None = None
-    """All tokens of the prompt, the cached and the newly cached ones included."""
+    """All tokens of the prompt, cached and newly cached ones included."""
     cached: int | None = None
-    """Of the prompt, read from the provider's cache."""
+    """Tokens of the prompt that were read from the provider's cache."""
     output: int | None = None
-    """All generated tokens, the reasoning ones included."""
+    """All generated tokens, reasoning included."""
     reasoning: int | None = None
     cache_write: int | None = None
-    """Of the prompt, newly put into the provider's cache."""
+    """Tokens of the prompt that were written to the provider's cache."""
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Both together: what was reported adds up, and `None` stays only where nobody said."""
+        """Add both; a value is `None` only when neither reports it."""
         return Usage(
             _sum(self.input, other.input),
             _sum(self.cached, other.cached),
@@ -42,31 +42,31 @@ class Cost:
     """List price in US dollars of one request or of several."""
 
     items: Mapping[str, float] = field(default_factory=dict)
-    """Dollars by what they are for: `input`, `cached_input`, `cache_write`, `output`, `search`, `file`.
+    """Dollars by kind: `input`, `cached_input`, `cache_write`, `output`, `search`, `file`.
 
-    What is free is 0; what did not occur is missing.
+    A kind that is free is 0; one that did not occur is missing.
     """
     unknown: tuple[str, ...] = ()
-    """Why parts of it have no price, a sentence each. While there is one, there is no total."""
+    """Why parts have no price, a sentence each. While there is one, there is no total."""
 
     @property
     def usd(self) -> float | None:
-        """The total; `None` where a part is unknown, or nothing was charged for at all."""
+        """The total; `None` when a part is unknown, or nothing was charged."""
         return None if self.unknown or not self.items else self.known_usd
 
     @property
     def known_usd(self) -> float:
-        """What the known parts add up to: the least that it cost."""
-        # Nine digits are a thousandth of the price of a token; beyond is noise of the addition.
+        """The sum of the known parts: the least that it cost."""
+        # Nine digits are a thousandth of the price of a token; the rest is rounding error.
         return round(sum(self.items.values()), 9)
 
     @property
     def free(self) -> bool:
-        """Whether all of it is known to cost nothing."""
+        """Whether every part is known to cost nothing."""
         return self.usd == 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        """Both together."""
+        """Add both."""
         if not (other.items or other.unknown):
             return self
         if not (self.items or self.unknown):
@@ -78,17 +78,17 @@ class Cost:
 
 
 class Bill:
-    """What one tool call has used and cost so far; every request that it makes is added."""
+    """Usage and cost of one tool call so far, all its requests included."""
 
     __slots__ = ("cost", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        """`None` while no provider has reported any."""
+        """`None` until a provider reports usage."""
         self.cost = Cost()
 
     def add(self, cost: Cost, usage: Usage | None = None) -> None:
-        """Add one request, or a fee that is no request of its own."""
+        """Add one request, or a fee without a request."""
         self.cost += cost
         if usage is not None:
             self.usage = usage if self.usage is None else self.usage + usage

@@ -1,30 +1,30 @@
-"""The errors of the house, one small tree.
+"""The errors of EXAI, one small tree.
 
     ExaiError
     ├── StartFault             the daemon cannot start; one sentence on stderr, exit 2
     ├── RequestFault           answered as a JSON-RPC error
     │   ├── MalformedMessage, UnknownTool
-    │   ├── Unauthenticated        no token, or one that is not believed
+    │   ├── Unauthenticated        no token, or an invalid one
     │   ├── TooManyAttempts        refused too often within a minute
-    │   ├── KeysUnavailable        nobody can tell whether another issuer's token is good
-    │   ├── ScopeMissing           a good token that does not allow this
-    │   └── TokenRefused           a token that cannot be made (InvalidGrant, UnknownToken)
+    │   ├── KeysUnavailable        another issuer's token cannot be verified now
+    │   ├── ScopeMissing           a valid token that does not allow this
+    │   └── TokenRefused           a token that cannot be issued (InvalidGrant, UnknownToken)
     └── ToolFault              answered as a tool result with `isError`, so that a model can react
         ├── BadArguments, FileRefused, UnknownModel, AbilityMissing
         ├── UnknownConversation, ConversationFull
         ├── Overloaded, DeadlineExceeded, Stopping, StoreFailed, ToolLoopExceeded
         ├── IdempotencyKeyReused, CallInDoubt, RunningElsewhere, ResultLost
-        ├── Incident           something unforeseen; the caller learns an id, the log has the rest
-        └── ProviderFault      the provider's doing
+        ├── Incident           an unforeseen failure; the caller gets an id, the log has the rest
+        └── ProviderFault      the provider failed or refused
             ├── ProviderUnconfigured, ProviderUnauthorized, ProviderDenied
             ├── ProviderThrottled, ProviderOverloaded, QuotaExhausted
             ├── ProviderRefused, ContextOverflow, ContentFiltered
             ├── ProviderUnreachable, ProviderFailed, ProviderTimeout (ProviderSilent)
-            ├── CircuitOpen    it failed too often and is not asked for a while
+            ├── CircuitOpen    it failed too often, and is not asked for a while
             └── AnswerBroken, AnswerEmpty
 
-A class exists where somebody would act differently. Facts of the class say how it
-is answered, so that no door needs a chain of `isinstance`.
+A class exists where a caller or a program would act differently. Attributes of the class say how the error is
+answered, so that no transport needs a chain of `isinstance`.
 """
 
 from typing import ClassVar
@@ -82,10 +82,10 @@ __all__ = [
 
 
 class ExaiError(Exception):
-    """Base of everything that EXAI itself raises.
+    """Base class of the errors that EXAI raises.
 
-    `str(error)` is a sentence for the caller: what is wrong and what to do. It
-    never holds a secret, a path outside what the caller named, or a body.
+    `str(error)` is a message for the caller: what is wrong and what to do. It never contains a secret, a path that the
+    caller did not name, or a body.
     """
 
     code: ClassVar[str] = "error"
@@ -96,7 +96,7 @@ class ExaiError(Exception):
     """Whether the same request may succeed later without a change."""
 
     fixable_by: ClassVar[str] = "operator"
-    """Who can do something about it: `caller`, `operator`, `provider` or `developer`."""
+    """Who can fix it: `caller`, `operator`, `provider` or `developer`."""
 
 
 class StartFault(ExaiError):
@@ -106,7 +106,7 @@ class StartFault(ExaiError):
 
 
 class RequestFault(ExaiError):
-    """A fault of the protocol: answered as a JSON-RPC error."""
+    """An error of the protocol: answered as a JSON-RPC error."""
 
     code = "invalid_request"
     http_status = 400
@@ -121,7 +121,7 @@ class MalformedMessage(RequestFault):
 
 
 class UnknownTool(RequestFault):
-    """MCP 2025-11-25 and 2026-07-28, tools, error handling: an unknown tool is -32602."""
+    """There is no tool of this name; -32602 in both revisions of MCP."""
 
     code = "unknown_tool"
     http_status = 404
@@ -129,7 +129,7 @@ class UnknownTool(RequestFault):
 
 
 class Unauthenticated(RequestFault):
-    """No token came, or one that is not believed; which of its parts is wrong is told to nobody but the log."""
+    """There was no token, or an invalid one. Only the log says what is wrong with it."""
 
     code = "unauthenticated"
     http_status = 401
@@ -138,11 +138,11 @@ class Unauthenticated(RequestFault):
     def __init__(self, message: str, *, presented: bool) -> None:
         super().__init__(message)
         self.presented = presented
-        """Whether a token came at all (RFC 6750, 3.1: `invalid_token` is said only then)."""
+        """Whether there was a token at all: only then the answer is `invalid_token` (RFC 6750, 3.1)."""
 
 
 class TooManyAttempts(RequestFault):
-    """Refused once more from an address that was so too often; what is good passes all the same."""
+    """An address has sent too many invalid tokens; its valid ones are still accepted."""
 
     code = "too_many_attempts"
     http_status = 429
@@ -155,7 +155,7 @@ class TooManyAttempts(RequestFault):
 
 
 class KeysUnavailable(RequestFault):
-    """The keys of another issuer cannot be fetched, so that its tokens are neither believed nor refused."""
+    """The keys of another issuer cannot be fetched, so its tokens can be neither accepted nor refused."""
 
     code = "keys_unavailable"
     http_status = 503
@@ -169,7 +169,7 @@ class KeysUnavailable(RequestFault):
 
 
 class ScopeMissing(RequestFault):
-    """The token is good and does not allow this (RFC 6750, 3.1: `insufficient_scope`)."""
+    """The token is valid and does not allow this (RFC 6750, 3.1: `insufficient_scope`)."""
 
     code = "insufficient_scope"
     http_status = 403
@@ -178,28 +178,28 @@ class ScopeMissing(RequestFault):
     def __init__(self, message: str, *, scope: str) -> None:
         super().__init__(message)
         self.scope = scope
-        """What would allow it."""
+        """The scope that would allow it."""
 
 
 class TokenRefused(RequestFault):
-    """No token can be made as it was asked for."""
+    """The token that was asked for cannot be issued."""
 
     code = "token_refused"
 
 
 class InvalidGrant(TokenRefused):
-    """A refresh token that gets nothing (RFC 6749, 5.2)."""
+    """The refresh token is not accepted (RFC 6749, 5.2)."""
 
     code = "invalid_grant"
 
     def __init__(self, message: str, *, genuine: bool) -> None:
         super().__init__(message)
         self.genuine = genuine
-        """Whether it was one once, and so no guess."""
+        """Whether it was valid once, so that it is no guess."""
 
 
 class UnknownToken(TokenRefused):
-    """No token of that id that is not over."""
+    """There is no active token with that id."""
 
     code = "unknown_token"
     http_status = 404
@@ -213,7 +213,7 @@ class ToolFault(ExaiError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
-        """When a retry makes sense, in seconds from now; `None` where nobody knows."""
+        """After how many seconds a retry makes sense; `None` when that is unknown."""
 
 
 class BadArguments(ToolFault):
@@ -223,7 +223,7 @@ class BadArguments(ToolFault):
 
 
 class FileRefused(ToolFault):
-    """A file that may not or cannot be read for this call."""
+    """A file may not be read for this call, or cannot be."""
 
     code = "file_refused"
     http_status = 400
@@ -245,7 +245,7 @@ class AbilityMissing(ToolFault):
 
 
 class UnknownConversation(ToolFault):
-    """No such conversation for this caller; another owner's answers just the same."""
+    """The caller has no such conversation; one of another owner gets the same answer."""
 
     code = "unknown_conversation"
     http_status = 404
@@ -267,7 +267,7 @@ class Overloaded(ToolFault):
 
 
 class DeadlineExceeded(ToolFault):
-    """The call's own time is over; `partial` holds the text that had arrived."""
+    """The call's deadline has passed; `partial` has the text received so far."""
 
     code = "deadline_exceeded"
     http_status = 504
@@ -277,7 +277,7 @@ class DeadlineExceeded(ToolFault):
         super().__init__(message)
         self.partial = partial
         self.unanswered_s = unanswered_s
-        """How long a provider had been asked without a byte of an answer when the time ran out, in seconds."""
+        """For how many seconds a provider had sent no byte of an answer when the deadline passed."""
 
 
 class Stopping(ToolFault):
@@ -289,7 +289,7 @@ class Stopping(ToolFault):
 
 
 class StoreFailed(ToolFault):
-    """The database did not take what had to be kept."""
+    """The database did not accept a write that was needed."""
 
     code = "store_failed"
     http_status = 503
@@ -305,7 +305,7 @@ class IdempotencyKeyReused(ToolFault):
 
 
 class CallInDoubt(ToolFault):
-    """The process died while the operation ran: unknown, not repeated."""
+    """The process died while the call ran: the outcome is unknown, and the call is not repeated."""
 
     code = "in_doubt"
     http_status = 409
@@ -313,7 +313,7 @@ class CallInDoubt(ToolFault):
 
 
 class RunningElsewhere(ToolFault):
-    """Another process on the same database runs the operation."""
+    """Another process on the same database runs the call."""
 
     code = "running_elsewhere"
     http_status = 409
@@ -321,7 +321,7 @@ class RunningElsewhere(ToolFault):
 
 
 class ResultLost(ToolFault):
-    """The operation was carried out; its result was too large to be kept, or the process died before it was."""
+    """The call was carried out; its result was too large to be kept, or the process died before keeping it."""
 
     code = "result_lost"
     http_status = 410
@@ -329,7 +329,7 @@ class ResultLost(ToolFault):
 
 
 class ToolLoopExceeded(ToolFault):
-    """A model went on calling tools after it was told to answer."""
+    """A model went on calling tools after it was asked to answer."""
 
     code = "tool_loop_exceeded"
     http_status = 502
@@ -337,21 +337,21 @@ class ToolLoopExceeded(ToolFault):
 
 
 class Incident(ToolFault):
-    """Something unforeseen; the log holds the rest under the incident's id."""
+    """An unforeseen failure; the log has the details under the incident's id."""
 
     code = "internal_error"
     fixable_by = "developer"
 
 
 class ProviderFault(ToolFault):
-    """The provider did not answer as asked."""
+    """The provider failed, or refused the request."""
 
     code = "provider_failed"
     http_status = 502
     fixable_by = "provider"
 
     usage: Usage | None = None
-    """What the provider reported that it used all the same: a failure may be billed."""
+    """The usage that the provider reported all the same: a failure may be billed."""
 
 
 class ProviderUnconfigured(ProviderFault):
@@ -370,14 +370,14 @@ class ProviderUnauthorized(ProviderFault):
 
 
 class ProviderDenied(ProviderFault):
-    """The key is good, but not for this model or API."""
+    """The key is valid, but not for this model or API."""
 
     code = "provider_denied"
     fixable_by = "operator"
 
 
 class ProviderThrottled(ProviderFault):
-    """Too many requests for the account's limits; a little later it works."""
+    """The account's rate limit is reached; a later request may succeed."""
 
     code = "provider_throttled"
     http_status = 429
@@ -385,7 +385,7 @@ class ProviderThrottled(ProviderFault):
 
 
 class ProviderOverloaded(ProviderFault):
-    """The provider has no capacity now, whatever our own rate."""
+    """The provider has no capacity now, whatever our rate."""
 
     code = "provider_overloaded"
     http_status = 503
@@ -393,7 +393,7 @@ class ProviderOverloaded(ProviderFault):
 
 
 class QuotaExhausted(ProviderFault):
-    """Money or plan window used up; a retry only helps after a top-up or the reset."""
+    """The account's money or quota is used up; a retry helps only after a top-up or a reset."""
 
     code = "quota_exhausted"
     http_status = 429
@@ -408,7 +408,7 @@ class ProviderRefused(ProviderFault):
 
 
 class ContextOverflow(ProviderFault):
-    """The prompt and the asked-for answer do not fit into the model's window."""
+    """The prompt and the requested answer do not fit into the model's context window."""
 
     code = "context_overflow"
     http_status = 413
@@ -422,7 +422,7 @@ class ContentFiltered(ProviderFault):
 
 
 class ProviderUnreachable(ProviderFault):
-    """No connection, or it broke before the first byte of an answer."""
+    """There was no connection, or it broke before the first byte of an answer."""
 
     code = "provider_unreachable"
     http_status = 503
@@ -436,11 +436,11 @@ class ProviderTimeout(ProviderFault):
 
 
 class ProviderSilent(ProviderTimeout):
-    """It took the request and sent nothing for as long as it may: it may still be at work, so nobody asks twice."""
+    """The provider accepted the request and sent nothing in time. It may still be at work, so it is not asked again."""
 
 
 class CircuitOpen(ProviderFault):
-    """The model failed so often that its provider is spared for a while; nothing was sent."""
+    """The model failed too often, so it is not asked for a while; nothing was sent."""
 
     code = "circuit_open"
     http_status = 503
@@ -448,15 +448,15 @@ class CircuitOpen(ProviderFault):
 
 
 class ProviderFailed(ProviderFault):
-    """A server error of the provider, or an answer that makes no sense."""
+    """The provider had a server error, or sent a malformed answer."""
 
     retryable = True
 
 
 class AnswerBroken(ProviderFault):
-    """The answer began and ended half-way; it is not repeated silently.
+    """The answer broke off; it is not repeated silently.
 
-    `partial` holds the text that had arrived.
+    `partial` has the text received so far.
     """
 
     code = "answer_broken"
@@ -468,7 +468,7 @@ class AnswerBroken(ProviderFault):
 
 
 class AnswerEmpty(ProviderFault):
-    """A success without a word: most often the cap was spent on thinking."""
+    """The answer has no text; most often its token limit was spent on thinking."""
 
     code = "answer_empty"
     fixable_by = "caller"

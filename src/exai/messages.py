@@ -1,7 +1,4 @@
-"""What is said between a caller and a model, in the house's own words.
-
-Pure values: no provider's spelling, no protocol's envelope.
-"""
+"""Messages between a caller and a model, as plain values that depend on no provider and no protocol."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -19,7 +16,7 @@ class Role(StrEnum):
 
 
 class Effort(StrEnum):
-    """How much a model should think before it answers; each model maps it to its own dialect."""
+    """How much a model should think before it answers; each adapter maps it to its provider's values."""
 
     NONE = "none"
     LOW = "low"
@@ -35,7 +32,7 @@ class Image:
     media_type: str
     data: bytes = field(repr=False)
     width: int = 0
-    """In pixels; 0 where nobody has measured."""
+    """In pixels; 0 when it was not measured."""
     height: int = 0
     moves: bool = False
     """Whether it has more than one frame."""
@@ -47,18 +44,18 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What a model takes of pictures."""
+    """Which pictures a model accepts."""
 
     types: tuple[str, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
-    """Media types; among them JPEG, into which anything can be made to fit."""
+    """Media types. JPEG is one of them: any picture can be converted into it."""
     max_bytes: int = 20 * 2**20
-    """Largest picture, in bytes."""
+    """The size of one picture, in bytes."""
     max_side: int = 8_192
-    """Longest side, in pixels."""
+    """The longer side, in pixels."""
     max_count: int = 50
-    """Pictures of one request."""
+    """How many pictures one request may have."""
     max_inside_bytes: int = 70 * 2**20
-    """All pictures inside one request together, in bytes before the encoding that makes four of three."""
+    """The size of all pictures inside one request, in bytes, before base64."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class FileExcerpt:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model's call of a tool. It goes back exactly as it came."""
+    """A model's call of a tool. It is sent back unchanged."""
 
     id: str
     name: str
@@ -90,11 +87,11 @@ class Message:
     text: str = field(repr=False)
     images: tuple[Image, ...] = ()
     reasoning: str | None = field(default=None, repr=False)
-    """What the assistant thought, for the provider whose protocol wants it back."""
+    """The assistant's reasoning, for a provider whose protocol requires it back."""
     tool_calls: tuple[ToolCall, ...] = ()
-    """What the assistant called; the messages of these tools follow directly."""
+    """The tools that the assistant called; their messages follow directly."""
     answers: ToolCall | None = None
-    """The call that a tool's message answers."""
+    """For a tool's message: the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What MCP clients have to be told to find EXAI: their configuration files, as values."""
+"""Configuration files of MCP clients, with EXAI in them, as values."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ __all__ = [
 JsonObject = dict[str, Any]
 
 SERVER_NAME = "exai"
-"""Under which clients list the server."""
+"""The name under which clients list the server."""
 
 
 class ClientName(StrEnum):
@@ -54,19 +54,19 @@ class Client:
     """The member of the file that lists the servers."""
 
     token: str
-    """What stands in the file for the token, which itself never does."""
+    """What the file has in place of the token, which is never written into it."""
 
     inputs: tuple[JsonObject, ...] = ()
-    """What the file must have for `token` to mean something."""
+    """The inputs that `token` refers to."""
 
     def document(self, entry: JsonObject) -> JsonObject:
-        """A whole file with nothing but EXAI in it."""
+        """Return a file that configures nothing but EXAI."""
         servers = {self.servers_key: {SERVER_NAME: entry}}
         inputs = self.inputs_of(entry)
         return {"inputs": list(inputs), **servers} if inputs else servers
 
     def inputs_of(self, entry: JsonObject) -> tuple[JsonObject, ...]:
-        """The inputs that an entry speaks of."""
+        """Return the inputs that an entry refers to."""
         return self.inputs if self.token in json.dumps(entry) else ()
 
 
@@ -119,22 +119,22 @@ def executable() -> str:
 
 
 def stdio_entry(executable: str, arguments: Sequence[str] = (), *, token: str | None = None) -> JsonObject:
-    """EXAI as a child process of the client; `arguments` follow `exai stdio`, `token` stands for the token."""
+    """Configure EXAI as a child process; `arguments` follow `exai stdio`, `token` is a reference to the token."""
     return _process(executable, ("stdio", *arguments), token)
 
 
 def connect_entry(executable: str, arguments: Sequence[str] = (), *, token: str | None = None) -> JsonObject:
-    """A running daemon by way of `exai connect`, whose `arguments` follow."""
+    """Configure a running daemon through `exai connect`, which gets `arguments`."""
     return _process(executable, ("connect", *arguments), token)
 
 
 def http_entry(url: str, *, token: str | None = None) -> JsonObject:
-    """A running daemon by Streamable HTTP."""
+    """Configure a running daemon by Streamable HTTP."""
     return {"type": "http", "url": url, **_headers(token)}
 
 
 def websocket_entry(url: str, *, token: str | None = None) -> JsonObject:
-    """A running daemon by WebSocket. Clients that can spell this alike at best: what counts is the URL."""
+    """Configure a running daemon by WebSocket. Clients differ in the form; the URL is what counts."""
     return {"type": "ws", "url": url, **_headers(token)}
 
 
@@ -150,7 +150,7 @@ def _headers(token: str | None) -> JsonObject:
 def snippets(
     mcp_http: str, mcp_ws: str, executable: str, *, wants_token: bool = False
 ) -> tuple[Snippet, ...]:
-    """One for each way to connect, in the form that most clients share (VS Code says `servers`).
+    """Make a snippet for each way to connect, in the form that most clients share (VS Code has `servers`).
 
     Args:
         mcp_http: such as `http://127.0.0.1:8079/mcp`.
@@ -175,14 +175,14 @@ def snippets(
 
 
 def merged(existing: str | None, client: Client, entry: JsonObject, *, place: str) -> JsonObject:
-    """The client's file with EXAI in it; everything else in it stays.
+    """Add EXAI to a client's file; everything else in it is kept.
 
     Args:
         existing: the file's text, `None` when there is no file.
-        place: the file's path, for the sentence.
+        place: the file's path, for the message.
 
     Raises:
-        StartFault: the text is not one that can be written back without losing something.
+        StartFault: the text cannot be written back without losing something.
     """
     document = {} if existing is None or not existing.strip() else _parsed(existing, place)
     servers = document.setdefault(client.servers_key, {})
@@ -195,7 +195,7 @@ def merged(existing: str | None, client: Client, entry: JsonObject, *, place: st
 
 
 def _add_inputs(document: JsonObject, inputs: Sequence[JsonObject], place: str) -> None:
-    """Those that the file does not have; one of the same id is its owner's and stays."""
+    """Add the inputs that the file does not have; one with the same id is kept as it is."""
     present = document.setdefault("inputs", [])
     if not isinstance(present, list):
         raise StartFault(f"`inputs` in {place} is not a JSON list; nothing was written.")

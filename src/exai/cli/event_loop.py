@@ -1,4 +1,4 @@
-"""The event loop that a command runs on: uvloop, where there is one."""
+"""The event loop that a command runs on: uvloop, except on Windows."""
 
 import sys
 

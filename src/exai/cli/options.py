@@ -1,4 +1,4 @@
-"""Options that every command shares, and the one place where a command reads its settings."""
+"""Options that commands share, and how a command loads its settings."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -40,17 +40,17 @@ def load_settings(
     further: Mapping[str, object] | None = None,
     trust_cwd: bool = True,
 ) -> Loaded:
-    """The settings in force for this process.
+    """Load the settings of this process.
 
     Args:
-        config_file: of `--config`.
-        overrides: of `--set`.
-        further: what the command's own options say, as dotted keys; stronger than `--set`.
+        config_file: the value of `--config`.
+        overrides: the values of `--set`.
+        further: the command's own options, by dotted keys; they have precedence over `--set`.
         trust_cwd: whether `exai.toml` in the working folder counts; no for a process that a client starts
             in a folder that may hold somebody else's files.
 
     Raises:
-        StartFault: something stands where it may not, or has the wrong form.
+        StartFault: a setting is unknown, misplaced or malformed.
     """
     loaded = load(
         environ=os.environ,

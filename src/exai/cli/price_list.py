@@ -1,4 +1,4 @@
-"""The list prices that costs are reckoned with, as a table and as JSON."""
+"""The list prices from which costs are calculated, as a table and as JSON."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ HEADINGS = ("input", "cached", "to cache", "output")
 
 
 def price_list(router: ModelRouter) -> dict[str, Any]:
-    """Prices of every model that is served, and fees of the providers' services."""
+    """Collect the prices of every model, and the fees of the providers' services."""
     models = [model for provider in router.providers.values() for model in provider.models.values()]
     return {
         "currency": CURRENCY,
@@ -40,7 +40,7 @@ def price_list(router: ModelRouter) -> dict[str, Any]:
 
 
 def table(prices: dict[str, Any]) -> str:
-    """The same for people."""
+    """Format the price list for people."""
     width = max(len(row["model"]) for row in prices["models"])
     lines = [
         f"List prices in {prices['currency']} per million tokens, as they were on the day given. -: not known.",

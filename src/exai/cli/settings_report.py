@@ -1,4 +1,4 @@
-"""The settings in force as people and programs read them, secrets masked."""
+"""The settings in force as a table and as JSON, with secrets masked."""
 
 import json
 
@@ -8,11 +8,11 @@ from exai.config.tree import as_toml, plain, values
 __all__ = ["as_document", "as_table"]
 
 WIDEST_VALUE = 60
-"""In characters; a longer value pushes its own origin to the right, and no other."""
+"""In characters; a longer value moves only its own origin to the right."""
 
 
 def as_document(loaded: Loaded) -> str:
-    """JSON: the file that was read, and each setting's value and origin."""
+    """Format the settings as JSON: the file that was read, and each setting's value and origin."""
     settings = {
         key: {"value": plain(value), "origin": loaded.origins[key]} for key, value in values(loaded.settings)
     }
@@ -21,7 +21,7 @@ def as_document(loaded: Loaded) -> str:
 
 
 def as_table(loaded: Loaded) -> str:
-    """One line for each setting: key, value as TOML, origin."""
+    """Format the settings as a table: key, value as TOML, origin."""
     rows = [("SETTING", "VALUE", "ORIGIN")]
     rows += [(key, as_toml(value), loaded.origins[key]) for key, value in values(loaded.settings)]
     first = max(len(key) for key, _, _ in rows)

@@ -1,4 +1,4 @@
-"""The idempotency key of a `tools/call`: where it stands in the message, and what it may be."""
+"""The idempotency key of a `tools/call`: its place in the message, and its form."""
 
 import secrets
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ MAX_LENGTH = 128
 
 
 class InvalidKey(Exception):
-    """What stands there is no key; the text is for the caller."""
+    """The key is malformed; the message is for the caller."""
 
 
 def key_in(params: Mapping[str, Any] | None) -> str | None:
-    """The idempotency key in a request's params, if there is one.
+    """Return the idempotency key in a request's params, if there is one.
 
     Raises:
-        InvalidKey: there is something else.
+        InvalidKey: it is malformed.
     """
     meta = params.get("_meta") if params else None
     if not isinstance(meta, dict) or IDEMPOTENCY_KEY not in meta:
@@ -36,7 +36,7 @@ def key_in(params: Mapping[str, Any] | None) -> str | None:
 
 
 def with_key(request: Message) -> Message | None:
-    """A request that has an idempotency key: its own, or else a random one; `None` where it has no place for one."""
+    """Return the request with an idempotency key: its own, or a random one; `None` if it has no place for one."""
     params = request.get("params")
     if not isinstance(params, dict):
         return None

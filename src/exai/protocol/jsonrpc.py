@@ -1,7 +1,6 @@
-"""One JSON-RPC 2.0 message: bounded, well-formed, or refused with the error that its sender gets.
+"""Parses JSON-RPC 2.0 messages within limits; a message that is refused has the error for its sender.
 
-MCP 2025-11-25 and 2026-07-28, base protocol: ids are strings or integers, params an
-object, and there are no batches.
+As MCP 2025-11-25 and 2026-07-28 have it, ids are strings or integers, params are an object, and there are no batches.
 """
 
 from typing import Any
@@ -25,7 +24,7 @@ INVALID_REQUEST = -32600
 INTERNAL_ERROR = -32603
 
 MAX_CONTAINERS = 100_000
-"""Objects and arrays of one message. Four megabytes of empty arrays would hold up the event loop for a second."""
+"""Objects and arrays of one message. Four megabytes of empty arrays would block the event loop for a second."""
 
 Message = dict[str, Any]
 
@@ -35,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Exception):
-    """A message that is answered with an error and goes no further."""
+    """A message is answered with an error, and not processed."""
 
     def __init__(self, code: int, sentence: str, request_id: str | int | None = None) -> None:
         super().__init__(sentence)
@@ -44,15 +43,15 @@ class Refusal(Exception):
 
     @property
     def answer(self) -> Message:
-        """The error message for its sender."""
+        """The error response for the sender."""
         return error_message(self.request_id, self.code, str(self))
 
 
 def parse(text: str | bytes, max_depth: int) -> Message:
-    """The message in `text`: a request, a notification or a response.
+    """Parse a request, a notification or a response.
 
     Raises:
-        Refusal: it is none, is nested deeper than `max_depth`, or has more than `MAX_CONTAINERS`.
+        Refusal: `text` is no message, is nested deeper than `max_depth`, or has more than `MAX_CONTAINERS`.
     """
     brackets = _brackets(text)
     if brackets > MAX_CONTAINERS and _has_too_many_containers(text):
@@ -77,12 +76,12 @@ def parse(text: str | bytes, max_depth: int) -> Message:
 
 
 def encode(message: Message) -> str:
-    """A message as text."""
+    """Encode a message as text."""
     return _encode(message).decode()
 
 
 def error_message(request_id: str | int | None, code: int, sentence: str, data: Any = None) -> Message:
-    """An error response; `request_id` is `None` where the request's could not be read."""
+    """Make an error response; `request_id` is `None` when the request's id could not be read."""
     error: Message = {"code": code, "message": sentence}
     if data is not None:
         error["data"] = data
@@ -115,14 +114,14 @@ def _too_deep(max_depth: int) -> Refusal:
 
 
 def _brackets(text: str | bytes) -> int:
-    """Opening brackets, those inside strings included: no fewer than there are objects and arrays."""
+    """Count opening brackets, inside strings too: at least as many as there are objects and arrays."""
     if isinstance(text, str):
         return text.count("{") + text.count("[")
     return text.count(b"{") + text.count(b"[")
 
 
 def _has_too_many_containers(text: str | bytes) -> bool:
-    """Whether more than `MAX_CONTAINERS` brackets open outside strings; in a few passes, before anything is built."""
+    """Return whether more than `MAX_CONTAINERS` brackets open outside strings, without parsing."""
     data = text.encode() if isinstance(text, str) else text
     without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     # What stands between two quotes that touch is nothing, inside a string or out of it, so both can go.

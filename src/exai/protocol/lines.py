@@ -1,4 +1,4 @@
-"""Lines over stdin and stdout: read and written in threads of their own, so that neither end can hold up the loop."""
+"""Lines over stdin and stdout, read and written in threads, so that they cannot block the event loop."""
 
 import asyncio
 import os
@@ -14,14 +14,14 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def take_stdout() -> int:
-    """A descriptor of stdout for the protocol alone; whatever else writes there lands on stderr from now on."""
+    """Return a descriptor of stdout for the protocol alone; other writes to stdout go to stderr from now on."""
     protocol = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     return protocol
 
 
 class LineWriter:
-    """Writes lines in order in a daemon thread: a client that does not read stops neither the loop nor the exit."""
+    """Writes lines in order in a daemon thread: a client that does not read blocks neither the loop nor the exit."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class LineWriter:
         self._at_fault = at_fault
         self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
         self.broken = False
-        """Whether a line could not be written, so that none after it will be."""
+        """Whether a line could not be written; then no further one is."""
         threading.Thread(target=self._run, name="stdout", daemon=True).start()
 
     async def send(self, text: str) -> None:
@@ -88,7 +88,7 @@ def _settle(written: asyncio.Future[None], fault: OSError | None) -> None:
 
 
 class LineReader:
-    """Reads lines in a daemon thread, each handed over before the next is read."""
+    """Reads lines in a daemon thread; each is processed before the next one is read."""
 
     def __init__(
         self,
@@ -103,11 +103,11 @@ class LineReader:
         self._at_end = at_end
 
     def start(self) -> None:
-        """Begin to read; `take` gets each line, `None` for one that is too long."""
+        """Start to read; `take` gets each line, or `None` for one that is too long."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
     def _run(self) -> None:
-        # Not sys.stdin: the interpreter's end would wait for its lock, which a blocked read holds.
+        # Not sys.stdin: at exit the interpreter would wait for its lock, which a blocked read holds.
         lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
         try:
             while line := lines.readline(self._max_bytes + 1):

@@ -1,7 +1,7 @@
 """JSON Schemas of tools' arguments and results, made from their types, as clients and models are shown them.
 
 Every token of a list of tools is paid for by each of its readers. So the schemas have no titles, no references, no
-defaults that say nothing, and no bounds of lengths: whoever exceeds one is told by the call's answer.
+defaults that say nothing, and no bounds of lengths: a call that exceeds one gets an error.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,8 +38,8 @@ def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()
 def output_schema(*parts: type[msgspec.Struct], depth: int = LISTED_DEPTH) -> dict[str, Any]:
     """Describe a result that has the fields of all `parts` side by side.
 
-    Objects that are nested deeper than `depth` are described as objects and no further. Which fields are always
-    there, it says of the outermost alone.
+    Objects that are nested deeper than `depth` are described as objects and no further. Only the outermost
+    one says which fields are always there.
 
     Raises:
         ValueError: two parts have a field of the same name.
@@ -58,7 +58,7 @@ def output_schema(*parts: type[msgspec.Struct], depth: int = LISTED_DEPTH) -> di
 
 
 def _components_of(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """The schema of one type, and those that it refers to."""
+    """Return the schema of one type, and those that it refers to."""
     (_,), components = msgspec.json.schema_components([kind], ref_template="{name}")
     return components.pop(kind.__name__), components
 
@@ -85,7 +85,7 @@ def _as_input(node: Any, components: Mapping[str, Any]) -> Any:
 
 
 def _without_null(node: dict[str, Any], components: Mapping[str, Any]) -> Any:
-    """`T | None` is written as `T`: leaving an argument out says the same as null, which is accepted as well."""
+    """Write `T | None` as `T`: leaving an argument out means the same as null, which is accepted as well."""
     choices = [choice for choice in node["anyOf"] if choice != NULL]
     rest = {key: value for key, value in node.items() if key != "anyOf"}
     if len(choices) == 1:
@@ -94,7 +94,7 @@ def _without_null(node: dict[str, Any], components: Mapping[str, Any]) -> Any:
 
 
 def _as_output(node: dict[str, Any], components: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    """The schema of one field or item: type, fields, items, choices, and nothing else."""
+    """Reduce the schema of one field or item to type, fields, items and choices."""
     if "$ref" in node:
         return _as_output(components[node["$ref"]], components, depth)
     if "anyOf" in node:

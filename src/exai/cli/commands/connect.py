@@ -1,4 +1,4 @@
-"""`exai connect`: stdin and stdout to a running daemon, through cuts and restarts."""
+"""`exai connect`: relays stdin and stdout to a running daemon, through cut connections and restarts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +30,7 @@ def connect(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What `exai token create --save FILE` wrote; its token is refreshed by itself. Left out: the "
+            help="What `exai token create --save FILE` wrote; its token is refreshed automatically. Left out: the "
             "token in EXAI_TOKEN, or the file that EXAI_CREDENTIALS names.",
         ),
     ] = None,

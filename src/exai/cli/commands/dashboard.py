@@ -1,4 +1,4 @@
-"""`exai dashboard`: lets a browser in, on the word of whoever can write the database."""
+"""`exai dashboard`: signs a browser in; whoever can write the database may do this."""
 
 import asyncio
 from typing import Annotated

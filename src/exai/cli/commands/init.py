@@ -44,7 +44,7 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class _Plan:
-    """One file as it will be."""
+    """The planned change of one file."""
 
     client: Client
     file: Path
@@ -88,10 +88,10 @@ def init(
     if any(client.token in _text(entry) for client, entry in chosen):
         typer.echo(WHERE_FROM)
     if not plans:
-        typer.echo("It stands everywhere already; nothing to write.")
+        typer.echo("Every file has it already; nothing to write.")
         return
     for plan in plans:
-        typer.echo(f"{'Creates' if plan.before is None else 'Adds it to what stands in'} {plan.file}")
+        typer.echo(f"{'Creates' if plan.before is None else 'Adds it to'} {plan.file}")
     if not (yes or typer.confirm("Write?")):
         typer.echo("Nothing was written.")
         raise typer.Exit(1)
@@ -106,7 +106,7 @@ def _entries(
     overrides: list[str] | None,
     credentials: Path | None,
 ) -> Callable[[Client], JsonObject]:
-    """The entry of each client, in which something stands for the token where one is wanted."""
+    """Return what makes a client's entry, with a reference to the token when one is required."""
     if credentials is not None and transport is not Transport.CONNECT:
         raise StartFault(
             "`--credentials` is for `--transport connect`; the others take a token from EXAI_TOKEN."
@@ -135,7 +135,7 @@ def _entries(
 
 
 def _plan(client: Client, folder: Path, entry: JsonObject) -> _Plan | None:
-    """What to write for one client; `None` when it stands there already."""
+    """Plan what to write for one client; `None` when its file has it already."""
     file = (folder / client.file).resolve()
     try:
         before = file.read_bytes()
@@ -163,7 +163,7 @@ def _refuse_secret(key: str) -> None:
 
 
 def _write(plan: _Plan) -> None:
-    """The old content goes to `FILE.bak`, the new one in its place whole or not at all."""
+    """Move the old content to `FILE.bak`, and replace the file atomically."""
     try:
         plan.file.parent.mkdir(parents=True, exist_ok=True)
         if plan.before is not None:
@@ -174,7 +174,7 @@ def _write(plan: _Plan) -> None:
 
 
 def _replace(file: Path, content: bytes, *, like: Path) -> None:
-    """Write beside the file, then rename over it; `like` lends its permissions when it exists."""
+    """Replace the file atomically, with the permissions of `like` if it exists."""
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as temporary:
         beside = Path(temporary.name)
         try:

@@ -32,7 +32,7 @@ def listing(config_file: ConfigFile = None, overrides: Overrides = None, as_json
     elif rows:
         typer.echo("\n".join(_line(row) for row in rows))
     else:
-        typer.echo("There are none yet; the first token makes one.")
+        typer.echo("There are none yet; the first token creates one.")
 
 
 @app.command("rotate")
@@ -41,19 +41,19 @@ def rotate(
     overrides: Overrides = None,
     algorithm: Annotated[
         Literal["ES256", "EdDSA"] | None,
-        typer.Option("--algorithm", help="Of the new key; that of auth.algorithm where nobody says."),
+        typer.Option("--algorithm", help="Of the new key; default: auth.algorithm."),
     ] = None,
     at_once: Annotated[
         bool,
         typer.Option(
             "--now",
-            help="A key was stolen: whatever the old ones signed is over at once. Clients renew with their "
-            "refresh tokens; API keys stay good.",
+            help="A key was stolen: end whatever the old keys signed at once. Clients refresh their tokens with "
+            "their refresh tokens; API keys stay valid.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sign with a new key from now on; the old one verifies until what it signed is over."""
+    """Sign with a new key from now on; the old one verifies until its tokens have expired."""
     settings = load_settings(config_file, overrides).settings
 
     async def made() -> KeySummary:

@@ -1,4 +1,4 @@
-"""`exai models`: what can be asked with the settings in force."""
+"""`exai models`: the models that can be asked with the settings in force."""
 
 import asyncio
 import json

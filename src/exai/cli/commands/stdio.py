@@ -27,8 +27,8 @@ def stdio(
 ) -> None:
     """Serve one MCP client over stdin and stdout; what MCP clients start by themselves.
 
-    Where tokens are required, EXAI_TOKEN has one, or the file that EXAI_CREDENTIALS names; an API key suits a
-    process that lives long.
+    Where tokens are required, it takes one from EXAI_TOKEN, or from the file that EXAI_CREDENTIALS names. For a
+    process that lives long, use an API key.
 
     Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
     else's.

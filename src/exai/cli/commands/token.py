@@ -1,6 +1,6 @@
 """`exai token`: makes, lists, ends and replaces tokens; works with and without a running daemon.
 
-Who can write the database is the administrator, so these commands ask for no token.
+Whoever can write the database is the administrator, so these commands require no token.
 """
 
 import asyncio
@@ -48,8 +48,7 @@ def create(
         str | None,
         typer.Option(
             "--subject",
-            help="Whose it is: conversations and files belong to the subject, limits count by it. "
-            "The name, where nobody says.",
+            help="Its principal: conversations, files and limits belong to the subject. Default: the name.",
         ),
     ] = None,
     scopes: Annotated[
@@ -95,7 +94,7 @@ def listing(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those that are over, of the last month.")
+        bool, typer.Option("--all", help="Also those that ended within the last month.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -148,9 +147,9 @@ def revoke(
         async with open_authority(settings) as authority:
             if subject is not None:
                 count = await authority.revoke_subject(subject)
-                return f"Everything issued to {subject} up to now is over, {count} of EXAI's own among it."
+                return f"Everything issued to {subject} up to now has ended, {count} of EXAI's own tokens among it."
             await authority.revoke(token_id or "", issuer=issuer or "exai")
-            return f"{token_id} is over."
+            return f"{token_id} has ended."
 
     typer.echo(asyncio.run(ended()))
 
@@ -163,7 +162,7 @@ def rotate(
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token like that one in its place; the old one is over in the same moment."""
+    """Replace a token by one like it; the old one ends at the same moment."""
     settings = load_settings(config_file, overrides).settings
     _prepare(save)
 
@@ -182,10 +181,10 @@ def _duration(text: str) -> timedelta:
 
 
 def _hand_over(issued: IssuedTokens, save: Path | None, *, as_json: bool) -> None:
-    """The secrets go into a file for their owner alone, or are printed; never both.
+    """Write the secrets into a private file, or print them; never both.
 
     Raises:
-        StartFault: the file could not be written after all, so that they were printed.
+        StartFault: the file could not be written after all, so the secrets were printed.
     """
     secrets = {
         name: value
@@ -212,7 +211,7 @@ def _hand_over(issued: IssuedTokens, save: Path | None, *, as_json: bool) -> Non
 
 
 def _prepare(file: Path | None) -> None:
-    """Before anything is made or ended: what could not be saved would be lost."""
+    """Prove that the file can be written, before a token is created or ended."""
     if file is None:
         return
     try:
@@ -224,7 +223,7 @@ def _prepare(file: Path | None) -> None:
 
 
 def _write(file: Path, issued: IssuedTokens) -> StartFault | None:
-    """Why the file, which could be written a moment ago, cannot be."""
+    """Write the file; return the error when it cannot be written any more."""
     try:
         write_credentials(file, Credentials(issued.access_token, issued.refresh_token, issued.expires_at))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`exai usage`: who used what, from the journal; works with and without a running daemon."""
+"""`exai usage`: calls, tokens and cost by caller, from the journal; works with and without a running daemon."""
 
 import asyncio
 import json
