@@ -156,6 +156,19 @@ async def test_a_step_may_end_when_the_process_stops_and_no_further_one_begins(o
     assert steps == ["slow", "further"]
 
 
+async def test_closing_waits_for_an_engine_that_is_being_brought_up(open_jobs: Open, tmp_path: Path) -> None:
+    async with open_jobs(NOTHING) as jobs:
+        starting = asyncio.create_task(jobs.start("nothing", {}, key="1", principal="alice"))
+        await asyncio.sleep(0)
+        starting.cancel()
+    with pytest.raises(StoreFailed, match="closed"):
+        await jobs.find("job_1")
+    async with open_jobs(NOTHING) as jobs:
+        await jobs.look_after()
+        (job,) = await jobs.list()
+        await wait_until(lambda: is_over(jobs, job.job_id), what="what was begun meanwhile is over")
+
+
 async def test_a_running_job_is_cancelled_in_its_step(open_jobs: Open) -> None:
     begun = asyncio.Event()
     ended: list[str] = []

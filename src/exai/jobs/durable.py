@@ -69,6 +69,7 @@ class DurableJobs:
         self._poll_s = poll_s
         self._runs = FileRuns(file.parent / f"{file.stem}-runs")
         self._is_known_alive = False
+        self._closed = False
         self._engine: Engine | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._counts: Counts = {}
@@ -136,7 +137,7 @@ class DurableJobs:
         Raises:
             StoreFailed: the file cannot be used.
         """
-        if self._engine is None and not wants_attention(self._file):
+        if self._engine is None and not await asyncio.to_thread(wants_attention, self._file):
             return
         over = [run for run in await self._do(lambda engine: engine.executors()) if await self._is_over(run)]
         if over:
@@ -164,19 +165,22 @@ class DurableJobs:
 
     async def close(self) -> None:
         """Let steps end, for a moment, and let go of the file. What is not done is taken up by the next run."""
+        self._closed = True
         if self._settling is not None:
             self._settling.cancel()
-        engine, self._engine = self._engine, None
-        if engine is not None and self._threads is not None:
-            loop = asyncio.get_running_loop()
-            engine.stop()
-            if not await loop.run_in_executor(self._threads, engine.wait_until_idle, STOP_S):
-                engine.cancel_running()
-                await loop.run_in_executor(self._threads, engine.wait_until_idle, STOP_S)
-            await loop.run_in_executor(self._threads, engine.close)
-        await self._runs.end()
         if self._threads is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._close_engine)
             self._threads.shutdown()
+        await self._runs.end()
+
+    def _close_engine(self) -> None:
+        """Close the engine behind whatever was asked of it before, bringing it up included."""
+        if self._engine is not None:
+            self._engine.stop()
+            if not self._engine.wait_until_idle(STOP_S):
+                self._engine.cancel_running()
+                self._engine.wait_until_idle(STOP_S)
+            self._engine.close()
 
     async def _run(self, attempt: Attempt, record: Record) -> tuple[Outcome, Following | None]:
         try:
@@ -200,6 +204,8 @@ class DurableJobs:
     async def _do(self, work: "Callable[[Engine], T]") -> T:
         """Run `work` in the thread of jobs, one after the other; the first brings up the engine."""
         loop = asyncio.get_running_loop()
+        if self._closed:
+            raise StoreFailed("Jobs are closed. Try again after the restart.")
         if self._threads is None:
             self._threads = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         try:
