@@ -18,14 +18,14 @@ from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
-from exai.transports.server import Extend, build_server
+from exai.transports.server import Engine, Extend, build_server
 from exai.transports.websocket.resilient import ResilientWebSocketManager
 from exai.web.credential_watch import CredentialWatcher
 from exai.web.entrance import Authenticates
 from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
 from support.scripted_engine import VERSION, ScriptedEngine
 
-__all__ = ["Doors", "OpenDoors", "open_doors"]
+__all__ = ["Doors", "OpenDoors", "Port", "open_doors", "open_port", "settings_of"]
 
 
 @dataclass
@@ -58,26 +58,31 @@ class Doors:
 OpenDoors = Callable[..., AbstractAsyncContextManager[Doors]]
 
 
-@asynccontextmanager
-async def open_doors(
-    *, extend: Extend | None = None, judge: Authenticates | None = None, **settings: Any
-) -> AsyncIterator[Doors]:
-    """Doors on free ports, closed by SIGTERM at the end; `settings` are sections of the configuration.
+@dataclass
+class Port:
+    """The MCP port before some engine."""
 
-    `judge` admits callers instead of the scripted authenticator.
-    """
-    tree = Settings.model_validate(
-        {**settings, "server": {"port": 0, "operations_port": 0, "drain_s": 5, **settings.get("server", {})}}
-    )
-    bus = EventBus()
-    events: list[Event] = []
-    bus.watch(events.append, Event)
-    engine = ScriptedEngine()
+    addresses: Addresses
+    doors: McpDoors
+    serving: asyncio.Task[None]
+    stopping: asyncio.Event
+
+
+@asynccontextmanager
+async def open_port(
+    engine: Engine,
+    tree: Settings,
+    bus: EventBus,
+    *,
+    authenticates: Authenticates,
+    authority: ScriptedAuthority,
+    extend: Extend | None = None,
+) -> AsyncIterator[Port]:
+    """The MCP port on free ports, before `engine`; whoever leaves the scope has ended or signalled it."""
     listener = Listener(tree.server)
     ready, stopping = asyncio.Event(), asyncio.Event()
-    authenticator, authority = ScriptedAuthenticator(), ScriptedAuthority()
     server = build_server(engine, version=VERSION, extend=extend, bus=bus)
-    doors = McpDoors(server, engine, judge or authenticator, authority, tree, bus)
+    doors = McpDoors(server, engine, authenticates, authority, tree, bus)
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,
@@ -91,24 +96,54 @@ async def open_doors(
     )
     async with asyncio.timeout(10):
         await ready.wait()
-    opened = Doors(
-        engine,
-        listener.addresses,
-        events,
-        serving,
-        stopping,
-        doors.sessions,
-        authenticator,
-        authority,
-        doors.watcher,
-    )
     try:
         async with Scheduler(SystemClock()).running(*mcp_port_duties(doors)):
-            yield opened
+            yield Port(listener.addresses, doors, serving, stopping)
     finally:
-        if not serving.done():
-            if not stopping.is_set():
-                opened.signal()
-            engine.released.set()
+        if not serving.done() and not stopping.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(20):
             await serving
+
+
+def settings_of(**sections: Any) -> Settings:
+    """Settings of a port on free ports; `sections` of the configuration may be added."""
+    server = {"port": 0, "operations_port": 0, "drain_s": 5, **sections.get("server", {})}
+    return Settings.model_validate({**sections, "server": server})
+
+
+@asynccontextmanager
+async def open_doors(
+    *, extend: Extend | None = None, judge: Authenticates | None = None, **settings: Any
+) -> AsyncIterator[Doors]:
+    """Doors on free ports, closed by SIGTERM at the end; `settings` are sections of the configuration.
+
+    `judge` admits callers instead of the scripted authenticator.
+    """
+    bus = EventBus()
+    events: list[Event] = []
+    bus.watch(events.append, Event)
+    engine = ScriptedEngine()
+    authenticator, authority = ScriptedAuthenticator(), ScriptedAuthority()
+    async with open_port(
+        engine,
+        settings_of(**settings),
+        bus,
+        authenticates=judge or authenticator,
+        authority=authority,
+        extend=extend,
+    ) as port:
+        try:
+            yield Doors(
+                engine,
+                port.addresses,
+                events,
+                port.serving,
+                port.stopping,
+                port.doors.sessions,
+                authenticator,
+                authority,
+                port.doors.watcher,
+            )
+        finally:
+            engine.released.set()

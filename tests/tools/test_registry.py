@@ -1,6 +1,7 @@
 """The catalogue of tools."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -55,6 +56,17 @@ def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
         assert (tool.output_schema or {})["type"] == "object"
         assert tool.description
         assert set(tool.annotations) == {"readOnlyHint", "openWorldHint"}, "all of them only read"
+
+
+def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    sections = {part.split("`")[0]: part for part in manual.split("\n## `")[1:]}
+    shared = manual.split("\n## ")[0]
+    for tool in registry.listing:
+        fields = registry.find(tool.name).tool.arguments.__struct_encode_fields__
+        names = {*fields, *(tool.output_schema or {})["properties"]}
+        told = sections[tool.name] + shared
+        assert {name for name in names if f"`{name}`" not in told} == set(), tool.name
 
 
 def test_older_names_answer_without_being_listed(registry: Registry) -> None:

@@ -30,7 +30,9 @@ def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()
     flat.pop("description", None)
     listed = {name: field for name, field in flat.get("properties", {}).items() if name not in unlisted}
     flat["properties"] = listed
-    if not unlisted:
+    if unlisted:
+        flat.pop("additionalProperties", None)
+    else:
         flat["additionalProperties"] = False
     return flat
 
