@@ -46,6 +46,7 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     )
     assert told["checks"] == {"store": "the disk is full"}
     assert told["providers"] == [{"name": "glm", "configured": True}, {"name": "kimi", "configured": False}]
+    assert told["duties"] == [{"name": "tidy", "runs": 3, "failed_in_a_row": 0, "error": None}]
     assert told["sessions"] == {"open": 3}
     assert told["connected"] == [
         {"caller": "keycloak:bob", "door": "websocket", "connections": 2},

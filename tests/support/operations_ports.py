@@ -22,6 +22,7 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import ManualClock
+from exai.runtime.periodic import Duty, DutyRecord
 from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
@@ -166,6 +167,7 @@ def make_port(
         began=clock.monotonic(),
         checks=checks,
         providers=lambda: [("glm", True), ("kimi", False)],
+        duties=[DutyRecord(Duty(name="tidy", run=asyncio.Event().wait, every_s=60), runs=3, failures=1)],
         sessions=lambda: {"open": 3},
         running=running,
         connected=connected,

@@ -144,6 +144,7 @@ def _operations(
         providers=lambda: [
             (name, each.configured) for name, each in services.asking.router.providers.items()
         ],
+        duties=services.scheduler,
         sessions=sessions,
         running=services.monitoring.running_calls,
         connected=services.monitoring.open_connections,

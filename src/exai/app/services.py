@@ -63,7 +63,7 @@ async def build(
         run_duties(settings, storage, monitoring, identity) as scheduler,
         open_models(settings, storage, monitoring, clock) as asking,
         open_jobs(settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs) as jobs,
-        open_tools(settings, storage, monitoring, asking, jobs, clock, demo=demo) as registry,
+        open_tools(settings, storage, monitoring, asking, jobs, scheduler, demo=demo) as registry,
         open_dispatcher(settings, storage, metrics, asking, registry) as dispatcher,
     ):
         yield Services(monitoring, storage, identity, asking, dispatcher, scheduler, jobs)

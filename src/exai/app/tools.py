@@ -12,7 +12,7 @@ from exai.conversations.token_counts import TokenCounts
 from exai.files.reader import FileReader
 from exai.jobs.durable import DurableJobs
 from exai.routing.asker import Asking
-from exai.runtime.clock import Clock
+from exai.runtime.periodic import Scheduler
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry
@@ -30,11 +30,12 @@ async def open_tools(
     monitoring: Monitoring,
     asking: Asking,
     jobs: DurableJobs | None,
-    clock: Clock,
+    scheduler: Scheduler,
     *,
     demo: bool,
 ) -> AsyncIterator[Registry]:
     """Register every tool; leaving stores what was learnt about token counts."""
+    clock = asking.clock
     counts = await TokenCounts.open(storage.calibrations, clock)
     consultant = Consultant(
         router=asking.router,
@@ -54,6 +55,7 @@ async def open_tools(
         models=states,
         admission=asking.admission,
         jobs=lambda: {} if jobs is None else jobs.counts,
+        duties=scheduler,
         journal=storage.journal,
         usage=storage.usage,
     )

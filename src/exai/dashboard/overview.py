@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 
+from msgspec import to_builtins
 from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import DASHBOARD
@@ -14,7 +15,9 @@ from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import Clock
+from exai.runtime.periodic import DutyRecord
 from exai.storage.calls.usage import UsageReports
+from exai.tools.system_report import duty_states
 
 __all__ = ["Check", "Overview", "verdicts_of"]
 
@@ -56,6 +59,7 @@ class Overview:
     checks: Mapping[str, Check]
     providers: Callable[[], Iterable[tuple[str, bool]]]
     """Names, and whether each has a key."""
+    duties: Iterable[DutyRecord]
     sessions: Callable[[], Mapping[str, float]]
     """Figures of the resumable sessions."""
     running: RunningCalls
@@ -82,6 +86,7 @@ class Overview:
             "you": _who(visit.caller),
             "checks": await verdicts_of(self.checks),
             "providers": [{"name": name, "configured": configured} for name, configured in self.providers()],
+            "duties": to_builtins(duty_states(self.duties)),
             "sessions": self.sessions(),
             "connected": [asdict(each) for each in islice(self.connected, MOST_CALLERS)],
             "calls_running": len(calls),

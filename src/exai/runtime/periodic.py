@@ -129,7 +129,7 @@ class Scheduler:
             yield
 
     def __iter__(self) -> Iterator[DutyRecord]:
-        """The records, in the order in which the duties were started."""
+        """Iterate over the records, in the order in which the duties were started."""
         return iter(self._records.values())
 
     def samples(self) -> Iterator[Sample]:

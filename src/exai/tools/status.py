@@ -11,6 +11,7 @@ from exai.consulting.results import Result, ToolReturn
 from exai.tools.aliases import Alias
 from exai.tools.base import Arguments, Tool
 from exai.tools.system_report import (
+    DutyState,
     FailedCall,
     JobsInState,
     LimitsInUse,
@@ -22,7 +23,7 @@ from exai.tools.system_report import (
 
 __all__ = ["Status", "StatusArguments", "StatusReport"]
 
-Section = Literal["all", "service", "providers", "limits", "jobs", "usage", "errors"]
+Section = Literal["all", "service", "providers", "limits", "jobs", "duties", "usage", "errors"]
 
 
 class StatusArguments(Arguments, frozen=True):
@@ -40,6 +41,7 @@ class StatusReport(Result, frozen=True):
     providers: tuple[ProviderState, ...] | UnsetType = UNSET
     limits: LimitsInUse | UnsetType = UNSET
     jobs: tuple[JobsInState, ...] | UnsetType = UNSET
+    duties: tuple[DutyState, ...] | UnsetType = UNSET
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     errors: tuple[FailedCall, ...] | UnsetType = UNSET
 
@@ -53,6 +55,8 @@ class StatusReport(Result, frozen=True):
             parts.append(_limits_text(self.limits))
         if self.jobs is not UNSET:
             parts.append(_jobs_text(self.jobs))
+        if self.duties is not UNSET:
+            parts.append(_duties_text(self.duties))
         if self.usage is not UNSET:
             parts.append(_usage_text(self.usage))
         if self.errors is not UNSET:
@@ -89,6 +93,7 @@ class Status:
             providers=report.providers() if wants("providers") else UNSET,
             limits=report.limits() if wants("limits") else UNSET,
             jobs=report.jobs_by_state() if wants("jobs") else UNSET,
+            duties=report.duty_states() if wants("duties") else UNSET,
             usage=await report.usage_of(caller) if wants("usage") else UNSET,
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
         )
@@ -132,6 +137,15 @@ def _jobs_text(jobs: tuple[JobsInState, ...]) -> str:
     if not jobs:
         return "No jobs."
     return "\n".join(["Jobs:", *(f"- {each.kind}: {each.jobs} {each.state}" for each in jobs)])
+
+
+def _duties_text(duties: tuple[DutyState, ...]) -> str:
+    failing = [each for each in duties if each.failed_in_a_row]
+    if not failing:
+        return f"Background duties: {len(duties)}, all well."
+    lines = [f"Background duties: {len(duties)}, failing:"]
+    lines += [f"- {each.name}: {each.error}, {each.failed_in_a_row} times in a row" for each in failing]
+    return "\n".join(lines)
 
 
 def _usage_text(usage: tuple[ModelUsage, ...]) -> str:

@@ -4,7 +4,7 @@
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -18,12 +18,14 @@ from exai.routing.admission import Admission, Gate
 from exai.routing.breaker import Breaker, Breakers, State
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
+from exai.runtime.periodic import DutyRecord
 from exai.runtime.version import __version__
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.usage import UsageReports
 from exai.storage.conversations.calibrations import Calibration
 
 __all__ = [
+    "DutyState",
     "FailedCall",
     "JobsInState",
     "LimitsInUse",
@@ -32,6 +34,7 @@ __all__ = [
     "ProviderState",
     "ServiceState",
     "SystemReport",
+    "duty_states",
 ]
 
 RECENT = 10
@@ -123,6 +126,17 @@ class FailedCall(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class DutyState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a background duty has been doing since the start."""
+
+    name: str
+    runs: int
+    failed_in_a_row: int
+    """Since the last run that went well."""
+    error: str | None
+    """Of the latest run."""
+
+
 @dataclass(frozen=True)
 class ModelStates:
     """What is known of every model beside its catalogue entry."""
@@ -172,6 +186,7 @@ class SystemReport:
     models: ModelStates
     admission: Admission
     jobs: Callable[[], JobCounts]
+    duties: Iterable[DutyRecord]
     journal: Journal
     usage: UsageReports
 
@@ -210,6 +225,10 @@ class SystemReport:
             JobsInState(kind, state.value, count) for (kind, state), count in sorted(self.jobs().items())
         )
 
+    def duty_states(self) -> tuple[DutyState, ...]:
+        """Describe every background duty."""
+        return duty_states(self.duties)
+
     async def usage_of(self, caller: str) -> tuple[ModelUsage, ...]:
         """Add up what a caller used of late, by model."""
         used = await self.usage.report(days=USAGE_DAYS, caller=caller)
@@ -241,6 +260,19 @@ class SystemReport:
             )
             for failure in failures
         )
+
+
+def duty_states(records: Iterable[DutyRecord]) -> tuple[DutyState, ...]:
+    """Describe background duties by their records."""
+    return tuple(
+        DutyState(
+            name=record.duty.name,
+            runs=record.runs,
+            failed_in_a_row=record.failures_in_a_row,
+            error=record.last_error,
+        )
+        for record in records
+    )
 
 
 def _open_breaker(breaker: Breaker) -> OpenBreaker:

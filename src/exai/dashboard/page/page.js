@@ -60,6 +60,9 @@ function showOverview(told) {
   byId("sign-out").hidden = !until;
   pairs("health", [
     ...Object.entries(told.checks).map(([name, says]) => [name, says, says === "ok" ? "good" : "bad"]),
+    ...told.duties
+      .filter(({ failed_in_a_row }) => failed_in_a_row > 0)
+      .map(({ name, error, failed_in_a_row }) => [name, `${error}, ${failed_in_a_row} times in a row`, "bad"]),
     ...told.providers.map(({ name, configured }) => [name, configured ? "has a key" : "no key", configured ? "good" : ""]),
   ]);
   pairs("sessions", Object.entries(told.sessions).map(([name, value]) => [name.replaceAll("_", " "), value]));
