@@ -19,7 +19,7 @@ from exai.jobs.job import State
 from exai.jobs.kinds import Backoff, Done, End, GiveUp, Kind, RunningJob, TryAgain
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage import jobs_file
-from exai.storage.jobs_file import wants_attention
+from exai.storage.jobs_file import needs_maintenance
 from exai.storage.runs import new_run_id
 from support.forked_runs import ForkedRuns, forked_runs
 from support.waiting import wait_until
@@ -69,7 +69,7 @@ NOTHING = Kind("nothing", _nothing)
 
 async def test_without_a_job_there_is_no_file_and_no_thread(open_jobs: Open, tmp_path: Path) -> None:
     async with open_jobs(NOTHING) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         assert await jobs.list() == []
         assert await jobs.find("job_1") is None
         assert not await jobs.cancel("job_1")
@@ -115,15 +115,15 @@ async def test_a_job_goes_on_in_the_next_run_behind_its_last_step(open_jobs: Ope
         job = await jobs.find(name)
         assert job is not None
         assert job.state is State.RUNNING
-    assert wants_attention(tmp_path / "jobs.sqlite")
+    assert needs_maintenance(tmp_path / "jobs.sqlite")
     async with open_jobs(kind) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
         job = await jobs.find(name)
     assert job is not None
     assert (job.state, job.result) == (State.DONE, {"sum": 3})
     assert steps == ["first", "second", "second"]
-    assert not wants_attention(tmp_path / "jobs.sqlite")
+    assert not needs_maintenance(tmp_path / "jobs.sqlite")
 
 
 async def test_a_step_may_end_when_the_process_stops_and_no_further_one_begins(open_jobs: Open) -> None:
@@ -151,7 +151,7 @@ async def test_a_step_may_end_when_the_process_stops_and_no_further_one_begins(o
         may_end.set()
     assert steps == ["slow"]
     async with open_jobs(kind) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
     assert steps == ["slow", "further"]
 
@@ -164,7 +164,7 @@ async def test_closing_waits_for_an_engine_that_is_being_brought_up(open_jobs: O
     with pytest.raises(StoreFailed, match="closed"):
         await jobs.find("job_1")
     async with open_jobs(NOTHING) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         (job,) = await jobs.list()
         await wait_until(lambda: is_over(jobs, job.job_id), what="what was begun meanwhile is over")
 
@@ -190,7 +190,7 @@ async def test_a_running_job_is_cancelled_in_its_step(open_jobs: Open) -> None:
         await begun.wait()
         assert await jobs.cancel(name)
         await wait_until(lambda: ended, what="the step is cancelled")
-        await jobs.look_after()
+        await jobs.maintain()
         assert jobs.counts == {("endless", State.CANCELLED): 1}
 
 
@@ -199,7 +199,7 @@ async def test_a_kind_stays_paused_over_a_restart(open_jobs: Open) -> None:
         await jobs.pause("nothing")
         name = await jobs.start("nothing", {}, key="1", principal="alice")
     async with open_jobs(NOTHING, replace(NOTHING, name="other")) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         other = await jobs.start("other", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, other), what="the other kind's job is over")
         assert not await is_over(jobs, name)
@@ -228,16 +228,16 @@ async def test_what_is_old_is_forgotten_and_its_key_is_free_again(open_jobs: Ope
         dead = await jobs.start("dies", {}, key="1", principal="alice")
         for each in (name, dead):
             await wait_until(lambda each=each: is_over(jobs, each), what="the job is over")  # type: ignore[misc]
-        await jobs.look_after()
+        await jobs.maintain()
         job = await jobs.find(name)
         assert job is not None
         assert (job.attempt, job.state) == (4, State.DONE)
         clock.advance(8 * 86_400)
-        await jobs.look_after()
+        await jobs.maintain()
         assert await jobs.find(name) is None
         assert jobs.counts == {("dies", State.DEAD): 1}
         clock.advance(90 * 86_400)
-        await jobs.look_after()
+        await jobs.maintain()
         assert jobs.counts == {}
         await jobs.start("repeats", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, name), what="the key's next job is over")
@@ -251,7 +251,7 @@ async def processes() -> AsyncIterator[ForkedRuns]:
 
 
 @pytest.mark.parametrize("dies_in", ["first", "second", "third"])
-async def test_what_a_killed_process_ran_is_taken_up_once_by_two_who_look_at_once(
+async def test_what_a_killed_process_ran_is_recovered_once_by_two_processes(
     processes: ForkedRuns, tmp_path: Path, dies_in: str
 ) -> None:
     order = {"folder": str(tmp_path)}
@@ -281,11 +281,11 @@ async def test_a_job_with_which_each_process_dies_is_given_up(
     for number in range(1, 4):
         async with open_jobs(kind) as jobs:
             name = await jobs.start("deadly", {}, key="1", principal="alice")
-            await jobs.look_after()
+            await jobs.maintain()
             await wait_until(lambda number=number: len(runs) == number, what="it runs again")  # type: ignore[misc]
             jobs.stop()
     async with open_jobs(kind) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
         job = await jobs.find(name)
     assert job is not None
@@ -303,7 +303,7 @@ async def test_a_file_that_cannot_be_used_is_said_and_tried_again(open_jobs: Ope
             with pytest.raises(StoreFailed, match="log says why"):
                 await jobs.start("nothing", {}, key="1", principal="alice")
         with pytest.raises(StoreFailed):
-            await jobs.look_after()
+            await jobs.maintain()
         (tmp_path / "jobs.sqlite").unlink()
         name = await jobs.start("nothing", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
@@ -334,13 +334,13 @@ async def test_libraries_of_an_older_sqlite_do(
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
 
 
-async def test_whether_a_file_wants_attention_is_said_without_the_engine(
+async def test_whether_a_file_needs_maintenance_is_known_without_the_engine(
     open_jobs: Open, tmp_path: Path
 ) -> None:
     file = tmp_path / "jobs.sqlite"
-    assert not wants_attention(file)
+    assert not needs_maintenance(file)
     file.write_bytes(b"no database" * 100)
-    assert wants_attention(file)
+    assert needs_maintenance(file)
     file.unlink()
 
     async def dies(_job: RunningJob) -> End:
@@ -349,14 +349,14 @@ async def test_whether_a_file_wants_attention_is_said_without_the_engine(
     kinds = (NOTHING, Kind("dies", dies))
     async with open_jobs(*kinds) as jobs:
         done = await jobs.start("nothing", {}, key="1", principal="alice")
-        assert wants_attention(file)
+        assert needs_maintenance(file)
         await wait_until(lambda: is_over(jobs, done), what="the job is over")
-        assert not wants_attention(file)
+        assert not needs_maintenance(file)
         dead = await jobs.start("dies", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, dead), what="the job is over")
-        assert wants_attention(file)
+        assert needs_maintenance(file)
     async with open_jobs(*kinds) as jobs:
-        await jobs.look_after()
+        await jobs.maintain()
         assert jobs.counts == {("nothing", State.DONE): 1, ("dies", State.DEAD): 1}
 
 

@@ -12,11 +12,11 @@ from exai.app.daemon import run_daemon
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 
-_begin = UploadDeletions.begin
+_start_jobs = UploadDeletions.start_jobs
 
 
 async def _watched(self: UploadDeletions, jobs: Any) -> int:
-    begun = await _begin(self, jobs)
+    begun = await _start_jobs(self, jobs)
     imported = [name for name in ("dbos", "psycopg", "croniter", "yaml") if name in sys.modules]
     threads = [thread.name for thread in threading.enumerate() if "dbos" in thread.name]
     print(json.dumps({"begun": begun, "imported": imported, "threads": threads}), flush=True)
@@ -25,6 +25,6 @@ async def _watched(self: UploadDeletions, jobs: Any) -> int:
 
 
 if __name__ == "__main__":
-    UploadDeletions.begin = _watched  # type: ignore[method-assign]
+    UploadDeletions.start_jobs = _watched  # type: ignore[method-assign]
     settings = Settings.model_validate_json(sys.argv[1])
     asyncio.run(run_daemon(settings, demo=False, on_ready=lambda *_: None))

@@ -36,7 +36,7 @@ class _Run:
             for number in range(JOBS):
                 await jobs.start("lines", {"number": number}, key=str(number), principal="alice")
         while True:
-            await jobs.look_after()
+            await jobs.maintain()
             known = await jobs.list()
             if len(known) == JOBS and all(job.state is State.DONE for job in known):
                 break

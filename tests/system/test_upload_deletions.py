@@ -168,8 +168,8 @@ async def test_a_provider_that_fails_for_days_is_asked_again_until_it_does(
     clock = ManualClock()
     began = clock.wall()
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], clock)
-    assert await deletions.begin(jobs) == 1
-    assert await deletions.begin(jobs) == 1
+    assert await deletions.start_jobs(jobs) == 1
+    assert await deletions.start_jobs(jobs) == 1
     (job,) = await jobs.drain(waiting=True)
     assert (job.state, job.failures, job.principal) == (State.DONE, 30, "alice")
     assert 4 * 86_400 < clock.wall() - began < 14 * 86_400
@@ -184,13 +184,13 @@ async def test_a_provider_that_never_does_it_leaves_a_dead_job_and_the_row(
     account.emulator.faults.add("kimi", Fault(path=f"/files/{file}", error="server_error", times=None))
     deletions = UploadDeletions(router, account.table)
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock())
-    await deletions.begin(jobs)
+    await deletions.start_jobs(jobs)
     (job,) = await jobs.drain(waiting=True)
     assert job.state is State.DEAD
     assert job.last_error is not None
     assert job.last_error.startswith("provider_failed: ")
     assert await account.rows() == (set(), {file})
-    await deletions.begin(jobs)
+    await deletions.start_jobs(jobs)
     assert jobs.enqueued() == []
 
 
@@ -199,7 +199,7 @@ async def test_a_file_that_has_gone_is_deleted(account: Account, router: ModelRo
     account.emulator.accounts["kimi"].files.remove(file)
     deletions = UploadDeletions(router, account.table)
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock(), at_once=True)
-    await deletions.begin(jobs)
+    await deletions.start_jobs(jobs)
     (job,) = await jobs.list()
     assert (job.state, job.attempt) == (State.DONE, 1)
     assert await account.rows() == (set(), set())

@@ -31,7 +31,7 @@ CREDENTIALS_S = 0.25
 """By how much an expiry may be noticed late. It is judged by the wall clock, so no timer can be set for it."""
 SESSIONS_S = 1.0
 JOBS_S = 15.0
-"""How soon the jobs of a process that has gone are taken up by one that lives."""
+"""How soon the jobs of a process that ended are recovered by another one."""
 
 _Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="housekeeper")
 """Deletes what is past its age."""
@@ -85,8 +85,8 @@ def _process_duties(
 def job_duties(jobs: DurableJobs, deletions: UploadDeletions) -> tuple[Duty, ...]:
     """List the duties of a process that runs jobs."""
     return (
-        Duty(name="look_after_jobs", run=jobs.look_after, every_s=JOBS_S, at_start=True, wake=jobs.attempted),
-        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.begin, jobs)),
+        Duty(name="maintain_jobs", run=jobs.maintain, every_s=JOBS_S, at_start=True, wake=jobs.attempted),
+        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.start_jobs, jobs)),
     )
 
 

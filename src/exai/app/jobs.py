@@ -1,4 +1,4 @@
-"""The daemon's jobs: which kinds there are, where they are kept, and the duties that look after them."""
+"""The daemon's jobs: which kinds there are, where they are kept, and the duties that maintain them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ async def open_jobs(
     *,
     wanted: bool,
 ) -> AsyncIterator[DurableJobs | None]:
-    """Begin and run jobs within this scope; what is not done at its end is taken up by the next run.
+    """Begin and run jobs within this scope; what is not done at its end is recovered by the next run.
 
     `None` where they are not wanted, or the settings have them run elsewhere.
     """

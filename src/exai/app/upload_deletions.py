@@ -36,7 +36,7 @@ class UploadDeletions:
             keep_dead_s=settings.keep_dead_days * DAY_S,
         )
 
-    async def begin(self, jobs: Jobs) -> int:
+    async def start_jobs(self, jobs: Jobs) -> int:
         """Condemn what was not used for long, and begin a job for whatever is condemned; how many those are.
 
         A job that is known already is not begun again, so this completes what a crash left out.

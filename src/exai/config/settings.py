@@ -368,7 +368,7 @@ class Jobs(Section):
     """How long a job that is done or cancelled can be looked up."""
 
     keep_dead_days: Count = 90
-    """How long one that was given up can be; while it is kept, it is not begun again."""
+    """How long a dead job can be looked up; as long as it is kept, it is not started again."""
 
 
 class Logging(Section):

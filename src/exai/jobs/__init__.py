@@ -13,9 +13,9 @@ itself runs at least once, and must bear a repetition. A run of the whole job is
     running     TryAgain        waiting, longer each time; dead after the last of the days that its kind allows
     running     GiveUp          dead
     running     Cancel          cancelled
-    running     its process is over   queued, by whoever notices; dead after too many of those
-    queued, waiting, running    `cancel`   cancelled
-    done, cancelled, dead       its kind's retention    gone, and its key is free again
+    running     process ended   queued, by the process that notices; dead after too many of those
+    any of those   `cancel`     cancelled
+    done, cancelled, dead       deleted after the kind's retention; then its key is free again
 
 Results of steps outlive a failed attempt: the next one does not repeat what has been done. Arguments and results are
 ids and numbers, at most 4 KiB: content stays where it belongs.

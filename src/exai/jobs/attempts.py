@@ -10,7 +10,7 @@ import structlog
 from exai.errors import ExaiError, Incident
 from exai.events.events import Event
 from exai.events.incidents import record_incident
-from exai.jobs.job import LONGEST_ERROR, checked_size
+from exai.jobs.job import LONGEST_ERROR, check_size
 from exai.jobs.kinds import Cancel, Done, End, GiveUp, Kind, Snooze, StepResult, TryAgain, Value
 
 __all__ = ["Attempt", "Following", "Outcome", "Record", "run_attempt"]
@@ -80,13 +80,13 @@ class _RunningJob:
             raise ValueError(f"the job has two steps with the name {name!r}")
         self._asked.add(name)
         if name not in self.results:
-            self.results[name] = await self._record(name, lambda: _of_small_size(work))
+            self.results[name] = await self._record(name, lambda: _checked(work))
         return cast("R", self.results[name])
 
 
-async def _of_small_size(work: Callable[[], Awaitable[R]]) -> R:
+async def _checked(work: Callable[[], Awaitable[R]]) -> R:
     result = await work()
-    checked_size(result, "Results of steps")
+    check_size(result, "Results of steps")
     return result
 
 
@@ -103,7 +103,7 @@ async def run_attempt(
     try:
         end = await kind.run(job)
         if isinstance(end, Done):
-            checked_size(end.result, "Results")
+            check_size(end.result, "Results")
     except ExaiError as fault:
         end = TryAgain(f"{fault.code}: {fault}")
     except Exception as error:  # noqa: BLE001 - the root of a job: whatever it was, the job is tried again
@@ -112,7 +112,7 @@ async def run_attempt(
     outcome, following = _decided(end, kind, attempt, job, now(), dice())
     if outcome.end == "dead":
         _log.warning(
-            "a job is given up",
+            "job is dead",
             job=attempt.job_id,
             kind=attempt.kind,
             attempts=attempt.number,

@@ -14,11 +14,11 @@ import structlog
 from exai.errors import StoreFailed
 from exai.events.events import Event
 from exai.jobs.attempts import Attempt, Following, Outcome, Record, run_attempt
-from exai.jobs.job import Counts, Job, State, checked_size, job_id
+from exai.jobs.job import Counts, Job, State, check_size, job_id
 from exai.jobs.kinds import Kind, Value
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
-from exai.storage.jobs_file import jobs_connections, wants_attention
+from exai.storage.jobs_file import jobs_connections, needs_maintenance
 from exai.storage.runs import FileRuns
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class DurableJobs:
         self._counts: Counts = {}
         self._settling: asyncio.TimerHandle | None = None
         self.attempted = asyncio.Event()
-        """Set a moment after attempts have ended here; makes `look_after` due."""
+        """Set a moment after attempts have ended here; makes `maintain` due."""
 
     @property
     def counts(self) -> Counts:
@@ -84,7 +84,7 @@ class DurableJobs:
 
     async def start(self, kind: str, arguments: Mapping[str, Value], *, key: str, principal: str) -> str:
         """See `Jobs.start`."""
-        checked_size(arguments, "Arguments")
+        check_size(arguments, "Arguments")
         attempt = Attempt(
             job_id=job_id(self._kinds[kind].name, principal, key),
             kind=kind,
@@ -131,18 +131,18 @@ class DurableJobs:
         of_name = self._kinds[kind]
         await self._do(lambda engine: engine.pause(of_name, paused=paused))
 
-    async def look_after(self) -> None:
-        """Take up what runs that are over left, forget what is old, and count. For a periodic duty; at start too.
+    async def maintain(self) -> None:
+        """Recover jobs of runs that are over, delete old ones, and count the others. Run by a duty, at the start too.
 
         Raises:
             StoreFailed: the file cannot be used.
         """
-        if self._engine is None and not await asyncio.to_thread(wants_attention, self._file):
+        if self._engine is None and not await asyncio.to_thread(needs_maintenance, self._file):
             return
         over = [run for run in await self._do(lambda engine: engine.executors()) if await self._is_over(run)]
         if over:
-            taken_up = await self._do(lambda engine: engine.recover(over))
-            _log.info("jobs of processes that have gone are taken up", jobs=taken_up)
+            recovered = await self._do(lambda engine: engine.recover(over))
+            _log.info("recovered jobs of processes that ended", jobs=recovered)
         rows = await self._do(lambda engine: engine.rows())
         if old := _forgettable(rows, self._kinds, self._clock.wall()):
             await self._do(lambda engine: engine.delete(old))
@@ -164,7 +164,7 @@ class DurableJobs:
             self._engine.stop()
 
     async def close(self) -> None:
-        """Let steps end, for a moment, and let go of the file. What is not done is taken up by the next run."""
+        """Let steps end, for a moment, and let go of the file. What is not done is recovered by the next run."""
         self._closed = True
         if self._settling is not None:
             self._settling.cancel()
@@ -211,9 +211,9 @@ class DurableJobs:
         try:
             return await loop.run_in_executor(self._threads, lambda: work(self._launched(loop)))
         except Exception as error:
-            _log.warning("the file of jobs cannot be used", exc_info=error)
+            _log.warning("the jobs file cannot be used", exc_info=error)
             raise StoreFailed(
-                "The file of jobs cannot be used now; the log says why. Try again later."
+                "The jobs file cannot be used now; the log says why. Try again later."
             ) from error
 
     def _launched(self, loop: asyncio.AbstractEventLoop) -> "Engine":

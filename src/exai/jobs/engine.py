@@ -67,14 +67,14 @@ class Row:
     ended_at: float | None
 
 
-class _Left(BaseException):
-    """Ends an attempt's thread and leaves its row as it is: cancelled, taken over, or to be taken up again.
+class _Abandoned(BaseException):
+    """Ends an attempt's thread and leaves its row as it is: cancelled, owned by another run, or to be recovered.
 
     DBOS keeps the outcome of what returns or raises an `Exception`, and of nothing else.
     """
 
 
-class _Undone(BaseException):
+class _StepFailed(BaseException):
     """A step failed. Nothing is kept of it; the job's function knows why."""
 
 
@@ -213,7 +213,7 @@ class Engine:
         self._stopping = True
 
     def cancel_running(self) -> None:
-        """End the attempts that run here; they are taken up by whoever comes next."""
+        """End the attempts that run here; the next run recovers them."""
         for body in list(self._bodies.values()):
             body.cancel()
 
@@ -239,7 +239,7 @@ class Engine:
     def _attempt(self, given: dict[str, Any]) -> dict[str, Any]:
         """Run one attempt."""
         if self._stopping:
-            raise _Left
+            raise _Abandoned
         with self._idle:
             self._running += 1
         try:
@@ -250,8 +250,8 @@ class Engine:
             return msgspec.to_builtins(outcome)  # type: ignore[no-any-return]
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, CancelledError):
-                _log.exception("an attempt cannot be kept", kind=given.get("kind"))
-            raise _Left from error
+                _log.exception("attempt not recorded", kind=given.get("kind"))
+            raise _Abandoned from error
         finally:
             with self._idle:
                 self._running -= 1
@@ -292,7 +292,7 @@ class Engine:
                 return kept[0]
             result = await work()
         except BaseException:
-            step.result.set_exception(_Undone())
+            step.result.set_exception(_StepFailed())
             raise
         step.result.set_result(result)
         await step.is_kept
@@ -310,7 +310,7 @@ class Engine:
 
         try:
             result = DBOS.run_step({"name": step.name}, do)
-        except _Undone:
+        except _StepFailed:
             return
         if did_work:
             self._loop.call_soon_threadsafe(_resolve, step.is_kept, None)

@@ -10,7 +10,7 @@ import msgspec
 
 from exai.jobs.kinds import StepResult, Value, Values
 
-__all__ = ["MAX_BYTES", "Counts", "Job", "Jobs", "State", "checked_size", "job_id"]
+__all__ = ["MAX_BYTES", "Counts", "Job", "Jobs", "State", "check_size", "job_id"]
 
 MAX_BYTES = 4096
 """Of arguments, of a step's result, of a job's result; as JSON."""
@@ -106,7 +106,7 @@ def job_id(kind: str, principal: str, key: str) -> str:
     return f"job_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
 
-def checked_size(value: StepResult, what: str) -> None:
+def check_size(value: StepResult, what: str) -> None:
     """See that a value is as small as ids and numbers are.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from exai.events.events import Event
 from exai.jobs.attempts import Attempt, run_attempt
-from exai.jobs.job import Job, State, checked_size, job_id
+from exai.jobs.job import Job, State, check_size, job_id
 from exai.jobs.kinds import Kind, Value
 from exai.runtime.clock import ManualClock
 
@@ -31,7 +31,7 @@ class JobsByHand:
 
     async def start(self, kind: str, arguments: Mapping[str, Value], *, key: str, principal: str) -> str:
         """See `Jobs.start`."""
-        checked_size(arguments, "Arguments")
+        check_size(arguments, "Arguments")
         name = job_id(self._kinds[kind].name, principal, key)
         if name not in self._jobs:
             attempt = Attempt(name, kind, principal, dict(arguments), self._clock.wall())

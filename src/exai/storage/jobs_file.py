@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Engine as Connections
 from sqlalchemy import create_engine, event
 
-__all__ = ["JOBS_FILE_NAME", "Connections", "jobs_connections", "wants_attention"]
+__all__ = ["JOBS_FILE_NAME", "Connections", "jobs_connections", "needs_maintenance"]
 
 JOBS_FILE_NAME = "jobs.sqlite"
 BUSY_TIMEOUT_MS = 30_000
 SUBSECONDS_SINCE = (3, 42)
 """From this version on SQLite's own `unixepoch` knows parts of a second, which the engine asks it for."""
 
-_WANTS_ATTENTION = """
+_NEEDS_MAINTENANCE = """
 SELECT 1 FROM workflow_status AS attempt LEFT JOIN workflow_output AS outcome USING (workflow_uuid)
 WHERE attempt.status NOT IN ('SUCCESS', 'CANCELLED') OR outcome.output LIKE '{"end":"dead"%'
 LIMIT 1
@@ -36,13 +36,13 @@ def jobs_connections(file: Path) -> Connections:
     return connections
 
 
-def wants_attention(file: Path) -> bool:
-    """Whether a job in this file is not over, or was given up; said without the engine, and `True` when in doubt."""
+def needs_maintenance(file: Path) -> bool:
+    """Whether a job in this file is not over, or is dead. Does not need the engine; `True` when in doubt."""
     if not file.exists():
         return False
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-            return connection.execute(_WANTS_ATTENTION).fetchone() is not None
+            return connection.execute(_NEEDS_MAINTENANCE).fetchone() is not None
     except sqlite3.Error:
         return True
 
