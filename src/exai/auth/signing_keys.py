@@ -14,6 +14,7 @@ import structlog
 
 from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
 from exai.errors import StartFault, StoreFailed
+from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private, replace_private
 from exai.storage.identity.tables import IdentityTables, KeyRow
 
@@ -101,7 +102,7 @@ class SigningKeys:
         try:
             self._file(kid).unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("a key that signs no more cannot be deleted", kid=kid, reason=error.strerror)
+            _log.warning("a key that signs no more cannot be deleted", kid=kid, reason=reason_of(error))
 
     def _files(self) -> dict[str, float]:
         """Private halves that lie here, with when each was written."""
@@ -128,7 +129,7 @@ class SigningKeys:
             return None
         except OSError as error:
             # Such as a key that another user of the machine made: one of our own does as well.
-            _log.warning("a signing key cannot be read and is not used", kid=kid, reason=error.strerror)
+            _log.warning("a signing key cannot be read and is not used", kid=kid, reason=reason_of(error))
             return None
         except StartFault as fault:
             _log.warning("a signing key is not used", kid=kid, reason=str(fault))
@@ -140,7 +141,7 @@ class SigningKeys:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_private(file, pem.decode("ascii"))
         except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
+            reason = reason_of(error)
             _log.error("a signing key cannot be written", file=str(file), reason=reason)
             # The answer may go over a network, so it does not say where the folder is.
             raise StoreFailed(

@@ -41,6 +41,7 @@ from exai.protocol.session import (
 )
 from exai.runtime import tasks
 from exai.runtime.clock import Clock, SystemClock
+from exai.runtime.os_errors import reason_of
 
 __all__ = ["Channel"]
 
@@ -338,5 +339,5 @@ def _reason(error: Exception) -> str:
         if isinstance(error, kind):
             return words
     if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
+        return reason_of(error)
     return str(error)[:200] or type(error).__name__

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private, replace_private
 
 __all__ = ["Credentials", "as_token", "read_credentials", "write_credentials"]
@@ -58,7 +59,7 @@ def read_credentials(file: Path) -> Credentials:
     except FileNotFoundError:
         raise StartFault(f"The credentials file {file} does not exist; {make}.") from None
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
+        reason = reason_of(error)
         raise StartFault(f"The credentials file {file} cannot be read ({reason}).") from error
     except ValueError:
         document = None

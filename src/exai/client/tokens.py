@@ -21,6 +21,7 @@ from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
 from exai.config.values import is_loopback
 from exai.errors import StartFault
 from exai.runtime.file_lock import try_lock
+from exai.runtime.os_errors import reason_of
 
 __all__ = ["ClientTokens", "FixedToken", "NotAdmitted", "TokenFile", "client_tokens"]
 
@@ -221,7 +222,7 @@ def _explained(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
+        reason = reason_of(error)
         raise StartFault(
             f"The credentials file {file} cannot be written ({reason}), so its token cannot be refreshed; make the "
             "file and its folder writable."

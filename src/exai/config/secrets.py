@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private
 
 __all__ = [
@@ -99,6 +100,6 @@ def secret_files(folder: Path, keys: Iterable[str]) -> Mapping[str, str]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            reason = (error.strerror or "unknown error").lower()
+            reason = reason_of(error)
             raise StartFault(f"The secret {file} cannot be read ({reason}).") from error
     return found

@@ -30,6 +30,7 @@ from exai.config.secrets import (
 )
 from exai.config.tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import exposure
 
 __all__ = [
@@ -167,7 +168,7 @@ def _from_file(file: Path) -> _Assignments:
             f"The configuration file {file} does not exist; correct its path or create it."
         ) from None
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
+        reason = reason_of(error)
         raise StartFault(f"The configuration file {file} cannot be read ({reason}).") from error
     except UnicodeDecodeError:
         raise StartFault(f"The configuration file {file} is not UTF-8 text; save it as UTF-8.") from None

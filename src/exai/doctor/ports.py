@@ -11,6 +11,7 @@ from exai.config import Server
 from exai.config.sources import Loaded
 from exai.config.values import is_loopback
 from exai.doctor.findings import Finding, ok, problem, warning
+from exai.runtime.os_errors import reason_of
 from exai.web.hosts import EVERY_ADDRESS
 
 __all__ = ["check_ports"]
@@ -59,7 +60,7 @@ def _refusal(host: str, port: int) -> str | None:
             sock.bind(address)
             sock.listen(1)
     except OSError as error:
-        return (error.strerror or type(error).__name__).lower()
+        return reason_of(error)
     return None
 
 

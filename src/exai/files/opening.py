@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from exai.errors import FileRefused
+from exai.runtime.os_errors import reason_of
 
 __all__ = ["open_inside", "shown"]
 
@@ -100,7 +101,7 @@ def _refusal(path: str, error: OSError) -> FileRefused:
         case errno.ENXIO | errno.EOPNOTSUPP:
             sentence = f"`{shown(path)}` is a device, pipe or socket; only regular files are read."
         case _:
-            sentence = f"`{shown(path)}` cannot be opened ({(error.strerror or 'unknown error').lower()})."
+            sentence = f"`{shown(path)}` cannot be opened ({reason_of(error)})."
     return FileRefused(sentence)
 
 

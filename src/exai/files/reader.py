@@ -13,6 +13,7 @@ from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
 from exai.files.opening import open_inside, shown
 from exai.messages import FileExcerpt, Image
+from exai.runtime.os_errors import reason_of
 
 __all__ = ["FileReader"]
 
@@ -110,7 +111,7 @@ class FileReader:
                     if len(content) > limit:
                         raise FileRefused(_too_large(path, limit))
             except OSError as error:
-                reason = (error.strerror or "unknown error").lower()
+                reason = reason_of(error)
                 raise FileRefused(f"`{shown(path)}` cannot be read ({reason}).") from error
         return bytes(content), real
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.runtime.samples import Sample
 from exai.storage import migrate
 from exai.storage.group_writer import FAULTS, GroupWriter, log_fault, store_failed
@@ -263,6 +264,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return reason_of(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return text.rpartition(": ")[2][:200]

@@ -18,6 +18,7 @@ from exai import config
 from exai.errors import StartFault
 from exai.runtime import tasks
 from exai.runtime.clock import SystemClock
+from exai.runtime.os_errors import reason_of
 from exai.runtime.stop import Stop
 from exai.transports.doors import McpDoors
 from exai.transports.draining import drain
@@ -174,7 +175,7 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
             sock.close()
             raise
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
+        reason = reason_of(error)
         raise StartFault(
             f"Port {port} on {host} cannot be opened ({reason}). "
             f"Stop what uses it, or choose another port with `{setting}`."

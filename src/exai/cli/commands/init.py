@@ -25,6 +25,7 @@ from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.config.tree import find
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 
 __all__ = ["app"]
 
@@ -145,7 +146,7 @@ def _plan(client: Client, folder: Path, entry: JsonObject) -> _Plan | None:
     except UnicodeDecodeError:
         raise StartFault(f"{file} is not UTF-8 text, so nothing was written; correct or remove it.") from None
     except OSError as error:
-        raise StartFault(f"{file} cannot be read ({_reason(error)}), so nothing was written.") from error
+        raise StartFault(f"{file} cannot be read ({reason_of(error)}), so nothing was written.") from error
     document = merged(text, client, entry, place=str(file))
     if text is not None and text.strip() and json.loads(text) == document:
         return None
@@ -170,7 +171,7 @@ def _write(plan: _Plan) -> None:
             _replace(plan.file.with_name(f"{plan.file.name}.bak"), plan.before, like=plan.file)
         _replace(plan.file, plan.after, like=plan.file)
     except OSError as error:
-        raise StartFault(f"{plan.file} cannot be written ({_reason(error)}).") from error
+        raise StartFault(f"{plan.file} cannot be written ({reason_of(error)}).") from error
 
 
 def _replace(file: Path, content: bytes, *, like: Path) -> None:
@@ -189,7 +190,3 @@ def _replace(file: Path, content: bytes, *, like: Path) -> None:
 
 def _text(document: JsonObject) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or "unknown error").lower()

@@ -19,6 +19,7 @@ from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import prove_writable
 
 __all__ = ["app"]
@@ -218,7 +219,7 @@ def _prepare(file: Path | None) -> None:
         prove_writable(file)
     except OSError as error:
         raise StartFault(
-            f"The credentials file {file} cannot be written ({_reason(error)}), so nothing was made; name another."
+            f"The credentials file {file} cannot be written ({reason_of(error)}), so nothing was made; name another."
         ) from error
 
 
@@ -228,14 +229,10 @@ def _write(file: Path, issued: IssuedTokens) -> StartFault | None:
         write_credentials(file, Credentials(issued.access_token, issued.refresh_token, issued.expires_at))
     except OSError as error:
         return StartFault(
-            f"The credentials file {file} cannot be written ({_reason(error)}); the token was made all the same "
+            f"The credentials file {file} cannot be written ({reason_of(error)}); the token was made all the same "
             "and is printed instead."
         )
     return None
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or "unknown error").lower()
 
 
 def _shown(label: str, value: object) -> str:
