@@ -21,14 +21,17 @@ from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
 from exai.events.events import ProviderCallEnded
+from exai.events.requests import Purpose
 from exai.messages import Message, Role
 from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Catalog, Model
 from exai.providers.faults import Names, Refusal, fault_of
 from exai.providers.kimi import ERRORS
 from exai.routing.admission import Admission
-from exai.routing.asker import Asking
+from exai.routing.asker import ModelAsker
 from exai.routing.breaker import Breaker, Breakers
+from exai.routing.ledger import Stage
+from exai.routing.request import Asking
 from exai.routing.retry import RetryPolicy
 from exai.routing.router import Choice
 from exai.runtime.clock import SystemClock
@@ -130,28 +133,28 @@ async def _measure(rounds: int, times: int) -> dict[str, float]:
     asking = Asking(admission, router, breakers, retry, bus, clock)
     choice = Choice(MODEL, MODEL.name, None)
 
+    def new_asker() -> ModelAsker:
+        return ModelAsker.for_call(asking, CALLER, clock.monotonic() + 900)
+
     async def with_all() -> None:
-        asker = asking.on_behalf_of(CALLER, clock.monotonic() + 900)
+        async def answer(_model: Model, ask: ModelAsker) -> Completion:
+            return await ask(PROMPT)
 
-        async def answer(_model: Model) -> Completion:
-            return await asker(PROMPT)
-
-        await asker.along(choice, answer)
+        await new_asker().along(choice, answer)
 
     async def without() -> None:
-        asker = asking.on_behalf_of(CALLER, clock.monotonic() + 900)
-        add = asker._add  # noqa: SLF001 - the very same work
-        async with admission.model_permit(CALLER, MODEL.provider, MODEL.name) as permit:
-            add("provider_sem_wait_ms", permit.waited_s * 1000)
-            began = clock.monotonic()
-            completion = await router.providers[MODEL.provider].complete(
-                PROMPT, deadline=began + 900, on_delta=None
-            )
-            bus.publish(ProviderCallEnded(MODEL.provider, MODEL.name, "ok", clock.monotonic() - began))
-        asker.bill.add(MODEL.cost(completion.usage), completion.usage)
-        add("connect_ms", completion.timings.connect_ms)
-        add("first_token_ms", completion.timings.first_token_ms)
-        add("generation_ms", completion.timings.generation_ms)
+        ledger = new_asker().ledger
+        with ledger.open(Purpose.CHAT, MODEL.provider, MODEL.name) as entry:
+            async with admission.model_permit(CALLER, MODEL.provider, MODEL.name) as permit:
+                began = clock.monotonic()
+                entry.spend(Stage.PROVIDER_WAIT, began - permit.waited_s, began)
+                completion = await router.providers[MODEL.provider].complete(
+                    PROMPT, deadline=began + 900, on_delta=None
+                )
+                bus.publish(ProviderCallEnded(MODEL.provider, MODEL.name, "ok", clock.monotonic() - began))
+            entry.bill.add(MODEL.cost(completion.usage), completion.usage)
+            for stage in (Stage.CONNECT, Stage.FIRST_TOKEN, Stage.GENERATION):
+                entry.spend(stage, began, began)
 
     whole, bare = await best_async_us(rounds, times, [with_all, without])
     parts = _parts(rounds, times * 10, breakers, retry)

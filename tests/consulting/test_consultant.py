@@ -28,7 +28,7 @@ from exai.runtime.clock import SystemClock
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asker, asking
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -54,10 +54,9 @@ class Talk:
 
     async def say(self, question: str, *, progress: Progress | None = None, **fields: Any) -> Consultation:
         progress = progress or SilentProgress()
-        asker = asking(self.router).on_behalf_of(CALLER, SystemClock().monotonic() + 30)
-        asker.progress = progress
+        ask = asker(asking(self.router), progress=progress)
         inquiry = Inquiry(instructions="Answer briefly.", question=question, **fields)
-        return await self.consultant.consult(inquiry, CallContext("call_1", CALLER, asker, progress))
+        return await self.consultant.consult(inquiry, CallContext("call_1", CALLER, ask, progress))
 
     @property
     def prompt(self) -> Prompt:

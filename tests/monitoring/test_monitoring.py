@@ -213,13 +213,18 @@ def test_health_is_of_the_latest_requests_and_of_the_providers_doing_only() -> N
     health, bus = ProviderHealth(clock), EventBus()
     health.watch(bus)
     assert health.of("glm", "glm-5.3") is None
-    for outcome in ("provider_timeout", "ok", "cancelled", "content_filtered", "file_refused"):
-        bus.publish(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0))
+    for outcome, counts in (
+        ("provider_timeout", True),
+        ("ok", True),
+        ("cancelled", False),
+        ("refused", False),
+    ):
+        bus.publish(ProviderCallEnded("glm", "glm-5.3", outcome, 2.0, counts))
         clock.advance(1)
     summary = health.of("glm", "glm-5.3")
     assert summary is not None
     assert (summary.requests, summary.failed, summary.last_error) == (2, 1, None)
-    assert (summary.seconds_since_last, summary.mean_seconds) == (4.0, 2.0)
+    assert (summary.seconds_since_last, summary.mean_seconds) == (3.0, 2.0)
     for _ in range(100):
         bus.publish(ProviderCallEnded("glm", "glm-5.3", "provider_failed", 1.0))
     summary = health.of("glm", "glm-5.3")

@@ -7,7 +7,6 @@ import pytest
 
 from exai import config
 from exai.config.sources import load
-from exai.costs import Bill
 from exai.errors import (
     AnswerBroken,
     ContentFiltered,
@@ -22,10 +21,11 @@ from exai.errors import (
     StartFault,
 )
 from exai.messages import Effort
-from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
+from exai.providers.base import DeltaKind
 from exai.providers.dialects import DIALECTS
 from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai_emulator import EmulatorOptions, Fault, Persona, ScriptedCall
+from support.scripted import asker, asking
 
 AZURE = {"query": ["api-version=2024-10-21"]}
 MODEL = {
@@ -198,18 +198,11 @@ async def test_a_model_calls_tools_in_every_dialect(open_dialect: Any, dialect: 
     desk.emulator.persona = Persona(rounds=((ScriptedCall("look_up", {"words": "owls"}),),))
     loop = ToolLoop([TypedTool("look_up", "Looks words up.", Words, _look_up)], config.ToolLoop(), desk.clock)
 
-    async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-        deadline = desk.clock.monotonic() + 30
-        completion: Completion = await desk.router.providers["local"].complete(
-            prompt, deadline=deadline, on_delta=on_delta
-        )
-        return completion
-
     def listen(_kind: DeltaKind, _text: str) -> None:
         return
 
     prompt = desk.prompt("local/tiny", "Find it.", tools=loop.specs)
-    answer = await loop.run(ask, prompt, Bill(), {}, listen if streams else None)
+    answer = await loop.run(asker(asking(desk.router)), prompt, listen if streams else None)
     assert "found owls" in answer.text
     roles = [message["role"] for message in sent_by(desk).body["messages"]]
     assert roles == [DIALECTS[dialect].system_role, "user", "assistant", "tool"]

@@ -8,7 +8,7 @@ import pytest
 from exai import config
 from exai.callers import Caller, Door
 from exai.errors import Overloaded
-from exai.routing.admission import Admission, set_aside
+from exai.routing.admission import Admission, CallPermits
 from exai.runtime.clock import SystemClock
 
 
@@ -159,14 +159,13 @@ async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> N
         entered = asyncio.Event()
 
         async def call(model: str) -> None:
-            async with (
-                house.caller_permit(one) as own,
-                house.total_permit(one) as all_calls,
-                house.model_permit(one, "glm", model, aside=(own, all_calls)) as permit,
-            ):
-                assert permit.waited_s > 0 or model != "glm-5.3"
-                assert (own.held, all_calls.held) == (True, True)
-                entered.set()
+            async with house.caller_permit(one) as own, house.total_permit(one) as all_calls:
+                permits = CallPermits(house, own, all_calls)
+                with permits.request():
+                    async with house.model_permit(one, "glm", model, call=permits) as permit:
+                        assert permit.waited_s > 0 or model != "glm-5.3"
+                        assert (own.held, all_calls.held) == (True, True)
+                        entered.set()
 
         waiting = [asyncio.get_running_loop().create_task(call("glm-5.3")) for _ in range(10)]
         await turn_of_the_loop()
@@ -204,13 +203,15 @@ async def test_permits_set_aside_leak_by_no_end() -> None:
     async def call(number: int) -> None:
         who = caller(str(number % 4))
         async with house.caller_permit(who) as own, house.total_permit(who) as all_calls:
-            model = house.model_permit(who, "glm", str(number % 3), aside=(own, all_calls))
-            async with model:
-                await asyncio.sleep(dice.random() * 0.003)
-                if dice.random() < 0.2:
-                    raise RuntimeError
-            async with set_aside((own, all_calls)):
-                await asyncio.sleep(dice.random() * 0.003)
+            permits = CallPermits(house, own, all_calls)
+            with permits.request():
+                async with house.model_permit(who, "glm", str(number % 3), call=permits):
+                    await asyncio.sleep(dice.random() * 0.003)
+                    if dice.random() < 0.2:
+                        raise RuntimeError
+                with permits.waiting():
+                    await asyncio.sleep(dice.random() * 0.003)
+                await permits.hold()
 
     loop = asyncio.get_running_loop()
     for _ in range(20):

@@ -21,11 +21,12 @@ from exai.events.events import Event, FellBack, ProviderCallEnded, RetryPlanned,
 from exai.messages import Message, Role
 from exai.providers.base import DeltaKind, OnDelta, Prompt
 from exai.providers.catalog import Model
-from exai.routing.asker import Asking, ModelAsker
+from exai.routing.admission import CallPermits
+from exai.routing.asker import ModelAsker
 from exai.routing.breaker import State
+from exai.routing.request import Asking
 from exai.routing.router import Choice
-from exai.runtime.clock import SystemClock
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
+from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asker, asking
 
 CALLER = Caller.local(Door.WEBSOCKET)
 QUICK = config.Retry(throttle_backoff_s=0.001, overload_backoff_s=0.001, transport_backoff_s=0.001)
@@ -44,11 +45,18 @@ class Desk:
         bus.watch(self.events.append, Event)
         settings.setdefault("retry", QUICK)
         self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, **settings)
-        self.asker: ModelAsker = self.asking.on_behalf_of(CALLER, SystemClock().monotonic() + seconds)
+        self.asker: ModelAsker = asker(self.asking, seconds=seconds)
 
-    async def ask(self, model: Model = MODEL, on_delta: OnDelta | None = None) -> str:
+    async def ask(
+        self, model: Model = MODEL, ask: ModelAsker | None = None, on_delta: OnDelta | None = None
+    ) -> str:
         prompt = Prompt(model=model, messages=(Message(Role.USER, "hello"),))
-        return (await self.asker(prompt, on_delta)).text
+        return (await (ask or self.asker)(prompt, on_delta)).text
+
+    def timings(self) -> dict[str, float]:
+        """Of the call, until now."""
+        ledger = self.asker.ledger
+        return ledger.timings(ledger.entries[0].began, self.asking.clock.monotonic())
 
     def said(self) -> list[str]:
         return [type(event).__name__ for event in self.events]
@@ -68,9 +76,9 @@ async def test_a_passing_failure_is_asked_again_and_all_of_it_is_told() -> None:
         "provider_failed",
         "ok",
     ]
-    (tried,) = desk.asker.tried
+    (tried,) = desk.asker.ledger.tried
     assert (tried.model, tried.outcome, tried.requests) == ("scripted-1", "ok", 3)
-    assert desk.asker.timings.keys() >= {"failed_requests_ms", "backoff_ms"}
+    assert desk.timings().keys() >= {"failed_requests_ms", "backoff_ms"}
     assert desk.gates == [0, 0]
 
 
@@ -87,9 +95,11 @@ async def test_what_began_is_not_asked_again_though_its_failure_passes() -> None
     desk.provider.complete = begin_and_fail  # type: ignore[method-assign]
     choice = Choice(MODEL, MODEL.name, None, (OTHER,), "a test")
     with pytest.raises(ProviderFailed):
-        await desk.asker.along(choice, lambda model: desk.ask(model, lambda _, text: heard.append(text)))
+        await desk.asker.along(
+            choice, lambda model, ask: desk.ask(model, ask, lambda _, text: heard.append(text))
+        )
     assert (len(desk.provider.asked), heard) == (1, ["well, "])
-    assert desk.asker.timings.keys() >= {"generation_ms"}
+    assert desk.timings().keys() >= {"generation_ms"}
 
 
 async def test_the_last_failure_says_why_no_further_request_was_made() -> None:
@@ -117,9 +127,9 @@ async def test_cancelling_a_wait_leaves_nothing_behind() -> None:
     loop = asyncio.get_running_loop()
     async with (
         desk.asking.admission.caller_permit(CALLER) as own,
-        desk.asking.admission.total_permit(CALLER) as house,
+        desk.asking.admission.total_permit(CALLER) as total,
     ):
-        desk.asker.holds = (own, house)
+        desk.asker.terms.permits = CallPermits(desk.asking.admission, own, total)
         task = loop.create_task(desk.ask())
         while not any(isinstance(event, RetryPlanned) for event in desk.events):  # noqa: ASYNC110 - a fact, no event
             await asyncio.sleep(0)
@@ -153,7 +163,7 @@ async def test_the_next_model_takes_over_and_the_choice_says_why() -> None:
     assert choice.reason == (
         "scripted-1 (provider_failed) could not answer; scripted-2 took over, as a test allows."
     )
-    assert [each.requests for each in desk.asker.tried] == [3, 1]
+    assert [each.requests for each in desk.asker.ledger.tried] == [3, 1]
     (fell_back,) = [event for event in desk.events if isinstance(event, FellBack)]
     assert (fell_back.from_model, fell_back.to_model, fell_back.cause) == (
         "scripted-1",
@@ -188,14 +198,14 @@ async def test_when_nobody_can_the_error_is_the_first_models_unless_a_later_one_
 async def test_a_model_that_could_not_even_be_asked_is_among_the_tried() -> None:
     desk = Desk("answer")
 
-    async def answered(model: Model) -> str:
+    async def answered(model: Model, ask: ModelAsker) -> str:
         if model is OTHER:
             raise ContextOverflow("too large")
-        return await desk.ask(model)
+        return await desk.ask(model, ask)
 
     text, choice = await desk.asker.along(Choice(OTHER, "scripted-2", None, (MODEL,), "a test"), answered)
     assert (text, choice.model) == ("answer", MODEL)
-    assert [(each.outcome, each.requests) for each in desk.asker.tried] == [
+    assert [(each.outcome, each.requests) for each in desk.asker.ledger.tried] == [
         ("context_overflow", 0),
         ("ok", 1),
     ]

@@ -26,9 +26,11 @@ from exai.errors import (
     ProviderUnauthorized,
     ProviderUnconfigured,
     QuotaExhausted,
+    ToolFault,
 )
 from exai.events.events import BreakerClosed, BreakerOpened, BreakerProbed, BreakerRefused, Event
-from exai.routing.breaker import VERDICTS, Attempt, Breaker, Breakers, State, Verdict
+from exai.routing.breaker import Attempt, Breaker, Breakers, State
+from exai.routing.faults import FAULTS, Blame
 from exai.runtime.clock import ManualClock
 
 OK = None
@@ -141,15 +143,8 @@ def test_what_is_not_the_providers_doing_counts_neither_way(end: BaseException) 
     assert state_of(bench) is State.OPEN, "it is no success either"
 
 
-def test_every_fault_of_a_provider_has_its_verdict() -> None:
-    kinds = {
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ProviderFault)
-    }
-    assert kinds - {ProviderFault, CircuitOpen, ProviderUnconfigured} == VERDICTS.keys()
-
-
-@pytest.mark.parametrize("kind", [kind for kind, verdict in VERDICTS.items() if verdict is Verdict.FAILED])
-def test_every_failure_of_the_provider_counts(kind: type[ProviderFault]) -> None:
+@pytest.mark.parametrize("kind", [kind for kind, row in FAULTS.items() if row.blames is Blame.PROVIDER])
+def test_every_failure_of_the_provider_counts(kind: type[ToolFault]) -> None:
     assert Bench().requests(*[kind("x") for _ in range(5)]) is State.OPEN
 
 
@@ -230,7 +225,7 @@ def test_a_probe_is_over_with_its_first_word() -> None:
     bench = opened()
     bench.clock.advance(10)
     with pytest.raises(AnswerBroken), bench.breaker.attempt() as probe:
-        probe.heard()
+        probe.answer_started()
         assert state_of(bench) is State.CLOSED
         assert bench.request()
         raise AnswerBroken("x")
@@ -238,10 +233,10 @@ def test_a_probe_is_over_with_its_first_word() -> None:
     assert bench.requests(*[FAILED] * 4) is State.OPEN, "its own failure counts like any other"
 
 
-def test_a_request_that_caused_no_answer_to_be_heard_closes_nothing() -> None:
+def test_an_answer_that_starts_closes_no_closed_breaker() -> None:
     bench = Bench()
     with bench.breaker.attempt() as attempt:
-        attempt.heard()
+        attempt.answer_started()
     assert bench.events == []
 
 

@@ -8,13 +8,15 @@ import msgspec
 import pytest
 
 from exai import config
-from exai.costs import Bill, Cost
+from exai.costs import Cost
 from exai.errors import AnswerEmpty, DeadlineExceeded, ProviderFailed, ToolLoopExceeded
-from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt
+from exai.events.requests import Purpose
+from exai.providers.base import Completion, DeltaKind
 from exai.providers.wire.stream import AnswerAccumulator
 from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import ManualClock
 from exai_emulator import Emulator, Persona, ScriptedCall
+from support.scripted import asker, asking
 
 PROVIDERS = {"glm": "glm-5.3", "kimi": "kimi-k3", "custom": "local/tiny"}
 
@@ -37,10 +39,13 @@ class Bench:
         self.running = self.most_running = 0
         self.fails: Exception | None = None
         self.delay = 0.0
-        self.bill = Bill()
-        self.timings: dict[str, float] = {}
+        self.asker = asker(asking(desk.router))
         self.tool = TypedTool("look_up", "Looks words up.", LookUp, self._look_up)
         self.loop = ToolLoop([self.tool], config.ToolLoop(**limits), desk.clock)
+
+    def spend(self, usd: float) -> None:
+        """Let the call spend this on a search."""
+        self.asker.ledger.open(Purpose.WEB_SEARCH, "kimi", "web-search").bill.add(Cost({"search": usd}))
 
     async def _look_up(self, arguments: LookUp) -> str:
         self.ran.append(arguments)
@@ -60,19 +65,11 @@ class Bench:
         self.desk.emulator.persona = Persona(rounds=calls, **persona)
         model = PROVIDERS.get(provider, provider)
 
-        async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-            asked = self.desk.router.providers[prompt.model.provider]
-            completion: Completion = await asked.complete(
-                prompt, deadline=self.desk.clock.monotonic() + 30, on_delta=on_delta
-            )
-            self.bill.add(prompt.model.cost(completion.usage), completion.usage)
-            return completion
-
         def listen(_kind: DeltaKind, _text: str) -> None:
             return
 
         prompt = self.desk.prompt(model, "Find it.", tools=self.loop.specs)
-        return await self.loop.run(ask, prompt, self.bill, self.timings, listen if streams else None)
+        return await self.loop.run(self.asker, prompt, listen if streams else None)
 
     def sent(self, provider: str) -> list[Any]:
         """The bodies of the requests, in order."""
@@ -114,9 +111,10 @@ async def test_calls_are_run_and_their_results_go_back_as_they_came(
     ]
     assert [answer["tool_call_id"] for answer in answers] == [each["id"] for each in called["tool_calls"]]
     assert tool_texts(third) == ["found owls", "found hawks", "found herons"]
-    assert bench.bill.usage is not None
-    assert bench.bill.usage.output is not None
-    assert bench.bill.usage.output > (answer.usage.output or 0)
+    usage = bench.asker.ledger.bill.usage
+    assert usage is not None
+    assert usage.output is not None
+    assert usage.output > (answer.usage.output or 0)
 
 
 def test_a_model_is_shown_keywords_alone_that_every_provider_takes() -> None:
@@ -180,7 +178,8 @@ async def test_the_calls_of_a_round_run_side_by_side(bench: Bench) -> None:
     bench.delay = 0.02
     await bench.run("glm", (call("a"), call("b"), call("c")))
     assert bench.most_running == 3
-    assert bench.timings["tools_ms"] >= 19
+    began, ended = bench.asker.ledger.entries[0].began, bench.desk.clock.monotonic()
+    assert bench.asker.ledger.timings(began, ended)["tools_ms"] >= 19
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -315,13 +314,13 @@ async def test_a_loop_over_its_time_runs_no_more(desk: Any) -> None:
 
 async def test_a_loop_over_its_money_runs_no_more(desk: Any) -> None:
     bench = Bench(desk, max_cost_usd=0.5)
-    bench.bill.add(Cost({"input": 7.0}))  # what was spent before is not the loop's
+    bench.spend(7.0)  # before the loop, and so not its own
     answer = await bench.run("kimi", (call("a"),))
     assert len(bench.ran) == 1
     desk.emulator.log.clear()
 
     async def costly(arguments: LookUp) -> str:
-        bench.bill.add(Cost({"search": 0.6}))
+        bench.spend(0.6)
         return await bench._look_up(arguments)
 
     bench.loop = ToolLoop(
@@ -378,14 +377,7 @@ async def test_an_echo_tool_hands_the_arguments_back_untouched(open_desk: Any) -
     spec = Bench(desk).loop.specs
     prompt = desk.prompt("kimi-k3", tools=spec)
 
-    async def ask(prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
-        deadline = desk.clock.monotonic() + 9
-        completion: Completion = await desk.router.providers["kimi"].complete(
-            prompt, deadline=deadline, on_delta=on_delta
-        )
-        return completion
-
-    await loop.run(ask, prompt, Bill(), {})
+    await loop.run(asker(asking(desk.router)), prompt)
     messages = emulator.log.of("kimi")[1].body["messages"]
     assert messages[-1]["content"] == messages[-2]["tool_calls"][0]["function"]["arguments"]
     assert messages[-1]["name"] == "look_up"

@@ -7,18 +7,21 @@ from types import MappingProxyType
 from typing import Any
 
 from exai import config
+from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
 from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Model, Price
 from exai.routing.admission import Admission
-from exai.routing.asker import Asking
+from exai.routing.asker import ModelAsker
 from exai.routing.breaker import Breakers
+from exai.routing.progress import Progress
+from exai.routing.request import Asking
 from exai.routing.retry import RetryPolicy
 from exai.routing.router import Choice
 from exai.runtime.clock import Clock, SystemClock
 
-__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster", "asking"]
+__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster", "asker", "asking"]
 
 MODEL = Model(
     name="scripted-1",
@@ -78,8 +81,11 @@ class ScriptedProvider:
             timings=ProviderTimings(),
         )
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:  # noqa: ARG002 - its face
-        return None
+    def counts_tokens(self, prompt: Prompt) -> bool:  # noqa: ARG002 - part of the face
+        return False
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+        raise NotImplementedError
 
     async def close(self) -> None:
         pass
@@ -118,3 +124,9 @@ def asking(
         bus,
         clock,
     )
+
+
+def asker(asking: Asking, *, seconds: float = 30.0, progress: Progress | None = None) -> ModelAsker:
+    """What one call asks with, which has so many seconds."""
+    caller = Caller.local(Door.WEBSOCKET)
+    return ModelAsker.for_call(asking, caller, asking.clock.monotonic() + seconds, progress)

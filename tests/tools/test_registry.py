@@ -25,7 +25,7 @@ def registry() -> Registry:
     return Registry(
         [
             Chat(absent).tool(),
-            Search(absent, absent).tool(),
+            Search(absent).tool(),
             Models(absent).tool(),
             Status(absent).tool(),
         ]

@@ -14,7 +14,7 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.tools.arguments import parse_arguments
 from exai.tools.search import PagesFound, Search
-from support.scripted import asking
+from support.scripted import asker, asking
 
 KEYS = {"glm": {"api_key": "id.secret"}, "kimi": {"api_key": "sk-key"}}
 
@@ -24,9 +24,8 @@ async def search(*keys: str, **arguments: Any) -> ToolReturn[PagesFound]:
     clock = SystemClock()
     providers = config.Providers.model_validate({name: KEYS[name] for name in keys})
     router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), clock)
-    tool = Search(router, clock).tool()
-    asker = asking(router).on_behalf_of(Caller.local(Door.WEBSOCKET), clock.monotonic() + 30)
-    context = CallContext("call_1", Caller.local(Door.WEBSOCKET), asker, SilentProgress())
+    tool = Search(router).tool()
+    context = CallContext("call_1", Caller.local(Door.WEBSOCKET), asker(asking(router)), SilentProgress())
     return await tool.run(parse_arguments(tool, {"query": "owls", **arguments}), context)
 
 

@@ -8,7 +8,7 @@ from exai.config import Settings
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.monitoring.metrics import Metrics
-from exai.routing.asker import Asking
+from exai.routing.request import Asking
 from exai.tools.registry import Registry
 
 __all__ = ["open_dispatcher"]

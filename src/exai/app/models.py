@@ -7,8 +7,8 @@ from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
 from exai.routing.admission import Admission
-from exai.routing.asker import Asking
 from exai.routing.breaker import Breakers
+from exai.routing.request import Asking
 from exai.routing.retry import RetryPolicy
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock

@@ -16,7 +16,7 @@ from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.jobs.durable import DurableJobs
-from exai.routing.asker import Asking
+from exai.routing.request import Asking
 from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
 

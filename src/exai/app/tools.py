@@ -11,7 +11,7 @@ from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.files.reader import FileReader
 from exai.jobs.durable import DurableJobs
-from exai.routing.asker import Asking
+from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
 from exai.tools.chat import Chat
 from exai.tools.models import Models
@@ -59,7 +59,7 @@ async def open_tools(
         journal=storage.journal,
         usage=storage.usage,
     )
-    tools = Chat(consultant), Search(asking.router, clock), Models(states), Status(report)
+    tools = Chat(consultant), Search(asking.router), Models(states), Status(report)
     try:
         yield Registry([each.tool() for each in tools])
     finally:

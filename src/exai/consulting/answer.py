@@ -10,7 +10,7 @@ from exai.consulting.consultation import Consultation
 from exai.consulting.results import Result
 from exai.costs import Cost, Usage
 from exai.messages import Citation
-from exai.routing.fallback import Tried
+from exai.routing.ledger import Tried
 
 __all__ = ["ModelAnswer"]
 

@@ -8,9 +8,11 @@ The exchange is committed before the answer leaves, so a handle that a caller ho
 was answered. A call that fails records nothing, and may be made again.
 """
 
+from dataclasses import replace
+
 from exai import config
 from exai.consulting.consultation import Consultation
-from exai.consulting.context import CallContext, timed
+from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import Material, gather
 from exai.consulting.model_choice import choose_model
@@ -24,6 +26,8 @@ from exai.files.reader import FileReader
 from exai.messages import Message, Role
 from exai.providers.base import Completion, Prompt
 from exai.providers.catalog import Model, SearchWay
+from exai.routing.asker import ModelAsker
+from exai.routing.ledger import Stage
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 
@@ -51,7 +55,7 @@ class Consultant:
         self._tool_limits = tool_limits
         self._counts = counts
         self._clock = clock
-        self._window = Window(conversations, counts, limits, clock)
+        self._window = Window(conversations, counts, limits)
 
     async def consult(self, inquiry: Inquiry, context: CallContext) -> Consultation:
         """Have one question answered, and record the exchange.
@@ -59,19 +63,22 @@ class Consultant:
         Raises:
             ToolFault: one of its subclasses; nothing was recorded.
         """
-        with timed(context, "store_ms", self._clock):
+        with context.stage(Stage.STORE):
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
         choice = choose_model(self._router, inquiry, conversation)
+        asker = context.ask.branch()
         material = await gather(inquiry, self._files)
 
-        async def answer_of(model: Model) -> tuple[Completion, Prompt, Fit]:
-            prompt, fit = await self._fit(inquiry, conversation, material, model, context)
-            return await self._ask(inquiry, prompt, context), prompt, fit
+        async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit]:
+            turn = replace(context, ask=ask)
+            prompt, fit = await self._fit(inquiry, conversation, material, model, turn)
+            return await self._ask(inquiry, prompt, turn), prompt, fit
 
-        (completion, prompt, fit), choice = await context.ask.along(choice, answer_of)
+        (completion, prompt, fit), choice = await asker.along(choice, answer_of)
         if not inquiry.web_search:
             self._learn(prompt.model, material, fit, completion)
         number = await self._record(conversation, material, completion, context)
+        bill = asker.ledger.bill
         return Consultation(
             inquiry=inquiry,
             material=material,
@@ -81,9 +88,9 @@ class Consultant:
             completion=completion,
             conversation_id=conversation.id,
             exchanges_remaining=self._limits.max_exchanges - number,
-            tried=tuple(context.ask.tried),
-            usage=context.ask.bill.usage or Usage(),
-            cost=context.ask.bill.cost,
+            tried=asker.ledger.tried,
+            usage=bill.usage or Usage(),
+            cost=bill.cost,
         )
 
     async def _fit(
@@ -131,7 +138,7 @@ class Consultant:
         self, conversation: Conversation, material: Material, completion: Completion, context: CallContext
     ) -> int:
         """Commit the exchange; its number in the conversation."""
-        with timed(context, "store_ms", self._clock):
+        with context.stage(Stage.STORE):
             return await self._conversations.record(
                 conversation,
                 caller=context.caller,

@@ -9,7 +9,7 @@ from exai.consulting.results import Findings
 from exai.consulting.window import Fit
 from exai.costs import Cost, Usage
 from exai.providers.base import Completion, Prompt
-from exai.routing.fallback import Tried
+from exai.routing.ledger import Tried
 from exai.routing.router import Choice
 
 __all__ = ["Consultation"]

@@ -1,16 +1,15 @@
 """One call, as its tool sees it: who calls, how models are asked, where progress goes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from exai.callers import Caller
 from exai.providers.base import OnDelta
 from exai.routing.asker import ModelAsker
+from exai.routing.ledger import Stage
 from exai.routing.progress import Progress
-from exai.runtime.clock import Clock
 
-__all__ = ["CallContext", "timed"]
+__all__ = ["CallContext"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class CallContext:
     call_id: str
     caller: Caller
     ask: ModelAsker
-    """Asks models, under the permits of their providers and within the call's deadline."""
+    """Asks models and searches, under permits and within the call's deadline; its ledger has what that took."""
     progress: Progress
 
     @property
@@ -28,13 +27,6 @@ class CallContext:
         """Where the pieces of an answer go; `None` when nobody follows, which lets a provider answer at once."""
         return self.progress.delta if self.progress.is_followed else None
 
-
-@contextmanager
-def timed(context: CallContext, stage: str, clock: Clock) -> Iterator[None]:
-    """Add the time of the block to one stage of the call's timings."""
-    began = clock.monotonic()
-    try:
-        yield
-    finally:
-        timings = context.ask.timings
-        timings[stage] = timings.get(stage, 0.0) + (clock.monotonic() - began) * 1000
+    def stage(self, stage: Stage) -> AbstractContextManager[None]:
+        """A scope whose time counts for one stage of the call."""
+        return self.ask.ledger.stage(stage)

@@ -58,11 +58,7 @@ class WebSearch:
         """
         context = self._context
         declared = replace(prompt, tools=self._loop.specs)
-        completion = await self._loop.run(
-            context.ask, declared, context.ask.bill, context.ask.timings, on_delta
-        )
-        if self._model.web_search is SearchWay.PROVIDER:
-            context.ask.bill.add(self._router.fee(self._model.provider, "web_search").cost())
+        completion = await self._loop.run(context.ask, declared, on_delta)
         citations = {citation.url or citation.title: citation for citation in completion.citations}
         return replace(
             completion,
@@ -96,4 +92,3 @@ class WebSearch:
     def _built_in_called(self) -> None:
         self._context.progress.status("Searching the web")
         self._searches += 1
-        self._context.ask.bill.add(self._router.fee(self._model.provider, "web_search").cost())

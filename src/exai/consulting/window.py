@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exai import config
-from exai.consulting.context import CallContext, timed
+from exai.consulting.context import CallContext
 from exai.conversations.conversations import TOKENS_PER_EXCHANGE, Conversation, Conversations, Recalled
 from exai.conversations.estimates import estimate_long_text
 from exai.conversations.token_counts import TokenCounts
@@ -13,7 +13,7 @@ from exai.errors import ContextOverflow
 from exai.messages import Message
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
-from exai.runtime.clock import Clock
+from exai.routing.ledger import Stage
 
 __all__ = ["Fit", "Question", "Window"]
 
@@ -61,12 +61,10 @@ class Window:
         conversations: Conversations,
         counts: TokenCounts,
         limits: config.Conversations,
-        clock: Clock,
     ) -> None:
         self._conversations = conversations
         self._counts = counts
         self._limits = limits
-        self._clock = clock
 
     async def fit(
         self, model: Model, conversation: Conversation, question: Question, context: CallContext
@@ -120,7 +118,7 @@ class Window:
     async def _recall(
         self, conversation: Conversation, model: Model, budget: float, context: CallContext
     ) -> Recalled:
-        with timed(context, "store_ms", self._clock):
+        with context.stage(Stage.STORE):
             return await self._conversations.recall(
                 conversation, max(0, int(budget)), reasoning_of=model.name if model.keeps_reasoning else None
             )

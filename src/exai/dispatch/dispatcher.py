@@ -32,8 +32,11 @@ from exai.errors import (
 )
 from exai.events.events import CallEnded, CallRefused, CallStarted
 from exai.events.incidents import record_incident
-from exai.routing.asker import Asking, ModelAsker
+from exai.routing.admission import CallPermits
+from exai.routing.asker import ModelAsker
+from exai.routing.ledger import Ledger, Stage
 from exai.routing.progress import Progress, SilentProgress
+from exai.routing.request import Asking
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
 from exai.tools.envelope import CallFacts, answer_of, with_facts
@@ -223,7 +226,7 @@ class Dispatcher:
             raise
         except ToolFault as fault:
             self._end(call, self._outcome(call, fault), fault.code)
-            return failure(fault, call.id, call.asker.tried)
+            return failure(fault, call.id, call.asker.ledger.tried)
         timings = self._end(call, "ok", None, findings)
         return with_facts(answer, CallFacts(timings, call.id)) if call.tool.asks_provider else answer
 
@@ -234,8 +237,7 @@ class Dispatcher:
 
     def _start(self, request: _Request, progress: Progress, run: IdempotentRun | None) -> _Call:
         deadline_s = request.tool.deadline_s or self._call_timeout_s
-        asker = self._asking.on_behalf_of(request.caller, request.began + deadline_s)
-        asker.progress = progress
+        asker = ModelAsker.for_call(self._asking, request.caller, request.began + deadline_s, progress)
         self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
         self._running[request.id] = _current_task()
         return _Call(request, CallContext(request.id, request.caller, asker, progress), deadline_s, run)
@@ -283,13 +285,13 @@ class Dispatcher:
             self._admission.caller_permit(caller) as own,
             self._admission.total_permit(caller) as total,
         ):
-            call.asker.holds = (own, total)
-            timings = call.asker.timings
-            timings["session_wait_ms"] = own.waited_s * 1000
-            timings["global_sem_wait_ms"] = total.waited_s * 1000
-            began = self._clock.monotonic()
-            await self._begin_rows(call)
-            timings["store_ms"] = (self._clock.monotonic() - began) * 1000
+            call.asker.terms.permits = CallPermits(self._admission, own, total)
+            ledger, admitted = call.asker.ledger, self._clock.monotonic()
+            own_taken = admitted - total.waited_s
+            ledger.spend(Stage.CALLER_WAIT, own_taken - own.waited_s, own_taken)
+            ledger.spend(Stage.TOTAL_WAIT, own_taken, admitted)
+            with ledger.stage(Stage.STORE):
+                await self._begin_rows(call)
             return await self._run_tool(call, arguments)
 
     async def _run_tool(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
@@ -319,11 +321,10 @@ class Dispatcher:
         """Write down how the call ended and publish it; the stage timings, which add up to the latency."""
         del self._running[call.id]
         self._aborted.discard(call.id)
-        timings = self._timings(call)
-        asker, caller = call.asker, call.context.caller
-        provider, model = findings.provider, findings.model_used
-        if asker.tried and model is None:
-            provider, model = asker.tried[-1].provider, asker.tried[-1].model
+        ledger, caller = call.asker.ledger, call.context.caller
+        timings = ledger.timings(call.request.began, self._clock.monotonic())
+        bill, requests = ledger.bill, ledger.records()
+        provider, model = _model_of(findings, ledger)
         if code == Overloaded.code and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
         if call.journalled:
@@ -335,10 +336,10 @@ class Dispatcher:
                     model_used=model,
                     provider=provider,
                     conversation_id=findings.conversation_id or call.requested.conversation_id,
-                    usage=asker.bill.usage,
-                    cost_usd=asker.bill.cost.usd,
+                    usage=bill.usage,
+                    cost_usd=bill.cost.usd,
                     timings=timings,
-                    requests=sum(each.requests for each in asker.tried),
+                    requests=ledger.attempts,
                     model_reason=findings.model_reason,
                 )
             )
@@ -351,29 +352,29 @@ class Dispatcher:
                 error_code=code,
                 provider=provider,
                 model=model,
-                usage=asker.bill.usage,
-                cost_usd=asker.bill.cost.usd,
+                usage=bill.usage,
+                cost_usd=bill.cost.usd,
                 timings=timings,
+                requests=requests,
             )
         )
         return timings
-
-    def _timings(self, call: _Call) -> dict[str, float]:
-        """The call's stages in milliseconds, with what is left as processing."""
-        latency_ms = (self._clock.monotonic() - call.request.began) * 1000
-        stages = call.asker.timings
-        timings = {
-            **stages,
-            "processing_ms": max(0.0, latency_ms - sum(stages.values())),
-            "latency_ms": latency_ms,
-        }
-        return {stage: round(ms, 3) for stage, ms in timings.items()}
 
 
 def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None, "a call runs in a task"  # noqa: S101 - asyncio's own promise
     return task
+
+
+def _model_of(findings: Findings, ledger: Ledger) -> tuple[str | None, str | None]:
+    """The provider and model of a call: which answered, else which was tried last."""
+    if findings.model_used is not None:
+        return findings.provider, findings.model_used
+    if ledger.turns:
+        last = ledger.turns[-1].summary()
+        return last.provider, last.model
+    return (ledger.entries[-1].provider, ledger.entries[-1].model) if ledger.entries else (None, None)
 
 
 def _out_of_time(call: _Call) -> DeadlineExceeded:

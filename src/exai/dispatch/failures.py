@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.errors import AnswerBroken, DeadlineExceeded, ToolFault
-from exai.routing.fallback import Tried
+from exai.routing.ledger import Tried
 from exai.tools.base import ToolAnswer
 
 __all__ = ["ERROR_KEY", "ErrorFacts", "failure"]

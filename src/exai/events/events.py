@@ -4,6 +4,7 @@ import msgspec
 
 from exai.callers import Caller, Door
 from exai.costs import Usage
+from exai.events.requests import RequestRecord
 
 __all__ = [
     "BreakerClosed",
@@ -95,6 +96,8 @@ class CallEnded(Event, frozen=True):
     cost_usd: float | None
     timings: dict[str, float] = msgspec.field(default_factory=dict)
     """Stage timings in milliseconds, `latency_ms` the total."""
+    requests: tuple[RequestRecord, ...] = ()
+    """What it asked of providers; the sums of these are above."""
 
 
 class CallRefused(Event, frozen=True):
@@ -113,13 +116,15 @@ class CallRecalled(Event, frozen=True):
 
 
 class ProviderCallEnded(Event, frozen=True):
-    """One request to a provider is over."""
+    """One attempt of a request to a provider is over."""
 
     provider: str
     model: str
     outcome: str
     """`ok`, `cancelled`, or the error's code."""
     seconds: float
+    counts_for_health: bool = True
+    """Whether it says anything about how the model's provider is doing."""
 
 
 class RetryPlanned(Event, frozen=True):

@@ -12,20 +12,6 @@ __all__ = ["Health", "ProviderHealth"]
 REMEMBERED = 50
 """Requests per model; old ones fall out by number, so a quiet model keeps its last word."""
 
-NOT_THEIR_DOING = frozenset(
-    {
-        "ability_missing",
-        "bad_arguments",
-        "cancelled",
-        "content_filtered",
-        "context_overflow",
-        "file_refused",
-        "provider_refused",
-        "store_failed",
-    }
-)
-"""Outcomes that say nothing about the provider's health."""
-
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -51,7 +37,7 @@ class ProviderHealth:
         bus.watch(self._request_ended, ProviderCallEnded)
 
     def _request_ended(self, event: ProviderCallEnded) -> None:
-        if event.outcome not in NOT_THEIR_DOING:
+        if event.counts_for_health:
             seen = self._seen.setdefault((event.provider, event.model), deque(maxlen=REMEMBERED))
             seen.append((self._clock.monotonic(), event.outcome, event.seconds))
 

@@ -131,8 +131,16 @@ class Provider(Protocol):
         """
         ...
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
-        """The provider's own count of a prompt; `None` where it has no counter, it is not to be asked, or failed."""
+    def counts_tokens(self, prompt: Prompt) -> bool:
+        """Whether it has a counter that is to be asked, and that takes such a prompt."""
+        ...
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+        """Return the provider's own count of a prompt.
+
+        Raises:
+            ProviderFault: it did not count.
+        """
         ...
 
     async def reach(self, *, within_s: float) -> Reached:

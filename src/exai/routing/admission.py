@@ -1,18 +1,51 @@
 """Permits: how much runs at once, and who comes next.
 
-A permit is a scope, never a pair of calls: leaving the block gives it back,
-whether by return, error, time-out or cancellation, so none can leak and no
-sweeper exists. Waiting is fair between callers: the queue is served in turns by
-caller, and within one caller in order of arrival.
+**Gates.** A `Gate` has a limit and counts its permits in use. There is one per caller (`caller_limit`), one for all
+calls (`global_limit`), one per provider (`provider_limit`) and one per each of its models (`model_limit`). A call needs
+a permit of its caller's gate and of the gate of all calls; each request it makes needs one of the model's gate and
+one of the provider's.
 
-A call that waits for a provider holds nothing meanwhile: its caller's and the house's
-permits are set aside, so that a provider that hangs takes no other's place.
+**Turns.** Whoever finds a gate at its limit, or finds others waiting there, queues. The queue is served in turns by
+caller, and within one caller in order of arrival: a caller with a thousand waiting calls delays another's first by one
+permit. A wait is bounded by `max_wait_s`, and the number of all who wait by `max_queue`.
+
+**Scopes.** A permit is a scope, never a pair of calls: leaving the block gives it back, whether by return, error,
+time-out or cancellation, so none can leak and no sweeper exists. What waits at a gate goes through these states:
+
+    state     event                                        next      then
+    new       the gate is below its limit, nobody waits    held
+    new       else, and fewer than `max_queue` wait        queued
+    new       else                                         over      `Overloaded`
+    queued    its turn                                     held
+    queued    `max_wait_s` passed                          over      `Overloaded`, out of the queue
+    queued    cancelled                                    over      out of the queue
+    queued    its turn and cancelled, before it ran        over      given back, next in turn
+    held      left, for whatever reason                    over      given back, next in turn
+
+**Set aside.** A call that waits for a provider holds nothing meanwhile, so that a provider that hangs takes no other
+caller's place. A call may have several requests under way at once, of which some work and others wait, in a queue
+or for a retry. `CallPermits` counts both: the call's permits are set aside when the last that works begins to wait
+or ends, and are taken again by the first that has a provider's permit and goes to work.
+
+    permits   event                                        next      then
+    held      a request waits or ends, another one works   held
+    held      a request waits or ends, only waiting left   aside     both given back
+    held      the last request ends                        held      the call goes on alone
+    aside     a request goes to work                       retaking  it queues for both, like a new call
+    aside     another waits or ends                        aside
+    retaking  another goes to work                         retaking  it waits for the same retaking
+    retaking  both are held again                          held      all who wanted them go to work
+    retaking  it failed or was cancelled                   aside     its request fails; the next one tries
+    any       the call ends                                over      given back, what is held
+
+Whoever retakes a call's permits holds those of a model and its provider, and whoever waits for a model or provider
+holds none of its call's: so no two can wait for each other.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +55,7 @@ from exai.errors import Overloaded
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
 
-__all__ = ["Admission", "Gate", "Permit", "set_aside"]
+__all__ = ["Admission", "CallPermits", "Gate", "Permit"]
 
 
 class Gate:
@@ -91,7 +124,17 @@ class Gate:
 class Permit:
     """A scope that holds one permit of each of its gates; `waited_s` says how long they took to get."""
 
-    __slots__ = ("_admission", "_aside", "_gates", "_left", "_since", "_turn_key", "held", "waited_s")
+    __slots__ = (
+        "_admission",
+        "_call",
+        "_gates",
+        "_is_over",
+        "_on_leave",
+        "_since",
+        "_turn_key",
+        "held",
+        "waited_s",
+    )
 
     def __init__(
         self,
@@ -99,15 +142,16 @@ class Permit:
         gates: tuple[Gate, ...],
         turn_key: str,
         *,
-        aside: Sequence["Permit"] = (),
-        left: Callable[[], None] | None = None,
+        call: "CallPermits | None" = None,
+        on_leave: Callable[[], None] | None = None,
     ) -> None:
-        """`aside`: permits that are set aside while this one is waited for."""
+        """`call`: the permits of the call that wants this one; set aside while it waits, held when it has it."""
         self._admission = admission
         self._gates = gates
         self._turn_key = turn_key
-        self._aside = aside
-        self._left = left
+        self._call = call
+        self._on_leave = on_leave
+        self._is_over = False
         self.held = False
         self._since = 0.0
         self.waited_s = 0.0
@@ -116,7 +160,7 @@ class Permit:
         try:
             await self.take()
         except BaseException:
-            self._forget()
+            self._leave()
             raise
         self._since = self._admission.clock.monotonic()
         return self
@@ -127,63 +171,123 @@ class Permit:
         if self.held:
             self._admission.note_held(self._admission.clock.monotonic() - self._since)
             self.give_back()
-        self._forget()
+        self._leave()
 
     async def take(self) -> None:
-        """Wait for every gate; for the scope itself, and for `set_aside`."""
+        """Wait for every gate; for the scope itself, and for permits that were set aside.
+
+        Raises:
+            Overloaded: the queue of one is full, or took too long.
+        """
         taken = 0
         try:
             for gate in self._gates:
                 if not gate.try_take():
                     await self._wait_for(gate)
                 taken += 1
+            if self._call is not None and not self._call.held:
+                await self._hold(self._call)
         except BaseException:
             for gate in self._gates[:taken]:
                 gate.give_back()
             raise
         self.held = True
+        if self._is_over:
+            self.give_back()
+            raise RuntimeError("A permit was taken after its scope was left.")
 
     async def _wait_for(self, gate: Gate) -> None:
+        if self._call is None:
+            self.waited_s += await self._admission.wait(gate, self._turn_key)
+            return
+        with self._call.waiting():
+            self.waited_s += await self._admission.wait(gate, self._turn_key)
+
+    async def _hold(self, call: "CallPermits") -> None:
         began = self._admission.clock.monotonic()
-        got = False
-        try:
-            async with set_aside(self._aside):
-                await self._admission.wait(gate, self._turn_key)
-                got = True
-        except BaseException:
-            if got:
-                gate.give_back()
-            raise
+        await call.hold()
         self.waited_s += self._admission.clock.monotonic() - began
 
     def give_back(self) -> None:
-        """Let others in; for the scope itself, and for `set_aside`."""
+        """Let others in; for the scope itself, and for permits that are set aside."""
         self.held = False
         for gate in self._gates:
             gate.give_back()
 
-    def _forget(self) -> None:
-        if self._left is not None:
-            self._left()
+    def _leave(self) -> None:
+        self._is_over = True
+        if self._on_leave is not None:
+            self._on_leave()
 
 
-@asynccontextmanager
-async def set_aside(permits: Sequence[Permit]) -> AsyncIterator[None]:
-    """A scope in which others may use these permits. After it they are held again; after an error they are not.
+class CallPermits:
+    """The permits of one call. They are set aside while all of its requests wait, and held while any works."""
 
-    Raises:
-        Overloaded: one of them did not become free again in time.
-    """
-    held = [permit for permit in permits if permit.held]
-    for permit in held:
-        permit.give_back()
-    yield
-    for permit in held:
-        await permit.take()
+    __slots__ = ("_admission", "_permits", "_retaking", "_waiting", "_working")
+
+    def __init__(self, admission: "Admission", *permits: Permit) -> None:
+        """`permits` are held, and are taken in this order; work of the daemon itself has none."""
+        self._admission = admission
+        self._permits = permits
+        self._working = 0
+        self._waiting = 0
+        self._retaking = asyncio.Lock()
+
+    @property
+    def held(self) -> bool:
+        """Whether none of them is set aside."""
+        return all(permit.held for permit in self._permits)
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A scope for one request of the call. It works, but inside `waiting`."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._set_aside_unless_working()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A scope in which one request waits. After it the permits may be set aside still: see `hold`."""
+        self._working -= 1
+        self._waiting += 1
+        self._set_aside_unless_working()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._working += 1
+
+    async def hold(self) -> None:
+        """Take the permits again if they are set aside. Requests that want that at once wait for one of them to do it.
+
+        Raises:
+            Overloaded: one of them did not become free again in time.
+        """
+        try:
+            async with asyncio.timeout(self._admission.limits.max_wait_s):
+                await self._retaking.acquire()
+        except TimeoutError:
+            raise self._admission.waited_too_long() from None
+        try:
+            for permit in self._permits:
+                if not permit.held:
+                    await permit.take()
+        finally:
+            self._retaking.release()
+
+    def _set_aside_unless_working(self) -> None:
+        if self._working or not self._waiting:
+            return
+        for permit in self._permits:
+            if permit.held:
+                permit.give_back()
 
 
 class Admission:
-    """All gates of the daemon: one per caller, one for the house, one per provider and per each of its models."""
+    """All gates of the daemon: one per caller, one for all calls, one per provider and per each of its models."""
 
     def __init__(self, limits: config.Admission, clock: Clock) -> None:
         self.limits = limits
@@ -222,25 +326,25 @@ class Admission:
         gate, users = self._by_caller.get(subject) or (Gate(self.limits.caller_limit), 0)
         self._by_caller[subject] = (gate, users + 1)
 
-        def left() -> None:
+        def forget() -> None:
             gate, users = self._by_caller[subject]
             if users == 1:
                 del self._by_caller[subject]
             else:
                 self._by_caller[subject] = (gate, users - 1)
 
-        return Permit(self, (gate,), subject, left=left)
+        return Permit(self, (gate,), subject, on_leave=forget)
 
     def total_permit(self, caller: Caller) -> Permit:
         """One of the daemon's permits."""
         return Permit(self, (self.total,), caller.subject)
 
     def model_permit(
-        self, caller: Caller, provider: str, model: str, *, aside: Sequence[Permit] = ()
+        self, caller: Caller, provider: str, model: str, *, call: CallPermits | None = None
     ) -> Permit:
         """One of the permits of a provider's model, and of the provider; held only while the provider works.
 
-        `aside`: the call's other permits, which others may use while it waits for these.
+        `call`: the permits of the call, which others may use while it waits for these.
         """
         gate = self.by_model.get((provider, model))
         if gate is None:
@@ -248,7 +352,7 @@ class Admission:
         all_models = self.by_provider.get(provider)
         if all_models is None:
             all_models = self.by_provider[provider] = Gate(self.limits.provider_limit)
-        return Permit(self, (gate, all_models), caller.subject, aside=aside)
+        return Permit(self, (gate, all_models), caller.subject, call=call)
 
     async def wait(self, gate: Gate, turn_key: str) -> float:
         """Wait for a permit of `gate`; the seconds that took.
@@ -263,8 +367,12 @@ class Admission:
             async with asyncio.timeout(self.limits.max_wait_s):
                 await gate.take(turn_key)
         except TimeoutError:
-            raise self._overloaded(f"no permit became free within {self.limits.max_wait_s:g} s") from None
+            raise self.waited_too_long() from None
         return self.clock.monotonic() - began
+
+    def waited_too_long(self) -> Overloaded:
+        """The error of a wait that took `max_wait_s`."""
+        return self._overloaded(f"no permit became free within {self.limits.max_wait_s:g} s")
 
     def note_held(self, seconds: float) -> None:
         """Learn how long permits are held, for the hint when to come back."""

@@ -1,12 +1,12 @@
-"""Circuit breakers: a provider's model that fails is spared for a while, and so are its callers.
+"""Circuit breakers: a provider's model that fails is not asked for a while, which spares it and its callers.
 
     closed ── 5 failures in a row, or half of at least 10 in a minute ──► open
     open ── its time is over, and a request comes ──► half-open: that request probes
     half-open ── the probe is answered ──► closed; it fails ──► open again
 
-One breaker per provider and model. What counts is what the provider does: cancelled
-calls, refusals of ours, and errors that the caller can mend count neither way. A
-refused key or a used-up quota opens at once, until its reset where that is known.
+One breaker per provider and model. What counts is what the provider does (column `blames` of `exai.routing.faults`):
+cancelled calls, refusals of ours, and errors that the caller can fix count neither way. A refused key or a used-up
+quota opens at once, until its reset where that is known.
 """
 
 import random
@@ -15,30 +15,13 @@ from enum import StrEnum
 from types import TracebackType
 
 from exai import config
-from exai.errors import (
-    AnswerBroken,
-    AnswerEmpty,
-    CircuitOpen,
-    ContentFiltered,
-    ContextOverflow,
-    DeadlineExceeded,
-    ProviderDenied,
-    ProviderFailed,
-    ProviderOverloaded,
-    ProviderRefused,
-    ProviderSilent,
-    ProviderThrottled,
-    ProviderTimeout,
-    ProviderUnauthorized,
-    ProviderUnreachable,
-    QuotaExhausted,
-    ToolFault,
-)
+from exai.errors import CircuitOpen, DeadlineExceeded, ProviderUnauthorized, QuotaExhausted, ToolFault
 from exai.events.events import BreakerClosed, BreakerOpened, BreakerProbed, BreakerRefused, Event
 from exai.providers.faults import duration
+from exai.routing.faults import Blame, handling_of
 from exai.runtime.clock import Clock
 
-__all__ = ["VERDICTS", "Attempt", "Breaker", "Breakers", "State", "Verdict"]
+__all__ = ["Attempt", "Breaker", "Breakers", "State"]
 
 SLICE_S = 10.0
 SLICES = 6
@@ -68,38 +51,6 @@ _CLOSED = State.CLOSED
 """The same: looking a member up in its class is half of what a check costs."""
 
 
-class Verdict(StrEnum):
-    """What a failure says about the provider."""
-
-    FAILED = "failed"
-    """It counts."""
-    REFUSED = "refused"
-    """Nothing will work for a while: opens at once."""
-    ANSWERED = "answered"
-    """The provider works; the request was at fault. Counts neither way, and closes a half-open breaker."""
-    BUSY = "busy"
-    """Our own rate is too high. Counts neither way, and a probe so answered says nothing."""
-
-
-VERDICTS: Mapping[type[BaseException], Verdict] = {
-    ProviderOverloaded: Verdict.FAILED,
-    ProviderUnreachable: Verdict.FAILED,
-    ProviderTimeout: Verdict.FAILED,
-    ProviderSilent: Verdict.FAILED,
-    ProviderFailed: Verdict.FAILED,
-    AnswerBroken: Verdict.FAILED,
-    ProviderUnauthorized: Verdict.REFUSED,
-    QuotaExhausted: Verdict.REFUSED,
-    ProviderRefused: Verdict.ANSWERED,
-    ProviderDenied: Verdict.ANSWERED,
-    ContextOverflow: Verdict.ANSWERED,
-    ContentFiltered: Verdict.ANSWERED,
-    AnswerEmpty: Verdict.ANSWERED,
-    ProviderThrottled: Verdict.BUSY,
-}
-"""Whatever is absent (a cancellation, a refusal or a bug of ours) says nothing."""
-
-
 class Attempt:
     """One request to the model, as a scope; leaving it tells the breaker how it ended."""
 
@@ -126,8 +77,8 @@ class Attempt:
         else:
             breaker.ended_with(error)
 
-    def heard(self) -> None:
-        """The answer begins. A probe need not be over for the others to come in."""
+    def answer_started(self) -> None:
+        """Close a half-open breaker at the probe's first sign of an answer: the others need not wait for its end."""
         if self.probes and self._generation == self._breaker.generation:
             self._breaker.close()
             self._generation = self._breaker.generation
@@ -240,19 +191,19 @@ class Breaker:
             self.close()
 
     def ended_with(self, error: BaseException) -> None:
-        """The request of the present state ended so."""
-        verdict = VERDICTS.get(type(error))
-        if type(error) is DeadlineExceeded and error.unanswered_s >= BLAMED_SILENCE_S:
-            verdict = Verdict.FAILED
-        if verdict is Verdict.FAILED and isinstance(error, ToolFault):
+        """Take account of how a request of the present state failed."""
+        blames = handling_of(error).blames
+        if blames is Blame.SILENCE and isinstance(error, DeadlineExceeded):
+            blames = Blame.PROVIDER if error.unanswered_s >= BLAMED_SILENCE_S else Blame.NOBODY
+        if blames is Blame.PROVIDER and isinstance(error, ToolFault):
             self._count_failure(error.code)
-        elif verdict is Verdict.REFUSED and isinstance(error, ToolFault):
+        elif blames is Blame.ACCOUNT and isinstance(error, ToolFault):
             reset_s = error.retry_after_s
             seconds = self._settings.refused_open_s if reset_s is None else reset_s
             self._resets_at = 0.0 if reset_s is None else self.clock.monotonic() + reset_s
             self._open(error.code, max(seconds, self._settings.open_s))
         elif self.state is State.HALF_OPEN:
-            if verdict is Verdict.ANSWERED:
+            if blames is Blame.REQUEST:
                 self.close()
             else:
                 asked_s = error.retry_after_s if isinstance(error, ToolFault) else None

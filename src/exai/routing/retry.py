@@ -1,54 +1,29 @@
 """Whether a failed request is made again, and after how long: policy without I/O.
 
-Only what passes by itself is tried again: a rate limit, missing capacity, a broken
-connection, a server error. Whatever the caller, the operator or time alone can mend is
-not. Waits grow exponentially and are drawn at random from the whole range ("full
-jitter"), so that callers who failed together do not come back together.
+Only what passes by itself is tried again (column `retry` of `exai.routing.faults`): a rate limit, missing capacity, a
+broken connection, a server error. Whatever the caller, the operator or time alone can fix is not. Waits grow
+exponentially and are drawn at random from the whole range ("full jitter"), so that callers who failed together do not
+come back together.
 """
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from exai import config
-from exai.errors import (
-    ProviderFailed,
-    ProviderFault,
-    ProviderOverloaded,
-    ProviderThrottled,
-    ProviderTimeout,
-    ProviderUnreachable,
-)
+from exai.errors import ProviderFault
+from exai.routing.faults import RetryKind, handling_of
 from exai.runtime.clock import Clock
 
-__all__ = ["FAULT_CLASSES", "Decision", "FaultClass", "NoRetry", "RetryBudget", "RetryPolicy"]
+__all__ = ["Decision", "NoRetry", "RetryBudget", "RetryPolicy"]
 
 MAX_TRANSPORT_RETRIES = 2
 """What is broken beyond a second attempt is not helped by a third."""
 
 REFILL_S = 60.0
 """A quiet minute puts a whole reserve back into a budget."""
-
-
-class FaultClass(StrEnum):
-    """Failures that pass, by how they are waited for."""
-
-    THROTTLE = "throttle"
-    OVERLOAD = "overload"
-    TRANSPORT = "transport"
-
-
-FAULT_CLASSES: Mapping[type[ProviderFault], FaultClass] = {
-    ProviderThrottled: FaultClass.THROTTLE,
-    ProviderOverloaded: FaultClass.OVERLOAD,
-    ProviderUnreachable: FaultClass.TRANSPORT,
-    ProviderFailed: FaultClass.TRANSPORT,
-    # Of connecting and of gateways; one that the model's silence caused is a class of its own, and not here.
-    ProviderTimeout: FaultClass.TRANSPORT,
-}
-"""Every fault that may be tried again; whatever is absent may not."""
 
 
 class NoRetry(StrEnum):
@@ -70,7 +45,7 @@ class NoRetry(StrEnum):
 class Decision:
     """What to do about one failure: wait, or not and why."""
 
-    kind: FaultClass | None
+    kind: RetryKind | None
     """`None`: it does not pass by itself."""
     wait_s: float = 0.0
     no_retry: NoRetry | None = None
@@ -120,9 +95,9 @@ class RetryPolicy:
         self._clock = clock
         self._dice = dice
         self._first_wait_s = {
-            FaultClass.THROTTLE: settings.throttle_backoff_s,
-            FaultClass.OVERLOAD: settings.overload_backoff_s,
-            FaultClass.TRANSPORT: settings.transport_backoff_s,
+            RetryKind.THROTTLE: settings.throttle_backoff_s,
+            RetryKind.OVERLOAD: settings.overload_backoff_s,
+            RetryKind.TRANSPORT: settings.transport_backoff_s,
         }
         self._budgets: dict[str, RetryBudget] = {}
 
@@ -150,12 +125,12 @@ class RetryPolicy:
         `patience_s` bounds the wait beside the settings; `spared` says that the model's breaker is
         open. A decision to wait has taken one retry from the provider's budget.
         """
-        kind = FAULT_CLASSES.get(type(fault))
+        kind = handling_of(fault).retry
         if kind is None:
             return Decision(None)
         settings = self._settings
         most = settings.max_retries
-        if kind is FaultClass.TRANSPORT:
+        if kind is RetryKind.TRANSPORT:
             most = min(most, MAX_TRANSPORT_RETRIES)
         asked_s = fault.retry_after_s or 0.0
         longest_s = min(settings.max_backoff_s, patience_s, self._first_wait_s[kind] * 2.0**retries)

@@ -16,7 +16,7 @@ from exai.providers.kimi import kimi_provider
 from exai.providers.kimi_search import KimiSearch
 from exai.providers.search import SearchEngine
 from exai.providers.wire.openai_compatible import OpenAiCompatible
-from exai.routing.fallback import Tried
+from exai.routing.ledger import Tried
 from exai.runtime.clock import Clock
 from exai.storage.uploads import UploadTable
 

@@ -13,22 +13,21 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from exai import config
-from exai.costs import Bill
-from exai.errors import DeadlineExceeded, Stopping, ToolFault, ToolLoopExceeded
+from exai.errors import ToolFault, ToolLoopExceeded
 from exai.messages import Message, Role, ToolCall
 from exai.protocol.schemas import input_schema
 from exai.providers.base import Completion, OnDelta, Prompt, ToolSpec
+from exai.routing.asker import ModelAsker
+from exai.routing.faults import handling_of
+from exai.routing.ledger import Stage
 from exai.runtime.clock import Clock
 
-__all__ = ["AskModel", "EchoTool", "ToolLoop", "TypedTool"]
-
-ENDS_THE_CALL = (DeadlineExceeded, Stopping)
-"""Faults that are not the model's business."""
+__all__ = ["EchoTool", "ToolLoop", "TypedTool"]
 
 REPEATS = 2
 """How often one call with the same arguments may be repeated before the model has to answer."""
@@ -38,12 +37,6 @@ COMMON_KEYWORDS = frozenset(
 )
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-class AskModel(Protocol):
-    """Asks the prompt's model once."""
-
-    async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion: ...
 
 
 @lru_cache(maxsize=64)
@@ -139,24 +132,16 @@ class ToolLoop:
         """What a prompt declares of the tools that run here."""
         return tuple(tool.spec for tool in self._tools.values() if isinstance(tool, TypedTool))
 
-    async def run(
-        self,
-        ask: AskModel,
-        prompt: Prompt,
-        bill: Bill,
-        timings: dict[str, float],
-        on_delta: OnDelta | None = None,
-    ) -> Completion:
+    async def run(self, ask: ModelAsker, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
         """Ask, run what is called, and ask again, until there is an answer.
 
-        `bill` is where `ask` adds what each request costs; the stage `tools_ms` of `timings`
-        grows by the time that the tools took.
+        What `ask` has spent meanwhile, for models and in tools, counts towards `tool_loop.max_cost_usd`.
 
         Raises:
             ToolLoopExceeded: the model went on calling after it was told to answer.
             ToolFault: what `ask` raises.
         """
-        run = _Run(self._tools, self._limits, self._clock, bill)
+        run = _Run(self._tools, self._limits, self._clock, ask)
         while True:
             completion = await ask(prompt, on_delta)
             if not completion.tool_calls:
@@ -166,9 +151,8 @@ class ToolLoop:
                     f"{completion.model} went on calling tools although {run.closed}. Ask for less, or raise the "
                     "limits under tool_loop."
                 )
-            began = self._clock.monotonic()
-            answers = await run.answer(completion)
-            timings["tools_ms"] = timings.get("tools_ms", 0.0) + (self._clock.monotonic() - began) * 1000
+            with ask.ledger.stage(Stage.TOOLS):
+                answers = await run.answer(completion)
             called = Message(
                 Role.ASSISTANT,
                 completion.text,
@@ -179,17 +163,21 @@ class ToolLoop:
 
 
 class _Run:
-    """One call's way through its rounds."""
+    """The rounds of one answer."""
 
     def __init__(
-        self, tools: Mapping[str, TypedTool | EchoTool], limits: config.ToolLoop, clock: Clock, bill: Bill
+        self,
+        tools: Mapping[str, TypedTool | EchoTool],
+        limits: config.ToolLoop,
+        clock: Clock,
+        ask: ModelAsker,
     ) -> None:
         self._tools = tools
         self._limits = limits
         self._clock = clock
-        self._bill = bill
+        self._ledger = ask.ledger
         self._began = clock.monotonic()
-        self._spent_before = bill.cost.known_usd
+        self._spent_before = self._ledger.bill.cost.known_usd
         self._seen: Counter[tuple[str, bytes]] = Counter()
         self.rounds = 0
         self.calls = 0
@@ -225,7 +213,7 @@ class _Run:
             return f"the limit of {limits.max_calls} tool calls was reached"
         if self._clock.monotonic() - self._began > limits.max_s:
             return f"the {limits.max_s:g} s for tool calls were over"
-        if self._bill.cost.known_usd - self._spent_before > limits.max_cost_usd:
+        if self._ledger.bill.cost.known_usd - self._spent_before > limits.max_cost_usd:
             return f"the {limits.max_cost_usd:g} dollars for tool calls were spent"
         return None
 
@@ -269,9 +257,9 @@ class _Run:
         try:
             async with limit:
                 return await tool.run(arguments)
-        except ENDS_THE_CALL:
-            raise
         except ToolFault as fault:
+            if handling_of(fault).ends_call:
+                raise
             return _failed(str(fault))
         except TimeoutError:
             if not limit.expired():

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.context import CallContext, timed
+from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, Result, ToolReturn
 from exai.errors import (
     AbilityMissing,
@@ -16,8 +16,8 @@ from exai.errors import (
     ToolFault,
 )
 from exai.providers.search import Found, Recency, SearchEngine, SearchQuery, SearchResult, as_text
+from exai.routing.ledger import Stage
 from exai.routing.router import ModelRouter
-from exai.runtime.clock import Clock
 from exai.tools.base import Arguments, Tool
 
 __all__ = ["PagesFound", "Search", "SearchArguments"]
@@ -60,9 +60,8 @@ class PagesFound(Result, frozen=True):
 class Search:
     """Asks one provider's search; `auto` the first that can do what is asked, and the next if it fails."""
 
-    def __init__(self, router: ModelRouter, clock: Clock) -> None:
+    def __init__(self, router: ModelRouter) -> None:
         self._router = router
-        self._clock = clock
 
     def tool(self) -> Tool[SearchArguments, PagesFound]:
         """The catalogue's entry."""
@@ -87,13 +86,13 @@ class Search:
         query = _query(arguments)
         engines, lacks = self._able(arguments.engine, query)
         context.progress.status(f"Searching the web: {query.text}")
-        with timed(context, "tools_ms", self._clock):
+        with context.stage(Stage.TOOLS):
             found, failures = await self._first_found(engines, query, context)
         result = PagesFound(
             results=found.results,
             provider=found.provider,
             engine=found.engine,
-            cost_usd=context.ask.bill.cost.usd,
+            cost_usd=context.ask.ledger.bill.cost.usd,
             notes=_notes(found, [*lacks, *failures]),
         )
         return ToolReturn(result, Findings(provider=found.provider, model_used=found.engine))

@@ -24,6 +24,7 @@ from exai import config
 from exai.errors import (
     DeadlineExceeded,
     ProviderDenied,
+    ProviderFailed,
     ProviderRefused,
     ProviderTimeout,
     ProviderUnconfigured,
@@ -33,7 +34,7 @@ from exai.errors import (
 )
 from exai.messages import Effort
 from exai.providers.base import Completion, OnDelta, Prompt, Reached
-from exai.providers.catalog import Model
+from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.profile import Profile
@@ -235,16 +236,23 @@ class OpenAiCompatible:
         request = partial(self._file_request, self._clock.monotonic() + self._timeouts.call_s)
         await self._uploads.delete(remote_id, request, names)
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int | None:
-        """See `Provider.count_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
-        path = self._profile.count_path
-        if path is None or self._authorization is None or any(message.images for message in prompt.messages):
-            return None
+    def counts_tokens(self, prompt: Prompt) -> bool:
+        """See `Provider.counts_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
+        return (
+            self._profile.count_path is not None
+            and self._authorization is not None
+            and not any(message.images for message in prompt.messages)
+        )
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+        """See `Provider.count_tokens`."""
+        assert self._profile.count_path is not None, "it counts tokens"  # noqa: S101 - `counts_tokens` says so
         bare = Prompt(model=prompt.model, messages=prompt.messages)
         body = request_body(bare, self._profile, streams=False).json
+        url = URL(self._root + self._profile.count_path)
         try:
             async with asyncio.timeout(min(deadline - self._clock.monotonic(), COUNT_S)):
-                response, _ = await self._open("POST", URL(self._root + path), lambda: _sendable(body))
+                response, _ = await self._open("POST", url, lambda: _sendable(body))
                 try:
                     if response.status == 200:
                         return _counted.decode(await _read_entry(response)).data.total_tokens
@@ -254,7 +262,7 @@ class OpenAiCompatible:
         except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
             cause = type(error).__name__
         _log.warning("a provider did not count a prompt", provider=self._name, cause=cause)
-        return None
+        raise ProviderFailed(f"{self._profile.title} did not count a prompt ({cause}).")
 
     async def _complete_with_pictures(
         self, prompt: Prompt, deadline: float, on_delta: OnDelta | None
@@ -305,7 +313,22 @@ class OpenAiCompatible:
         except TimeoutError:
             raise exchange.timed_out(waits) from None
         completion = exchange.completion(self._name, body.notes)
-        return replace(completion, services={"file": shown.uploaded}) if shown.uploaded else completion
+        services = self._services(prompt, shown, completion)
+        return replace(completion, services=services) if services else completion
+
+    def _services(self, prompt: Prompt, shown: Shown, completion: Completion) -> dict[str, int]:
+        """What the request used that has a fee beside tokens."""
+        services = {"file": shown.uploaded} if shown.uploaded else {}
+        if prompt.web_search and (searches := self._searches(prompt.model, completion)):
+            services["web_search"] = searches
+        return services
+
+    def _searches(self, model: Model, completion: Completion) -> int:
+        """How many searches it made: one, or as many as the model called of the provider's tool."""
+        if model.web_search is not SearchWay.BUILTIN:
+            return 1
+        tool = (self._profile.search_tool or {}).get("function", {}).get("name")
+        return sum(call.name == tool for call in completion.tool_calls)
 
     async def reach(self, *, within_s: float) -> Reached:
         """See `Provider.reach`."""

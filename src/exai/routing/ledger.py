@@ -1,0 +1,304 @@
+"""The ledger of a call: an entry per request to a provider, and where the call's time went.
+
+A request is one question to one model, or one search; its *attempts* are what was sent for it. Whatever is known of a
+request is in its entry and nowhere else, so requests of one call that run side by side cannot be taken for each other.
+
+Ledgers form a tree. A call has one. What a call does in several parts, side by side or in turn, has a branch for each
+part: an entry made in a branch is an entry of every ledger above it too. A branch for one model's turn (`turn`) says
+besides what became of that model, for `tried`.
+
+**Time.** Each entry has stages of its own, one after another. The stages of a call are made of all the intervals in
+it: each moment counts once, for the first `Stage` in the order of that enumeration that is under way then, and
+moments at which none is are processing of our own. So the stages of a call always add up to its latency, however many
+requests ran at once.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+from exai.costs import Bill
+from exai.errors import ExaiError
+from exai.events.requests import Purpose, RequestRecord
+from exai.runtime.clock import Clock
+
+__all__ = ["Entry", "Ledger", "Stage", "Tried"]
+
+NOT_ASKED = "not_asked"
+OPEN = "open"
+
+
+class Stage(StrEnum):
+    """What a moment of a call was spent on. In parallel requests, the moment counts for the first of these."""
+
+    GENERATION = "generation_ms"
+    TOOLS = "tools_ms"
+    """Tools of a model ran; the searches and requests that they make are part of it."""
+    FIRST_TOKEN = "first_token_ms"  # noqa: S105 - a token of an answer
+    CONNECT = "connect_ms"
+    FAILED_REQUESTS = "failed_requests_ms"
+    BACKOFF = "backoff_ms"
+    PROVIDER_WAIT = "provider_sem_wait_ms"
+    STORE = "store_ms"
+    TOTAL_WAIT = "global_sem_wait_ms"
+    CALLER_WAIT = "session_wait_ms"
+
+
+PROCESSING = "processing_ms"
+LATENCY = "latency_ms"
+
+_Interval = tuple[float, float, Stage]
+"""Began, ended, spent on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One model that was to answer, and what became of it."""
+
+    model: str
+    provider: str
+    outcome: str
+    """`ok`, or the code of its last failure."""
+    requests: int
+    """Sent to the provider; 0 where the failure came before."""
+
+
+class Entry:
+    """One request: a scope from its first attempt to its end, whatever that is."""
+
+    __slots__ = (
+        "_busy_until",
+        "_clock",
+        "_intervals",
+        "attempts",
+        "began",
+        "bill",
+        "caller_saw_output",
+        "ended",
+        "model",
+        "number",
+        "outcome",
+        "provider",
+        "purpose",
+        "stages",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        purpose: Purpose,
+        provider: str,
+        model: str,
+        clock: Clock,
+        intervals: list[_Interval],
+    ) -> None:
+        self.number = number
+        self.purpose = purpose
+        self.provider = provider
+        self.model = model
+        self.attempts = 0
+        self.outcome = OPEN
+        """`ok`, `cancelled`, or the code of the failure; `open` until it ends."""
+        self.bill = Bill()
+        self.stages: dict[Stage, float] = {}
+        """Seconds by stage."""
+        self.caller_saw_output = False
+        """Whether the caller received a part of its answer."""
+        self.began = clock.monotonic()
+        self.ended: float | None = None
+        self._clock = clock
+        self._intervals = intervals
+        self._busy_until = self.began
+
+    def spend(self, stage: Stage, began: float, ended: float) -> None:
+        """Note what a stretch of its time went into; stretches are noted in order and cannot overlap."""
+        began = max(began, self._busy_until)
+        if ended >= began:
+            self._busy_until = ended
+            self.stages[stage] = self.stages.get(stage, 0.0) + ended - began
+            self._intervals.append((began, ended, stage))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended = self._clock.monotonic()
+        self.outcome = "ok" if error is None else outcome_of(error)
+
+
+def outcome_of(error: BaseException) -> str:
+    """How the journal names the end of a request that failed with `error`."""
+    if isinstance(error, ExaiError):
+        return error.code
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
+
+
+class Ledger:
+    """The requests of one call, or of a part of it."""
+
+    __slots__ = ("_clock", "entries", "intervals", "path", "turns")
+
+    def __init__(self, clock: Clock, parent: "Ledger | None" = None) -> None:
+        self._clock = clock
+        self.path: tuple[Ledger, ...] = (self,) if parent is None else (self, *parent.path)
+        """Itself, and the ledgers that it is a part of; the last is the call's."""
+        self.entries: list[Entry] = []
+        """In the order in which they began."""
+        self.turns: list[ModelTurn] = []
+        """In the order in which they began."""
+        self.intervals: list[_Interval] = [] if parent is None else parent.intervals
+        """Those of the whole call."""
+
+    def branch(self) -> "Ledger":
+        """Make a ledger for a part of the call."""
+        return Ledger(self._clock, self)
+
+    def turn(self, provider: str, model: str) -> "ModelTurn":
+        """Make a ledger for what one model is asked, after which another may take over."""
+        turn = ModelTurn(self._clock, self, provider, model)
+        for ledger in self.path:
+            ledger.turns.append(turn)
+        return turn
+
+    def open(self, purpose: Purpose, provider: str, model: str) -> Entry:
+        """Make the entry of a request that begins. A question outside of any model's turn is a turn of its own."""
+        if purpose is Purpose.CHAT and not any(isinstance(ledger, ModelTurn) for ledger in self.path):
+            return self.turn(provider, model).open(purpose, provider, model)
+        number = len(self.path[-1].entries) + 1
+        entry = Entry(number, purpose, provider, model, self._clock, self.intervals)
+        for ledger in self.path:
+            ledger.entries.append(entry)
+        return entry
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Note the time of a block that is no request of its own."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self.spend(stage, began, self._clock.monotonic())
+
+    def spend(self, stage: Stage, began: float, ended: float) -> None:
+        """Note what a stretch of the call's time went into."""
+        self.intervals.append((began, ended, stage))
+
+    @property
+    def bill(self) -> Bill:
+        """What all its requests used and cost."""
+        total = Bill()
+        for entry in self.entries:
+            total.add(entry.bill.cost, entry.bill.usage)
+        return total
+
+    @property
+    def attempts(self) -> int:
+        """How much was sent to providers."""
+        return sum(entry.attempts for entry in self.entries)
+
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """The models that were to answer, in the order of their turns."""
+        return tuple(turn.summary() for turn in self.turns)
+
+    def timings(self, began: float, ended: float) -> dict[str, float]:
+        """The stages of a call that lasted from `began` to `ended`, in milliseconds: they add up to `latency_ms`."""
+        spent, idle = _each_moment_once(self.intervals, began, ended)
+        timings = {stage.value: seconds * 1000 for stage, seconds in spent.items()}
+        timings[PROCESSING] = idle * 1000
+        timings[LATENCY] = (ended - began) * 1000
+        return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
+
+    def records(self) -> tuple[RequestRecord, ...]:
+        """The entries as they are kept and published. One that is still open ends now, as its call does."""
+        now = self._clock.monotonic()
+        to_wall = self._clock.wall() - now
+        return tuple(_record(entry, now, to_wall) for entry in self.entries)
+
+
+class ModelTurn(Ledger):
+    """The requests of one model's turn."""
+
+    __slots__ = ("_failure", "_model", "_provider")
+
+    def __init__(self, clock: Clock, parent: Ledger, provider: str, model: str) -> None:
+        super().__init__(clock, parent)
+        self._provider = provider
+        self._model = model
+        self._failure: str | None = None
+
+    def fail(self, code: str) -> None:
+        """Note why the model did not answer, whether or not it was asked."""
+        self._failure = code
+
+    @property
+    def caller_saw_output(self) -> bool:
+        """Whether the caller received a part of an answer in this turn."""
+        return any(entry.caller_saw_output for entry in self.entries)
+
+    def summary(self) -> Tried:
+        """What became of the model so far."""
+        asked = [entry for entry in self.entries if entry.purpose is Purpose.CHAT]
+        outcome = self._failure or (asked[-1].outcome if asked else NOT_ASKED)
+        return Tried(self._model, self._provider, outcome, sum(entry.attempts for entry in asked))
+
+
+def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
+    is_open = entry.ended is None
+    return RequestRecord(
+        number=entry.number,
+        purpose=entry.purpose,
+        provider=entry.provider,
+        model=entry.model,
+        attempts=entry.attempts,
+        outcome="cancelled" if is_open else entry.outcome,
+        usage=entry.bill.usage,
+        cost_usd=entry.bill.cost.usd,
+        timings={stage.value: round(seconds * 1000, 3) for stage, seconds in entry.stages.items()},
+        began_at=entry.began + to_wall,
+        ended_at=(now if entry.ended is None else entry.ended) + to_wall,
+    )
+
+
+def _each_moment_once(
+    intervals: Sequence[_Interval], began: float, ended: float
+) -> tuple[dict[Stage, float], float]:
+    """Seconds by stage from `began` to `ended`, each moment counted once, and the seconds that are in no interval."""
+    spent = dict.fromkeys((stage for _, _, stage in intervals), 0.0)
+    inside = sorted(
+        (max(start, began), min(end, ended), stage)
+        for start, end, stage in intervals
+        if max(start, began) < min(end, ended)
+    )
+    if any(later[0] < earlier[1] for earlier, later in pairwise(inside)):
+        inside = list(_cut_to_rank(inside))
+    at, idle = began, 0.0
+    for start, end, stage in inside:
+        spent[stage] += end - start
+        idle += start - at
+        at = end
+    return spent, idle + ended - at
+
+
+def _cut_to_rank(intervals: Sequence[_Interval]) -> Iterator[_Interval]:
+    """Intervals that do not overlap any more: where some did, the one whose stage ranks first is left."""
+    changes = sorted(
+        [(start, stage, 1) for start, _, stage in intervals]
+        + [(end, stage, -1) for _, end, stage in intervals]
+    )
+    under_way: Counter[Stage] = Counter()
+    since = 0.0
+    for moment, stage, change in changes:
+        current = next((each for each in Stage if under_way[each]), None)
+        if current is not None and since < moment:
+            yield since, moment, current
+        under_way[stage] += change
+        since = moment
