@@ -14,7 +14,8 @@ from exai.callers import Door
 from exai.errors import StoreFailed, TooManyAttempts, Unauthenticated
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.identity.tables import IdentityTables, KeyRow, TokenRow
+from exai.storage.identity.rows import KeyRow, TokenRow
+from exai.storage.identity.tables import IdentityTables
 from support.fake_issuer import make_key
 from support.forged_tokens import public_spellings
 from support.gates import Gate, OpenGate

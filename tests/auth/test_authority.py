@@ -21,8 +21,9 @@ from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.runtime.clock import ManualClock
 from exai.runtime.private_files import replace_private
 from exai.storage.database import Database
-from exai.storage.identity import tables as identity
-from exai.storage.identity.tables import Added, IdentityTables, RefreshRow, TokenRow
+from exai.storage.identity import tokens
+from exai.storage.identity.rows import Added, RefreshRow, TokenRow
+from exai.storage.identity.tables import IdentityTables
 from support.gates import Gate, OpenGate
 
 pytestmark = pytest.mark.sqlite
@@ -92,7 +93,7 @@ async def test_a_successor_that_was_lost_is_spent_once_another_is_used(open_gate
 async def test_one_that_is_shown_again_and_again_leaves_a_bounded_number_of_successors(
     open_gate: OpenGate, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "MOST_SUCCESSORS", 3)
+    monkeypatch.setattr(tokens, "MOST_SUCCESSORS", 3)
     gate = await open_gate()
     first = await gate.authority.create("alice", "laptop")
     pairs = []

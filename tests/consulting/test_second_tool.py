@@ -31,6 +31,7 @@ from support import verdict
 from support.desks import Desk
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import open_port, settings_of
+from support.queued_writes import commit_queued
 from support.schemas import check_result
 from support.scripted import asking
 from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
@@ -65,7 +66,7 @@ class Client:
 
     async def rows(self) -> Sequence[Any]:
         """The journal, once what was queued is written."""
-        await self.database.write(lambda _, many: [None] * len(many), None)
+        await commit_queued(self.database)
         return await self.database.read(
             lambda connection: connection.execute(select(calls).order_by(calls.c.began_at)).all()
         )

@@ -19,6 +19,7 @@ from exai.events.events import CallEnded, CallRefused, CallStarted, IncidentReco
 from exai.providers.base import DeltaKind, Prompt
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
+from support.queued_writes import commit_queued
 from support.scripted import ScriptedProvider
 from support.services import CALLER, Run, Said, Services, Words, ask, error_facts
 from support.virtual_time import LoopClock
@@ -32,7 +33,7 @@ def services(database: Database, provider: ScriptedProvider, run: Run = ask, **a
 
 
 async def rows(database: Database) -> list[dict[str, Any]]:
-    await database.write(lambda _, many: [None] * len(many), None)  # queued ends go first
+    await commit_queued(database)
     return await database.read(
         lambda connection: [
             dict(row) for row in connection.execute(select(calls).order_by(calls.c.began_at)).mappings()

@@ -21,6 +21,7 @@ from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.schema import metadata
 from exai.storage.sqlite import FILE_NAME
+from exai.storage.write_operations import LockGroup, row_by_row, together
 from support.postgresql_server import PostgresqlServer
 
 
@@ -31,10 +32,9 @@ async def opened(settings: config.Database, tmp_path: Path) -> Database:
 def run(statement: str) -> Any:
     """An operation that runs one statement, whatever its parameters."""
 
-    def operation(connection: Connection, many: list[Any]) -> list[Any]:
-        for parameters in many:
-            connection.execute(text(statement), parameters)
-        return [None] * len(many)
+    @row_by_row(LockGroup.CALLS)
+    def operation(connection: Connection, parameters: dict[str, Any]) -> None:
+        connection.execute(text(statement), parameters)
 
     return operation
 
@@ -190,9 +190,10 @@ async def test_writes_that_arrive_together_share_a_commit(
     await with_notes(database)
     batches: list[int] = []
 
+    @together(LockGroup.CALLS)
     def insert(connection: Connection, many: list[int]) -> list[int]:
         batches.append(len(many))
-        INSERT(connection, [{"note": note} for note in many])
+        INSERT.run(connection, [{"note": note} for note in many])
         return [note * 2 for note in many]
 
     results = await asyncio.gather(*(database.write(insert, note) for note in range(300)))

@@ -20,6 +20,7 @@ from exai.storage import sqlite
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
+from exai.storage.write_operations import LockGroup, row_by_row
 from support.postgresql_server import PostgresqlServer
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="a client")
@@ -28,10 +29,9 @@ ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="a client")
 def statement(sql: str) -> Any:
     """An operation that runs one statement, whatever its parameters."""
 
-    def operation(connection: Connection, many: list[Any]) -> list[Any]:
-        for _ in many:
-            connection.execute(text(sql))
-        return [None] * len(many)
+    @row_by_row(LockGroup.CALLS)
+    def operation(connection: Connection, _parameters: None) -> None:
+        connection.execute(text(sql))
 
     return operation
 

@@ -12,10 +12,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from exai.errors import StoreFailed
 from exai.storage import group_writer
 from exai.storage.group_writer import LARGEST_BATCH, SHARED, GroupWriter
+from exai.storage.write_operations import LockGroup, together
 
 NEVER_SOON_S = 60.0
 
 
+@together(LockGroup.CALLS)
 def keep(_connection: Any, many: list[Any]) -> list[Any]:
     return many
 
@@ -106,18 +108,18 @@ async def test_what_insists_is_kept_once_the_database_is_back_and_nothing_else_i
     writer.write_soon(keep, "may go")
     with pytest.raises(StoreFailed):
         await writer.write(keep, "refused")
-    await _turns(lambda: writer.insisting == 3)
+    await _turns(lambda: writer.pending_durable == 3)
     assert database.count == 1
     database.is_away = False
     assert await writer.write(keep, "later") == "later"
     await _turns(lambda: len(database.kept) == 4)
     await writer.close()
     assert database.kept == ["later", "a", "b", "c"]
-    assert (writer.insisting, writer.dropped) == (0, 0)
+    assert (writer.pending_durable, writer.dropped) == (0, 0)
 
 
 async def test_the_database_is_looked_for_although_nobody_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_writer, "AGAIN_S", 0.001)
+    monkeypatch.setattr(group_writer, "RETRY_S", 0.001)
     database = Away()
     writer = GroupWriter(database, 0.0)
     writer.write_soon(keep, "end", durable=True)
@@ -131,12 +133,12 @@ async def test_the_database_is_looked_for_although_nobody_writes(monkeypatch: py
 async def test_what_insists_is_bounded_and_counted_where_it_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group_writer, "MOST_INSISTING", 3)
+    monkeypatch.setattr(group_writer, "MOST_PENDING", 3)
     database = Away()
     writer = GroupWriter(database, 0.0)
     for end in range(5):
         writer.write_soon(keep, end, durable=True)
-    await _turns(lambda: writer.insisting == 3)
+    await _turns(lambda: writer.pending_durable == 3)
     assert writer.dropped == 2
     database.is_away = False
     await writer.close()
@@ -147,12 +149,12 @@ async def test_a_stop_tries_once_more_and_waits_no_longer() -> None:
     database = Away()
     writer = GroupWriter(database, 0.0)
     writer.write_soon(keep, 0, durable=True)
-    await _turns(lambda: writer.insisting == 1)
+    await _turns(lambda: writer.pending_durable == 1)
     for end in range(1, 2 * LARGEST_BATCH):
         writer.write_soon(keep, end, durable=True)
     await writer.close()
     assert database.count == 2
-    assert (writer.insisting, writer.dropped) == (0, 2 * LARGEST_BATCH)
+    assert (writer.pending_durable, writer.dropped) == (0, 2 * LARGEST_BATCH)
 
 
 async def test_an_error_of_the_code_reaches_its_caller_as_it_is() -> None:

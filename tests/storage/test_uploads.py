@@ -14,6 +14,7 @@ from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.schema import provider_file_uploads
 from exai.storage.uploads import CondemnedFile, Store, UploadRow, UploadTable
+from exai.storage.write_operations import LockGroup, row_by_row
 
 KIMI = Store("kimi", "account-1", "image")
 OTHERS = (
@@ -152,10 +153,10 @@ async def test_what_lay_there_before_there_were_callers_is_the_local_users(
     await database.close()
 
 
-def _keep_as_before(connection: Connection, moments: list[datetime]) -> list[None]:
+@row_by_row(LockGroup.UPLOADS)
+def _keep_as_before(connection: Connection, moment: datetime) -> None:
     columns = [column for column in provider_file_uploads.c if column.name != "owner"]
     before = Table("provider_file_uploads", MetaData(), *(Column(each.name, each.type) for each in columns))
     values = {"provider": "kimi", "account": "account-1", "purpose": "image", "sha256": "aa"}
-    rest = {"remote_id": "file_1", "bytes": 3, "uploaded_at": moments[0], "used_at": moments[0]}
+    rest = {"remote_id": "file_1", "bytes": 3, "uploaded_at": moment, "used_at": moment}
     connection.execute(insert(before), {**values, **rest})
-    return [None]

@@ -1,20 +1,15 @@
 """What callers used, added up from real rows."""
 
-from sqlalchemy import Connection
-
 from exai.callers import Caller, Door
 from exai.costs import Usage as Tokens
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
+from support.queued_writes import commit_queued
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET)
 BOB = Caller(subject="idp:bob", door=Door.HTTP)
-
-
-def _nothing(_: Connection, many: list[None]) -> list[None]:
-    return many
 
 
 class Book:
@@ -44,7 +39,7 @@ class Book:
             self._journal.end_soon(
                 CallEnd(call_id, outcome, None, model, provider, None, tokens, cost, {}, 2)
             )
-        await self._database.write(_nothing, None)  # its end was queued before, so it is committed by now
+        await commit_queued(self._database)
 
 
 async def test_calls_tokens_and_cost_add_up_by_caller_and_model(database: Database) -> None:

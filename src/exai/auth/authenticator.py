@@ -69,7 +69,7 @@ class Authenticator:
 
     @classmethod
     async def open(cls, settings: Auth, tables: IdentityTables, clock: Clock) -> "Authenticator":
-        """With the database's picture of keys and revocations.
+        """Read keys and revocations from the database.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -147,7 +147,7 @@ class Authenticator:
         if await self._tables.revision() == self._revocations.revision:
             return
         now = self._clock.utc()
-        state = RevocationState.of(await self._tables.picture(now))
+        state = RevocationState.of(await self._tables.snapshot(now))
         if state.revision <= self._revocations.revision:
             return
         self._revocations = state

@@ -1,8 +1,7 @@
-"""Makes tokens and ends them. Works on the database alone, so that the command line needs no daemon.
+"""Issues and revokes tokens. Works on the database alone, so that the command line needs no daemon.
 
-A token's life: an access token is short and is renewed with a refresh token, which is exchanged for a new one each
-time. The old one goes on to be good until its successor, or the access token that came with it, is used: an answer
-that was lost on the way costs nothing. Used after that, it was copied, and everything of that token is ended.
+An access token is short-lived and is renewed with a refresh token, which is exchanged for a new one each time. The
+states of both are described in `exai.storage.identity.tables`.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -18,30 +17,32 @@ from exai.auth.keys import OwnAlgorithm, from_public_pem, sign, to_jwk
 from exai.auth.opaque import OpaqueToken, new_id
 from exai.auth.scopes import DEFAULT_SCOPES, SCOPES
 from exai.auth.signing_keys import SigningKeys
+from exai.auth.summaries import KeySummary, TokenSummary, summarize_key, summarize_token
 from exai.auth.verifier import ACCESS_TOKEN, LONGEST_LIFE_S
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.runtime.clock import Clock
-from exai.storage.identity.tables import IdentityTables, KeyRow, Presented, RefreshRow, Renewal, TokenRow
+from exai.storage.identity.rows import Presented, RefreshRow, Renewal, TokenRow
+from exai.storage.identity.tables import IdentityTables
 
-__all__ = ["Authority", "IssuedTokens", "KeySummary", "TokenSummary"]
+__all__ = ["Authority", "IssuedTokens"]
 
 LONGEST_LIFE = timedelta(days=366)
 LONGEST_NAME = 200
 KEEP_ENDED = timedelta(days=30)
-"""How long what is over stays in the listing."""
+"""How long tokens stay in the listing after they have expired or were revoked."""
 
 _log = structlog.get_logger(__name__)
 
 
-async def _nobody_else() -> None:
-    """Nobody in this process holds a picture of what was changed."""
+async def _no_listener() -> None:
+    """Do nothing: nobody in this process holds a snapshot of what was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """What the client gets, once; nobody can read it again."""
+    """What the client gets. The secrets are in no table, so nobody can read them again."""
 
     token_id: str
     """What the listing shows and `revoke` takes."""
@@ -56,34 +57,13 @@ class IssuedTokens:
     """Of the access token, in seconds since 1970; `None` for a key without end."""
 
 
-class TokenSummary(msgspec.Struct, frozen=True):
-    """What may be shown of a token."""
+@dataclass(frozen=True, slots=True)
+class _Minted:
+    """A new token: the rows to keep, and what the client gets once they are kept."""
 
-    token_id: str
-    kind: str
-    name: str
-    subject: str
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    """When nothing of it is good any more, unless it is renewed before."""
-    last_used_at: datetime | None
-    """Within ten minutes; `None`: never."""
-    revoked_at: datetime | None
-    state: str
-    """`active`, `expired` or `revoked`."""
-
-
-class KeySummary(msgspec.Struct, frozen=True):
-    """What may be shown of a signing key."""
-
-    kid: str
-    algorithm: str
-    created_at: datetime
-    retired_at: datetime | None
-    verifies_until: datetime | None
-    state: str
-    """`signs`, `verifies` or `over`."""
+    token: TokenRow
+    refresh: RefreshRow | None
+    issued: IssuedTokens
 
 
 class Authority:
@@ -95,9 +75,9 @@ class Authority:
         tables: IdentityTables,
         data_dir: Path,
         clock: Clock,
-        changed: Callable[[], Awaitable[None]] = _nobody_else,
+        changed: Callable[[], Awaitable[None]] = _no_listener,
     ) -> None:
-        """`changed` is awaited after every change: this process' authenticator need not wait for its next look."""
+        """`changed` is awaited after every change: this process' authenticator need not wait for its next read."""
         self._settings = settings
         self._tables = tables
         self._keys = SigningKeys(tables, data_dir / "keys")
@@ -113,11 +93,11 @@ class Authority:
         *,
         renewable: bool | None = None,
     ) -> IssuedTokens:
-        """An access token, with a refresh token unless a lifetime was chosen (or as `renewable` says).
+        """Issue an access token, with a refresh token unless a lifetime was chosen (or as `renewable` says).
 
         Args:
-            scopes: what it may do; the least where nobody says.
-            lifetime: of each access token; that of the settings where nobody says.
+            scopes: what it may do; `None` for the default scopes.
+            lifetime: of each access token; `None` for that of the settings.
 
         Raises:
             TokenRefused: subject, name, scopes or lifetime cannot be.
@@ -137,7 +117,7 @@ class Authority:
             expires_at=None,
             access_until=None,
         )
-        return await self._make(row)
+        return await self._issue(row)
 
     async def create_key(
         self,
@@ -146,7 +126,7 @@ class Authority:
         scopes: Collection[str] | None = None,
         lifetime: timedelta | None = None,
     ) -> IssuedTokens:
-        """A random API key, good until it is revoked or its lifetime is over.
+        """Issue a random API key, good until it is revoked or its lifetime is over.
 
         Raises:
             TokenRefused: subject, name, scopes or lifetime cannot be.
@@ -165,10 +145,10 @@ class Authority:
             expires_at=None,
             access_until=None,
         )
-        return await self._make(row)
+        return await self._issue(row)
 
     async def refresh(self, refresh_token: str) -> IssuedTokens:
-        """New tokens for a refresh token (RFC 6749, 6).
+        """Exchange a refresh token for new tokens (RFC 6749, 6).
 
         Raises:
             InvalidGrant: it is none, is over, or was used after its successor had been.
@@ -178,27 +158,26 @@ class Authority:
         presented = None if shown is None else await self._tables.presented(shown.id)
         if shown is None or presented is None or not shown.is_kept_as(presented.refresh.secret_sha256):
             raise _invalid_grant(genuine=False)
-        issued = await self._renewed(presented)
-        if issued is None:
-            # Between reading and writing it was spent or revoked: as it stands now decides.
+        issued = await self._renew(presented)
+        if issued is None:  # spent or revoked between reading and writing: its new state decides
             presented = await self._tables.presented(shown.id)
-            issued = None if presented is None else await self._renewed(presented)
+            issued = None if presented is None else await self._renew(presented)
         if issued is None:
             raise _invalid_grant(genuine=True)
         return issued
 
     async def listing(self) -> list[TokenSummary]:
-        """Every token and key that is good, or was within the last month; the newest first."""
+        """List every token and key that is good, or was within the last month; the newest first."""
         now = self._clock.utc()
-        return [_summary(row, now) for row in await self._tables.tokens()]
+        return [summarize_token(row, now) for row in await self._tables.tokens()]
 
     async def revoke(self, token_id: str, *, issuer: str = OWN_ISSUER) -> None:
-        """End a token: of our own by the id of the listing (or a whole `jti`), of another issuer by its `jti`.
+        """Revoke a token: of our own by the id of the listing (or a whole `jti`), of another issuer by its `jti`.
 
         Raises:
-            UnknownToken: there is none of our own that is not over.
+            UnknownToken: there is none of our own that is not revoked.
             TokenRefused: there is no such issuer.
-            StoreFailed: it is not known to be ended.
+            StoreFailed: it may not be revoked.
         """
         now = self._clock.utc()
         if issuer not in self._settings.issuer_names:
@@ -214,14 +193,14 @@ class Authority:
         await self._announce()
 
     async def revoke_subject(self, subject: str) -> int:
-        """End whatever was issued to a principal up to now, by whomever; how many tokens of our own that were."""
+        """Revoke whatever any issuer issued to a principal up to now; how many tokens of our own that were."""
         ended = await self._tables.revoke_subject(subject, self._clock.utc())
         _log.info("a principal's tokens were revoked", subject=subject, own=ended)
         await self._announce()
         return ended
 
     async def rotate(self, token_id: str) -> IssuedTokens:
-        """A new token or key of the same kind, name, subject and scopes; the old one is over in the same moment.
+        """Replace a token or key by one of the same kind, name, subject and scopes; the old one is revoked with it.
 
         Raises:
             UnknownToken: there is none, or it is revoked.
@@ -239,12 +218,12 @@ class Authority:
             access_until=None,
             last_used_at=None,
         )
-        return await self._make(row, replaces=old.token_id)
+        return await self._issue(row, replaces=old.token_id)
 
     async def rotate_keys(
         self, *, algorithm: OwnAlgorithm | None = None, at_once: bool = False
     ) -> KeySummary:
-        """Sign with a new key from now on; the old ones verify until what they signed is over, or end `at_once`.
+        """Sign with a new key from now on; the old ones verify until what they signed has expired, or end `at_once`.
 
         Raises:
             StoreFailed: it was not kept.
@@ -259,14 +238,14 @@ class Authority:
         return next(summary for summary in await self.keys() if summary.kid == key.kid)
 
     async def keys(self) -> list[KeySummary]:
-        """The signing keys, the newest first."""
+        """List the signing keys, the newest first."""
         now = self._clock.utc()
-        return [_key_summary(row, now) for row in await self._tables.keys()]
+        return [summarize_key(row, now) for row in await self._tables.keys()]
 
     async def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public halves of the keys that verify, for whoever else checks our tokens (RFC 7517)."""
+        """Publish the public halves of the keys that verify, for others that check our tokens (RFC 7517)."""
         now = self._clock.utc()
-        rows = [row for row in await self._tables.keys() if _key_summary(row, now).state != "over"]
+        rows = [row for row in await self._tables.keys() if summarize_key(row, now).state != "over"]
         good = [row for row in rows if from_public_pem(row.public_key) is not None]
         return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
 
@@ -279,10 +258,15 @@ class Authority:
         """Delete the private halves, in this process's data folder, of keys that sign no more."""
         await self._keys.forget(self._clock.utc())
 
-    async def _make(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:
-        made = await self._made(row, replaces)
-        while made is None:  # its principal was ended in between: this one is made after that
-            made = await self._made(row, replaces)
+    async def _issue(self, row: TokenRow, *, replaces: str | None = None) -> IssuedTokens:
+        """Mint what `row` describes and keep it; once more, as long as its principal is revoked in between."""
+        minted = await self._mint(row)
+        while (
+            added := await self._tables.add(minted.token, minted.refresh, replaces=replaces)
+        ) == "outdated":
+            minted = await self._mint(row)
+        if added == "nothing to replace":
+            raise UnknownToken("The token is revoked already; nothing was made in its place.")
         _log.info(
             "a token was made",
             id=row.token_id,
@@ -293,60 +277,56 @@ class Authority:
             replaces=replaces,
         )
         await self._announce()
-        return made
+        return minted.issued
 
-    async def _made(self, row: TokenRow, replaces: str | None) -> IssuedTokens | None:
-        """What was kept; `None` where its principal was ended since the moment that it says it was made."""
+    async def _mint(self, row: TokenRow) -> _Minted:
+        """Make the secrets of a new token; nothing is kept yet."""
         row = msgspec.structs.replace(row, created_at=await self._issue_moment(row.subject))
-        if row.kind == "key":
-            key = OpaqueToken.new("exk", row.token_id)
-            expires_at = None if row.access_s is None else row.created_at + timedelta(seconds=row.access_s)
-            row = msgspec.structs.replace(row, secret_sha256=key.sha256, expires_at=expires_at)
-            issued, refresh = _issued(row, key.text, None, expires_at), None
-        else:
-            refresh_id = new_id()
-            access_token, expires_at = await self._access_token(row, refresh_id, row.created_at)
-            refresh, secret = None, None
-            if row.kind == "renewable":
-                refresh, secret = self._refresh_token(row, refresh_id, None, row.created_at)
-            row = msgspec.structs.replace(
-                row,
-                access_until=expires_at,
-                expires_at=expires_at if refresh is None else max(expires_at, refresh.expires_at),
-            )
-            issued = _issued(row, access_token, secret, expires_at)
-        added = await self._tables.add(row, refresh, replaces=replaces)
-        if added == "nothing to replace":
-            raise UnknownToken("The token is revoked already; nothing was made in its place.")
-        return issued if added == "kept" else None
+        return _minted_key(row) if row.kind == "key" else await self._mint_signed(row)
 
-    async def _renewed(self, presented: Presented) -> IssuedTokens | None:
-        """New tokens; `None` where the database has moved on since `presented` was read."""
+    async def _mint_signed(self, row: TokenRow) -> _Minted:
+        """Sign the first access token, and make the refresh token of a renewable one."""
+        refresh_id = new_id()
+        access_token, access_until = await self._access_token(row, refresh_id, row.created_at)
+        refresh, secret, expires_at = None, None, access_until
+        if row.kind == "renewable":
+            refresh, secret = self._refresh_token(row, refresh_id, None, row.created_at)
+            expires_at = max(access_until, refresh.expires_at)
+        row = msgspec.structs.replace(row, access_until=access_until, expires_at=expires_at)
+        return _Minted(row, refresh, _issued(row, access_token, secret, access_until))
+
+    async def _renew(self, presented: Presented) -> IssuedTokens | None:
+        """Exchange a refresh token; `None` where it was spent, or its token revoked, since `presented` was read."""
         refresh, row = presented.refresh, presented.token
         now = await self._issue_moment(row.subject)
         if row.revoked_at is not None or refresh.expires_at <= now:
             raise _invalid_grant(genuine=True)
         if refresh.spent_at is not None:
-            if await self._tables.revoke(row.token_id, now):
-                _log.warning(
-                    "a refresh token was used again after its successor: the token is revoked",
-                    id=row.token_id,
-                    name=row.name,
-                    subject=row.subject,
-                )
-                await self._announce()
+            await self._revoke_family(row, now)
             raise _invalid_grant(genuine=True)
         successor_id = new_id()
-        access_token, expires_at = await self._access_token(row, successor_id, now)
+        access_token, access_until = await self._access_token(row, successor_id, now)
         successor, secret = self._refresh_token(row, successor_id, refresh.refresh_id, now)
-        if not await self._tables.renew(Renewal(refresh.refresh_id, successor, expires_at)):
+        if not await self._tables.renew(Renewal(refresh.refresh_id, successor, access_until)):
             return None
         await self._announce()
-        return _issued(row, access_token, secret, expires_at)
+        return _issued(row, access_token, secret, access_until)
+
+    async def _revoke_family(self, row: TokenRow, now: datetime) -> None:
+        """Revoke a token of which a spent refresh token was presented: somebody has a copy."""
+        if await self._tables.revoke(row.token_id, now):
+            _log.warning(
+                "a refresh token was used again after its successor: the token is revoked",
+                id=row.token_id,
+                name=row.name,
+                subject=row.subject,
+            )
+            await self._announce()
 
     async def _access_token(
         self, row: TokenRow, refresh_id: str, issued_at: datetime
     ) -> tuple[str, datetime]:
+        """Sign an access token; it and when it expires."""
         key = await self._keys.current(self._settings.algorithm, issued_at)
         expires_at = issued_at + timedelta(seconds=row.access_s or 0.0)
         claims = {
@@ -363,6 +343,7 @@ class Authority:
     def _refresh_token(
         self, row: TokenRow, refresh_id: str, parent_id: str | None, now: datetime
     ) -> tuple[RefreshRow, str]:
+        """Make a refresh token; its row, and the text that the client gets."""
         token = OpaqueToken.new("exr", refresh_id)
         kept = RefreshRow(
             refresh_id=refresh_id,
@@ -375,16 +356,24 @@ class Authority:
         return kept, token.text
 
     async def _issue_moment(self, subject: str) -> datetime:
-        """Now, and in any case after the moment up to which everything of that principal is over."""
+        """Return now, or the first moment after the principal's epoch: what was issued up to that is revoked."""
         epoch = await self._tables.epoch(subject)
         return (
             self._clock.utc() if epoch is None else max(self._clock.utc(), epoch + timedelta(milliseconds=1))
         )
 
     async def _announce(self) -> None:
-        """What is committed is done, also where this process learns of it a little later, like all others."""
+        """Tell this process' authenticator. If that fails it learns of the change a moment later, like all others."""
         with suppress(StoreFailed):
             await self._changed()
+
+
+def _minted_key(row: TokenRow) -> _Minted:
+    """Make the secret of an API key."""
+    key = OpaqueToken.new("exk", row.token_id)
+    expires_at = None if row.access_s is None else row.created_at + timedelta(seconds=row.access_s)
+    row = msgspec.structs.replace(row, secret_sha256=key.sha256, expires_at=expires_at)
+    return _Minted(row, None, _issued(row, key.text, None, expires_at))
 
 
 def _issued(
@@ -402,32 +391,8 @@ def _issued(
     )
 
 
-def _summary(row: TokenRow, now: datetime) -> TokenSummary:
-    over = row.expires_at is not None and row.expires_at <= now
-    return TokenSummary(
-        token_id=row.token_id,
-        kind=row.kind,
-        name=row.name,
-        subject=row.subject,
-        scopes=row.scopes.split(),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
-        revoked_at=row.revoked_at,
-        state="revoked" if row.revoked_at is not None else "expired" if over else "active",
-    )
-
-
-def _key_summary(row: KeyRow, now: datetime) -> KeySummary:
-    if row.retired_at is None:
-        state = "signs"
-    else:
-        state = "verifies" if row.verifies_until is None or row.verifies_until > now else "over"
-    return KeySummary(row.kid, row.algorithm, row.created_at, row.retired_at, row.verifies_until, state)
-
-
 def _subject(subject: str) -> str:
-    """A colon marks another issuer's principal, whom we cannot vouch for."""
+    """Check a subject. A colon marks another issuer's principal, whom we cannot vouch for."""
     if not _is_name(subject) or ":" in subject:
         raise TokenRefused(
             f"A subject is 1 to {LONGEST_NAME} printable characters without a colon and without white space "

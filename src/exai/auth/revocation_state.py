@@ -1,4 +1,4 @@
-"""What of the database verifying needs, held in memory: keys that verify, and who or what is over."""
+"""In-memory snapshot of what token verification needs: verifying keys and revocations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 from exai.auth.keys import VerifyingKey, from_public_pem
 from exai.callers import Credential
 from exai.config.auth import OWN_ISSUER
-from exai.storage.identity.tables import Picture
+from exai.storage.identity.rows import IdentitySnapshot
 
 __all__ = ["Ending", "RevocationState"]
 
@@ -16,35 +16,35 @@ Ending = Literal["expired", "revoked"]
 
 @dataclass(frozen=True, slots=True)
 class RevocationState:
-    """One revision's picture."""
+    """The keys and revocations of one revision of the database."""
 
     revision: int = -1
     keys: Mapping[str, VerifyingKey] = field(default_factory=dict)
     keys_until: Mapping[str, float] = field(default_factory=dict)
-    """When a retired key verifies no more."""
+    """From when on a retired key verifies no more."""
     revoked: frozenset[tuple[str, str]] = frozenset()
     epochs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, picture: Picture) -> "RevocationState":
-        """From the rows; a key that is broken verifies nothing."""
-        keys = {row.kid: from_public_pem(row.public_key) for row in picture.keys}
+    def of(cls, snapshot: IdentitySnapshot) -> "RevocationState":
+        """Make the state from a snapshot; a key that is broken verifies nothing."""
+        keys = {row.kid: from_public_pem(row.public_key) for row in snapshot.keys}
         return cls(
-            revision=picture.revision,
+            revision=snapshot.revision,
             keys={kid: key for kid, key in keys.items() if key is not None},
             keys_until={
-                row.kid: row.verifies_until.timestamp() for row in picture.keys if row.verifies_until
+                row.kid: row.verifies_until.timestamp() for row in snapshot.keys if row.verifies_until
             },
-            revoked=frozenset(picture.revoked),
-            epochs={subject: moment.timestamp() for subject, moment in picture.epochs.items()},
+            revoked=frozenset(snapshot.revoked),
+            epochs={subject: moment.timestamp() for subject, moment in snapshot.epochs.items()},
         )
 
     def key(self, kid: str, now: float) -> VerifyingKey | None:
-        """The key of our own by that name, while it verifies."""
+        """Find the key of our own of that `kid`, while it verifies."""
         return self.keys.get(kid) if now < self.keys_until.get(kid, now + 1) else None
 
     def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> Ending | None:
-        """How a credential came to its end; `None` while it is good, "revoked" also for one that has expired besides.
+        """Say whether a credential has expired or was revoked; `None` while it is good, "revoked" where both hold.
 
         `leeway_s` is how far ahead another issuer's clock may be: what it says to have issued so shortly after
         everything of a principal was ended may have been issued before.

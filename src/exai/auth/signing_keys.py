@@ -16,7 +16,8 @@ from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_priv
 from exai.errors import StartFault, StoreFailed
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private, replace_private
-from exai.storage.identity.tables import IdentityTables, KeyRow
+from exai.storage.identity.rows import KeyRow
+from exai.storage.identity.tables import IdentityTables
 
 __all__ = ["SigningKey", "SigningKeys"]
 

@@ -1,4 +1,7 @@
-"""The database, whichever it is: reads, group-committed writes, a schema that is checked at the start."""
+"""The database, SQLite or PostgreSQL: reads, group-committed writes, a schema that is checked at the start.
+
+Which transaction locks what, and in which order, is described at the top of `write_operations`.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +23,7 @@ from exai.storage.group_writer import FAULTS, GroupWriter, log_fault, store_fail
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import FILE_NAME, SqliteBackend
+from exai.storage.write_operations import WriteOperation
 
 __all__ = ["Database", "Schema", "inspect_schema", "migrate_database"]
 
@@ -87,20 +91,15 @@ class Database:
             log_fault(error)
             raise store_failed() from error
 
-    async def write(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> R:
-        """Run a write in the next commit; its result, once committed.
-
-        `operation` gets the connection and the parameters of all its writes in that
-        commit, and returns one result for each, in order.
+    async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
+        """Run a write in the next commit and return its result, once committed.
 
         Raises:
             StoreFailed: it was not kept.
         """
         return await self._writer.write(operation, parameters)
 
-    def write_soon(
-        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, durable: bool = False
-    ) -> None:
+    def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
         """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises.
 
         One that `durable` outlives an outage of the database: it is tried again, so its operation may run twice.
@@ -110,7 +109,7 @@ class Database:
     @property
     def pending_durable_writes(self) -> int:
         """How many of those wait for the database to come back."""
-        return self._writer.insisting
+        return self._writer.pending_durable
 
     @property
     def dropped_writes(self) -> int:

@@ -6,8 +6,8 @@ least interval, so that a busy daemon makes few large ones. A batch that
 fails is tried again one write at a time, so that a bad write hurts its own caller
 alone; but not when the database itself is out of reach or broke off, where each
 would wait as long again, and one that was kept after all would be written twice.
-Writes that insist, and may be written twice, are kept until the database is back: so
-many, and no more.
+Durable writes, which may be written twice, are queued until the database is back, up to
+a bound. The order within a transaction is that of `write_operations.LockGroup`.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
 from exai.runtime import tasks
+from exai.storage.write_operations import WriteOperation
 
 __all__ = ["FAULTS", "GroupWriter", "Transact", "log_fault", "store_failed"]
 
@@ -34,9 +35,9 @@ _log = structlog.get_logger(__name__)
 LARGEST_BATCH = 500
 SHARED = 4
 """From how many writes on a commit counts as shared. One call at a time makes two or three."""
-AGAIN_S = 2.0
-"""After a failure, until one batch of the writes that insist tries whether the database is back."""
-MOST_INSISTING = 10_000
+RETRY_S = 2.0
+"""After an outage began, until one batch of the pending durable writes tries whether the database is back."""
+MOST_PENDING = 10_000
 FAULTS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is gone, full, locked or read-only raises."""
 
@@ -61,7 +62,7 @@ def store_failed() -> StoreFailed:
 
 @dataclass(slots=True)
 class _Write:
-    operation: Callable[[Connection, list[Any]], list[Any]]
+    operation: WriteOperation[Any, Any]
     parameters: Any
     done: asyncio.Future[Any] | None = None
     """`None`: nobody waits."""
@@ -75,16 +76,16 @@ class GroupWriter:
         self._transact = transact
         self._interval_s = interval_s
         self._queue: list[_Write] = []
-        self._insisting: deque[_Write] = deque()
-        """Those of an outage, which are queued again once it is over."""
+        self._pending: deque[_Write] = deque()
+        """Durable writes of an outage, which are queued again once it is over."""
         self._next_try: asyncio.TimerHandle | None = None
         self.dropped = 0
-        """Writes that insisted and were given up, as there were too many or the end came first."""
+        """Durable writes that were given up, as there were too many or the end came first."""
         self._wake = asyncio.Event()
         self._closing = False
         self._task = tasks.spawn(self._run(), name="group commit")
 
-    async def write(self, operation: Callable[[Connection, list[P]], list[R]], parameters: P) -> R:
+    async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
         """The result, once it is committed. Cancelling the wait does not take the write back.
 
         Raises:
@@ -96,27 +97,25 @@ class GroupWriter:
         self._add(_Write(operation, parameters, done))
         return await done
 
-    def write_soon(
-        self, operation: Callable[[Connection, list[P]], list[R]], parameters: P, *, durable: bool = False
-    ) -> None:
+    def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
         """Queue a write whose result nobody waits for; a failure is logged.
 
         One that `durable` is tried again until the database is back: its operation may run twice.
         """
         if self._closing:
-            _log.error("a write came after the database was closed", operation=operation.__name__)
+            _log.error("a write came after the database was closed", operation=operation.name)
             return
         self._add(_Write(operation, parameters, durable=durable))
 
     @property
-    def insisting(self) -> int:
-        """Writes that wait for the database to come back."""
-        return len(self._insisting)
+    def pending_durable(self) -> int:
+        """How many durable writes wait for the database to come back."""
+        return len(self._pending)
 
     async def close(self) -> None:
-        """Commit what is queued, then stop. Where the database is away, what durable is tried once more."""
+        """Commit what is queued, then stop. Pending durable writes are tried once more."""
         self._closing = True
-        self._try_again(len(self._insisting))
+        self._requeue(len(self._pending))
         self._wake.set()
         await asyncio.wait([self._task])
 
@@ -145,53 +144,54 @@ class GroupWriter:
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
             if _is_outage(error):
                 _fail(batch, error)
-                self._wait_for_its_end([write for write in batch if write.durable])
+                self._postpone([write for write in batch if write.durable])
             elif len(batch) == 1:
                 _fail(batch, error)
             else:
                 for write in batch:
                     await self._commit([write])
             return
-        self._try_again(len(self._insisting))
+        self._requeue(len(self._pending))
         for write, result in zip(batch, results, strict=True):
             if write.done is not None and not write.done.done():
                 write.done.set_result(result)
 
-    def _wait_for_its_end(self, writes: list[_Write]) -> None:
-        """Keep these until the outage is over, and with them the queued ones, of which each batch would wait as long.
+    def _postpone(self, writes: list[_Write]) -> None:
+        """Keep durable writes until the outage is over: these and the queued ones, whose batches would wait as long.
 
-        At the end there is no later time: they are given up.
+        While closing there is no later time: they are given up.
         """
-        self._insisting += writes
-        self._insisting += [write for write in self._queue if write.durable]
+        self._pending += writes
+        self._pending += [write for write in self._queue if write.durable]
         self._queue = [write for write in self._queue if not write.durable]
-        room = 0 if self._closing else MOST_INSISTING
-        if (excess := len(self._insisting) - room) > 0:
+        room = 0 if self._closing else MOST_PENDING
+        if (excess := len(self._pending) - room) > 0:
             for _ in range(excess):
-                self._insisting.popleft()
+                self._pending.popleft()
             self.dropped += excess
             _log.error("writes were given up while the database was out of reach", writes_lost=excess)
-        if self._insisting and self._next_try is None:
+        if self._pending and self._next_try is None:
             loop = asyncio.get_running_loop()
-            self._next_try = loop.call_later(AGAIN_S, self._try_again, LARGEST_BATCH)
+            self._next_try = loop.call_later(RETRY_S, self._requeue, LARGEST_BATCH)
 
-    def _try_again(self, most: int) -> None:
-        """Queue so many of those that insist."""
+    def _requeue(self, most: int) -> None:
+        """Queue up to `most` of the pending durable writes again."""
         if self._next_try is not None:
             self._next_try.cancel()
             self._next_try = None
-        for _ in range(min(most, len(self._insisting))):
-            self._add(self._insisting.popleft())
+        for _ in range(min(most, len(self._pending))):
+            self._add(self._pending.popleft())
 
 
 def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:
-    """Run the batch kind by kind; within a kind in order of arrival."""
-    kinds: dict[Any, list[int]] = {}
+    """Run the batch operation by operation, in the order of their lock groups; within one in order of arrival."""
+    indexes_of: dict[WriteOperation[Any, Any], list[int]] = {}
     for index, write in enumerate(batch):
-        kinds.setdefault(write.operation, []).append(index)
+        indexes_of.setdefault(write.operation, []).append(index)
     results: list[Any] = [None] * len(batch)
-    for operation, indexes in kinds.items():
-        answers = operation(connection, [batch[index].parameters for index in indexes])
+    for operation, indexes in sorted(indexes_of.items(), key=lambda item: item[0].group):
+        operation.lock_group(connection)
+        answers = operation.run(connection, [batch[index].parameters for index in indexes])
         for index, answer in zip(indexes, answers, strict=True):
             results[index] = answer
     return results

@@ -10,14 +10,15 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from exai.errors import StartFault
+from exai.storage.dialects import lock_until_commit
 from exai.storage.schema import metadata
 
 __all__ = ["check_or_create", "current", "head", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-ADVISORY_LOCK = 0x45584149
-"""One migration at a time on PostgreSQL; SQLite's write transaction does the same there."""
+MIGRATION_LOCK = 0
+"""Below the numbers of `write_operations.LockGroup`."""
 
 _VERSION_TABLE = "alembic_version"
 
@@ -41,7 +42,7 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
     Raises:
         StartFault: the database has a version that this code does not know.
     """
-    _lock(connection)
+    lock_until_commit(connection, MIGRATION_LOCK)
     before = current(connection)
     _refuse_newer(before)
     if before != head():
@@ -84,11 +85,6 @@ def _refuse_newer(version: str | None) -> None:
             f"The database has schema {version}, which this version of EXAI does not know: "
             "it was written by a newer one. Install that one, or use another database."
         )
-
-
-def _lock(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
 
 def _run_migrations(connection: Connection) -> None:

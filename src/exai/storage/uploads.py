@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.storage.database import Database
+from exai.storage.dialects import upsert
 from exai.storage.schema import provider_file_deletions as deletions
 from exai.storage.schema import provider_file_uploads as uploads
+from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
 __all__ = ["CondemnedFile", "Store", "UploadRow", "UploadTable"]
 
@@ -132,7 +133,6 @@ _UNUSED = (
     .where(*_in_store, uploads.c.used_at < bindparam("moment"))
     .order_by(uploads.c.used_at)
     .limit(bindparam("most"))
-    .with_for_update()
 )
 _CONDEMNED = select(
     deletions.c.provider, deletions.c.account, deletions.c.remote_id, deletions.c.owner
@@ -150,54 +150,48 @@ _USE = (
 _FORGET = delete(uploads).where(*_in_store, uploads.c.remote_id == bindparam("of_remote"))
 
 
-def _keep(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(uploads)
-    renewed = {name: statement.excluded[name] for name in ("remote_id", "bytes", "uploaded_at", "used_at")}
-    keys = list(uploads.primary_key.columns)
-    for values in many:
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=renewed), values)
-    return [None] * len(many)
+_KEEP = upsert(uploads, ("remote_id", "bytes", "uploaded_at", "used_at"))
 
 
-def _use(connection: Connection, many: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Each row is found again after it was written: one that was condemned meanwhile is not."""
-    found = []
-    for parameters in many:
-        connection.execute(_USE, parameters)
-        found.append({row[0]: row[1] for row in connection.execute(_FIND, parameters)})
-    return found
+@all_at_once(LockGroup.UPLOADS)
+def _keep(connection: Connection, many: list[dict[str, Any]]) -> None:
+    _KEEP.execute(connection, many)
 
 
-def _condemn(connection: Connection, many: list[dict[str, Any]]) -> list[int]:
-    counts = []
-    for parameters in many:
-        unused = connection.execute(_UNUSED, parameters).all()
-        for row in unused:
-            in_store = {name: parameters[name] for name in ("of_provider", "of_account", "of_purpose")}
-            connection.execute(_FORGET, {**in_store, "of_remote": row.remote_id})
-            connection.execute(
-                insert(deletions),
-                {
-                    "provider": parameters["of_provider"],
-                    "account": parameters["of_account"],
-                    "remote_id": row.remote_id,
-                    "owner": row.owner,
-                    "condemned_at": parameters["at"],
-                },
-            )
-        counts.append(len(unused))
-    return counts
+@row_by_row(LockGroup.UPLOADS)
+def _use(connection: Connection, parameters: dict[str, Any]) -> dict[str, str]:
+    """Find the rows again after the write: one that was condemned meanwhile is not there."""
+    connection.execute(_USE, parameters)
+    return {row[0]: row[1] for row in connection.execute(_FIND, parameters)}
 
 
-def _forget_condemned(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
+@row_by_row(LockGroup.UPLOADS)
+def _condemn(connection: Connection, parameters: dict[str, Any]) -> int:
+    unused = connection.execute(_UNUSED, parameters).all()
+    for row in unused:
+        in_store = {name: parameters[name] for name in ("of_provider", "of_account", "of_purpose")}
+        connection.execute(_FORGET, {**in_store, "of_remote": row.remote_id})
+        connection.execute(
+            insert(deletions),
+            {
+                "provider": parameters["of_provider"],
+                "account": parameters["of_account"],
+                "remote_id": row.remote_id,
+                "owner": row.owner,
+                "condemned_at": parameters["at"],
+            },
+        )
+    return len(unused)
+
+
+@all_at_once(LockGroup.UPLOADS)
+def _forget_condemned(connection: Connection, many: list[dict[str, Any]]) -> None:
     connection.execute(_FORGET_CONDEMNED, many)
-    return [None] * len(many)
 
 
-def _forget(connection: Connection, many: list[dict[str, Any]]) -> list[None]:
+@all_at_once(LockGroup.UPLOADS)
+def _forget(connection: Connection, many: list[dict[str, Any]]) -> None:
     connection.execute(_FORGET, many)
-    return [None] * len(many)
 
 
 def _store(store: Store) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from exai.auth.authority import KeySummary
+from exai.auth.summaries import KeySummary
 from exai.cli.authority import open_authority
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings

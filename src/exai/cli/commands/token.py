@@ -13,7 +13,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from exai.auth.authority import IssuedTokens, TokenSummary
+from exai.auth.authority import IssuedTokens
+from exai.auth.summaries import TokenSummary
 from exai.cli.authority import open_authority
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings

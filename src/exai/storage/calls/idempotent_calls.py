@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.storage.dialects import insert_if_absent
 from exai.storage.schema import conversations, exchanges, idempotent_calls
+from exai.storage.write_operations import LockGroup, row_by_row, together
 
 __all__ = ["IdempotentCallId", "IdempotentCallTable", "KeptCall"]
 
@@ -115,10 +116,7 @@ _this = (
     idempotent_calls.c.owner == bindparam("of_owner"),
     idempotent_calls.c.idempotency_key == bindparam("of_key"),
 )
-_BEGIN = {
-    "postgresql": postgresql.insert(idempotent_calls).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(idempotent_calls).on_conflict_do_nothing(),
-}
+_BEGIN = insert_if_absent(idempotent_calls)
 _FIND = select(
     idempotent_calls.c.digest,
     idempotent_calls.c.call_id,
@@ -143,34 +141,37 @@ def _kept(connection: Connection, parameters: dict[str, str]) -> KeptCall | None
     return None if row is None else KeptCall(*row)
 
 
+@together(LockGroup.IDEMPOTENT_CALLS)
 def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[bool]:
-    """Begins, ends, frees, in this order: a call that was cancelled at once has both of its marks in one commit.
+    """Begin, end and free rows, in this order: a call that was cancelled at once has both its marks in one commit.
 
-    Begins go by their key, so that two replicas which write the same ones wait for each other in one direction.
+    Each of the three goes by key, as `write_operations` demands: other processes may want the same rows.
     """
     written = [True] * len(rows)
     begins = [index for index, row in enumerate(rows) if "run_id" in row]
-    if begins:
-        insert = _BEGIN[connection.dialect.name]
-        for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["idempotency_key"])):
-            written[index] = connection.execute(insert, rows[index]).rowcount == 1
-    if ends := [row for row in rows if "ended_at" in row]:
+    for index in sorted(begins, key=lambda index: (rows[index]["owner"], rows[index]["idempotency_key"])):
+        written[index] = _BEGIN.execute(connection, rows[index]).rowcount == 1
+    others = sorted((row for row in rows if "run_id" not in row), key=_by_key)
+    if ends := [row for row in others if "ended_at" in row]:
         connection.execute(_END, ends)
-    if frees := [row for row in rows if "run_id" not in row and "ended_at" not in row]:
+    if frees := [row for row in others if "ended_at" not in row]:
         connection.execute(_FREE, frees)
     return written
 
 
-def _prune(connection: Connection, moments: list[datetime]) -> list[int]:
-    return [
-        connection.execute(
-            delete(idempotent_calls).where(
-                idempotent_calls.c.began_at < moment,
-                or_(
-                    idempotent_calls.c.ended_at.is_not(None),
-                    idempotent_calls.c.began_at < moment - LONGEST_CALL,
-                ),
-            )
-        ).rowcount
-        for moment in moments
-    ]
+def _by_key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["of_owner"], row["of_key"]
+
+
+@row_by_row(LockGroup.CLEANING)
+def _prune(connection: Connection, moment: datetime) -> int:
+    row = idempotent_calls.c
+    ended = or_(row.ended_at.is_not(None), row.began_at < moment - LONGEST_CALL)
+    old = (
+        select(row.owner, row.idempotency_key)
+        .where(row.began_at < moment, ended)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(
+        delete(idempotent_calls).where(tuple_(row.owner, row.idempotency_key).in_(old))
+    ).rowcount

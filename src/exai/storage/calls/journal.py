@@ -18,6 +18,7 @@ from exai.costs import Usage
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
+from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
 __all__ = ["CallBegun", "CallEnd", "CallFailure", "Journal"]
 
@@ -160,6 +161,9 @@ class Journal:
 _OK: ColumnClause[str] = literal_column("'ok'")
 """Spelt out in the statement, as the partial index wants it."""
 
+_free_for_cleaning = select(calls.c.call_id).with_for_update(skip_locked=True)
+"""Calls that nobody else is writing just now."""
+
 _INSERT = insert(calls)
 _END = (
     update(calls)
@@ -187,7 +191,8 @@ _END = (
 )
 
 
-def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[None]:
+@all_at_once(LockGroup.CALLS)
+def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Begins first: a call that was cancelled at once has both of its marks in one commit."""
     begins = [row for row in rows if "run_id" in row]
     ends = [row for row in rows if "run_id" not in row]
@@ -195,7 +200,6 @@ def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[Non
         connection.execute(_INSERT, begins)
     if ends:
         connection.execute(_END, ends)
-    return [None] * len(rows)
 
 
 def _token_name(credential: Credential | None) -> str | None:
@@ -205,19 +209,15 @@ def _token_name(credential: Credential | None) -> str | None:
     return credential.token_id if own else f"{credential.issuer}:{credential.token_id}"
 
 
-def _mark_lost(connection: Connection, run_ids: list[str]) -> list[int]:
-    return [
-        connection.execute(
-            update(calls).where(calls.c.run_id == run_id, calls.c.outcome.is_(None)).values(outcome=LOST)
-        ).rowcount
-        for run_id in run_ids
-    ]
+@row_by_row(LockGroup.CLEANING)
+def _mark_lost(connection: Connection, run_id: str) -> int:
+    open_calls = _free_for_cleaning.where(calls.c.run_id == run_id, calls.c.outcome.is_(None))
+    return connection.execute(
+        update(calls).where(calls.c.call_id.in_(open_calls)).values(outcome=LOST)
+    ).rowcount
 
 
-def _prune(connection: Connection, moments: list[datetime]) -> list[int]:
-    return [
-        connection.execute(
-            delete(calls).where(calls.c.began_at < moment, calls.c.outcome.is_not(None))
-        ).rowcount
-        for moment in moments
-    ]
+@row_by_row(LockGroup.CLEANING)
+def _prune(connection: Connection, moment: datetime) -> int:
+    old = _free_for_cleaning.where(calls.c.began_at < moment, calls.c.outcome.is_not(None))
+    return connection.execute(delete(calls).where(calls.c.call_id.in_(old))).rowcount

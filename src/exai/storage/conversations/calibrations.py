@@ -4,10 +4,11 @@ from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.storage.database import Database
+from exai.storage.dialects import insert_if_absent
 from exai.storage.schema import token_calibrations
+from exai.storage.write_operations import LockGroup, all_at_once
 
 __all__ = ["Calibration", "CalibrationTable"]
 
@@ -83,32 +84,25 @@ _ALL = select(
     _columns.error,
     _columns.weight,
 )
-_LOCK = (
-    _ALL.where(_columns.model.in_(bindparam("of_models", expanding=True)))
-    .order_by(_columns.model)
-    .with_for_update()
-)
+_KNOWN = _ALL.where(_columns.model.in_(bindparam("of_models", expanding=True)))
 _SET = (
     update(token_calibrations)
     .where(_columns.model == bindparam("of_model"))
     .values({name: bindparam(name) for name in (*Calibration.__struct_fields__, "updated_at")})
 )
-_CREATE = {
-    "sqlite": sqlite.insert(token_calibrations).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(token_calibrations).on_conflict_do_nothing(),
-}
+_CREATE = insert_if_absent(token_calibrations)
 
 
-def _add(connection: Connection, many: list[tuple[str, Calibration, datetime]]) -> list[None]:
+@all_at_once(LockGroup.CALIBRATIONS)
+def _add(connection: Connection, many: list[tuple[str, Calibration, datetime]]) -> None:
     at = max(at for _, _, at in many)
     models = sorted({model for model, _, _ in many})
     nothing = {**msgspec.structs.asdict(Calibration()), "updated_at": at}
-    connection.execute(_CREATE[connection.dialect.name], [{"model": model, **nothing} for model in models])
-    rows = {row[0]: Calibration(*row[1:]) for row in connection.execute(_LOCK, {"of_models": models})}
+    _CREATE.execute(connection, [{"model": model, **nothing} for model in models])
+    rows = {row[0]: Calibration(*row[1:]) for row in connection.execute(_KNOWN, {"of_models": models})}
     for model, observed, _ in many:
         rows[model] = rows[model].then(observed)
     connection.execute(
         _SET,
         [{"of_model": model, **msgspec.structs.asdict(row), "updated_at": at} for model, row in rows.items()],
     )
-    return [None] * len(many)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, null, select, 
 
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
+from exai.storage.write_operations import LockGroup, all_at_once, together
 
 __all__ = ["ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"]
 
@@ -128,7 +129,7 @@ _NEWEST = (
 
 _INSERT_CONVERSATION = insert(conversations)
 _INSERT_EXCHANGE = insert(exchanges)
-_LOCK = (  # in one order, so that two replicas never wait for each other
+_LOCK = (  # in order, see `write_operations`
     select(conversations.c.conversation_id, conversations.c.owner, conversations.c.exchanges)
     .where(conversations.c.conversation_id.in_(bindparam("of_conversations", expanding=True)))
     .order_by(conversations.c.conversation_id)
@@ -145,7 +146,8 @@ _COUNT = (
 )
 
 
-def _begin(connection: Connection, many: list[NewExchange]) -> list[None]:
+@all_at_once(LockGroup.CONVERSATIONS)
+def _begin(connection: Connection, many: list[NewExchange]) -> None:
     connection.execute(
         _INSERT_CONVERSATION,
         [
@@ -161,9 +163,9 @@ def _begin(connection: Connection, many: list[NewExchange]) -> list[None]:
         ],
     )
     connection.execute(_INSERT_EXCHANGE, [_row(each, 1) for each in many])
-    return [None] * len(many)
 
 
+@together(LockGroup.CONVERSATIONS)
 def _append(connection: Connection, many: list[NewExchange]) -> list[int | None]:
     locked = connection.execute(_LOCK, {"of_conversations": list({each.conversation_id for each in many})})
     counts = {(conversation_id, owner): exchanges for conversation_id, owner, exchanges in locked}

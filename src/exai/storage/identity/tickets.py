@@ -1,13 +1,13 @@
 """Rows of tickets: each lets one browser sign in to the dashboard, once and within moments."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from exai.storage.database import Database
 from exai.storage.schema import dashboard_tickets as tickets
+from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
 __all__ = ["TicketRow", "TicketTable"]
 
@@ -48,7 +48,7 @@ class TicketTable:
         """
         there = select(tickets.c.ticket_sha256).where(tickets.c.ticket_sha256 == ticket_sha256)
         if await self._database.read(lambda connection: connection.scalar(there)) is None:
-            return None  # whoever guesses keeps nobody from writing
+            return None  # a guess must not take the write lock
         return await self._database.write(_take, (ticket_sha256, now))
 
 
@@ -57,18 +57,16 @@ _DROP = delete(tickets).where(tickets.c.expires_at <= bindparam("now"))
 _TAKE = delete(tickets).where(tickets.c.ticket_sha256 == bindparam("of_ticket")).returning(*tickets.c)
 
 
-def _add(connection: Connection, many: list[tuple[TicketRow, datetime]]) -> list[None]:
+@all_at_once(LockGroup.TICKETS)
+def _add(connection: Connection, many: list[tuple[TicketRow, datetime]]) -> None:
     connection.execute(_DROP, {"now": min(now for _, now in many)})
     connection.execute(_INSERT, [msgspec.structs.asdict(row) for row, _ in many])
-    return [None] * len(many)
 
 
-def _take(connection: Connection, many: list[tuple[str, datetime]]) -> list[TicketRow | None]:
-    return [_taken(connection, {"of_ticket": digest}, now) for digest, now in many]
-
-
-def _taken(connection: Connection, parameters: dict[str, Any], now: datetime) -> TicketRow | None:
-    found = connection.execute(_TAKE, parameters).one_or_none()
+@row_by_row(LockGroup.TICKETS)
+def _take(connection: Connection, parameters: tuple[str, datetime]) -> TicketRow | None:
+    ticket_sha256, now = parameters
+    found = connection.execute(_TAKE, {"of_ticket": ticket_sha256}).one_or_none()
     if found is None:
         return None
     row = TicketRow(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public face of a row by name

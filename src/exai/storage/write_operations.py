@@ -1,0 +1,130 @@
+"""Write operations, and the order in which a transaction takes its locks.
+
+A write operation is what one commit does with all writes of a kind. The group writer (`group_writer`) hands it the
+parameters of those writes in order of arrival, and gets a result for each. Most operations need not know of lists:
+`row_by_row` calls a function once per write, `all_at_once` hands over the list and returns nothing.
+
+Who waits for whom
+------------------
+
+SQLite: every write transaction begins with `BEGIN IMMEDIATE`, which takes the one write lock of the file. Transactions
+of all processes wait for each other there, before they hold anything, for `sqlite.BUSY_TIMEOUT_MS` at most. They
+cannot deadlock.
+
+PostgreSQL: a process writes by one transaction at a time, that of its group writer; so only transactions of different
+processes wait for one another. Each runs its operations group by group, in the order of `LockGroup`. It therefore
+waits only while it holds locks of earlier groups or of the same one. Within a group one of three rules excludes a
+circle:
+
+* *alone*: the group begins with a lock of its own, which one transaction holds until it commits;
+* *by key*: an operation locks the rows that others may want in the order of their primary keys, by one statement or
+  one after the other, and other operations of the group touch only rows that are their process' own;
+* *no wait*: rows that somebody else holds are left out (`FOR UPDATE SKIP LOCKED`).
+
+===================  =======  ========================================================================================
+group                rule     operations, with their tables in the order in which they are locked
+===================  =======  ========================================================================================
+`IDENTITY`           alone    add a token: principals (read), tokens, revocations, auth_revision, refresh_tokens;
+                              renew: tokens (read), refresh_tokens, tokens; note a use: tokens, refresh_tokens;
+                              revoke: auth_revision, principals, tokens, revocations;
+                              add or replace signing keys: auth_revision, tokens (read), signing_keys;
+                              prune: revocations, refresh_tokens, signing_keys, tokens
+`TICKETS`            alone    add: dashboard_tickets (delete expired, insert); take: dashboard_tickets
+`IDEMPOTENT_CALLS`   by key   begin, end, free: idempotent_calls. A begin waits for another process' begin of its key;
+                              ends and frees touch rows of calls of this process
+`CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
+`CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
+`CALIBRATIONS`       alone    add: token_calibrations
+`UPLOADS`            alone    keep, use, forget: provider_file_uploads; condemn: provider_file_uploads,
+                              provider_file_deletions
+`CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls
+===================  =======  ========================================================================================
+
+Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); run locks
+(`runs`, `postgresql`) belong to a session, are taken while no transaction is open, and are only tried. Reads lock
+nothing.
+
+A transaction that fails is run again write by write, and each of those is a transaction of one group; a deadlock with
+a stranger, such as an operator's own session, costs a second and no write.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from exai.storage.dialects import lock_until_commit
+
+__all__ = ["LockGroup", "WriteOperation", "all_at_once", "row_by_row", "together"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class LockGroup(IntEnum):
+    """Tables that are locked together. A transaction takes the groups in this order; see the top."""
+
+    IDENTITY = 1
+    TICKETS = 2
+    IDEMPOTENT_CALLS = 3
+    CALLS = 4
+    CONVERSATIONS = 5
+    CALIBRATIONS = 6
+    UPLOADS = 7
+    CLEANING = 8
+
+
+ALONE = frozenset({LockGroup.IDENTITY, LockGroup.TICKETS, LockGroup.CALIBRATIONS, LockGroup.UPLOADS})
+"""Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOperation(Generic[P, R]):
+    """What one commit does with all writes of a kind: from their parameters to a result for each."""
+
+    name: str
+    group: LockGroup
+    run: Callable[[Connection, list[P]], list[R]]
+
+    def lock_group(self, connection: Connection) -> None:
+        """Take the lock of the operation's group, where it has one. Taking it twice is taking it once."""
+        if self.group in ALONE:
+            lock_until_commit(connection, self.group)
+
+
+def row_by_row(
+    group: LockGroup,
+) -> Callable[[Callable[[Connection, P], R]], WriteOperation[P, R]]:
+    """Make an operation of a function that does one write and returns its result."""
+
+    def operation(write: Callable[[Connection, P], R]) -> WriteOperation[P, R]:
+        def run(connection: Connection, many: list[P]) -> list[R]:
+            return [write(connection, parameters) for parameters in many]
+
+        return WriteOperation(write.__qualname__, group, run)
+
+    return operation
+
+
+def all_at_once(
+    group: LockGroup,
+) -> Callable[[Callable[[Connection, list[P]], None]], WriteOperation[P, None]]:
+    """Make an operation of a function that does many writes and has no results, such as one statement for all."""
+
+    def operation(write: Callable[[Connection, list[P]], None]) -> WriteOperation[P, None]:
+        def run(connection: Connection, many: list[P]) -> list[None]:
+            write(connection, many)
+            return [None] * len(many)
+
+        return WriteOperation(write.__qualname__, group, run)
+
+    return operation
+
+
+def together(
+    group: LockGroup,
+) -> Callable[[Callable[[Connection, list[P]], list[R]]], WriteOperation[P, R]]:
+    """Make an operation of a function that does many writes and returns a result for each, in order."""
+    return lambda write: WriteOperation(write.__qualname__, group, write)
