@@ -1,4 +1,4 @@
-"""One process' life: the services, its doors, and leaving in order. What `exai serve` and `exai stdio` run."""
+"""Runs the process of `exai serve` and of `exai stdio`: services, ports, and the order in which they stop."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -111,7 +111,7 @@ async def _services(settings: Settings, *, demo: bool, runs_jobs: bool = True) -
 
 
 async def _parent(services: Services, token: SecretStr | None, token_from: str) -> Caller:
-    """Who started this process, by the token that it was given."""
+    """Authenticate whoever started this process, by the token that it was given."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token.get_secret_value()}".encode())]
     try:
         return await services.identity.authenticator.authenticate(headers, door=Door.STDIO, address="")
@@ -161,7 +161,7 @@ def _operations(
 
 
 class _Readiness:
-    """What `/readyz` asks."""
+    """The checks of `/readyz`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -173,7 +173,7 @@ class _Readiness:
         }
 
     def stop(self) -> None:
-        """From now on not ready, and no job begins."""
+        """Report not ready from now on, and begin no job."""
         self._stopping = True
         if self._services.jobs is not None:
             self._services.jobs.stop()

@@ -1,4 +1,4 @@
-"""The demonstration: the bundled provider emulator in place of the providers, and every answer says so.
+"""The demonstration: the bundled emulator in place of the providers, which every answer says.
 
 The only module that knows the emulator.
 """
@@ -16,7 +16,7 @@ __all__ = ["emulated_providers"]
 
 @asynccontextmanager
 async def emulated_providers(settings: Settings) -> AsyncIterator[Settings]:
-    """The settings with GLM and Kimi answered by an emulator that lives as long as this scope."""
+    """Run an emulator within this scope, and return settings that have GLM and Kimi answered by it."""
     async with running(EmulatorOptions()) as emulator:
         there = emulator.addresses
         providers = settings.providers

@@ -20,7 +20,7 @@ __all__ = ["Monitoring", "build_monitoring", "count_events"]
 
 @dataclass(frozen=True)
 class Monitoring:
-    """What is watched."""
+    """The bus and its watchers that others read."""
 
     bus: EventBus
     metrics: Metrics

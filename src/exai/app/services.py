@@ -25,7 +25,7 @@ __all__ = ["Services", "build"]
 
 @dataclass(frozen=True)
 class Services:
-    """What the ports serve."""
+    """What the ports need."""
 
     monitoring: Monitoring
     storage: Storage
@@ -38,7 +38,7 @@ class Services:
 
     @property
     def configured_providers(self) -> list[str]:
-        """Names of the providers that can be asked."""
+        """The names of the providers that have a key."""
         return [name for name, provider in self.asking.router.providers.items() if provider.configured]
 
 

@@ -45,7 +45,7 @@ class BrowserSessions:
         return len(self._by_digest)
 
     def samples(self) -> list[Sample]:
-        """Metrics of the browsers."""
+        """Return the metrics of the browsers."""
         return [Sample("dashboard_browsers", "Browsers signed in to the dashboard.", len(self))]
 
     def sign_in(self, caller: Caller) -> str:

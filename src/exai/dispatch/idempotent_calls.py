@@ -95,7 +95,7 @@ class IdempotentCalls:
         return len(self._runs)
 
     def samples(self) -> list[Sample]:
-        """Metrics of the calls that run."""
+        """Return the metrics of the calls that run."""
         help_text = "Calls under an idempotency key whose end is not written yet."
         return [Sample("idempotent_calls_running", help_text, self.running)]
 

@@ -1,4 +1,4 @@
-"""Facts, in the past tense. Whoever cares subscribes to the bus; the path of a request only states them."""
+"""Events: what happened, in the past tense. Requests publish them on the bus, and watchers subscribe by kind."""
 
 import msgspec
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Base of all facts."""
+    """Base of all events."""
 
 
 class ConnectionOpened(Event, frozen=True):
@@ -48,7 +48,7 @@ class ConnectionClosed(Event, frozen=True):
 
 
 class CallerRefused(Event, frozen=True):
-    """Somebody did not come in: without a token, with one that is not believed, or too often with such."""
+    """A request was rejected: no token, an invalid one, or too many invalid ones."""
 
     door: Door
     error_code: str
@@ -61,7 +61,7 @@ class SessionOpened(Event, frozen=True):
 
 
 class SessionResumed(Event, frozen=True):
-    """Another socket carries a session on."""
+    """A session goes on over another socket."""
 
     caller: Caller
     gap: bool
@@ -82,7 +82,7 @@ class CallStarted(Event, frozen=True):
 
 
 class CallEnded(Event, frozen=True):
-    """A tool call is over, whatever its end."""
+    """A tool call ended, in whatever way."""
 
     call_id: str
     tool: str
@@ -101,7 +101,7 @@ class CallEnded(Event, frozen=True):
 
 
 class CallRefused(Event, frozen=True):
-    """A call that was turned away before any work: overload, shutdown, a scope that is missing."""
+    """A call was rejected before any work: overload, shutdown, a missing scope."""
 
     tool: str
     caller: Caller
@@ -128,7 +128,7 @@ class ProviderCallEnded(Event, frozen=True):
 
 
 class RetryPlanned(Event, frozen=True):
-    """A request failed in passing and will be made again."""
+    """A request failed with a transient error and is retried."""
 
     provider: str
     model: str
@@ -138,7 +138,7 @@ class RetryPlanned(Event, frozen=True):
 
 
 class RetryRefused(Event, frozen=True):
-    """A request failed in passing and is not made again, although its kind is."""
+    """A request failed with a transient error and is not retried."""
 
     provider: str
     model: str
@@ -148,7 +148,7 @@ class RetryRefused(Event, frozen=True):
 
 
 class FellBack(Event, frozen=True):
-    """A model could not answer, and one that was allowed to takes over."""
+    """A model could not answer, and another one that was allowed to answers in its place."""
 
     from_provider: str
     from_model: str
@@ -159,7 +159,7 @@ class FellBack(Event, frozen=True):
 
 
 class BreakerOpened(Event, frozen=True):
-    """A model is not asked for a while."""
+    """A breaker opened: its model is not asked for a while."""
 
     provider: str
     model: str
@@ -172,14 +172,14 @@ class BreakerOpened(Event, frozen=True):
 
 
 class BreakerProbed(Event, frozen=True):
-    """One request was let through to see how the model is."""
+    """An open breaker let one request through as a probe."""
 
     provider: str
     model: str
 
 
 class BreakerClosed(Event, frozen=True):
-    """A probe was answered: the model is asked as before."""
+    """A probe succeeded: the model is asked as before."""
 
     provider: str
     model: str

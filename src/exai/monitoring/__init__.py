@@ -1,1 +1,1 @@
-"""What is measured: metrics, the loop's own lag, the health of providers. Watches the bus, touches no request."""
+"""Measures the process by its events: metrics, running calls, open connections, provider health; and its log."""

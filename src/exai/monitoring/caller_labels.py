@@ -1,4 +1,4 @@
-"""Callers as values of a metric's label: a bounded number of them, whoever comes."""
+"""Callers as values of a metric's label: a bounded number, however many callers there are."""
 
 __all__ = ["MOST_CALLERS", "OTHERS", "CallerLabels"]
 
@@ -17,7 +17,7 @@ class CallerLabels:
         self._known: set[str] = set()
 
     def of(self, subject: str) -> str:
-        """The label of a caller, the same for as long as the process lives."""
+        """Return the label of a caller, the same for as long as the process lives."""
         if subject in self._known:
             return subject
         if len(self._known) >= self._most:

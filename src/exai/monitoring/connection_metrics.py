@@ -16,7 +16,7 @@ __all__ = ["ConnectionMetrics", "IncidentMetrics"]
 
 
 class ConnectionMetrics:
-    """Counts who comes, goes and is not let in."""
+    """Counts connections, sessions and rejected requests."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._open = metrics.gauge("connections", "Open connections, by door.", "door")

@@ -1,4 +1,4 @@
-"""The log: one formatter for our lines and everybody else's, which lets no secret and no body through.
+"""The log: one formatter for our lines and those of libraries, which removes secrets and bodies.
 
 Redaction is the formatter's own step, so nothing reaches the stream around it: known secrets wherever they
 stand, texts that look like one, values under telling names. A long value is replaced by its length, since a
@@ -63,7 +63,7 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 
 class Redaction:
-    """What makes a value fit for the log."""
+    """Removes secrets and long texts from what is logged."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first, so that a secret which contains another one is replaced whole.
@@ -73,13 +73,13 @@ class Redaction:
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def text(self, text: str) -> str:
-        """`text` without secrets; its length alone when it is long."""
+        """Return `text` without secrets; its length alone when it is long."""
         if len(text) > LONGEST_VALUE:
             return f"[{len(text)} characters]"
         return self._masked(text)
 
     def traceback(self, pieces: Sequence[str]) -> str:
-        """A traceback's pieces as one text; a long message keeps its type alone."""
+        """Join a traceback's pieces; a long message keeps its type alone."""
         lines = []
         for piece in pieces:
             if len(piece) > LONGEST_VALUE:
@@ -93,7 +93,7 @@ class Redaction:
         return text
 
     def value(self, value: object, depth: int = 0) -> Any:
-        """Any value, as plain data without secrets."""
+        """Turn any value into plain data without secrets."""
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
@@ -108,13 +108,13 @@ class Redaction:
             return f"[{type(value).__name__}]"
 
     def member(self, name: str, value: object, depth: int = 0) -> Any:
-        """A value under a name, which may tell that it is a secret."""
+        """Do the same for a value under a name, which may show that it is a secret."""
         if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
             return MASK
         return self.value(value, depth)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """The processor: every value of a line; the exception itself is rendered later, by `traceback`."""
+        """Redact every value of a line, as a processor; the exception itself is rendered later, by `traceback`."""
         return {
             name: value if name == "exc_info" else self.member(name, value) for name, value in event.items()
         }
@@ -137,10 +137,10 @@ class Redaction:
 
 
 def configure(settings: config.Logging, *, stream: TextIO | None = None, secrets: Iterable[str] = ()) -> None:
-    """Let this process log to `stream` (stderr by default), once at start.
+    """Configure this process's log to go to `stream` (stderr by default), once at start.
 
-    `secrets` are replaced wherever they appear; `exai.config_tree.secret_values` has those of the settings.
-    Other people's loggers are heard from `warning` on, whatever our own level is.
+    `secrets` are replaced wherever they appear; `exai.config.tree.secret_values` has those of the settings.
+    Loggers of libraries log from `warning` on, whatever our own level is.
     """
     stream = sys.stderr if stream is None else stream
     level: int = getattr(logging, settings.level.upper())
@@ -203,13 +203,13 @@ def _install(handler: logging.Handler, level: int) -> None:
 
 
 def _is_ours_or_grave(record: logging.LogRecord) -> bool:
-    """Also holds for a library that sets its own logger's level after us."""
+    """Filter records, also those of a library that sets its logger's level after us."""
     return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
 
 
 def _render_exception(redaction: Redaction) -> Processor:
     def render(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """The traceback without local variables, as text."""
+        """Render the traceback as text, without local variables."""
         error = _exception(event.pop("exc_info", None))
         if error is not None:
             event["exception"] = redaction.traceback(traceback.format_exception(error))
@@ -230,7 +230,7 @@ def _exception(
 
 def _console(stream: TextIO) -> tuple[Callable[..., Any], ...]:
     def escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """Nothing that was logged can forge a line or speak to the terminal."""
+        """Escape control characters, so that a value can neither forge a line nor control the terminal."""
         for name, value in event.items():
             if isinstance(value, str):
                 clean = value.translate(_CONTROL)

@@ -27,11 +27,11 @@ class LoopLag:
         self._last_tick = now
 
     def samples(self) -> list[Sample]:
-        """Metrics; reading them begins a new worst."""
+        """Return the metrics; reading them begins a new worst."""
         help_text = "Worst lag of the event loop since the last scrape."
         return [Sample("loop_lag_seconds", help_text, self.take_worst())]
 
     def take_worst(self) -> float:
-        """The worst lag since the last call, in seconds."""
+        """Return the worst lag since the last call, in seconds."""
         worst, self.worst_s = self.worst_s, self.last_s
         return worst

@@ -13,7 +13,7 @@ __all__ = ["ConnectedCaller", "OpenConnections"]
 
 @dataclass(frozen=True, slots=True)
 class ConnectedCaller:
-    """A caller at a door."""
+    """A caller's connections by one door."""
 
     caller: str
     door: Door
@@ -41,6 +41,6 @@ class OpenConnections:
             del self._counts[key]
 
     def __iter__(self) -> Iterator[ConnectedCaller]:
-        """Those with the most connections first."""
+        """Iterate over callers, those with the most connections first."""
         for (caller, door), connections in self._counts.most_common():
             yield ConnectedCaller(caller, door, connections)

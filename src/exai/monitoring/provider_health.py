@@ -10,7 +10,7 @@ from exai.runtime.clock import Clock
 __all__ = ["Health", "ProviderHealth"]
 
 REMEMBERED = 50
-"""Requests per model; old ones fall out by number, so a quiet model keeps its last word."""
+"""Requests per model. Old ones are dropped by number, not by age, so a model that is rarely asked keeps its latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ProviderHealth:
             seen.append((self._clock.monotonic(), event.outcome, event.seconds))
 
     def of(self, provider: str, model: str) -> Health | None:
-        """Health of a model; `None` while nothing was asked of it."""
+        """Return the health of a model; `None` while it was not asked."""
         seen = self._seen.get((provider, model))
         if not seen:
             return None

@@ -13,7 +13,7 @@ __all__ = ["RunningCall", "RunningCalls"]
 
 @dataclass(frozen=True, slots=True)
 class RunningCall:
-    """A call between its first line and its answer."""
+    """A call that has begun and not ended."""
 
     call_id: str
     tool: str
@@ -22,7 +22,7 @@ class RunningCall:
 
 
 class RunningCalls:
-    """Knows a call from `CallStarted` to `CallEnded`: admission bounds how many there are."""
+    """Keeps each call from `CallStarted` to `CallEnded`; admission bounds how many there are."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class RunningCalls:
         return len(self._began)
 
     def __iter__(self) -> Iterator[RunningCall]:
-        """The oldest first."""
+        """Iterate over the calls, the oldest first."""
         now = self._clock.monotonic()
         for event, began in self._began.values():
             yield RunningCall(event.call_id, event.tool, event.caller, now - began)

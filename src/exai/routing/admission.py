@@ -299,7 +299,7 @@ class Admission:
         self._mean_held_s = 1.0
 
     def samples(self) -> list[Sample]:
-        """Metrics of permits and queues."""
+        """Return the metrics of permits and queues."""
         return [
             Sample("permits_in_use", "Permits for calls in use, whatever they ask.", self.total.in_use),
             Sample("calls_waiting", "Calls waiting for a permit.", self.waiting),

@@ -1,1 +1,1 @@
-"""The process' own ground: clocks, tasks, stop requests, locks and private files."""
+"""What every room stands on: clocks, tasks, background duties, stop requests, locks and private files."""

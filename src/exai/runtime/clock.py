@@ -35,7 +35,7 @@ class SystemClock(Clock):
 
 
 class ManualClock(Clock):
-    """A clock that moves only when told: the twin of `SystemClock` for tests."""
+    """A clock that a test moves: the twin of `SystemClock`."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
         self._monotonic = 0.0
@@ -48,6 +48,6 @@ class ManualClock(Clock):
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on both faces."""
+        """Let `seconds` pass, for durations and dates."""
         self._monotonic += seconds
         self._wall += seconds

@@ -1,4 +1,4 @@
-"""A lock on a file, which the operating system lets go of when its process dies, however it dies."""
+"""A lock on a file, which the operating system releases when its process dies, in whatever way."""
 
 import sys
 from typing import IO

@@ -45,7 +45,7 @@ class Leader(Protocol):
     """Knows which roles this process has."""
 
     def leads(self, role: Role) -> bool:
-        """Whether this process is the one that has `role` now. Returns at once."""
+        """Return, without waiting, whether this process is the one that has `role` now."""
         ...
 
 
@@ -76,7 +76,7 @@ class Duty:
     """Makes a run due at once, whenever it is set; the scheduler clears it."""
 
     def retry_after_s(self, failures: int) -> float:
-        """The pause after this many failures in a row."""
+        """Return the pause after this many failures in a row."""
         first = min(self.every_s, FIRST_RETRY_S)
         longest = max(self.every_s, self.slowest_retry_s)
         return min(first * 2.0 ** min(failures - 1, 30), longest)
@@ -133,7 +133,7 @@ class Scheduler:
         return iter(self._records.values())
 
     def samples(self) -> Iterator[Sample]:
-        """Metrics of every duty."""
+        """Return the metrics of every duty."""
         for record in self:
             labels = (("duty", record.duty.name),)
             yield Sample("duty_runs", "Runs of background duties.", record.runs, labels, is_total=True)

@@ -1,6 +1,6 @@
 """Files that hold secrets: read when nobody else can read them, replaced whole or not at all.
 
-Windows keeps no such modes; there the folder of the user is the fence.
+Windows has no such modes; there the user's folder protects the files.
 """
 
 import errno
@@ -18,7 +18,7 @@ LARGEST = 2**20
 
 
 def exposure(status: os.stat_result) -> str | None:
-    """Who else can read or change a file or folder, as words after "it"; `None` when nobody can.
+    """Describe who else can read or change a file or folder, as words after "it"; `None` when nobody can.
 
     A file of another owner, such as a mounted secret of root, may be open to its group: how else is it read.
     """
@@ -34,7 +34,7 @@ def exposure(status: os.stat_result) -> str | None:
 
 
 def read_private(file: Path) -> str:
-    """The text of a file that holds a secret.
+    """Return the text of a file that holds a secret.
 
     Raises:
         StartFault: others can read or change it, it is no UTF-8 text, or far too large.
@@ -67,7 +67,7 @@ def prove_writable(file: Path) -> None:
 
 
 def replace_private(file: Path, text: str) -> None:
-    """Put `text` in the file's place with mode 600; who reads meanwhile gets the old content or the new one.
+    """Replace the file by one with `text` and mode 600; who reads meanwhile gets the old content or the new one.
 
     Raises:
         OSError: it cannot be written.

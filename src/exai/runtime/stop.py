@@ -10,19 +10,19 @@ __all__ = ["Stop"]
 
 
 class Stop:
-    """The wish to stop: the first begins it, the second hurries it."""
+    """A stop request. The first starts the drain, a second one cuts it short."""
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
 
     def ask(self) -> None:
-        """Wish it (once more)."""
+        """Request a stop, or hurry one that was requested."""
         (self.second if self.first.is_set() else self.first).set()
 
     @contextlib.contextmanager
     def by_signals(self) -> Generator[None, None, None]:
-        """Let SIGTERM and SIGINT ask, within this scope."""
+        """Let SIGTERM and SIGINT request a stop, within this scope."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:

@@ -1,4 +1,4 @@
-"""Tasks that outlive the line that started them: each has a name, an owner and a witness.
+"""Tasks that outlive the line that started them: each has a name and an owner, and its failure is logged.
 
 The loop keeps only weak references to tasks; this module keeps strong ones until
 they end, and logs an exception that nobody awaits.

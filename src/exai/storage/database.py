@@ -117,7 +117,7 @@ class Database:
         return self._writer.dropped
 
     def samples(self) -> list[Sample]:
-        """Metrics of durable writes."""
+        """Return the metrics of durable writes."""
         waiting = "Journal ends that wait for the database."
         return [
             Sample("pending_durable_writes", waiting, self.pending_durable_writes),

@@ -310,7 +310,7 @@ class ResilientWebSocketManager:
             await self.end(session, "stopping")
 
     def samples(self) -> list[Sample]:
-        """Metrics of the sessions."""
+        """Return the metrics of the sessions."""
         now = self.statistics()
         return [
             Sample("sessions", "Resumable sessions.", now.sessions),
