@@ -196,20 +196,20 @@ async def test_after_the_stop_new_calls_are_refused_and_running_ones_end_with_a_
 
 
 async def test_progress_is_told_to_those_who_asked(database: Database) -> None:
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
 
-    async def hear(number: float, message: str, meta: dict[str, Any]) -> None:
-        heard.append((meta["exai/kind"], message))
+    async def receive(number: float, message: str, meta: dict[str, Any]) -> None:
+        received.append((meta["exai/kind"], message))
 
-    async def tell_twice(arguments: Words, context: CallContext) -> ToolReturn[Said]:
+    async def report_twice(arguments: Words, context: CallContext) -> ToolReturn[Said]:
         assert context.on_delta is not None
         context.progress.status("asking")
         context.on_delta(DeltaKind.TEXT, "the answer")
         return ToolReturn(Said(said="the answer"))
 
-    made = services(database, ScriptedProvider(), tell_twice)
-    await made.call(send_progress=hear)
-    assert heard == [("status", "asking"), ("text", "the answer")]
+    made = services(database, ScriptedProvider(), report_twice)
+    await made.call(send_progress=receive)
+    assert received == [("status", "asking"), ("text", "the answer")]
 
 
 async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database: Database) -> None:

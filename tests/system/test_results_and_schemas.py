@@ -134,7 +134,7 @@ async def test_every_variant_of_models_and_status(start_daemon: StartDaemon, emu
         assert (await call("models", provider="none"))["isError"]
 
         whole = well(await call("status"))
-        assert set(whole) == {"service", "providers", "limits", "jobs", "usage", "errors"}
+        assert set(whole) == {"service", "providers", "limits", "jobs", "duties", "usage", "errors"}
         assert [each["open_breakers"] for each in whole["providers"] if each["name"] == "kimi"] != [[]]
         assert whole["usage"]
         assert whole["errors"]

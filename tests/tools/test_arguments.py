@@ -1,4 +1,4 @@
-"""From what a client sent to typed arguments: schemas that say it, sentences that mend it."""
+"""Arguments: their schemas, how they are checked, and the errors that name what is wrong."""
 
 from dataclasses import replace
 from typing import Annotated, Any

@@ -20,7 +20,7 @@ class Asked(Exception):
 
 
 class NotedInquiry:
-    """Stands in for the consultant; keeps what it was asked."""
+    """Takes the place of the consultant; keeps the inquiry."""
 
     def __init__(self) -> None:
         self.inquiry: Inquiry | None = None

@@ -65,8 +65,8 @@ def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> 
     for tool in registry.listing:
         fields = registry.find(tool.name).tool.arguments.__struct_encode_fields__
         names = {*fields, *(tool.output_schema or {})["properties"]}
-        told = sections[tool.name] + shared
-        assert {name for name in names if f"`{name}`" not in told} == set(), tool.name
+        documented = sections[tool.name] + shared
+        assert {name for name in names if f"`{name}`" not in documented} == set(), tool.name
 
 
 def test_older_names_answer_without_being_listed(registry: Registry) -> None:

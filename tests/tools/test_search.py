@@ -1,4 +1,4 @@
-"""`search`: whose search is asked, and what is said when nobody's can be."""
+"""`search`: which engine is asked, and the error when none can be."""
 
 from typing import Any
 

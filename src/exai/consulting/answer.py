@@ -1,4 +1,4 @@
-"""The whole of a consultation as a result: the answer, who gave it, what entered its prompt, what it cost."""
+"""A consultation as a result: the answer, the model, what entered the prompt, the cost."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -34,7 +34,7 @@ class CostItems(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TriedModel(msgspec.Struct, frozen=True):
-    """A model that was asked, and how that ended."""
+    """A model that was asked, and the outcome."""
 
     model: str
     provider: str
@@ -55,7 +55,7 @@ class PromptContents(msgspec.Struct, frozen=True):
 
 
 class ModelAnswer(Result, frozen=True):
-    """Everything that can be said of a consultation."""
+    """The result of a tool that returns all there is about its consultation."""
 
     answer: str
     continuation_id: str

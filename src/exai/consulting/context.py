@@ -1,4 +1,4 @@
-"""One call, as its tool sees it: who calls, how models are asked, where progress goes."""
+"""What a tool is given beside its arguments: the caller, a way to ask models, progress."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["CallContext"]
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """One call, as its tool sees it. A tool writes nothing into it: what it found is what it returns."""
+    """The call as its tool sees it. Read-only: what a tool finds is in its return value."""
 
     call_id: str
     caller: Caller
@@ -24,7 +24,7 @@ class CallContext:
 
     @property
     def on_delta(self) -> OnDelta | None:
-        """Where the pieces of an answer go; `None` when nobody follows, which lets a provider answer at once."""
+        """Takes the deltas of an answer; `None` without a subscriber, so that the provider need not stream."""
         return self.progress.delta if self.progress.is_followed else None
 
     def stage(self, stage: Stage) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""What a tool wants answered, whichever model answers it."""
+"""A question to a model, before the model is chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Inquiry:
     model: str | None = None
     """`None`: the conversation's model, else the configured default."""
     fallback_models: Sequence[str] | None = None
-    """Who may answer when `model` cannot; `None` leaves that to the configuration."""
+    """Models that may answer when `model` cannot; `None`: as configured."""
     file_paths: Sequence[str] = ()
     images: Sequence[str] = ()
     """Absolute paths or `data:` URLs."""
@@ -31,4 +31,4 @@ class Inquiry:
     continuation_id: str | None = None
     """Of the conversation to go on with; `None` begins one."""
     tool_limits: config.ToolLoop | None = None
-    """How far the model may go with tools; `None`: as the configuration says."""
+    """Limits of the model's tool calls; `None`: the settings `tool_loop.*`."""

@@ -1,4 +1,4 @@
-"""What a caller shows a model: the question, its files, its pictures."""
+"""The question of a prompt with its files and pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Material", "gather"]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What was read for an inquiry."""
+    """What was read for an inquiry; the same for every model."""
 
     files: tuple[FileExcerpt, ...]
     images: tuple[Image, ...]

@@ -25,7 +25,7 @@ DESCRIPTION = (
 
 
 class SearchArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model says when it searches."""
+    """The arguments of the model's search tool."""
 
     query: Annotated[str, msgspec.Meta(min_length=1, max_length=500, description="What to look for")]
     count: Annotated[int, msgspec.Meta(ge=1, le=20, description="Most results")] = 5

@@ -1,4 +1,4 @@
-"""From a request to its tool and back, the same for every door.
+"""Runs tool calls, in the same way for every door.
 
     scopes checked → arguments checked → permits taken → journal row begun → tool runs → journal row ended → answer
 
@@ -45,7 +45,7 @@ from exai.tools.registry import Invocation, Registry, ToolDescription
 __all__ = ["Dispatcher"]
 
 GRACE_S = 0.1
-"""By how much a call may outlast its time, so that whoever asks a provider ends first: it knows what had arrived."""
+"""By how much a call may outlast its time: a request to a provider ends first, with what had arrived in its error."""
 
 _SILENT = SilentProgress()
 _NOTHING = Findings()
@@ -95,7 +95,7 @@ class _Call:
 
 
 class Dispatcher:
-    """Runs tool calls; owns those that are running."""
+    """Checks, runs and records tool calls."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class Dispatcher:
             self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
             raise ScopeMissing(
                 f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
-                "Ask whoever made it for one that has this scope, or leave out what needs it.",
+                "Ask its issuer for one that has this scope, or leave out what needs it.",
                 scope=" ".join(needed),
             )
 
@@ -215,7 +215,7 @@ class Dispatcher:
     async def _answer(
         self, request: _Request, progress: Progress, run: IdempotentRun | None = None
     ) -> ToolAnswer:
-        """Run the tool, state how the call ended, whatever happens, and make its answer."""
+        """Run the tool, record how the call ended, whatever happens, and make its answer."""
         if not self._admitting:
             return self._refused(request)
         call = self._start(request, progress, run)
@@ -318,7 +318,7 @@ class Dispatcher:
     def _end(
         self, call: _Call, outcome: str, code: str | None, findings: Findings = _NOTHING
     ) -> dict[str, float]:
-        """Write down how the call ended and publish it; the stage timings, which add up to the latency."""
+        """Record how the call ended, and publish it; return the stage timings, which add up to the latency."""
         del self._running[call.id]
         self._aborted.discard(call.id)
         ledger, caller = call.asker.ledger, call.context.caller

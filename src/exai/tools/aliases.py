@@ -22,7 +22,7 @@ class Alias:
     """Arguments of the tool that are made of several texts, in this order, with a blank line between them."""
 
     presets: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments that the name stands for; the tool is given them unless the caller gives them."""
+    """Arguments that the name implies; the caller may override them."""
 
     ignored: frozenset[str] = frozenset()
     """Its arguments that the tool does not need."""

@@ -21,7 +21,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What a call's row in the journal says before anybody is asked."""
+    """What a call asks for, for its row in the journal."""
 
     model: str | None = None
     conversation_id: str | None = None
@@ -40,10 +40,10 @@ class ToolAnswer:
     """A call's answer as every door sends it."""
 
     text: str
-    """Short text for the model that reads it."""
+    """For a model that reads it."""
 
     structured: JsonObject | None
-    """Agrees with the tool's output schema; `None` on an error, which has no such shape."""
+    """Matches the tool's output schema; `None` for an error, which has no schema there."""
 
     meta: JsonObject | None = None
     """Goes into the result's `_meta`; an error's facts are under `exai/error`."""

@@ -48,7 +48,7 @@ class ChatArguments(Arguments, frozen=True):
 
 
 class Chat:
-    """Consults a model about a question, its files and pictures, and what was said before."""
+    """Asks a model a question, with files, pictures and the conversation so far."""
 
     def __init__(self, consultant: Consultant) -> None:
         self._consultant = consultant

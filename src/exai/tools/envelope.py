@@ -1,4 +1,4 @@
-"""What every answer of a tool says beside the tool's own result, and the whole as clients read it."""
+"""The answer of a call: the tool's result as text and as JSON, and the facts of the call beside it."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["CallFacts", "answer_of", "listed_output", "with_facts"]
 
 
 class CallFacts(msgspec.Struct, frozen=True):
-    """What is known of a call that asks a provider when it has ended."""
+    """What the dispatcher adds to the result of a tool that asks a provider."""
 
     timings: dict[str, float]
     """Milliseconds by stage."""
@@ -22,16 +22,16 @@ class CallFacts(msgspec.Struct, frozen=True):
 
 
 def listed_output(tool: Tool[Any, Any]) -> JsonObject:
-    """Make the output schema of a tool: the fields of its result, and those of the call where it has any."""
+    """Make the output schema of a tool: the fields of its result and, if it asks a provider, the facts of the call."""
     parts = (tool.result, CallFacts) if tool.asks_provider else (tool.result,)
     return output_schema(*parts)
 
 
 def answer_of(result: Result) -> ToolAnswer:
-    """Make the answer that says what a result says."""
+    """Render a result as text and as JSON."""
     return ToolAnswer(text=result.text(), structured=msgspec.to_builtins(result))
 
 
 def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
-    """Add what is known of the call now that it has ended."""
+    """Return the answer with the facts of its call."""
     return replace(answer, structured={**(answer.structured or {}), **msgspec.to_builtins(facts)})

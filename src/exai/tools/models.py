@@ -1,4 +1,4 @@
-"""`models`: who can be asked, what each can do, what it costs and how it has been doing."""
+"""`models`: the models that can be asked, with abilities, prices and health."""
 
 from typing import Annotated, Self
 
@@ -27,7 +27,7 @@ class ModelsArguments(Arguments, frozen=True):
 
 
 class TokenEstimate(msgspec.Struct, frozen=True):
-    """How good our estimates of a model's tokens are."""
+    """How accurate our token estimates for a model are."""
 
     factor: float
     mean_error: float
@@ -42,7 +42,7 @@ class TokenEstimate(msgspec.Struct, frozen=True):
 
 
 class ModelHealth(msgspec.Struct, frozen=True):
-    """How a model's latest requests went."""
+    """A summary of the latest requests to a model."""
 
     requests: int
     failed: int
@@ -65,7 +65,7 @@ class ModelHealth(msgspec.Struct, frozen=True):
 
 
 class BreakerState(msgspec.Struct, frozen=True):
-    """Whether a model is spared now; cause and wait where it is."""
+    """Whether requests to a model are held back; cause and wait if they are."""
 
     state: str
     cause: str | UnsetType = UNSET
@@ -98,7 +98,7 @@ class ListedModel(msgspec.Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """The model in one line."""
+        """Render the model in one line."""
         parts = [f"- {self.name}", f"{self.context_tokens // 1000}k window"]
         if abilities := self._abilities():
             parts.append(", ".join(abilities))
@@ -153,7 +153,7 @@ class ModelsListed(Result, frozen=True):
 
 
 class Models:
-    """Lists the models of every provider; asks nobody."""
+    """Lists the models of every provider. Sends no request."""
 
     def __init__(self, states: ModelStates) -> None:
         self._states = states

@@ -135,10 +135,10 @@ class Search:
 
 
 def _query(arguments: SearchArguments) -> SearchQuery:
-    """What is looked for.
+    """Make the query.
 
     Raises:
-        BadArguments: the query is blank, or a domain is none.
+        BadArguments: the query is blank, or a domain is invalid.
     """
     text = arguments.query.strip()
     if not text:
