@@ -7,48 +7,53 @@ from typing import Any
 from exai import config
 from exai.auth.authority import Authority
 from exai.auth.scopes import ADMIN, DASHBOARD, SCOPES
-from exai.dashboard.routes import Entry
 from exai.storage.identity.tables import IdentityTables
-from support.operations_ports import OWN_ORIGIN, Port, Reply
+from exai.web.routes import READ, Route
+from support.operations_ports import OWN_ORIGIN, Port, Reply, filled
 
 OpenPort = Callable[..., Awaitable[Port]]
 
 OPEN = {
-    ("GET", "/"),
-    ("GET", "/page.js"),
-    ("GET", "/page.css"),
-    ("GET", "/healthz"),
-    ("GET", "/readyz"),
-    ("POST", "/api/sign-in"),
-    ("POST", "/api/sign-out"),
+    (READ, "/"),
+    (READ, "/page.js"),
+    (READ, "/page.css"),
+    (READ, "/healthz"),
+    (READ, "/readyz"),
+    (("POST",), "/api/sign-in"),
+    (("POST",), "/api/sign-out"),
 }
 """What may be had without a token. A route that is to join them is written down here, or this test fails."""
 
-LOOKED_AT = {("GET", "/metrics"), ("GET", "/api/overview"), ("GET", "/api/usage")}
-"""What the local user may see without a token."""
+BY_COOKIE = {(READ, "/metrics"), (READ, "/api/overview"), (READ, "/api/usage")}
+"""What a browser that signed in may see, and the local user without a token."""
 
 WITH_A_TOKEN = {
-    ("POST", "/api/tickets"): DASHBOARD,
-    ("GET", "/api/tokens"): ADMIN,
-    ("POST", "/api/tokens"): ADMIN,
-    ("DELETE", "/api/tokens/{token_id}"): ADMIN,
-    ("POST", "/api/tokens/{token_id}/rotate"): ADMIN,
-    ("POST", "/api/revocations/token"): ADMIN,
-    ("POST", "/api/revocations/subject"): ADMIN,
-    ("GET", "/api/keys"): ADMIN,
-    ("POST", "/api/keys/rotate"): ADMIN,
+    (("POST",), "/api/tickets"): DASHBOARD,
+    (READ, "/api/tokens"): ADMIN,
+    (("POST",), "/api/tokens"): ADMIN,
+    (("DELETE",), "/api/tokens/{token_id}"): ADMIN,
+    (("POST",), "/api/tokens/{token_id}/rotate"): ADMIN,
+    (("POST",), "/api/revocations/token"): ADMIN,
+    (("POST",), "/api/revocations/subject"): ADMIN,
+    (READ, "/api/keys"): ADMIN,
+    (("POST",), "/api/keys/rotate"): ADMIN,
 }
 """What nobody does without one, in any mode. Nothing here runs a command or fetches what a caller names."""
 
 
-async def visit(port: Port, entry: Entry, token: str | None, **headers: str) -> Reply:
-    path = entry.path.replace("{token_id}", "0123456789abcdef")
-    body: dict[str, Any] | None = {} if entry.method == "POST" else None
-    return await port.ask(entry.method, path, token=token, json_body=body, headers=headers)
+async def ask(port: Port, method: str, route: Route, token: str | None, **headers: str) -> Reply:
+    path = filled(route.path)
+    body: dict[str, Any] | None = {} if method == "POST" else None
+    return await port.ask(method, path, token=token, json_body=body, headers=headers)
 
 
-def key(entry: Entry) -> tuple[str, str]:
-    return entry.method, entry.path
+def key(route: Route) -> tuple[tuple[str, ...], str]:
+    return route.methods, route.path
+
+
+def closed(port: Port) -> list[tuple[str, Route]]:
+    """Every method of every row that is not open."""
+    return [(method, route) for route in port.app.table if not route.is_open for method in route.methods]
 
 
 async def tokens_that_are_refused(port: Port) -> dict[str, str]:
@@ -86,75 +91,84 @@ async def tokens_that_are_refused(port: Port) -> dict[str, str]:
 
 
 async def test_the_routes_are_these_and_no_others(open_port: OpenPort) -> None:
-    port = await open_port()
-    assert {key(entry) for entry in port.app.table if entry.scope is None} == OPEN
-    assert {
-        key(entry) for entry in port.app.table if entry.scope == DASHBOARD and not entry.bearer_only
-    } == LOOKED_AT
-    assert {key(entry): entry.scope for entry in port.app.table if entry.bearer_only} == WITH_A_TOKEN
-    assert len(port.app.table) == len(OPEN) + len(LOOKED_AT) + len(WITH_A_TOKEN)
+    table = list((await open_port()).app.table)
+    assert {key(route) for route in table if route.is_open} == OPEN
+    assert {key(route) for route in table if route.accepts_cookie} == BY_COOKIE
+    assert {key(route): route.scope for route in table if route.needs_token} == WITH_A_TOKEN
+    assert {route.scope for route in table if route.accepts_cookie} == {DASHBOARD}
+    assert len(table) == len(OPEN) + len(BY_COOKIE) + len(WITH_A_TOKEN)
 
 
 async def test_no_route_but_an_open_one_answers_without_a_good_token(open_port: OpenPort) -> None:
     port = await open_port(failures_per_minute=10_000)
     refused = await tokens_that_are_refused(port)
-    for entry in port.app.table:
-        if entry.scope is None:
-            continue
-        answer = await visit(port, entry, None)
+    for method, route in closed(port):
+        answer = await ask(port, method, route, None)
         challenge = answer.header("www-authenticate")
-        if entry.method == "GET" or entry.bearer_only:
-            assert (answer.status, challenge) == (401, 'Bearer realm="exai"'), key(entry)
+        if method in READ or route.needs_token:
+            assert (answer.status, challenge) == (401, 'Bearer realm="exai"'), key(route)
+        else:
+            assert answer.status == 403, key(route)
         for kind, token in refused.items():
-            answer = await visit(port, entry, token, origin=OWN_ORIGIN)
+            answer = await ask(port, method, route, token, origin=OWN_ORIGIN)
             expected = (
                 'Bearer realm="exai", error="invalid_token", error_description="The token is not accepted'
             )
-            assert answer.status == 401, (key(entry), kind)
-            assert (answer.header("www-authenticate") or "").startswith(expected), (key(entry), kind)
+            assert answer.status == 401, (key(route), kind)
+            assert (answer.header("www-authenticate") or "").startswith(expected), (key(route), kind)
             assert token not in answer.body.decode()
+
+
+async def test_a_method_that_a_path_does_not_have_is_told_to_whom_the_path_lets_in(
+    open_port: OpenPort,
+) -> None:
+    port = await open_port()
+    for route in port.app.table:
+        scope = route.scope or DASHBOARD
+        token = (await port.authority.create("alice", "right", [scope])).access_token
+        of_path = [method for other in port.app.table if other.path == route.path for method in other.methods]
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(of_path):
+            answer = await ask(port, method, route, token, origin=OWN_ORIGIN)
+            assert (answer.status, answer.header("allow")) == (405, ", ".join(of_path)), (method, key(route))
+            stranger = await ask(port, method, route, None, origin=OWN_ORIGIN)
+            assert stranger.status == (405 if route.is_open else 401), (method, key(route))
 
 
 async def test_a_token_of_every_scope_but_the_right_one_is_forbidden_and_told_what_is_missing(
     open_port: OpenPort,
 ) -> None:
     port = await open_port()
-    for entry in port.app.table:
-        if entry.scope is None:
-            continue
-        others = [scope for scope in SCOPES if scope != entry.scope]
+    for method, route in closed(port):
+        others = [scope for scope in SCOPES if scope != route.scope]
         token = (await port.authority.create("alice", "others", others)).access_token
-        answer = await visit(port, entry, token)
-        assert answer.status == 403, key(entry)
-        assert answer.json["error"]["scope"] == entry.scope
-        expected = f'Bearer realm="exai", error="insufficient_scope", scope="{entry.scope}", '
+        answer = await ask(port, method, route, token)
+        assert answer.status == 403, key(route)
+        assert answer.json["error"]["scope"] == route.scope
+        expected = f'Bearer realm="exai", error="insufficient_scope", scope="{route.scope}", '
         assert (answer.header("www-authenticate") or "").startswith(expected)
 
 
 async def test_the_right_scope_alone_is_let_in(open_port: OpenPort) -> None:
     port = await open_port()
-    for entry in port.app.table:
-        if entry.scope is None:
-            continue
+    for method, route in closed(port):
+        assert route.scope is not None
         for made in (
-            await port.authority.create("alice", "right", [entry.scope]),
-            await port.authority.create_key("alice", "right", [entry.scope]),
+            await port.authority.create("alice", "right", [route.scope]),
+            await port.authority.create_key("alice", "right", [route.scope]),
         ):
-            answer = await visit(port, entry, made.access_token)
-            assert answer.status not in {401, 403, 500}, key(entry)
+            answer = await ask(port, method, route, made.access_token)
+            assert answer.status not in {401, 403, 405, 500}, key(route)
 
 
 async def test_in_local_mode_a_bad_token_is_refused_and_administration_still_needs_a_good_one(
     open_port: OpenPort,
 ) -> None:
     port = await open_port(mode="local", failures_per_minute=10_000)
-    for entry in port.app.table:
-        if entry.scope is None:
-            continue
-        without = await visit(port, entry, None)
-        assert without.status == (200 if key(entry) in LOOKED_AT else 401), key(entry)
-        assert (await visit(port, entry, "nonsense", origin=OWN_ORIGIN)).status == 401, key(entry)
-        assert (await visit(port, entry, "", origin=OWN_ORIGIN)).status == 401, key(entry)
+    for method, route in closed(port):
+        without = await ask(port, method, route, None)
+        assert without.status == (200 if key(route) in BY_COOKIE else 401), key(route)
+        assert (await ask(port, method, route, "nonsense", origin=OWN_ORIGIN)).status == 401, key(route)
+        assert (await ask(port, method, route, "", origin=OWN_ORIGIN)).status == 401, key(route)
 
 
 async def test_a_token_in_the_address_or_in_a_body_is_none(open_port: OpenPort) -> None:

@@ -108,7 +108,7 @@ async def test_every_answer_forbids_frames_sniffing_caches_and_foreign_scripts(o
         await port.ask("GET", "/healthz"),
         await port.ask("GET", "/metrics"),
         await port.ask("GET", "/nothing"),
-        await port.ask("PUT", "/metrics"),
+        await port.ask("PUT", "/healthz"),
         await port.ask("GET", "/", host="evil.example"),
     ]
     assert [answer.status for answer in answers] == [200, 200, 401, 404, 405, 421]

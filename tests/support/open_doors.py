@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
 from exai.app.duties import mcp_port_duties
 from exai.config import Settings
@@ -20,8 +21,9 @@ from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import Engine, Extend, build_server
 from exai.transports.websocket.resilient import ResilientWebSocketManager
+from exai.web.auth_gate import Authenticates
 from exai.web.credential_watch import CredentialWatcher
-from exai.web.entrance import Authenticates
+from exai.web.routes import Route
 from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
 from support.scripted_engine import VERSION, ScriptedEngine
 
@@ -77,16 +79,21 @@ async def open_port(
     authenticates: Authenticates,
     authority: ScriptedAuthority,
     extend: Extend | None = None,
+    further: Iterable[Route] = (),
+    operations: ASGIApp | None = None,
 ) -> AsyncIterator[Port]:
-    """The MCP port on free ports, before `engine`; whoever leaves the scope has ended or signalled it."""
+    """The MCP port on free ports, before `engine`; whoever leaves the scope has ended or signalled it.
+
+    `further` routes are served on it, `operations` on the other port.
+    """
     listener = Listener(tree.server)
     ready, stopping = asyncio.Event(), asyncio.Event()
     server = build_server(engine, version=VERSION, extend=extend, bus=bus)
-    doors = McpDoors(server, engine, authenticates, authority, tree, bus)
+    doors = McpDoors(server, engine, authenticates, authority, tree, bus, further=further)
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,
-            PlainTextResponse("operations"),
+            operations or PlainTextResponse("operations"),
             engine,
             tree.websocket,
             on_ready=ready.set,
@@ -114,11 +121,16 @@ def settings_of(**sections: Any) -> Settings:
 
 @asynccontextmanager
 async def open_doors(
-    *, extend: Extend | None = None, judge: Authenticates | None = None, **settings: Any
+    *,
+    extend: Extend | None = None,
+    judge: Authenticates | None = None,
+    further: Iterable[Route] = (),
+    operations: ASGIApp | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Doors]:
     """Doors on free ports, closed by SIGTERM at the end; `settings` are sections of the configuration.
 
-    `judge` admits callers instead of the scripted authenticator.
+    `judge` authenticates callers instead of the scripted authenticator; `further` and `operations` are `open_port`'s.
     """
     bus = EventBus()
     events: list[Event] = []
@@ -132,6 +144,8 @@ async def open_doors(
         authenticates=judge or authenticator,
         authority=authority,
         extend=extend,
+        further=further,
+        operations=operations,
     ) as port:
         try:
             yield Doors(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
 from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Check, Overview
-from exai.dashboard.routes import OperationsPort
 from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.monitoring.metrics import Metrics
@@ -28,29 +28,17 @@ from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
 from exai.web.hosts import HostRule
+from exai.web.port import HttpPort
+from support.asgi import AsgiReply, asgi_scope, ask_app
 
-__all__ = ["HOST", "OWN_ORIGIN", "Port", "Reply", "make_port"]
+__all__ = ["HOST", "OWN_ORIGIN", "Port", "Reply", "filled", "make_port"]
 
 HOST = "127.0.0.1:8080"
 OWN_ORIGIN = f"http://{HOST}"
 
 
-@dataclass
-class Reply:
+class Reply(AsgiReply):
     """What came back."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        found = [value for each, value in self.headers if each == name]
-        assert len(found) <= 1, found
-        return found[0] if found else None
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
     @property
     def cookie(self) -> str:
@@ -62,7 +50,7 @@ class Reply:
 class Port:
     """A port and who stands behind it."""
 
-    app: OperationsPort
+    app: HttpPort
     authenticator: Authenticator
     authority: Authority
     tickets: Tickets
@@ -99,23 +87,8 @@ class Port:
             body = json.dumps(json_body).encode()
             raw.append((b"content-type", b"application/json"))
         raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
-        plain, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": plain,
-            "raw_path": plain.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "scheme": "http",
-            "http_version": "1.1",
-            "headers": raw,
-            "client": (self.address, 50_000),
-            "server": ("127.0.0.1", 8080),
-            "state": self.state,
-        }
-        sent: list[Message] = []
-
+        scope = asgi_scope(method, path, raw)
+        scope["client"], scope["state"] = (self.address, 50_000), self.state
         rest = iter([{"type": "http.request", "body": body or b"", "more_body": not ends}])
 
         async def receive() -> Message:
@@ -124,21 +97,18 @@ class Port:
                 await asyncio.Event().wait()
             return message or {}
 
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        await self.app(scope, receive, send)
-        start = sent[0]
-        content = b"".join(message.get("body", b"") for message in sent[1:])
-        return Reply(
-            start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content
-        )
+        return Reply((await ask_app(self.app, scope, receive)).messages)
 
     async def sign_in(self, ticket: str, **headers: str) -> Reply:
         """What the page does with a ticket."""
         return await self.ask(
             "POST", "/api/sign-in", json_body={"ticket": ticket}, headers={"origin": OWN_ORIGIN, **headers}
         )
+
+
+def filled(path: str) -> str:
+    """A path that a route's pattern matches."""
+    return re.sub(r"\{\w+\}", "0123456789abcdef", path)
 
 
 def make_port(

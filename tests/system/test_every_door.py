@@ -1,10 +1,12 @@
-"""Every route and tool of the MCP port against tokens of every fate; the rows come from the daemon's own tables."""
+"""Every route of both ports and every tool against tokens of every fate; the rows are those of the daemon itself."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,16 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 from yarl import URL
 
+from exai.app.ports import Ports, build_ports
+from exai.app.services import build
 from exai.auth.scopes import FILES, MODELS, SCOPES, STATUS
 from exai.config import Settings
-from exai.events.bus import EventBus
-from exai.transports.doors import McpDoors
-from exai.transports.routes import Route
-from exai.transports.server import build_server
+from exai.web.routes import READ, Route
 from support.forged_tokens import forged, own_signer
 from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
 from support.mcp_websocket import mcp_socket
-from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
-from support.scripted_engine import VERSION, ScriptedEngine
+from support.operations_ports import filled
+from support.scripted_engine import VERSION
 from support.session_socket import ENVELOPE, session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,7 +40,17 @@ OPEN = {
     "/.well-known/oauth-protected-resource": ("GET", "HEAD"),
     "/.well-known/oauth-protected-resource/mcp": ("GET", "HEAD"),
 }
-"""What is served to whoever may connect. A route that is new here takes somebody's decision."""
+"""What the MCP port serves to whoever may connect. A route that is new here takes somebody's decision."""
+OPEN_OPERATIONS = {
+    "/": READ,
+    "/page.js": READ,
+    "/page.css": READ,
+    "/healthz": READ,
+    "/readyz": READ,
+    "/api/sign-in": ("POST",),
+    "/api/sign-out": ("POST",),
+}
+"""The same of the operations port."""
 BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 SOCKETS = [(path, subprotocol) for path in ("/", "/mcp") for subprotocol in ("mcp", "exai.mcp.v1", None)]
 
@@ -61,11 +72,42 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def routes() -> list[Route]:
-    engine, bus = ScriptedEngine(), EventBus()
-    server = build_server(engine, version=VERSION, bus=bus)
-    doors = McpDoors(server, engine, ScriptedAuthenticator(), ScriptedAuthority(), Settings(), bus)
-    return list(doors.routes.table.values())
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ports(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ports]:
+    """The ports as the daemon builds them."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("tables"))
+    async with build(settings, version=VERSION, runs_jobs=False) as services:
+        yield build_ports(services, settings)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of either port, at the address where the daemon serves it."""
+
+    route: Route
+    port: str
+    methods: tuple[str, ...]
+    """All that its path has."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of a page of the port itself, so that nothing but the token is refused."""
+        return BOTH | {"Origin": self.port}
+
+    @property
+    def urls(self) -> list[str]:
+        """With every spelling of its path that is served."""
+        url = self.port + filled(self.route.path)
+        return [url, f"{url}/"] if self.route.path == "/mcp" else [url]
+
+
+def rows(guarded: GuardedDaemon, ports: Ports) -> list[Row]:
+    tables = {root(guarded): ports.mcp.http.table, guarded.daemon.operations: ports.operations.table}
+    return [
+        Row(route, port, tuple(m for other in table if other.path == route.path for m in other.methods))
+        for port, table in tables.items()
+        for route in table
+    ]
 
 
 def root(guarded: GuardedDaemon) -> str:
@@ -91,43 +133,63 @@ async def tools(guarded: GuardedDaemon) -> dict[str, dict[str, Any]]:
     return {tool["name"]: arguments_for(tool["inputSchema"]) for tool in listed}
 
 
-async def test_what_is_open_is_decided_here() -> None:
-    assert {route.path: route.methods for route in routes() if route.is_open} == OPEN
+async def test_what_is_open_is_decided_here(guarded: GuardedDaemon, ports: Ports) -> None:
+    open_rows = [row for row in rows(guarded, ports) if row.route.is_open]
+    on_mcp = {row.route.path: row.methods for row in open_rows if row.port == root(guarded)}
+    on_operations = {row.route.path: row.methods for row in open_rows if row.port != root(guarded)}
+    assert (on_mcp, on_operations) == (OPEN, OPEN_OPERATIONS)
 
 
 async def test_every_guarded_route_and_method_refuses_every_bad_token(
-    guarded: GuardedDaemon, http: aiohttp.ClientSession, subtests: pytest.Subtests
+    guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession, subtests: pytest.Subtests
 ) -> None:
-    closed = [route for route in routes() if not route.is_open]
-    assert closed
-    good = bearer(await guarded.token(FILES))
-    for route in closed:
-        for path in (route.path, f"{route.path}/"):
-            for method in METHODS:
-                for fate, token in guarded.refused.items():
-                    with subtests.test(method=method, path=path, fate=fate):
-                        url = f"{root(guarded)}{path}?access_token=x"
-                        async with http.request(method, url, headers=BOTH | bearer(token)) as response:
-                            assert response.status == 401
-                            challenge = response.headers["WWW-Authenticate"]
-                            assert challenge.startswith("Bearer ")
-                            assert ('error="invalid_token"' in challenge) == (token is not None)
-                            if method != "HEAD":
-                                assert (await response.json())["error"]["code"] == -32006
-                async with http.request(method, root(guarded) + path, headers=BOTH | good) as response:
+    closed = [row for row in rows(guarded, ports) if not row.route.is_open]
+    assert {row.port for row in closed} == {root(guarded), guarded.daemon.operations}
+    for row, method in product(closed, METHODS):
+        with subtests.test(method=method, port=row.port, path=row.route.path):
+            for url, (fate, token) in product(row.urls, guarded.refused.items()):
+                headers = row.headers | bearer(token)
+                async with http.request(method, f"{url}?access_token=x", headers=headers) as response:
+                    assert response.status == 401, fate
+                    challenge = response.headers["WWW-Authenticate"]
+                    assert challenge.startswith("Bearer "), fate
+                    assert ('error="invalid_token"' in challenge) == (token is not None), fate
+                    if method != "HEAD":
+                        assert (await response.json())["error"]["code"] in {-32006, "unauthenticated"}, fate
+
+
+async def test_every_guarded_route_serves_the_right_scope_and_no_other(
+    guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession, subtests: pytest.Subtests
+) -> None:
+    for row, method in product(rows(guarded, ports), METHODS):
+        if row.route.is_open or (method in row.methods and method not in row.route.methods):
+            continue
+        scope = row.route.scope
+        good = bearer(await guarded.token(scope or FILES))
+        others = bearer(await guarded.token(*(each for each in SCOPES if each != scope)))
+        for url in row.urls:
+            with subtests.test(method=method, url=url):
+                async with http.request(method, url, headers=row.headers | good) as response:
                     assert response.status not in {401, 403}
-                    assert (response.status == 405) == (method not in route.methods)
+                    assert response.status < 500
+                    assert (response.status == 405) == (method not in row.methods)
+                if scope is not None and method in row.methods:
+                    async with http.request(method, url, headers=row.headers | others) as response:
+                        assert response.status == 403
+                        assert f'scope="{scope}"' in response.headers["WWW-Authenticate"]
 
 
 async def test_what_is_open_is_so_with_any_token_and_has_no_other_methods(
-    guarded: GuardedDaemon, http: aiohttp.ClientSession
+    guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession
 ) -> None:
-    for path, methods in OPEN.items():
-        for method in METHODS:
-            for token in (None, "nonsense"):
-                async with http.request(method, root(guarded) + path, headers=bearer(token)) as response:
-                    assert response.status not in {401, 403}
-                    assert (response.status == 405) == (method not in methods), (method, path)
+    for row, method in product(rows(guarded, ports), METHODS):
+        if not row.route.is_open:
+            continue
+        for token in (None, "nonsense"):
+            headers = {"Origin": row.port} | bearer(token)
+            async with http.request(method, row.urls[0], headers=headers) as response:
+                assert response.status not in {401, 403}
+                assert (response.status == 405) == (method not in row.methods), (method, row.route.path)
 
 
 async def test_no_other_path_is_served(guarded: GuardedDaemon, http: aiohttp.ClientSession) -> None:

@@ -10,11 +10,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 import structlog
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from exai.auth.authority import Authority, IssuedTokens
 from exai.auth.scopes import ADMIN
 from exai.config.auth import OWN_ISSUER
-from exai.dashboard.routes import Answer, Entry, Visit
+from exai.dashboard.json_bodies import SMALL
+from exai.web.bodies import WholeBody
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import READ, Handler, Route
 
 __all__ = ["Administration"]
 
@@ -50,33 +54,36 @@ class _NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Administration:
-    """The entries of administration."""
+    """The routes of administration."""
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
 
-    def entries(self) -> list[Entry]:
+    def routes(self) -> list[Route]:
         """For the table of the port."""
 
-        def entry(method: Literal["GET", "POST", "DELETE"], path: str, answer: Answer) -> Entry:
-            return Entry(method, path, _noted(method, path, answer), scope=ADMIN, bearer_only=True)
+        def route(
+            methods: tuple[str, ...], path: str, handler: Handler, body: WholeBody | None = None
+        ) -> Route:
+            logged = handler if methods == READ else _logged(methods[0], path, handler)
+            return Route(methods, path, logged, scope=ADMIN, needs_token=True, body=body)
 
         return [
-            entry("GET", "/api/tokens", self._list),
-            entry("POST", "/api/tokens", self._create),
-            entry("DELETE", "/api/tokens/{token_id}", self._delete),
-            entry("POST", "/api/tokens/{token_id}/rotate", self._rotate),
-            entry("POST", "/api/revocations/token", self._revoke),
-            entry("POST", "/api/revocations/subject", self._revoke_subject),
-            entry("GET", "/api/keys", self._keys),
-            entry("POST", "/api/keys/rotate", self._rotate_keys),
+            route(READ, "/api/tokens", self._list),
+            route(("POST",), "/api/tokens", self._create, SMALL),
+            route(("DELETE",), "/api/tokens/{token_id}", self._delete),
+            route(("POST",), "/api/tokens/{token_id}/rotate", self._rotate),
+            route(("POST",), "/api/revocations/token", self._revoke, SMALL),
+            route(("POST",), "/api/revocations/subject", self._revoke_subject, SMALL),
+            route(READ, "/api/keys", self._keys),
+            route(("POST",), "/api/keys/rotate", self._rotate_keys, SMALL),
         ]
 
-    async def _list(self, _: Visit) -> Response:
+    async def _list(self, _: AuthorizedRequest) -> Response:
         return _json({"tokens": await self._authority.listing()})
 
-    async def _create(self, visit: Visit) -> Response:
-        asked = await visit.body(_NewToken)
+    async def _create(self, request: AuthorizedRequest) -> Response:
+        asked = await request.json_body(_NewToken)
         lifetime = None if asked.minutes is None else timedelta(minutes=asked.minutes)
         if asked.kind == "key":
             issued = await self._authority.create_key(asked.subject, asked.name, asked.scopes, lifetime)
@@ -86,47 +93,45 @@ class Administration:
             )
         return _json(_shown(issued), status=201)
 
-    async def _delete(self, visit: Visit) -> Response:
-        await self._authority.revoke(visit.request.path_params["token_id"])
+    async def _delete(self, request: AuthorizedRequest) -> Response:
+        await self._authority.revoke(request.params["token_id"])
         return Response(status_code=204)
 
-    async def _rotate(self, visit: Visit) -> Response:
-        return _json(_shown(await self._authority.rotate(visit.request.path_params["token_id"])), status=201)
+    async def _rotate(self, request: AuthorizedRequest) -> Response:
+        return _json(_shown(await self._authority.rotate(request.params["token_id"])), status=201)
 
-    async def _revoke(self, visit: Visit) -> Response:
-        asked = await visit.body(_OneToken)
+    async def _revoke(self, request: AuthorizedRequest) -> Response:
+        asked = await request.json_body(_OneToken)
         await self._authority.revoke(asked.token_id, issuer=asked.issuer)
         return Response(status_code=204)
 
-    async def _revoke_subject(self, visit: Visit) -> Response:
-        asked = await visit.body(_OneSubject)
+    async def _revoke_subject(self, request: AuthorizedRequest) -> Response:
+        asked = await request.json_body(_OneSubject)
         return _json({"tokens_ended": await self._authority.revoke_subject(asked.subject)})
 
-    async def _keys(self, _: Visit) -> Response:
+    async def _keys(self, _: AuthorizedRequest) -> Response:
         return _json({"keys": await self._authority.keys()})
 
-    async def _rotate_keys(self, visit: Visit) -> Response:
-        asked = await visit.body(_NewKey)
+    async def _rotate_keys(self, request: AuthorizedRequest) -> Response:
+        asked = await request.json_body(_NewKey)
         made = await self._authority.rotate_keys(algorithm=asked.algorithm, at_once=asked.at_once)
         return _json(made, status=201)
 
 
-def _noted(method: str, path: str, answer: Answer) -> Answer:
-    """Who changes something, and by what, is in the log; what became of it, the authority says there."""
-    if method == "GET":
-        return answer
+def _logged(method: str, path: str, handler: Handler) -> Handler:
+    """Log who changes something; the authority logs what became of it."""
 
-    async def answered(visit: Visit) -> Response:
-        credential = visit.caller.credential
+    async def answer(request: AuthorizedRequest) -> ASGIApp:
+        credential = request.caller.credential
         by_id = None if credential is None else credential.token_id
-        _log.info("administration", by=visit.caller.subject, by_id=by_id, method=method, path=path)
-        return await answer(visit)
+        _log.info("administration", by=request.caller.subject, by_id=by_id, method=method, path=path)
+        return await handler(request)
 
-    return answered
+    return answer
 
 
-def _json(told: object, *, status: int = 200) -> Response:
-    return JSONResponse(msgspec.to_builtins(told), status_code=status)
+def _json(body: object, *, status: int = 200) -> Response:
+    return JSONResponse(msgspec.to_builtins(body), status_code=status)
 
 
 def _shown(issued: IssuedTokens) -> dict[str, Any]:

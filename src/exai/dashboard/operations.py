@@ -3,8 +3,9 @@
 `/healthz` and `/readyz` are open, as those who ask them have no tokens; they tell nothing that is anybody's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from starlette.responses import JSONResponse, Response
 
@@ -12,23 +13,40 @@ from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
+from exai.callers import Door
 from exai.dashboard.administration import Administration
-from exai.dashboard.browsers import BrowserSessions
 from exai.dashboard.overview import Check, Overview, verdicts_of
-from exai.dashboard.page import page_entries
-from exai.dashboard.routes import Entrance, Entry, OperationsPort, Visit
+from exai.dashboard.page import page_routes
 from exai.dashboard.sign_in import SignIn
 from exai.events.events import Event
 from exai.monitoring.metrics import CONTENT_TYPE, Metrics
 from exai.runtime.clock import Clock
+from exai.web.auth_gate import AuthGate
+from exai.web.browser_sessions import BrowserSessions
 from exai.web.hosts import HostRule
+from exai.web.port import HttpPort
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import READ, Route
 
-__all__ = ["Identity", "operations_port"]
+__all__ = ["Identity", "health_routes", "operations_port"]
+
+HEADERS = MappingProxyType(
+    {
+        b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        b"cross-origin-opener-policy": b"same-origin",
+        b"cross-origin-resource-policy": b"same-origin",
+        b"referrer-policy": b"no-referrer",
+        b"x-content-type-options": b"nosniff",
+        b"x-frame-options": b"DENY",
+        b"cache-control": b"no-store",
+    }
+)
+"""Of every answer that has no such field of its own."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who may come in, and how that is changed."""
+    """Who is let in, and how that is changed."""
 
     authenticator: Authenticator
     authority: Authority
@@ -43,43 +61,47 @@ def operations_port(
     hosts: HostRule,
     clock: Clock,
     publish: Callable[[Event], None],
-) -> OperationsPort:
-    """The ASGI application of the operations port."""
+    further: Iterable[Route] = (),
+) -> HttpPort:
+    """Make the ASGI application of the operations port; `further` routes are served beside its own."""
     authenticator = identity.authenticator
     browsers = BrowserSessions(clock, authenticator.end_of)
     metrics.read_samples(browsers.samples)
-    return OperationsPort(
+    return HttpPort(
         [
-            *health_entries(overview.checks),
-            _metrics_entry(metrics),
-            *page_entries(),
-            *overview.entries(),
-            *SignIn(identity.tickets, browsers, authenticator.attempts).entries(),
-            *Administration(identity.authority).entries(),
+            *health_routes(overview.checks),
+            _metrics_route(metrics),
+            *page_routes(),
+            *overview.routes(),
+            *SignIn(identity.tickets, browsers, authenticator.attempts).routes(),
+            *Administration(identity.authority).routes(),
+            *further,
         ],
+        door=Door.OPERATIONS,
         hosts=hosts,
-        entrance=Entrance(authenticator, browsers),
+        gate=AuthGate(authenticator, publish, browsers=browsers),
         publish=publish,
+        headers=HEADERS,
     )
 
 
-def health_entries(checks: Mapping[str, Check]) -> list[Entry]:
-    """Whether the process answers, and whether it can serve."""
+def health_routes(checks: Mapping[str, Check]) -> list[Route]:
+    """Make the routes that say whether the process answers, and whether it can serve."""
 
-    async def healthz(_: Visit) -> Response:
+    async def healthz(_: AuthorizedRequest) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def readyz(_: Visit) -> Response:
+    async def readyz(_: AuthorizedRequest) -> Response:
         verdicts = await verdicts_of(checks)
         is_ready = all(verdict == "ok" for verdict in verdicts.values())
         body = {"status": "ready" if is_ready else "unready", "checks": verdicts}
         return JSONResponse(body, status_code=200 if is_ready else 503)
 
-    return [Entry("GET", "/healthz", healthz), Entry("GET", "/readyz", readyz)]
+    return [Route(READ, "/healthz", healthz, is_open=True), Route(READ, "/readyz", readyz, is_open=True)]
 
 
-def _metrics_entry(metrics: Metrics) -> Entry:
-    async def exposition(_: Visit) -> Response:
+def _metrics_route(metrics: Metrics) -> Route:
+    async def exposition(_: AuthorizedRequest) -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)
 
-    return Entry("GET", "/metrics", exposition, scope=DASHBOARD)
+    return Route(READ, "/metrics", exposition, scope=DASHBOARD, accepts_cookie=True)

@@ -1,4 +1,4 @@
-"""How things stand, and who used what: everybody's calls, and no text of any."""
+"""The state of the daemon, and who used what: everybody's calls, and no text of any."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
-from exai.dashboard.routes import Entry, Visit
 from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
@@ -18,6 +17,8 @@ from exai.runtime.clock import Clock
 from exai.runtime.periodic import DutyRecord
 from exai.storage.calls.usage import UsageReports
 from exai.tools.system_report import duty_states
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import READ, Route
 
 __all__ = ["Check", "Overview", "verdicts_of"]
 
@@ -33,7 +34,7 @@ MOST_CALLS = 200
 
 
 async def verdicts_of(checks: Mapping[str, Check]) -> dict[str, str]:
-    """What each check says; `ok` where all is well."""
+    """Run all checks; a sentence for each that fails, `ok` for the others."""
     names = list(checks)
     verdicts = await asyncio.gather(*(_verdict(checks[name]) for name in names))
     return {name: verdict or "ok" for name, verdict in zip(names, verdicts, strict=True)}
@@ -51,7 +52,7 @@ async def _verdict(check: Check) -> str | None:
 
 @dataclass(frozen=True)
 class Overview:
-    """The entries that tell how things stand."""
+    """The routes that show the state of the daemon."""
 
     version: str
     auth_mode: str
@@ -68,22 +69,22 @@ class Overview:
     began: float
     """By the monotonic clock."""
 
-    def entries(self) -> list[Entry]:
+    def routes(self) -> list[Route]:
         """For the table of the port."""
         return [
-            Entry("GET", "/api/overview", self._overview, scope=DASHBOARD),
-            Entry("GET", "/api/usage", self._usage, scope=DASHBOARD),
+            Route(READ, "/api/overview", self._overview, scope=DASHBOARD, accepts_cookie=True),
+            Route(READ, "/api/usage", self._usage, scope=DASHBOARD, accepts_cookie=True),
         ]
 
-    async def _overview(self, visit: Visit) -> Response:
+    async def _overview(self, request: AuthorizedRequest) -> Response:
         calls = list(self.running)
-        told = {
+        body = {
             "service": {
                 "version": self.version,
                 "auth_mode": self.auth_mode,
                 "uptime_s": round(self.clock.monotonic() - self.began, 1),
             },
-            "you": _who(visit.caller),
+            "you": _who(request.caller),
             "checks": await verdicts_of(self.checks),
             "providers": [{"name": name, "configured": configured} for name, configured in self.providers()],
             "duties": to_builtins(duty_states(self.duties)),
@@ -102,10 +103,10 @@ class Overview:
                 for call in calls[:MOST_CALLS]
             ],
         }
-        return JSONResponse(told)
+        return JSONResponse(body)
 
-    async def _usage(self, visit: Visit) -> Response:
-        asked = visit.request.query_params
+    async def _usage(self, request: AuthorizedRequest) -> Response:
+        asked = request.query
         try:
             days = float(asked.get("days", "30"))
         except ValueError:

@@ -1,4 +1,4 @@
-"""Signing in and out: a ticket is asked for with a token, and exchanged for a cookie by the page."""
+"""Signing in and out: a client asks for a ticket with its token, and the page exchanges it for a cookie."""
 
 from typing import Annotated
 
@@ -8,12 +8,15 @@ from starlette.responses import JSONResponse, Response
 from exai.auth.attempts import Attempts
 from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import TICKET_S, Tickets
-from exai.dashboard.browsers import COOKIE, BrowserSessions, cookie_of
-from exai.dashboard.routes import Entry, Visit
+from exai.dashboard.json_bodies import SMALL
 from exai.errors import Unauthenticated
+from exai.web.browser_sessions import COOKIE, BrowserSessions, cookie_of
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import Route
 
 __all__ = ["SignIn"]
 
+POST = ("POST",)
 ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
@@ -22,41 +25,41 @@ class _TicketShown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignIn:
-    """The entries of signing in and out."""
+    """The routes of signing in and out."""
 
     def __init__(self, tickets: Tickets, browsers: BrowserSessions, attempts: Attempts) -> None:
         self._tickets = tickets
         self._browsers = browsers
         self._attempts = attempts
 
-    def entries(self) -> list[Entry]:
+    def routes(self) -> list[Route]:
         """For the table of the port."""
         return [
-            Entry("POST", "/api/tickets", self._issue, scope=DASHBOARD, bearer_only=True),
-            Entry("POST", "/api/sign-in", self._sign_in, page_only=True),
-            Entry("POST", "/api/sign-out", self._sign_out, page_only=True),
+            Route(POST, "/api/tickets", self._issue, scope=DASHBOARD, needs_token=True),
+            Route(POST, "/api/sign-in", self._sign_in, is_open=True, own_page_only=True, body=SMALL),
+            Route(POST, "/api/sign-out", self._sign_out, is_open=True, own_page_only=True),
         ]
 
-    async def _issue(self, visit: Visit) -> Response:
-        ticket = await self._tickets.issue(visit.caller.subject, visit.caller.credential)
-        told = {"ticket": ticket, "expires_in": TICKET_S, "page": f"/#ticket={ticket}"}
-        return JSONResponse(told, status_code=201)
+    async def _issue(self, request: AuthorizedRequest) -> Response:
+        ticket = await self._tickets.issue(request.caller.subject, request.caller.credential)
+        body = {"ticket": ticket, "expires_in": TICKET_S, "page": f"/#ticket={ticket}"}
+        return JSONResponse(body, status_code=201)
 
-    async def _sign_in(self, visit: Visit) -> Response:
-        shown = await visit.body(_TicketShown)
+    async def _sign_in(self, request: AuthorizedRequest) -> Response:
+        shown = await request.json_body(_TicketShown)
         caller = await self._tickets.take(shown.ticket)
         if caller is None:
-            self._attempts.refused(visit.address)
+            self._attempts.refused(request.address)
             raise Unauthenticated(
                 "This ticket is not good: each is good once, for 30 seconds. Make another with `exai dashboard`.",
                 presented=True,
             )
-        if (before := cookie_of(visit.headers)) is not None:
+        if (before := cookie_of(request.headers)) is not None:
             self._browsers.sign_out(before)
         return _with_cookie(self._browsers.sign_in(caller))
 
-    async def _sign_out(self, visit: Visit) -> Response:
-        if (cookie := cookie_of(visit.headers)) is not None:
+    async def _sign_out(self, request: AuthorizedRequest) -> Response:
+        if (cookie := cookie_of(request.headers)) is not None:
             self._browsers.sign_out(cookie)
         return _with_cookie("", "; Max-Age=0")
 

@@ -1,6 +1,6 @@
 """The MCP port's application: WebSocket and Streamable HTTP side by side, on one server and one engine."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,19 +8,25 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
 from starlette.types import Receive, Scope, Send
 
+from exai.auth.attempts import Attempts
+from exai.callers import Door
 from exai.config import Settings
 from exai.events.bus import EventBus
 from exai.runtime.clock import Clock, SystemClock
 from exai.transports.http.door import HttpDoor
+from exai.transports.http.faults import rpc_fault
+from exai.transports.protected_resource import METADATA_PATH, ProtectedResource
 from exai.transports.public_pages import greeting, resource_metadata
-from exai.transports.routes import Route, Routes
 from exai.transports.server import Engine
-from exai.transports.token_endpoint import Issues, KeySet, TokenEndpoint
+from exai.transports.token_endpoint import FORM_BODY, Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
 from exai.transports.websocket.door import WebSocketDoor
+from exai.web.auth_gate import Authenticates, AuthGate
+from exai.web.bodies import WholeBody
 from exai.web.credential_watch import CredentialWatcher
-from exai.web.entrance import METADATA_PATH, Authenticates, Entrance
 from exai.web.hosts import HostRule
+from exai.web.port import HttpPort
+from exai.web.routes import READ, Route
 
 __all__ = ["McpDoors"]
 
@@ -37,18 +43,22 @@ class McpDoors:
         settings: Settings,
         bus: EventBus,
         clock: Clock | None = None,
+        *,
+        further: Iterable[Route] = (),
     ) -> None:
+        """`further` routes are served beside those of MCP."""
         clock = clock or SystemClock()
         self._server = server
         hosts = HostRule(settings.server)
-        entrance = Entrance(authenticator, settings, bus)
+        resource = ProtectedResource(settings)
+        gate = AuthGate(authenticator, bus.publish, challenge=resource.challenge)
         self.watcher = CredentialWatcher(authenticator, clock)
         self.traffic = Traffic()
         self._websocket = WebSocketDoor(
             server,
             settings=settings,
             hosts=hosts,
-            entrance=entrance,
+            gate=gate,
             watcher=self.watcher,
             bus=bus,
             traffic=self.traffic,
@@ -59,29 +69,34 @@ class McpDoors:
             server,
             engine,
             settings=settings,
-            entrance=entrance,
+            gate=gate,
             watcher=self.watcher,
             traffic=self.traffic,
             clock=clock,
         )
-        metadata = resource_metadata(entrance)
-        self.routes = Routes(
-            (
-                Route("/", ("GET", "HEAD"), greeting, is_open=True),
-                Route("/mcp", ("GET", "POST", "DELETE"), self._mcp, is_open=False),
-                Route(
-                    "/auth/token",
-                    ("POST",),
-                    TokenEndpoint(authority, authenticator.attempts, clock),
-                    is_open=True,
-                ),
-                Route("/.well-known/jwks.json", ("GET", "HEAD"), KeySet(authority, clock), is_open=True),
-                Route(METADATA_PATH, ("GET", "HEAD"), metadata, is_open=True),
-                Route(f"{METADATA_PATH}/mcp", ("GET", "HEAD"), metadata, is_open=True),
-            ),
+        self._mcp_body = WholeBody(settings.server.max_body_bytes, settings.server.body_timeout_s)
+        self.http = HttpPort(
+            [*self._routes(resource, authority, authenticator.attempts, clock), *further],
+            door=Door.HTTP,
             hosts=hosts,
-            entrance=entrance,
+            gate=gate,
+            publish=bus.publish,
+            not_found="Nothing is here. MCP is at /mcp.",
         )
+
+    def _routes(
+        self, resource: ProtectedResource, authority: Issues, attempts: Attempts, clock: Clock
+    ) -> list[Route]:
+        token_endpoint, keys = TokenEndpoint(authority, attempts, clock), KeySet(authority, clock)
+        metadata = resource_metadata(resource)
+        return [
+            Route(READ, "/", greeting, is_open=True),
+            Route(("GET", "POST", "DELETE"), "/mcp", self._mcp, body=self._mcp_body, fault_form=rpc_fault),
+            Route(("POST",), "/auth/token", token_endpoint, is_open=True, body=FORM_BODY),
+            Route(READ, "/.well-known/jwks.json", keys, is_open=True),
+            Route(READ, METADATA_PATH, metadata, is_open=True),
+            Route(READ, f"{METADATA_PATH}/mcp", metadata, is_open=True),
+        ]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -103,4 +118,5 @@ class McpDoors:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
-            await self.routes(scope, receive, send)
+            scope["path"] = scope["path"].rstrip("/") or "/"  # clients are given `/mcp/` as well
+            await self.http(scope, receive, send)

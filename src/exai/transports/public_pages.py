@@ -1,9 +1,10 @@
-"""What the MCP port tells to whoever may connect: what is here, and how to be admitted (RFC 9728)."""
+"""What the MCP port shows to whoever may connect: what is here, and how to get a token (RFC 9728)."""
 
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from exai.web.entrance import Entrance
+from exai.transports.protected_resource import ProtectedResource
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import Handler
 
 __all__ = ["greeting", "resource_metadata"]
 
@@ -15,19 +16,17 @@ WebSocket         / or /mcp, subprotocol `mcp`
 NO_TOKENS = "This EXAI asks nobody for a token."
 
 
-async def greeting(scope: Scope, receive: Receive, send: Send) -> None:
-    """The ASGI application of `/`."""
-    await PlainTextResponse(GREETING)(scope, receive, send)
+async def greeting(_: AuthorizedRequest) -> Response:
+    """Answer `/`, for people."""
+    return PlainTextResponse(GREETING)
 
 
-def resource_metadata(entrance: Entrance) -> ASGIApp:
-    """What clients read to find out who issues tokens; where none is asked for there is nothing to find."""
+def resource_metadata(resource: ProtectedResource) -> Handler:
+    """Make the handler of the metadata; where no tokens are asked for there is nothing to find."""
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if entrance.asks_for_tokens:
-            answer = JSONResponse(entrance.metadata(scope), headers={"cache-control": "max-age=3600"})
-            await answer(scope, receive, send)
-        else:
-            await PlainTextResponse(NO_TOKENS, status_code=404)(scope, receive, send)
+    async def answer(request: AuthorizedRequest) -> Response:
+        if not resource.is_announced:
+            return PlainTextResponse(NO_TOKENS, status_code=404)
+        return JSONResponse(resource.metadata(request.scope), headers={"cache-control": "max-age=3600"})
 
-    return serve
+    return answer

@@ -8,19 +8,18 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
 from exai.errors import ExaiError, InvalidGrant, StoreFailed, TooManyAttempts
 from exai.runtime.clock import Clock
-from exai.web.bodies import read_body
-from exai.web.hosts import peer_address
+from exai.web.bodies import WholeBody
+from exai.web.faults import BodyRefused
+from exai.web.requests import AuthorizedRequest
 
-__all__ = ["Issues", "KeySet", "TokenEndpoint"]
+__all__ = ["FORM_BODY", "Issues", "KeySet", "TokenEndpoint"]
 
-LONGEST_FORM = 16_384
-FORM_S = 10.0
+FORM_BODY = WholeBody(max_bytes=16_384, within_s=10.0)
 MOST_FIELDS = 16
 FORM = b"application/x-www-form-urlencoded"
 FRESH_S = 5.0
@@ -28,10 +27,10 @@ FRESH_S = 5.0
 
 
 class Issues(Protocol):
-    """What is needed of the authority here."""
+    """What these endpoints need of the authority."""
 
     async def refresh(self, refresh_token: str) -> IssuedTokens:
-        """New tokens for a refresh token.
+        """Exchange a refresh token for new tokens.
 
         Raises:
             InvalidGrant: it is not accepted.
@@ -40,50 +39,49 @@ class Issues(Protocol):
         ...
 
     async def jwks(self) -> Mapping[str, Any]:
-        """The public halves of the keys that verify."""
+        """List the public halves of the keys that verify."""
         ...
 
 
 class _BadForm(Exception):
-    """The request is none of those that are answered here; `args` are code and sentence of RFC 6749, 5.2."""
+    """The form is none that is answered here; `args` are code and sentence of RFC 6749, 5.2."""
 
 
 class TokenEndpoint:
-    """The ASGI application of `/auth/token`."""
+    """Answers `/auth/token`."""
 
     def __init__(self, authority: Issues, attempts: Attempts, clock: Clock) -> None:
         self._authority = authority
         self._attempts = attempts
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self._answer(scope, receive)
+    async def __call__(self, request: AuthorizedRequest) -> JSONResponse:
+        answer = await self._answer(request)
         answer.headers["cache-control"] = "no-store"
-        await answer(scope, receive, send)
+        return answer
 
-    async def _answer(self, scope: Scope, receive: Receive) -> JSONResponse:
-        address = peer_address(scope)
+    async def _answer(self, request: AuthorizedRequest) -> JSONResponse:
         try:
-            issued = await self._authority.refresh(await _refresh_token(scope, receive))
+            issued = await self._authority.refresh(await _refresh_token(request))
         except _BadForm as bad:
             code, sentence = bad.args
             return _refused(400, code, sentence)
         except InvalidGrant as fault:
-            return self._refusal(fault, address)
+            return self._refusal(fault, request.address)
         except StoreFailed as fault:
             return _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
-        told: dict[str, Any] = {
+        answer: dict[str, Any] = {
             "access_token": issued.access_token,
             "token_type": "Bearer",
             "refresh_token": issued.refresh_token,
             "scope": " ".join(sorted(issued.scopes)),
         }
         if issued.expires_at is not None:
-            told["expires_in"] = max(0, int(issued.expires_at - self._clock.wall()))
-        return JSONResponse(told)
+            answer["expires_in"] = max(0, int(issued.expires_at - self._clock.wall()))
+        return JSONResponse(answer)
 
     def _refusal(self, fault: InvalidGrant, address: str) -> JSONResponse:
-        """A client that goes on with a token which was good once guesses nothing."""
+        """Answer a token that is not accepted, and count it as a guess unless it was good once."""
         try:
             if not fault.genuine:
                 self._attempts.refused(address)
@@ -94,7 +92,7 @@ class TokenEndpoint:
 
 
 class KeySet:
-    """The ASGI application of `/.well-known/jwks.json`."""
+    """Answers `/.well-known/jwks.json`."""
 
     def __init__(self, authority: Issues, clock: Clock) -> None:
         self._authority = authority
@@ -102,14 +100,12 @@ class KeySet:
         self._keys: Mapping[str, Any] = {}
         self._stale_from = clock.monotonic()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _: AuthorizedRequest) -> JSONResponse:
         try:
             keys = await self._fresh()
         except ExaiError as fault:
-            refused = _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
-            await refused(scope, receive, send)
-        else:
-            await JSONResponse(keys, headers={"cache-control": "max-age=60"})(scope, receive, send)
+            return _refused(fault.http_status, "temporarily_unavailable", str(fault), retry_after_s=1)
+        return JSONResponse(keys, headers={"cache-control": "max-age=60"})
 
     async def _fresh(self) -> Mapping[str, Any]:
         if self._clock.monotonic() >= self._stale_from:
@@ -118,19 +114,19 @@ class KeySet:
         return self._keys
 
 
-async def _refresh_token(scope: Scope, receive: Receive) -> str:
-    """The refresh token in a form.
+async def _refresh_token(request: AuthorizedRequest) -> str:
+    """Read the refresh token from a form.
 
     Raises:
         _BadForm: there is none that could be one.
     """
-    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    kinds = [value for name, value in request.headers if name == b"content-type"]
     if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != FORM:
         raise _BadForm("invalid_request", f"Send a form: Content-Type {FORM.decode()}.")
     try:
-        body = await read_body(receive, max_bytes=LONGEST_FORM, timeout_s=FORM_S)
-        fields = parse_qsl((body or b"").decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except (TimeoutError, ValueError):
+        body = await request.whole_body()
+        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except (BodyRefused, ValueError):
         fields = []
     form = dict(fields)
     if not form or len(form) != len(fields):
@@ -144,5 +140,5 @@ async def _refresh_token(scope: Scope, receive: Receive) -> str:
 
 def _refused(status: int, error: str, sentence: str, *, retry_after_s: int | None = None) -> JSONResponse:
     headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
-    told = {"error": error, "error_description": sentence}
-    return JSONResponse(told, status_code=status, headers=headers)
+    body = {"error": error, "error_description": sentence}
+    return JSONResponse(body, status_code=status, headers=headers)

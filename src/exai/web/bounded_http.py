@@ -1,7 +1,12 @@
-"""uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read,
-connections on which no request is authenticated.
+"""uvicorn's HTTP with the bounds that it lacks: a head that is large or does not come, a peer that does not read, what
+still comes of a body once its request is answered, connections on which no request has been authenticated.
 
-A WebSocket begins as an HTTP request, so its handshake has the first bound as well.
+A request may be answered before its body has come, because it is refused by its head or its body is too large. What
+still comes is read and thrown away, so that the connection is good for the next request: at most `MOST_DISCARDED`
+bytes, and for as long as a head may take. After that nothing more is read. The connection is not closed at once, as
+its peer would lose the answer that it has not read yet, but when that time is over.
+
+A WebSocket begins as an HTTP request, so its handshake has the bounds of a head as well.
 """
 
 import asyncio
@@ -16,13 +21,15 @@ __all__ = ["MAX_HEAD_BYTES", "bounded"]
 MAX_HEAD_BYTES = 16 * 1024
 """Of a request's head; a token may have half of it."""
 HEAD_PIECE_BYTES = 4 * 1024
+MOST_DISCARDED = 64 * 1024
+"""Read of a body after its request was answered; a little more where it comes in one piece."""
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def bounded(
     head_timeout_s: float, send_timeout_s: float, unauthenticated: UnauthenticatedConnections
 ) -> type[H11Protocol]:
-    """The protocol class with these bounds; uvicorn makes its own instances, without arguments of ours."""
+    """Make the protocol class with these bounds; uvicorn makes its own instances, without arguments of ours."""
     return type(
         "BoundedHttp",
         (_BoundedHttp,),
@@ -37,35 +44,38 @@ class _BoundedHttp(H11Protocol):
     _unauthenticated: UnauthenticatedConnection
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
+    _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         descriptor = transport.get_extra_info("socket").fileno()
-        self._unauthenticated = self.unauthenticated.add(descriptor, self._end_unheard)
+        self._unauthenticated = self.unauthenticated.add(descriptor, self._close_waiting)
         self.app_state = {**self.app_state, STATE_KEY: self._unauthenticated}
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unauthenticated.leave()
-        self._note_head()
-        self._note_room()
+        self._stop_head_timer()
+        self._stop_send_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # h11 looks at the size of a head only while it is not complete, and one read may bring all of it.
+        # h11 checks the size of a head only while it is not complete, and one read may bring all of it.
         while self.conn.their_state is h11.IDLE and len(data) > HEAD_PIECE_BYTES:
             super().data_received(data[:HEAD_PIECE_BYTES])
             data = data[HEAD_PIECE_BYTES:]
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
         super().data_received(data)
-        # Once a request is answered, what still comes of its body does not count: only the next request does.
-        if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
-            self._note_head()
+        if self._is_answered_early():
+            self._discard(len(data))
+        elif self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
+            self._stop_head_timer()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unauthenticated.note_answered()
+        self._discarded = 0
         if not self.transport.is_closing():
             self._expect_head()
 
@@ -80,24 +90,33 @@ class _BoundedHttp(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._note_room()
+        self._stop_send_timer()
+
+    def _is_answered_early(self) -> bool:
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _discard(self, received: int) -> None:
+        self._discarded += received
+        if self._discarded > MOST_DISCARDED:
+            self.flow.pause_reading()
 
     def _expect_head(self) -> None:
-        self._note_head()
-        self._head_timer = self.loop.call_later(self.head_s, self._end_unheard)
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self.head_s, self._close_waiting)
 
-    def _end_unheard(self) -> None:
+    def _close_waiting(self) -> None:
+        """Close a connection that sends no head, or whose request was answered before its body had come."""
         if not self.transport.is_closing():
             if self.conn.their_state is h11.IDLE:
                 self.transport.write(TIMED_OUT)
             self.transport.close()
 
-    def _note_head(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _note_room(self) -> None:
+    def _stop_send_timer(self) -> None:
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None

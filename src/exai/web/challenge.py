@@ -3,16 +3,22 @@
 RFC 6750, 3: a refusal names the scheme, and an error only to those who presented a token.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from starlette.types import Scope
 
 from exai.errors import ExaiError, ScopeMissing, TooManyAttempts, Unauthenticated
+from exai.web.refusals import RawFields
 
-__all__ = ["refusal_headers"]
+__all__ = ["Challenge", "bearer_challenge", "refusal_headers"]
+
+Challenge = Callable[[ExaiError, Scope], RawFields]
+"""Header fields for a fault of a request."""
 
 
 def refusal_headers(
     fault: ExaiError, *, asks_for: Iterable[str] = (), metadata_url: str | None = None
-) -> tuple[tuple[bytes, bytes], ...]:
+) -> RawFields:
     """What goes with the status of a fault.
 
     Args:
@@ -35,6 +41,11 @@ def refusal_headers(
         parts.append(f'resource_metadata="{metadata_url}"')
     challenge = ", ".join(['Bearer realm="exai"', *parts])
     return ((b"www-authenticate", challenge.encode("ascii", "replace")),)
+
+
+def bearer_challenge(fault: ExaiError, _: Scope) -> RawFields:
+    """What goes with a fault on a port whose clients are given their tokens by hand."""
+    return refusal_headers(fault)
 
 
 def _described(fault: ExaiError) -> str:

@@ -45,7 +45,7 @@ import structlog
 from exai.auth.revocation_state import Ending
 from exai.callers import Caller, Credential
 from exai.runtime.clock import Clock
-from exai.web.entrance import Authenticates
+from exai.web.auth_gate import Authenticates
 
 __all__ = ["NEWS", "CredentialWatch", "CredentialWatcher", "OnEnd"]
 

@@ -7,14 +7,14 @@ MCP 2025-11-25, transports: servers MUST validate the Origin header.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from exai.callers import RawHeaders
 from exai.config import Server
+from exai.web.refusals import PlainRefusal
 
-__all__ = ["EVERY_ADDRESS", "LOOPBACK_NAMES", "HostRule", "Refused", "peer_address"]
+__all__ = ["EVERY_ADDRESS", "LOOPBACK_NAMES", "HostRule", "peer_address"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -23,15 +23,6 @@ EVERY_ADDRESS = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa:
 
 _AUTHORITY = re.compile(r"(?:\[(?P<literal>[^\s\[\]@/\\?#]+)\]|(?P<name>[^\s\[\]@/\\?#:]+))(?::[0-9]{0,5})?")
 """A host with or without a port (RFC 9110, 7.2), and nothing else beside it, such as a user's name or a path."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a request may not come in."""
-
-    status: int
-    sentence: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class HostRule:
@@ -45,18 +36,18 @@ class HostRule:
         if settings.public_url is not None and settings.public_url.host is not None:
             self._hosts |= {settings.public_url.host.strip("[]")}
 
-    def refusal(self, headers: RawHeaders) -> Refused | None:
+    def refusal(self, headers: RawHeaders) -> PlainRefusal | None:
         """The refusal of a request with these headers; `None` lets it in."""
         hosts = [value for name, value in headers if name == b"host"]
         origins = [value for name, value in headers if name == b"origin"]
         if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
-            return Refused(
+            return PlainRefusal(
                 421,
                 "The Host header names no address of this EXAI. Connect to 127.0.0.1 or localhost, "
                 "or add the name to server.allowed_hosts.",
             )
         if any(not self._is_ours(origin.decode("latin-1").lower()) for origin in origins):
-            return Refused(
+            return PlainRefusal(
                 403,
                 "Pages of this origin may not connect. Add it to server.allowed_origins if they should.",
             )

@@ -8,9 +8,10 @@ from importlib import resources
 
 from starlette.responses import Response
 
-from exai.dashboard.routes import Entry, Visit
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import READ, Route
 
-__all__ = ["page_entries"]
+__all__ = ["page_routes"]
 
 POLICY = "; ".join(
     (
@@ -32,16 +33,16 @@ FILES = {
 }
 
 
-def page_entries() -> list[Entry]:
+def page_routes() -> list[Route]:
     """For the table of the port."""
-    return [_entry(path, name, kind) for path, (name, kind) in FILES.items()]
+    return [_route(path, name, kind) for path, (name, kind) in FILES.items()]
 
 
-def _entry(path: str, name: str, kind: str) -> Entry:
+def _route(path: str, name: str, kind: str) -> Route:
     content = resources.files(__package__).joinpath(name).read_bytes()
 
-    async def answer(_: Visit) -> Response:
+    async def answer(_: AuthorizedRequest) -> Response:
         headers = {"content-type": kind, "content-security-policy": POLICY}
         return Response(content, headers=headers)
 
-    return Entry("GET", path, answer)
+    return Route(READ, path, answer, is_open=True)

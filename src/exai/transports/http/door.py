@@ -6,35 +6,37 @@ credential is revoked is broken off; so is one without an end when the credentia
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from mcp.server.lowlevel import Server
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai import config
 from exai.auth.revocation_state import Ending
 from exai.callers import Caller
-from exai.errors import ScopeMissing, Unauthenticated, UnknownTool
-from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, error_message, parse
+from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
+from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, parse
 from exai.runtime.clock import Clock
+from exai.transports.http.answers import BreakableAnswer, replayed
+from exai.transports.http.faults import RequestId, TooManySessions, rpc_fault
 from exai.transports.http.sessions import HttpSessions, session_id_of
 from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY, Engine
 from exai.transports.traffic import Traffic
-from exai.web.bodies import read_body, replayed
+from exai.web.auth_gate import AuthGate
 from exai.web.credential_watch import CredentialWatcher
-from exai.web.entrance import Entrance
+from exai.web.faults import BodyTooLarge
+from exai.web.requests import AuthorizedRequest
 
 __all__ = ["HttpDoor"]
 
-RequestId = str | int | None
-
 
 class HttpDoor:
-    """The ASGI application of `/mcp`; the caller stands in the request's scope."""
+    """Answers `/mcp`."""
 
     def __init__(
         self,
@@ -42,17 +44,15 @@ class HttpDoor:
         engine: Engine,
         *,
         settings: config.Settings,
-        entrance: Entrance,
+        gate: AuthGate,
         watcher: CredentialWatcher,
         traffic: Traffic,
         clock: Clock,
     ) -> None:
         self._engine = engine
-        self._entrance = entrance
+        self._gate = gate
         self._watcher = watcher
         self._traffic = traffic
-        self._max_body_bytes = settings.server.max_body_bytes
-        self._body_timeout_s = settings.server.body_timeout_s
         self._max_json_depth = settings.websocket.max_json_depth
         self._open = False
         self._running: set[tuple[str, bytes, str]] = set()
@@ -70,73 +70,67 @@ class HttpDoor:
             finally:
                 self._open = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: AuthorizedRequest) -> ASGIApp:
         if not self._open:
             sentence = "EXAI is shutting down. Try again in a few seconds."
-            await PlainTextResponse(sentence, status_code=503)(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._take_message(scope, receive, send)
-        else:
-            await self._serve(None, scope, receive, send, is_endless=True)
-
-    async def _take_message(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a POST, once its body is one message that the caller may send."""
-        caller: Caller = scope[CALLER_KEY]
+            return PlainTextResponse(sentence, status_code=503)
+        if request.method != "POST":
+            return partial(self._serve, request.caller, None, is_endless=True)
         try:
-            body = await self._body(receive)
-            message = parse(body, self._max_json_depth)
-            self._check(message, caller)
-            is_endless = message.get("method") in STREAMING_METHODS
-            # A stream lasts as long as its client wants it, so a stop does not wait for it.
-            with (
-                self._running_once(message, caller, session_id_of(scope)),
-                nullcontext() if is_endless else self._traffic,
-            ):
-                request_id = message.get("id")
-                await self._serve(request_id, scope, replayed(body, receive), send, is_endless=is_endless)
-        except _Refused as refused:
-            await refused.answer(scope, receive, send)
+            return await self._message(request)
         except Refusal as refusal:
-            await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
-        except ScopeMissing as fault:
-            await self._entrance.answer(fault, scope, message.get("id"))(scope, receive, send)
+            return JSONResponse(refusal.answer, status_code=400)
+        except BodyTooLarge as fault:
+            raise BodyTooLarge(f"{fault} Send large texts as files.") from None
 
-    async def _body(self, receive: Receive) -> bytes:
-        """The whole body.
+    async def _message(self, request: AuthorizedRequest) -> ASGIApp:
+        """What serves a POST, once its body is one message that the caller may send.
 
         Raises:
-            _Refused: it came too slowly, or is larger than it may be.
+            Refusal: it is none.
+            RequestFault: the body is too large, or came too slowly.
         """
+        body = await request.whole_body()
+        message = parse(body, self._max_json_depth)
         try:
-            body = await read_body(receive, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
-        except TimeoutError:
-            sentence = "The request's body came too slowly. Send it again over a better connection."
-            raise _Refused(408, sentence, headers={"connection": "close"}) from None
-        if body is None:
-            raise _Refused(
-                413, f"The request is larger than {self._max_body_bytes} bytes. Send large texts as files."
-            )
-        return body
+            self._check(message, request.caller)
+        except (ScopeMissing, TooManySessions) as fault:
+            return self._refused(fault, request.scope, message.get("id"))
+        return partial(self._serve_message, request.caller, message, body)
 
     def _check(self, message: Message, caller: Caller) -> None:
-        """Refuse here what can still be told as HTTP tells it; the engine looks at scopes once more.
+        """Refuse here what HTTP can still say by a status; the engine checks scopes once more.
 
         Raises:
             ScopeMissing: the caller may not make this call.
-            _Refused: it may not begin another session.
+            TooManySessions: it may not begin another session.
         """
         method, params = message.get("method"), message.get("params")
         if method == "initialize" and self._sessions.has_too_many(caller):
-            sentence = (
+            raise TooManySessions(
                 "There is no room for another session. End some of yours by DELETE, or close their streams."
             )
-            raise _Refused(429, sentence, request_id=message.get("id"))
         if method != "tools/call" or not isinstance(params, dict):
             return
         name, arguments = params.get("name"), params.get("arguments")
         if isinstance(name, str):
             with suppress(UnknownTool):
                 self._engine.check_scopes(name, arguments if isinstance(arguments, dict) else None, caller)
+
+    async def _serve_message(
+        self, caller: Caller, message: Message, body: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        is_endless = message.get("method") in STREAMING_METHODS
+        try:
+            # A stream lasts as long as its client wants it, so a stop does not wait for it.
+            with (
+                self._running_once(message, caller, session_id_of(scope)),
+                nullcontext() if is_endless else self._traffic,
+            ):
+                replay = replayed(body, receive)
+                await self._serve(caller, message.get("id"), scope, replay, send, is_endless=is_endless)
+        except Refusal as refusal:
+            await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
 
     @contextmanager
     def _running_once(self, message: Message, caller: Caller, session_id: bytes | None) -> Iterator[None]:
@@ -155,81 +149,48 @@ class HttpDoor:
             self._running.discard(running)
 
     async def _serve(
-        self, request_id: RequestId, scope: Scope, receive: Receive, send: Send, *, is_endless: bool
+        self,
+        caller: Caller,
+        request_id: RequestId,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        is_endless: bool,
     ) -> None:
-        """Have the SDK answer, as long as the caller's credential holds."""
-        caller: Caller = scope[CALLER_KEY]
-        loop = asyncio.get_running_loop()
-        answer = _Answer(send)
+        """Have the SDK answer, as long as the caller's credential is good."""
+        scope[CALLER_KEY] = caller
+        answer = BreakableAnswer(send)
+        deadline = asyncio.timeout(None)
         endings: list[Ending] = []
 
         def end(ending: Ending) -> None:
             if ending == "expired" and not is_endless:
-                return
+                return  # it ends by itself
             if ending == "revoked" and (session_id := session_id_of(scope)) is not None:
                 self._sessions.end(session_id, caller)
             if not endings:
                 endings.append(ending)
-                limit.reschedule(loop.time())
+                deadline.reschedule(asyncio.get_running_loop().time())
 
         try:
-            async with asyncio.timeout(None) as limit:
+            async with deadline:
                 with self._watcher.watching(caller, end):
                     await self._sessions.serve(caller, scope, receive, answer.send)
         except TimeoutError:
             if not endings:
                 raise
-            await self._break_off(request_id, endings[0], answer, scope, receive)
+            refusal = self._refused(_ended(endings[0]), scope, request_id)
+            await answer.break_off(refusal, scope, receive, as_event=request_id is not None)
 
-    async def _break_off(
-        self, request_id: RequestId, ending: Ending, answer: "_Answer", scope: Scope, receive: Receive
-    ) -> None:
-        what = "has expired" if ending == "expired" else "was revoked"
-        fault = Unauthenticated(
-            f"The token {what} while this was under way. Come back with another one.", presented=True
-        )
-        response = self._entrance.answer(fault, scope, request_id)
-        if answer.has_begun:
-            await answer.finish(None if request_id is None else bytes(response.body))
-        else:
-            await response(scope, receive, answer.send)
+    def _refused(self, fault: ExaiError, scope: Scope, request_id: RequestId) -> Response:
+        response = rpc_fault(fault, request_id)
+        response.raw_headers += self._gate.challenge(fault, scope)
+        return response
 
 
-class _Refused(Exception):
-    """A POST that the SDK does not get to see."""
-
-    def __init__(
-        self,
-        status: int,
-        sentence: str,
-        *,
-        request_id: RequestId = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(sentence)
-        error = error_message(request_id, INVALID_REQUEST, sentence)
-        self.answer = JSONResponse(error, status_code=status, headers=headers)
-
-
-class _Answer:
-    """An answer as it is sent, so that it can be ended half-way."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.has_begun = False
-        self._is_complete = False
-
-    async def send(self, message: Any) -> None:
-        """Send on."""
-        if message["type"] == "http.response.start":
-            self.has_begun = True
-        elif not message.get("more_body"):
-            self._is_complete = True
-        await self._send(message)
-
-    async def finish(self, error: bytes | None) -> None:
-        """End an event stream, with an error as its last event."""
-        if self._is_complete:
-            return
-        event = b"" if error is None else b"event: message\r\ndata: " + error + b"\r\n\r\n"
-        await self._send({"type": "http.response.body", "body": event, "more_body": False})
+def _ended(ending: Ending) -> Unauthenticated:
+    what = "has expired" if ending == "expired" else "was revoked"
+    return Unauthenticated(
+        f"The token {what} while this was under way. Come back with another one.", presented=True
+    )

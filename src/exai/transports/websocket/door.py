@@ -27,9 +27,10 @@ from exai.transports.websocket.connection import Connection
 from exai.transports.websocket.protocol import protocol_of
 from exai.transports.websocket.resilient import ResilientWebSocketManager
 from exai.transports.websocket.subprotocols import PlainMessages, SessionFrames, Subprotocol
+from exai.web.auth_gate import AuthGate
 from exai.web.credential_watch import CredentialWatcher
-from exai.web.entrance import Entrance
-from exai.web.hosts import HostRule, Refused
+from exai.web.hosts import HostRule
+from exai.web.refusals import PlainRefusal
 
 __all__ = ["SUBPROTOCOL", "WebSocketDoor"]
 
@@ -51,7 +52,7 @@ class WebSocketDoor:
         *,
         settings: config.Settings,
         hosts: HostRule,
-        entrance: Entrance,
+        gate: AuthGate,
         watcher: CredentialWatcher,
         bus: EventBus,
         traffic: Traffic,
@@ -61,7 +62,7 @@ class WebSocketDoor:
         self._limits = settings.websocket
         self._handshake_s = settings.sessions.handshake_s
         self._hosts = hosts
-        self._entrance = entrance
+        self._gate = gate
         self._watcher = watcher
         self._bus = bus
         self._traffic = traffic
@@ -72,8 +73,8 @@ class WebSocketDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        caller = await self._admit(scope)
-        if isinstance(caller, Refused):
+        caller = await self._authorize(scope)
+        if isinstance(caller, PlainRefusal):
             await _refuse(send, caller)
             protocol_of(scope).note_refused()
             return
@@ -98,20 +99,20 @@ class WebSocketDoor:
         connection = Connection(scope, receive, send, send_timeout_s)
         return connection, PlainMessages(connection, self._bus, self._pump(caller, connection.send))
 
-    async def _admit(self, scope: Scope) -> Caller | Refused:
-        """Who may come in, or why nobody may."""
+    async def _authorize(self, scope: Scope) -> Caller | PlainRefusal:
+        """Who connects, or why they may not."""
         if (refused := self._hosts.refusal(scope["headers"])) is not None:
             return refused
         if scope["path"].rstrip("/") not in PATHS:
-            return Refused(404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
+            return PlainRefusal(404, "Nothing is here. MCP over WebSocket is at / and /mcp.")
         if scope["subprotocols"] and not set(SUBPROTOCOLS).intersection(scope["subprotocols"]):
-            return Refused(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
+            return PlainRefusal(400, f"This door speaks the subprotocol `{SUBPROTOCOL}`. Offer it, or none.")
         try:
-            caller = await self._entrance.admit(scope, Door.WEBSOCKET)
+            caller = await self._gate.authenticate(scope, Door.WEBSOCKET)
         except ExaiError as fault:
-            return self._entrance.refusal(fault, scope)
+            return PlainRefusal(fault.http_status, str(fault), self._gate.challenge(fault, scope))
         if self._sockets[caller.subject] >= self._limits.max_per_caller:
-            return Refused(
+            return PlainRefusal(
                 429, f"You have {self._limits.max_per_caller} sockets open. Close some, or use fewer."
             )
         return caller
@@ -135,7 +136,7 @@ class WebSocketDoor:
         )
 
 
-async def _refuse(send: Send, refused: Refused) -> None:
+async def _refuse(send: Send, refused: PlainRefusal) -> None:
     """Answer the upgrade with an HTTP error (ASGI's websocket denial response)."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), *refused.headers]
     await send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})

@@ -1,4 +1,4 @@
-"""BrowserSessions that are signed in: a random cookie each, known to this process alone.
+"""Sessions of browsers that are signed in: a random cookie each, known to this process alone.
 
 RFC 6265bis, 4.1.3.2: a cookie named `__Host-` comes from this very host over a trustworthy connection, and from no
 other name of its site. It is sent by the browser and not by the person, so every request that it lets in must also
@@ -33,10 +33,10 @@ class _Browser:
 
 
 class BrowserSessions:
-    """Signs in, recognises and signs out."""
+    """Begins, finds and ends them."""
 
     def __init__(self, clock: Clock, end_of: Callable[[Caller], object | None]) -> None:
-        """`end_of` tells whether a caller's right has come to its end."""
+        """`end_of` says how a caller's credential ended; `None` while it is good."""
         self._clock = clock
         self._end_of = end_of
         self._by_digest: OrderedDict[bytes, _Browser] = OrderedDict()
@@ -49,7 +49,7 @@ class BrowserSessions:
         return [Sample("dashboard_browsers", "Browsers signed in to the dashboard.", len(self))]
 
     def sign_in(self, caller: Caller) -> str:
-        """The cookie's value for a browser of this caller."""
+        """Begin a session of this caller; returns the cookie's value."""
         secret = secrets.token_urlsafe(32)
         self._by_digest[_digest(secret)] = _Browser(caller, self._clock.monotonic())
         if len(self._by_digest) > MOST_BROWSERS:
@@ -57,7 +57,7 @@ class BrowserSessions:
         return secret
 
     def caller(self, secret: str) -> Caller | None:
-        """Whose browser sends this cookie; `None`: nobody's who is still signed in."""
+        """Find whose session has this cookie; `None` when it has none, or one that has ended."""
         digest = _digest(secret)
         browser = self._by_digest.get(digest)
         if browser is None:
@@ -71,12 +71,12 @@ class BrowserSessions:
         return browser.caller
 
     def sign_out(self, secret: str) -> None:
-        """Forget a browser; nothing happens when it is not known."""
+        """End a session; nothing happens when there is none."""
         self._by_digest.pop(_digest(secret), None)
 
 
 def cookie_of(headers: RawHeaders) -> str | None:
-    """The value of our cookie; `None` where there is none, or more than one."""
+    """Read the value of our cookie; `None` where there is none, or more than one."""
     values = [
         value
         for name, field in headers

@@ -1,0 +1,27 @@
+"""How `/mcp` says over HTTP that it refuses a request: by a JSON-RPC error."""
+
+from starlette.responses import JSONResponse
+
+from exai.errors import ExaiError, RequestFault, ScopeMissing
+from exai.protocol.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, error_message
+
+__all__ = ["RequestId", "TooManySessions", "rpc_fault"]
+
+RequestId = str | int | None
+
+
+class TooManySessions(RequestFault):
+    """The caller may not begin another session."""
+
+    code = "too_many_sessions"
+    http_status = 429
+    rpc_code = INVALID_REQUEST
+
+
+def rpc_fault(fault: ExaiError, request_id: RequestId = None) -> JSONResponse:
+    """Put a fault into a JSON-RPC error, with the status of its class."""
+    data = {"code": fault.code}
+    if isinstance(fault, ScopeMissing):
+        data["scope"] = fault.scope
+    code = fault.rpc_code if isinstance(fault, RequestFault) else INTERNAL_ERROR
+    return JSONResponse(error_message(request_id, code, str(fault), data), status_code=fault.http_status)

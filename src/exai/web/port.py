@@ -1,0 +1,148 @@
+"""The HTTP side of one port: what a request passes before its route answers it.
+
+    Host and Origin   421, 403        plain text
+    path              404             plain text
+    caller            401, 403, 429   in the form of the route's faults, with the headers of `challenge.py`
+    method            405             plain text, with `Allow`
+    page and scope    403             in the form of the route's faults
+    body              408, 413, 415   the same, as the handler reads it
+
+All but the last is judged by the request's head. No byte of a body has been read by then, and a client that waits for
+`100 Continue` is answered without one. The path is the one of the request line, decoded once by the server; nothing is
+decided on an address that was put together from other parts. A method that no row of a path has is answered 405 to
+whom the path's first row lets in.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exai.callers import Door
+from exai.errors import ExaiError, Incident, TooManyAttempts, Unauthenticated
+from exai.events.events import Event
+from exai.events.incidents import record_incident
+from exai.web.auth_gate import AuthGate, check_allowed
+from exai.web.bodies import ClientGone
+from exai.web.faults import BodyTooSlow
+from exai.web.hosts import HostRule
+from exai.web.refusals import PlainRefusal
+from exai.web.requests import AuthorizedRequest
+from exai.web.routes import Match, Route, RouteTable
+
+__all__ = ["HttpPort"]
+
+NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class HttpPort:
+    """The ASGI application of one port's HTTP requests."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        *,
+        door: Door,
+        hosts: HostRule,
+        gate: AuthGate,
+        publish: Callable[[Event], None],
+        not_found: str = "Nothing is here.",
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
+    ) -> None:
+        """`headers` are added to every answer that has no such field of its own."""
+        self.table = RouteTable(routes)
+        self._door = door
+        self._hosts = hosts
+        self._gate = gate
+        self._publish = publish
+        self._not_found = PlainRefusal(404, not_found)
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _Answer(send, self._headers)
+        if scope["type"] != "http":
+            await _refuse_websocket(receive, send)
+        elif (refusal := self._hosts.refusal(scope["headers"])) is not None:
+            await refusal.response()(scope, receive, answer.send)
+        elif (match := self.table.find(scope["path"])) is None:
+            await self._not_found.response()(scope, receive, answer.send)
+        else:
+            await self._serve(match, scope, receive, answer)
+
+    async def _serve(self, match: Match, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        route = match.route(scope["method"]) or match.routes[0]
+        try:
+            app = await self._app(match, route, scope, receive)
+            await app(scope, receive, answer.send)
+        except ClientGone:
+            return
+        except Exception as error:
+            incident = record_incident(error, where=route.path, publish=self._publish)
+            if answer.has_begun:
+                raise  # the server breaks off the connection: the client must not take this for the end
+            app = self._refusal(Incident(incident.sentence), route, scope)
+            await app(scope, receive, answer.send)
+
+    async def _app(self, match: Match, route: Route, scope: Scope, receive: Receive) -> ASGIApp:
+        """What answers the request."""
+        try:
+            caller = await self._gate.caller_of(scope, route, self._door)
+            if scope["method"] not in route.methods:
+                return _wrong_method(match.methods).response()
+            check_allowed(scope, route, caller)
+            request = AuthorizedRequest(
+                scope,
+                receive,
+                caller=caller,
+                params=match.params,
+                body=route.body,
+                end_of=self._gate.end_of,
+            )
+            return await self._handle(route, request)
+        except ExaiError as fault:
+            return self._refusal(fault, route, scope)
+
+    async def _handle(self, route: Route, request: AuthorizedRequest) -> ASGIApp:
+        try:
+            return await route.handler(request)
+        except (
+            Unauthenticated,
+            TooManyAttempts,
+        ) as fault:  # a bad ticket, or a token that was revoked meanwhile
+            self._gate.note_refused(fault, self._door)
+            raise
+
+    def _refusal(self, fault: ExaiError, route: Route, scope: Scope) -> ASGIApp:
+        response = route.fault_form(fault)
+        response.raw_headers += self._gate.challenge(fault, scope)
+        if isinstance(fault, BodyTooSlow):
+            response.headers["connection"] = "close"
+        return response
+
+
+class _Answer:
+    """An answer on its way, with the headers that all of a port have."""
+
+    def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
+        self._send = send
+        self._headers = headers
+        self.has_begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send on."""
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            given = {name for name, _ in message["headers"]}
+            further = [(name, value) for name, value in self._headers.items() if name not in given]
+            message["headers"] = [*message["headers"], *further]
+        await self._send(message)
+
+
+def _wrong_method(methods: tuple[str, ...]) -> PlainRefusal:
+    allow = ", ".join(methods)
+    return PlainRefusal(405, f"Here are {allow}.", ((b"allow", allow.encode("ascii")),))
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})

@@ -1,0 +1,132 @@
+"""A request that may be answered: what its handler gets."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from typing import TypeVar
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope
+
+from exai.auth.revocation_state import Ending
+from exai.callers import Caller, RawHeaders
+from exai.errors import Unauthenticated
+from exai.web.bodies import Body, StreamedBody, WholeBody, pieces
+from exai.web.faults import BodyRefused, MediaTypeRefused
+from exai.web.hosts import peer_address
+
+__all__ = ["AuthorizedRequest"]
+
+T = TypeVar("T")
+
+
+class AuthorizedRequest:
+    """A request whose Host, Origin, caller, method and scope have been judged; of its body nothing has been read."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        caller: Caller | None,
+        params: Mapping[str, str],
+        body: Body | None,
+        end_of: Callable[[Caller], Ending | None],
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.params = params
+        """What the placeholders of its path stand for."""
+        self._caller = caller
+        self._body = body
+        self._end_of = end_of
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; not for a route that is open to everybody."""
+        if self._caller is None:
+            raise LookupError("an open route authenticates nobody")
+        return self._caller
+
+    @property
+    def method(self) -> str:
+        """In upper case."""
+        method: str = self.scope["method"]
+        return method
+
+    @property
+    def headers(self) -> RawHeaders:
+        """As they came."""
+        headers: RawHeaders = self.scope["headers"]
+        return headers
+
+    @property
+    def query(self) -> QueryParams:
+        """Of the request line."""
+        return QueryParams(self.scope["query_string"])
+
+    @property
+    def address(self) -> str:
+        """Of the peer."""
+        return peer_address(self.scope)
+
+    @property
+    def declared_bytes(self) -> int | None:
+        """`Content-Length`; `None` where none is sent."""
+        value = self._header(b"content-length")
+        return int(value) if value is not None and value.isdigit() else None
+
+    async def whole_body(self) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            BodyTooLarge: it is larger than the route takes.
+            BodyTooSlow: its sender fell behind.
+            ClientGone: nobody sends the rest.
+        """
+        if not isinstance(self._body, WholeBody):
+            raise TypeError("this route reads no whole body")
+        return b"".join([piece async for piece in pieces(self.receive, self._body, self.declared_bytes)])
+
+    async def json_body(self, form: type[T]) -> T:
+        """Read a JSON body in its form; what the form does not know is refused.
+
+        Raises:
+            BodyRefused: it is something else, too large or too slow.
+            ClientGone: nobody sends the rest.
+        """
+        kind = (self._header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise MediaTypeRefused("Send the body as JSON, with Content-Type: application/json.")
+        body = await self.whole_body()
+        try:
+            return msgspec.json.decode(body, type=form)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON"
+            raise BodyRefused(f"The body cannot be used: {reason}.") from None
+
+    async def streamed_body(self) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece; nothing is read ahead.
+
+        Raises:
+            BodyTooLarge: it is larger than the route takes.
+            BodyTooSlow: its sender fell behind, or stopped.
+            ClientGone: nobody sends the rest.
+            Unauthenticated: its sender's credential was revoked meanwhile.
+        """
+        if not isinstance(self._body, StreamedBody):
+            raise TypeError("this route streams no body")
+        async with aclosing(pieces(self.receive, self._body, self.declared_bytes)) as body:
+            async for piece in body:
+                self._check_not_revoked()
+                yield piece
+
+    def _check_not_revoked(self) -> None:
+        # A body has an end, so one whose credential only expires may be finished.
+        if self._caller is not None and self._end_of(self._caller) == "revoked":
+            raise Unauthenticated(
+                "The token was revoked while this was under way. Come back with another one.", presented=True
+            )
+
+    def _header(self, name: bytes) -> bytes | None:
+        return next((value for each, value in self.headers if each == name), None)
