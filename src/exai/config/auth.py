@@ -1,4 +1,4 @@
-"""The settings of identity: who may come in, whose tokens are believed, and how long they live."""
+"""The settings of identity: who is authenticated, whose tokens are accepted, and how long they live."""
 
 from typing import Annotated, Literal
 
@@ -9,32 +9,32 @@ from exai.config.values import AuthMode, ChosenName, Count, Section
 __all__ = ["GRANTED_BY_OTHERS", "OWN_ISSUER", "SHARED_ISSUER", "Auth", "Issuer"]
 
 OWN_ISSUER = "exai"
-"""The `iss` of tokens that EXAI makes itself, and what stands for it where issuers have names."""
+"""The `iss` of tokens that EXAI issues, and its name among the issuers."""
 
 SHARED_ISSUER = "shared"
-"""The same of tokens that others sign with the shared secret."""
+"""The name of the issuer of tokens that are signed with the shared secret."""
 
 GRANTED_BY_OTHERS = ("tools:models", "tools:search", "tools:status", "files", "errors")
-"""What others' word is enough for; administration and the dashboard are given away by nobody but the operator."""
+"""The scopes that other issuers may grant; administration and the dashboard only if the operator says so."""
 
 
 class Issuer(Section):
-    """Another party whose tokens are believed: Supabase Auth, Keycloak, any that publishes its keys (JWKS)."""
+    """Another issuer whose tokens are accepted: Supabase Auth, Keycloak, any that publishes its keys (JWKS)."""
 
     issuer: str
-    """The `iss` of its tokens, letter by letter."""
+    """The `iss` of its tokens, exactly."""
 
     audience: str
-    """The `aud` that its tokens must have, which says that they were made for this EXAI."""
+    """The `aud` that its tokens must have: it says that they were issued for this EXAI."""
 
     jwks_url: HttpUrl
-    """Where its public keys are: `https`, or `http` on loopback. Never followed to another place."""
+    """Where its public keys are: `https`, or `http` on loopback. Redirects are not followed."""
 
     private_network: bool = False
-    """Let `jwks_url` lead to an address of a private network, for an issuer of your own behind the same wall."""
+    """Let `jwks_url` lead to an address of a private network, for an issuer of your own in the same network."""
 
     algorithms: tuple[Literal["ES256", "RS256", "EdDSA"], ...] = ("ES256", "RS256")
-    """How its tokens may be signed."""
+    """The algorithms with which its tokens may be signed."""
 
     id_claim: str = "jti"
     """The claim that names a token, so that it can be revoked; `session_id` for Supabase Auth."""
@@ -43,47 +43,47 @@ class Issuer(Section):
     """The claim that lists what a token allows, as words or as a list."""
 
     grants: tuple[str, ...] = GRANTED_BY_OTHERS
-    """Which scopes that claim can give; `admin` and `dashboard` only where they are named here."""
+    """The scopes that this claim can grant; `admin` and `dashboard` only when they are named here."""
 
     scopes: tuple[str, ...] = ()
-    """What each of its tokens allows besides, for issuers that know no scopes of EXAI."""
+    """The scopes that each of its tokens has besides, for issuers that know no scopes of EXAI."""
 
 
 class Auth(Section):
-    """Who may come in."""
+    """Who is authenticated, and how."""
 
     mode: AuthMode = "local"
-    """`local`: everyone on the loopback interface is the one local user. `required`: nobody without a token.
-    `optional-until YYYY-MM-DD`: as `local` up to that day (UTC), then as `required`."""
+    """`local`: every caller on the loopback interface is the one local user. `required`: every caller needs a token.
+    `optional-until YYYY-MM-DD`: as `local` until that day (UTC), then as `required`."""
 
     audience: str = "exai"
-    """The `aud` of tokens that EXAI makes. Give each installation its own where clients use several."""
+    """The `aud` of tokens that EXAI issues. Give each installation its own when clients use several."""
 
     algorithm: Literal["ES256", "EdDSA"] = "ES256"
-    """How EXAI signs its own tokens: the kind of the next key that it makes."""
+    """The algorithm of EXAI's next signing key."""
 
     shared_secret: SecretStr | None = None
-    """Believe tokens that others sign with this secret (HS256): at least 32 random bytes, `openssl rand -hex 32`."""
+    """Accept tokens that others sign with this secret (HS256): at least 32 random bytes, `openssl rand -hex 32`."""
 
     shared_secret_grants: tuple[str, ...] = GRANTED_BY_OTHERS
-    """Which scopes those tokens can give; `admin` and `dashboard` only where they are named here."""
+    """The scopes that these tokens can grant; `admin` and `dashboard` only when they are named here."""
 
     access_minutes: Annotated[int, Field(ge=1, le=1_440)] = 60
     """How long an access token lives, in minutes."""
 
     refresh_days: Annotated[int, Field(ge=1, le=365)] = 30
-    """How long a client may be away before its refresh token is over, in days."""
+    """How long a client may be away before its refresh token expires, in days."""
 
     leeway_s: Annotated[float, Field(ge=0, le=60)] = 30.0
     """By how much the clocks of another issuer may differ, in seconds."""
 
     failures_per_minute: Count = 30
-    """Refused tokens of one address within a minute; further ones are answered 429. Good ones pass."""
+    """Invalid tokens of one address within a minute; further ones are answered 429. Valid ones are accepted."""
 
     issuers: dict[ChosenName, Issuer] = Field(default_factory=dict)
-    """Others whose tokens are believed, by a name of your choice."""
+    """Other issuers whose tokens are accepted, by a name of your choice."""
 
     @property
     def issuer_names(self) -> frozenset[str]:
-        """By which a token that is to be revoked says whose it is."""
+        """The names of all issuers, for revoking a token."""
         return frozenset({OWN_ISSUER, SHARED_ISSUER, *self.issuers})

@@ -1,4 +1,4 @@
-"""What the settings of identity must be beyond their types: secrets that are secret, issuers that are others."""
+"""Checks of the settings of identity beyond their types: secrets that are random, issuers that are distinct."""
 
 import itertools
 import re
@@ -13,23 +13,23 @@ __all__ = ["check_auth"]
 
 LEAST_SECRET_BYTES = 32
 LEAST_DISTINCT = 10
-"""Different characters; 32 random bytes, however they are written, have more."""
+"""Different characters of a secret; 32 random bytes in any encoding have more."""
 
 _EXAMPLES = re.compile(
     r"secret|change|example|password|default|supabase|replace|your[-_ ]|[-_ ]key|key[-_ ]|test[-_ ]|[-_ ]test|"
     r"token[-_ ]|insecure|keycloak|development|at[-_ ]least|[-_ ]characters|bytes|qwerty|letmein|admin",
     re.IGNORECASE,
 )
-"""Words of secrets that stand in manuals and sample files; random text has none of them."""
+"""Words of the secrets in manuals and sample files; random text has none of them."""
 
 MAKE_ONE = "make one with `openssl rand -hex 32`, or unset it where nobody signs tokens with it"
 
 
 def check_auth(auth: Auth, origins: Mapping[str, str]) -> None:
-    """Refuse secrets that can be guessed, and issuers that cannot be told apart or asked.
+    """Refuse secrets that can be guessed, and issuers that are ambiguous or unreachable.
 
     Args:
-        origins: where each dotted key came from, for the sentence.
+        origins: where each dotted key came from, for the message.
 
     Raises:
         StartFault: with the first thing that is wrong.
@@ -56,7 +56,7 @@ def check_auth(auth: Auth, origins: Mapping[str, str]) -> None:
 
 
 def _fault_of(secret: str) -> str | None:
-    """Why a secret is none."""
+    """Return why a secret can be guessed; `None` if it cannot."""
     if not secret.strip():
         return "is set but empty"
     if len(secret.encode()) < LEAST_SECRET_BYTES:
@@ -69,7 +69,7 @@ def _fault_of(secret: str) -> str | None:
 
 
 def _is_a_row(secret: str) -> bool:
-    """Whether most characters follow from the one before, as in `abcdef` and `111222`."""
+    """Return whether most characters follow from the one before, as in `abcdef` and `111222`."""
     steps = [ord(second) - ord(first) for first, second in itertools.pairwise(secret)]
     return sum(step in {-1, 0, 1} for step in steps) > len(steps) / 2
 

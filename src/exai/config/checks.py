@@ -1,4 +1,4 @@
-"""What the types of the tree cannot say: values that exclude each other, and keys that cannot be keys."""
+"""Checks that types cannot express: values that exclude each other, and API keys of the wrong form."""
 
 import re
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
-    """Refuse a tree that no daemon may start with.
+    """Refuse settings that no daemon may start with.
 
     Args:
-        origins: where each dotted key came from, for the sentence.
+        origins: where each dotted key came from, for the message.
 
     Raises:
         StartFault: with the first thing that is wrong.
@@ -45,10 +45,10 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
 
 
 def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path) -> None:
-    """Refuse to send a secret that stands elsewhere to an address out of `found`.
+    """Refuse to send a secret from another source to an address that `found` sets.
 
     Args:
-        found: the file of the working folder, which nobody named. It may have come with somebody else's repository.
+        found: the file in the working folder, if it was read without being named; a repository may contain it.
 
     Raises:
         StartFault: with the first such address.

@@ -1,4 +1,4 @@
-"""What a client finds in its environment: a token, or the name of its credentials file."""
+"""A client's environment variables: a token, or the name of its credentials file."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ CREDENTIALS_VARIABLE = "EXAI_CREDENTIALS"
 
 
 def token_variable() -> str | None:
-    """The token in `EXAI_TOKEN`."""
+    """Return the token in `EXAI_TOKEN`."""
     return os.environ.get(TOKEN_VARIABLE) or None
 
 
 def credentials_variable() -> Path | None:
-    """The file that `EXAI_CREDENTIALS` names."""
+    """Return the file that `EXAI_CREDENTIALS` names."""
     named = os.environ.get(CREDENTIALS_VARIABLE)
     return Path(named).expanduser() if named else None

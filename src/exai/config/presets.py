@@ -1,6 +1,6 @@
-"""Groups of values under one name: what fits a developer's machine, a service for many, a test.
+"""Groups of values under one name: for a developer's machine, a service for many, a test.
 
-Weaker than everything that an operator sets. `docs/configuration.md` has the reason for each value.
+Anything that an operator sets has precedence. `docs/configuration.md` has the reason for each value.
 """
 
 from collections.abc import Mapping
@@ -37,4 +37,4 @@ PRESETS: Mapping[str, Mapping[str, Value]] = {
         "logging.level": "warning",
     },
 }
-"""Of each preset: dotted keys and values. What a preset does not name stays at its default."""
+"""For each preset its values by dotted key; the other settings keep their defaults."""

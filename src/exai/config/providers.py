@@ -1,4 +1,4 @@
-"""The settings of those who answer: GLM, Kimi, and rows for further endpoints."""
+"""The settings of providers: GLM, Kimi, and rows for further endpoints."""
 
 from typing import Annotated, Literal
 
@@ -27,7 +27,7 @@ class GlmProvider(Section):
     """What one web search costs, in dollars. Z.ai publishes no price, so without it the cost is unknown."""
 
     auth: Literal["raw", "jwt"] = "raw"
-    """Send the key as it is, or a short-lived token signed with it."""
+    """Send the key itself, or a short-lived token signed with it."""
 
     allowed_models: tuple[str, ...] = ()
     """Only these models; empty allows the whole catalogue."""
@@ -51,7 +51,7 @@ class KimiProvider(Section):
     """Only these models; empty allows the whole catalogue."""
 
     upload_images_above_bytes: Annotated[int, Field(ge=0)] = 2**20
-    """Pictures above this are put into the account's file store once, instead of into each request."""
+    """Pictures above this are uploaded to the account's file store once, instead of being sent in each request."""
 
     keep_uploads_days: Count = 30
     """How long such a picture stays there after its last use. An account holds 1,000 files."""
@@ -64,19 +64,19 @@ class CustomModel(Section):
     """A model behind a custom endpoint."""
 
     name: str
-    """As the endpoint spells it."""
+    """The name that the endpoint has for it."""
 
     context_tokens: Count = 32_768
-    """Window, in tokens."""
+    """Context window, in tokens."""
 
     max_output_tokens: Count = 4_096
     """Largest answer, in tokens."""
 
     images: bool = False
-    """Whether it takes pictures."""
+    """Whether it accepts pictures."""
 
     efforts: tuple[Literal["none", "low", "medium", "high", "max"], ...] = ()
-    """Thinking efforts that it tells apart; empty: it is sent none. Without `none` it is taken to think always."""
+    """The efforts that it distinguishes; empty: none is sent. Without `none` it is assumed to think always."""
 
     input_price: Price | None = None
     """US dollars per million tokens of prompts. Without it and `output_price` the cost is unknown."""
@@ -89,16 +89,16 @@ class CustomModel(Section):
 
 
 class CustomProvider(Section):
-    """Any OpenAI-compatible endpoint: a row, not code."""
+    """An OpenAI-compatible endpoint."""
 
     base_url: HttpUrl
     """The root that has `/chat/completions` below it."""
 
     api_key: SecretStr | None = None
-    """Sent as `key_header` says; unset sends no key."""
+    """Sent in the header `key_header`; unset: no key is sent."""
 
     models: tuple[CustomModel, ...]
-    """What it serves."""
+    """The models that it serves."""
 
     dialect: Literal[
         "compatible",
@@ -112,8 +112,8 @@ class CustomProvider(Section):
         "ollama",
         "vllm",
     ] = "compatible"
-    """Whose habits it has. It decides what the keys below stand at where they are unset (`docs/providers.md`
-    has the table), and how errors are read."""
+    """The service whose API it follows. It decides the defaults of the keys below (`docs/providers.md` has the table),
+    and how errors are read."""
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     """The name of the request field that limits the length of an answer."""
@@ -122,30 +122,30 @@ class CustomProvider(Section):
     """Ask for `stream_options.include_usage`; switch off where it is refused."""
 
     key_header: Literal["authorization", "api-key", "x-api-key"] | None = None
-    """Where the key goes: `authorization` as a bearer token, the others as it is."""
+    """The header for the key: `authorization` as a bearer token, the others as it is."""
 
     headers: tuple[SecretStr, ...] = ()
     """Further headers of every request, as `Name: value`."""
 
     query: tuple[str, ...] = ()
-    """Further query of every request, as `name=value`, such as Azure's `api-version`."""
+    """Further query parameters of every request, as `name=value`, such as Azure's `api-version`."""
 
     system_role: Literal["system", "developer"] | None = None
-    """What the endpoint calls the role of instructions."""
+    """The role of instructions."""
 
     thinking: Literal["off", "reasoning_effort", "reasoning", "thinking"] | None = None
-    """How a thinking effort is spelled, for models that list `efforts`: the field `reasoning_effort`,
-    `reasoning.effort`, or `thinking.type` `enabled` and `disabled`."""
+    """How a thinking effort is sent, for models that list `efforts`: in the field `reasoning_effort`, in
+    `reasoning.effort`, or as `thinking.type` `enabled` and `disabled`."""
 
     temperature: bool | None = None
-    """Send a temperature when a call has one; switch off where only the default is taken."""
+    """Send a temperature when a call has one; switch off where only the default is accepted."""
 
     strict_finish: bool | None = None
     """Treat an unknown finish reason, or none before the end, as a failure instead of an answer."""
 
 
 class Providers(Section):
-    """Who answers."""
+    """The providers that can be asked."""
 
     glm: GlmProvider = GlmProvider()
     kimi: KimiProvider = KimiProvider()

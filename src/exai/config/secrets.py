@@ -1,6 +1,6 @@
-"""Secrets that are kept apart from other settings: in the system's keyring, or each in a file of its own.
+"""Secrets outside the configuration file: in the system's keyring, or each in a file of its own.
 
-Either place knows a secret by the dotted key of its setting, such as `providers.glm.api_key`.
+Both name a secret by the dotted key of its setting, such as `providers.glm.api_key`.
 """
 
 import os
@@ -26,35 +26,35 @@ __all__ = [
 
 SECRETS_FOLDER_VARIABLE = "EXAI_SECRETS"
 KEYRING_SERVICE = "exai"
-"""Under which the keyring has them: `keyring set exai providers.glm.api_key`."""
+"""The service name in the keyring: `keyring set exai providers.glm.api_key`."""
 BACKEND_VARIABLE = "PYTHON_KEYRING_BACKEND"
 NO_BACKEND = "keyring.backends.null.Keyring"
 """The value of keyring's own variable that switches it off."""
 ANSWER_S = 20.0
-"""How long a keyring may take, which may have to ask its user first."""
+"""How long a keyring may take; it may have to ask its user first."""
 
 
 @dataclass(frozen=True)
 class KeyringAnswer:
-    """What the keyring has."""
+    """The secrets that the keyring has."""
 
     secrets: Mapping[str, str] = field(default_factory=dict)
-    """By the key of their settings."""
+    """By dotted key."""
 
     trouble: str | None = None
     """Why it could not be asked, as a sentence."""
 
 
 AskKeyring = Callable[[Sequence[str]], KeyringAnswer]
-"""Gets the keys that are looked for."""
+"""Called with the dotted keys to look up."""
 
 
 def ask_keyring(keys: Sequence[str]) -> KeyringAnswer:
-    """Ask the system's keyring, when the package `keyring` is there and the machine has one."""
+    """Ask the system's keyring, if the package `keyring` is installed and the machine has one."""
     if find_spec("keyring") is None or os.environ.get(BACKEND_VARIABLE) == NO_BACKEND:
         return KeyringAnswer()
     answers: list[KeyringAnswer] = []
-    # A locked keyring asks its user, who may be away: a thread that nobody waits for at exit.
+    # A locked keyring asks its user, who may be away: hence a daemon thread, which does not delay the exit.
     asking = threading.Thread(target=lambda: answers.append(_asked(keys)), name="keyring", daemon=True)
     asking.start()
     asking.join(ANSWER_S)
@@ -78,7 +78,7 @@ def _asked(keys: Sequence[str]) -> KeyringAnswer:
 
 
 def secrets_folder(environ: Mapping[str, str], cwd: Path, home: Path) -> Path:
-    """Where the files are: what `EXAI_SECRETS` names, else `~/.config/exai/secrets`."""
+    """Return the folder of the files: what `EXAI_SECRETS` names, else `~/.config/exai/secrets`."""
     named = environ.get(SECRETS_FOLDER_VARIABLE)
     if not named:
         return home / ".config" / "exai" / "secrets"
@@ -87,7 +87,7 @@ def secrets_folder(environ: Mapping[str, str], cwd: Path, home: Path) -> Path:
 
 
 def secret_files(folder: Path, keys: Iterable[str]) -> Mapping[str, str]:
-    """The secrets that have a file in `folder`, without the line's end.
+    """Read the secrets that have a file in `folder`, without a final line break.
 
     Raises:
         StartFault: one cannot be read, or others can read it.

@@ -1,9 +1,8 @@
 """Every setting: its unit, its default and the reason for it.
 
-One typed tree, read once at the top: defaults < preset < `exai.toml` < environment
-(`EXAI_SECTION__KEY`) < command line. A room receives its own section and reads
-nothing else. `exai config` prints what is in force and where each value came
-from; `docs/configuration.md` lists the same tree, held together by a test.
+One typed tree, loaded once: defaults < preset < `exai.toml` < environment (`EXAI_SECTION__KEY`) < command line. A
+module gets its own section and reads nothing else. `exai config` prints the values in force and where each came from;
+`docs/configuration.md` lists the same tree, and a test holds them equal.
 """
 
 from pathlib import Path
@@ -44,7 +43,7 @@ __all__ = [
 
 
 class Server(Section):
-    """Where the doors are."""
+    """Addresses and limits of the two ports."""
 
     host: str = "127.0.0.1"
     """Address that every port binds to. Anything but loopback needs `auth.mode` `required`."""
@@ -56,8 +55,8 @@ class Server(Section):
     """For people and monitors: `/healthz`, `/readyz`, `/metrics`. 0 takes any free port."""
 
     public_url: HttpUrl | None = None
-    """The address under which clients know the MCP port, such as `https://exai.example.org`, where a proxy stands
-    before it. Unset: as it is bound."""
+    """The address under which clients know the MCP port, such as `https://exai.example.org`, when it is behind a
+    proxy. Unset: as it is bound."""
 
     allowed_hosts: tuple[str, ...] = ()
     """Host names, beside loopback's, that a request may name. Guards against DNS rebinding."""
@@ -85,26 +84,26 @@ class WebSocket(Section):
     """Largest message, in bytes; a larger one closes the socket with 1009. Large prompts travel as files."""
 
     max_json_depth: Count = 64
-    """Deepest nesting of a message; deeper is refused before anything walks it."""
+    """Deepest nesting of a message; a deeper one is refused before it is processed."""
 
     max_in_flight: Count = 128
     """Calls running at once on one connection; one more is refused with an error that says so."""
 
     max_per_caller: Count = 1_000
-    """Sockets at once of one caller with a token; one more is refused with 429. The local user is alone."""
+    """Sockets at once of one caller with a token; one more is refused with 429. Not for the local user."""
 
     send_timeout_s: Seconds = 20.0
     """How long one message may wait for a peer that does not read; then the socket is closed."""
 
     ping_interval_s: Seconds = 20.0
-    """How often an idle peer is asked whether it lives."""
+    """How often an idle peer is pinged."""
 
     ping_timeout_s: Seconds = 20.0
-    """How long the answer to that may take."""
+    """How long the answer to a ping may take."""
 
 
 class Sessions(Section):
-    """Resumable delivery over WebSocket (`exai.mcp.v1`): what is kept for a client whose socket broke."""
+    """Resumable sessions over WebSocket (`exai.mcp.v1`): what is kept for a client whose socket broke."""
 
     grace_s: Seconds = 120.0
     """How long a session outlives its socket; then its running calls are cancelled."""
@@ -116,10 +115,10 @@ class Sessions(Section):
     """Sessions at once, with and without a socket; one more is refused. As many of Streamable HTTP."""
 
     max_per_caller: Count = 100
-    """Of these, of one caller with a token: above it, its own oldest that lies idle goes. The local user is alone."""
+    """The same for one caller with a token: above it its longest idle session ends. Not for the local user."""
 
     max_messages: Count = 10_000
-    """Messages kept for one client until it acknowledges them; the oldest go first, and it is told."""
+    """Messages kept for one client until it acknowledges them; beyond, the oldest are evicted, which it learns."""
 
     max_bytes: Bytes = 16 * 2**20
     """The same in bytes."""
@@ -134,14 +133,14 @@ class Sessions(Section):
     """How long an acknowledgement may wait for a message to travel with."""
 
     stuck_limit: Count = 3
-    """How often in a row a client may be cut off for not reading; then it is kept out for a while."""
+    """How often in a row a client may be cut off for not reading; then it may not resume for a while."""
 
     stuck_pause_s: Seconds = 30.0
-    """How long."""
+    """How long it may not resume."""
 
 
 class Admission(Section):
-    """How much runs at once. A permit is a scope; nothing can leak one."""
+    """How much runs at the same time."""
 
     global_limit: Count = 256
     """Calls that ask a provider, in the whole daemon."""
@@ -166,13 +165,13 @@ class Timeouts(Section):
     """Bounds of a call at a provider, in seconds."""
 
     call_s: Seconds = 900.0
-    """The whole call, from the door to the answer."""
+    """The whole call, from its request to its answer."""
 
     connect_s: Seconds = 10.0
     """TCP and TLS."""
 
     upload_s: Seconds = 120.0
-    """Putting one picture into a provider's file store."""
+    """Uploading one picture to a provider's file store."""
 
     first_byte_s: Seconds = 120.0
     """Until the first byte of an answer at ordinary effort."""
@@ -181,7 +180,7 @@ class Timeouts(Section):
     """The same at effort `high` and `max`: minutes of silence are documented there."""
 
     idle_s: Seconds = 120.0
-    """Between two bytes of a stream at ordinary effort; thinking counts as life."""
+    """Between two bytes of a stream at ordinary effort; reasoning counts."""
 
     idle_max_effort_s: Seconds = 600.0
     """The same at effort `high` and `max`."""
@@ -197,7 +196,7 @@ class Retry(Section):
     """First wait after "too many requests", at most; each further wait may be twice as long."""
 
     overload_backoff_s: Seconds = 2.0
-    """The same after "no capacity", which takes providers 2 to 10 s to get over."""
+    """The same after "no capacity", which lasts 2 to 10 s at providers."""
 
     transport_backoff_s: Seconds = 0.25
     """The same after a broken connection or a server error."""
@@ -206,17 +205,17 @@ class Retry(Section):
     """No wait of ours is longer than this; a provider's `Retry-After` comes on top."""
 
     max_retry_after_s: Seconds = 60.0
-    """A provider that asks for a longer wait is not waited for: the call fails and says how long it asked for."""
+    """When a provider asks for a longer wait, the call fails and says how long."""
 
     budget_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Retries that each first request adds to its provider's budget, so that an outage is not answered by a storm."""
+    """Retries that each first request adds to its provider's budget, so that retries cannot multiply an outage."""
 
     budget_reserve: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     """Most retries in that budget, and how many a quiet minute puts back, so that a rare caller has some too."""
 
 
 class Breaker(Section):
-    """When a provider's model is not asked for a while because it fails."""
+    """When a model is not asked for a while because its provider fails."""
 
     consecutive_failures: Count = 5
     """Failures in a row that open it."""
@@ -231,7 +230,7 @@ class Breaker(Section):
     """A request that takes longer counts as failed, although its answer is given. Unset: none does."""
 
     open_s: Seconds = 10.0
-    """How long it stays open before one request may probe; up to a tenth is added by chance."""
+    """How long it stays open before one request may probe; up to a tenth is added at random."""
 
     refused_open_s: Seconds = 60.0
     """The same after a refused key or a used-up quota whose reset is not known."""
@@ -241,13 +240,13 @@ class Breaker(Section):
 
 
 class Chain(Section):
-    """Who may answer when one model cannot, without the caller's saying so."""
+    """Which models may take over from one, without the caller's naming them."""
 
     model: str
     """The model that the chain is for."""
 
     then: tuple[str, ...]
-    """Who may take over, in this order."""
+    """The models that may take over, in this order."""
 
     content_filter: bool = False
     """Whether a question that its provider filtered may be put to another provider."""
@@ -257,13 +256,13 @@ class Models(Section):
     """Which model answers when the caller names none, and which may take over."""
 
     default: str = "auto"
-    """A model's name, or `auto`: one of `preferred` that can be asked and does what the call needs."""
+    """A model's name, or `auto`: one of `preferred` that is available and can do what the call needs."""
 
     preferred: tuple[str, ...] = ("glm-5.3", "kimi-k3", "glm-5.3-flash", "kimi-k2.6")
-    """Among which `auto` chooses, and the order in which it looks."""
+    """The models among which `auto` chooses, in this order."""
 
     auto_by: Literal["order", "price", "window"] = "order"
-    """What counts for `auto` among those that can answer: their order, the lowest price, or the largest window."""
+    """How `auto` chooses among the models that can answer: by their order, the lowest price, or the largest window."""
 
     chains: tuple[Chain, ...] = ()
     """Models that may take over from a named one. Without a chain a named model answers or the call fails."""
@@ -311,7 +310,7 @@ class ToolLoop(Section):
     """How far a model may go with tools, such as a search tool, before it has to answer."""
 
     max_rounds: Count = 8
-    """Answers of one call that may be tool calls. After them the model is told to answer with what it has."""
+    """Answers of one call that may be tool calls. After them the model is asked to answer with what it has."""
 
     max_calls: Count = 32
     """Tool calls of one call, all rounds together."""
@@ -326,17 +325,17 @@ class ToolLoop(Section):
     """How long one tool call may take; then the model is told that it failed."""
 
     max_result_characters: Count = 60_000
-    """Longest result that a model is shown; a longer one is cut, which the model is told."""
+    """Longest result that a model gets; a longer one is cut, and marked as cut."""
 
 
 class Database(Section):
-    """Where conversations and the journal are kept."""
+    """Where conversations and the journal are stored."""
 
     url: SecretStr | None = None
     """SQLAlchemy URL, such as `postgresql+asyncpg://user:password@host/name`. Unset: SQLite in `data_dir`."""
 
     commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
-    """Least time between two commits of a busy daemon, one whose commits are shared. A quiet one commits at once."""
+    """Shortest time between two commits of a busy daemon, whose writes share commits. An idle one commits at once."""
 
     keep_calls_days: Count = 90
     """How long the journal keeps a call."""
@@ -353,7 +352,7 @@ class Idempotency(Section):
 
 
 class Jobs(Section):
-    """Work that happens by itself, and is finished whatever becomes of the process that began it."""
+    """Durable work, which is finished even when the process that started it ends."""
 
     run: bool = True
     """Whether this daemon begins and runs jobs. `exai stdio` never does."""
@@ -372,7 +371,7 @@ class Jobs(Section):
 
 
 class Logging(Section):
-    """What the log says."""
+    """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Third-party libraries never log below `warning`."""

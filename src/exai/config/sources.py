@@ -1,8 +1,8 @@
 """Where settings come from: defaults < preset < `exai.toml` < environment < command line.
 
-A secret has two more places, stronger than the environment: a file of its own, and above that the keyring. Each
-source is read into assignments of dotted keys; the strongest assignment of a key wins; the whole is checked once by
-the types of `exai.config`. Each fault is one sentence that names the key and where it stood.
+A secret has two more sources, above the environment: a file of its own, and above that the keyring. Each source is
+read into assignments of dotted keys; the assignment with the highest precedence wins; the whole tree is checked once
+by the types of `exai.config`. Each error is one sentence that names the key and its source.
 """
 
 import difflib
@@ -42,7 +42,7 @@ __all__ = [
 
 CONFIG_FILE_VARIABLE = "EXAI_CONFIG"
 NO_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, SECRETS_FOLDER_VARIABLE, TOKEN_VARIABLE, CREDENTIALS_VARIABLE})
-"""Variables that begin as settings do and are none."""
+"""Variables with the prefix of settings that are no settings."""
 FILE_NAME = "exai.toml"
 COMMAND_LINE = "command line"
 
@@ -51,21 +51,21 @@ Overrides = Mapping[str, object] | Sequence[str | tuple[str, object]]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A tree that is in force."""
+    """The settings in force, and where they came from."""
 
     settings: Settings
     origins: Mapping[str, str]
-    """Of every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME`, `secret file PATH`,
+    """For every dotted key: `default`, `preset NAME`, `file PATH`, `environment NAME`, `secret file PATH`,
     `keyring exai` or `command line`."""
 
     config_file: Path | None
     """The file that was read, if any."""
 
     secrets_folder: Path
-    """Where files with one secret each are looked for."""
+    """The folder of files with one secret each."""
 
     keyring_trouble: str | None = None
-    """Why the keyring could not be asked, as a sentence; the weaker sources were, then."""
+    """Why the keyring could not be asked, as a sentence; then the other sources were used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class _Assignment:
     value: Any
     origin: str
     base: Path
-    """The folder from which a relative path counts."""
+    """The folder to which relative paths are relative."""
 
 
 _Assignments = dict[str, _Assignment]
@@ -88,22 +88,22 @@ def load(
     trust_cwd: bool = True,
     keyring: AskKeyring | None = None,
 ) -> Loaded:
-    """The tree in force, checked.
+    """Load and check the settings.
 
     Args:
         environ: the environment variables.
         config_file: the file to read; without one, `EXAI_CONFIG`, then `exai.toml` in `cwd`, then
-            `~/.config/exai/exai.toml`. Only the first that exists is read. The one in `cwd`, which nobody
-            named, may not send a secret from elsewhere to an address of its own.
-        overrides: the strongest values, as `section.key=value` texts or as dotted keys with values;
-            the last one of a key counts.
-        cwd: where relative paths of the environment and the command line begin.
-        trust_cwd: whether `exai.toml` in `cwd` counts. A process that somebody else starts in a folder of
-            theirs must say no: a file that came with a repository could send the user's key elsewhere.
-        keyring: asked for every secret; without one, none is.
+            `~/.config/exai/exai.toml`. Only the first that exists is read. The one in `cwd`, which was
+            not named, may not send a secret from another source to an address of its own.
+        overrides: the values with the highest precedence, as `section.key=value` texts or as dotted keys with values;
+            the last one of a key is used.
+        cwd: the folder of relative paths in the environment and on the command line.
+        trust_cwd: whether `exai.toml` in `cwd` is read. It must not be for a process that a client starts in a
+            project's folder: a file of a cloned repository could send the user's key elsewhere.
+        keyring: asked for every secret; `None` for no keyring.
 
     Raises:
-        StartFault: something stands where it may not, or has the wrong form.
+        StartFault: a setting is unknown, misplaced or malformed.
     """
     home = _home(environ)
     file = _choose_file(config_file, environ, cwd, home, trust_cwd=trust_cwd)
@@ -153,7 +153,7 @@ def _of_user(home: Path) -> Path:
 
 
 def _is_found(file: Path, explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> bool:
-    """Whether the file was read only because it lies in the working folder."""
+    """Return whether the file was read only because it is in the working folder."""
     is_named = explicit is not None or bool(environ.get(CONFIG_FILE_VARIABLE))
     return not is_named and file == cwd / FILE_NAME and file.resolve() != _of_user(home).resolve()
 
@@ -183,7 +183,7 @@ def _from_file(file: Path) -> _Assignments:
 
 
 def _secret_keys(assigned: Iterable[str]) -> list[str]:
-    """The keys of all secrets that a file or the keyring may have; of tables with free names, those in use."""
+    """List the keys of all secrets that a file or the keyring may have; of tables with free names, those in use."""
     found = []
     for row in rows():
         if not row.secret:
@@ -211,7 +211,7 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
         origin = f"environment {name}"
         setting = find(key)
         if setting is None:
-            raise _unknown(key, origin, spelled=name)
+            raise _unknown_key(key, origin, named=name)
         found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
     return found
 
@@ -227,7 +227,7 @@ def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
         key, value = _key_and_text(override) if isinstance(override, str) else override
         setting = find(key)
         if setting is None:
-            raise _unknown(key, COMMAND_LINE)
+            raise _unknown_key(key, COMMAND_LINE)
         if isinstance(override, str):
             value = _from_text(setting, key, str(value), COMMAND_LINE)
         found[key] = _Assignment(value, COMMAND_LINE, cwd)
@@ -235,7 +235,7 @@ def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
 
 
 def _from_preset(assigned: _Assignments, cwd: Path) -> _Assignments:
-    """The values of the preset that the stronger sources chose; a name that is none is for the types to refuse."""
+    """Return the values of the chosen preset; an unknown name is refused by the types."""
     chosen = assigned.get("preset")
     name = chosen.value if chosen is not None else None
     group = PRESETS.get(name, {}) if isinstance(name, str) else {}
@@ -250,13 +250,13 @@ def _key_and_text(override: str) -> tuple[str, object]:
 
 
 def _flatten(tree: Mapping[str, Any], origin: str, above: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted keys of a file's tables, each of them known."""
+    """Flatten a file's tables into dotted keys, and check that each is known."""
     for name, value in tree.items():
         key = f"{above}{name}"
         if find(key) is not None:
             yield key, value
         elif not _below(key):
-            raise _unknown(_first_leaf(key, value), origin)
+            raise _unknown_key(_first_leaf(key, value), origin)
         elif isinstance(value, Mapping):
             yield from _flatten(value, origin, f"{key}.")
         else:
@@ -273,7 +273,7 @@ def _first_leaf(key: str, value: object) -> str:
 
 
 def _below(section: str) -> list[Setting]:
-    """The settings in a section, however deep; none when there is no such section."""
+    """Return the settings in a section, at any depth; none when there is no such section."""
     parts = section.split(".")
     return [
         row
@@ -284,19 +284,19 @@ def _below(section: str) -> list[Setting]:
 
 
 def _from_text(setting: Setting, key: str, text: str, origin: str) -> object:
-    """The value that one line spells: a list by commas or as JSON, anything else as it stands."""
+    """Parse a value written on one line: a list with commas or as JSON, anything else as it is."""
     if not setting.is_list:
         return text
     if setting.is_table or text.lstrip().startswith("["):
         try:
             return json.loads(text)
         except ValueError:
-            raise StartFault(f"`{key}` ({origin}) must be {setting.type}, spelled as JSON.") from None
+            raise StartFault(f"`{key}` ({origin}) must be {setting.type}, written as JSON.") from None
     return [member.strip() for member in text.split(",") if member.strip()]
 
 
 def _with_paths(key: str, assignment: _Assignment, home: Path) -> _Assignment:
-    """The assignment with `~` and relative paths made absolute."""
+    """Make `~` and relative paths of an assignment absolute."""
     setting = find(key)
     if setting is None or not setting.is_path:
         return assignment
@@ -327,11 +327,11 @@ def _validated(assigned: Mapping[str, _Assignment]) -> Settings:
     except ValidationError as error:
         # Not chained: pydantic's own text quotes the value, which may be a secret.
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        raise _wrong(first["type"], tuple(str(part) for part in first["loc"]), assigned) from None
+        raise _wrong_value(first["type"], tuple(str(part) for part in first["loc"]), assigned) from None
 
 
-def _wrong(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment]) -> StartFault:
-    """The sentence about a value that the types refuse."""
+def _wrong_value(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment]) -> StartFault:
+    """Describe a value that the types refuse."""
     key = next(
         (".".join(place[:length]) for length in range(len(place), 0, -1) if find(".".join(place[:length]))),
         ".".join(place),
@@ -351,21 +351,21 @@ def _wrong(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assignment
     )
 
 
-def _unknown(key: str, origin: str, spelled: str | None = None) -> StartFault:
-    """The sentence about a key that nobody knows; `spelled` is the name of an environment variable."""
+def _unknown_key(key: str, origin: str, named: str | None = None) -> StartFault:
+    """Describe an unknown key; `named` is the environment variable that set it, if one did."""
     candidates = _below(key.rpartition(".")[0]) or rows()
-    nearest = max((row.key for row in candidates), key=lambda known: _likeness(key, known))
-    if spelled is None:
+    nearest = max((row.key for row in candidates), key=lambda known: _similarity(key, known))
+    if named is None:
         return StartFault(f"`{key}` ({origin}) is no setting of EXAI; the nearest one is `{nearest}`.")
     variable = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
     return StartFault(
-        f"The environment variable `{spelled}` is no setting of EXAI; "
+        f"The environment variable `{named}` is no setting of EXAI; "
         f"the nearest one is `{variable}` for `{nearest}`."
     )
 
 
-def _likeness(key: str, known: str) -> float:
-    """From 0 to 1; the last part alone counts nearly as much, for a key in the wrong section or in none."""
+def _similarity(key: str, known: str) -> float:
+    """Return the similarity, from 0 to 1; the last part alone counts nearly as much, for a key in the wrong section."""
 
     def ratio(one: str, other: str) -> float:
         return difflib.SequenceMatcher(None, one, other).ratio()

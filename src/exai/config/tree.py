@@ -1,6 +1,6 @@
 """The tree of settings as rows: one per value, with its names, its type, its default and its meaning.
 
-`exai config`, the documentation and the sentences about wrong values are all made from these rows.
+`exai config`, the tests of the manual and the messages about wrong values all use these rows.
 """
 
 import json
@@ -37,13 +37,13 @@ __all__ = [
 ENVIRONMENT_PREFIX = "EXAI_"
 MASK = "********"
 NAME = "NAME"
-"""Stands in a row's key for a name of the operator's choice, such as a custom provider's."""
+"""The placeholder in a row's key for a name of the operator's choice, such as a custom provider's."""
 
 KEY_ALIASES: Mapping[str, tuple[str, ...]] = {
     "providers.glm.api_key": ("GLM_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY", "ZHIPUAI_API_KEY"),
     "providers.kimi.api_key": ("KIMI_API_KEY", "MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
 }
-"""Names that users have for their keys; the setting's own name counts first, then these in turn."""
+"""Usual names of the variables for keys; the setting's own name has precedence, then these in order."""
 
 _UNITS = {
     "s": "seconds",
@@ -61,13 +61,13 @@ class Setting:
     """One value of the tree."""
 
     key: str
-    """Dotted, such as `server.port`; `NAME` stands for a freely chosen part."""
+    """Dotted, such as `server.port`; with `NAME` for a freely chosen part."""
 
     type: str
-    """What a value must be, as it stands after "must be": `a whole number from 0 to 65535`."""
+    """What a value must be, to follow "must be": `a whole number from 0 to 65535`."""
 
     default: str
-    """As TOML would spell it; `(unset)` or `(required)` where there is none."""
+    """As TOML; `(unset)` or `(required)` when there is none."""
 
     meaning: str
     annotation: Any
@@ -79,7 +79,7 @@ class Setting:
 
     @property
     def environment(self) -> tuple[str, ...]:
-        """Names of the environment variables that set it, the strongest first."""
+        """The environment variables that set it, by precedence."""
         own = ENVIRONMENT_PREFIX + self.key.upper().replace(".", "__")
         return (own, *KEY_ALIASES.get(self.key, ()))
 
@@ -89,7 +89,7 @@ class Setting:
 
     @property
     def is_table(self) -> bool:
-        """Whether it holds tables, which one line can only spell as JSON."""
+        """Whether its value is a list of tables, which one line can have only as JSON."""
         core = _core(self.annotation)
         return get_origin(core) is tuple and is_section(_core(get_args(core)[0]))
 
@@ -101,12 +101,12 @@ class Setting:
 
 @cache
 def rows() -> tuple[Setting, ...]:
-    """Every setting there is, in the order of the tree."""
+    """List every setting, in the order of the tree."""
     return tuple(_walk(Settings, ()))
 
 
 def find(key: str) -> Setting | None:
-    """The row of a dotted key; a custom provider's name may stand where the row has `NAME`."""
+    """Find the row of a dotted key, which may have a chosen name where the row has `NAME`."""
     parts = key.split(".")
     for row in rows():
         pattern = row.key.split(".")
@@ -118,23 +118,23 @@ def find(key: str) -> Setting | None:
 
 
 def is_section(annotation: Any) -> bool:
-    """Whether a value of this type is a group of settings."""
+    """Return whether a value of this type is a group of settings."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def values(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Every dotted key of a tree with its value; tables of free names are spelled out."""
+    """List every dotted key with its value, also those below chosen names."""
     yield from _values(settings, ())
 
 
 def secret_values(settings: Settings) -> tuple[str, ...]:
-    """What no log may hold: every secret in plain text, and its parts that are secret by themselves."""
+    """List what no log may contain: every secret in plain text, and its parts that are secret by themselves."""
     found: list[str] = []
     for _, value in values(settings):
         if isinstance(value, SecretStr):
             found.append(value.get_secret_value())
         elif isinstance(value, tuple):
-            # A list of secrets is one of headers: the name is no secret.
+            # A list of secrets is a list of headers, whose names are no secrets.
             headers = (member.get_secret_value() for member in value if isinstance(member, SecretStr))
             found.extend(header.partition(":")[2].strip() for header in headers)
         elif isinstance(value, HttpUrl) and value.password:
@@ -148,7 +148,7 @@ def secret_values(settings: Settings) -> tuple[str, ...]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it, secrets masked."""
+    """Convert a value to plain JSON types, with secrets masked."""
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, HttpUrl):
@@ -163,7 +163,7 @@ def plain(value: Any) -> Any:
 
 
 def as_toml(value: Any) -> str:
-    """A value as TOML spells it, secrets masked; `(unset)` for none."""
+    """Format a value as TOML, with secrets masked; `(unset)` for `None`."""
     return "(unset)" if value is None else _spelled(plain(value))
 
 
@@ -208,7 +208,7 @@ def _values(section: BaseModel, above: tuple[str, ...]) -> Iterator[tuple[str, A
 
 
 def _core(annotation: Any) -> Any:
-    """The type itself, without `Annotated` and without `| None`."""
+    """Return the type without `Annotated` and without `| None`."""
     if get_origin(annotation) is Annotated:
         return _core(get_args(annotation)[0])
     if get_origin(annotation) in (types.UnionType, typing.Union):
@@ -236,7 +236,7 @@ _MEMBERS: Mapping[Any, str] = {
 
 def _label(name: str, field: FieldInfo) -> str:
     if (label := next((rule for rule in field.metadata if isinstance(rule, Label)), None)) is not None:
-        return label.words
+        return label.phrase
     core = _core(field.annotation)
     if core in (int, float):
         noun = "a whole number" if core is int else "a number"

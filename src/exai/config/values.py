@@ -1,4 +1,4 @@
-"""The kinds of values that settings have, and what a group of settings is."""
+"""The types of settings' values, and the base class of a group of settings."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Label:
-    """What a value must be, where its type does not say it: the words after "must be"."""
+    """What a value must be, when its type does not say it: the text after "must be"."""
 
-    words: str
+    phrase: str
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -37,7 +37,7 @@ ChosenName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$"
 
 
 def _auth_mode(mode: str) -> str:
-    """Refuse what is no mode; a date is one of the calendar, so that a restart cannot move it."""
+    """Refuse what is no mode. A mode has a calendar date, which a restart cannot move."""
     if mode not in {"local", "required"}:
         word, _, day = mode.partition(" ")
         if word != "optional-until" or date.fromisoformat(day).isoformat() != day:
@@ -51,13 +51,13 @@ AuthMode = Annotated[
 
 
 class Section(BaseModel):
-    """A frozen group of settings that refuses what it does not know."""
+    """A frozen group of settings, which refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine and no other: `localhost`, `127.0.0.0/8` or `::1`."""
+    """Return whether `host` is this machine and no other: `localhost`, `127.0.0.0/8` or `::1`."""
     if host.lower() == "localhost":
         return True
     try:
