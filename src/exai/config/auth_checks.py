@@ -22,7 +22,7 @@ _EXAMPLES = re.compile(
 )
 """Words of the secrets in manuals and sample files; random text has none of them."""
 
-MAKE_ONE = "make one with `openssl rand -hex 32`, or unset it where nobody signs tokens with it"
+MAKE_ONE = "make one with `openssl rand -hex 32`, or unset it if no issuer signs tokens with it"
 
 
 def check_auth(auth: Auth, origins: Mapping[str, str]) -> None:

@@ -164,14 +164,14 @@ def plain(value: Any) -> Any:
 
 def as_toml(value: Any) -> str:
     """Format a value as TOML, with secrets masked; `(unset)` for `None`."""
-    return "(unset)" if value is None else _spelled(plain(value))
+    return "(unset)" if value is None else _formatted(plain(value))
 
 
-def _spelled(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_spelled(member)}" for name, member in value.items()) + " }"
+        return "{ " + ", ".join(f"{name} = {_formatted(member)}" for name, member in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join(_spelled(member) for member in value) + "]"
+        return "[" + ", ".join(_formatted(member) for member in value) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 

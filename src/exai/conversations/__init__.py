@@ -1,1 +1,1 @@
-"""Conversations by handle, and how many tokens their texts have."""
+"""Conversations by handle, and token counts of texts."""

@@ -1,7 +1,7 @@
-"""Conversations: what was said, kept for its owner, recalled under a budget.
+"""Conversations: exchanges, stored for their owner and recalled within a token budget.
 
-A handle is an address, not a password: it works only for the caller who began the
-conversation, and anybody else is answered as if it did not exist.
+A handle is an address, not a password: it works only for the caller who began the conversation; for anybody else the
+conversation does not exist.
 """
 
 import secrets
@@ -17,34 +17,34 @@ from exai.storage.conversations.tables import ConversationTables, NewExchange
 __all__ = ["Conversation", "Conversations", "Recalled"]
 
 TOKENS_PER_EXCHANGE = 16
-"""What the two messages of an exchange cost beside their text."""
+"""Tokens that the two messages of an exchange take beside their text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation as it stood when it was opened."""
+    """A conversation at the moment when it was opened."""
 
     id: str
     exchanges: int
-    """0: it begins with the first exchange that is recorded."""
+    """0: it will be created with its first exchange."""
     last_model: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What of the earlier exchanges enters a prompt."""
+    """The earlier exchanges that enter a prompt."""
 
     messages: tuple[Message, ...]
     """Oldest first."""
     included: int
     dropped: int
-    """Exchanges, whole ones; the oldest are dropped first."""
+    """How many exchanges were left out; the oldest are first."""
     tokens: int
-    """Estimate for what is included."""
+    """The estimate for these messages."""
 
 
 class Conversations:
-    """Opens, recalls and records."""
+    """Opens, recalls and records conversations."""
 
     def __init__(self, table: ConversationTables, clock: Clock, max_exchanges: int) -> None:
         self._table = table
@@ -52,9 +52,9 @@ class Conversations:
         self._max_exchanges = max_exchanges
 
     async def open(self, caller: Caller, conversation_id: str | None) -> Conversation:
-        """The caller's conversation of that handle, or a new one for `None`.
+        """Open the caller's conversation of that handle, or a new one for `None`.
 
-        Nothing is kept for a new one before its first exchange is recorded.
+        A new one is stored with its first exchange.
 
         Raises:
             UnknownConversation: no such conversation of this caller.
@@ -75,9 +75,9 @@ class Conversations:
     async def recall(
         self, conversation: Conversation, budget_tokens: int, *, reasoning_of: str | None
     ) -> Recalled:
-        """The newest exchanges that fit `budget_tokens`, whole ones, as messages, oldest first.
+        """Recall the newest whole exchanges that fit `budget_tokens`, as messages, oldest first.
 
-        The reasoning of the model `reasoning_of` is part of them, and of what they cost; other models' is not.
+        The reasoning of the model `reasoning_of` is included and counted; that of other models is not.
         """
         if not conversation.exchanges:
             return Recalled((), 0, 0, 0)
@@ -105,11 +105,11 @@ class Conversations:
         model: str,
         call_id: str,
     ) -> int:
-        """Append one exchange, atomically; its number, from 1, once it is committed.
+        """Append one exchange atomically, and return its number, from 1, once it is committed.
 
         Raises:
-            ConversationFull: others took the last exchange meanwhile; nothing was kept.
-            StoreFailed: the database did not take it; nothing was kept.
+            ConversationFull: other calls used the last exchange meanwhile; nothing was stored.
+            StoreFailed: the database did not accept it; nothing was stored.
         """
         exchange = NewExchange(
             conversation_id=conversation.id,

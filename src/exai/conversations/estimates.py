@@ -1,10 +1,8 @@
-"""Token counts before a provider has counted: estimates by script, and honest about it.
+"""Estimates how many tokens a text has, by the scripts of its characters.
 
-A tokenizer of today's size spends about so much on a character of each kind. The
-weights were fitted to a published vocabulary of 150,000 entries, close kin of those
-that GLM and Kimi use: within a tenth for prose, code and tables in European and East
-Asian languages. What a model's own tokenizer and template make of it is learnt from
-its provider's counts (`exai.token_counts`).
+Each kind of character has a weight. The weights were fitted to a published vocabulary of 150,000 entries, similar to
+those of GLM and Kimi: estimates are within a tenth for prose, code and tables in European and East Asian languages. A
+model's own tokenizer and template are learnt from its provider's counts (`exai.conversations.token_counts`).
 """
 
 import asyncio
@@ -13,13 +11,13 @@ import string
 __all__ = ["estimate_long_text", "estimate_tokens"]
 
 LONG_TEXT = 100_000
-"""Characters from which counting takes about a millisecond and leaves the event loop."""
+"""From this many characters on, counting takes about a millisecond and is done in a thread."""
 
 _UNIT = 1_000
-"""Weights are thousandths of a token, so that sums are exact and no longer text ever counts for less."""
+"""Weights are thousandths of a token: sums are exact, and a longer text never has fewer tokens."""
 
 _LOWER = 240
-"""Whatever is none of the following: small letters, in words of about four characters to the token."""
+"""The weight of characters that none of the following rules has: lower-case letters, about four to the token."""
 
 _ASCII: tuple[tuple[bytes, int], ...] = (
     (string.ascii_uppercase.encode(), 200),
@@ -47,7 +45,7 @@ _NOT_ASCII = bytes(range(0x80, 0x100))
 
 
 def estimate_tokens(text: str) -> int:
-    """How many tokens `text` will about be; never zero for a text that is not empty, and never less for more text."""
+    """Estimate the tokens of `text`; never 0 for a text that is not empty, and never less for a longer one."""
     if not text:
         return 0
     data = text.encode("utf-8", "surrogatepass")
@@ -66,5 +64,5 @@ def estimate_tokens(text: str) -> int:
 
 
 async def estimate_long_text(text: str) -> int:
-    """The same for a text of any length, without holding up the event loop."""
+    """Estimate the tokens of a text of any length, without blocking the event loop."""
     return estimate_tokens(text) if len(text) < LONG_TEXT else await asyncio.to_thread(estimate_tokens, text)

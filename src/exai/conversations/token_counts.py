@@ -1,7 +1,7 @@
-"""How many tokens a prompt will be for a model: the estimate by script, corrected by what its provider counted before.
+"""Token counts of prompts per model: estimates by script, corrected by what the provider counted before.
 
-Learning costs a call nothing but arithmetic. What was learnt is in the database
-within half a minute and at the end; what a crash takes with it is learnt again.
+Learning costs a call only arithmetic. What was learnt is written to the database within half a minute, and at the end;
+what a crash loses is learnt again.
 """
 
 from exai.runtime.clock import Clock
@@ -10,7 +10,7 @@ from exai.storage.conversations.calibrations import Calibration, CalibrationTabl
 __all__ = ["TokenCounts"]
 
 LEAST_TOKENS = 100
-"""Prompts below this are mostly template, and teach nothing about their text."""
+"""Smaller prompts are mostly template, and say nothing about their text."""
 
 STORE_EVERY_S = 30.0
 
@@ -18,7 +18,7 @@ _UNKNOWN = Calibration()
 
 
 class TokenCounts:
-    """Corrects estimates, and learns from every count that a provider reports."""
+    """Corrects estimates, and learns from each count that a provider reports."""
 
     def __init__(self, table: CalibrationTable, clock: Clock, known: dict[str, Calibration]) -> None:
         self._table = table
@@ -29,7 +29,7 @@ class TokenCounts:
 
     @classmethod
     async def open(cls, table: CalibrationTable, clock: Clock) -> "TokenCounts":
-        """With what earlier runs learnt.
+        """Load what earlier runs learnt.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -37,15 +37,15 @@ class TokenCounts:
         return cls(table, clock, await table.all())
 
     def of(self, model: str) -> Calibration | None:
-        """What is known of a model; `None` before its provider has counted any prompt of it."""
+        """Return the calibration of a model; `None` before its provider has counted a prompt."""
         return self._known.get(model)
 
     def factor(self, model: str) -> float:
-        """By which estimates for a model are multiplied."""
+        """Return the factor by which estimates for a model are multiplied."""
         return self._known.get(model, _UNKNOWN).factor
 
     def learn(self, model: str, *, estimated: int, reported: int) -> None:
-        """A prompt that was estimated, by script alone, at `estimated` tokens was counted as `reported`."""
+        """Learn that a prompt, estimated by script at `estimated` tokens, was counted as `reported`."""
         if estimated < LEAST_TOKENS or reported <= 0:
             return
         observed = Calibration(
@@ -61,7 +61,7 @@ class TokenCounts:
             self.store_soon()
 
     def store_soon(self) -> None:
-        """Hand to the database what it does not have yet."""
+        """Write what was learnt to the database, without waiting."""
         now = self._clock.utc()
         for model, observed in self._unstored.items():
             self._table.add_soon(model, observed, now)

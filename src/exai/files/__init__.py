@@ -1,4 +1,4 @@
-"""Files of this machine as they enter a prompt, within the allowed roots."""
+"""Files of this machine that enter a prompt, within the allowed roots."""
 
 from exai.files.reader import FileReader
 

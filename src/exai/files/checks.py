@@ -1,4 +1,4 @@
-"""What may enter a prompt, judged by name and content alone: no disk here."""
+"""Checks of what may enter a prompt, by name and content alone; without disk access."""
 
 import base64
 import codecs
@@ -34,14 +34,14 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
 
 _OWN_TOKEN = re.compile(r"\bex[kr]_[0-9a-f]{16}_[A-Za-z0-9_-]{43}")
 _SIGNED_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]{16,}")
-"""It begins nowhere inside of a longer word, so that a hostile file is searched in linear time."""
+"""It never matches inside a longer word, so a hostile file is searched in linear time."""
 _CREDENTIALS_FILE = re.compile(r"\s*\{\s*\"(access|refresh)_token\"\s*:")
 _CREDENTIALS = {"access_token", "refresh_token"}
 _BESIDE_CREDENTIALS = {
     *("token_id", "kind", "name", "subject", "scopes", "expires_at"),
     *("token_type", "expires_in", "scope", "id_token"),
 }
-"""As `exai token create --json` prints them, and as RFC 6749 has them."""
+"""The fields that `exai token create --json` and RFC 6749 have beside a token."""
 _LONGEST_CREDENTIALS = 2**16
 
 _BYTE_ORDER_MARKS = (
@@ -55,10 +55,10 @@ _BYTE_ORDER_MARKS = (
 
 
 def secret_kind(path: PurePath, text: str | None = None) -> str | None:
-    """What kind of secret a file seems to hold, `None` for none.
+    """Return which kind of secret a file seems to hold; `None` for none.
 
-    A short list of files that exist to hold secrets, so that no agent sends one to a provider by accident;
-    it is no search for secrets in ordinary files.
+    It knows a short list of files that exist to hold secrets, so that no agent sends one to a provider by accident.
+    It does not search ordinary files for secrets.
     """
     return _by_name(path) or (None if text is None else _by_content(path, text))
 
@@ -82,7 +82,7 @@ def _by_content(path: PurePath, text: str) -> str | None:
 
 
 def _is_credentials(text: str) -> bool:
-    """What EXAI writes for a client, or an issuer answers with, in any order."""
+    """Return whether it is a credentials file of EXAI, or an issuer's token response."""
     text = text.lstrip("\ufeff")
     if _CREDENTIALS_FILE.match(text):
         return True
@@ -96,7 +96,7 @@ def _is_credentials(text: str) -> bool:
 
 
 def _has_signed_token(text: str) -> bool:
-    """Of EXAI anywhere, as in a client's settings; of anybody where the file holds nothing else."""
+    """Return whether it has a token of EXAI anywhere, or is another issuer's token and nothing else."""
     if _SIGNED_TOKEN.fullmatch(text.strip("\ufeff \t\r\n")):
         return True
     return any(_claims(found[1]).get("iss") == OWN_ISSUER for found in _SIGNED_TOKEN.finditer(text))
@@ -111,14 +111,14 @@ def _claims(part: str) -> dict[str, Any]:
 
 
 def _is_private_key(path: PurePath, text: str) -> bool:
-    """Anywhere in a key file; in any other file only at its beginning, as source code may quote one."""
+    """Return whether it has a private key: anywhere in a key file, else only at its beginning."""
     if path.suffix.lower() in _KEY_SUFFIXES:
         return _PRIVATE_KEY.search(text) is not None
     return _PRIVATE_KEY.match(text.lstrip()[:100]) is not None
 
 
 def text_of(data: bytes) -> str | None:
-    """The text of a file: UTF-8, or the encoding that its byte order mark names; `None` for binary."""
+    """Decode a text file: UTF-8, or the encoding that its byte order mark names; `None` for a binary file."""
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)

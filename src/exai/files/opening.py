@@ -1,8 +1,8 @@
-"""Opens a file inside one of some folders, and nothing else, whatever anybody renames meanwhile.
+"""Opens a file inside given folders, and nothing outside, whatever is renamed meanwhile.
 
-The path is resolved first; then it is walked from the folder down, one component at a time by the descriptor
-of the one before, and no component may be a symbolic link (`openat` with `O_NOFOLLOW`, the same on Linux and
-macOS). What was resolved cannot be exchanged for a link between check and use: the walk would stop there.
+The path is resolved first. Then it is opened from the folder down, one component at a time relative to the descriptor
+of the one before, and no component may be a symbolic link (`openat` with `O_NOFOLLOW`, the same on Linux and macOS).
+So a component that is replaced by a link between check and use ends the walk.
 """
 
 import errno
@@ -19,26 +19,26 @@ __all__ = ["open_inside", "shown"]
 
 _LONGEST_SHOWN = 300
 _NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
-"""Never read, even below a root: they hold this process's own memory and environment."""
+"""Never read, even below a root: they contain this process's memory and environment."""
 
 
 def shown(path: str) -> str:
-    """The caller's path for a sentence: one line, of bounded length."""
+    """Format the caller's path for a message: one line, of bounded length."""
     clean = path if path.isprintable() else ascii(path)[1:-1]
     return clean if len(clean) <= _LONGEST_SHOWN else f"{clean[:_LONGEST_SHOWN]}…"
 
 
 @contextmanager
 def open_inside(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path]]:
-    """A descriptor of the regular file at `path`, and the file's resolved path.
+    """Open the regular file at `path`; return its descriptor and its resolved path.
 
     Args:
         path: absolute, as the caller gave it; symbolic links in it are followed as long as they end inside.
-        roots: resolved folders.
+        roots: folders, resolved.
 
     Raises:
-        FileRefused: it is outside the roots, missing, no regular file or not readable. What is outside is
-            answered alike whether it exists or not.
+        FileRefused: it is outside the roots, missing, no regular file or not readable. A path outside gets
+            the same answer whether it exists or not.
     """
     real, root = _locate(path, roots)
     with ExitStack() as opened:
@@ -53,7 +53,7 @@ def open_inside(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path]]:
 
 
 def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
-    """The resolved path and the root that it is under."""
+    """Return the resolved path, and the root that it is under."""
     if not roots:
         raise FileRefused(
             "No file of this machine may be read, as `files.roots` is empty; "
@@ -75,7 +75,7 @@ def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _walk(root: Path, parts: tuple[str, ...], opened: ExitStack) -> int:
-    """The descriptor of the last part. No open waits for a FIFO's other end or takes a terminal."""
+    """Open each part in turn, and return the last descriptor. No open waits for a FIFO, or takes a terminal."""
     plain = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     descriptor = os.open(root, plain | os.O_NOFOLLOW | os.O_DIRECTORY)
     opened.callback(os.close, descriptor)

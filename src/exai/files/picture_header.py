@@ -1,4 +1,4 @@
-"""What a picture is, read from its first bytes: no decoder is let near a picture before its size is known."""
+"""Reads type and size of a picture from its first bytes, before any decoder gets it."""
 
 import struct
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class PictureHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> PictureHeader | None:
-    """The header of a PNG, JPEG, GIF or WebP; `None` for anything else, and for one that is cut or empty."""
+    """Read the header of a PNG, JPEG, GIF or WebP; `None` for anything else, and for a truncated or empty one."""
     for media_type, begins, size_of in _KINDS:
         if begins(data):
             try:
@@ -41,7 +41,7 @@ def _gif(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """From the first frame header (ITU T.81, B.2.2): every segment before it tells its own length."""
+    """Read the first frame header (ITU T.81, B.2.2); every segment before it has its length."""
     place = 2
     while True:
         while data[place] == 0xFF and data[place + 1] == 0xFF:  # fill bytes
@@ -59,7 +59,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 
 def _webp(data: bytes) -> tuple[int, int]:
-    """From the first chunk: extended, lossless or lossy (RFC 9649, 2.5 to 2.7)."""
+    """Read the first chunk: extended, lossless or lossy (RFC 9649, 2.5 to 2.7)."""
     match data[12:16]:
         case b"VP8X":
             return 1 + _three_bytes(data, 24), 1 + _three_bytes(data, 27)

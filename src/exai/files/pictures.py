@@ -1,7 +1,7 @@
-"""Pictures: seen to be what they say, and made to fit what a model takes.
+"""Checks pictures, and converts them into what a model accepts.
 
-All of it works on bytes in memory and takes time: it belongs into a thread. A decoded picture is many times the
-size of its file, so few are decoded at once, and none whose header announces more than the limit.
+All functions work on bytes in memory and take time: call them in a thread. A decoded picture is many times the size of
+its file, so few are decoded at once, and none whose header has more pixels than the limit.
 """
 
 import io
@@ -28,35 +28,35 @@ IMAGE_KINDS = "PNG, JPEG, GIF and WebP"
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
 
 _DECODING = threading.BoundedSemaphore(2)
-"""Pictures decoded at once in this process: at the default limit each may take 200 MB meanwhile."""
+"""Limits how many pictures this process decodes at once: at the default limit each may take 200 MB."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Pillow.DecompressionBombError)
-"""What Pillow raises by intent on bytes that are no picture after all."""
+"""What Pillow raises on broken pictures."""
 
 _JPEG_QUALITY = 88
 _PNG_EFFORT = 3
-"""Of 9: a third of the time of the usual 6, for a few percent more bytes."""
+"""Compression level, of 9: a third of the time of the usual 6, for a few percent more bytes."""
 _SHRINK = 0.8
 _LEAST_SIDE = 64
-"""Below this a picture shows nothing any more."""
+"""In pixels; a smaller picture shows nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A picture as a model takes it."""
+    """A picture that a model accepts."""
 
     image: Image
     change: str | None = None
-    """What was done to it, as in "made smaller from 9000 x 100 to 6000 x 67"; `None`: nothing."""
+    """How it was changed, as in "made smaller from 9000 x 100 to 6000 x 67"; `None`: not at all."""
 
 
 def check_picture(data: bytes, name: str, max_pixels: int) -> Image:
-    """The picture in `data`, decoded once to see that it is whole.
+    """Check a picture, by decoding it once.
 
     Args:
-        data: the content, of bounded size.
-        name: as the caller knows it, for sentences.
-        max_pixels: largest number of pixels that is decoded.
+        data: the content, of limited size.
+        name: the caller's name for it, for messages.
+        max_pixels: the largest number of pixels that is decoded.
 
     Raises:
         FileRefused: it is no picture of `IMAGE_KINDS`, too large, or broken.
@@ -79,10 +79,10 @@ def check_picture(data: bytes, name: str, max_pixels: int) -> Image:
 
 
 def fit_picture(image: Image, limits: PictureLimits, name: str) -> Fitted:
-    """`image` within `limits`: as it is, or converted, stilled and made smaller.
+    """Fit `image` into `limits`: unchanged, or converted, reduced to one frame and made smaller.
 
     Raises:
-        FileRefused: it cannot be decoded, or shows nothing any more when it is small enough.
+        FileRefused: it cannot be decoded, or would have to be too small to show anything.
     """
     if _fits(image, limits):
         return Fitted(image)
@@ -105,8 +105,8 @@ def _fits(image: Image, limits: PictureLimits) -> bool:
 
 
 def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: str) -> Image:
-    """The picture in a type and size that is taken: PNG keeps edges and transparency, JPEG is small."""
-    # A PNG that was too heavy as it came does not become light by being written again.
+    """Encode the picture in an accepted type and size: PNG keeps edges and transparency, JPEG is small."""
+    # A PNG that was too large does not become small enough by encoding it again.
     heavy = source.media_type == "image/png" and picture.size == (source.width, source.height)
     as_png = "image/png" in limits.types and not heavy and _has_edges(picture, source)
     while True:
@@ -118,12 +118,12 @@ def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: 
         if smaller < _LEAST_SIDE:
             raise FileRefused(f"{name} cannot be made small enough to be sent; give another one.")
         picture.thumbnail((smaller, smaller))
-        # What is shrunk by bytes is a photograph or as busy as one.
+        # A picture that has too many bytes is a photograph, or as detailed as one.
         as_png = False
 
 
 def _has_edges(picture: Pillow.Image, source: Image) -> bool:
-    """Whether it is worth a PNG: it is see-through somewhere, or was kept without loss before."""
+    """Return whether it is worth a PNG: it has transparency, or was in a lossless format."""
     if picture.mode in {"LA", "PA", "RGBA", "RGBa"} or "transparency" in picture.info:
         return True
     if source.media_type == "image/webp":
@@ -139,7 +139,7 @@ def _as_png(picture: Pillow.Image) -> bytes:
 
 
 def _as_jpeg(picture: Pillow.Image) -> bytes:
-    """Transparent parts become white, as a page would show them."""
+    """Encode as JPEG; transparent parts become white, as on a page."""
     if picture.mode in {"L", "RGB"}:
         flat = picture
     else:
@@ -170,14 +170,14 @@ def _change(before: Image, after: Image) -> str:
 
 @contextmanager
 def _decoded(data: bytes, media_type: str, name: str) -> Iterator[Pillow.Image]:
-    """The picture under the decoder of its own type, which nothing but that type is given to."""
+    """Open the picture with the decoder of its type alone."""
     try:
         with _DECODING, Pillow.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
             yield picture
     except ToolFault:
         raise
     except Exception as error:
-        # On hostile bytes decoders also stumble over defects of their own, whatever those raise.
+        # On hostile bytes decoders also fail by defects of their own, with any exception.
         if not isinstance(error, _BROKEN):
             _log.warning("a picture made its decoder stumble", kind=media_type, error=type(error).__name__)
         raise FileRefused(f"{name} is a broken {_FORMATS[media_type]}: it cannot be decoded.") from error

@@ -22,16 +22,16 @@ _DATA_URL = "data:"
 
 
 class FileReader:
-    """Files of this machine as a prompt takes them. Disk work happens in a thread."""
+    """Reads text files and pictures for a prompt. Disk access happens in a thread."""
 
     def __init__(self, settings: config.Files, roots: Sequence[Path] = ()) -> None:
-        """`roots` are folders to read from beside those of the settings."""
+        """`roots` are folders to read from, in addition to those of the settings."""
         self._settings = settings
-        # Resolved once: a root that is exchanged for a link later leads nowhere.
+        # Resolved once: a root that is later replaced by a link leads nowhere.
         self._roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
 
     async def read_texts(self, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
-        """The text files at absolute `paths`, in their order; all or none.
+        """Read the text files at absolute `paths`, in their order; all or none.
 
         Text is UTF-8, or has a byte order mark.
 
@@ -45,7 +45,7 @@ class FileReader:
         return await asyncio.to_thread(self._read_texts, paths) if paths else ()
 
     async def read_images(self, sources: Sequence[str]) -> tuple[Image, ...]:
-        """The pictures at absolute paths or in `data:` URLs, in their order; all or none.
+        """Read the pictures at absolute paths or in `data:` URLs, in their order; all or none.
 
         Raises:
             FileRefused: a path that may not or cannot be read, no whole picture of a known kind, or more
@@ -92,20 +92,20 @@ class FileReader:
         else:
             name = f"`{shown(source)}`"
             data, _ = self._read(source, limit)
-        # Pillow's 5 MB and tenth of a second are for those who show pictures.
+        # Imported late: Pillow takes 5 MB and a tenth of a second, and is needed for pictures only.
         from exai.files.pictures import check_picture  # noqa: PLC0415
 
         return check_picture(data, name, self._settings.max_image_pixels)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, Path]:
-        """Content and resolved path of one file of at most `limit` bytes."""
+        """Read one file of at most `limit` bytes; return its content and resolved path."""
         with open_inside(path, self._roots) as (descriptor, real):
             _refuse_secret(path, real)
             if os.fstat(descriptor).st_size > limit:
                 raise FileRefused(_too_large(path, limit))
             content = bytearray()
             try:
-                # A generated file has size zero, and any may grow: the limit counts what is read.
+                # A generated file has size zero, and any file may grow: the limit is on what is read.
                 while chunk := os.read(descriptor, min(_CHUNK, limit + 1 - len(content))):
                     content += chunk
                     if len(content) > limit:
@@ -117,7 +117,7 @@ class FileReader:
 
 
 def _refuse_secret(path: str, real: Path, text: str | None = None) -> None:
-    """By the name that was given as well as by the file's own, which a link may hide."""
+    """Refuse a file by the given name, and by its resolved name, which a link may hide."""
     kind = secret_kind(Path(path), text) or secret_kind(real, text)
     if kind is not None:
         raise FileRefused(
@@ -136,7 +136,7 @@ def _decoded(url: str, limit: int, name: str) -> bytes:
     header, comma, payload = url.partition(",")
     if not comma or not header.lower().endswith(";base64"):
         raise FileRefused(f"{name} is not of the form `data:image/png;base64,...`.")
-    # Base64 spells three bytes as four characters.
+    # Base64 has four characters for three bytes.
     if len(payload) > limit // 3 * 4 + 4:
         raise FileRefused(f"{name} is larger than one image may be ({limit} bytes); give a smaller one.")
     try:

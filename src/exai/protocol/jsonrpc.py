@@ -91,7 +91,7 @@ def error_message(request_id: str | int | None, code: int, sentence: str, data: 
 def _check_members(message: Message) -> None:
     request_id = message.get("id")
     if request_id is None and "error" in message and "method" not in message:
-        return  # what a peer says of a message of ours that it could not read; an error is never answered
+        return  # the error for a message of ours that the peer could not read; an error is never answered
     if "id" in message and (isinstance(request_id, bool) or not isinstance(request_id, str | int)):
         raise Refusal(INVALID_REQUEST, "The id of a request is a string or an integer.")
     if "method" not in message:

@@ -1,1 +1,1 @@
-"""Models and who serves them: catalogue, adapters, routing."""
+"""Adapters of providers, and the facts about their models."""

@@ -1,4 +1,4 @@
-"""What a provider is to the rest of the house: one call, one answer, one tree of faults."""
+"""The interface of a provider: prompts, answers, errors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class DeltaKind(StrEnum):
 
 
 OnDelta = Callable[[DeltaKind, str], None]
-"""Told of each piece of an answer as it arrives; must return at once."""
+"""Called with each piece of an answer as it arrives; must return at once."""
 
 
 @dataclass(frozen=True)
@@ -27,41 +27,41 @@ class ToolSpec:
     """A function that a model may call."""
 
     name: str
-    """ASCII letters, digits, `_` and `-`, beginning with a letter: what both providers take."""
+    """ASCII letters, digits, `_` and `-`, beginning with a letter: what all providers accept."""
     description: str
     parameters: Mapping[str, Any] = field(repr=False)
-    """JSON Schema without references: GLM returns what lies behind one as text."""
+    """JSON Schema without references: GLM returns referenced values as text."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked, in the house's words; the adapter spells it for the provider."""
+    """What a model is asked, independent of providers; the adapter encodes it."""
 
     model: Model
     messages: tuple[Message, ...]
     effort: Effort | None = None
-    """`None` leaves it to the model's own default."""
+    """`None`: the model's default."""
     temperature: float | None = None
     max_output_tokens: int | None = None
     web_search: bool = False
-    """The provider itself searches the web for the model: by the answer's end, or (`SearchWay.BUILTIN`) in
-    tool calls that a `ToolLoop` hands back."""
+    """Let the provider search the web for the model: within the answer, or (`SearchWay.BUILTIN`) in tool calls that a
+    `ToolLoop` sends back."""
     tools: tuple[ToolSpec, ...] = ()
     conversation_key: str | None = None
-    """Stable per conversation, for providers that route by it to their prefix cache."""
+    """Stable per conversation, for providers that route to their prefix cache by it."""
     owner: str = LOCAL_SUBJECT
-    """On whose behalf it is asked; what is kept at a provider for one is never shown to work for another."""
+    """The subject for whom it is asked; uploads at a provider are never shared between subjects."""
 
 
 @dataclass(slots=True)
 class ProviderTimings:
-    """Where the time of one provider call went, in milliseconds."""
+    """How long the stages of one request took, in milliseconds."""
 
     connect_ms: float = 0.0
     first_token_ms: float = 0.0
-    """From the request on the wire to the first piece of text or reasoning; uploads of pictures included."""
+    """From the request to the first piece of text or reasoning, uploads of pictures included."""
     generation_ms: float = 0.0
-    """From there to the end."""
+    """From the first piece to the end."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +71,33 @@ class Completion:
     text: str = field(repr=False)
     provider: str
     model: str
-    """The catalogue's name of the model that was asked."""
+    """The model that was asked, by its name in the catalogue."""
     echoed_model: str
-    """What the provider says answered; may be spelt or be another than the one asked for."""
+    """The model that the provider reports; it may be another one, or have another form of the name."""
     finish_reason: Literal["stop", "length", "tool_calls"]
     usage: Usage
     timings: ProviderTimings
     reasoning: str | None = field(default=None, repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
-    """What the model wants called before it goes on; there may be no text then."""
+    """The tools that the model calls before it goes on; there may be no text then."""
     citations: tuple[Citation, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the adapter changed or left out of the request, in sentences for the caller."""
+    """What the adapter changed in the request or left out, as sentences for the caller."""
     request_id: str | None = None
-    """The provider's own id of the request, for a complaint there."""
+    """The provider's id of the request, for its support."""
     services: Mapping[str, int] = field(default_factory=dict)
-    """How often the request used something that has a fee beside tokens, by its name in the catalogue."""
+    """How often the request used a service with a fee of its own, by the service's name in the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """That a provider answered a request that costs nothing."""
+    """The outcome of a free request to a provider."""
 
     lists_models: bool
-    """Whether it listed its models, which it does for a good key."""
+    """Whether it listed its models, which it does for a valid key."""
 
     ahead_s: float | None
-    """How far its clock is ahead of ours, in seconds; `None` where it does not say."""
+    """How many seconds its clock is ahead of ours; `None` when it does not report its time."""
 
 
 class Provider(Protocol):
@@ -108,7 +108,7 @@ class Provider(Protocol):
 
     @property
     def configured(self) -> bool:
-        """Whether it has what it needs to be asked (a key, where one is needed)."""
+        """Whether it can be asked: it has a key, if it needs one."""
         ...
 
     @property
@@ -119,13 +119,13 @@ class Provider(Protocol):
     async def complete(
         self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
     ) -> Completion:
-        """Ask; streaming is used whenever `on_delta` is given or it makes time-outs safer.
+        """Ask for an answer; it is streamed if `on_delta` is given, or if that makes time-outs safer.
 
         `deadline` is in `Clock.monotonic` seconds. Cancelling the task closes the
         provider's connection at once.
 
         Raises:
-            ProviderFault: one of its subclasses, for everything that can go wrong there.
+            ProviderFault: one of its subclasses, for every failure of the provider.
             AbilityMissing: the model cannot do what the prompt needs; nothing was sent.
             DeadlineExceeded: `deadline` passed first.
         """
@@ -144,7 +144,7 @@ class Provider(Protocol):
         ...
 
     async def reach(self, *, within_s: float) -> Reached:
-        """See whether it answers and takes the key, by asking for its list of models, which is free.
+        """Check that it answers and accepts the key, by asking for its list of models, which is free.
 
         Raises:
             ProviderFault: no connection, no answer, or a refusal.
@@ -152,5 +152,5 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         ...

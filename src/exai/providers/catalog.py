@@ -27,11 +27,11 @@ class SearchWay(StrEnum):
     """How a model searches the web."""
 
     PROVIDER = "provider"
-    """Its provider does, and says what it found."""
+    """Its provider searches, and reports the sources."""
     BUILTIN = "builtin"
-    """It calls a tool of its provider, which does not say what it found."""
+    """It calls a tool of its provider, which does not report the sources."""
     TOOL = "tool"
-    """It calls a tool that EXAI runs at its provider's search."""
+    """It calls a tool that EXAI runs with its provider's search."""
 
 
 Dialect = Mapping[Effort, Mapping[str, Any]]
@@ -43,21 +43,20 @@ class Price:
 
     input: float
     cached_input: float | None
-    """Price of prompt tokens that the provider had cached; `None`: no reduced price is known."""
+    """The price of cached prompt tokens; `None`: no reduced price is known."""
     output: float
     checked: str
-    """The day on which somebody last compared this with a source, as `YYYY-MM-DD`; `configured` for a price
-    that the operator gave."""
+    """The day of the last comparison with a source, as `YYYY-MM-DD`; `configured` for the operator's own price."""
     cache_write: float | None = None
-    """Price of prompt tokens that the provider puts into its cache; `None`: no price of their own is known."""
+    """The price of prompt tokens that are written to the cache; `None`: the ordinary price."""
 
     @property
     def free(self) -> bool:
-        """Whether tokens cost nothing here."""
+        """Whether tokens are free."""
         return not (self.input or self.output)
 
     def cost(self, usage: Usage) -> Cost:
-        """What `usage` costs."""
+        """Calculate the cost of `usage`."""
         if usage.input is None or usage.output is None:
             return Cost(unknown=("The provider did not report the tokens of a request.",))
         prompt = usage.input
@@ -78,22 +77,22 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """What a service of a provider beside its tokens costs, such as a web search."""
+    """The price of a provider's service beside tokens, such as a web search."""
 
     provider: str
     service: str
     """Its short name in the catalogue."""
     name: str
-    """In words, with its article."""
+    """Its name for people, with its article."""
     item: str
-    """Where it stands in a `Cost`: `search` or `file`."""
+    """Its kind in a `Cost`: `search` or `file`."""
     usd: float | None
-    """US dollars for each; `None` where no dollar price is published."""
+    """US dollars for each; `None` when no dollar price is published."""
     checked: str
     """As in `Price`."""
 
     def cost(self, count: int = 1) -> Cost:
-        """What `count` of them cost."""
+        """Calculate the cost of `count` of them."""
         if self.usd is None:
             return Cost(unknown=(f"No dollar price of {self.name} is published.",))
         return Cost({self.item: count * self.usd})
@@ -101,46 +100,46 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the house knows about one model."""
+    """The facts about one model."""
 
     name: str
-    """Canonical; what answers and journals show. Models of a custom endpoint are `endpoint/model`."""
+    """The canonical name, which answers and the journal have. Models of a custom endpoint are `endpoint/model`."""
     provider: str
-    """The one provider that may be asked for it."""
+    """The provider that serves it."""
     wire_name: str
-    """As the provider spells it."""
+    """The provider's name of it."""
     context_tokens: int
-    """Window: prompt and answer together."""
+    """The context window: prompt and answer together."""
     max_output_tokens: int
-    """Largest cap of an answer that the provider takes; thinking counts."""
+    """The longest answer that the provider accepts as a limit, thinking included."""
     images: bool = False
     pictures: PictureLimits = field(default_factory=PictureLimits)
-    """What it takes of pictures, if it takes any."""
+    """Which pictures it accepts, if any."""
     web_search: SearchWay | None = None
-    """How it searches the web when asked to; `None`: it cannot."""
+    """How it searches the web; `None`: it cannot."""
     builtin_search: bool = False
-    """Whether it could as well search by `SearchWay.BUILTIN`."""
+    """Whether it can also search by `SearchWay.BUILTIN`."""
     price: Price | None = None
-    """`None` where no dollar price is published."""
+    """`None` when no dollar price is published."""
     aliases: tuple[str, ...] = ()
     thinking: Dialect = field(default_factory=dict, hash=False)
-    """For each effort that the model tells apart, the request fields that ask for it."""
+    """The request fields for each effort that the model distinguishes."""
     default_effort: Effort | None = None
-    """What the model does when no effort is sent, where that is documented."""
+    """The effort when none is sent, if that is documented."""
     temperature: tuple[float, float] | None = None
-    """Range that the provider takes; `None`: sampling is fixed and any other value is an error there."""
+    """The range that the provider accepts; `None`: sampling is fixed, and a value is an error."""
     keeps_reasoning: bool = False
-    """Whether earlier answers must go back with their reasoning."""
+    """Whether earlier answers must be sent back with their reasoning."""
     template_tokens: int = 0
-    """What the provider adds to every prompt and counts with it."""
+    """The tokens that the provider adds to every prompt."""
 
     @property
     def efforts(self) -> tuple[Effort, ...]:
-        """The efforts that the model tells apart, least first; empty for a model that does not think."""
+        """The efforts that the model distinguishes, lowest first; empty for a model that does not think."""
         return tuple(self.thinking)
 
     def cost(self, usage: Usage) -> Cost:
-        """What a request that used this much costs."""
+        """Calculate the cost of a request with this usage."""
         if self.price is None:
             return Cost(unknown=(f"No dollar price of {self.name} is known.",))
         return self.price.cost(usage)
@@ -151,11 +150,11 @@ class Model:
         return bool(self.thinking) and Effort.NONE not in self.thinking
 
     def effort_used(self, asked: Effort | None) -> Effort | None:
-        """The effort at which it answers when `asked` is sent, or none is; `None` where that is not known."""
+        """Return the effort at which it answers when `asked` is sent, or nothing; `None` if that is unknown."""
         return self.default_effort if asked is None else self.nearest_effort(asked)
 
     def nearest_effort(self, asked: Effort) -> Effort | None:
-        """The model's least effort not below `asked`, else its greatest; `None`: it does not think."""
+        """Return the model's lowest effort not below `asked`, else its highest; `None`: it does not think."""
         if asked in self.thinking:
             return asked
         efforts = self.efforts
@@ -171,20 +170,20 @@ class Retired:
 
     name: str
     since: str
-    """The day of its end, as `YYYY-MM-DD`."""
+    """The day on which it ended, as `YYYY-MM-DD`."""
     successor: str
     """The model to use now."""
     resolves: bool
-    """Whether a call that names it goes to the successor; else it is refused, naming the successor."""
+    """Whether a call for it goes to the successor; otherwise it is refused with the successor's name."""
 
 
 class Catalog:
-    """Models by name; names and aliases are compared without regard to case."""
+    """The models by name; names and aliases are case-insensitive."""
 
     def __init__(
         self, models: Iterable[Model], retired: Iterable[Retired] = (), fees: Iterable[Fee] = ()
     ) -> None:
-        """Raise `ValueError` when a name stands for two things or a successor does not exist."""
+        """Raise `ValueError` when a name is used twice or a successor does not exist."""
         self.models: Mapping[str, Model] = MappingProxyType({model.name: model for model in models})
         """By canonical name, in the file's order."""
         self.retired: Mapping[str, Retired] = MappingProxyType({entry.name: entry for entry in retired})
@@ -208,7 +207,7 @@ class Catalog:
 
     @classmethod
     def load(cls) -> "Catalog":
-        """The catalogue that comes with the package."""
+        """Load the catalogue that comes with the package."""
         text = resources.files("exai.providers").joinpath("catalog.toml").read_text(encoding="utf-8")
         rows = msgspec.convert(tomllib.loads(text), _File)
         dialects: dict[str, Dialect] = {
@@ -235,12 +234,12 @@ class Catalog:
         return tuple(self.models)
 
     def find(self, name: str) -> Model | Retired | None:
-        """The entry that `name`, an alias or a retired name stands for."""
+        """Find the entry of a name, an alias or a retired name."""
         return self._by_folded_name.get(name.strip().casefold())
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three of `known` that look most like `name`, best first."""
+    """Find up to three of `known` that are most similar to `name`, best first."""
     folded = {candidate.casefold(): candidate for candidate in known}
     return [
         folded[match] for match in difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.5)

@@ -16,10 +16,10 @@ __all__ = ["custom_models", "custom_provider"]
 
 
 def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model]:
-    """The models of the endpoint `name`, by canonical name.
+    """List the models of the endpoint `name`, by canonical name.
 
     Raises:
-        StartFault: the row lists no model, or one twice, or half a price.
+        StartFault: the row lists no model, one twice, or half a price.
     """
     habits = _habits(settings)
     models = {
@@ -47,10 +47,10 @@ def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model
 def custom_provider(
     name: str, settings: config.CustomProvider, timeouts: config.Timeouts, clock: Clock
 ) -> OpenAiCompatible:
-    """The endpoint `name` under these settings. Without a key it is asked without one.
+    """Make the adapter of the endpoint `name`. Without a key, requests have none.
 
     Raises:
-        StartFault: the key cannot be one, or the list of models is empty, doubles a name or has half a price.
+        StartFault: the key is malformed, or the list of models is empty, repeats a name or has half a price.
     """
     profile = _profile(name, settings)
     return OpenAiCompatible(
@@ -87,7 +87,7 @@ def _profile(name: str, settings: config.CustomProvider) -> Profile:
 
 
 def _habits(settings: config.CustomProvider) -> Dialect:
-    """The dialect's habits, each replaced by the row's own where it has one."""
+    """Return the dialect, with the values that the row sets itself."""
     own = {name: value for name in OVERRIDABLE if (value := getattr(settings, name)) is not None}
     return replace(DIALECTS[settings.dialect], **own)
 

@@ -1,7 +1,6 @@
-"""The habits of well-known OpenAI-compatible services: what a custom row stands at where it says nothing.
+"""The dialects of well-known OpenAI-compatible services: the defaults of a custom row.
 
-A row of the table is a service's name; each value can be set otherwise in the
-configuration, except how its errors and finish reasons are read.
+The configuration can override each value, except how errors and finish reasons are read.
 """
 
 import re
@@ -83,7 +82,7 @@ ERRORS: tuple[Row, ...] = (
     Row(_codes("rate_limit_exceeded", "rate_limit_error"), _THROTTLED),
     Row(_codes("unsupported_parameter", "unsupported_value"), _REFUSED),
 )
-"""By the codes and types that OpenAI defined and compatible servers copy."""
+"""Errors by the codes and types of OpenAI, which compatible servers copy."""
 
 FINISHES: Mapping[str, FinishReason | Verdict] = {
     "stop": "stop",
@@ -97,7 +96,7 @@ FINISHES: Mapping[str, FinishReason | Verdict] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """One service's habits."""
+    """How one service differs from the OpenAI API."""
 
     max_tokens_field: str = "max_tokens"
     stream_usage: bool = True
@@ -105,23 +104,23 @@ class Dialect:
     system_role: str = "system"
     thinking: Thinking = "reasoning_effort"
     most_effort: str = "max"
-    """How it spells the effort `max`."""
+    """Its value for the effort `max`."""
     temperature: bool = True
     strict_finish: bool = False
     request_fields: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request."""
     errors: tuple[Row, ...] = ()
-    """Read before the common ones."""
+    """Checked before the common ones."""
     finishes: Mapping[str, FinishReason | Verdict] = field(default_factory=dict)
-    """Beside the common ones."""
+    """In addition to the common ones."""
 
     def thinking_fields(self, efforts: Collection[Effort]) -> dict[Effort, Mapping[str, Any]]:
-        """For each effort of a model, least first, the fields that ask for it; none when thinking is off."""
+        """Return the request fields for each effort of a model, lowest first; none when thinking is off."""
         if self.thinking == "off":
             return {}
-        return {effort: self._spelled(effort) for effort in Effort if effort in efforts}
+        return {effort: self._fields_for(effort) for effort in Effort if effort in efforts}
 
-    def _spelled(self, effort: Effort) -> Mapping[str, Any]:
+    def _fields_for(self, effort: Effort) -> Mapping[str, Any]:
         if self.thinking == "thinking":
             return {"thinking": {"type": "disabled" if effort is Effort.NONE else "enabled"}}
         name = self.most_effort if effort is Effort.MAX else effort.value
@@ -137,7 +136,7 @@ OVERRIDABLE = (
     "temperature",
     "strict_finish",
 )
-"""The habits that are also settings of a row."""
+"""The fields that a row can also set."""
 
 _OPENAI = Dialect(
     max_tokens_field="max_completion_tokens",
@@ -166,7 +165,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "minimax": Dialect(
             max_tokens_field="max_completion_tokens",
             thinking="off",
-            # Otherwise its thinking stands inside the answer.
+            # Otherwise its thinking is part of the answer.
             request_fields={"reasoning_split": True},
             errors=(
                 Row(_codes("1002"), _THROTTLED),
@@ -197,4 +196,4 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "vllm": Dialect(),
     }
 )
-"""By the name that a row of the configuration gives."""
+"""By the name in a row's `dialect`."""

@@ -1,8 +1,7 @@
-"""What a provider's error means to the house: one table per provider, one for plain HTTP.
+"""Maps providers' errors to ours: a table per provider, and one for plain HTTP.
 
-A table is an ordered list of rows; the first that fits decides. Sentences are ours
-alone: a provider's own text may hold account ids or parts of the prompt, so nothing
-of it is shown but codes and times of a checked form.
+A table is an ordered list of rows; the first that matches decides. Messages are our own: a provider's text may contain
+account ids or parts of the prompt, so only codes and times of a checked form are shown.
 """
 
 import email.utils
@@ -33,13 +32,13 @@ __all__ = ["BY_STATUS", "Names", "Refusal", "Row", "Verdict", "duration", "fault
 _SAFE_CODE = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 _RESET_TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})\b")
 _RESET_ZONE = timezone(timedelta(hours=8))
-"""GLM's reset times carry no zone; they are China's (providers' users, live tests)."""
+"""GLM's reset times have no zone; they are China's (providers' users, live tests)."""
 _LONGEST_WAIT_S = 31 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The words that sentences are filled with."""
+    """The values that messages are filled with."""
 
     title: str
     model: str
@@ -49,14 +48,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an error means."""
+    """The error class and message for a provider's error."""
 
     fault: type[ProviderFault]
     sentence: str
-    """May name `{title}`, `{model}`, `{key_hint}`, `{url_setting}` and `{code}`."""
+    """May contain `{title}`, `{model}`, `{key_hint}`, `{url_setting}` and `{code}`."""
 
     def about(self, names: Names, code: str, retry_after_s: float | None = None) -> ProviderFault:
-        """The fault, its sentence filled in."""
+        """Make the error, with its message filled in."""
         sentence = self.sentence.format(
             title=names.title,
             model=names.model,
@@ -71,28 +70,28 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table: it fits a refusal whose code or type is one of `codes`."""
+    """A row of a table; it matches a refusal whose code or type is one of `codes`."""
 
     codes: frozenset[str]
     verdict: Verdict
     text: re.Pattern[str] | None = None
-    """Only where the provider's text matches: for errors that differ in nothing else."""
+    """If set, the provider's text must match too: for errors that differ in nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A provider's error as it came over the wire."""
+    """A provider's error response."""
 
     status: int
     codes: tuple[str, ...]
-    """Its code and type, where it has them."""
+    """Its code and type, if it has them."""
     text: str
-    """Its own words: to be matched against, never shown."""
+    """Its text: only matched against, never shown."""
     retry_after_s: float | None
 
     @classmethod
     def read(cls, status: int, headers: Mapping[str, str], body: bytes, now: float) -> "Refusal":
-        """Read an error response of any of the documented forms; `now` is `Clock.wall` for dated headers."""
+        """Parse an error response of any documented form; `now` is `Clock.wall`, for headers with dates."""
         codes, text = _envelope(body)
         retry_after_s = _retry_after(headers, now)
         if retry_after_s is None:
@@ -101,7 +100,7 @@ class Refusal:
 
     @property
     def label(self) -> str:
-        """For sentences: the code or type, or the HTTP status."""
+        """The code or type, or the HTTP status, for messages."""
         code = next((code for code in self.codes if shown_code(code) == code), None)
         if self.status == 200:
             return code or "no code"
@@ -109,16 +108,16 @@ class Refusal:
 
 
 def shown_code(code: str) -> str:
-    """A provider's code as it may be shown: anything that does not look like one is not."""
+    """Return a provider's code if it looks like one; anything else is not shown."""
     return code if _SAFE_CODE.match(code) else "unreadable"
 
 
 def fault_of(refusal: Refusal, table: Iterable[Row], names: Names) -> ProviderFault:
-    """The house's fault for a provider's refusal."""
+    """Make our error for a provider's refusal."""
     verdict = next((row.verdict for row in table if _fits(row, refusal)), None) or _by_status(
         _status(refusal)
     )
-    # A wait makes sense only where the same request can succeed after it.
+    # A wait makes sense only if the same request can succeed after it.
     waits = verdict.fault.retryable or issubclass(verdict.fault, QuotaExhausted)
     return verdict.about(names, refusal.label, refusal.retry_after_s if waits else None)
 
@@ -168,7 +167,7 @@ BY_STATUS: Mapping[int, Verdict] = {
         "{title} has no capacity for {model} now ({code}). Try again later or use another model.",
     ),
 }
-"""What plain HTTP statuses mean, where a provider's own table says nothing."""
+"""Errors by HTTP status, for what a provider's own table does not have."""
 
 _REDIRECT = Verdict(
     ProviderDenied,
@@ -182,7 +181,7 @@ _UNEXPLAINED = Verdict(
 
 
 def _status(refusal: Refusal) -> int:
-    """The HTTP status; for an error inside a 200, the status that some endpoints give as its code."""
+    """Return the HTTP status; for an error inside a 200, the status that some endpoints have as its code."""
     if refusal.status != 200:
         return refusal.status
     numbers = (int(code) for code in refusal.codes if code.isascii() and code.isdigit() and len(code) == 3)
@@ -200,7 +199,7 @@ def _by_status(status: int) -> Verdict:
 
 
 def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
-    """Codes and text out of `{error: {...}}`, `{error: "..."}`, `{code, msg}`, `{base_resp: {...}}` or a list
+    """Read codes and text from `{error: {...}}`, `{error: "..."}`, `{code, msg}`, `{base_resp: {...}}` or a list
     of one of these."""
     try:
         outer: Any = msgspec.json.decode(body)
@@ -224,7 +223,7 @@ def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait by `Retry-After` (RFC 9110, 10.2.3: seconds or a date), or Kimi's twin of it."""
+    """Read the seconds to wait from `Retry-After` (RFC 9110, 10.2.3: seconds or a date), or from Kimi's own header."""
     for name in ("Retry-After", "X-Retry-After"):
         if (value := headers.get(name)) is None:
             continue
@@ -242,7 +241,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _rate_limit_reset(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the Unix time that Kimi's REST tools name, once nothing is left of the limit."""
+    """Read the seconds until Kimi's limit is reset, once it is used up."""
     reset = headers.get("X-RateLimit-Reset", "")
     if headers.get("X-RateLimit-Remaining") != "0" or not (reset.isascii() and reset.isdigit()):
         return None
@@ -251,7 +250,7 @@ def _rate_limit_reset(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _reset_time(text: str, now: float) -> float | None:
-    """Seconds until the reset that GLM's plan errors announce in their text."""
+    """Read the seconds until the reset from the text of GLM's plan errors."""
     if (found := _RESET_TIME.search(text)) is None:
         return None
     try:
@@ -263,7 +262,7 @@ def _reset_time(text: str, now: float) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """A wait as people say it, rounded up."""
+    """Format a wait for people, rounded up."""
     if seconds < 120:
         return f"{math.ceil(seconds)} s"
     minutes = math.ceil(seconds / 60)

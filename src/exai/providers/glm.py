@@ -1,4 +1,4 @@
-"""GLM, by Z.ai (international) and Zhipu BigModel (mainland): its dialect, its errors, its keys."""
+"""GLM, by Z.ai (international) and Zhipu BigModel (mainland): profile, errors, keys."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ __all__ = ["ERRORS", "SignedTokens", "glm_profile", "glm_provider", "search_engi
 
 TOKEN_LIFETIME_MS = 210_000
 TOKEN_REFRESH_S = 180.0
-"""A token lives 3.5 minutes and is replaced after 3, as the vendor's SDK has it."""
+"""A token lives 3.5 minutes and is replaced after 3, as in the vendor's SDK."""
 
 _MAINLAND_HOST = "open.bigmodel.cn"
 
@@ -148,11 +148,11 @@ ERRORS: tuple[Row, ...] = (
         Verdict(ProviderFailed, "{title} failed while answering ({code}). Try again later."),
     ),
 )
-"""By GLM's own codes, which are stable where its texts come in two languages."""
+"""Errors by GLM's codes, which are stable; its texts are in two languages."""
 
 
 def search_engines(base_url: str, named: str) -> tuple[str, str]:
-    """What searches in a chat and what on its own; `named` is the setting, which may be `auto`."""
+    """Return the search engine inside a chat and the one on its own; `named` is the setting, maybe `auto`."""
     if named != "auto":
         return named, named
     # The two platforms name their engines differently; the mainland's cheaper ones give no addresses.
@@ -162,7 +162,7 @@ def search_engines(base_url: str, named: str) -> tuple[str, str]:
 
 
 def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
-    """GLM's dialect at `base_url`."""
+    """Make GLM's profile at `base_url`."""
     engine, _ = search_engines(base_url, search_engine)
     return Profile(
         title="GLM",
@@ -192,10 +192,10 @@ def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
 def glm_provider(
     settings: config.GlmProvider, models: Mapping[str, Model], timeouts: config.Timeouts, clock: Clock
 ) -> OpenAiCompatible:
-    """GLM under these settings.
+    """Make GLM's adapter.
 
     Raises:
-        StartFault: the key cannot be one, or cannot sign tokens although `auth` is `jwt`.
+        StartFault: the key is malformed, or cannot sign tokens although `auth` is `jwt`.
     """
     base_url = str(settings.base_url)
     profile = glm_profile(base_url, settings.search_engine)
@@ -231,7 +231,7 @@ class SignedTokens:
         self._good_until = -1.0
 
     def authorization(self) -> str:
-        """The header's value; signed anew when the last token nears its end."""
+        """Return the header's value, with a new token when the last one is about to expire."""
         now = self._clock.monotonic()
         if now >= self._good_until:
             self._authorization = f"Bearer {self._sign(round(self._clock.wall() * 1000))}"

@@ -35,7 +35,7 @@ SEARCH_ERRORS: tuple[Row, ...] = (
     ),
     *ERRORS,
 )
-"""What its errors mean where a search is asked for, the first row that fits."""
+"""Errors of a search; the first row that matches decides."""
 
 _RECENCY: Mapping[Recency | None, str] = {
     None: "noLimit",

@@ -1,4 +1,4 @@
-"""Kimi, by Moonshot AI: its dialect and its errors."""
+"""Kimi, by Moonshot AI: profile and errors."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ __all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]
 
 
 BUILTIN_SEARCH = "$web_search"
-"""Kimi's own search tool; its calls go back with their arguments, and nothing else."""
+"""Kimi's own search tool; its calls are sent back with their arguments, and nothing else."""
 
 
 def _types(*types: str) -> frozenset[str]:
@@ -130,7 +130,7 @@ ERRORS: tuple[Row, ...] = (
         Verdict(ProviderOverloaded, "{title} is not available now ({code}). Try again later."),
     ),
 )
-"""By Kimi's error types; it sends no codes."""
+"""Errors by Kimi's types; it sends no codes."""
 
 KIMI = Profile(
     title="Kimi",
@@ -146,7 +146,7 @@ KIMI = Profile(
     names_tool_messages=True,
     finishes={"stop": "stop", "length": "length", "tool_calls": "tool_calls"},
 )
-"""Kimi's dialect."""
+"""Kimi's profile."""
 
 
 COUNT_PATH = "/tokenizers/estimate-token-count"
@@ -159,10 +159,10 @@ def kimi_provider(
     clock: Clock,
     uploads: UploadTable | None = None,
 ) -> OpenAiCompatible:
-    """Kimi under these settings. With `uploads`, large pictures lie in its file store.
+    """Make Kimi's adapter. With `uploads`, large pictures are kept in its file store.
 
     Raises:
-        StartFault: the key cannot be one.
+        StartFault: the key is malformed.
     """
     if settings.web_search == "builtin":
         models = {

@@ -57,7 +57,7 @@ SEARCH_ERRORS: tuple[Row, ...] = (
         Verdict(QuotaExhausted, "The {title} account is out of balance ({code}). Top up in its console."),
     ),
 )
-"""By the types of the tools' gateway, which are not those of the chat. Refused keys have no body at all."""
+"""Errors by the types of the tools' gateway, which differ from the chat's. A refused key has no body."""
 
 
 class _Reply(msgspec.Struct):
@@ -68,7 +68,7 @@ _replies = msgspec.json.Decoder(_Reply)
 
 
 class KimiSearch(SearchEngine):
-    """A `SearchEngine`: the plain search, or the one that knows sites and dates where these are asked for."""
+    """A `SearchEngine`: the plain search, or the one with sites and dates when a query has them."""
 
     provider = "kimi"
 

@@ -1,4 +1,4 @@
-"""The pictures of a prompt as its model takes them."""
+"""Fits the pictures of a prompt to its model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,17 @@ __all__ = ["NO_PICTURES", "Shown", "fit_pictures", "pictures_of", "refuse_too_mu
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a request shows its pictures."""
+    """How a request contains its pictures."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
-    """The URL of each picture that lies at the provider, by its digest; the others go inside the request."""
+    """The URL of each picture that was uploaded, by its digest; the others are inside the request."""
     notes: tuple[str, ...] = ()
-    """What was done to them, in sentences for the caller."""
+    """How they were changed, as sentences for the caller."""
     uploaded: int = 0
-    """How many of them were given to the provider for this request."""
+    """How many of them were uploaded for this request."""
 
     def with_notes(self, notes: tuple[str, ...]) -> "Shown":
-        """The same with further notes before its own."""
+        """Return a copy with further notes before its own."""
         return replace(self, notes=notes + self.notes)
 
 
@@ -31,15 +31,15 @@ NO_PICTURES = Shown()
 
 
 def pictures_of(prompt: Prompt) -> list[Image]:
-    """All of them, in order."""
+    """List all pictures of a prompt, in order."""
     return [image for message in prompt.messages for image in message.images]
 
 
 def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
-    """The prompt with its pictures as the model takes them, and what was done to them. Belongs into a thread.
+    """Fit a prompt's pictures to its model, and describe the changes. Call it in a thread.
 
     Raises:
-        AbilityMissing: the model takes none, or not so many.
+        AbilityMissing: the model accepts no pictures, or fewer.
         FileRefused: a picture cannot be made to fit.
     """
     model = prompt.model
@@ -53,7 +53,7 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
             f"{model.name} takes at most {model.pictures.max_count} images in one request, and there are {count}. "
             "Leave some out."
         )
-    # Pillow's 5 MB and tenth of a second are for those who show pictures.
+    # Imported late: Pillow takes 5 MB and a tenth of a second, and is needed for pictures only.
     from exai.files.pictures import fit_picture  # noqa: PLC0415
 
     notes: list[str] = []
@@ -72,10 +72,10 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
 
 
 def refuse_too_much(prompt: Prompt, shown: Shown) -> None:
-    """See that what goes inside the request is no more than a request may hold.
+    """Check the size of the pictures inside the request.
 
     Raises:
-        AbilityMissing: it is.
+        AbilityMissing: they are too large.
     """
     model = prompt.model
     most = model.pictures.max_inside_bytes

@@ -1,4 +1,4 @@
-"""What differs between OpenAI-compatible endpoints, as values."""
+"""The differences between OpenAI-compatible endpoints, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,43 +13,43 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One endpoint's dialect. A request holds exactly the fields that are named here or in the catalogue."""
+    """One endpoint's API. A request has exactly the fields that are named here or in the catalogue."""
 
     title: str
-    """As people call it, for sentences."""
+    """Its name for people, for messages."""
     key_hint: str
-    """Where its key is set, for sentences."""
+    """Where its key is set, for messages."""
     url_setting: str
-    """The setting of its address, for sentences."""
+    """The setting of its address, for messages."""
     max_tokens_field: str
-    """How it spells the cap of an answer, thinking included."""
+    """The field that limits the length of an answer, thinking included."""
     key_header: str = "Authorization"
     """The header that carries the key."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent with every request, beside the key and content type; may hold secrets."""
+    """Further headers of every request; they may contain secrets."""
     query: tuple[tuple[str, str], ...] = ()
-    """Sent with every request, in its URL."""
+    """Further query parameters of every request."""
     system_role: str = "system"
-    """What it calls the role of instructions."""
+    """The role of instructions."""
     request_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of every request."""
     stream_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of a streamed request."""
     search_tool: Mapping[str, Any] | None = None
-    """The entry of `tools` by which the endpoint itself searches the web for a model."""
+    """The entry of `tools` that makes the endpoint search the web."""
     loop_reasoning: bool = False
-    """Whether the thinking that led to tool calls must go back with them."""
+    """Whether the reasoning before tool calls must be sent back with them."""
     names_tool_messages: bool = False
     """Whether a tool's message names the tool."""
     conversation_field: str | None = None
-    """Where a stable key per conversation goes, for the endpoint's prefix cache."""
+    """The field for a stable key per conversation, for the endpoint's prefix cache."""
     request_id_header: str | None = None
     """The response header with its own id of the request."""
     count_path: str | None = None
-    """Below the root, where it counts a prompt's tokens without answering; `None`: nowhere, or not to be asked."""
+    """The path below the root that counts a prompt's tokens; `None`: there is none, or it must not be asked."""
     errors: tuple[Row, ...]
-    """What its errors mean, the first row that fits; common rows by status follow."""
+    """Its errors; the first row that matches decides, then the common rows by status."""
     finishes: Mapping[str, FinishReason | Verdict]
-    """What its finish reasons mean. One that is not here is an error, unless `lenient`."""
+    """Its finish reasons. An unknown one is an error, unless `lenient`."""
     lenient: bool = False
-    """Whether an unknown finish reason, or none before `[DONE]`, still is an answer."""
+    """Whether an answer may have an unknown finish reason, or none before `[DONE]`."""

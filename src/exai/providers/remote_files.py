@@ -1,11 +1,11 @@
-"""Large pictures lie at the provider: uploaded once per account, caller and content, named by id afterwards.
+"""Keeps large pictures in the provider's file store: uploaded once per account, caller and content, then named by id.
 
-The order is the order of truth: upload, then row. A crash between the two leaves a file that nobody knows of; its
-name, `exai-<digest>`, tells what it is. A row whose file has gone is found out when a request that names it is
-refused; then it is forgotten and the picture uploaded again.
+The file is uploaded first, then its row is committed. A crash between the two leaves a file without a row; its name is
+`exai-<digest>`. A row whose file is gone is noticed when a request that names it is refused; then the row is deleted
+and the picture uploaded again.
 
-Deleting goes the other way: the row is condemned, so that nobody is shown the file any more, then the file is deleted,
-then the row.
+Deleting has the opposite order: the row is condemned, so that no request uses the file any more, then the file is
+deleted, then the row.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class FileReply:
-    """What came back from the provider's file store, whole."""
+    """A complete response of the provider's file store."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,7 +55,7 @@ class FileReply:
 
 
 class FileRequest(Protocol):
-    """Sends one request to the provider's file store, within the time that is left to the call."""
+    """Sends one request to the provider's file store, within the time left to the call."""
 
     async def __call__(
         self, method: str, path: str, form: Callable[[], aiohttp.MultipartWriter] | None = None
@@ -68,17 +68,17 @@ class _Entry(msgspec.Struct):
 
     @property
     def failed(self) -> bool:
-        """Whether the provider could make nothing of the file (`status`: `ready` or `error`)."""
+        """Whether the provider could not process the file (`status`: `ready` or `error`)."""
         return self.status == "error"
 
 
 def account_fingerprint(base_url: str, key: str) -> str:
-    """What tells one account's files from another's; the key cannot be had from it."""
+    """Return an id of the account that does not reveal its key."""
     return hashlib.sha256(f"{base_url}\0{key}".encode()).hexdigest()[:32]
 
 
 class PictureUploads:
-    """What one account has at its provider, and how more gets there."""
+    """Uploads pictures to one account, and remembers them."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class PictureUploads:
         above_bytes: int,
         keep_days: int,
     ) -> None:
-        """Pictures above `above_bytes` are uploaded; those that were not used for `keep_days` are deleted."""
+        """Upload pictures above `above_bytes`; delete those that were not used for `keep_days`."""
         self._table = table
         self._store = store
         self._errors = tuple(errors)
@@ -100,13 +100,13 @@ class PictureUploads:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def shown(self, images: Sequence[Image], owner: str, request: FileRequest, names: Names) -> Shown:
-        """The URLs of the large ones among the `owner`'s `images`, uploaded where that has not been done.
+        """Return the URLs of the large ones among the `owner`'s `images`, after uploading new ones.
 
-        A refused upload is told in a note, and the picture then goes inside the request.
+        For a refused upload there is a note, and the picture is sent inside the request.
 
         Raises:
-            ProviderFault: the provider did not answer as asked.
-            StoreFailed: an upload could not be remembered.
+            ProviderFault: the provider failed, or refused.
+            StoreFailed: an upload's row could not be committed.
         """
         heavy = [image for image in images if len(image.data) > self._above_bytes]
         if not heavy:
@@ -130,7 +130,7 @@ class PictureUploads:
         )
 
     async def forget_missing(self, shown: Shown, request: FileRequest) -> bool:
-        """Forget those of the pictures shown that the provider no longer has; whether there were any."""
+        """Forget those pictures that the provider no longer has; return whether there were any."""
         found = False
         for url in shown.urls.values():
             remote_id = url.removeprefix("ms://")
@@ -142,13 +142,13 @@ class PictureUploads:
 
     @property
     def account(self) -> str:
-        """Whose files they are, as the table names it."""
+        """The account, by its name in the table."""
         return self._store.account
 
     async def condemn_unused(self) -> int:
-        """Decide that what nobody used for long is deleted; how many files that are.
+        """Condemn the files that were not used for long, and return how many.
 
-        From then on nobody is shown them: `delete` may take its time.
+        From then on no request uses them; they are deleted later.
         """
         now = self._clock.utc()
         since = now - timedelta(days=self._keep_days)
@@ -159,10 +159,10 @@ class PictureUploads:
         return count
 
     async def delete(self, remote_id: str, request: FileRequest, names: Names) -> None:
-        """Delete a file at the provider; one that is not there is deleted.
+        """Delete a file at the provider; a missing one counts as deleted.
 
         Raises:
-            ProviderFault: the provider did not do it.
+            ProviderFault: the provider failed, or refused.
         """
         reply = await request("DELETE", f"/files/{remote_id}")
         if reply.status not in {200, 204, 404}:
@@ -171,7 +171,7 @@ class PictureUploads:
     async def _uploaded_once(
         self, image: Image, owner: str, request: FileRequest, names: Names
     ) -> str | None:
-        """The remote id. Calls that need the same picture at the same time share one upload."""
+        """Upload the picture and return its id. Simultaneous calls with the same picture share one upload."""
         digest = image.sha256
         lock = self._locks.setdefault((owner, digest), asyncio.Lock())
         async with lock:
@@ -210,12 +210,12 @@ class PictureUploads:
 
 
 def _by_digest(images: Sequence[Image]) -> dict[str, Image]:
-    """Digests of megabytes belong into a thread; each image keeps its own."""
+    """Index images by their digests. Call it in a thread: digests of megabytes take time."""
     return {image.sha256: image for image in images}
 
 
 def _entry(reply: FileReply) -> _Entry:
-    """A file's entry; one without an id for what is none."""
+    """Parse a file's entry; a malformed one has no id."""
     try:
         return msgspec.json.decode(reply.body, type=_Entry)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -223,7 +223,7 @@ def _entry(reply: FileReply) -> _Entry:
 
 
 def _is_refusal(fault: ProviderFault) -> bool:
-    """Whether the same upload would be refused again, so that the request has to do without."""
+    """Return whether the same upload would be refused again."""
     return isinstance(fault, ProviderRefused | ProviderDenied | QuotaExhausted | ContextOverflow)
 
 

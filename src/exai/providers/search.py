@@ -1,4 +1,4 @@
-"""Searching the web at a provider: what is asked, what is found, and who can be asked."""
+"""Web search at a provider: queries, results, and the interface of an engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 MAX_SNIPPET_CHARACTERS = 2_000
-"""Of one result: a paragraph or two; whole pages would fill a model's window with ten of them."""
+"""Of one result: a paragraph or two; ten whole pages would fill a model's window."""
 
 
 class Recency(StrEnum):
@@ -40,7 +40,7 @@ _DAYS: Mapping[Recency, int] = {Recency.DAY: 1, Recency.WEEK: 7, Recency.MONTH: 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What to look for."""
+    """A web search."""
 
     text: str
     count: int = 5
@@ -58,7 +58,7 @@ class SearchResult:
     url: str
     snippet: str = field(repr=False)
     published: str | None = None
-    """As the provider writes it."""
+    """The date in the provider's form."""
     site: str | None = None
 
     @property
@@ -69,14 +69,14 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search brought."""
+    """The results of a search."""
 
     results: tuple[SearchResult, ...]
     provider: str
     engine: str
-    """The provider's name of what searched."""
+    """The engine, by the provider's name."""
     service: str | None
-    """The service that is charged for it, as the catalogue's fees call it; `None`: nothing is charged."""
+    """The service whose fee is charged, by its name in the catalogue; `None`: nothing is charged."""
 
 
 class SearchEngine(Protocol):
@@ -91,21 +91,21 @@ class SearchEngine(Protocol):
         ...
 
     def lacks(self, query: SearchQuery) -> str | None:
-        """What it cannot do of `query`, in words; `None`: it can do all of it."""
+        """Describe what of `query` it cannot do; `None`: it can do everything."""
         ...
 
     async def search(self, query: SearchQuery, *, deadline: float) -> Found:
         """Search; `deadline` is in `Clock.monotonic` seconds.
 
         Raises:
-            ProviderFault: the provider did not answer as asked.
+            ProviderFault: the provider failed, or refused.
             DeadlineExceeded: `deadline` passed first.
         """
         ...
 
 
 def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
-    """A text of a provider's reply without control characters, cut to `limit`; anything else is ''."""
+    """Remove control characters from a text of a reply, and cut it to `limit`; anything else becomes ''."""
     if not isinstance(value, str):
         return ""
     text = "".join(
@@ -115,12 +115,12 @@ def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
 
 
 def clean_line(value: Any, limit: int) -> str:
-    """The same in one line: a title must not look like the text around it."""
+    """Clean a text as `clean` does, into one line: a title must not look like the text around it."""
     return " ".join(clean(value, 4 * limit).split())[:limit]
 
 
 def as_text(results: tuple[SearchResult, ...], snippet_characters: int = MAX_SNIPPET_CHARACTERS) -> str:
-    """Numbered results, for a model that reads them."""
+    """Format numbered results, for a model."""
     entries = []
     for number, result in enumerate(results, start=1):
         dated = f" ({result.published})" if result.published else ""

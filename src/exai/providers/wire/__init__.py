@@ -1,1 +1,1 @@
-"""The OpenAI-compatible wire: request bodies, streams, connections, and the adapter on top."""
+"""The OpenAI-compatible API: request bodies, streams, connections, and the adapter on top."""

@@ -1,4 +1,4 @@
-"""The pool of connections to one provider, and what became of a call in it."""
+"""The pool of connections to one provider, and how a request got its connection."""
 
 import weakref
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "open_session"]
 
 KEEP_IDLE_S = 30.0
-"""How long an unused connection is kept: below the 60 s after which common servers close theirs."""
+"""How long an unused connection is kept: less than the 60 s after which common servers close it."""
 
 
 class Attempt:
-    """How one request got its connection. Entered, it watches the request of the current task."""
+    """How one request got its connection. As a context it watches the request of the current task."""
 
     __slots__ = ("_token", "connect_s", "reused")
 
     def __init__(self) -> None:
         self.connect_s = 0.0
-        """Name lookup, TCP and TLS, in seconds; next to nothing where a connection was ready."""
+        """Name lookup, TCP and TLS, in seconds; almost 0 when a connection was ready."""
         self.reused = False
         """Whether the connection had served an earlier request."""
 
@@ -47,9 +47,9 @@ _attempt: ContextVar[Attempt] = ContextVar("attempt")
 def open_session(
     headers: Mapping[str, str], timeouts: config.Timeouts, clock: Clock
 ) -> aiohttp.ClientSession:
-    """A pool for one provider; needs a running loop. Admission bounds how many connections there are.
+    """Open a pool for one provider. Admission limits how many connections there are.
 
-    Every request has `headers`. Everything but connecting is bounded by the call itself.
+    It needs a running loop. Every request has `headers`. All time limits but that of connecting are the call's.
     """
     return aiohttp.ClientSession(
         headers=headers,
@@ -61,7 +61,7 @@ def open_session(
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells the current attempt about its connection; aiohttp's own tracing costs several times as much."""
+    """Reports its connection to the current attempt; aiohttp's own tracing costs several times as much."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEP_IDLE_S)

@@ -1,4 +1,4 @@
-"""One request's answer: read within bounds of time and size, and judged."""
+"""Reads the answer to one request, within limits of time and size."""
 
 import asyncio
 from collections.abc import Mapping
@@ -35,19 +35,19 @@ from exai.runtime.clock import Clock
 __all__ = ["BROKEN", "Exchange", "Patience", "Waits"]
 
 MAX_EVENT_BYTES = 4 * 2**20
-"""One event of a stream; the sources of a web search arrive in one."""
+"""The size of one event of a stream; the sources of a web search arrive in one."""
 
 MAX_BODY_BYTES = 64 * 2**20
-"""An answer that is not streamed."""
+"""The size of an answer that is not streamed."""
 
 MAX_ERROR_BYTES = 64 * 2**10
-"""Read of an error's body."""
+"""How much of an error's body is read."""
 
 DRAIN_S = 0.25
-"""How long a stream's end may follow `[DONE]`, so that its connection can serve again."""
+"""How long to wait for the stream's end after `[DONE]`, so that its connection can be reused."""
 
 BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
-"""What `Exchange.fault` turns into a fault of the house."""
+"""What `Exchange.fault` turns into our errors."""
 
 
 class Patience:
@@ -64,31 +64,31 @@ class Patience:
 
 
 class Waits:
-    """One call's timer: at the end of the silence allowed, or at the call's end where that is nearer.
+    """One request's timer: it fires when the provider was silent for too long, or at the call's deadline.
 
-    The timer is moved seldom, because each move costs more than reading a token: a
-    silence is never cut short, and may last `Patience.slack_s` longer.
+    The timer is moved rarely, because each move costs more than reading a token. So a silence is never cut short, and
+    may last `Patience.slack_s` longer.
     """
 
-    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "by_deadline", "heard_any", "scope")
+    __slots__ = ("_ends_at", "_moved_at", "_now", "_patience", "by_deadline", "received_any", "scope")
 
     def __init__(self, patience: Patience, left_s: float) -> None:
-        """`left_s` seconds are left to the call."""
+        """`left_s` is the time left to the call, in seconds."""
         self._now = asyncio.get_running_loop().time
         self._patience = patience
         self._moved_at = self._now()
         self._ends_at = self._moved_at + left_s
         self.scope = asyncio.timeout_at(self._bound(patience.first_byte_s))
-        """To be entered around everything that waits."""
-        self.heard_any = False
-        """Whether a byte of the answer has come."""
+        """The context around everything that waits."""
+        self.received_any = False
+        """Whether a byte of the answer was received."""
 
-    def heard(self) -> None:
-        """A byte of the answer has come: the silence begins anew."""
+    def byte_received(self) -> None:
+        """Note that a byte of the answer was received: the next silence begins."""
         now = self._now()
         patience = self._patience
-        shorter = not self.heard_any and patience.idle_s < patience.first_byte_s
-        self.heard_any = True
+        shorter = not self.received_any and patience.idle_s < patience.first_byte_s
+        self.received_any = True
         if shorter or now - self._moved_at >= patience.slack_s:
             self._moved_at = now
             self.scope.reschedule(self._bound(patience.idle_s))
@@ -96,12 +96,12 @@ class Waits:
     def _bound(self, seconds: float) -> float:
         silence_ends_at = self._moved_at + seconds + self._patience.slack_s
         self.by_deadline = silence_ends_at >= self._ends_at
-        """Whether the timer stands at the call's own end."""
+        """Whether the timer is set to the call's deadline."""
         return min(silence_ends_at, self._ends_at)
 
 
 class Exchange:
-    """One prompt and what comes back for it."""
+    """One prompt and its answer."""
 
     def __init__(self, profile: Profile, prompt: Prompt, on_delta: OnDelta | None, clock: Clock) -> None:
         self._profile = profile
@@ -148,7 +148,7 @@ class Exchange:
         answer = self._answer
         while not answer.done:
             chunk = await content.readany()
-            waits.heard()
+            waits.byte_received()
             if events := parser.feed(chunk) if chunk else parser.finish():
                 answer.add_events(events)
                 if self._first_at is None and answer.begun:
@@ -159,15 +159,15 @@ class Exchange:
             await _drain(content)
 
     def completion(self, provider: str, notes: tuple[str, ...]) -> Completion:
-        """The answer, once it is read.
+        """Return the answer, after it was read.
 
         Raises:
-            ProviderFault: what was read is no answer.
+            ProviderFault: it is no valid answer.
         """
         answer = self._answer
         finish = self._finish()
         text = answer.text
-        # A cap cuts calls as it cuts text, and what was not declared cannot be called.
+        # A limit cuts tool calls as it cuts text, and a tool that was not declared cannot be called.
         calls = answer.tool_calls if finish != "length" and self._declares_tools else ()
         if calls:
             finish = "tool_calls"
@@ -193,7 +193,7 @@ class Exchange:
         )
 
     def fault(self, broken: Exception) -> ToolFault:
-        """What one of `BROKEN` means."""
+        """Return our error for one of `BROKEN`."""
         if isinstance(broken, aiohttp.ClientError):
             return self._partial_or(self._disconnected(broken))
         title, model = self._profile.title, self._model.name
@@ -212,11 +212,11 @@ class Exchange:
         return disconnected(broken, self._names)
 
     def timed_out(self, waits: Waits) -> ToolFault:
-        """What it means that the call's timer ran out."""
+        """Return our error for an expired timer."""
         if waits.by_deadline:
-            return self.too_late(0.0 if waits.heard_any else self._clock.monotonic() - self._began)
+            return self.too_late(0.0 if waits.received_any else self._clock.monotonic() - self._began)
         name = self._model.name
-        if not waits.heard_any:
+        if not waits.received_any:
             return ProviderSilent(
                 f"{name} was silent for as long as a first byte may take. Try again, ask for less thinking, "
                 "or raise timeouts.first_byte_s and timeouts.first_byte_max_effort_s."
@@ -229,7 +229,7 @@ class Exchange:
         )
 
     def too_late(self, unanswered_s: float) -> DeadlineExceeded:
-        """The call's own time is over."""
+        """Return the error for a call whose deadline has passed."""
         return DeadlineExceeded(
             f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
             "timeouts.call_s.",
@@ -263,13 +263,13 @@ class Exchange:
         return meaning
 
     def _partial_or(self, fault: ProviderFault) -> ProviderFault:
-        """A passing fault in the middle of an answer leaves a partial one; any other stays itself."""
+        """Turn a failure in the middle of an answer into `AnswerBroken`, if it may pass; return any other unchanged."""
         if not (fault.retryable and self._answer.begun):
             return self._billed(fault)
         return self._billed(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
 
     def _billed(self, fault: ProviderFault) -> ProviderFault:
-        """The fault with what the provider counted for it; it charges for that as for an answer."""
+        """Add the usage that the provider counted: it charges for it as for an answer."""
         usage = self._answer.usage
         if usage != Usage():
             fault.usage = usage
@@ -306,11 +306,11 @@ _UNKNOWN_FINISH = Verdict(
 
 
 async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits) -> bytes:
-    """The body. A longer one is an error where it is an answer, and cut where it is an error's."""
+    """Read the body, at most `limit` bytes. A longer answer is an error; a longer error is cut."""
     chunks = []
     size = 0
     while chunk := await response.content.readany():
-        waits.heard()
+        waits.byte_received()
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
@@ -321,7 +321,7 @@ async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits
 
 
 async def _drain(content: aiohttp.StreamReader) -> None:
-    """Wait a moment for the end after the last event; without it the connection is closed instead of kept."""
+    """Wait a moment for the end after the last event; otherwise the connection could not be kept."""
     try:
         async with asyncio.timeout(DRAIN_S):
             await content.readany()

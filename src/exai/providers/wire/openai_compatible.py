@@ -1,7 +1,7 @@
-"""Asking an OpenAI-compatible endpoint: one request, one answer or one fault.
+"""Asks an OpenAI-compatible endpoint: one request, one answer or one error.
 
-Nothing is asked twice, with one exception: a kept connection that the server closed
-at the moment of its reuse. What differs between endpoints is in their `Profile`.
+No request is sent twice, with one exception: on a kept connection that the server closed just when it was reused. The
+differences between endpoints are in their `Profile`.
 """
 
 import asyncio
@@ -49,21 +49,21 @@ from exai.runtime.version import __version__
 __all__ = ["OpenAiCompatible", "bearer", "usable_key"]
 
 LARGE_BODY_BYTES = 2**20
-"""Above this, aiohttp is given a file to send piece by piece, so that it does not hold up the loop."""
+"""Above this, aiohttp gets a file to send in pieces, so that it does not block the event loop."""
 
 STALE_WITHIN_S = 1.0
-"""A reused connection that breaks this soon, before any byte came back, was closed before it was reused."""
+"""A reused connection that breaks this soon, before any byte was received, was closed before it was reused."""
 
 STALE_RETRIES = 2
 
 LONGEST_POST_S = 60.0
-"""Of a service beside the chats; Kimi's searches take no longer."""
+"""The limit for a service beside chat; Kimi's searches take no longer."""
 
 MAX_ENTRY_BYTES = 64 * 2**10
-"""Read of an answer of the provider's file store or counter, which are a few hundred bytes."""
+"""How much of an answer of the file store or the counter is read; they have a few hundred bytes."""
 
 COUNT_S = 10.0
-"""How long the provider may take to count a prompt; an estimate has to do then."""
+"""How long the provider may take to count a prompt; after that the estimate is used."""
 
 _log = structlog.get_logger(__name__)
 
@@ -79,11 +79,11 @@ class _Counted(msgspec.Struct):
 _counted = msgspec.json.Decoder(_Counted)
 
 Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
-"""What a request carries."""
+"""The content of a request."""
 
 
 NO_SUCH_LIST = frozenset({404, 405, 501})
-"""Answers of an endpoint that lists no models."""
+"""Statuses of an endpoint that does not list its models."""
 
 
 def _nothing() -> None:
@@ -91,7 +91,7 @@ def _nothing() -> None:
 
 
 def _ahead(date: str | None, now: float) -> float | None:
-    """How far a server's `Date` is ahead of `now`, in seconds; `None` for none that can be read."""
+    """Return how many seconds a server's `Date` is ahead of `now`; `None` without a valid one."""
     try:
         return parsedate_to_datetime(date or "").timestamp() - now
     except ValueError:
@@ -110,10 +110,10 @@ async def _read_entry(response: aiohttp.ClientResponse) -> bytes:
 
 
 def usable_key(secret: SecretStr | None, where: str) -> str | None:
-    """The key, or `None` where none is set; `where` says where it would be.
+    """Return the key, or `None` when none is set; `where` says where it is set.
 
     Raises:
-        StartFault: it holds characters that no key and no HTTP header has.
+        StartFault: it has characters that are not allowed in an HTTP header.
     """
     key = secret.get_secret_value().strip() if secret is not None else ""
     if not key:
@@ -124,7 +124,7 @@ def usable_key(secret: SecretStr | None, where: str) -> str | None:
 
 
 def bearer(key: str) -> Callable[[], str]:
-    """Authorization with the key as it is."""
+    """Return what makes the header's value: the key as a bearer token."""
     value = f"Bearer {key}"
     return lambda: value
 
@@ -144,9 +144,9 @@ class OpenAiCompatible:
         clock: Clock,
         uploads: PictureUploads | None = None,
     ) -> None:
-        """`authorization` yields the header's value for each request; `None` means that no key is set.
+        """`authorization` returns the header's value for each request; `None`: no key is set.
 
-        `uploads` keeps large pictures at the provider; without it they go inside the requests.
+        `uploads` keeps large pictures at the provider; without it they are sent inside the requests.
         """
         self._name = name
         self._uploads = uploads
@@ -162,7 +162,7 @@ class OpenAiCompatible:
         self._headers = {
             "Content-Type": "application/json",
             "User-Agent": f"exai/{__version__}",
-            # A compressed stream would come in blocks instead of tokens.
+            # A compressed stream would arrive in blocks instead of tokens.
             "Accept-Encoding": "identity",
             **profile.headers,
         }
@@ -181,11 +181,11 @@ class OpenAiCompatible:
 
     @property
     def key_hint(self) -> str:
-        """Where its key is set, for sentences."""
+        """Where its key is set, for messages."""
         return self._profile.key_hint
 
     def unconfigured(self, model: str) -> ProviderUnconfigured:
-        """The fault of asking for `model` while no key is set."""
+        """Make the error for asking `model` without a key."""
         return ProviderUnconfigured(
             f"No key is set for {self._profile.title}, so {model} cannot be asked. Set "
             f"{self._profile.key_hint}."
@@ -202,7 +202,7 @@ class OpenAiCompatible:
         """See `Provider.complete`.
 
         Raises:
-            ProviderFault: the provider did not answer as asked.
+            ProviderFault: the provider failed, or refused.
             AbilityMissing: the model cannot do what the prompt needs.
             FileRefused: a picture cannot be made to fit the model.
             DeadlineExceeded: `deadline` passed first.
@@ -214,10 +214,10 @@ class OpenAiCompatible:
         return await self._ask(prompt, NO_PICTURES, deadline, on_delta)
 
     async def condemn_uploads(self) -> int:
-        """Decide that uploads which were not used for long are deleted; how many files there were.
+        """Condemn uploads that were not used for long, and return how many.
 
         Raises:
-            StoreFailed: the database did not keep it.
+            StoreFailed: the database did not accept it.
         """
         return 0 if self._uploads is None else await self._uploads.condemn_unused()
 
@@ -225,7 +225,7 @@ class OpenAiCompatible:
         """Delete a file at the provider.
 
         Raises:
-            ProviderFault: it did not do it, or the file lies in an account whose key is not set.
+            ProviderFault: it failed, or the file is in an account whose key is not set.
         """
         profile = self._profile
         if self._uploads is None or self._uploads.account != account:
@@ -277,7 +277,7 @@ class OpenAiCompatible:
         try:
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
         except (ProviderRefused, ProviderDenied):
-            # Whatever the refusal says, a picture that has gone explains it, and its loss can be mended.
+            # A picture that is gone explains any refusal, and can be uploaded again.
             if not await self._uploads.forget_missing(shown, request):
                 raise
             shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
@@ -292,9 +292,9 @@ class OpenAiCompatible:
     ) -> Completion:
         model = prompt.model
         effort = model.effort_used(prompt.effort)
-        # An answer that is not streamed shows no life before its end, so one that may think is streamed.
+        # An answer that is not streamed sends nothing before its end, so a model that may think is streamed.
         streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
-        body = await self._spell(prompt, shown, streams=streams)
+        body = await self._encode(prompt, shown, streams=streams)
         exchange = Exchange(self._profile, prompt, on_delta, self._clock)
         left = deadline - self._clock.monotonic()
         if left <= 0:
@@ -306,7 +306,7 @@ class OpenAiCompatible:
                 try:
                     await exchange.read(response, attempt, waits)
                 finally:
-                    # Closes the connection unless the response was read whole; then it is back in the pool.
+                    # Closes the connection, unless the response was read completely and it is back in the pool.
                     response.close()
         except BROKEN as broken:
             raise exchange.fault(broken) from broken
@@ -360,10 +360,10 @@ class OpenAiCompatible:
         errors: tuple[Row, ...],
         deadline: float,
     ) -> bytes:
-        """What a service beside the chats answers; `about` names it in sentences, `errors` what its errors mean.
+        """Ask a service beside chat; `about` names it in messages, `errors` has its errors.
 
         Raises:
-            ProviderFault: the provider did not answer as asked.
+            ProviderFault: the provider failed, or refused.
             DeadlineExceeded: `deadline` passed first.
         """
         if self._authorization is None:
@@ -381,10 +381,10 @@ class OpenAiCompatible:
             finally:
                 response.close()
 
-    async def _spell(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
+    async def _encode(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if shown is not NO_PICTURES:
             refuse_too_much(prompt, shown)
-            # Encoding megabytes of pictures takes too long for the loop.
+            # Encoding megabytes of pictures would block the event loop.
             return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
         return request_body(prompt, self._profile, streams=streams)
 
@@ -395,10 +395,10 @@ class OpenAiCompatible:
         path: str,
         form: Callable[[], aiohttp.MultipartWriter] | None = None,
     ) -> FileReply:
-        """One request to the provider's file store; see `FileRequest`.
+        """Send one request to the provider's file store; see `FileRequest`.
 
         Raises:
-            ProviderFault: no whole answer.
+            ProviderFault: there was no complete answer.
             DeadlineExceeded: `deadline` passed first.
         """
         title = self._profile.title
@@ -429,13 +429,13 @@ class OpenAiCompatible:
         return Names(profile.title, model.name, profile.key_hint, profile.url_setting)
 
     async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send a question; the head of the response has arrived when this returns."""
+        """Send a prompt; return when the head of the response has arrived."""
         return await self._open("POST", self._url, lambda: _sendable(body))
 
     async def _open(
         self, method: str, url: URL, content: Callable[[], Content]
     ) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send one request, whose `content` is made anew should a kept connection turn out to be closed."""
+        """Send one request; `content` is called again if a kept connection turns out to be closed."""
         session = self._open_session()
         authorization = self._authorization() if self._authorization is not None else None
         headers = {} if authorization is None else {self._profile.key_header: authorization}

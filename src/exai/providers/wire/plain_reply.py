@@ -1,4 +1,4 @@
-"""A reply to a request beside the chats: read within bounds of time and size, and judged."""
+"""Reads the reply of a service beside chat, within limits of time and size."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ from exai.runtime.clock import Clock
 __all__ = ["PlainReply", "disconnected"]
 
 MAX_BYTES = 8 * 2**20
-"""Twenty search results with the text of their pages are a fraction of it."""
+"""Twenty search results with the text of their pages have a fraction of it."""
 
 MAX_ERROR_BYTES = 64 * 2**10
 
 
 class PlainReply:
-    """One reply; the names are for sentences, the errors say what its refusals mean."""
+    """One reply; the names are for messages, `errors` has the service's errors."""
 
     def __init__(self, names: Names, errors: tuple[Row, ...], clock: Clock) -> None:
         self._names = names
@@ -35,10 +35,10 @@ class PlainReply:
 
     @asynccontextmanager
     async def within(self, deadline: float, longest_s: float) -> AsyncIterator[None]:
-        """The scope of the request: what goes wrong in it leaves it as a fault.
+        """The context of the request: failures inside it become our errors.
 
         Raises:
-            ProviderFault: there was no whole reply.
+            ProviderFault: there was no complete reply.
             DeadlineExceeded: `deadline` passed first.
         """
         left_s = deadline - self._clock.monotonic()
@@ -59,10 +59,10 @@ class PlainReply:
             ) from None
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body of a success.
+        """Read the body of a successful reply.
 
         Raises:
-            ProviderFault: the provider refused, or sent more than any reply may be.
+            ProviderFault: the provider refused, or sent too much.
         """
         limit = MAX_BYTES if response.status == 200 else MAX_ERROR_BYTES
         body = bytearray()
@@ -81,7 +81,7 @@ class PlainReply:
 
 
 def disconnected(broken: aiohttp.ClientError, names: Names) -> ProviderFault:
-    """What it means that there was no connection, or that it broke before an answer."""
+    """Return our error for a missing connection, or one that broke before an answer."""
     title, url_setting = names.title, names.url_setting
     if isinstance(broken, aiohttp.ConnectionTimeoutError):
         return ProviderTimeout(

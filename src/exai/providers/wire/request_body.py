@@ -1,4 +1,4 @@
-"""A prompt in a provider's spelling, and what had to be changed or left out on the way."""
+"""Encodes a prompt for a provider, with notes about what was changed or left out."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ __all__ = ["RequestBody", "request_body"]
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """The JSON to send, and what the caller should know about it."""
+    """The JSON to send, and notes for the caller."""
 
     json: bytes
     notes: tuple[str, ...]
@@ -28,7 +28,7 @@ class RequestBody:
 def request_body(
     prompt: Prompt, profile: Profile, *, streams: bool, shown: Shown = NO_PICTURES
 ) -> RequestBody:
-    """Spell `prompt`, whose pictures fit its model, for the endpoint of `profile`.
+    """Encode `prompt`, whose pictures fit its model, for the endpoint of `profile`.
 
     Raises:
         AbilityMissing: the model cannot search the web.
@@ -63,7 +63,7 @@ def request_body(
 
 def _messages(prompt: Prompt, profile: Profile, shown: Shown) -> list[dict[str, Any]]:
     keeps_reasoning = prompt.model.keeps_reasoning
-    spelt = []
+    encoded = []
     for message in prompt.messages:
         content = _content(message, shown) if message.images else message.text
         role = profile.system_role if message.role is Role.SYSTEM else message.role.value
@@ -73,14 +73,14 @@ def _messages(prompt: Prompt, profile: Profile, shown: Shown) -> list[dict[str, 
         if message.tool_calls:
             fields["tool_calls"] = [_call(call) for call in message.tool_calls]
             if profile.loop_reasoning and _thinks(prompt):
-                # A call without thinking is refused there; a blank passes for it.
+                # A tool call without reasoning is refused there; a blank is accepted.
                 fields["reasoning_content"] = message.reasoning or " "
         elif message.answers is not None:
             fields["tool_call_id"] = message.answers.id
             if profile.names_tool_messages:
                 fields["name"] = message.answers.name
-        spelt.append(fields)
-    return spelt
+        encoded.append(fields)
+    return encoded
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _thinks(prompt: Prompt) -> bool:
 
 
 def _tools(prompt: Prompt, profile: Profile) -> list[Mapping[str, Any]]:
-    """The entries of `tools`: the prompt's own, and what searches the web."""
+    """Return the entries of `tools`: the prompt's own, and the one for web search."""
     entries: list[Mapping[str, Any]] = [
         {
             "type": "function",
@@ -120,13 +120,13 @@ def _content(message: Message, shown: Shown) -> list[dict[str, Any]]:
 
 
 def _url(image: Image, shown: Shown) -> str | msgspec.Raw:
-    # The digest of megabytes is computed only where one may be known.
+    # The digest of megabytes is computed only if a URL may be known.
     known = shown.urls.get(image.sha256) if shown.urls else None
     return _data_url(image) if known is None else known
 
 
 def _data_url(image: Image) -> msgspec.Raw:
-    """As ready JSON: base64 needs no escaping, and megabytes need not be searched for it."""
+    """Return the URL as finished JSON: base64 needs no escaping, and megabytes need not be scanned for it."""
     return msgspec.Raw(
         b'"data:' + image.media_type.encode() + b";base64," + base64.b64encode(image.data) + b'"'
     )
@@ -145,7 +145,7 @@ def _thinking(prompt: Prompt, asked: Effort, notes: list[str]) -> dict[str, Any]
 
 
 def _other_effort(model: Model, asked: Effort, used: Effort) -> str:
-    """Why another effort than the one asked for is used."""
+    """Describe why another effort is used than the one that was asked for."""
     efforts = [effort.value for effort in model.efforts]
     if len(efforts) == 1:
         return f"{model.name} always thinks, and at one effort only; {asked.value!r} was left out."

@@ -1,7 +1,7 @@
 """Server-sent events from bytes: a parser without I/O (WHATWG HTML, "Parsing an event stream").
 
 Only `data` matters to chat completions; `event`, `id`, `retry` and comments are
-read past. One deviation: an event that the stream's end cuts off before its blank
+ignored. One deviation: an event that the stream's end cuts off before its blank
 line is delivered, because providers end streams without one.
 """
 
@@ -15,26 +15,26 @@ class EventTooLargeError(Exception):
 
 
 class SseParser:
-    """Feed it the stream in any pieces; it hands back the data of each event that is complete."""
+    """Takes the stream in pieces of any size, and returns the data of each complete event."""
 
     __slots__ = ("_after_cr", "_at_start", "_data", "_held", "_max_event_bytes", "_partial")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._partial: list[bytes] = []
-        """Pieces of a line whose end has not come."""
+        """Pieces of an incomplete line."""
         self._data: bytes | None = None
-        """The data of the event that is being read."""
+        """The data of the incomplete event."""
         self._held = 0
         """Bytes in `_partial` and `_data`."""
         self._after_cr = False
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The data of the events that `chunk` completes, in order.
+        """Return the data of the events that `chunk` completes, in order.
 
         Raises:
-            EventTooLargeError: an event exceeds the bound; the stream is of no use any more.
+            EventTooLargeError: an event exceeds the bound; the stream is unusable then.
         """
         if b"\r" in chunk or self._after_cr:
             chunk = self._with_line_feeds(chunk)
@@ -55,7 +55,7 @@ class SseParser:
         return events
 
     def finish(self) -> list[bytes]:
-        """The data of an event that the end of the stream completes."""
+        """Return the data of an event that the end of the stream completes."""
         events = self._read([*b"".join(self._partial).split(b"\n"), b""])
         self._partial = []
         return events

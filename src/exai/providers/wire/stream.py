@@ -1,7 +1,7 @@
-"""An answer's pieces, from the bytes of a chat completion to text, reasoning, tool calls, usage and sources.
+"""Accumulates the parts of a chat completion into text, reasoning, tool calls, usage and sources.
 
-Reads what any of the providers documents, wherever it is placed; what is missing or
-of an odd type in an optional place is passed over.
+It reads what any provider documents, in any of the documented places; an optional field that is missing or of a wrong
+type is ignored.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ __all__ = [
 ]
 
 MAX_ANSWER_CHARACTERS = 32 * 2**20
-"""Text and reasoning together: several times what the largest output cap of any model can yield."""
+"""Text and reasoning together: several times the longest answer of any model."""
 
 DONE = b"[DONE]"
 
 
 class BrokenAnswerError(Exception):
-    """What was read is no answer."""
+    """What was received is no answer."""
 
 
 class MalformedAnswerError(BrokenAnswerError):
@@ -42,7 +42,7 @@ class AnswerTooLongError(BrokenAnswerError):
 
 
 class ReportedError(BrokenAnswerError):
-    """It is an error inside a response with status 200; `body` is the JSON that holds it."""
+    """It is an error inside a response with status 200; `body` is its JSON."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Part(msgspec.Struct, gc=False):
-    """One event of a stream, or a whole body: the fields that matter in every one of them."""
+    """One event of a stream, or a whole body: the fields that are read from each."""
 
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw()
@@ -72,11 +72,11 @@ class _Part(msgspec.Struct, gc=False):
     success: bool | None = None
     web_search: msgspec.Raw = msgspec.Raw()
     base_resp: msgspec.Raw = msgspec.Raw()
-    """MiniMax's verdict, beside every answer."""
+    """MiniMax's status, in every answer."""
 
 
 class _Head(msgspec.Struct):
-    """What every part repeats and is read once."""
+    """The fields that every part repeats; they are read once."""
 
     id: Any = None
     model: Any = None
@@ -88,17 +88,17 @@ _anything = msgspec.json.Decoder()
 
 
 class AnswerAccumulator:
-    """Sums the parts of one answer and tells `on_delta` of each piece."""
+    """Accumulates the parts of one answer, and calls `on_delta` with each piece."""
 
     __slots__ = (
         "_calls",
         "_characters",
         "_citations",
         "_on_delta",
+        "_pending",
+        "_pending_kind",
         "_reasoning",
         "_text",
-        "_untold",
-        "_untold_kind",
         "_usage",
         "done",
         "echoed_model",
@@ -111,14 +111,14 @@ class AnswerAccumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._characters = 0
-        self._untold: list[str] = []
-        """Pieces of one kind that the parts being added hold."""
-        self._untold_kind = DeltaKind.TEXT
+        self._pending: list[str] = []
+        """Pieces of one kind that were not passed to `on_delta` yet."""
+        self._pending_kind = DeltaKind.TEXT
         self._calls: ToolCallAccumulator | None = None
         self._usage: dict[str, Any] = {}
         self._citations: dict[tuple[str, str], Citation] = {}
         self.done = False
-        """Whether the provider said that nothing follows."""
+        """Whether the provider sent the end of the answer."""
         self.finish_reason: str | None = None
         self.echoed_model: str | None = None
         self.id: str | None = None
@@ -146,7 +146,7 @@ class AnswerAccumulator:
 
     @property
     def usage(self) -> Usage:
-        """The counts, whichever of the documented places held them."""
+        """The token counts, from any of the documented places."""
         seen = self._usage
         prompt_details = seen.get("prompt_tokens_details")
         completion_details = seen.get("completion_tokens_details")
@@ -163,9 +163,9 @@ class AnswerAccumulator:
         """Add the events that one piece of a stream completed.
 
         Raises:
-            MalformedAnswerError: an event is not a chunk of a chat completion; those before it count.
-            ReportedError: the provider reports an error; the events before it count.
-            AnswerTooLongError: the answer exceeds every model's cap.
+            MalformedAnswerError: an event is not a chunk of a chat completion; the events before it were added.
+            ReportedError: the provider reports an error; the events before it were added.
+            AnswerTooLongError: the answer is longer than any model's may be.
         """
         if DONE in events:
             events = events[: events.index(DONE)]
@@ -189,7 +189,7 @@ class AnswerAccumulator:
         Raises:
             MalformedAnswerError: it is not a chat completion.
             ReportedError: it is an error.
-            AnswerTooLongError: the answer exceeds every model's cap.
+            AnswerTooLongError: the answer is longer than any model's may be.
         """
         self._read_head([body])
         try:
@@ -214,7 +214,7 @@ class AnswerAccumulator:
                 return
 
     def _add_one_by_one(self, events: Sequence[bytes]) -> None:
-        """Count what came before the malformed event, then report it."""
+        """Add what precedes the malformed event, then raise its error."""
         for event in events:
             if not event.strip():
                 continue
@@ -225,7 +225,7 @@ class AnswerAccumulator:
             self._add([part], [event])
 
     def _add(self, parts: Sequence[_Part], events: Sequence[bytes]) -> None:
-        """Add decoded parts; neighbours of one kind reach `on_delta` as one piece."""
+        """Add decoded parts; adjacent pieces of one kind are passed to `on_delta` as one."""
         try:
             for part in parts:
                 if (
@@ -241,7 +241,7 @@ class AnswerAccumulator:
                 for choice in part.choices or ():
                     self._add_choice(choice)
         finally:
-            self._tell()
+            self._flush()
 
     def _add_choice(self, choice: _Choice) -> None:
         if choice.finish_reason:
@@ -252,15 +252,15 @@ class AnswerAccumulator:
         if piece is None:
             return
         if reasoning := piece.reasoning_content or piece.reasoning:
-            if self._untold_kind is not DeltaKind.REASONING:
-                self._tell()
-                self._untold_kind = DeltaKind.REASONING
-            self._untold.append(reasoning)
+            if self._pending_kind is not DeltaKind.REASONING:
+                self._flush()
+                self._pending_kind = DeltaKind.REASONING
+            self._pending.append(reasoning)
         if piece.content:
-            if self._untold_kind is not DeltaKind.TEXT:
-                self._tell()
-                self._untold_kind = DeltaKind.TEXT
-            self._untold.append(piece.content)
+            if self._pending_kind is not DeltaKind.TEXT:
+                self._flush()
+                self._pending_kind = DeltaKind.TEXT
+            self._pending.append(piece.content)
         if piece.tool_calls:
             if self._calls is None:
                 self._calls = ToolCallAccumulator()
@@ -271,19 +271,19 @@ class AnswerAccumulator:
         if self._characters > MAX_ANSWER_CHARACTERS:
             raise AnswerTooLongError
 
-    def _tell(self) -> None:
-        """Count what has been gathered, and tell of it."""
-        if not self._untold:
+    def _flush(self) -> None:
+        """Add the pending pieces to the answer, and pass them to `on_delta`."""
+        if not self._pending:
             return
-        kind, piece = self._untold_kind, "".join(self._untold)
-        self._untold.clear()
+        kind, piece = self._pending_kind, "".join(self._pending)
+        self._pending.clear()
         (self._text if kind is DeltaKind.TEXT else self._reasoning).append(piece)
         self._count(len(piece))
         if self._on_delta is not None:
             self._on_delta(kind, piece)
 
     def _add_usage(self, raw: msgspec.Raw) -> None:
-        """Later counts win; a count that a later copy leaves out stays."""
+        """Add token counts: later ones replace earlier ones; one that is missing later is kept."""
         usage = _anything.decode(raw)
         if isinstance(usage, dict):
             self._usage.update((name, value) for name, value in usage.items() if value is not None)

@@ -1,9 +1,8 @@
-"""A model's tool calls, put together from what an answer holds of them.
+"""Accumulates a model's tool calls from the parts of an answer.
 
-Reads both spellings, whole and in pieces, and what is documented to go wrong with
-them: pieces without an index, an id in the first piece alone or in every one, calls
-without an id or with another's, arguments that are an object. What the arguments
-say is not judged here.
+It reads both forms, whole and in pieces, and copes with their documented defects: pieces without an index, an id in
+the first piece alone or in every one, calls without an id or with another's, arguments that are an object. The
+arguments are not checked here.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from exai.messages import ToolCall
 __all__ = ["CallPiece", "ToolCallAccumulator"]
 
 MAX_CALLS = 128
-"""Of one answer; both providers allow as many tools."""
+"""Calls of one answer; providers allow as many tools."""
 
 
 class _FunctionPiece(msgspec.Struct, gc=False):
@@ -44,7 +43,7 @@ class _Call:
 
 
 class ToolCallAccumulator:
-    """Sums the pieces of one answer's calls."""
+    """Accumulates the pieces of one answer's calls."""
 
     __slots__ = ("_by_index", "_calls", "_latest")
 
@@ -54,7 +53,7 @@ class ToolCallAccumulator:
         self._latest: _Call | None = None
 
     def add(self, pieces: Iterable[CallPiece], *, whole: bool) -> int:
-        """Add entries, each a call of its own where they are `whole`; the characters that came."""
+        """Add entries, each a call of its own if they are `whole`; return how many characters they had."""
         characters = 0
         for piece in pieces:
             call = self._begun(piece) if whole else self._call_of(piece)
@@ -73,7 +72,7 @@ class ToolCallAccumulator:
         return characters
 
     def _call_of(self, piece: CallPiece) -> _Call:
-        """The call that a piece belongs to: by its index, else by its id, else the latest."""
+        """Find the call that a piece belongs to: by its index, else by its id, else the latest."""
         known = self._latest if piece.index is None else self._by_index.get(piece.index)
         if known is None or (piece.id and known.id and piece.id != known.id):
             return self._begun(piece)
@@ -90,7 +89,7 @@ class ToolCallAccumulator:
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
-        """The calls in their order. Ids are as they came, but for one that is missing or another's."""
+        """Return the calls in order. An id that is missing or repeated is replaced."""
         ids: set[str] = set()
         calls = []
         for place, call in enumerate(self._calls):
