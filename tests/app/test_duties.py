@@ -1,5 +1,6 @@
 """What the process does by itself is what the manual lists."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from exai.app.duties import mcp_port_duties
 from exai.app.services import build
 from exai.config import Settings
+from exai.events.events import IncidentRecorded
 from exai.runtime.periodic import Duty
 from exai.transports.doors import McpDoors
 from exai.transports.server import build_server
@@ -64,3 +66,20 @@ async def test_what_another_process_revokes_is_looked_for_more_than_once_a_secon
 
 async def test_failures_do_not_delay_the_end_of_credentials(duties: dict[str, Duty]) -> None:
     assert duties["check_credentials"].retry_after_s(100) == duties["check_credentials"].every_s
+
+
+async def test_an_unforeseen_failure_of_a_duty_is_an_incident(tmp_path: Path) -> None:
+    found: asyncio.Queue[IncidentRecorded] = asyncio.Queue()
+
+    async def fail() -> None:
+        raise ZeroDivisionError("planted")
+
+    async with build(Settings.model_validate({"data_dir": tmp_path}), version="1") as services:
+        services.monitoring.bus.watch(found.put_nowait, IncidentRecorded)
+        broken = Duty(name="broken", run=fail, every_s=3600, at_start=True)
+        async with services.scheduler.running(broken):
+            event = await found.get()
+        page = services.monitoring.metrics.exposition().decode()
+    assert (event.where, event.kind) == ("duty broken", "ZeroDivisionError")
+    assert 'exai_incidents_total{kind="ZeroDivisionError"} 1.0' in page
+    assert 'exai_duty_failures_total{duty="broken"} 1.0' in page
