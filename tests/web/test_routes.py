@@ -69,7 +69,7 @@ def test_rows_that_contradict_each_other_are_refused_when_the_table_is_made() ->
     with pytest.raises(ValueError, match="differently"):
         RouteTable([Route(READ, "/x/{id}", answer), Route(("POST",), "/x/{name}", answer)])
     for contradiction in ({"scope": "files"}, {"accepts_cookie": True}, {"needs_token": True}):
-        with pytest.raises(ValueError, match="authenticates nobody"):
+        with pytest.raises(ValueError, match="has no caller"):
             Route(READ, "/x", answer, is_open=True, **contradiction)
     with pytest.raises(ValueError, match="either"):
         Route(READ, "/x", answer, needs_token=True, accepts_cookie=True)

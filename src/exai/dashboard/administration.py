@@ -1,4 +1,4 @@
-"""Tokens and keys over HTTP: what `exai token` and `exai keys` do, for whoever has a token with the scope `admin`.
+"""Tokens and keys over HTTP: what `exai token` and `exai keys` do, for callers with a token of the scope `admin`.
 
 A token is needed in every mode: in local mode a program of the machine could otherwise make itself one that goes on to
 be good when the mode changes. The cookie of a browser opens none of this.
@@ -34,7 +34,7 @@ class _NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["token", "key"] = "token"
     scopes: Annotated[list[ShortText], msgspec.Meta(max_length=20)] | None = None
     minutes: Minutes | None = None
-    """Of each access token, or of the key; the settings' where nobody says, and a key then has no end."""
+    """Of each access token, or of the key; where it is left out the settings', and a key then has no end."""
     renewable: bool | None = None
     """Whether a refresh token comes with it; yes, unless `minutes` are named."""
 
@@ -60,7 +60,7 @@ class Administration:
         self._authority = authority
 
     def routes(self) -> list[Route]:
-        """For the table of the port."""
+        """List the rows for the table of the port."""
 
         def route(
             methods: tuple[str, ...], path: str, handler: Handler, body: WholeBody | None = None

@@ -70,7 +70,7 @@ class Overview:
     """By the monotonic clock."""
 
     def routes(self) -> list[Route]:
-        """For the table of the port."""
+        """List the rows for the table of the port."""
         return [
             Route(READ, "/api/overview", self._overview, scope=DASHBOARD, accepts_cookie=True),
             Route(READ, "/api/usage", self._usage, scope=DASHBOARD, accepts_cookie=True),

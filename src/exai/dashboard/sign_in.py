@@ -33,7 +33,7 @@ class SignIn:
         self._attempts = attempts
 
     def routes(self) -> list[Route]:
-        """For the table of the port."""
+        """List the rows for the table of the port."""
         return [
             Route(POST, "/api/tickets", self._issue, scope=DASHBOARD, needs_token=True),
             Route(POST, "/api/sign-in", self._sign_in, is_open=True, own_page_only=True, body=SMALL),

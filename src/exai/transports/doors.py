@@ -46,7 +46,7 @@ class McpDoors:
         *,
         further: Iterable[Route] = (),
     ) -> None:
-        """`further` routes are served beside those of MCP."""
+        """Build the port; `further` routes are served beside those of MCP."""
         clock = clock or SystemClock()
         self._server = server
         hosts = HostRule(settings.server)
@@ -100,7 +100,7 @@ class McpDoors:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """The scope in which requests are served; leaving it ends every stream and session."""
+        """Serve requests within this scope; leaving it ends every stream and session."""
         async with self._mcp.sessions():
             try:
                 yield
@@ -109,7 +109,7 @@ class McpDoors:
                 await self.sessions.shutdown()
 
     def _end_subscriptions(self) -> None:
-        """Give every `subscriptions/listen` its result, which tells the client that the end is meant."""
+        """Give every `subscriptions/listen` its result, by which its client knows that the end is intended."""
         entry = self._server.get_request_handler("subscriptions/listen")
         if entry is not None and isinstance(entry.handler, ListenHandler):
             entry.handler.close()

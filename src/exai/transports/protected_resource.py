@@ -47,7 +47,7 @@ class ProtectedResource:
         return document
 
     def _base_url(self, scope: Scope) -> str:
-        """The address under which this client knows the port. Nothing is decided by it."""
+        """Return the address under which this client knows the port. Nothing is decided by it."""
         if self._public_url is not None:
             return str(self._public_url).rstrip("/")
         named = next(value for name, value in scope["headers"] if name == b"host").decode("latin-1")
@@ -56,7 +56,7 @@ class ProtectedResource:
         return f"http://{f'[{host}]' if ':' in host else host}{port}"
 
     def _scopes_to_ask_for(self) -> list[str]:
-        """The least that makes sense; nothing that every issuer's tokens are given here anyway."""
+        """List the least that makes sense, without what every issuer's tokens are given here anyway."""
         given: Iterable[str] = ()
         if self._issuers:
             given = frozenset.intersection(*(frozenset(issuer.scopes) for issuer in self._issuers))

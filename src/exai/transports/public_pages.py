@@ -1,4 +1,4 @@
-"""What the MCP port shows to whoever may connect: what is here, and how to get a token (RFC 9728)."""
+"""The public pages of the MCP port: what is here, and how to get a token (RFC 9728)."""
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 

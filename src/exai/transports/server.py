@@ -45,7 +45,7 @@ UNINITIALIZED = (
 
 
 class Engine(Protocol):
-    """What the doors need of the house."""
+    """What the ports need of the dispatcher."""
 
     @property
     def running(self) -> int:
@@ -53,11 +53,11 @@ class Engine(Protocol):
         ...
 
     def listing(self) -> tuple[ToolDescription, ...]:
-        """The tools of the default list."""
+        """List the tools of the default list."""
         ...
 
     def input_schema(self, name: str) -> JsonObject | None:
-        """The schema of a tool's arguments; `None` for an unknown one."""
+        """Return the schema of a tool's arguments; `None` for an unknown one."""
         ...
 
     def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
@@ -87,7 +87,7 @@ class Engine(Protocol):
         ...
 
     def stop_admitting(self) -> None:
-        """From now on new calls are answered `stopping`."""
+        """Answer new calls with `stopping` from now on."""
         ...
 
     def abort_running(self) -> None:
@@ -111,7 +111,7 @@ def build_server(
     extend: Extend | None = None,
     bus: EventBus,
 ) -> Server[Any]:
-    """The SDK's registry over the engine. The list of tools is read once, here."""
+    """Build the SDK's registry over the engine. The list of tools is read once, here."""
     listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
         by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"}
     )
@@ -172,7 +172,7 @@ def incident_error(error: Exception, *, where: str, bus: EventBus) -> MCPError:
 
 
 def _explaining(bus: EventBus) -> ServerMiddleware[Any]:
-    """Middleware: every error leaves with a sentence that says what to do, and with nothing of the inside."""
+    """Make the middleware that gives every error a sentence that says what to do, and nothing internal."""
 
     async def explain(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         try:
@@ -190,19 +190,19 @@ def _explaining(bus: EventBus) -> ServerMiddleware[Any]:
 
 
 def _refused_before_handshake(error: MCPError, context: ServerRequestContext[Any, Any]) -> bool:
-    """The kernel's gate says only "Invalid request parameters", with an empty `data`, and no handler does."""
+    """Check for the kernel's own refusal: "Invalid request parameters" with an empty `data`, which no handler sends."""
     return error.code == INVALID_PARAMS and error.data == "" and context.session.client_params is None
 
 
 def _invalid_params(method: str, error: ValidationError) -> str:
-    """Which parameter is wrong and why, without the value that was sent."""
+    """Say which parameter is wrong and why, without the value that was sent."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(step) for step in first["loc"] if step != "params")[:120]
     return f"The params of {method[:80]} are invalid: {place or 'params'}: {first['msg'][:200]}."
 
 
 async def _set_level(_: ServerRequestContext[Any, Any], __: types.SetLevelRequestParams) -> types.EmptyResult:
-    """Accepted, as the logging capability asks; EXAI's own log goes to its operator and never to a client."""
+    """Accept the level, as the logging capability asks; EXAI's own log goes to its operator and never to a client."""
     return types.EmptyResult()
 
 
@@ -219,7 +219,7 @@ def _described(tool: ToolDescription) -> types.Tool:
 
 
 def _result(answer: ToolAnswer) -> JsonObject:
-    """A `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
+    """Make a `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
     result: JsonObject = {
         "resultType": "complete",
         "content": [{"type": "text", "text": answer.text}],
@@ -233,7 +233,7 @@ def _result(answer: ToolAnswer) -> JsonObject:
 
 
 def _caller(context: ServerRequestContext[Any, Any]) -> Caller:
-    """Who asks: what the door attached to the message, with the name that the client gives itself."""
+    """Return the caller that the port attached to the message, with the name that the client gives itself."""
     request: Any = context.request
     caller: Caller = request if isinstance(request, Caller) else request.scope[CALLER_KEY]
     params = context.session.client_params
@@ -256,7 +256,7 @@ def _idempotency_key(context: ServerRequestContext[Any, Any]) -> str | None:
 
 
 def _progress(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
-    """How this request's progress is sent, if its sender asked for any."""
+    """Make what sends this request's progress, if its sender asked for any."""
     token = progress_token_from_params(context.params)
     if token is None:
         return None

@@ -39,10 +39,10 @@ async def serve_stdio(
     drain_s: float,
     bus: EventBus,
 ) -> None:
-    """Serve until stdin ends, a signal comes, the client is gone or stuck, or the caller's credential is over.
+    """Serve until stdin ends, a signal comes, the client is gone or stuck, or the caller's credential has ended.
 
-    Running calls may finish within `drain_s` while somebody can still read their answers and may, and are cancelled
-    else.
+    Running calls may finish within `drain_s` while the client can still read their answers and its credential is good;
+    else they are cancelled.
     """
     loop = asyncio.get_running_loop()
     traffic, stop, reasons = Traffic(), Stop(), list[str]()
@@ -66,7 +66,7 @@ async def serve_stdio(
 
     def end(ending: Ending) -> None:
         if not ended:
-            _log.warning("the token is over: start again with another one", how=ending)
+            _log.warning("the token has ended: start again with another one", how=ending)
         ended.append(ending)
         leave(ending)
 

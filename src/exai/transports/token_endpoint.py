@@ -23,7 +23,7 @@ FORM_BODY = WholeBody(max_bytes=16_384, within_s=10.0)
 MOST_FIELDS = 16
 FORM = b"application/x-www-form-urlencoded"
 FRESH_S = 5.0
-"""How long an answer with the keys is given again, so that whoever may connect cannot keep the database busy."""
+"""How long an answer with the keys is given again, so that requests without a token cannot keep the database busy."""
 
 
 class Issues(Protocol):

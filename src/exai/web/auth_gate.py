@@ -1,6 +1,6 @@
 """Who a request is from, and whether its route lets them in: by token, or by the cookie of a browser that signed in.
 
-Nothing but the request's own headers and its peer's address is looked at.
+It decides by the request's own headers and its peer's address alone.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Authenticates(Protocol):
         ...
 
     def end_of(self, caller: Caller) -> Ending | None:
-        """How the credential of a caller came to its end; `None` while it is good."""
+        """Return how the credential of a caller ended; `None` while it is good."""
         ...
 
     def watch(self, on_change: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ class AuthGate:
         self._browsers = browsers
 
     def end_of(self, caller: Caller) -> Ending | None:
-        """How the credential of a caller came to its end; `None` while it is good."""
+        """Return how the credential of a caller ended; `None` while it is good."""
         return self._authenticator.end_of(caller)
 
     async def authenticate(self, scope: Scope, door: Door) -> Caller:
@@ -117,7 +117,7 @@ class AuthGate:
         return await self.authenticate(scope, door)
 
     def note_refused(self, fault: ExaiError, door: Door) -> None:
-        """Publish that somebody was not let in."""
+        """Publish that a caller was refused."""
         self._publish(CallerRefused(door, fault.code))
 
 

@@ -9,7 +9,7 @@ number of seconds that its sender has left, `_Patience`:
 
 So a sender that keeps `bytes_per_s` may take as long as it likes, and one that falls behind by more than it has left
 is refused with 408. Only time spent waiting for the sender counts: a reader that is slow itself, because it writes to
-a disk, holds nobody to account for that.
+a disk, does not count against its sender.
 
 A whole body has no `most_s`: what came quickly is credited to the rest, within `within_s` altogether. A streamed body
 has `most_s = slack_s = idle_s`: however much came before, a sender that stops is cut off after `idle_s`.
@@ -42,7 +42,7 @@ class WholeBody:
     """How long it may take altogether."""
 
     def patience(self) -> "_Patience":
-        """For one body of this kind."""
+        """Start the count for one body."""
         return _Patience(SLACK_S, LEAST_BYTES_PER_S, most_s=math.inf, total_s=self.within_s)
 
 
@@ -56,7 +56,7 @@ class StreamedBody:
     bytes_per_s: int = LEAST_BYTES_PER_S
 
     def patience(self) -> "_Patience":
-        """For one body of this kind."""
+        """Start the count for one body."""
         return _Patience(self.idle_s, self.bytes_per_s, most_s=self.idle_s, total_s=math.inf)
 
 
@@ -68,7 +68,7 @@ class ClientGone(Exception):
 
 
 class _Patience:
-    """How long the next piece of one body is waited for."""
+    """Counts how long the next piece of one body is waited for."""
 
     def __init__(self, slack_s: float, bytes_per_s: int, *, most_s: float, total_s: float) -> None:
         self._left_s = slack_s
@@ -93,7 +93,7 @@ async def pieces(receive: Receive, rule: Body, declared: int | None) -> AsyncGen
     Raises:
         BodyTooLarge: it is, or says that it is, larger than the rule allows.
         BodyTooSlow: its sender fell behind.
-        ClientGone: nobody sends the rest, or reads an answer.
+        ClientGone: the client closed its connection.
     """
     if declared is not None and declared > rule.max_bytes:
         raise _too_large(rule)

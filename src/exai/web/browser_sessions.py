@@ -36,7 +36,7 @@ class BrowserSessions:
     """Begins, finds and ends them."""
 
     def __init__(self, clock: Clock, end_of: Callable[[Caller], object | None]) -> None:
-        """`end_of` says how a caller's credential ended; `None` while it is good."""
+        """Begin without sessions; `end_of` says how a caller's credential ended, `None` while it is good."""
         self._clock = clock
         self._end_of = end_of
         self._by_digest: OrderedDict[bytes, _Browser] = OrderedDict()
@@ -89,7 +89,7 @@ def cookie_of(headers: RawHeaders) -> str | None:
 
 
 def is_page_of_our_own(headers: RawHeaders) -> bool:
-    """Whether the browser says that a page of this very host and port sends the request.
+    """Check whether a page of this very host and port sends the request, by what the browser says.
 
     Stricter than the rule of Origin for all doors: a page of another port of this machine is another's, although
     the browser counts it to the same site and sends it our cookie.
@@ -105,7 +105,7 @@ def is_page_of_our_own(headers: RawHeaders) -> bool:
 
 
 def is_fetched_by_another(headers: RawHeaders) -> bool:
-    """Whether the browser says that another's page had this fetched; clients that say nothing pass.
+    """Check whether another's page had this fetched, by what the browser says; clients that say nothing pass.
 
     By Fetch Metadata, or by the Origin where the browser knows none.
     """

@@ -1,4 +1,4 @@
-"""The headers of a refusal: which way leads in, and what was wrong with what was tried.
+"""The headers of a refusal: how to authenticate, and what was wrong with the token that was sent.
 
 RFC 6750, 3: a refusal names the scheme, and an error only to those who presented a token.
 """
@@ -19,10 +19,10 @@ Challenge = Callable[[ExaiError, Scope], RawFields]
 def refusal_headers(
     fault: ExaiError, *, asks_for: Iterable[str] = (), metadata_url: str | None = None
 ) -> RawFields:
-    """What goes with the status of a fault.
+    """Make the header fields for a fault.
 
     Args:
-        fault: why somebody is not let in, or may not do what was asked for.
+        fault: why the caller is refused.
         asks_for: the scopes that a client without a token does well to ask for.
         metadata_url: where it reads how to get one (RFC 9728, 5.1).
     """
@@ -44,7 +44,7 @@ def refusal_headers(
 
 
 def bearer_challenge(fault: ExaiError, _: Scope) -> RawFields:
-    """What goes with a fault on a port whose clients are given their tokens by hand."""
+    """Make the header fields for a port whose clients are given their tokens by hand."""
     return refusal_headers(fault)
 
 

@@ -1,8 +1,8 @@
 """Ends what would outlive its caller's credential: open sockets, sessions, streams.
 
-A credential ends in one of two ways. It *expires* at a time that is written in it, or it is *revoked*: by somebody
-who says so in the database, which the authenticator follows. Whoever keeps something open for a caller registers a
-`CredentialWatch` with a callback, which is called at once for each of the two. What the callback does is its owner's
+A credential ends in one of two ways. It *expires* at a time that is written in it, or it is *revoked*: an
+administrator says so in the database, which the authenticator follows. What is kept open for a caller is registered as
+a `CredentialWatch` with a callback, which is called at once for each of the two. What the callback does is its owner's
 decision: a socket closes for either; a resumable session outlives an expiry and ends by a revocation.
 
 A watch is in one of these states. A row says what happens when a check finds the credential in the state of the
@@ -23,13 +23,13 @@ is not called, and nothing refers to its owner any more.
 
 A check costs nothing per message and nothing while a connection is idle. It is made
 
-* as soon as the authenticator says that something was revoked, or a watch begins whose credential is over already
+* as soon as the authenticator says that something was revoked, or a watch begins whose credential has ended already
   (it was good when the request was authenticated);
 * when the first of all expiries has come, by the wall clock. That clock may be set, so no timer is armed for it: a
   background duty compares it with one number, a few times a second;
 * every `ROUND_S` in any case.
 
-It looks at each *owner* once, not at each watch: an owner is a subject with a credential, and all that one token has
+It checks each *owner* once, not each watch: an owner is a subject with a credential, and all that one token has
 open ends together. (Another issuer may give two subjects tokens that are alike in all else, so the credential alone
 would not do.) After `TURN` owners it lets other tasks run. A callback that raises is logged and keeps no other open.
 """
@@ -111,7 +111,7 @@ class CredentialWatcher:
 
     @contextmanager
     def watching(self, caller: Caller, on_end: OnEnd) -> Iterator[CredentialWatch]:
-        """The scope in which `on_end` is called when the caller's credential ends."""
+        """Call `on_end` when the caller's credential ends, within this scope."""
         watch = self.watch(caller, on_end)
         try:
             yield watch

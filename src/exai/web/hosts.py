@@ -26,7 +26,7 @@ _AUTHORITY = re.compile(r"(?:\[(?P<literal>[^\s\[\]@/\\?#]+)\]|(?P<name>[^\s\[\]
 
 
 class HostRule:
-    """Which Host and Origin headers come in."""
+    """Accepts the Host and Origin headers of this daemon."""
 
     def __init__(self, settings: Server) -> None:
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
@@ -37,7 +37,7 @@ class HostRule:
             self._hosts |= {settings.public_url.host.strip("[]")}
 
     def refusal(self, headers: RawHeaders) -> PlainRefusal | None:
-        """The refusal of a request with these headers; `None` lets it in."""
+        """Check these headers; returns `None` when the request may come in."""
         hosts = [value for name, value in headers if name == b"host"]
         origins = [value for name, value in headers if name == b"origin"]
         if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
@@ -60,12 +60,12 @@ class HostRule:
 
 
 def peer_address(scope: Mapping[str, Any]) -> str:
-    """Of an ASGI request or socket; empty where the server does not know it."""
+    """Return the peer's address of an ASGI request or socket; empty where the server does not know it."""
     client = scope.get("client")
     return str(client[0]) if client else ""
 
 
 def _name(host: str) -> str:
-    """The host's name, without port and brackets, in lower case; empty for what is no host."""
+    """Return the host's name without port and brackets, in lower case; empty for what is no host."""
     found = _AUTHORITY.fullmatch(host)
     return "" if found is None else (found["literal"] or found["name"]).lower()

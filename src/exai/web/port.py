@@ -49,7 +49,7 @@ class HttpPort:
         not_found: str = "Nothing is here.",
         headers: Mapping[bytes, bytes] = NO_HEADERS,
     ) -> None:
-        """`headers` are added to every answer that has no such field of its own."""
+        """Set up the port; `headers` are added to every answer that has no such field of its own."""
         self.table = RouteTable(routes)
         self._door = door
         self._hosts = hosts
@@ -84,7 +84,7 @@ class HttpPort:
             await app(scope, receive, answer.send)
 
     async def _app(self, match: Match, route: Route, scope: Scope, receive: Receive) -> ASGIApp:
-        """What answers the request."""
+        """Find what answers the request: its handler's answer, or a refusal."""
         try:
             caller = await self._gate.caller_of(scope, route, self._door)
             if scope["method"] not in route.methods:
@@ -129,7 +129,7 @@ class _Answer:
         self.has_begun = False
 
     async def send(self, message: Message) -> None:
-        """Send on."""
+        """Pass a message on to the server."""
         if message["type"] == "http.response.start":
             self.has_begun = True
             given = {name for name, _ in message["headers"]}

@@ -25,14 +25,14 @@ class PlainRefusal:
     headers: RawFields = ()
 
     def response(self) -> Response:
-        """As an HTTP answer."""
+        """Make the HTTP answer."""
         response = PlainTextResponse(self.sentence, self.status)
         response.raw_headers += self.headers
         return response
 
 
 def json_fault(fault: ExaiError) -> Response:
-    """`{"error": {"code", "message"}}`, with the scope that would allow it where one is missing."""
+    """Answer `{"error": {"code", "message"}}`, with the scope that would allow it where one is missing."""
     error: dict[str, object] = {"code": fault.code, "message": str(fault)}
     if isinstance(fault, ScopeMissing):
         error["scope"] = fault.scope

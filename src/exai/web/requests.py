@@ -36,7 +36,7 @@ class AuthorizedRequest:
         self.scope = scope
         self.receive = receive
         self.params = params
-        """What the placeholders of its path stand for."""
+        """The values of its path's placeholders."""
         self._caller = caller
         self._body = body
         self._end_of = end_of
@@ -45,7 +45,7 @@ class AuthorizedRequest:
     def caller(self) -> Caller:
         """Who asks; not for a route that is open to everybody."""
         if self._caller is None:
-            raise LookupError("an open route authenticates nobody")
+            raise LookupError("an open route has no caller")
         return self._caller
 
     @property
@@ -82,7 +82,7 @@ class AuthorizedRequest:
         Raises:
             BodyTooLarge: it is larger than the route takes.
             BodyTooSlow: its sender fell behind.
-            ClientGone: nobody sends the rest.
+            ClientGone: the client closed its connection.
         """
         if not isinstance(self._body, WholeBody):
             raise TypeError("this route reads no whole body")
@@ -93,7 +93,7 @@ class AuthorizedRequest:
 
         Raises:
             BodyRefused: it is something else, too large or too slow.
-            ClientGone: nobody sends the rest.
+            ClientGone: the client closed its connection.
         """
         kind = (self._header(b"content-type") or b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
@@ -111,7 +111,7 @@ class AuthorizedRequest:
         Raises:
             BodyTooLarge: it is larger than the route takes.
             BodyTooSlow: its sender fell behind, or stopped.
-            ClientGone: nobody sends the rest.
+            ClientGone: the client closed its connection.
             Unauthenticated: its sender's credential was revoked meanwhile.
         """
         if not isinstance(self._body, StreamedBody):

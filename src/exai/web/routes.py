@@ -19,7 +19,7 @@ from exai.web.requests import AuthorizedRequest
 __all__ = ["READ", "Handler", "Match", "Route", "RouteTable"]
 
 READ = ("GET", "HEAD")
-"""Methods of what is only looked at."""
+"""Methods that only read."""
 
 Handler = Callable[[AuthorizedRequest], Awaitable[ASGIApp]]
 """Answers a request by an ASGI application, which is what every Starlette response is."""
@@ -40,7 +40,7 @@ class Route:
     scope: str | None = None
     """What the caller must be allowed; `None`: nothing in particular."""
     is_open: bool = False
-    """Whether it is served to everybody, and nobody is authenticated: it shows nothing that is anybody's."""
+    """Public: served without authentication, and exposes no caller's data."""
     accepts_cookie: bool = False
     """Whether the cookie of a browser that signed in will do, in place of a token."""
     needs_token: bool = False
@@ -53,20 +53,20 @@ class Route:
 
     def __post_init__(self) -> None:
         if self.is_open and (self.scope or self.accepts_cookie or self.needs_token):
-            raise ValueError(f"{self.path}: an open route authenticates nobody")
+            raise ValueError(f"{self.path}: an open route has no caller")
         if self.needs_token and self.accepts_cookie:
             raise ValueError(f"{self.path}: either a token is needed or a cookie will do")
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The rows of a path, and what its placeholders stand for."""
+    """The rows of a path, and the values of its placeholders."""
 
     routes: tuple[Route, ...]
     params: Mapping[str, str]
 
     def route(self, method: str) -> Route | None:
-        """The row for a method."""
+        """Find the row for a method."""
         return next((route for route in self.routes if method in route.methods), None)
 
     @property
@@ -104,7 +104,7 @@ class RouteTable:
         return iter(self._routes)
 
     def find(self, path: str) -> Match | None:
-        """The rows of a decoded path; `None` where there are none."""
+        """Find the rows of a decoded path; `None` where there are none."""
         if (match := self._literal.get(path)) is not None:
             return match
         segments = path.split("/")[1:]

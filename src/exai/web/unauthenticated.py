@@ -34,11 +34,11 @@ class UnauthenticatedConnection:
         self._all = connections
 
     def note_answered(self) -> None:
-        """A request of it was answered: it is closed before those that are still to send one."""
+        """Close it before those that are still to send a request, as one of it was answered."""
         self._all.note_answered(self)
 
     def leave(self) -> None:
-        """A request of it was authenticated, or it is over; nothing happens the second time."""
+        """Take it out of the bound, as a request of it was authenticated, or it has ended."""
         self._all.remove(self)
 
 
@@ -57,7 +57,7 @@ class UnauthenticatedConnections:
         return len(self._silent) + len(self._answered)
 
     def add(self, descriptor: int, close: Callable[[], None]) -> UnauthenticatedConnection:
-        """Add one; another is closed where there are too many, or too few descriptors."""
+        """Add one, and close another where there are too many, or too few descriptors."""
         limit = _descriptor_limit()
         is_scarce = limit is not None and descriptor >= limit - SCARCE
         most = MOST if limit is None else min(MOST, limit // 2)
@@ -106,7 +106,7 @@ class UnauthenticatedConnections:
 
 
 def note_authenticated(scope: MutableMapping[str, Any]) -> None:
-    """A request was authenticated: its connection need not make room any more."""
+    """Take the connection of a request that was authenticated out of the bound."""
     connection = scope.get("state", {}).get(STATE_KEY)
     if connection is not None:
         connection.leave()

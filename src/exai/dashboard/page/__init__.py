@@ -1,6 +1,6 @@
 """The dashboard's page: three files of our own, open to everybody, as there is nothing in them.
 
-What it shows it asks for by itself, and whoever may not have that is shown how to sign in. Texts enter the page as
+What it shows it asks for by itself; where that is refused it shows how to sign in. Texts enter the page as
 text alone, and its policy lets no script run but this one.
 """
 
@@ -34,7 +34,7 @@ FILES = {
 
 
 def page_routes() -> list[Route]:
-    """For the table of the port."""
+    """List the rows for the table of the port."""
     return [_route(path, name, kind) for path, (name, kind) in FILES.items()]
 
 

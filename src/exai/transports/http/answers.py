@@ -15,7 +15,7 @@ class BreakableAnswer:
         self._is_complete = False
 
     async def send(self, message: Message) -> None:
-        """Send on."""
+        """Pass a message on to the server."""
         if message["type"] == "http.response.start":
             self._has_begun = True
         elif not message.get("more_body"):
@@ -26,7 +26,7 @@ class BreakableAnswer:
         """End with a refusal: as the whole answer, or as the last event of a stream that has begun.
 
         Args:
-            as_event: whether somebody waits for it in the stream; else the stream ends without.
+            as_event: whether the stream's client waits for an answer; else it ends without one.
         """
         if not self._has_begun:
             await refusal(scope, receive, self.send)

@@ -62,7 +62,7 @@ class HttpDoor:
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
-        """The scope in which requests can be served; leaving it ends every stream."""
+        """Serve requests within this scope; leaving it ends every stream."""
         async with self._sessions.manager.run():
             self._open = True
             try:
@@ -84,7 +84,7 @@ class HttpDoor:
             raise BodyTooLarge(f"{fault} Send large texts as files.") from None
 
     async def _message(self, request: AuthorizedRequest) -> ASGIApp:
-        """What serves a POST, once its body is one message that the caller may send.
+        """Read a POST; returns what serves it, once its body is one message that the caller may send.
 
         Raises:
             Refusal: it is none.

@@ -2,8 +2,8 @@
 
 Another subject's is served as one that does not exist, by the same steps. Here sessions are ended when
 the credential that was last used for them is revoked, and when their caller begins more than it may have:
-then the one that it left alone for longest. What the SDK ends by itself it tells nobody, so a session
-that nobody has used for longer than the SDK keeps one is forgotten.
+then the one that was idle for longest. The SDK does not say when it ends a session by itself, so one
+that was idle for longer than the SDK keeps sessions is forgotten.
 """
 
 from collections.abc import Iterator
@@ -92,7 +92,7 @@ class HttpSessions:
             self._forget(session_id)
 
     def has_too_many(self, caller: Caller) -> bool:
-        """Whether this caller may not begin another: there is no room, and none of its own is left alone."""
+        """Check whether this caller may not begin another: there is no room, and none of its own is idle."""
         self._sweep()
         is_full = self._excess(caller) >= 0
         return is_full and self._longest_idle(caller) is None
@@ -145,7 +145,7 @@ class HttpSessions:
         self._bound[session_id] = _Bound(caller.subject, watch, self._clock.monotonic())
 
     def _excess(self, caller: Caller) -> int:
-        """How many sessions there are beyond what this caller may find or have; below zero there is room."""
+        """Count the sessions above the limits for this caller; below zero there is room."""
         excess = len(self._bound) - self._limits.max_sessions
         if caller.credential is not None:
             of_caller = sum(bound.subject == caller.subject for bound in self._bound.values())
@@ -153,7 +153,7 @@ class HttpSessions:
         return excess
 
     def _longest_idle(self, caller: Caller) -> bytes | None:
-        """The session of this caller that nobody has used for longest."""
+        """Find the session of this caller that was idle for longest."""
         idle = (
             (bound.last_used, session_id)
             for session_id, bound in self._bound.items()
@@ -175,13 +175,13 @@ class HttpSessions:
 
 
 def session_id_of(scope: Scope) -> bytes | None:
-    """The session that a request names."""
+    """Return the session that a request names."""
     return next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
 
 
 @lru_cache(maxsize=1024)
 def _principal(subject: str) -> AuthenticatedUser:
-    """A subject in the SDK's words: whom it compares when a session is used."""
+    """Return a subject as the SDK has it: it compares these when a session is used."""
     return AuthenticatedUser(AccessToken(token="", client_id=subject, scopes=[]))
 
 

@@ -33,7 +33,7 @@ class Connection:
         *,
         parting_hint: str | None = None,
     ) -> None:
-        """`parting_hint` is what the peer reads when EXAI stops, in place of the usual one."""
+        """Take over the connection; `parting_hint`, in place of the usual, is what the peer reads when EXAI stops."""
         self._receive = receive
         self._send = send
         self._protocol = protocol_of(scope)
@@ -45,7 +45,7 @@ class Connection:
             self._protocol.parting_hint = parting_hint
 
     async def text(self) -> str | None:
-        """The next message; `None` when the connection is over."""
+        """Receive the next message; `None` when the connection has ended."""
         event = await self._receive()
         while self._is_over and event["type"] != "websocket.disconnect":
             event = await self._receive()
@@ -90,7 +90,7 @@ class Connection:
             raise ConnectionResetError("the peer is gone") from None
 
     def end(self, ending: Ending) -> None:
-        """Close it because its credential is over: nothing more is taken, and what runs for it is cancelled."""
+        """Close it because its credential has ended: nothing more is taken, and what runs for it is cancelled."""
         if self._is_over:
             return
         self._is_over = True

@@ -1,7 +1,7 @@
 """MCP over WebSocket at `/` and `/mcp`: who may connect, and in which subprotocol (`subprotocols.py`).
 
 Close codes: 1003 binary, 1007 not UTF-8, 1008 against the rules of the session, 1009 too big, 1011 no sign of
-life or an incident, 1012 stop, 4401 the credential is over, 4408 no first frame in time, 4409 fenced by a newer
+life or an incident, 1012 stop, 4401 the credential has ended, 4408 no first frame in time, 4409 fenced by a newer
 connection.
 """
 
@@ -100,7 +100,7 @@ class WebSocketDoor:
         return connection, PlainMessages(connection, self._bus, self._pump(caller, connection.send))
 
     async def _authorize(self, scope: Scope) -> Caller | PlainRefusal:
-        """Who connects, or why they may not."""
+        """Identify who connects; returns a refusal for who may not."""
         if (refused := self._hosts.refusal(scope["headers"])) is not None:
             return refused
         if scope["path"].rstrip("/") not in PATHS:

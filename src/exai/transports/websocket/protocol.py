@@ -53,7 +53,7 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def note_refused(self) -> None:
-        """The upgrade was answered with an HTTP error, which uvicorn logs as a handshake left undone."""
+        """Mark the handshake done: it was answered with an HTTP error, which uvicorn would log as left undone."""
         self.handshake_complete = True
 
     def shutdown(self) -> None:
@@ -101,6 +101,6 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
 
 def protocol_of(scope: Scope) -> AbortableWebSocket:
-    """The protocol under an ASGI connection."""
+    """Return the protocol under an ASGI connection."""
     protocol: AbortableWebSocket = scope["extensions"][EXTENSION]["protocol"]
     return protocol

@@ -4,7 +4,7 @@
     open ── `stuck_pause_s` later, and it comes back ──► half-open
     half-open ── it acknowledges something ──► closed; it is cut off again ──► open
 
-Each such client costs a send deadline and a full buffer every time. The breaker is its session's, so nobody else's
+Each such client costs a send deadline and a full buffer every time. The breaker is its session's, so no other
 delivery depends on it.
 """
 
@@ -29,12 +29,12 @@ class ReaderBreaker:
         return max(0.0, self._open_until - self._clock.monotonic())
 
     def note_stuck(self) -> None:
-        """It was cut off for not reading."""
+        """Count that it was cut off for not reading."""
         self._in_a_row += 1
         if self._in_a_row >= self._limit:
             self._open_until = self._clock.monotonic() + self._pause_s
 
     def note_reads(self) -> None:
-        """It acknowledged something."""
+        """Close the breaker: it acknowledged something."""
         self._in_a_row = 0
         self._open_until = 0.0

@@ -1,7 +1,7 @@
 """The sessions of `exai.mcp.v1`: calls and answers that outlive the socket they came by.
 
 A session owns its pump, so its calls run on while no socket carries it. It is found by
-its id and opened by its secret, for the caller who began it and nobody else; an address
+its id and opened by its secret, for the caller who began it and no other; an address
 means nothing. A socket that is lost cancels nothing within the grace time, and a newer
 socket fences the one before. A credential that expires closes the socket that it opened;
 one that is revoked ends the session as well.
@@ -88,9 +88,9 @@ class Statistics:
     evicted: int = 0
     """Messages given up because the bounds were reached."""
     sweeps: int = 0
-    """Rounds of looking for what is over."""
+    """Rounds of ending what has expired."""
     reclaimed_bytes: int = 0
-    """Of messages that nobody will fetch any more."""
+    """Of messages that will not be fetched any more."""
 
 
 class ClientSession(Carrier):
@@ -116,11 +116,11 @@ class ClientSession(Carrier):
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
 
     def is_opened_by(self, caller: Caller, secret_digest: bytes) -> bool:
-        """Whether this caller with this secret may carry it on."""
+        """Check whether this caller with this secret may carry it on."""
         return hmac.compare_digest(self._secret, secret_digest) and caller.subject == self.caller.subject
 
     def carry_on_for(self, caller: Caller) -> None:
-        """Go on under what its caller proved itself with this time: what is asked from now on is judged by that."""
+        """Go on under the credential that its caller presents now: requests are judged by it from now on."""
         self.caller = caller
         self._pump.serve_for(caller)
         self._watch.move_to(caller)
@@ -177,7 +177,7 @@ class ResilientWebSocketManager:
         """What sessions that have ended had counted."""
 
     def open(self, caller: Caller, socket: Socket, *, credit: int) -> ClientSession:
-        """Begin a session on this socket; its first `flush` tells the client.
+        """Begin a session on this socket; its first `flush` sends the greeting.
 
         Raises:
             SessionRefused: there are as many as there may be, of all or of this caller; none of its own waits without
@@ -226,10 +226,10 @@ class ResilientWebSocketManager:
         return True
 
     def resume(self, caller: Caller, socket: Socket, asked: Resume) -> ClientSession:
-        """Let this socket carry on a session; its first `flush` tells the client, and says what it missed.
+        """Let this socket carry on a session; its first `flush` sends the greeting, and what the client missed.
 
         Raises:
-            SessionRefused: no such session of this caller; a wrong secret and another caller's are told alike.
+            SessionRefused: no such session of this caller; a wrong secret and another caller's are refused alike.
             Violation: the client claims to have received what was never sent.
         """
         secret_digest = _digest(asked.secret)  # also where there is no such session: that takes as long
@@ -258,7 +258,7 @@ class ResilientWebSocketManager:
         return session
 
     def _watch_of(self, session: ClientSession) -> CredentialWatch:
-        """Ends the session when its credential is revoked; one that has expired only costs it its socket."""
+        """End the session when its credential is revoked; one that has expired only costs it its socket."""
 
         def end(ending: Ending) -> None:
             if ending == "revoked":
@@ -332,7 +332,7 @@ class ResilientWebSocketManager:
         ]
 
     def statistics(self) -> Statistics:
-        """Where things stand."""
+        """Sum up all sessions."""
         found = replace(self._gone, sessions=len(self._sessions))
         now = self._clock.monotonic()
         for session in self._sessions.values():

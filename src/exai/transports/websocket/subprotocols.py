@@ -38,7 +38,7 @@ class Subprotocol(ABC):
             await self._serve()
         except OSError:
             return
-        except Exception as error:  # noqa: BLE001 - the door: the peer is told, the log has the rest
+        except Exception as error:  # noqa: BLE001 - the port: the peer reads the incident's id, the log has the rest
             incident = record_incident(error, where=Door.WEBSOCKET, publish=self._bus.publish)
             await self._connection.close(CloseCode.INTERNAL_ERROR, incident.sentence[:MAX_REASON])
         finally:
@@ -98,7 +98,7 @@ class SessionFrames(Subprotocol):
             await self._connection.refuse(CloseCode.POLICY_VIOLATION, str(violation)[:MAX_REASON])
 
     async def _begin(self) -> ClientSession | None:
-        """The session that this connection carries; `None` when it ended before."""
+        """Wait for the session that this connection carries; `None` when it ended before."""
         try:
             async with asyncio.timeout(self._handshake_s):
                 while (text := await self._connection.text()) is not None:
