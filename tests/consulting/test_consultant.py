@@ -1,5 +1,6 @@
 """A consultation: what enters the prompt, which model answers, what is recorded and returned."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,30 @@ async def test_deltas_reach_a_caller_with_progress(database: Database, tmp_path:
     async with ProgressReporter(receive, SystemClock()) as reporter:
         await talk.ask("q", progress=reporter)
     assert received == ["streamed answer"]
+
+
+async def test_two_consultations_of_one_call_have_costs_of_their_own(
+    database: Database, tmp_path: Path
+) -> None:
+    talk = Talk(database, tmp_path)
+    both_asked = asyncio.Event()
+
+    async def wait_for_the_other(prompt: Prompt) -> str:
+        if len(talk.provider.asked) == 2:
+            both_asked.set()
+        await both_asked.wait()
+        return prompt.messages[-1].text
+
+    talk.provider.script(wait_for_the_other, wait_for_the_other)
+    context = CallContext("call_1", CALLER, asker(asking(talk.router)), SilentProgress())
+    one, other = await asyncio.gather(
+        *(
+            talk.consultant.consult(Inquiry(instructions="Answer.", question=question), context)
+            for question in ("one", "other")
+        )
+    )
+    assert [each.completion.text for each in (one, other)] == ["one", "other"]
+    assert [each.cost.usd for each in (one, other)] == [2.0, 2.0]
+    assert [each.requests for each in (*one.tried, *other.tried)] == [1, 1]
+    assert one.conversation_id != other.conversation_id
+    assert context.ask.ledger.bill.cost.usd == 4.0

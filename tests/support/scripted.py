@@ -49,6 +49,10 @@ class ScriptedProvider:
         self.cancelled = 0
         self.asked_now = asyncio.Event()
 
+    def script(self, *steps: Step) -> None:
+        """Add steps."""
+        self._steps.extend(steps)
+
     async def complete(
         self,
         prompt: Prompt,
