@@ -7,6 +7,7 @@ from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.events import CallStarted, ConnectionOpened
 from exai.runtime.clock import Clock
+from exai.runtime.version import __version__
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from support.operations_ports import Port
 
@@ -38,7 +39,7 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     port.clock.advance(2)
     token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token
     told = (await port.ask("GET", "/api/overview", token=token)).json
-    assert told["service"] == {"version": "1.2.3", "auth_mode": "required", "uptime_s": 67.0}
+    assert told["service"] == {"version": __version__, "auth_mode": "required", "uptime_s": 67.0}
     assert (told["you"]["subject"], told["you"]["scopes"], told["you"]["by"]) == (
         "alice",
         [DASHBOARD],

@@ -18,15 +18,22 @@ from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Check, Overview
 from exai.events.bus import EventBus
 from exai.events.events import Event
+from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
+from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.running_calls import RunningCalls
+from exai.routing.admission import Admission
+from exai.routing.breaker import Breakers
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import ManualClock
 from exai.runtime.periodic import Duty, DutyRecord
+from exai.storage.calls.journal import Journal
 from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
+from exai.tools.system_report import ModelStates, SystemReport
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 from support.asgi import AsgiReply, asgi_scope, ask_app
@@ -131,17 +138,12 @@ def make_port(
     connected.watch(bus)
     events: list[Event] = []
     overview = Overview(
-        version="1.2.3",
+        report=_report(database, clock),
         auth_mode=settings.mode,
-        clock=clock,
-        began=clock.monotonic(),
         checks=checks,
-        providers=lambda: [("glm", True), ("kimi", False)],
-        duties=[DutyRecord(Duty(name="tidy", run=asyncio.Event().wait, every_s=60), runs=3, failures=1)],
         sessions=lambda: {"open": 3},
         running=running,
         connected=connected,
-        usage=UsageReports(database, clock),
     )
     app = operations_port(
         identity=Identity(authenticator, authority, tickets),
@@ -152,3 +154,22 @@ def make_port(
         publish=events.append,
     )
     return Port(app, authenticator, authority, tickets, clock, bus, metrics, database, events)
+
+
+def _report(database: Database, clock: ManualClock) -> SystemReport:
+    """What is to be shown of a daemon with a key for GLM and one duty."""
+    providers = config.Providers.model_validate({"glm": {"api_key": "id.secret"}})
+    router = ModelRouter.from_settings(providers, config.Models(), config.Timeouts(), clock)
+    breakers = Breakers(config.Breaker(), clock, lambda _: None)
+    return SystemReport(
+        clock=clock,
+        began=clock.monotonic(),
+        demo=False,
+        loop_lag=LoopLag(clock),
+        models=ModelStates(router, ProviderHealth(clock), breakers),
+        admission=Admission(config.Admission(), clock),
+        jobs=dict,
+        duties=[DutyRecord(Duty(name="tidy", run=asyncio.Event().wait, every_s=60), runs=3, failures=1)],
+        journal=Journal(database, clock),
+        usage=UsageReports(database, clock),
+    )

@@ -9,7 +9,6 @@ from exai.app.services import Services
 from exai.config import Settings
 from exai.dashboard.operations import operations_port
 from exai.dashboard.overview import Check, Overview
-from exai.runtime.clock import SystemClock
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.server import build_server
@@ -39,33 +38,24 @@ def build_ports(services: Services, settings: Settings) -> Ports:
 
 
 def _operations(services: Services, doors: McpDoors, settings: Settings, readiness: "Readiness") -> HttpPort:
-    clock = SystemClock()
-
     def sessions() -> dict[str, float]:
         now = doors.sessions.statistics()
         return {"open": now.sessions, "without_a_socket": now.cut, "messages_kept": now.pending}
 
     overview = Overview(
-        version=__version__,
+        report=services.report,
         auth_mode=settings.auth.mode,
-        clock=clock,
-        began=clock.monotonic(),
         checks=readiness.checks,
-        providers=lambda: [
-            (name, each.configured) for name, each in services.asking.router.providers.items()
-        ],
-        duties=services.scheduler,
         sessions=sessions,
         running=services.monitoring.running_calls,
         connected=services.monitoring.open_connections,
-        usage=services.storage.usage,
     )
     return operations_port(
         identity=services.identity,
         overview=overview,
         metrics=services.monitoring.metrics,
         hosts=HostRule(settings.server),
-        clock=clock,
+        clock=services.report.clock,
         publish=services.monitoring.bus.publish,
     )
 

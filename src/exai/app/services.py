@@ -19,6 +19,7 @@ from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
+from exai.tools.system_report import SystemReport
 
 __all__ = ["Services", "build"]
 
@@ -33,6 +34,7 @@ class Services:
     asking: Asking
     dispatcher: Dispatcher
     scheduler: Scheduler
+    report: SystemReport
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -63,7 +65,7 @@ async def build(
         run_duties(settings, storage, monitoring, identity) as scheduler,
         open_models(settings, storage, monitoring, clock) as asking,
         open_jobs(settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs) as jobs,
-        open_tools(settings, storage, monitoring, asking, jobs, scheduler, demo=demo) as registry,
-        open_dispatcher(settings, storage, metrics, asking, registry) as dispatcher,
+        open_tools(settings, storage, monitoring, asking, jobs, scheduler, demo=demo) as tools,
+        open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
     ):
-        yield Services(monitoring, storage, identity, asking, dispatcher, scheduler, jobs)
+        yield Services(monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
@@ -20,7 +21,15 @@ from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
 
-__all__ = ["open_tools"]
+__all__ = ["Tools", "open_tools"]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The tools, and what `status` and the dashboard show."""
+
+    registry: Registry
+    report: SystemReport
 
 
 @asynccontextmanager
@@ -33,7 +42,7 @@ async def open_tools(
     scheduler: Scheduler,
     *,
     demo: bool,
-) -> AsyncIterator[Registry]:
+) -> AsyncIterator[Tools]:
     """Register every tool; leaving stores what was learnt about token counts."""
     clock = asking.clock
     counts = await TokenCounts.open(storage.calibrations, clock)
@@ -61,6 +70,6 @@ async def open_tools(
     )
     tools = Chat(consultant), Search(asking.router), Models(states), Status(report)
     try:
-        yield Registry([each.tool() for each in tools])
+        yield Tools(Registry([each.tool() for each in tools]), report)
     finally:
         counts.store_soon()

@@ -1,7 +1,7 @@
 """The state of the daemon, and who used what: everybody's calls, and no text of any."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -13,10 +13,7 @@ from exai.callers import Caller
 from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
-from exai.runtime.clock import Clock
-from exai.runtime.periodic import DutyRecord
-from exai.storage.calls.usage import UsageReports
-from exai.tools.system_report import duty_states
+from exai.tools.system_report import SystemReport
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
 
@@ -54,20 +51,13 @@ async def _verdict(check: Check) -> str | None:
 class Overview:
     """The routes that show the state of the daemon."""
 
-    version: str
+    report: SystemReport
     auth_mode: str
-    clock: Clock
     checks: Mapping[str, Check]
-    providers: Callable[[], Iterable[tuple[str, bool]]]
-    """Names, and whether each has a key."""
-    duties: Iterable[DutyRecord]
     sessions: Callable[[], Mapping[str, float]]
     """Figures of the resumable sessions."""
     running: RunningCalls
     connected: OpenConnections
-    usage: UsageReports
-    began: float
-    """By the monotonic clock."""
 
     def routes(self) -> list[Route]:
         """List the rows for the table of the port."""
@@ -78,16 +68,20 @@ class Overview:
 
     async def _overview(self, request: AuthorizedRequest) -> Response:
         calls = list(self.running)
+        service = self.report.service()
         body = {
             "service": {
-                "version": self.version,
+                "version": service.version,
                 "auth_mode": self.auth_mode,
-                "uptime_s": round(self.clock.monotonic() - self.began, 1),
+                "uptime_s": service.uptime_s,
             },
             "you": _who(request.caller),
             "checks": await verdicts_of(self.checks),
-            "providers": [{"name": name, "configured": configured} for name, configured in self.providers()],
-            "duties": to_builtins(duty_states(self.duties)),
+            "providers": [
+                {"name": provider.name, "configured": provider.configured}
+                for provider in self.report.providers()
+            ],
+            "duties": to_builtins(self.report.duty_states()),
             "sessions": self.sessions(),
             "connected": [asdict(each) for each in islice(self.connected, MOST_CALLERS)],
             "calls_running": len(calls),
@@ -113,7 +107,7 @@ class Overview:
             days = 0.0
         if not 0 < days <= MOST_DAYS:
             raise MalformedMessage(f"`days` is a number above 0 and up to {MOST_DAYS:g}.")
-        report = await self.usage.report(days=days, caller=asked.get("caller"))
+        report = await self.report.usage.report(days=days, caller=asked.get("caller"))
         return JSONResponse({"days": days, "usage": [asdict(each) for each in report]})
 
 
