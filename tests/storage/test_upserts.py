@@ -1,0 +1,63 @@
+"""The statements that the two databases say differently."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+import exai
+from exai.storage.database import Database
+from exai.storage.dialects import insert_if_absent, upsert
+from exai.storage.schema import principals
+from exai.storage.write_operations import LockGroup, row_by_row
+
+EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
+
+REPLACE = upsert(principals, ("epoch_at",))
+REPLACE_IF_LATER = upsert(principals, ("epoch_at",), only_if_greater="epoch_at")
+INSERT = insert_if_absent(principals)
+
+
+def row(epoch_at: datetime, subject: str = "alice") -> dict[str, Any]:
+    return {"subject": subject, "epoch_at": epoch_at}
+
+
+@row_by_row(LockGroup.IDENTITY)
+def execute(connection: Connection, write: tuple[Any, dict[str, Any]]) -> int:
+    statement, parameters = write
+    return int(statement.execute(connection, parameters).rowcount)
+
+
+async def epochs(database: Database) -> dict[str, datetime]:
+    return await database.read(
+        lambda connection: {each.subject: each.epoch_at for each in connection.execute(select(principals))}
+    )
+
+
+async def test_insert_if_absent_leaves_the_row_that_is_there_and_says_so(database: Database) -> None:
+    assert await database.write(execute, (INSERT, row(EARLY))) == 1
+    assert await database.write(execute, (INSERT, row(LATE))) == 0
+    assert await epochs(database) == {"alice": EARLY}
+
+
+async def test_upsert_replaces_the_columns_of_the_row_with_its_key(database: Database) -> None:
+    for statement, parameters in ((REPLACE, row(LATE)), (REPLACE, row(LATE, "bob")), (REPLACE, row(EARLY))):
+        await database.write(execute, (statement, parameters))
+    assert await epochs(database) == {"alice": EARLY, "bob": LATE}
+
+
+async def test_upsert_only_if_greater_never_goes_back(database: Database) -> None:
+    for epoch_at in (EARLY, LATE, EARLY):
+        await database.write(execute, (REPLACE_IF_LATER, row(epoch_at)))
+    assert await epochs(database) == {"alice": LATE}
+
+
+def test_no_other_module_asks_which_database_it_is() -> None:
+    source = Path(exai.__file__).parent
+    knowing = {
+        str(module.relative_to(source))
+        for module in source.rglob("*.py")
+        if any(word in module.read_text(encoding="utf-8") for word in ("sqlalchemy.dialects", "dialect.name"))
+    }
+    assert knowing == {"storage/dialects.py"}
