@@ -93,7 +93,7 @@ def test_an_environment_for_serving_is_not_enough_for_tests(checkout: Checkout) 
     assert _made(checkout) == ["venv", "packages", "project"]
 
 
-def test_what_pip_says_is_shown_when_it_fails_and_the_next_start_tries_again(checkout: Checkout) -> None:
+def test_a_failure_of_pip_is_shown_and_the_next_start_tries_again(checkout: Checkout) -> None:
     failed = checkout.run("serve", FAKE_PIP_FAILS="1")
     assert failed.returncode == 2
     assert "no such package" in failed.stderr
@@ -144,7 +144,7 @@ def test_uv_makes_it_where_there_is_uv(checkout: Checkout) -> None:
     ]
 
 
-def test_what_uv_made_is_made_anew_where_uv_is_gone_and_something_must_be_installed(
+def test_an_environment_by_uv_is_recreated_when_uv_is_gone(
     checkout: Checkout,
 ) -> None:
     checkout.tool("uv", UV)

@@ -17,13 +17,8 @@ MOST_LATE_IMPORTS = 10
 MOST_SUPPRESSIONS_PER_1000 = 2
 LONGEST_FUNCTION = 40
 LISTS = {
-    "exai/app/services.py:build",
-    "exai/dispatch/dispatcher.py:Dispatcher._run",
-    "exai/monitoring/metrics.py:Metrics.__init__",
     "exai/storage/migrations/versions/0001_foundation.py:upgrade",
     "exai/storage/migrations/versions/0007_identity.py:upgrade",
-    "exai/tools/chat.py:_answer",
-    "exai/transports/doors.py:McpDoors.__init__",
     "exai/transports/listener.py:Listener.serve",
     "exai/transports/server.py:build_server",
 }

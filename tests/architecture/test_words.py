@@ -12,13 +12,22 @@ ROOT = Path(__file__).parents[2]
 EXAI = ROOT / "src" / "exai"
 
 REPLACED = {
+    "anew": "again",
+    "came": "received",
     "believed": "valid",
     "book": "reports",
     "ear": "delta tap",
+    "entrance": "auth gate",
     "figure": "sample",
     "figures": "samples",
+    "handed": "written",
+    "hear": "receive",
+    "heard": "received",
+    "hears": "receives",
+    "holds": "held",
     "house": "services",
     "insist": "durable",
+    "insisting": "durable",
     "insists": "durable",
     "mend": "fix",
     "mended": "fixable",
@@ -37,7 +46,9 @@ REPLACED = {
     "superseded": "due",
     "tell": "report",
     "tells": "reports",
+    "told": "reported",
     "untold": "pending",
+    "visit": "authorized request",
     "whoever": "caller",
 }
 """Words that no public name uses, and the field's term for each."""

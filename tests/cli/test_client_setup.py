@@ -10,7 +10,7 @@ from exai.errors import StartFault
 CLAUDE, _, VSCODE = CLIENTS
 
 
-def test_there_is_one_snippet_for_each_way_in_and_each_is_whole_json() -> None:
+def test_each_transport_has_a_snippet_of_valid_json() -> None:
     made = snippets("http://127.0.0.1:8079/mcp", "ws://127.0.0.1:8079/mcp", "/opt/exai/bin/exai")
     assert [snippet.transport for snippet in made] == ["stdio", "http", "websocket"]
     stdio, http, websocket = (json.loads(snippet.text)["mcpServers"]["exai"] for snippet in made)
@@ -59,7 +59,7 @@ def test_snippets_name_a_token_and_hold_none() -> None:
     assert http["headers"] == websocket["headers"] == {"Authorization": "Bearer ${EXAI_TOKEN}"}
 
 
-def test_vscode_is_given_the_input_that_its_entry_speaks_of_and_keeps_its_own() -> None:
+def test_vscode_gets_the_input_of_its_entry_and_keeps_its_own() -> None:
     entry = connect_entry("exai", token=VSCODE.token)
     mine = {"type": "promptString", "id": "mine"}
     after = merged(json.dumps({"inputs": [mine], "servers": {}}), VSCODE, entry, place="f")

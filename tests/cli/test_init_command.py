@@ -82,7 +82,7 @@ def test_the_options_go_along_with_stdio(init: Init, tmp_path: Path) -> None:
     assert read(tmp_path / ".mcp.json")["mcpServers"]["exai"]["args"] == expected
 
 
-def test_where_tokens_are_wanted_each_client_is_told_where_to_find_one(init: Init, tmp_path: Path) -> None:
+def test_each_client_gets_a_reference_to_the_token(init: Init, tmp_path: Path) -> None:
     required = ("--yes", "--set", "auth.mode=required")
     result = init(*required)
     assert "exai token create NAME --key" in result.output

@@ -78,9 +78,7 @@ def test_each_kind_is_made_listed_replaced_and_ended(data_dir: Path) -> None:
     assert len(document("token", "list", "--all")) == 4
 
 
-def test_a_credentials_file_is_for_its_owner_alone_and_the_screen_shows_no_secret(
-    data_dir: Path, tmp_path: Path
-) -> None:
+def test_a_credentials_file_is_private_and_no_secret_is_printed(data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
     result = exai("token", "create", "laptop", "--save", str(file))
     assert result.exit_code == 0
@@ -95,7 +93,7 @@ def test_a_credentials_file_is_for_its_owner_alone_and_the_screen_shows_no_secre
     assert json.loads(file.read_text()).keys() == {"access_token"}
 
 
-def test_keys_are_replaced_and_what_the_old_one_signed_stays_good_unless_it_was_stolen(
+def test_a_rotated_key_still_verifies_unless_it_was_stolen(
     data_dir: Path,
 ) -> None:
     token = document("token", "create", "laptop")["access_token"]
@@ -127,7 +125,7 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], fault: type[E
     assert "\n" not in str(result.exception)
 
 
-def test_the_folder_of_a_credentials_file_is_made_for_its_owner_alone(data_dir: Path, tmp_path: Path) -> None:
+def test_the_folder_of_a_credentials_file_is_created_private(data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "config" / "exai" / "credentials.json"
     assert exai("token", "create", "laptop", "--save", str(file)).exit_code == 0
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700

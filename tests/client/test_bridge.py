@@ -118,7 +118,7 @@ async def test_a_cancellation_passes(start_daemon: StartDaemon, emulator: Emulat
         assert "result" in await editor.call(2, "models")
 
 
-async def test_a_daemon_that_is_down_is_a_sentence_that_says_what_to_start() -> None:
+async def test_the_error_for_a_daemon_that_is_down_says_what_to_start() -> None:
     async with bridge("ws://127.0.0.1:9/mcp", "--patience", "0.5") as editor:
         await editor.send({"id": 0, "method": "initialize", "params": HANDSHAKE})
         answer = await editor.answer()

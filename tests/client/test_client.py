@@ -45,7 +45,7 @@ async def test_what_the_server_refuses_is_an_exception_with_its_code(doors: Door
         assert failed.value.code == -32602
 
 
-async def test_a_daemon_that_is_down_is_told_by_the_first_call_and_by_those_after_it_at_once() -> None:
+async def test_every_call_to_a_daemon_that_is_down_is_unreachable() -> None:
     async with connect("ws://127.0.0.1:9/mcp", patience_s=0.3) as session:
         for _ in range(2):
             with pytest.raises(Unreachable, match="exai serve"):
@@ -65,7 +65,7 @@ async def test_a_daemon_that_speaks_no_sessions_is_named() -> None:
             await session.call("echo")
 
 
-async def test_a_cut_that_lasts_longer_than_the_patience_leaves_the_call_in_doubt(doors: Doors) -> None:
+async def test_a_cut_longer_than_the_patience_leaves_the_call_in_doubt(doors: Doors) -> None:
     async with (
         tcp_proxy(doors.ws) as (proxy, url),
         connect(url, patience_s=0.3) as session,
@@ -89,7 +89,7 @@ async def test_a_cut_that_lasts_longer_than_the_patience_leaves_the_call_in_doub
         assert answer.structured == {"arguments": {"again": True}}
 
 
-async def test_each_call_has_a_key_of_its_own_or_the_one_that_is_given(doors: Doors) -> None:
+async def test_each_call_has_a_random_key_or_the_given_one(doors: Doors) -> None:
     async with connect(doors.ws) as session:
         await session.call("echo")
         await session.call("echo")
@@ -102,7 +102,7 @@ async def test_each_call_has_a_key_of_its_own_or_the_one_that_is_given(doors: Do
     assert len(one) == 32
 
 
-async def test_answers_that_a_gap_swallowed_are_asked_for_again_under_their_keys() -> None:
+async def test_answers_lost_in_a_gap_are_requested_again_under_their_keys() -> None:
     async with (
         open_doors(sessions={"max_messages": 1}) as doors,
         tcp_proxy(doors.ws) as (proxy, url),

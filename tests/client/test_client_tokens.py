@@ -35,7 +35,7 @@ async def test_a_good_token_is_taken_as_it_is(endpoint: TokenEndpoint, file: Pat
     assert endpoint.asked == []
 
 
-async def test_a_token_near_its_end_is_refreshed_and_kept_before_it_is_used(
+async def test_a_token_about_to_expire_is_refreshed_and_saved_before_use(
     endpoint: TokenEndpoint, file: Path
 ) -> None:
     write_credentials(file, Credentials("a0", "r0", in_s(-1)))
@@ -214,7 +214,7 @@ async def test_mending_the_file_is_noticed(
             await waiting
 
 
-async def test_the_next_token_is_at_hand_before_the_end_of_the_one_in_use(
+async def test_the_next_token_is_fetched_before_the_current_one_expires(
     endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = in_s(0)
@@ -236,7 +236,7 @@ def test_where_tokens_are_refreshed() -> None:
     assert token_url("wss://h.example/exai/mcp/") == "https://h.example/exai/auth/token"
 
 
-async def test_a_token_is_stronger_than_a_file_and_what_is_none_is_refused(file: Path) -> None:
+async def test_a_token_has_precedence_over_a_file_and_a_malformed_one_is_refused(file: Path) -> None:
     assert await client_tokens("ws://h/mcp", token=" t ", file=file).token() == "t"
     assert await client_tokens("ws://h/mcp", token=None, file=file).token() == "a0"
     assert await client_tokens("ws://h/mcp", token=None, file=None).token() is None

@@ -110,7 +110,7 @@ async def test_several_clients_share_a_file_through_many_refreshes(house: Servic
     assert states[issued.token_id] == "active"
 
 
-async def test_a_revoked_token_is_told_and_a_mended_file_lets_the_same_bridge_in_again(
+async def test_a_bridge_reports_a_revoked_token_and_recovers_with_a_new_file(
     house: Services, tmp_path: Path
 ) -> None:
     daemon, authority, emulator = house.daemon, house.authority, house.emulator
@@ -140,7 +140,7 @@ async def test_a_revoked_token_is_told_and_a_mended_file_lets_the_same_bridge_in
                 await asyncio.sleep(0.1)
 
 
-async def test_a_missing_or_wrong_token_is_a_sentence_that_says_what_to_do(
+async def test_the_error_for_a_missing_or_wrong_token_says_what_to_do(
     house: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon, authority = house.daemon, house.authority

@@ -45,7 +45,7 @@ def test_an_exposed_file_is_not_used(tmp_path: Path) -> None:
         '{"access_token": ""}',
     ],
 )
-def test_what_is_no_credentials_file_is_told_with_the_way_to_one(tmp_path: Path, text: str) -> None:
+def test_the_error_for_a_malformed_credentials_file_says_how_to_create_one(tmp_path: Path, text: str) -> None:
     file = tmp_path / "credentials.json"
     file.touch(0o600)
     file.write_text(text)

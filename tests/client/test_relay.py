@@ -28,7 +28,7 @@ async def test_a_call_that_runs_elsewhere_is_waited_for(doors: Doors) -> None:
         assert doors.engine.keys == ["mine"] * 3
 
 
-async def test_words_about_it_in_an_ordinary_answer_are_no_reason_to_ask_again(doors: Doors) -> None:
+async def test_an_answer_that_mentions_the_code_is_not_sent_again(doors: Doors) -> None:
     async with exai.connect(doors.ws) as session:
         answer = await session.call("echo", {"a": "running_elsewhere"})
         assert answer.structured == {"arguments": {"a": "running_elsewhere"}}

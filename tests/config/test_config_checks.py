@@ -60,7 +60,7 @@ def test_a_proxy_on_this_machine_is_no_elsewhere() -> None:
         check(Settings.model_validate({"server": {"public_url": url}}), {})
 
 
-def test_two_doors_cannot_share_a_port_unless_it_is_any_free_one() -> None:
+def test_two_ports_differ_unless_both_are_0() -> None:
     assert "9000" in refusal(server={"port": 9000, "operations_port": 9000})
     check(Settings.model_validate({"server": {"port": 0, "operations_port": 0}}), {})
 
@@ -193,7 +193,7 @@ def test_an_installation_has_a_name() -> None:
         "",
     ],
 )
-def test_a_mode_is_one_of_three_and_its_day_is_one_of_the_calendar(mode: str) -> None:
+def test_a_mode_has_a_known_name_and_a_calendar_date(mode: str) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate({"auth": {"mode": mode}})
 

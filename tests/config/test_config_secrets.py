@@ -108,7 +108,7 @@ def test_the_folder_can_be_named(tmp_path: Path) -> None:
         assert key.get_secret_value() == folder.name
 
 
-def test_a_file_that_others_can_read_stops_the_start_and_is_not_quoted(tmp_path: Path, secrets: Path) -> None:
+def test_a_secret_file_that_others_can_read_stops_the_start(tmp_path: Path, secrets: Path) -> None:
     file = put(secrets, KIMI, "canary", 0o644)
     with pytest.raises(StartFault, match=f"chmod 600 {file}") as caught:
         loaded(tmp_path, KIMI_API_KEY="good")

@@ -58,7 +58,7 @@ def refusal(load_with: LoadWith, *arguments: object, **named: object) -> str:
     return str(caught.value)
 
 
-def test_every_value_is_the_default_and_says_so_when_nothing_is_set(load_with: LoadWith, home: Path) -> None:
+def test_without_settings_every_value_is_the_default(load_with: LoadWith, home: Path) -> None:
     loaded = load_with()
     assert loaded.settings.server.port == 8079
     assert set(loaded.origins.values()) == {"default"}
@@ -108,7 +108,7 @@ def test_a_kimi_key_is_found_under_each_usual_name(load_with: LoadWith, name: st
     assert loaded.origins["providers.kimi.api_key"] == f"environment {name}"
 
 
-def test_the_own_name_of_a_key_is_stronger_than_the_usual_ones(load_with: LoadWith) -> None:
+def test_a_keys_own_variable_has_precedence_over_usual_names(load_with: LoadWith) -> None:
     environ = {"ZAI_API_KEY": "b.b", "EXAI_PROVIDERS__GLM__API_KEY": "a.a", "GLM_API_KEY": "c.c"}
     loaded = load_with(environ)
     assert loaded.settings.providers.glm.api_key == SecretStr("a.a")
@@ -189,9 +189,7 @@ def test_a_secret_file_and_a_keyring_are_kept_from_it_too(home: Path, cwd: Path)
     assert "secret file" in refused(KeyringAnswer())
 
 
-def test_a_file_that_was_only_found_may_name_platforms_and_use_its_own_keys(
-    load_with: LoadWith, cwd: Path
-) -> None:
+def test_a_found_file_may_name_platforms_and_use_its_own_keys(load_with: LoadWith, cwd: Path) -> None:
     file = cwd / "exai.toml"
     file.write_text(
         f"""
@@ -283,7 +281,7 @@ def test_an_override_without_a_value_is_refused_without_quoting_it(load_with: Lo
         ("conversations.history_share=1", "a number, above 0, at most 0.9"),
     ],
 )
-def test_a_wrong_value_says_what_it_must_be_and_where_it_stood(
+def test_the_error_for_a_wrong_value_has_its_type_and_origin(
     load_with: LoadWith, override: str, must_be: str
 ) -> None:
     key = override.partition("=")[0]

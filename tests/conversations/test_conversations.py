@@ -100,7 +100,7 @@ async def test_a_hundred_parallel_appends_lose_none(conversations: Conversations
     assert questions == {"first", *(f"q{number}" for number in range(99))}
 
 
-async def test_the_last_exchange_goes_to_one_of_many_and_the_others_lose_nothing(database: Database) -> None:
+async def test_only_one_call_gets_the_last_exchange(database: Database) -> None:
     conversations = Conversations(ConversationTables(database), SystemClock(), max_exchanges=2)
     handle = await started(conversations, "first")
     conversation = await conversations.open(ALICE, handle)

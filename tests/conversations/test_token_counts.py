@@ -50,7 +50,7 @@ async def test_short_prompts_and_silence_teach_nothing(database: Database) -> No
     assert counts.of("m") is None
 
 
-async def test_what_was_learnt_is_stored_in_groups_and_found_by_the_next_run(
+async def test_calibrations_are_stored_in_groups_and_loaded_by_the_next_run(
     database_settings: config.Database, tmp_path: Path
 ) -> None:
     clock = ManualClock()

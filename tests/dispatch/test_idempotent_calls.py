@@ -312,7 +312,7 @@ class FailingTable(IdempotentCallTable):
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("failure", [None, ProviderUnreachable("gone")])
-async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
+async def test_an_end_is_written_when_the_database_is_back(
     database: Database, failure: Exception | None
 ) -> None:
     table = FailingTable(database)
@@ -336,7 +336,7 @@ async def test_an_end_that_the_database_does_not_take_is_written_once_it_does(
 
 
 @pytest.mark.virtual_time
-async def test_a_caller_who_waits_for_a_key_is_not_held_up_by_the_database(database: Database) -> None:
+async def test_a_waiting_caller_gets_store_failed_at_once(database: Database) -> None:
     table = FailingTable(database)
     provider = ScriptedProvider(ProviderUnreachable("gone"))
     services = Services(database, provider, clock=LoopClock(), idempotent_call_table=table)

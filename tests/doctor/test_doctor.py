@@ -161,7 +161,7 @@ async def test_a_database_out_of_reach_is_a_problem_without_its_password(tmp_pat
     assert "canary" not in str(found)
 
 
-async def test_a_port_that_another_program_holds_is_a_problem_and_a_running_exai_is_none(
+async def test_a_port_of_another_program_is_a_problem_and_of_a_running_exai_is_not(
     tmp_path: Path, start_daemon: StartDaemon
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

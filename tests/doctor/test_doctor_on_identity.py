@@ -84,9 +84,7 @@ async def published() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_the_keys_of_an_issuer_are_fetched_and_their_lack_is_a_problem(
-    tmp_path: Path, published: str
-) -> None:
+async def test_keys_of_an_issuer_that_cannot_be_fetched_are_a_problem(tmp_path: Path, published: str) -> None:
     def issuer(name: str, path: str) -> tuple[str, ...]:
         section = f"auth.issuers.{name}"
         return (f"{section}.issuer={name}", f"{section}.audience=a", f"{section}.jwks_url={published}{path}")

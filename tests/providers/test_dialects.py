@@ -140,9 +140,7 @@ async def test_the_errors_of_one_dialect_alone(open_dialect: Any, dialect: str, 
 
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS.keys() - {"ollama"}))
-async def test_a_wrong_key_and_a_long_prompt_are_refused_by_the_service_itself(
-    open_dialect: Any, dialect: str
-) -> None:
+async def test_the_service_refuses_a_wrong_key_and_a_long_prompt(open_dialect: Any, dialect: str) -> None:
     wrong = await open_dialect(dialect, api_key="sk-wrong")
     with pytest.raises(ProviderUnauthorized, match=r"local\.api_key"):
         await wrong.ask("local/tiny")

@@ -78,7 +78,7 @@ def test_cost_counts_cached_tokens_at_their_own_price() -> None:
     assert price.cost(Usage(input=10, cached=1_000, output=0)).usd == pytest.approx(10 * 0.5 / 1e6)
 
 
-def test_tokens_that_fill_the_cache_have_their_own_price_where_it_is_known() -> None:
+def test_cache_writes_have_their_own_price_if_it_is_known() -> None:
     price = Price(input=2.0, cached_input=0.5, output=10.0, checked="2026-01-01", cache_write=4.0)
     usage = Usage(input=1_000_000, cached=400_000, output=0, cache_write=100_000)
     assert price.cost(usage).items == pytest.approx(

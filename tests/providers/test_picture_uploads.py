@@ -196,7 +196,7 @@ async def test_too_many_for_the_model_are_refused_before_anything_is_sent(studio
     assert studio.emulator.log.requests == []
 
 
-async def test_more_than_a_request_may_hold_is_refused_but_not_what_lies_at_the_provider(
+async def test_the_size_limit_of_a_request_ignores_uploaded_pictures(
     studio: Studio,
 ) -> None:
     model = studio.router.resolve("kimi-k3").model
@@ -374,7 +374,9 @@ async def test_what_nobody_used_for_long_is_condemned_and_not_shown_again(
     assert later.uploads() == 4
 
 
-async def test_a_file_is_deleted_in_its_own_account_and_one_that_has_gone_is_deleted(studio: Studio) -> None:
+async def test_an_upload_is_deleted_in_its_account_and_a_missing_one_counts_as_deleted(
+    studio: Studio,
+) -> None:
     await studio.show("kimi-k3", LARGE)
     (file,) = studio.stored
     account = account_fingerprint(studio.emulator.addresses.kimi, studio.emulator.addresses.kimi_key)

@@ -313,7 +313,7 @@ async def test_an_event_without_end_is_not_gathered_forever(desk: Any) -> None:
     assert "larger than" in str(fault)
 
 
-async def test_an_idle_connection_that_the_server_closed_is_replaced_once_and_at_once(desk: Any) -> None:
+async def test_a_stale_connection_is_replaced_once(desk: Any) -> None:
     await desk.ask("glm-4.7")
     desk.emulator.faults.add("glm", Fault(cut="reset", at="before_headers"))
     assert (await desk.ask("glm-4.7")).text
