@@ -1,7 +1,7 @@
-"""How often an address may be refused before it is told to wait.
+"""Limits how often an address may present refused tokens before it gets 429.
 
-What is good is never counted and never kept out: of 256 random bits nobody guesses any, and many may share an
-address. Whoever goes on to be refused is answered so, and the log hears no more of it.
+Good tokens are never counted and always pass: 256 random bits cannot be guessed, and many callers may share an
+address. What is refused beyond the limit is not logged.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Who is at the door: from the headers of a request to a `Caller`, the same way for every door.
+"""Authenticates a request: from its headers to a `Caller`, the same way for every door.
 
 A token that was good a moment ago costs a hash and three look-ups: no signature is checked and no database asked.
 What may have changed since is one number in the database, read twice a second.
@@ -50,7 +50,7 @@ class _Known:
 
 
 class Authenticator:
-    """Judges what callers present. One per process."""
+    """Verifies tokens, and remembers the genuine ones. One per process."""
 
     def __init__(self, settings: Auth, tables: IdentityTables, clock: Clock) -> None:
         self._settings = settings
@@ -81,18 +81,18 @@ class Authenticator:
 
     @property
     def tokens_required(self) -> bool:
-        """Whether nobody comes in without a token: once it is so, a clock that is set back opens no door again."""
+        """Whether a token is required. Once it is, it stays so, even if the clock is set back."""
         if self._required_from is not None and self._clock.wall() >= self._required_from:
             self._is_required = True
         return self._is_required
 
     async def authenticate(self, headers: RawHeaders, *, door: Door, address: str) -> Caller:
-        """The caller behind a request with these headers; only `Authorization: Bearer` is looked at.
+        """Return the caller of a request with these headers; only `Authorization: Bearer` counts.
 
         Raises:
-            Unauthenticated: no token where one is required, or one that is not believed, in any mode.
+            Unauthenticated: no token where one is required, or an invalid one, in any mode.
             TooManyAttempts: the same, where too many from `address` were refused already; a good one always passes.
-            StoreFailed: whether the token is good can only be told by the database, which is out of reach.
+            StoreFailed: the database, which has to be asked about the token, is out of reach.
             KeysUnavailable: the same of the keys of another issuer.
         """
         fields = [value for name, value in headers if name.lower() == b"authorization"]
@@ -100,7 +100,7 @@ class Authenticator:
             return self._without_token(door)
         now = self._clock.wall()
         try:
-            known = await self._look(_bearer(fields), now)
+            known = await self._recall_or_verify(_bearer(fields), now)
         except InvalidToken as reason:
             self.attempts.refused(address)
             _log.info("a token was refused", reason=str(reason), door=door, address=address)
@@ -114,11 +114,11 @@ class Authenticator:
         return Caller(subject=proof.subject, door=door, scopes=proof.scopes, credential=proof.credential)
 
     async def close(self) -> None:
-        """Leave what is being fetched."""
+        """Cancel fetches of issuers' keys."""
         await self._issuers.close()
 
     def end_of(self, caller: Caller) -> Ending | None:
-        """How the right of a caller that was admitted came to its end; `None` while it lasts."""
+        """Say whether an admitted caller's credential has expired or was revoked; `None` while it is good."""
         if caller.credential is None:
             return "expired" if self.tokens_required else None
         return self._end(caller.subject, caller.credential, self._clock.wall())
@@ -128,18 +128,18 @@ class Authenticator:
         self._watchers.append(on_change)
 
     async def follow(self) -> None:
-        """Notice that tokens are required from now on, and what other processes have revoked.
+        """Check whether tokens are required from now on, and what other processes have revoked.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
         if self._was_required != self.tokens_required:
             self._was_required = self.tokens_required
-            self._tell()
+            self._notify_watchers()
         await self.refresh()
 
     async def refresh(self) -> None:
-        """See what has changed in the database; at once for whoever has just changed it.
+        """Read keys and revocations again, if the database's revision has changed.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -151,10 +151,10 @@ class Authenticator:
         if state.revision <= self._revocations.revision:
             return
         self._revocations = state
-        self._tell()
+        self._notify_watchers()
 
     async def _own_key(self, kid: str | None) -> VerifyingKey | None:
-        """A key that nobody here knows may have been made elsewhere a moment ago."""
+        """Find a key of our own; one that is unknown may have been made by another process a moment ago."""
         if kid is None:
             return None
         now = self._clock.wall()
@@ -164,8 +164,8 @@ class Authenticator:
             key = self._revocations.key(kid, now)
         return key
 
-    async def _look(self, token: str | None, now: float) -> _Known:
-        """Who stands behind a token: remembered, or found out and then remembered."""
+    async def _recall_or_verify(self, token: str | None, now: float) -> _Known:
+        """Verify a token, or recall what an earlier verification found."""
         if token is None:
             raise InvalidToken("form")
         digest = hashlib.sha256(token.encode("ascii")).digest()
@@ -230,7 +230,7 @@ class Authenticator:
             self._known.popitem(last=False)
         return known
 
-    def _tell(self) -> None:
+    def _notify_watchers(self) -> None:
         for watcher in self._watchers:
             try:
                 watcher()

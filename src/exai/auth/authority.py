@@ -151,7 +151,7 @@ class Authority:
         """Exchange a refresh token for new tokens (RFC 6749, 6).
 
         Raises:
-            InvalidGrant: it is none, is over, or was used after its successor had been.
+            InvalidGrant: it is unknown, expired, revoked, or was used after a successor of it.
             StoreFailed: the database is out of reach; the refresh token stays good.
         """
         shown = OpaqueToken.read(refresh_token, "exr")

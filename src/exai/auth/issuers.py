@@ -1,4 +1,4 @@
-"""Whose tokens are believed, as one rule each: EXAI itself, the shared secret, and those of `auth.issuers`."""
+"""The issuers whose tokens are accepted, with a rule for each: EXAI, the shared secret, and `auth.issuers`."""
 
 from exai.auth.jwks import IssuerKeys
 from exai.auth.keys import SharedSecret, VerifyingKey
@@ -33,7 +33,7 @@ class Issuers:
         self.rules = tuple(rules)
 
     async def close(self) -> None:
-        """Leave fetches that run."""
+        """Cancel fetches that run."""
         for keys in self._keys.values():
             await keys.close()
 

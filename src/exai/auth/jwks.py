@@ -2,7 +2,7 @@
 
 No caller can choose what is fetched (SSRF): the URL is the configured one, `https` or on loopback; redirects and
 proxies are not followed; every address that its name leads to must be a public one, and it is that address that is
-connected to; size and time are bounded. An unknown `kid` makes nobody fetch more often than every few seconds.
+connected to; size and time are bounded. Unknown `kid`s cause one fetch every few seconds at most.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from exai.runtime.clock import Clock
 __all__ = ["FetchFailed", "IssuerKeys"]
 
 FRESH_S = 600.0
-"""Then the keys are fetched anew, while the known ones go on to serve."""
+"""Then the keys are fetched again, while the known ones stay in use."""
 STALE_S = 86_400.0
 """So long keys serve when the issuer cannot be reached; one that it took back meanwhile goes unnoticed."""
 BETWEEN_FETCHES_S = 10.0
@@ -47,11 +47,11 @@ _log = structlog.get_logger(__name__)
 
 
 class FetchFailed(Exception):
-    """The keys could not be fetched; says why, for the operator."""
+    """The keys could not be fetched; the message says why, for the operator."""
 
 
 class IssuerKeys:
-    """Finds an issuer's keys by name."""
+    """Finds an issuer's keys by `kid`."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class IssuerKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None) -> VerifyingKey | None:
-        """The key of that name; one that is not known is asked for, unless that was done a moment ago.
+        """Find the key of that `kid`; fetch again for an unknown one, unless that was done a moment ago.
 
         Raises:
             KeysUnavailable: there are no keys, because their place cannot be reached.
@@ -98,7 +98,7 @@ class IssuerKeys:
         return known.get(kid)
 
     async def fetch(self) -> Mapping[str, VerifyingKey]:
-        """The keys as they are published now.
+        """Fetch the keys as they are published now.
 
         Raises:
             FetchFailed: they could not be had, or there is none that EXAI can use.
@@ -109,7 +109,7 @@ class IssuerKeys:
         return keys
 
     async def close(self) -> None:
-        """Leave a fetch that runs."""
+        """Cancel a fetch that runs."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -121,7 +121,7 @@ class IssuerKeys:
         return STALE_S + 1 if self._fetched_at is None else self._clock.monotonic() - self._fetched_at
 
     def _fetch_soon(self) -> asyncio.Task[None] | None:
-        """The fetch that runs, or one that begins; `None` so soon after the last."""
+        """Return the fetch that runs, or begin one; `None` so soon after the last."""
         if self._fetching is not None and not self._fetching.done():
             return self._fetching
         now = self._clock.monotonic()
@@ -194,7 +194,7 @@ class _Addresses(AbstractResolver):
         await self._resolver.close()
 
     def check_literal(self, host: str) -> None:
-        """An address in the URL itself, which nobody resolves."""
+        """Check an address in the URL itself, which is not resolved."""
         try:
             ipaddress.ip_address(host)
         except ValueError:
@@ -218,7 +218,7 @@ class _Addresses(AbstractResolver):
 def _innermost(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that an IPv6 one carries, which is the one that is reached."""
+    """Return the IPv4 address that an IPv6 one embeds, which is the one that is reached."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -228,7 +228,7 @@ def _innermost(
 
 
 def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is nobody's on any network: this machine, the link's own (such as a cloud's metadata), groups."""
+    """Whether an address is no server's: loopback, link-local (such as a cloud's metadata), multicast, reserved."""
     return (
         address.is_loopback
         or address.is_link_local
@@ -260,7 +260,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _usable(document: Any, algorithms: frozenset[str]) -> dict[str, VerifyingKey]:
-    """The keys that can verify what this issuer may sign; a name that two of them share is nobody's."""
+    """Select keys that can verify what this issuer may sign; a `kid` that two of them share is dropped."""
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise FetchFailed("the answer is no set of keys")

@@ -1,4 +1,4 @@
-"""A signed token (JWS, compact form) taken apart without believing a word of it.
+"""Parses a signed token (JWS, compact form) without trusting any of it.
 
 Stricter than RFC 7515 where leniency has cost others: one spelling of every part (canonical base64url, no
 padding), JSON without double names, constants or depth, and no header that brings its own key or rules.
@@ -23,12 +23,12 @@ _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class InvalidToken(Exception):
-    """Why a token is refused, in one word or two; for the log alone."""
+    """A token is refused; the reason, in one word or two, is for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """The parts of a token whose signature nobody has looked at."""
+    """The parts of a token whose signature has not been checked."""
 
     algorithm: str
     kid: str | None
@@ -40,7 +40,7 @@ class SignedToken:
 
 
 def take_apart(token: str) -> SignedToken:
-    """Read a token's parts.
+    """Parse a token.
 
     Raises:
         InvalidToken: it is no signed token, or a form of one that nothing good has.
@@ -65,12 +65,12 @@ def take_apart(token: str) -> SignedToken:
 
 
 def encoded(data: bytes) -> str:
-    """Base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def decoded(text: str) -> bytes:
-    """The bytes of canonical base64url.
+    """Decode canonical base64url.
 
     Raises:
         InvalidToken: it is something else, or one of the other spellings of the same bytes.

@@ -1,4 +1,4 @@
-"""Keys of signatures: one algorithm per key, fixed by us and never by a token (RFC 8725, 3.1)."""
+"""Signing and verifying keys: one algorithm per key, which a token never chooses (RFC 8725, 3.1)."""
 
 import hashlib
 import hmac
@@ -40,7 +40,7 @@ _P256_COORDINATE = 32
 
 
 class VerifyingKey(Protocol):
-    """Tells whether a signature is its own."""
+    """A key that checks signatures."""
 
     @property
     def algorithm(self) -> str:
@@ -113,14 +113,14 @@ class SharedSecret:
 
 
 def generate(algorithm: OwnAlgorithm) -> PrivateKey:
-    """A new key to sign with."""
+    """Generate a key to sign with."""
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def sign(key: PrivateKey, kid: str, kind: str, claims: Mapping[str, Any]) -> str:
-    """A signed token."""
+    """Sign claims as a token."""
     is_curve = isinstance(key, ec.EllipticCurvePrivateKey)
     header = {"alg": "ES256" if is_curve else "EdDSA", "kid": kid, "typ": kind}
     signed = ".".join(encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
@@ -133,14 +133,14 @@ def sign(key: PrivateKey, kid: str, kind: str, claims: Mapping[str, Any]) -> str
 
 
 def private_pem(key: PrivateKey) -> bytes:
-    """PKCS 8, without a password: the file's mode protects it."""
+    """Encode a private key as PKCS 8, without a password: the file's mode protects it."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def load_private(pem: bytes) -> PrivateKey | None:
-    """The key of a file; `None` for what EXAI does not sign with."""
+    """Load a key from a file's content; `None` for what EXAI does not sign with."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -153,7 +153,7 @@ def load_private(pem: bytes) -> PrivateKey | None:
 
 
 def public_pem(key: PrivateKey) -> str:
-    """The half that everybody may see."""
+    """Encode the public half of a key."""
     return (
         key.public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -162,12 +162,12 @@ def public_pem(key: PrivateKey) -> str:
 
 
 def kid_of(public: str) -> str:
-    """A key's name: a fingerprint of its public half, so that no two share one."""
+    """Derive a key's `kid`: a fingerprint of its public half."""
     return hashlib.sha256(public.encode("ascii")).hexdigest()[:24]
 
 
 def from_public_pem(pem: str) -> VerifyingKey | None:
-    """The key of a public half; `None` for what EXAI does not sign with."""
+    """Load a public key; `None` for what EXAI does not sign with."""
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -178,7 +178,7 @@ def from_public_pem(pem: str) -> VerifyingKey | None:
 
 
 def to_jwk(kid: str, pem: str) -> dict[str, str]:
-    """A public half as JWKS has it (RFC 7517, RFC 8037)."""
+    """Encode a public key for a JWKS (RFC 7517, RFC 8037)."""
     key = serialization.load_pem_public_key(pem.encode())
     common = {"kid": kid, "use": "sig"}
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -190,7 +190,7 @@ def to_jwk(kid: str, pem: str) -> dict[str, str]:
 
 
 def from_jwk(jwk: Mapping[str, Any]) -> VerifyingKey | None:
-    """The key of one entry of somebody's JWKS; `None` for one that is broken, weak, private or for another use."""
+    """Load an entry of a JWKS; `None` for one that is broken, weak, private or for another use."""
     if jwk.get("use", "sig") != "sig" or "verify" not in _operations(jwk) or "d" in jwk or "k" in jwk:
         return None
     try:

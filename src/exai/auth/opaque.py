@@ -15,7 +15,7 @@ _FORM = re.compile(r"(?P<prefix>ex[kr])_(?P<id>[0-9a-f]{16})_(?P<secret>[A-Za-z0
 
 
 def new_id() -> str:
-    """A random name, which is no secret."""
+    """Make a random id, which is no secret."""
     return secrets.token_hex(8)
 
 
@@ -29,12 +29,12 @@ class OpaqueToken:
 
     @classmethod
     def new(cls, prefix: Prefix, token_id: str) -> "OpaqueToken":
-        """With 256 random bits."""
+        """Make a token with 256 random bits."""
         return cls(prefix, token_id, secrets.token_urlsafe(32))
 
     @classmethod
     def read(cls, text: str, prefix: Prefix) -> "OpaqueToken | None":
-        """From its text; `None` for anything else."""
+        """Parse a token; `None` for anything else."""
         found = _FORM.fullmatch(text)
         return (
             None if found is None or found["prefix"] != prefix else cls(prefix, found["id"], found["secret"])

@@ -1,4 +1,4 @@
-"""What a caller may be allowed: one scope per family of tools, and one per door that is no tool."""
+"""Scopes: one per family of tools, and one per door that is no tool."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

@@ -29,14 +29,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key with its name."""
+    """A private key with its `kid`."""
 
     kid: str
     private: PrivateKey
 
 
 class SigningKeys:
-    """Finds, makes and forgets."""
+    """Finds, creates and deletes signing keys."""
 
     def __init__(self, tables: IdentityTables, folder: Path) -> None:
         self._tables = tables
@@ -44,7 +44,7 @@ class SigningKeys:
         self._loaded: dict[str, PrivateKey] = {}
 
     async def current(self, algorithm: OwnAlgorithm, now: datetime) -> SigningKey:
-        """The newest key that may sign and whose private half lies here; the first is made when it is needed.
+        """Find the newest key that may sign and whose private half is here; create one where there is none.
 
         Raises:
             StoreFailed: the database or the folder of keys cannot be used.
@@ -55,7 +55,7 @@ class SigningKeys:
         return await self.make(algorithm, now)
 
     async def make(self, algorithm: OwnAlgorithm, now: datetime) -> SigningKey:
-        """A new key, which everybody verifies with from now on.
+        """Create a key, which every process verifies with from now on.
 
         Raises:
             StoreFailed: the database or the folder of keys cannot be used.
@@ -68,7 +68,7 @@ class SigningKeys:
     async def replace(
         self, algorithm: OwnAlgorithm, now: datetime, *, at_once: bool, least: timedelta
     ) -> SigningKey:
-        """A new key in place of all others, which sign no more from the same moment on.
+        """Create a key in place of all others, which sign no more from then on.
 
         Raises:
             StoreFailed: the database or the folder of keys cannot be used; everything is as it was.
@@ -92,7 +92,7 @@ class SigningKeys:
                 await asyncio.to_thread(self._delete, kid)
 
     async def _new(self, algorithm: OwnAlgorithm, now: datetime) -> tuple[PrivateKey, KeyRow]:
-        """Its file is written."""
+        """Generate a key and write its file."""
         private = await asyncio.to_thread(generate, algorithm)
         public = public_pem(private)
         row = KeyRow(kid_of(public), algorithm, public, now)
@@ -106,7 +106,7 @@ class SigningKeys:
             _log.warning("a key that signs no more cannot be deleted", kid=kid, reason=reason_of(error))
 
     def _files(self) -> dict[str, float]:
-        """Private halves that lie here, with when each was written."""
+        """List the private halves in the data folder, with when each was written."""
         files = {file.stem: file for file in self._folder.glob("*.pem") if file.is_file()}
         return {kid: file.stat().st_mtime for kid, file in files.items() if _KID.fullmatch(kid)}
 

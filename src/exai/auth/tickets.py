@@ -25,14 +25,14 @@ _FORM = re.compile(r"ext_[A-Za-z0-9_-]{43}")
 
 
 class Tickets:
-    """Issues and takes them, over the database: the command line needs no daemon, and replicas know each other's."""
+    """Issues and redeems tickets. They are in the database, so the command line needs no daemon."""
 
     def __init__(self, table: TicketTable, clock: Clock) -> None:
         self._table = table
         self._clock = clock
 
     async def issue(self, subject: str, credential: Credential | None = None) -> str:
-        """A ticket for a principal, shown once; without a credential, for whoever administers the database.
+        """Issue a ticket for a principal; without a credential, for somebody who administers the database.
 
         Raises:
             StoreFailed: it was not kept.
@@ -58,7 +58,7 @@ class Tickets:
         return ticket
 
     async def take(self, ticket: str) -> Caller | None:
-        """Whom the ticket lets in, and it is used up; `None`: it is none, was used, or came too late.
+        """Redeem a ticket for its caller; `None` where it is unknown, was used, or has expired.
 
         Raises:
             StoreFailed: the database is out of reach.

@@ -1,4 +1,4 @@
-"""From the text of a signed token to who stands behind it: one way for every issuer, one row of rules per issuer.
+"""Verifies signed tokens: one way for every issuer, with one rule per issuer.
 
 The signature comes first, so that nothing unsigned decides anything; then every claim by its type, before it is
 compared or counted with.
@@ -36,10 +36,10 @@ FindKey = Callable[[str | None], Awaitable[VerifyingKey | None]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How the tokens of one issuer must be."""
+    """What the tokens of one issuer must be like."""
 
     name: str
-    """Stands before the subject, unless the issuer is EXAI itself."""
+    """The prefix of its subjects, unless the issuer is EXAI itself."""
     issuer: str
     audience: str
     algorithms: frozenset[str]
@@ -62,7 +62,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Who stands behind a credential, and what it allows."""
+    """The subject of a verified credential, and what it allows."""
 
     subject: str
     scopes: frozenset[str]
@@ -72,16 +72,16 @@ class Proof:
 
 
 class Verifier:
-    """Judges signed tokens; whether a good one has been revoked is another's matter."""
+    """Verifies signed tokens. Whether a good one has been revoked is checked elsewhere (`revocation_state`)."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules: Mapping[str, Rule] = {rule.issuer: rule for rule in rules}
 
     async def verify(self, token: str, now: float) -> Proof:
-        """Who stands behind `token`; it may be over (`credential.expires_at`).
+        """Verify `token`; it may have expired (`credential.expires_at`).
 
         Raises:
-            InvalidToken: nobody we believe has signed this, or not for us.
+            InvalidToken: no accepted issuer has signed this, or not for us.
         """
         parts = take_apart(token)
         issuer = parts.claims.get("iss")
@@ -129,7 +129,7 @@ def _proof(parts: SignedToken, rule: Rule, now: float) -> Proof:
 
 
 def _check_audience(audience: Any, rule: Rule) -> None:
-    """One text, or of other issuers a list of texts."""
+    """Check the audience: one string, or for other issuers a list of them."""
     if isinstance(audience, list) and not rule.is_own:
         if not all(isinstance(member, str) for member in audience) or rule.audience not in audience:
             raise InvalidToken("audience")
@@ -148,7 +148,7 @@ def _check_kind(parts: SignedToken) -> None:
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
-    """A NumericDate: a number and neither text nor truth value, within the calendar."""
+    """Read a NumericDate: a number, neither string nor boolean, within the calendar."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidToken(name)
@@ -158,7 +158,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> float:
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    """A name: short, with nothing in it that cannot be seen."""
+    """Read a name: short and printable."""
     value = claims.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_NAME or not value.isprintable():
         raise InvalidToken(name)
@@ -166,7 +166,7 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 
 
 def _words(value: Any) -> list[str]:
-    """Scopes as words or as a list; without the claim there are none."""
+    """Read scopes, as words or as a list; without the claim there are none."""
     if value is None:
         return []
     if isinstance(value, str):

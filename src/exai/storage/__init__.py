@@ -1,1 +1,1 @@
-"""What is kept: the only room that speaks SQL."""
+"""The database: the only package that speaks SQL."""

@@ -47,7 +47,7 @@ class Backend(Protocol):
 
 
 class Database:
-    """Where conversations and the journal are kept. Belongs to one process' one event loop."""
+    """A database and the writer of this process. Belongs to one event loop."""
 
     def __init__(self, backend: Backend, runs: Runs, run_id: str, commit_interval_s: float) -> None:
         self._backend = backend
@@ -100,7 +100,7 @@ class Database:
         return await self._writer.write(operation, parameters)
 
     def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
-        """Queue a write whose result nobody waits for; `close` commits it at the latest. Never raises.
+        """Queue a write without waiting for its result; `close` commits it at the latest. Never raises.
 
         One that `durable` outlives an outage of the database: it is tried again, so its operation may run twice.
         """
@@ -125,7 +125,7 @@ class Database:
         ]
 
     async def check(self) -> None:
-        """See that the database answers.
+        """Check that the database answers.
 
         Raises:
             StoreFailed: it does not.
@@ -137,7 +137,7 @@ class Database:
         return run_id != self.run_id and await self._runs.is_over(run_id)
 
     async def close(self) -> None:
-        """Commit what is queued, then let go of everything."""
+        """Commit what is queued, then close every connection and release the run lock."""
         await self._writer.close()
         with suppress(*FAULTS):
             await self._runs.end()
@@ -160,7 +160,7 @@ async def migrate_database(settings: config.Database, data_dir: Path) -> tuple[s
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """How a database stands to this code."""
+    """Which schema a database has, and which one this code needs."""
 
     kind: str
     """`sqlite` or `postgresql`."""
@@ -240,7 +240,7 @@ def _sqlite(file: Path, setting: str) -> tuple[Backend, Runs]:
 
 
 class _start_faults:  # noqa: N801 - reads as what it does where it is used
-    """Turns what a database raises into the sentence that ends a start."""
+    """Turns what a database raises into a `StartFault`."""
 
     def __init__(self, data_dir: Path, kind: str) -> None:
         self._where = f"the SQLite file in {data_dir}" if kind == "sqlite" else "the server of `database.url`"
@@ -255,7 +255,7 @@ class _start_faults:  # noqa: N801 - reads as what it does where it is used
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without the statement, its parameters or the URL."""
+    """Describe what went wrong, without the statement, its parameters or the URL."""
     if isinstance(error, SQLAlchemyError):
         error = getattr(error, "orig", None) or error
     if isinstance(error, TimeoutError):

@@ -47,12 +47,12 @@ Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 
 def log_fault(error: Exception, *, writes: int = 0) -> None:
-    """The cause, which no caller sees; `writes` were lost by it."""
+    """Log the cause, which no caller sees; `writes` were lost by it."""
     _log.error("the database failed", kind=type(error).__name__, writes_lost=writes, exc_info=error)
 
 
 def store_failed() -> StoreFailed:
-    """The sentence for callers."""
+    """Make the error that callers get."""
     return StoreFailed(
         "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "
         "if it goes on, the log of the daemon says why.",
@@ -65,7 +65,7 @@ class _Write:
     operation: WriteOperation[Any, Any]
     parameters: Any
     done: asyncio.Future[Any] | None = None
-    """`None`: nobody waits."""
+    """`None`: no caller waits for the result."""
     durable: bool = False
 
 
@@ -86,7 +86,7 @@ class GroupWriter:
         self._task = tasks.spawn(self._run(), name="group commit")
 
     async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
-        """The result, once it is committed. Cancelling the wait does not take the write back.
+        """Return the result, once it is committed. Cancelling the wait does not undo the write.
 
         Raises:
             StoreFailed: it was not kept.
@@ -98,7 +98,7 @@ class GroupWriter:
         return await done
 
     def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
-        """Queue a write whose result nobody waits for; a failure is logged.
+        """Queue a write without waiting for its result; a failure is logged.
 
         One that `durable` is tried again until the database is back: its operation may run twice.
         """

@@ -24,7 +24,7 @@ LIMIT 1
 
 
 def jobs_connections(file: Path) -> Connections:
-    """Connections to the file, which is made if it is missing: write-ahead log, each commit on disk.
+    """Open connections to the file, and create it if it is missing: write-ahead log, each commit on disk.
 
     Raises:
         OSError: the file cannot be made.

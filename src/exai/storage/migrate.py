@@ -1,4 +1,4 @@
-"""The schema's versions: what the code needs, what a database has, and the way from one to the other.
+"""The schema's versions: which one the code needs, which one a database has, and the upgrade.
 
 A version is the number that its migration's file begins with, `0001_foundation.py`. Alembic is imported only where
 something is to be migrated: an ordinary start does without its 10 MB and a tenth of a second.
@@ -24,12 +24,12 @@ _VERSION_TABLE = "alembic_version"
 
 
 def head() -> str:
-    """The version that this code needs."""
+    """Return the version that this code needs."""
     return max(_known())
 
 
 def current(connection: Connection) -> str | None:
-    """The version that a database has; `None` for one without any."""
+    """Read the version that a database has; `None` for one without any."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
     version: str | None = connection.scalar(text(f"SELECT version_num FROM {_VERSION_TABLE}"))  # nosec B608 # noqa: S608 - our own name

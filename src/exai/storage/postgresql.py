@@ -48,7 +48,7 @@ class PostgresqlBackend:
 class PostgresqlRuns:
     """Advisory locks, each held by a session of its own; a pooler in transaction mode would not keep it.
 
-    A restart of the server lets go of all of them. A replica that starts right then may take a running call
+    A restart of the server releases all of them. A replica that starts right then may take a running call
     for lost; the call's own end, when it comes, puts that right.
     """
 
@@ -71,7 +71,7 @@ class PostgresqlRuns:
         return bool(taken)
 
     async def end(self) -> None:
-        """Let go."""
+        """Release the lock."""
         if self._held is not None:
             held, self._held = self._held, None
             await held.close()

@@ -1,7 +1,7 @@
 """Which processes on a database are alive: each holds a lock for as long as it lives.
 
-The operating system, or the database server, lets go of the lock when a process
-dies, however it dies; so whoever can take a run's lock knows that the run is over.
+The operating system, or the database server, releases the lock when a process
+dies, however it dies; so a process that can take a run's lock knows that the run is over.
 """
 
 import secrets
@@ -15,12 +15,12 @@ __all__ = ["FileRuns", "Runs", "new_run_id"]
 
 
 def new_run_id() -> str:
-    """An id for this process' time on a database."""
+    """Make an id for this process' time on a database."""
     return f"run_{secrets.token_hex(8)}"
 
 
 class Runs(Protocol):
-    """The lock of this run, and a look at others'."""
+    """The lock of this run, and a test of others'."""
 
     async def begin(self, run_id: str) -> None:
         """Hold this run's lock until `end`."""
@@ -31,7 +31,7 @@ class Runs(Protocol):
         ...
 
     async def end(self) -> None:
-        """Let go."""
+        """Release the lock."""
         ...
 
 

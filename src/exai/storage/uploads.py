@@ -1,10 +1,10 @@
-"""Rows of the files that lie at a provider: what was uploaded there, by whom, under which id.
+"""Tables of files at providers: what was uploaded, by whom, under which id, and what is to be deleted.
 
 Each owner has uploads of his own. Were they shared, a picture that need not be uploaded would tell that somebody
 else had sent it.
 
 A file is in one of two tables: in use, or condemned. It moves from the first to the second in one transaction, and
-never back: what is condemned is found by nobody, so it can be deleted at the provider whenever that succeeds.
+never back: what is condemned is not found any more, so it can be deleted at the provider whenever that succeeds.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class UploadTable:
         self._database = database
 
     async def find(self, store: Store, owner: str, digests: Sequence[str]) -> dict[str, str]:
-        """The remote ids of those of the digests that are known of this owner."""
+        """Find the remote ids of those of the digests that this owner has uploaded."""
         parameters = {**_store(store), "of_owner": owner, "digests": list(digests)}
         return await self._database.read(
             lambda connection: {row[0]: row[1] for row in connection.execute(_FIND, parameters)}
@@ -77,7 +77,7 @@ class UploadTable:
         await self._database.write(_keep, _values(store, owner, row))
 
     async def use(self, store: Store, owner: str, digests: Sequence[str], at: datetime) -> dict[str, str]:
-        """The remote ids of those of the digests that are known of this owner.
+        """Find the remote ids of those of the digests that this owner has uploaded.
 
         They are not condemned for as long as unused files are kept, counted from `at`.
 
@@ -98,12 +98,12 @@ class UploadTable:
         await self._database.write(_forget, {**_store(store), "of_remote": remote_id})
 
     async def condemn_unused(self, store: Store, since: datetime, at: datetime, most: int) -> int:
-        """Condemn files that nobody has used since then, the longest unused first; how many there were."""
+        """Condemn files that have not been used since then, the longest unused first; how many there were."""
         parameters = {**_store(store), "moment": since, "at": at, "most": most}
         return await self._database.write(_condemn, parameters)
 
     async def condemned(self, most: int) -> list[CondemnedFile]:
-        """What is to be deleted, at any provider, the longest condemned first."""
+        """Read what is to be deleted, at any provider, the longest condemned first."""
         return await self._database.read(
             lambda connection: [
                 CondemnedFile(*row) for row in connection.execute(_CONDEMNED.limit(most)).all()

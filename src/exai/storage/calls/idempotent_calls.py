@@ -23,14 +23,14 @@ LONGEST_CALL = timedelta(days=1)
 
 
 class IdempotentCallId(NamedTuple):
-    """An operation's name; another owner's equal key is another operation."""
+    """An idempotency key of an owner. Another owner's equal key names another call."""
 
     owner: str
     key: str
 
 
 class KeptCall(msgspec.Struct, frozen=True):
-    """A row."""
+    """What is kept of a call under an idempotency key."""
 
     digest: str
     call_id: str
@@ -48,7 +48,7 @@ class IdempotentCallTable:
         self._clock = clock
 
     async def find(self, operation: IdempotentCallId) -> KeptCall | None:
-        """The row, as committed; `None`: the key is free.
+        """Read the row, as committed; `None`: the key is free.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -60,7 +60,7 @@ class IdempotentCallTable:
         """Write the row, unless there is one; whether it was written. When this returns it is committed.
 
         Raises:
-            StoreFailed: it was not kept, or nobody knows.
+            StoreFailed: it may not be kept.
         """
         row = {
             "owner": operation.owner,
@@ -83,7 +83,7 @@ class IdempotentCallTable:
         await self._database.write(_write_calls, row)
 
     async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
-        """Take the row away, if it is that call's.
+        """Delete the row, if it is that call's.
 
         Raises:
             StoreFailed: it is still there.
@@ -91,7 +91,7 @@ class IdempotentCallTable:
         await self._database.write(_write_calls, {**_identity(operation), "of_call": call_id})
 
     async def conversation_of(self, operation: IdempotentCallId, call_id: str) -> str | None:
-        """The owner's conversation in which that call's exchange was committed; `None`: it never was.
+        """Find the owner's conversation in which that call's exchange was committed; `None`: it never was.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -104,11 +104,11 @@ class IdempotentCallTable:
         return await self._database.read(lambda connection: connection.scalar(query))
 
     async def is_abandoned(self, run_id: str) -> bool:
-        """Whether nobody will end a row of that run: its process has gone, or is this one, which knows its own."""
+        """Whether a row of that run will never be ended: its process has gone, or is this one, which knows its own."""
         return run_id == self._database.run_id or await self._database.is_over(run_id)
 
     async def prune(self, keep_hours: int) -> int:
-        """Drop rows that began more than `keep_hours` ago and belong to no running call; how many there were."""
+        """Delete rows that began more than `keep_hours` ago and belong to no running call; how many there were."""
         return await self._database.write(_prune, self._clock.utc() - timedelta(hours=keep_hours))
 
 

@@ -57,7 +57,7 @@ class CallEnd(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """A call that did not go well, as its owner may see it."""
+    """A call that failed, as its owner may see it."""
 
     call_id: str
     began_at: datetime
@@ -69,7 +69,7 @@ class CallFailure:
 
 
 class Journal:
-    """Begins and ends rows; answers what failed lately."""
+    """Writes the begin and the end of calls, and reads recent failures."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -134,7 +134,7 @@ class Journal:
         return sum([await self._database.write(_mark_lost, run_id) for run_id in over])
 
     async def recent_failures(self, *, owner: str, limit: int) -> Sequence[CallFailure]:
-        """The owner's latest calls that ended in anything but an answer, newest first."""
+        """Read the owner's latest calls that ended in anything but an answer, newest first."""
         query = (
             select(
                 calls.c.call_id,
@@ -154,12 +154,12 @@ class Journal:
         )
 
     async def prune(self, keep_days: int) -> int:
-        """Drop ended rows that began more than `keep_days` ago; how many there were."""
+        """Delete ended rows that began more than `keep_days` ago; how many there were."""
         return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
 
 
 _OK: ColumnClause[str] = literal_column("'ok'")
-"""Spelt out in the statement, as the partial index wants it."""
+"""A literal in the statement: PostgreSQL uses the partial index only then."""
 
 _free_for_cleaning = select(calls.c.call_id).with_for_update(skip_locked=True)
 """Calls that nobody else is writing just now."""
@@ -193,7 +193,7 @@ _END = (
 
 @all_at_once(LockGroup.CALLS)
 def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Begins first: a call that was cancelled at once has both of its marks in one commit."""
+    """Write begins, then ends: a call that was cancelled at once has both in one commit."""
     begins = [row for row in rows if "run_id" in row]
     ends = [row for row in rows if "run_id" not in row]
     if begins:

@@ -18,7 +18,7 @@ MOST_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one caller used of one model within a time."""
+    """What one caller used of one model within a period."""
 
     caller: str
     provider: str | None
@@ -40,14 +40,14 @@ class Usage:
 
 
 class UsageReports:
-    """Reads what was used."""
+    """Reads usage from the journal."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def report(self, *, days: float, caller: str | None) -> Sequence[Usage]:
-        """By caller and model, the most expensive first; of one caller alone, where one is named.
+        """Sum usage by caller and model, the most expensive first; of one caller, where one is named.
 
         Raises:
             StoreFailed: the database is out of reach.

@@ -36,7 +36,7 @@ class Calibration(msgspec.Struct, frozen=True):
     """Observations."""
 
     def then(self, later: "Calibration") -> "Calibration":
-        """This, and what was observed after it."""
+        """Combine this with what was observed after it."""
         kept = MEMORY**later.samples
         return Calibration(
             samples=self.samples + later.samples,
@@ -48,7 +48,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
     @property
     def factor(self) -> float:
-        """By which an estimate is to be multiplied."""
+        """The factor that corrects an estimate."""
         low, high = FACTORS
         return min(high, max(low, (self.reported + PRIOR_TOKENS) / (self.estimated + PRIOR_TOKENS)))
 
@@ -65,7 +65,7 @@ class CalibrationTable:
         self._database = database
 
     async def all(self) -> dict[str, Calibration]:
-        """Every row, by model."""
+        """Read every row, by model."""
         return await self._database.read(
             lambda connection: {row[0]: Calibration(*row[1:]) for row in connection.execute(_ALL)}
         )

@@ -16,7 +16,7 @@ __all__ = ["ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """What is kept about a conversation as a whole."""
+    """A conversation as a whole."""
 
     exchanges: int
     last_model: str
@@ -60,7 +60,7 @@ class ConversationTables:
         self._database = database
 
     async def find(self, conversation_id: str, owner: str) -> ConversationRow | None:
-        """The owner's conversation; `None` for an unknown one and for another owner's alike."""
+        """Find the owner's conversation; `None` for an unknown one and for another owner's alike."""
         parameters = {"of_conversation": conversation_id, "of_owner": owner}
         row = await self._database.read(
             lambda connection: connection.execute(_FIND, parameters).one_or_none()
@@ -70,7 +70,7 @@ class ConversationTables:
     async def newest(
         self, conversation_id: str, budget_tokens: int, reasoning_of: str | None
     ) -> list[ExchangeRow]:
-        """The newest exchanges whose tokens together fit the budget, newest first.
+        """Read the newest exchanges whose tokens together fit the budget, newest first.
 
         The reasoning of the model `reasoning_of` is read and counted, other models' is not.
         """
@@ -88,7 +88,7 @@ class ConversationTables:
         await self._database.write(_begin, exchange)
 
     async def append(self, exchange: NewExchange) -> int | None:
-        """The number that the exchange got; `None` when the conversation had none left.
+        """Append an exchange and return its number; `None` when the conversation had none left.
 
         Numbers are given out under the conversation's row lock, so two appends never share one.
         """

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _KEEP_REVOCATION_OF_KEY = timedelta(days=1)
-"""An API key is looked up whenever a process meets it; until then each has let go of what it knew of it."""
+"""API keys are looked up in the database; by then every process has dropped what it remembered of one."""
 
 _REVISION = select(auth_revision.c.revision).where(auth_revision.c.id == 1)
 _RAISE = update(auth_revision).where(auth_revision.c.id == 1).values(revision=auth_revision.c.revision + 1)

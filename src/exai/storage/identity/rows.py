@@ -1,4 +1,4 @@
-"""Rows of identity, as the code sees them, and what is made of several."""
+"""Rows of the tables of identity, and values made of several rows."""
 
 from datetime import datetime
 from typing import Literal
@@ -52,7 +52,7 @@ class RefreshRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presented(msgspec.Struct, frozen=True):
-    """A refresh token that a client shows, with the token it renews."""
+    """A refresh token that a client presents, with the token it renews."""
 
     refresh: RefreshRow
     token: TokenRow

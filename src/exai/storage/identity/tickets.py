@@ -13,7 +13,7 @@ __all__ = ["TicketRow", "TicketTable"]
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """A ticket that nobody has used yet."""
+    """A ticket that has not been used yet."""
 
     ticket_sha256: str
     subject: str
@@ -27,13 +27,13 @@ class TicketRow(msgspec.Struct, frozen=True):
 
 
 class TicketTable:
-    """Adds and takes."""
+    """Adds tickets, and redeems each once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, row: TicketRow, now: datetime) -> None:
-        """Keep a ticket, and drop those that are over.
+        """Add a ticket, and delete those that have expired.
 
         Raises:
             StoreFailed: it was not kept.
@@ -41,7 +41,7 @@ class TicketTable:
         await self._database.write(_add, (row, now))
 
     async def take(self, ticket_sha256: str, now: datetime) -> TicketRow | None:
-        """The row, which is gone now, whoever asks next; `None`: there is none that is still good.
+        """Delete the ticket and return it; `None` where there is none that is still good.
 
         Raises:
             StoreFailed: the database is out of reach.
