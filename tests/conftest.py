@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from exai import config
 from exai.monitoring import logs
 from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
+from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
@@ -118,5 +120,17 @@ def start_daemon(provider_environ: dict[str, str], tmp_path: Path) -> StartDaemo
             data_dir=tmp_path / "data", environ={**provider_environ, **environ}
         ) as running_daemon:
             yield running_daemon
+
+    return start
+
+
+@pytest.fixture
+def start_in_process(provider_environ: dict[str, str], tmp_path: Path) -> StartInProcess:
+    """Starts a daemon on the test's own event loop, for what takes virtual time."""
+
+    def start(**environ: str) -> AbstractAsyncContextManager[DaemonInProcess]:
+        return daemon_in_process(
+            data_dir=tmp_path / "data", environ={**provider_environ, **environ}, wall=time.time()
+        )
 
     return start

@@ -3,20 +3,23 @@
 import asyncio
 
 import aiohttp
+import pytest
 
 import exai
 from exai_emulator import Emulator, Fault, Persona
+from support.daemon_in_process import StartInProcess
 from support.daemons import StartDaemon
 from support.tcp_proxy import tcp_proxy
 
 
+@pytest.mark.virtual_time
 async def test_a_call_is_cut_resumed_from_a_new_port_and_answered_once(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
-    emulator.persona = Persona(kind="long", tokens=200, delay_per_token_ms=20)
+    emulator.persona = Persona(kind="long", tokens=200, delay_per_token_ms=500)
     heard: list[str] = []
     async with (
-        start_daemon() as daemon,
+        start_in_process() as daemon,
         tcp_proxy(daemon.mcp_ws) as (proxy, url),
         exai.connect(url) as session,
     ):
@@ -105,13 +108,14 @@ async def test_cancelling_a_call_reaches_the_provider_through_a_session(
         assert (await session.call("models")).structured is not None
 
 
+@pytest.mark.virtual_time
 async def test_without_resumption_a_cut_ends_the_call_and_it_is_made_again(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
     """What the first test would see if sessions did not outlive their sockets."""
-    emulator.persona = Persona(kind="long", tokens=200, delay_per_token_ms=20)
+    emulator.persona = Persona(kind="long", tokens=200, delay_per_token_ms=500)
     async with (
-        start_daemon(EXAI_SESSIONS__GRACE_S="0.001") as daemon,
+        start_in_process(EXAI_SESSIONS__GRACE_S="0.001") as daemon,
         tcp_proxy(daemon.mcp_ws) as (proxy, url),
         exai.connect(url) as session,
     ):

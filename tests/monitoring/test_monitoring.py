@@ -31,6 +31,7 @@ from exai.events.events import (
     SessionOpened,
     SessionResumed,
 )
+from exai.monitoring import breaker_log
 from exai.monitoring.loop_lag import INTERVAL_S, LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
@@ -244,3 +245,24 @@ def test_sessions_are_counted_with_their_resumptions_gaps_and_ends() -> None:
     assert value(metrics, "exai_sessions_resumed_total", gap="false") == 1
     assert value(metrics, "exai_sessions_resumed_total", gap="true") == 1
     assert value(metrics, "exai_sessions_ended_total", reason="expired") == 1
+
+
+def test_a_breaker_is_logged_when_it_opens_and_when_it_closes_but_not_at_each_probe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[str] = []
+
+    class Log:
+        def warning(self, line: str, **facts: object) -> None:
+            lines.append(f"{line} {facts['model']}")
+
+        info = warning
+
+    monkeypatch.setattr(breaker_log, "_log", Log())
+    for event in (
+        BreakerOpened("glm", "glm-5.3", "provider_overloaded", 10.0, again=False),
+        BreakerOpened("glm", "glm-5.3", "provider_overloaded", 10.0, again=True),
+        BreakerClosed("glm", "glm-5.3", 25.0),
+    ):
+        breaker_log.log_breakers(event)
+    assert lines == ["breaker opened glm-5.3", "breaker closed glm-5.3"]

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -59,17 +58,6 @@ class Daemon:
         async with asyncio.timeout(END_TIMEOUT_S):
             return await self.process.wait()
 
-    async def ended_after(self) -> float:
-        """Wait for its end; how many seconds that took, of which it could have had a core."""
-        began, starved = time.monotonic(), _starved_s(self.process.pid) + _starved_s(os.getpid())
-        latest = starved
-        ending = asyncio.ensure_future(self.ended())
-        while not ending.done():
-            latest = max(latest, _starved_s(self.process.pid) + _starved_s(os.getpid()))
-            await asyncio.wait([ending], timeout=0.02)
-        await ending
-        return time.monotonic() - began - (latest - starved)
-
 
 StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
 """Starts a daemon with further environment variables."""
@@ -108,14 +96,6 @@ async def daemon(
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-
-def _starved_s(pid: int) -> float:
-    """How long a process has waited for a core so far, where the system counts it: others may keep them busy."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
 
 
 def free_port() -> int:

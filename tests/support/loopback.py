@@ -4,10 +4,12 @@ On loopback a sent byte is readable a moment later, and on a busy machine that m
 one end has sent is compared with what the other has received. Only Linux shows these figures.
 """
 
+import fcntl
 import os
 import socket
 import stat
 import struct
+import termios
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -28,7 +30,10 @@ class _End:
     """`None` while it is being opened."""
     state: int
     sent: int
+    unsent: int
+    """Taken from the program and held back by the kernel, which waits for room at the peer or gathers small pieces."""
     received: int
+    unread: int
 
 
 def under_way(descriptors: Iterable[int]) -> str | None:
@@ -55,9 +60,14 @@ def _on_its_way(own: _End, by_names: Mapping[_Names | None, _End]) -> str | None
     peer = by_names.get(own.names[::-1])
     if peer is None:
         return f"a peer outside of this process, at {own.names[1]!r}"
-    if own.received != peer.sent or peer.received != own.sent or _FIN_WAIT1 in {own.state, peer.state}:
+    if _is_sending(own, peer) or _is_sending(peer, own) or _FIN_WAIT1 in {own.state, peer.state}:
         return f"bytes between {own.names[0]!r} and {own.names[1]!r}"
     return None
+
+
+def _is_sending(sender: _End, receiver: _End) -> bool:
+    """Whether the receiver will find something. One that leaves what it has unread waits for itself, not for time."""
+    return receiver.unread == 0 and (receiver.received != sender.sent or sender.unsent > 0)
 
 
 def _every_end() -> dict[_Names | None, _End]:
@@ -96,9 +106,11 @@ def _end(opened: socket.socket) -> _End | None:
     if info[0] == _LISTEN:
         return None
     (received,) = struct.unpack_from("Q", info, 128)
+    (unsent,) = struct.unpack_from("I", info, 144)
+    (unread,) = struct.unpack("i", fcntl.ioctl(opened, termios.FIONREAD, bytes(4)))
     sent, sent_again = struct.unpack_from("QQ", info, 200)
     try:
         names = (opened.getsockname(), opened.getpeername())
     except OSError:
         names = None
-    return _End(names, info[0], sent - sent_again, received)
+    return _End(names, info[0], sent - sent_again, unsent, received, unread)

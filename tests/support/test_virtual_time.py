@@ -75,6 +75,13 @@ async def test_a_job_in_a_thread_takes_no_time_and_is_not_jumped_over() -> None:
     assert now() == 5, "idle threads of executors hold nothing up"
 
 
+async def test_a_thread_of_an_executor_that_never_had_a_job_holds_nothing_up() -> None:
+    for _ in range(20):
+        await asyncio.gather(*(asyncio.to_thread(int) for _ in range(5)))
+    await asyncio.sleep(60)
+    assert now() == 60
+
+
 async def test_a_job_that_nobody_waits_for_any_more_still_counts() -> None:
     may_end, moments = threading.Event(), list[float]()
     loop = asyncio.get_running_loop()
@@ -119,6 +126,31 @@ async def test_sockets_within_the_process_cost_no_time() -> None:
             assert now() == 10 * number
         writer.close()
         await writer.wait_closed()
+
+
+async def test_small_pieces_that_the_kernel_holds_back_are_waited_for() -> None:
+    """One way only, without an answer that would carry their receipt."""
+
+    async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for second in range(1, 301):
+            await asyncio.sleep(1)
+            for piece in f"{second} ", "\n":
+                writer.write(piece.encode())
+                await asyncio.sleep(0)
+        writer.close()
+
+    async def wake_often() -> None:
+        for _ in range(10_000):
+            await asyncio.sleep(0.1)
+
+    async with await asyncio.start_server(tell, "127.0.0.1", 0) as server:
+        other = asyncio.get_running_loop().create_task(wake_often())
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        while line := await reader.readline():
+            assert now() == int(line)
+        assert now() == 300
+        other.cancel()
+        writer.close()
 
 
 async def test_a_reader_that_does_not_read_is_waited_for_in_virtual_time() -> None:

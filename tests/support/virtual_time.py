@@ -60,7 +60,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._workers: set[threading.Thread] = set()
         self._threads_before = set(threading.enumerate())
         super().__init__(_JumpingSelector(self))
-        self._own_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        self._own_executor = ThreadPoolExecutor(thread_name_prefix="asyncio", initializer=self._note_worker)
         self.set_default_executor(self._own_executor)
 
     def time(self) -> float:
@@ -78,6 +78,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if submits.job is not None:
             self._jobs.append((future, submits.job))
         return future
+
+    def _note_worker(self) -> None:
+        self._workers.add(threading.current_thread())
 
     def awaited_outside(self) -> str | None:
         """What outside the loop may still wake it; `None` if nothing can."""

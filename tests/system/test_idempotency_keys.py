@@ -27,6 +27,7 @@ from exai_emulator import Emulator, Fault, Persona
 from support.daemons import EXAI, StartDaemon, clean_environ, free_port
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.tcp_proxy import tcp_proxy
+from support.waiting import wait_until
 
 KEY = "exai/idempotency-key"
 QUESTION = {"prompt": "What is a heron?", "model": "glm-5.3"}
@@ -76,9 +77,10 @@ class Store:
         return str(only)
 
     async def until(self, name: str, count: int = 1) -> None:
-        async with asyncio.timeout(30):
-            while (await self.counts())[name] < count:  # noqa: ASYNC110 - another process writes
-                await asyncio.sleep(0.02)
+        async def is_there() -> bool:
+            return (await self.counts())[name] >= count
+
+        await wait_until(is_there, what=f"the daemon has written {count} of {name}")
 
     @asynccontextmanager
     async def locked(self, table: str) -> AsyncIterator[None]:
@@ -423,9 +425,11 @@ async def test_what_is_kept_is_bounded_in_size_and_age_as_configured(
         "EXAI_IDEMPOTENCY__MAX_RESULT_BYTES": "100",
     }
     async with start_daemon(**environ) as daemon, mcp_socket(daemon.mcp_ws) as client:
-        async with asyncio.timeout(30):
-            while (await store.counts())["idempotent_calls"]:  # noqa: ASYNC110 - another process writes
-                await asyncio.sleep(0.02)
+
+        async def is_pruned() -> bool:
+            return not (await store.counts())["idempotent_calls"]
+
+        await wait_until(is_pruned, what="the old row is deleted")
         assert not (await by_socket(client, QUESTION, "one key"))["result"]["isError"]
         again = await by_socket(client, QUESTION, "one key")
     assert again["result"]["_meta"]["exai/error"]["code"] == "result_lost"
@@ -470,8 +474,9 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
         for _ in range(4):
             async with start_daemon(**environ) as daemon:
                 enough = len(answered) + 40
-                while len(answered) < enough:  # noqa: ASYNC110 - the load runs on
-                    await asyncio.sleep(0.01)
+                await wait_until(
+                    lambda enough=enough: len(answered) >= enough, within=60, what="40 more answers"
+                )
                 daemon.kill()
                 await daemon.ended()
         async with start_daemon(**environ):

@@ -6,18 +6,20 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+
 from exai_emulator import Emulator, Fault, Persona
-from support.daemons import Daemon, StartDaemon
+from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.mcp_websocket import mcp_socket
+from support.virtual_time import now
 
-SHORT_WAITS = {
-    "EXAI_RETRY__THROTTLE_BACKOFF_S": "0.02",
-    "EXAI_RETRY__OVERLOAD_BACKOFF_S": "0.02",
-    "EXAI_RETRY__TRANSPORT_BACKOFF_S": "0.02",
-}
+pytestmark = pytest.mark.virtual_time
 
 
-async def chat(daemon: Daemon, model: str, *, heard: list[Any] | None = None, **more: Any) -> dict[str, Any]:
+async def chat(
+    daemon: DaemonInProcess, model: str, *, heard: list[Any] | None = None, **more: Any
+) -> dict[str, Any]:
     async with mcp_socket(daemon.mcp_ws) as socket:
         listener = None if heard is None else heard.append
         return await socket.tool("chat", {"prompt": "Hello.", "model": model, **more}, listener)
@@ -44,17 +46,17 @@ PASSING = [
 
 
 async def test_what_passes_is_asked_again_until_it_is_answered(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
     emulator.persona = Persona(think_tokens=0)
-    async with start_daemon(
-        **SHORT_WAITS, EXAI_RETRY__BUDGET_RESERVE="100", EXAI_BREAKER__FAILURE_SHARE="1"
-    ) as daemon:
+    async with start_in_process(EXAI_RETRY__BUDGET_RESERVE="100", EXAI_BREAKER__FAILURE_SHARE="1") as daemon:
         for model, fault in PASSING:
             await _answers_the_third_time(daemon, emulator, model, fault)
 
 
-async def _answers_the_third_time(daemon: Daemon, emulator: Emulator, model: str, fault: Fault) -> None:
+async def _answers_the_third_time(
+    daemon: DaemonInProcess, emulator: Emulator, model: str, fault: Fault
+) -> None:
     provider = model.partition("-")[0]
     emulator.log.clear()
     emulator.faults.add(provider, fault)
@@ -70,10 +72,11 @@ async def _answers_the_third_time(daemon: Daemon, emulator: Emulator, model: str
     told = [each["message"] for each in heard if each["_meta"]["exai/kind"] == "status"]
     assert any("asking again in" in message and model in message for message in told), fault
     timings = answer["timings"]
-    assert timings["failed_requests_ms"] > 0
-    assert timings["backoff_ms"] >= 0
+    first, *_, last = asked
+    assert timings["failed_requests_ms"] == 0, "the emulator answers at once"
+    assert timings["backoff_ms"] == pytest.approx((last.started - first.started) * 1_000, abs=0.01)
     latency = timings.pop("latency_ms")
-    assert abs(sum(timings.values()) - latency) < 1.0
+    assert sum(timings.values()) == pytest.approx(latency, abs=0.01)
 
 
 LASTING = [
@@ -94,9 +97,9 @@ LASTING = [
 
 
 async def test_what_does_not_pass_by_itself_is_asked_once(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
-    async with start_daemon(**SHORT_WAITS, EXAI_BREAKER__MAX_OPEN_S="0.001") as daemon:
+    async with start_in_process(EXAI_BREAKER__MAX_OPEN_S="0.001") as daemon:
         for model, error, code in LASTING:
             provider = model.partition("-")[0]
             emulator.log.clear()
@@ -104,6 +107,7 @@ async def test_what_does_not_pass_by_itself_is_asked_once(
             emulator.faults.add(provider, Fault(error=error, times=None))
             refused = facts(await chat(daemon, model))
             assert refused["code"] == code
+            await asyncio.sleep(1)  # by then the breaker is closed again
             assert refused["tried"] == [
                 {"model": model, "provider": provider, "outcome": code, "requests": 1}
             ]
@@ -111,17 +115,18 @@ async def test_what_does_not_pass_by_itself_is_asked_once(
 
 
 async def test_a_providers_own_wait_is_kept_and_an_absurd_one_is_told_instead(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
     emulator.faults.add("kimi", Fault(error="rate_limit_rpm", times=2))
-    async with start_daemon(**SHORT_WAITS) as daemon:
+    async with start_in_process() as daemon:
         answered = await chat(daemon, "kimi-k3")
         emulator.faults.add("kimi", Fault(error="rate_limit_absurd"))
         refused = await chat(daemon, "kimi-k3")
     assert not answered["isError"]
     asked = emulator.log.of("kimi")
     gaps = [later.started - earlier.started for earlier, later in itertools.pairwise(asked[:3])]
-    assert min(gaps) >= 1.0
+    for gap, longest_backoff_s in zip(gaps, (1, 2), strict=True):
+        assert 1 <= gap <= 1 + longest_backoff_s, "what the provider asks for, and jitter upon it"
     assert len(asked) == 4
     told = facts(refused)
     assert told["code"] == "provider_throttled"
@@ -130,11 +135,11 @@ async def test_a_providers_own_wait_is_kept_and_an_absurd_one_is_told_instead(
 
 
 async def test_a_half_delivered_answer_is_never_asked_for_again(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
     emulator.persona = Persona(kind="long", tokens=50)
     heard: list[Any] = []
-    async with start_daemon(**SHORT_WAITS) as daemon:
+    async with start_in_process() as daemon:
         for follow in (heard, None):
             emulator.faults.add("glm", Fault(cut="close", after_frames=30))
             broken = await chat(daemon, "glm-5.3", heard=follow, fallback_models=["kimi-k3"])
@@ -145,23 +150,22 @@ async def test_a_half_delivered_answer_is_never_asked_for_again(
 
 
 async def test_no_wait_goes_beyond_the_time_of_the_call(
-    start_daemon: StartDaemon, emulator: Emulator
+    start_in_process: StartInProcess, emulator: Emulator
 ) -> None:
     emulator.faults.add("kimi", Fault(error="rate_limit_rpm", times=None, headers={"Retry-After": "30"}))
-    loop = asyncio.get_running_loop()
-    async with start_daemon(EXAI_TIMEOUTS__CALL_S="20") as daemon:
-        began = loop.time()
+    async with start_in_process(EXAI_TIMEOUTS__CALL_S="20") as daemon:
+        began = now()
         refused = facts(await chat(daemon, "kimi-k3"))
+        assert now() == began
     assert (refused["code"], refused["retry_after_s"]) == ("provider_throttled", 30)
-    assert loop.time() - began < 15
     assert len(emulator.log.of("kimi")) == 1
 
 
-async def test_waiting_holds_no_permit(start_daemon: StartDaemon, emulator: Emulator) -> None:
+async def test_waiting_holds_no_permit(start_in_process: StartInProcess, emulator: Emulator) -> None:
     """One permit for the model: a call that waits for its retry lets the next one in."""
     emulator.faults.add("kimi", Fault(error="rate_limit_rpm", headers={"Retry-After": "30"}))
     async with (
-        start_daemon(EXAI_ADMISSION__MODEL_LIMIT="1") as daemon,
+        start_in_process(EXAI_ADMISSION__MODEL_LIMIT="1") as daemon,
         mcp_socket(daemon.mcp_ws) as socket,
     ):
         waits = asyncio.Event()
@@ -171,18 +175,19 @@ async def test_waiting_holds_no_permit(start_daemon: StartDaemon, emulator: Emul
                 waits.set()
 
         number, _ = await socket.begin_tool("chat", {"prompt": "One.", "model": "kimi-k3"}, listen)
-        async with asyncio.timeout(10):
-            await waits.wait()
-            second = await socket.tool("chat", {"prompt": "Two.", "model": "kimi-k3"})
+        await waits.wait()
+        began = now()
+        second = await socket.tool("chat", {"prompt": "Two.", "model": "kimi-k3"})
+        assert now() == began
         assert second["structuredContent"]["answer"].endswith("Two.")
         await socket.cancel(number)
 
 
 async def test_the_journal_and_the_metrics_count_requests_and_waits(
-    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.faults.add("glm", Fault(error="1305", times=1))
-    async with start_daemon(**SHORT_WAITS) as daemon:
+    async with start_in_process() as daemon:
         answer = (await chat(daemon, "glm-5.3"))["structuredContent"]
         page = await metrics(daemon)
     with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
@@ -193,8 +198,6 @@ async def test_the_journal_and_the_metrics_count_requests_and_waits(
     assert f"exai_retries_total{{{labels}}} 1.0" in page
 
 
-async def metrics(daemon: Daemon) -> str:
-    import aiohttp
-
+async def metrics(daemon: DaemonInProcess) -> str:
     async with aiohttp.ClientSession() as session, session.get(f"{daemon.operations}/metrics") as response:
         return await response.text()

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
-from exai_emulator import Emulator, Persona
-from support.daemons import Daemon, StartDaemon
-from support.session_socket import ENVELOPE
+import pytest
 
-DRAIN_S = 2
+from exai_emulator import Emulator, Persona
+from support.daemon_in_process import DaemonInProcess, StartInProcess
+from support.session_socket import ENVELOPE
+from support.virtual_time import now
+
+DRAIN_S = 20
 LARGE = "Stuck. " * 20_000
 CALLS = 10
 """Whose answers fill every buffer between the daemon and a peer that does not read."""
@@ -117,7 +119,7 @@ ASKED = PEERS * (CALLS + CALLS + 1 + 1)
 
 
 @contextmanager
-def _peer(daemon: Daemon) -> Iterator[socket.socket]:
+def _peer(daemon: DaemonInProcess) -> Iterator[socket.socket]:
     """A connection with as little room for what is not read as the system allows."""
     with closing(socket.socket()) as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -126,17 +128,18 @@ def _peer(daemon: Daemon) -> Iterator[socket.socket]:
         yield peer
 
 
-async def test_no_peer_however_stuck_keeps_the_daemon(start_daemon: StartDaemon, emulator: Emulator) -> None:
-    emulator.persona = Persona(kind="echo")
-    async with start_daemon(EXAI_SERVER__DRAIN_S=str(DRAIN_S), EXAI_LOGGING__LEVEL="info") as daemon:
+@pytest.mark.virtual_time
+async def test_no_peer_however_stuck_keeps_the_daemon(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    emulator.persona = Persona(kind="echo", characters_per_frame=5_000)
+    async with start_in_process(EXAI_SERVER__DRAIN_S=str(DRAIN_S)) as daemon:
         with ExitStack() as peers:
             for kind in KINDS:
                 for _ in range(PEERS):
                     await asyncio.to_thread(kind, peers.enter_context(_peer(daemon)))
-            async with asyncio.timeout(60):
-                while len(emulator.log.requests) < ASKED:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            daemon.process.send_signal(signal.SIGTERM)
-            took = await daemon.ended_after()
-            assert daemon.process.returncode == 0
-    assert took < DRAIN_S + 2
+            await emulator.log.wait_for(lambda _: len(emulator.log.requests) == ASKED, timeout=60)
+            daemon.signal()
+            signalled_at = now()
+            await daemon.ended()
+            assert now() - signalled_at <= DRAIN_S + 2

@@ -16,14 +16,17 @@ from websockets.exceptions import ConnectionClosed
 
 from exai.storage.sqlite import FILE_NAME
 from exai_emulator import Emulator, Persona
+from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.session_socket import ENVELOPE, SessionSocket, session_socket
 from support.stdio_client import StdioClient
+from support.virtual_time import now
+from support.waiting import wait_until
 
 SHORT, STREAMING, SILENT = "kimi-k3", "glm-5.3", "glm-5.3-flash"
 PERSONAS = {
-    SHORT: Persona(kind="long", tokens=50, delay_per_token_ms=60),
+    SHORT: Persona(kind="long", tokens=20, delay_per_token_ms=50),
     STREAMING: Persona(kind="long", tokens=5_000, delay_per_token_ms=50),
     SILENT: Persona(kind="echo", first_byte_delay_ms=120_000),
 }
@@ -106,10 +109,11 @@ async def _status(url: str) -> int:
         return response.status
 
 
-async def _unready(daemon: Daemon) -> None:
-    async with asyncio.timeout(10):
-        while await _status(f"{daemon.operations}/readyz") != 503:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+async def _unready(daemon: Daemon | DaemonInProcess) -> None:
+    async def says_so() -> bool:
+        return await _status(f"{daemon.operations}/readyz") == 503
+
+    await wait_until(says_so, what="the daemon is no longer ready")
 
 
 def _is_stopping(result: Answer) -> bool:
@@ -127,13 +131,13 @@ def _outcomes(data_dir: Path) -> dict[tuple[str | None, str | None], int]:
     return {(outcome, code): count for outcome, code, count in rows}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.virtual_time
 async def test_a_hundred_calls_end_in_order_when_the_daemon_is_stopped(
-    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
 ) -> None:
     for model, persona in PERSONAS.items():
         emulator.personas.set(persona, model=model)
-    async with start_daemon(EXAI_SERVER__DRAIN_S=str(DRAIN_S)) as daemon, AsyncExitStack() as scopes:
+    async with start_in_process(EXAI_SERVER__DRAIN_S=str(DRAIN_S)) as daemon, AsyncExitStack() as scopes:
         plain = [await scopes.enter_async_context(mcp_socket(daemon.mcp_ws)) for _ in range(2)]
         sockets = [await scopes.enter_async_context(session_socket(daemon.mcp_ws)) for _ in range(2)]
         for socket in sockets:
@@ -163,12 +167,10 @@ async def test_a_hundred_calls_end_in_order_when_the_daemon_is_stopped(
         calls = [
             (model, group.create_task(ways[number % len(ways)](model))) for number, model in enumerate(models)
         ]
-        async with asyncio.timeout(60):
-            while len(emulator.log.requests) < len(calls):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await emulator.log.wait_for(lambda _: len(emulator.log.requests) == len(calls), timeout=60)
 
-        daemon.process.send_signal(signal.SIGTERM)
-        leaving = group.create_task(daemon.ended_after())
+        daemon.signal()
+        signalled_at = now()
         await _unready(daemon)
         assert await _status(f"{daemon.operations}/healthz") == 200
         for ask in ways:
@@ -192,8 +194,8 @@ async def test_a_hundred_calls_end_in_order_when_the_daemon_is_stopped(
             assert closed.rcvd is not None
             assert closed.rcvd.code == 1012
             assert "resume" in closed.rcvd.reason
-        assert await leaving < DRAIN_S + 2
-        assert daemon.process.returncode == 0
+        await daemon.ended()
+        assert DRAIN_S <= now() - signalled_at < DRAIN_S + 2
     assert _outcomes(tmp_path / "data") == {
         ("ok", None): CALLS_PER_MODEL[SHORT],
         ("cancelled", "stopping"): CALLS_PER_MODEL[STREAMING] + CALLS_PER_MODEL[SILENT],
@@ -224,9 +226,7 @@ async def test_a_hundred_calls_over_stdio_end_in_order_when_it_is_stopped(
         models = [model for model, count in CALLS_PER_MODEL.items() for _ in range(count)]
         for number, model in enumerate(models):
             await client.send(_tool(number, "chat", prompt="Go on.", model=model))
-        async with asyncio.timeout(60):
-            while len(emulator.log.requests) < len(models):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await emulator.log.wait_for(lambda _: len(emulator.log.requests) == len(models), timeout=60)
 
         process.send_signal(signal.SIGTERM)
         results: dict[int, Answer] = {}

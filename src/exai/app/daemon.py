@@ -12,7 +12,7 @@ from exai.callers import Caller, Door
 from exai.config import Settings
 from exai.config.client import TOKEN_VARIABLE
 from exai.errors import ExaiError, StartFault, Unauthenticated
-from exai.runtime.clock import SystemClock
+from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import build_server
@@ -23,16 +23,21 @@ __all__ = ["run_daemon", "run_stdio"]
 
 
 async def run_daemon(
-    settings: Settings, *, demo: bool, on_ready: Callable[[Addresses, Services], None]
+    settings: Settings,
+    *,
+    demo: bool,
+    on_ready: Callable[[Addresses, Services], None],
+    clock: Clock | None = None,
 ) -> None:
     """Serve both ports until a signal asks to stop.
 
     Raises:
         StartFault: a port, the database, a key or a setting makes it impossible to start.
     """
-    listener = Listener(settings.server)
+    clock = clock or SystemClock()
+    listener = Listener(settings.server, clock)
     try:
-        async with _services(settings, demo=demo) as services:
+        async with _services(settings, demo=demo, clock=clock) as services:
             ports = build_ports(services, settings)
             async with services.scheduler.running(*mcp_port_duties(ports.mcp)):
                 await listener.serve(
@@ -60,7 +65,7 @@ async def run_stdio(
     """
     async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
-        watcher = CredentialWatcher(services.identity.authenticator, SystemClock())
+        watcher = CredentialWatcher(services.identity.authenticator, services.clock)
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
                 build_server(
@@ -76,14 +81,16 @@ async def run_stdio(
 
 
 @asynccontextmanager
-async def _services(settings: Settings, *, demo: bool, runs_jobs: bool = True) -> AsyncIterator[Services]:
+async def _services(
+    settings: Settings, *, demo: bool, runs_jobs: bool = True, clock: Clock | None = None
+) -> AsyncIterator[Services]:
     async with AsyncExitStack() as scopes:
         if demo:
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 
             settings = await scopes.enter_async_context(emulated_providers(settings))
         services = await scopes.enter_async_context(
-            build(settings, version=__version__, demo=demo, runs_jobs=runs_jobs)
+            build(settings, version=__version__, demo=demo, runs_jobs=runs_jobs, clock=clock)
         )
         if not services.configured_providers:
             raise StartFault(

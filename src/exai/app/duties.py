@@ -16,7 +16,7 @@ from exai.dashboard.operations import Identity
 from exai.events.incidents import record_incident
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
-from exai.runtime.clock import SystemClock
+from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
@@ -39,14 +39,14 @@ _Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="ho
 
 @asynccontextmanager
 async def run_duties(
-    settings: Settings, storage: Storage, monitoring: Monitoring, identity: Identity
+    settings: Settings, storage: Storage, monitoring: Monitoring, identity: Identity, clock: Clock
 ) -> AsyncIterator[Scheduler]:
     """Run the duties of every process; the scheduler takes those of a port as well."""
 
     def record(error: Exception, duty: str) -> None:
         record_incident(error, where=f"duty {duty}", publish=monitoring.bus.publish)
 
-    scheduler = Scheduler(SystemClock(), on_unforeseen=record)
+    scheduler = Scheduler(clock, on_unforeseen=record)
     monitoring.metrics.read_samples(scheduler.samples)
     async with scheduler.running(*_process_duties(settings, storage, monitoring, identity)):
         yield scheduler

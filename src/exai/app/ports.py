@@ -31,7 +31,15 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     """Build the applications; nothing is served yet."""
     bus, identity = services.monitoring.bus, services.identity
     server = build_server(services.dispatcher, name="exai", version=__version__, bus=bus)
-    mcp = McpDoors(server, services.dispatcher, identity.authenticator, identity.authority, settings, bus)
+    mcp = McpDoors(
+        server,
+        services.dispatcher,
+        identity.authenticator,
+        identity.authority,
+        settings,
+        bus,
+        services.clock,
+    )
     services.monitoring.metrics.read_samples(mcp.sessions.samples)
     readiness = Readiness(services)
     return Ports(mcp, _operations(services, mcp, settings, readiness), readiness)
@@ -55,7 +63,7 @@ def _operations(services: Services, doors: McpDoors, settings: Settings, readine
         overview=overview,
         metrics=services.monitoring.metrics,
         hosts=HostRule(settings.server),
-        clock=services.report.clock,
+        clock=services.clock,
         publish=services.monitoring.bus.publish,
     )
 

@@ -17,7 +17,7 @@ from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
-from exai.runtime.clock import SystemClock
+from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.periodic import Scheduler
 from exai.tools.system_report import SystemReport
 
@@ -28,6 +28,7 @@ __all__ = ["Services", "build"]
 class Services:
     """What the ports need."""
 
+    clock: Clock
     monitoring: Monitoring
     storage: Storage
     identity: Identity
@@ -46,7 +47,12 @@ class Services:
 
 @asynccontextmanager
 async def build(
-    settings: Settings, *, version: str, demo: bool = False, runs_jobs: bool = True
+    settings: Settings,
+    *,
+    version: str,
+    demo: bool = False,
+    runs_jobs: bool = True,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
     """Build everything below the ports; leaving the scope closes it, the journal's last rows at the end.
 
@@ -56,16 +62,18 @@ async def build(
     Raises:
         StartFault: the database or a setting makes it impossible to start.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     monitoring = build_monitoring(clock, version=version)
     metrics = monitoring.metrics
     async with (
         open_storage(settings, metrics, clock) as storage,
         open_identity(settings, storage.database, clock) as identity,
-        run_duties(settings, storage, monitoring, identity) as scheduler,
+        run_duties(settings, storage, monitoring, identity, clock) as scheduler,
         open_models(settings, storage, monitoring, clock) as asking,
         open_jobs(settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs) as jobs,
         open_tools(settings, storage, monitoring, asking, jobs, scheduler, demo=demo) as tools,
         open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
     ):
-        yield Services(monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs)
+        yield Services(
+            clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs
+        )

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exai import config
 from exai.errors import StartFault
 from exai.runtime import tasks
-from exai.runtime.clock import SystemClock
+from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.os_errors import reason_of
 from exai.runtime.stop import Stop
 from exai.transports.doors import McpDoors
@@ -50,13 +50,14 @@ class Addresses:
 class Listener:
     """Holds the ports from the moment it is made, so that a taken one stops the start and nothing later."""
 
-    def __init__(self, settings: config.Server) -> None:
+    def __init__(self, settings: config.Server, clock: Clock | None = None) -> None:
         """Bind both ports.
 
         Raises:
             StartFault: one cannot be had.
         """
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._mcp = _bound(settings.host, settings.port, "server.port")
         try:
             self._operations = _bound(settings.host, settings.operations_port, "server.operations_port")
@@ -104,7 +105,7 @@ class Listener:
                 http=bounded(
                     self._settings.head_timeout_s,
                     limits.send_timeout_s,
-                    UnauthenticatedConnections(SystemClock()),
+                    UnauthenticatedConnections(self._clock),
                 ),
                 ws=AbortableWebSocket,
                 ws_max_size=limits.max_frame_bytes,
