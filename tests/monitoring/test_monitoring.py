@@ -259,10 +259,12 @@ def test_a_breaker_is_logged_when_it_opens_and_when_it_closes_but_not_at_each_pr
         info = warning
 
     monkeypatch.setattr(breaker_log, "_log", Log())
+    bus = EventBus()
+    breaker_log.log_breakers(bus)
     for event in (
         BreakerOpened("glm", "glm-5.3", "provider_overloaded", 10.0, again=False),
         BreakerOpened("glm", "glm-5.3", "provider_overloaded", 10.0, again=True),
         BreakerClosed("glm", "glm-5.3", 25.0),
     ):
-        breaker_log.log_breakers(event)
+        bus.publish(event)
     assert lines == ["breaker opened glm-5.3", "breaker closed glm-5.3"]

@@ -47,15 +47,22 @@ async def daemon_in_process(
     """`exai serve` on free ports, without jobs, which have threads of their own; stopped by SIGTERM at the end."""
     given = clean_environ(data_dir, {"EXAI_JOBS__RUN": "false", **environ})
     settings = load(environ=given, config_file=None, overrides=(), cwd=data_dir.parent).settings
-    ready: asyncio.Future[tuple[Addresses, Services]] = asyncio.get_running_loop().create_future()
+    ready = asyncio.Event()
+    started: list[tuple[Addresses, Services]] = []
+
+    def on_ready(addresses: Addresses, services: Services) -> None:
+        started.append((addresses, services))
+        ready.set()
+
     serving = asyncio.get_running_loop().create_task(
-        run_daemon(settings, demo=False, on_ready=lambda *at: ready.set_result(at), clock=LoopClock(wall)),
+        run_daemon(settings, demo=False, on_ready=on_ready, clock=LoopClock(wall)),
         name="daemon",
     )
-    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
+    serving.add_done_callback(lambda _: ready.set())
+    await ready.wait()
+    if not started:
         await serving
-    daemon = DaemonInProcess(*ready.result(), serving)
+    daemon = DaemonInProcess(*started[0], serving)
     try:
         yield daemon
     finally:

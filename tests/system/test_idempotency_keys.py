@@ -448,6 +448,10 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
     done: list[str] = []
     """Of which only the exchange was kept."""
 
+    async def more_answers(number: int) -> None:
+        enough = len(answered) + number
+        await wait_until(lambda: len(answered) >= enough, within=60, what=f"{number} more answers")
+
     async def client(number: int, session: Session) -> None:
         for question in (f"client {number} question {n}" for n in itertools.count()):
             if ended.is_set():
@@ -473,10 +477,7 @@ async def test_no_key_is_run_twice_and_no_call_is_lost_over_kills_under_load(
         clients = [group.create_task(client(number, session)) for number in range(16)]
         for _ in range(4):
             async with start_daemon(**environ) as daemon:
-                enough = len(answered) + 40
-                await wait_until(
-                    lambda enough=enough: len(answered) >= enough, within=60, what="40 more answers"
-                )
+                await more_answers(40)
                 daemon.kill()
                 await daemon.ended()
         async with start_daemon(**environ):
