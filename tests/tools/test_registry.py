@@ -1,6 +1,7 @@
 """The catalogue of tools."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import jsonschema
 import pytest
 
 from exai.auth.scopes import SCOPES
+from exai.consulting.results import Result
 from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
+from exai.tools.aliases import Alias
 from exai.tools.chat import Chat
 from exai.tools.models import Models
 from exai.tools.registry import Registry
@@ -98,3 +101,35 @@ def test_what_each_tool_needs(registry: Registry) -> None:
     }
     assert registry.find("chat", {"use_websearch": True}).scopes == ("tools:models", "tools:search")
     assert {scope for tool in needed.values() for scope in tool} <= SCOPES.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unlisted": frozenset({"nothing"})}, "models has no arguments nothing"),
+        ({"argument_scopes": {"nothing": "admin"}}, "models has no arguments nothing"),
+        ({"argument_aliases": {"vendor": "nothing"}}, "models has no arguments nothing"),
+        ({"aliases": (Alias("older", presets={"nothing": 1}),)}, "models has no arguments nothing"),
+        ({"aliases": (Alias("older", renames={"vendor": "nothing"}),)}, "models has no arguments nothing"),
+        ({"aliases": (Alias("older", joins={"nothing": ("a", "b")}),)}, "models has no arguments nothing"),
+        ({"aliases": (Alias("models"),)}, "two tools answer to 'models'"),
+    ],
+)
+def test_a_tool_that_contradicts_itself_stops_the_start(
+    registry: Registry, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Registry([replace(registry.find("models").tool, **changes)])
+
+
+def test_an_argument_that_must_be_given_cannot_be_unlisted(registry: Registry) -> None:
+    with pytest.raises(ValueError, match="chat needs prompt, which must be listed"):
+        Registry([replace(registry.find("chat").tool, unlisted=frozenset({"prompt"}))])
+
+
+def test_a_result_cannot_have_the_fields_that_the_dispatcher_adds(registry: Registry) -> None:
+    class Clashing(Result, frozen=True):
+        call_id: str
+
+    with pytest.raises(ValueError, match="CallFacts repeats the fields call_id"):
+        Registry([replace(registry.find("chat").tool, result=Clashing)])

@@ -101,7 +101,7 @@ def _check(tool: Tool[Any, Any]) -> None:
         *tool.unlisted,
         *tool.argument_scopes,
         *tool.argument_aliases.values(),
-        *(name for alias in tool.aliases for name in (*alias.joins, *alias.presets)),
+        *(name for alias in tool.aliases for name in (*alias.joins, *alias.presets, *alias.renames.values())),
     }
     if unknown := named - fields:
         raise ValueError(f"{tool.name} has no arguments {', '.join(sorted(unknown))}")
