@@ -13,6 +13,7 @@ from typing import Any
 from exai_emulator import Emulator, Fault, Persona
 from support.daemons import NO_KEYRING, StartDaemon, free_port
 from support.tcp_proxy import tcp_proxy
+from support.waiting import wait_until
 
 UNREACHABLE = -32004
 HANDSHAKE = {
@@ -176,9 +177,9 @@ async def test_an_answer_that_a_killed_daemon_had_kept_arrives_once(
             await editor.initialize()
             proxy.holds = "answers"
             await editor.begin(1, "chat", {"prompt": "What is a heron?", "model": "glm-5.3"})
-            async with asyncio.timeout(30):
-                while not _kept_results(tmp_path / "data" / "exai.sqlite"):  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.02)
+            await wait_until(
+                lambda: _kept_results(tmp_path / "data" / "exai.sqlite"), what="the daemon keeps the answer"
+            )
             daemon.kill()
             await daemon.ended()
         proxy.cut()

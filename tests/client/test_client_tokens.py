@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 from exai.client import tokens as module
 from exai.client.credentials_file import Credentials, read_credentials, write_credentials
 from exai.client.refreshing import token_url
-from exai.client.tokens import NotAdmitted, TokenFile, client_tokens
+from exai.client.tokens import RETRY_REFUSED_S, NotAdmitted, TokenFile, client_tokens
 from exai.errors import StartFault
 from support.token_endpoint import TokenEndpoint, in_s, token_endpoint
+from support.virtual_time import LoopClock, now
 
 
 @pytest.fixture
@@ -48,22 +48,18 @@ async def test_a_token_about_to_expire_is_refreshed_and_saved_before_use(
     assert endpoint.asked == ["r0"]
 
 
-async def test_when_a_token_is_due(
-    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = in_s(0)
-    now = start
-    monkeypatch.setattr(time, "time", lambda: now)
-    for life_s, good_s in ((3600, 3539), (60, 44), (8, 5.9)):
-        endpoint.life_s = 100_000
-        write_credentials(file, Credentials("a0", "r0", start + life_s))
-        now = start
-        tokens = TokenFile(file, endpoint.url)
-        assert await tokens.token() == "a0"
-        now = start + good_s
-        assert await tokens.token() == "a0"
-        now = start + good_s + 1.2
-        assert await tokens.token() != "a0"
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("life_s", "good_s"), [(3_600, 3_540), (60, 45), (8, 6)])
+async def test_when_a_token_is_due(endpoint: TokenEndpoint, file: Path, life_s: float, good_s: float) -> None:
+    clock = LoopClock()
+    write_credentials(file, Credentials("a0", "r0", clock.wall() + life_s))
+    tokens = TokenFile(file, endpoint.url, clock)
+    assert await tokens.token() == "a0"
+    await asyncio.sleep(good_s - 0.01)
+    assert await tokens.token() == "a0"
+    await asyncio.sleep(0.01)
+    assert await tokens.token() == "a1"
+    assert read_credentials(file).expires_at == clock.wall() + endpoint.life_s
 
 
 async def test_a_refused_token_is_refreshed_whatever_the_clock_says(
@@ -195,39 +191,49 @@ async def test_a_missing_or_exposed_file_is_a_sentence(endpoint: TokenEndpoint, 
         await tokens.refresh("a0")
 
 
-async def test_mending_the_file_is_noticed(
-    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "POLL_S", 0.01)
-    tokens = TokenFile(file, endpoint.url)
+@pytest.mark.virtual_time
+async def test_mending_the_file_is_noticed(endpoint: TokenEndpoint, file: Path) -> None:
+    tokens = TokenFile(file, endpoint.url, LoopClock())
     changes: tuple[Callable[[], None], ...] = (
         lambda: write_credentials(file, Credentials("b")),
         lambda: file.chmod(0o400),
         file.unlink,
     )
     for change in changes:
+        began = now()
         waiting = asyncio.ensure_future(tokens.wait_for_change())
-        done, _ = await asyncio.wait([waiting], timeout=0.1)
-        assert not done
+        await asyncio.sleep(10.5)
+        assert not waiting.done()
         change()
-        async with asyncio.timeout(10):
-            await waiting
+        await waiting
+        assert now() - began == 11, "it is looked for every second"
 
 
-async def test_the_next_token_is_fetched_before_the_current_one_expires(
-    endpoint: TokenEndpoint, file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.virtual_time
+async def test_without_a_change_a_refused_token_is_tried_again_after_a_while(
+    endpoint: TokenEndpoint, file: Path
 ) -> None:
-    now = in_s(0)
-    end = now + 60
-    monkeypatch.setattr(time, "time", lambda: now)
-    monkeypatch.setattr(module, "POLL_S", 0.01)
-    write_credentials(file, Credentials("a0", "r0", end))
-    tokens = TokenFile(file, endpoint.url)
-    assert await tokens.token() == "a0"
-    now = end - 14
-    async with asyncio.timeout(10):
-        await tokens.wait_until_due("a0")
-    assert await tokens.token() == "a1"
+    await TokenFile(file, endpoint.url, LoopClock()).wait_for_change()
+    assert now() == RETRY_REFUSED_S
+
+
+@pytest.mark.virtual_time
+async def test_each_token_is_fetched_before_the_one_in_use_expires(
+    endpoint: TokenEndpoint, file: Path
+) -> None:
+    clock = LoopClock()
+    endpoint.life_s = 600
+    write_credentials(file, Credentials("a0", "r0", clock.wall() + 600))
+    tokens = TokenFile(file, endpoint.url, clock)
+    moments = []
+    for number in range(5):
+        token = f"a{number}"
+        assert await tokens.token() == token
+        if number > 0:
+            endpoint.use(token)
+        await tokens.wait_until_due(token)
+        moments.append(now())
+    assert moments == [540 * number for number in range(1, 6)]
 
 
 def test_where_tokens_are_refreshed() -> None:

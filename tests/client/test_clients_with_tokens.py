@@ -1,8 +1,8 @@
 """`exai connect` and `exai.client` before a daemon that wants tokens: refreshed, resumed, refused, mended."""
 
 import asyncio
+import itertools
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,9 +21,11 @@ from exai.client.credentials_file import Credentials, read_credentials, write_cr
 from exai.config import Settings
 from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from support.daemons import Daemon, daemon
+from support.tcp_proxy import TcpProxy, tcp_proxy
+from support.waiting import wait_until
 
 UNAUTHENTICATED = -32006
-SOON_S = 10
+SOON_S = 30
 LIFE = timedelta(seconds=3)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,25 +38,31 @@ class Services:
     daemon: Daemon
     authority: Authority
     emulator: Emulator
+    glm: TcpProxy
+    """Between the daemon and the emulated GLM."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
-    data_dir = tmp_path_factory.mktemp("house") / "data"
-    async with running(EmulatorOptions()) as emulator:
-        environ = {**provider_environment(emulator), "EXAI_AUTH__MODE": "required"}
+async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    data_dir = tmp_path_factory.mktemp("services") / "data"
+    async with running(EmulatorOptions()) as emulator, tcp_proxy(emulator.addresses.glm) as (glm, glm_url):
+        environ = {
+            **provider_environment(emulator),
+            "EXAI_PROVIDERS__GLM__BASE_URL": glm_url,
+            "EXAI_AUTH__MODE": "required",
+        }
         async with (
             daemon(data_dir=data_dir, environ=environ) as started,
             open_authority(Settings.model_validate({"data_dir": data_dir})) as authority,
         ):
-            yield Services(started, authority, emulator)
+            yield Services(started, authority, emulator, glm)
 
 
 @pytest.fixture(autouse=True)
-def _as_at_first(house: Services) -> None:
-    house.emulator.persona = Persona()
-    house.emulator.faults.clear()
-    house.emulator.log.clear()
+def _as_at_first(services: Services) -> None:
+    services.emulator.persona = Persona()
+    services.emulator.faults.clear()
+    services.emulator.log.clear()
 
 
 def save(file: Path, issued: IssuedTokens) -> Path:
@@ -62,9 +70,9 @@ def save(file: Path, issued: IssuedTokens) -> Path:
     return file
 
 
-async def test_a_call_outlives_its_tokens_and_is_answered_once(house: Services, tmp_path: Path) -> None:
-    daemon, authority, emulator = house.daemon, house.authority, house.emulator
-    emulator.persona = Persona(kind="long", tokens=350, delay_per_token_ms=20)
+async def test_a_call_outlives_its_tokens_and_is_answered_once(services: Services, tmp_path: Path) -> None:
+    daemon, authority, emulator = services.daemon, services.authority, services.emulator
+    emulator.persona = Persona(kind="long", tokens=100)
     file = save(tmp_path / "c.json", await authority.create("ann", "laptop", lifetime=LIFE, renewable=True))
     first = read_credentials(file)
     # By this date the token would last: that it is over, only the daemon's 4401 says.
@@ -72,9 +80,18 @@ async def test_a_call_outlives_its_tokens_and_is_answered_once(house: Services, 
     write_credentials(file, replace(first, expires_at=first.expires_at + 3600))
     async with bridge(daemon.mcp_ws, "--credentials", str(file)) as editor:
         await editor.initialize()
-        began = time.monotonic()
-        answer = await editor.call(1, "chat", {"prompt": "A story.", "model": "glm-5.3"})
-        assert time.monotonic() - began > 2 * LIFE.total_seconds()
+        services.glm.answers_flow.clear()
+        call = asyncio.ensure_future(editor.call(1, "chat", {"prompt": "A story.", "model": "glm-5.3"}))
+        tokens = {first.access_token}
+
+        def three_tokens_seen() -> bool:
+            tokens.add(read_credentials(file).access_token)
+            return len(tokens) == 3
+
+        await wait_until(three_tokens_seen, within=60, what="the token is refreshed twice")
+        assert not call.done()
+        services.glm.answers_flow.set()
+        answer = await call
         pieces = [
             each["params"]["message"]
             for each in editor.notifications
@@ -86,8 +103,10 @@ async def test_a_call_outlives_its_tokens_and_is_answered_once(house: Services, 
     assert first.access_token not in daemon.log
 
 
-async def test_several_clients_share_a_file_through_many_refreshes(house: Services, tmp_path: Path) -> None:
-    daemon, authority = house.daemon, house.authority
+async def test_several_clients_share_a_file_through_many_refreshes(
+    services: Services, tmp_path: Path
+) -> None:
+    daemon, authority = services.daemon, services.authority
     issued = await authority.create("ann", "laptop", lifetime=LIFE, renewable=True)
     file = save(tmp_path / "c.json", issued)
     async with (
@@ -96,24 +115,26 @@ async def test_several_clients_share_a_file_through_many_refreshes(house: Servic
         connect(daemon.mcp_ws, credentials=file) as session,
     ):
         await asyncio.gather(one.initialize(), other.initialize())
-        ends_at = time.monotonic() + 3 * LIFE.total_seconds()
-        number = 0
-        seen = set()
-        while time.monotonic() < ends_at:
-            number += 1
+        numbers = itertools.count(1)
+        seen: set[str] = set()
+
+        async def three_tokens_are_used() -> bool:
+            number = next(numbers)
             answers = await asyncio.gather(one.call(number, "models"), other.call(number, "models"))
             assert all("result" in answer for answer in answers), answers
             assert not (await session.call("models")).is_error
             seen.add(read_credentials(file).access_token)
-    assert len(seen) >= 3
+            return len(seen) == 3
+
+        await wait_until(three_tokens_are_used, within=60, what="three tokens are used")
     states = {each.token_id: each.state for each in await authority.listing()}
     assert states[issued.token_id] == "active"
 
 
 async def test_a_bridge_reports_a_revoked_token_and_recovers_with_a_new_file(
-    house: Services, tmp_path: Path
+    services: Services, tmp_path: Path
 ) -> None:
-    daemon, authority, emulator = house.daemon, house.authority, house.emulator
+    daemon, authority, emulator = services.daemon, services.authority, services.emulator
     emulator.faults.add("glm", Fault(before_first_byte_ms=60_000))
     issued = await authority.create("ann", "laptop")
     file = save(tmp_path / "c.json", issued)
@@ -135,15 +156,17 @@ async def test_a_bridge_reports_a_revoked_token_and_recovers_with_a_new_file(
             assert f"exai token create NAME --save {file}" in sentence
             assert issued.access_token not in sentence
         save(file, await authority.create("ann", "laptop again"))
-        async with asyncio.timeout(SOON_S):
-            while "result" not in await editor.call(3, "models"):  # noqa: ASYNC110 - the bridge's side
-                await asyncio.sleep(0.1)
+
+        async def is_in_again() -> bool:
+            return "result" in await editor.call(3, "models")
+
+        await wait_until(is_in_again, what="the bridge is let in again")
 
 
 async def test_the_error_for_a_missing_or_wrong_token_says_what_to_do(
-    house: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon, authority = house.daemon, house.authority
+    daemon, authority = services.daemon, services.authority
     key = (await authority.create_key("ann", "ci")).access_token
     gone = save(tmp_path / "gone.json", await authority.create("ann", "gone"))
     gone.unlink()

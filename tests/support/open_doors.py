@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from exai.app.duties import mcp_port_duties
 from exai.config import Settings
 from exai.events.bus import EventBus
 from exai.events.events import Event
-from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
@@ -26,6 +26,7 @@ from exai.web.credential_watch import CredentialWatcher
 from exai.web.routes import Route
 from support.scripted_authenticator import ScriptedAuthenticator, ScriptedAuthority
 from support.scripted_engine import VERSION, ScriptedEngine
+from support.virtual_time import LoopClock
 
 __all__ = ["Doors", "OpenDoors", "Port", "open_doors", "open_port", "settings_of"]
 
@@ -86,10 +87,11 @@ async def open_port(
 
     `further` routes are served on it, `operations` on the other port.
     """
-    listener = Listener(tree.server)
+    clock = LoopClock(time.time())
+    listener = Listener(tree.server, clock)
     ready, stopping = asyncio.Event(), asyncio.Event()
     server = build_server(engine, version=VERSION, extend=extend, bus=bus)
-    doors = McpDoors(server, engine, authenticates, authority, tree, bus, further=further)
+    doors = McpDoors(server, engine, authenticates, authority, tree, bus, clock, further=further)
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,
@@ -104,7 +106,7 @@ async def open_port(
     async with asyncio.timeout(10):
         await ready.wait()
     try:
-        async with Scheduler(SystemClock()).running(*mcp_port_duties(doors)):
+        async with Scheduler(clock).running(*mcp_port_duties(doors)):
             yield Port(listener.addresses, doors, serving, stopping)
     finally:
         if not serving.done() and not stopping.is_set():

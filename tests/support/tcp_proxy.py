@@ -28,6 +28,9 @@ class TcpProxy:
         """How long each piece is held back."""
         self.holds: str | None = None
         """`questions` or `answers`: the bytes of that direction are swallowed, until the connection is cut."""
+        self.answers_flow = asyncio.Event()
+        """While it is not set, the bytes of that direction wait."""
+        self.answers_flow.set()
         self.refuses = False
         """Whether new connections are reset at once."""
         self.refused = asyncio.Event()
@@ -78,6 +81,8 @@ class TcpProxy:
                     continue
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                if what == "answers":
+                    await self.answers_flow.wait()
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError, RuntimeError):

@@ -42,13 +42,14 @@ class LoopClock(Clock):
     """The `Clock` that reads the running loop's time. `wall` is the date at which it is made."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
-        self._wall_at_zero = wall - now()
+        self._loop = asyncio.get_running_loop()  # threads may ask for the time too
+        self._wall_at_zero = wall - self._loop.time()
 
     def monotonic(self) -> float:
-        return now()
+        return self._loop.time()
 
     def wall(self) -> float:
-        return self._wall_at_zero + now()
+        return self._wall_at_zero + self._loop.time()
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

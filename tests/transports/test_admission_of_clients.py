@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,18 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from exai.client import CallFailed, InDoubt, Session, Unauthenticated, Unreachable, connect
+from exai.client import InDoubt, Session, Unauthenticated, Unreachable, connect
 from exai.client import tokens as module
+from exai.client.channel import LONGEST_PAUSE_S
 from exai.client.credentials_file import Credentials, write_credentials
+from exai.client.tokens import RETRY_REFUSED_S
 from exai.protocol.session import SESSION_SUBPROTOCOL
+from exai.runtime.clock import Clock
 from support.token_endpoint import in_s
+from support.virtual_time import now
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.virtual_time
 
 Judge = Callable[[str | None], Response | None]
 
@@ -82,47 +90,41 @@ async def test_a_token_travels_in_the_header_and_without_one_there_is_none(file:
     assert refusing.shown == ["Bearer t", "Bearer one", None]
 
 
-async def test_a_refused_token_is_not_shown_again_and_again(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "POLL_S", 0.01)
+async def test_a_refused_token_is_not_shown_again_and_again(file: Path) -> None:
     async with door(never) as refusing, connect(refusing.url, credentials=file) as session:
         for _ in range(20):
             with pytest.raises(Unauthenticated, match="exai token create"):
                 await session.call("echo")
         assert refusing.shown == ["Bearer one"]
         write_credentials(file, Credentials("two"))
-        async with asyncio.timeout(10):
-            while len(refusing.shown) < 2:  # noqa: ASYNC110 - the door's side
-                await asyncio.sleep(0.01)
-        assert refusing.shown[1] == "Bearer two"
+        await asyncio.sleep(1)
+        assert refusing.shown == ["Bearer one", "Bearer two"]
 
 
-async def test_a_refused_token_is_tried_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_REFUSED_S", 0.05)
-    refuses = [True, True, False]
-    async with (
-        door(lambda _: never(_) if refuses.pop(0) else None) as mended,
-        connect(mended.url, token="t") as session,
-        asyncio.timeout(10),
-    ):
+async def test_a_refused_token_is_tried_anew_after_a_while() -> None:
+    moments: list[float] = []
+
+    def refuse_twice(_: str | None) -> Response | None:
+        moments.append(now())
+        return never(_) if len(moments) < 3 else None
+
+    async with door(refuse_twice) as mended, connect(mended.url, token="t") as session:
         with pytest.raises(Unauthenticated):
             await session.call("echo")
-        while refuses:  # noqa: ASYNC110 - the door's side
-            await asyncio.sleep(0.01)
-    assert len(mended.shown) == 3
+        await wait_until(lambda: len(moments) == 3, within=100, what="the token is shown three times")
+    for earlier, later in pairwise(moments):
+        assert RETRY_REFUSED_S <= later - earlier <= RETRY_REFUSED_S + LONGEST_PAUSE_S
 
 
 async def refused_in_the_end(session: Session) -> str:
     """What a call is told once the socket is closed; those that were under way at that moment are in doubt."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await session.call("echo")
-            except InDoubt:
-                continue
-            except Unauthenticated as refused:
-                return str(refused)
+    while True:
+        try:
+            await session.call("echo")
+        except InDoubt:
+            continue
+        except Unauthenticated as refused:
+            return str(refused)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ async def test_a_door_that_ends_every_token_at_once_is_not_stormed_with_fresh_on
 ) -> None:
     fetched: list[str] = []
 
-    def refresh(_: str, refresh_token: str) -> Credentials:
+    def refresh(_: str, refresh_token: str, _clock: Clock) -> Credentials:
         fetched.append(refresh_token)
         return Credentials(f"a{len(fetched)}", f"r{len(fetched)}", in_s(3600))
 
@@ -161,7 +163,7 @@ async def test_a_refused_token_is_not_shown_while_the_next_cannot_be_fetched(
 ) -> None:
     tried: list[str] = []
 
-    def refresh(_: str, refresh_token: str) -> Credentials:
+    def refresh(_: str, refresh_token: str, _clock: Clock) -> Credentials:
         tried.append(refresh_token)
         if len(tried) < 4:
             raise ConnectionError("its token endpoint answers with HTTP 503")
@@ -172,12 +174,10 @@ async def test_a_refused_token_is_not_shown_while_the_next_cannot_be_fetched(
     async with (
         door(lambda shown: never(shown) if shown == "Bearer a0" else None) as picky,
         connect(picky.url, credentials=file, patience_s=0.05) as session,
-        asyncio.timeout(20),
     ):
         with pytest.raises(Unreachable):
             await session.call("echo")
-        while len(picky.shown) < 2:  # noqa: ASYNC110 - the door's side
-            await asyncio.sleep(0.01)
+        await wait_until(lambda: len(picky.shown) == 2, what="the second token is shown")
     assert picky.shown == ["Bearer a0", "Bearer a1"]
     assert tried == ["r0"] * 4
 
@@ -216,21 +216,12 @@ async def test_a_token_never_follows_a_redirect() -> None:
     assert elsewhere.shown == []
 
 
-async def test_a_daemon_that_went_away_after_a_refusal_is_said_to_be_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "RETRY_REFUSED_S", 0.05)
+async def test_a_daemon_that_went_away_after_a_refusal_is_said_to_be_away() -> None:
     async with AsyncExitStack() as scopes:
         async with door(never) as refusing:
             session = await scopes.enter_async_context(connect(refusing.url, token="t", patience_s=1))
             with pytest.raises(Unauthenticated):
                 await session.call("echo")
-        told: list[CallFailed] = []
-        async with asyncio.timeout(10):
-            while not told or "nothing listens there" not in str(told[-1]):
-                try:
-                    await session.call("echo")
-                except CallFailed as failed:
-                    told.append(failed)
-                await asyncio.sleep(0.01)
-        assert isinstance(told[-1], Unreachable)
+        await asyncio.sleep(RETRY_REFUSED_S + 1)
+        with pytest.raises(Unreachable, match="nothing listens there"):
+            await session.call("echo")

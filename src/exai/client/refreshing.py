@@ -2,11 +2,11 @@
 
 import http.client
 import json
-import time
 from contextlib import closing
 from urllib.parse import urlencode, urlsplit
 
 from exai.client.credentials_file import Credentials
+from exai.runtime.clock import Clock
 
 __all__ = ["RefreshRefused", "refresh", "token_url"]
 
@@ -27,8 +27,8 @@ def token_url(url: str) -> str:
     return f"{scheme}://{parts.netloc}{parts.path.removesuffix('/').removesuffix('/mcp')}/auth/token"
 
 
-def refresh(url: str, refresh_token: str) -> Credentials:
-    """Fetch the next pair of tokens. Blocks.
+def refresh(url: str, refresh_token: str, clock: Clock) -> Credentials:
+    """Fetch the next pair of tokens; `clock` dates their end. Blocks.
 
     A lost answer does no harm: the old refresh token is valid until the new one is used.
 
@@ -54,7 +54,7 @@ def refresh(url: str, refresh_token: str) -> Credentials:
     try:
         document = json.loads(body)
         # By our own clock, with which it will be compared.
-        expires_at = time.time() + float(document["expires_in"])
+        expires_at = clock.wall() + float(document["expires_in"])
         return Credentials(str(document["access_token"]), str(document["refresh_token"]), expires_at)
     except (ValueError, KeyError, TypeError) as error:
         raise ConnectionError("its token endpoint sent no tokens") from error

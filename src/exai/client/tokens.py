@@ -20,6 +20,7 @@ from exai.client.refreshing import RefreshRefused, refresh, token_url
 from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
 from exai.config.values import is_loopback
 from exai.errors import StartFault
+from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.file_lock import try_lock
 from exai.runtime.os_errors import reason_of
 
@@ -105,8 +106,9 @@ class FixedToken(ClientTokens):
 class TokenFile:
     """A credentials file, whose token is refreshed."""
 
-    def __init__(self, file: Path, url: str) -> None:
+    def __init__(self, file: Path, url: str, clock: Clock | None = None) -> None:
         """`url` is the MCP address that the tokens are for."""
+        self._clock = clock or SystemClock()
         self._file = file.expanduser().absolute()
         self._token_url = token_url(url)
         self._turn = asyncio.Lock()
@@ -123,9 +125,9 @@ class TokenFile:
             try:
                 held = await self._refreshed(held)
             except RefreshRefused:
-                self._known = (held.access_token, time.time() + RETRY_REFUSED_S)
+                self._known = (held.access_token, self._clock.wall() + RETRY_REFUSED_S)
             except (NotAdmitted, OSError):
-                self._known = (held.access_token, time.time() + RETRY_REFRESH_S)
+                self._known = (held.access_token, self._clock.wall() + RETRY_REFRESH_S)
             return held.access_token  # it may be valid all the same: the daemon decides
 
     async def refresh(self, refused: str | None) -> str | None:
@@ -166,11 +168,11 @@ class TokenFile:
     def _is_due(self, held: Credentials) -> bool:
         token, due_at = self._known
         if token != held.access_token:
-            now = time.time()
+            now = self._clock.wall()
             left = math.inf if held.expires_at is None else held.expires_at - now
             due_at = now + max(left - REFRESH_AHEAD_S, left * 3 / 4)
             self._known = (held.access_token, due_at)
-        return time.time() >= due_at
+        return self._clock.wall() >= due_at
 
     async def _refreshed(self, held: Credentials) -> Credentials:
         """Refresh the file's tokens, unless another process has done so meanwhile, and return them.
@@ -182,17 +184,17 @@ class TokenFile:
         """
         # A thread: its work is finished even when nobody waits for it, so fetched tokens are always kept.
         try:
-            return await asyncio.to_thread(_refreshed, self._file, held, self._token_url)
+            return await asyncio.to_thread(_refreshed, self._file, held, self._token_url, self._clock)
         except StartFault as fault:
             raise NotAdmitted(str(fault)) from None
 
 
-def _refreshed(file: Path, held: Credentials, url: str) -> Credentials:
+def _refreshed(file: Path, held: Credentials, url: str, clock: Clock) -> Credentials:
     with _locked(file):
         now = read_credentials(file)
         if now.access_token != held.access_token or now.refresh_token is None:
             return now
-        refreshed = refresh(url, now.refresh_token)
+        refreshed = refresh(url, now.refresh_token, clock)
         # Before the first use: until then the old refresh token stays valid, whatever happens here.
         with _explained(file):
             write_credentials(file, refreshed)
