@@ -1,6 +1,5 @@
 """A daemon that asks for tokens, and tokens of every fate for it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from support.daemons import Daemon, daemon
+from support.waiting import wait_until
 
-__all__ = ["GuardedDaemon", "bearer", "guarded_daemon"]
+__all__ = ["GuardedDaemon", "authority_over", "bearer", "guarded_daemon"]
 
 LONG_AGO_S = 7_200.0
 
@@ -49,25 +49,41 @@ async def guarded_daemon(data_dir: Path, **environ: str) -> AsyncIterator[Guarde
         "EXAI_AUTH__FAILURES_PER_MINUTE": "1000000",
         **environ,
     }
-    async with daemon(data_dir=data_dir, arguments=("--demo",), environ=settings) as running:
-        database = await Database.open(config.Database(), data_dir)
-        try:
-            tables = IdentityTables(database)
-            authority = Authority(config.Auth(), tables, data_dir, SystemClock())
-            refused = await _refused(authority, tables, data_dir)
-            await _until_heard_of(running, refused["subject revoked"])
-            yield GuardedDaemon(running, authority, refused)
-        finally:
-            await database.close()
+    async with (
+        daemon(data_dir=data_dir, arguments=("--demo",), environ=settings) as running,
+        _tables(data_dir) as tables,
+    ):
+        authority = Authority(config.Auth(), tables, data_dir, SystemClock())
+        refused = await _refused(authority, tables, data_dir)
+        await _until_heard_of(running, refused["subject revoked"])
+        yield GuardedDaemon(running, authority, refused)
+
+
+@asynccontextmanager
+async def authority_over(data_dir: Path) -> AsyncIterator[Authority]:
+    """The authority of a daemon's administrator, which works on the database itself."""
+    async with _tables(data_dir) as tables:
+        yield Authority(config.Auth(), tables, data_dir, SystemClock())
+
+
+@asynccontextmanager
+async def _tables(data_dir: Path) -> AsyncIterator[IdentityTables]:
+    database = await Database.open(config.Database(), data_dir)
+    try:
+        yield IdentityTables(database)
+    finally:
+        await database.close()
 
 
 async def _until_heard_of(running: Daemon, last_revoked: str | None) -> None:
     """What another process revokes is known to the daemon a moment later."""
-    async with asyncio.timeout(10), aiohttp.ClientSession() as http:
-        status = 200
-        while status != 401:
+    async with aiohttp.ClientSession() as http:
+
+        async def is_refused() -> bool:
             async with http.put(running.mcp_http, headers=bearer(last_revoked)) as response:
-                status = response.status
+                return response.status == 401
+
+        await wait_until(is_refused, what="the daemon knows what was revoked")
 
 
 async def _refused(authority: Authority, tables: IdentityTables, data_dir: Path) -> dict[str, str | None]:

@@ -2,25 +2,24 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
-from exai.auth.scopes import ADMIN, DASHBOARD, MODELS, SCOPES, STATUS
+from exai.auth.scopes import DASHBOARD, SCOPES
 from support.daemons import EXAI, clean_environ
 from support.forged_tokens import forged, own_signer
-from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
-from support.mcp_websocket import mcp_socket
+from support.guarded_daemon import GuardedDaemon, guarded_daemon
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-REVOKED_AFTER_S = 10.0
 MAX_HEAD = 60_000
 """What fits into the head of a request; more of it is no HTTP to the server, whoever sends it."""
 
@@ -140,7 +139,7 @@ async def test_the_command_line_lets_a_browser_in_once(guarded: GuardedDaemon) -
     assert pair.partition("=")[2] not in guarded.daemon.log
 
 
-async def test_what_another_process_revokes_ends_browser_and_token_within_a_second(
+async def test_what_another_process_revokes_ends_browser_and_token(
     guarded: GuardedDaemon,
 ) -> None:
     here = host(guarded)
@@ -153,12 +152,12 @@ async def test_what_another_process_revokes_ends_browser_and_token_within_a_seco
         for proof in proofs:
             assert (await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")).status == 200
         await guarded.authority.revoke(issued.token_id)
-        began = time.monotonic()
+
+        async def is_refused(proof: str) -> bool:
+            return (await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")).status != 200
+
         for proof in proofs:
-            while (await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")).status == 200:
-                assert time.monotonic() - began < REVOKED_AFTER_S
-                await asyncio.sleep(0.02)
-        assert time.monotonic() - began < REVOKED_AFTER_S
+            await wait_until(partial(is_refused, proof), what=f"{proof.partition(':')[0]} is refused")
 
 
 async def test_a_request_that_names_another_host_is_not_served(guarded: GuardedDaemon) -> None:
@@ -200,41 +199,3 @@ async def test_no_forged_token_opens_this_port(guarded: GuardedDaemon) -> None:
             assert answer.status == 401, each.name
             assert answer.all("www-authenticate")[0].startswith('Bearer realm="exai"'), each.name
     assert "Traceback" not in guarded.daemon.log
-
-
-async def test_calls_are_seen_while_they_run_and_counted_by_caller_afterwards(guarded: GuardedDaemon) -> None:
-    here = host(guarded)
-    proof = f"Authorization: Bearer {await guarded.token(DASHBOARD, ADMIN, subject='watcher')}"
-    agent = bearer(await guarded.token(MODELS, STATUS, subject="agent-7"))
-    seen: list[dict[str, Any]] = []
-    async with wire(guarded) as line, mcp_socket(guarded.daemon.mcp_ws, headers=agent) as client:
-        await client.initialize()
-        async with asyncio.timeout(20):
-            while not seen:
-                calls = [
-                    asyncio.ensure_future(
-                        client.request("tools/call", {"name": "chat", "arguments": {"prompt": "hello there"}})
-                    )
-                    for _ in range(10)
-                ]
-                while not all(call.done() for call in calls):
-                    overview = await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")
-                    seen += overview.json["calls"]
-        assert {(call["tool"], call["caller"], call["door"]) for call in seen} == {
-            ("chat", "agent-7", "websocket")
-        }
-        assert b"hello there" not in overview.body
-        assert {"caller": "agent-7", "door": "websocket", "connections": 1} in overview.json["connected"]
-        after = await line.send(f"GET /api/overview HTTP/1.1\nHost: {here}\n{proof}")
-        assert (after.json["calls_running"], after.json["calls"]) == (0, [])
-        rows: list[dict[str, Any]] = []
-        async with asyncio.timeout(5):
-            while not rows or rows[0]["cost_usd"] == 0:
-                usage = await line.send(
-                    f"GET /api/usage?days=1&caller=agent-7 HTTP/1.1\nHost: {here}\n{proof}"
-                )
-                rows = usage.json["usage"]
-        assert {row["caller"] for row in rows} == {"agent-7"}
-        assert sum(row["calls"] for row in rows) % 10 == 0
-        metrics = await line.send(f"GET /metrics HTTP/1.1\nHost: {here}\n{proof}")
-        assert b'exai_caller_calls_total{caller="agent-7",outcome="ok"}' in metrics.body
