@@ -362,11 +362,14 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
 
 
 async def test_an_issuer_that_does_not_answer_costs_its_time_and_no_more() -> None:
-    server = await asyncio.start_server(lambda *_: asyncio.sleep(3_600), "127.0.0.1", 0)
+    asked: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: asked.append(writer), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    with pytest.raises(FetchFailed, match="within"):
-        await keys_of(f"http://{host}:{port}/keys").fetch()
-    server.close()
+    async with server:
+        with pytest.raises(FetchFailed, match="within"):
+            await keys_of(f"http://{host}:{port}/keys").fetch()
+        for writer in asked:
+            writer.close()
 
 
 NOT_PUBLIC = [

@@ -39,7 +39,7 @@ class Files:
 
     async def upload(self, content: bytes, filename: str = "a.txt", **fields: str) -> tuple[int, Any]:
         form = aiohttp.FormData(fields)
-        form.add_field("file", content, filename=filename)
+        form.add_field("file", io.BytesIO(content), filename=filename)
         return await self.ask("POST", "", data=form)
 
     async def ask(self, method: str, path: str = "", **options: Any) -> tuple[int, Any]:

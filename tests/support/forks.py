@@ -96,16 +96,21 @@ async def fork_exai(*arguments: str, env: Mapping[str, str], cwd: Path, stderr: 
     return Fork(int(_told(line)), stdout, ended)
 
 
+_programs: list["subprocess.Popen[bytes]"] = []
+"""The program, kept so that nobody takes it for forgotten: it ends when this process does."""
+
+
 @functools.cache
 def _line() -> socket.socket:
-    """To the program, which ends when this process does."""
+    """Start the program, and return the socket that takes its orders."""
     ours, theirs = socket.socketpair()
     with theirs:
-        subprocess.Popen(
+        program = subprocess.Popen(
             [sys.executable, "-P", __file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )
+        _programs.append(program)
     _told(ours)
     return ours
 

@@ -195,9 +195,12 @@ def test_a_silent_peer_in_another_process_ends_the_test(monkeypatch: pytest.Monk
     monkeypatch.setattr(virtual_time, "STUCK_S", 0.05)
 
     async def ask(port: int) -> None:
-        reader, _ = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(60):
-            await reader.read()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            async with asyncio.timeout(60):
+                await reader.read()
+        finally:
+            writer.transport.abort()
 
     with subprocess.Popen(
         [sys.executable, "-c", LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -179,6 +179,7 @@ async def over_the_sdk_loop() -> AsyncIterator[Exchange]:
         group.create_task(server.run(from_client, to_client, server.create_initialization_options()))
         yield exchange
         await to_server.aclose()
+    from_server.close()
 
 
 async def _until_answer(message: Message, receive: Callable[[], Awaitable[str | bytes]]) -> list[Message]:
