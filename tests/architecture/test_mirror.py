@@ -12,7 +12,6 @@ LEAST_STATEMENTS = 10
 
 TESTED_ELSEWHERE = {
     "errors": "providers/test_provider_failures.py",
-    "prompts": "tools/test_chat.py",
 }
 """Where the tests of a room are that has no folder or file of its own name."""
 

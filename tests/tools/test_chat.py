@@ -9,10 +9,10 @@ from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.errors import BadArguments
 from exai.messages import Effort
-from exai.prompts import prompt
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Requested
 from exai.tools.chat import Chat, ChatArguments
+from exai.tools.prompts import prompt
 
 
 class Asked(Exception):

@@ -23,8 +23,8 @@ from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
-from exai.prompts import prompt
 from exai.tools.base import Arguments, Requested, Tool
+from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
 

@@ -1,4 +1,4 @@
-"""RevocationState instructions for models: one Markdown file per tool."""
+"""Standing instructions for models: one Markdown file per tool."""
 
 from functools import cache
 from importlib.resources import files
