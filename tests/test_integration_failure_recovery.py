@@ -5,7 +5,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,12 @@ import exai
 from exai.client import InDoubt, Session, Unreachable
 from support.daemons import Daemon, daemon, free_port
 from support.postgresql_server import PostgresqlServer, postgresql_server
+from support.waiting import wait_until
 
 EMULATOR = (sys.executable, "-c", "from exai_emulator.cli import main; main()")
 CLIENTS = 6
 PERSONA = '{"kind":"auto","delay_per_token_ms":4}'
-PHASE_S = 30
+PHASE_S = 60
 """Bound of each wait for the load to get on."""
 
 
@@ -45,7 +46,7 @@ class Ledger:
         return f"client {self.client} question {self.asked}"
 
 
-class Services:
+class Processes:
     """The three processes, each of which can be taken away and brought back."""
 
     def __init__(self, folder: Path, store: PostgresqlServer) -> None:
@@ -69,6 +70,20 @@ class Services:
             self._keys = json.loads(await self._emulator.stdout.readline())
         for name in ("glm", "kimi"):
             self._emulator_ports[name] = int(self._keys[name].split(":")[2].split("/")[0])
+
+    async def hold_a_call(self) -> None:
+        """Let Kimi leave the next call without an answer, and wait until there is one."""
+        control = f"{self._keys['control']}/_ctl"
+        order = {"provider": "kimi", "fault": {"before_headers_ms": 600_000}}
+        async with aiohttp.ClientSession() as client:
+            async with client.post(f"{control}/faults", json=order) as response:
+                assert response.status == 200, await response.text()
+
+            async def has_struck() -> bool:
+                async with client.get(f"{control}/stats") as response:
+                    return bool((await response.json())["providers"]["kimi"]["faults_struck"])
+
+            await wait_until(has_struck, what="Kimi holds a call")
 
     async def kill_emulator(self) -> None:
         assert self._emulator is not None
@@ -120,14 +135,14 @@ class Services:
 
 
 @asynccontextmanager
-async def _house(folder: Path) -> AsyncIterator[Services]:
+async def _three_processes(folder: Path) -> AsyncIterator[Processes]:
     async with AsyncExitStack() as scopes:
         store = await asyncio.to_thread(scopes.enter_context, postgresql_server())
-        house = Services(folder / "data", store)
-        scopes.push_async_callback(house.close)
-        await house.start_emulator()
-        await house.start_daemon()
-        yield house
+        processes = Processes(folder / "data", store)
+        scopes.push_async_callback(processes.close)
+        await processes.start_emulator()
+        await processes.start_daemon()
+        yield processes
 
 
 async def _ask(session: Session, ledger: Ledger) -> None:
@@ -157,80 +172,96 @@ async def _ask(session: Session, ledger: Ledger) -> None:
     ledger.conversation = answer.structured["continuation_id"]
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PHASE_S):
-        while not condition():  # noqa: ASYNC110 - the load runs on
-            await asyncio.sleep(0.02)
+class Load:
+    """Clients that ask one question after the other, whatever happens."""
+
+    def __init__(self, url: str) -> None:
+        self.ledgers = [Ledger(number) for number in range(CLIENTS)]
+        self.ended = asyncio.Event()
+        self._url = url
+
+    async def run(self) -> None:
+        """Ask until the end is set."""
+        async with asyncio.TaskGroup() as group:
+            for ledger in self.ledgers:
+                group.create_task(self._client(ledger))
+
+    async def _client(self, ledger: Ledger) -> None:
+        async with exai.connect(self._url, patience_s=60) as session:
+            while not self.ended.is_set():
+                before = len(ledger.acknowledged)
+                await _ask(session, ledger)
+                if len(ledger.acknowledged) == before:
+                    await asyncio.sleep(0.1)  # as anybody would before asking again
+
+    def total(self, what: str) -> int:
+        return sum(len(getattr(ledger, what)) for ledger in self.ledgers)
+
+    async def more_than(self, before: int, what: str) -> None:
+        await wait_until(lambda: self.total(what) > before, within=PHASE_S, what=f"more are {what}")
+
+    async def gets_on(self) -> None:
+        """Every client has got further answers, whatever happened before."""
+        marks = [len(ledger.acknowledged) + 3 for ledger in self.ledgers]
+
+        def answers() -> list[int]:
+            return [len(ledger.acknowledged) for ledger in self.ledgers]
+
+        await wait_until(
+            lambda: all(number >= mark for number, mark in zip(answers(), marks, strict=True)),
+            within=PHASE_S,
+            what=lambda: f"{marks} answers; there are {answers()}",
+        )
 
 
 @pytest.mark.timeout(300)
 async def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost_or_doubled(
     tmp_path: Path,
 ) -> None:
-    ledgers = [Ledger(number) for number in range(CLIENTS)]
-    ended = asyncio.Event()
-
-    async def client(ledger: Ledger) -> None:
-        async with exai.connect(house.url, patience_s=60) as session:
-            while not ended.is_set():
-                before = len(ledger.acknowledged)
-                await _ask(session, ledger)
-                if len(ledger.acknowledged) == before:
-                    await asyncio.sleep(0.1)  # as anybody would before asking again
-
-    def total(what: str) -> int:
-        return sum(len(getattr(ledger, what)) for ledger in ledgers)
-
-    async def everyone_gets_on() -> None:
-        """Every client has got further answers, whatever happened before."""
-        marks = [len(ledger.acknowledged) + 3 for ledger in ledgers]
-        await _until(
-            lambda: all(len(ledger.acknowledged) >= mark for ledger, mark in zip(ledgers, marks, strict=True))
-        )
-
-    async with _house(tmp_path) as house:
+    async with _three_processes(tmp_path) as processes:
+        load = Load(processes.url)
         async with asyncio.TaskGroup() as group:
-            for ledger in ledgers:
-                group.create_task(client(ledger))
-            await everyone_gets_on()
+            group.create_task(load.run())
+            await load.gets_on()
 
-            await house.kill_daemon()
-            await house.start_daemon()
-            await everyone_gets_on()
+            await processes.hold_a_call()
+            await processes.kill_daemon()
+            await processes.start_daemon()
+            await load.gets_on()
 
-            refused = total("refused")
-            await house.kill_emulator()
-            await _until(lambda: total("refused") > refused)
-            await house.start_emulator()
-            await everyone_gets_on()
+            refused = load.total("refused")
+            await processes.kill_emulator()
+            await load.more_than(refused, "refused")
+            await processes.start_emulator()
+            await load.gets_on()
 
-            refused = total("refused")
-            await asyncio.to_thread(house.store.stop)
-            await _until(lambda: total("refused") > refused)
-            assert (await house.readiness())["database"] != "ok"
-            await asyncio.to_thread(house.store.start)
-            await everyone_gets_on()
+            refused = load.total("refused")
+            await asyncio.to_thread(processes.store.stop)
+            await load.more_than(refused, "refused")
+            assert (await processes.readiness())["database"] != "ok"
+            await asyncio.to_thread(processes.store.start)
+            await load.gets_on()
 
-            acknowledged = total("acknowledged")
-            with house.store.frozen():
+            acknowledged = load.total("acknowledged")
+            with processes.store.frozen():
                 await asyncio.sleep(1)
-            await _until(lambda: total("acknowledged") > acknowledged)
-            await everyone_gets_on()
-            assert set((await house.readiness()).values()) == {"ok"}
+            await load.more_than(acknowledged, "acknowledged")
+            await load.gets_on()
+            assert set((await processes.readiness()).values()) == {"ok"}
 
-            await house.kill_daemon()
-            await house.kill_emulator()
-            await asyncio.to_thread(house.store.stop)
-            await asyncio.to_thread(house.store.start)
-            await house.start_emulator()
-            await house.start_daemon()
-            await everyone_gets_on()
+            await processes.kill_daemon()
+            await processes.kill_emulator()
+            await asyncio.to_thread(processes.store.stop)
+            await asyncio.to_thread(processes.store.start)
+            await processes.start_emulator()
+            await processes.start_daemon()
+            await load.gets_on()
 
-            ended.set()
-        assert await house.stop_daemon() == 0
+            load.ended.set()
+        assert await processes.stop_daemon() == 0
 
-        assert {facts["retryable"] for ledger in ledgers for facts in ledger.refused} == {True}
-        await _check_store(house.store, ledgers)
+        assert {facts["retryable"] for ledger in load.ledgers for facts in ledger.refused} == {True}
+        await _check_store(processes.store, load.ledgers)
 
 
 async def _check_store(store: PostgresqlServer, ledgers: list[Ledger]) -> None:
@@ -250,6 +281,6 @@ async def _check_store(store: PostgresqlServer, ledgers: list[Ledger]) -> None:
         assert len({row["question"] for row in questions}) == len(questions)
         outcomes = {row["outcome"] for row in await connection.fetch("SELECT DISTINCT outcome FROM calls")}
         assert None not in outcomes
-        assert "lost" in outcomes, "no call was under way when the daemon was killed"
+        assert "lost" in outcomes, "a call was under way when the daemon was killed"
     finally:
         await connection.close()
