@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from exai.storage.schema import metadata
 from exai.storage.sqlite import FILE_NAME
 from exai.storage.write_operations import LockGroup, row_by_row, together
 from support.postgresql_server import PostgresqlServer
+from support.waiting import wait_until
 
 
 async def opened(settings: config.Database, tmp_path: Path) -> Database:
@@ -170,12 +172,22 @@ async def test_many_open_an_empty_database_at_once(
         await database.close()
 
 
-async def test_an_empty_file_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
+async def test_an_empty_file_that_another_process_writes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = time.sleep
+
+    def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", noted)
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
         opening = asyncio.ensure_future(opened(config.Database(), tmp_path))
-        await asyncio.wait([opening], timeout=0.5)
+        await wait_until(lambda: len(pauses) >= 3, what="the file is refused three times")
         assert not opening.done()
         other.execute("ROLLBACK")
         await (await opening).close()

@@ -22,6 +22,7 @@ from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.postgresql_server import PostgresqlServer
+from support.waiting import wait_until
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="a client")
 
@@ -100,9 +101,7 @@ async def test_a_call_that_ends_while_the_file_is_locked_has_its_end_once_it_is_
     other = sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     journal.end_soon(CallEnd("call", "ok", None, None, None, None, None, None, {}))
-    async with asyncio.timeout(10):
-        while not database.pending_durable_writes:  # noqa: ASYNC110 - the writer has a task of its own
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: database.pending_durable_writes == 1, what="the end waits for the file")
     other.execute("ROLLBACK")
     other.close()
     await database.write(statement("SELECT 1"), None)

@@ -1,7 +1,6 @@
 """Group commit by itself: what is tried again after a failure, and what is not."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +10,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
 from exai.storage import group_writer
-from exai.storage.group_writer import LARGEST_BATCH, SHARED, GroupWriter
+from exai.storage.group_writer import LARGEST_BATCH, RETRY_S, SHARED, GroupWriter
 from exai.storage.write_operations import LockGroup, together
+from support.virtual_time import now
+from support.waiting import wait_until
 
-NEVER_SOON_S = 60.0
+INTERVAL_S = 60.0
+
+pytestmark = pytest.mark.virtual_time
 
 
 @together(LockGroup.CALLS)
@@ -77,12 +80,6 @@ async def test_an_outage_is_waited_for_once_and_nothing_is_written_twice(fault: 
     assert attempts.count == 1 + 1
 
 
-async def _turns(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the writer has a task of its own
-            await asyncio.sleep(0)
-
-
 class Away:
     """Stands for a database that is out of reach until it is told otherwise."""
 
@@ -108,24 +105,25 @@ async def test_what_insists_is_kept_once_the_database_is_back_and_nothing_else_i
     writer.write_soon(keep, "may go")
     with pytest.raises(StoreFailed):
         await writer.write(keep, "refused")
-    await _turns(lambda: writer.pending_durable == 3)
+    await wait_until(lambda: writer.pending_durable == 3, what="three ends wait")
     assert database.count == 1
     database.is_away = False
     assert await writer.write(keep, "later") == "later"
-    await _turns(lambda: len(database.kept) == 4)
+    await wait_until(lambda: len(database.kept) == 4, what="the ends are kept")
     await writer.close()
     assert database.kept == ["later", "a", "b", "c"]
     assert (writer.pending_durable, writer.dropped) == (0, 0)
 
 
-async def test_the_database_is_looked_for_although_nobody_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_writer, "RETRY_S", 0.001)
+async def test_the_database_is_looked_for_although_nobody_writes() -> None:
     database = Away()
     writer = GroupWriter(database, 0.0)
     writer.write_soon(keep, "end", durable=True)
-    await _turns(lambda: database.count == 3)
+    await asyncio.sleep(2.5 * RETRY_S)
+    assert database.count == 3
     database.is_away = False
-    await _turns(lambda: database.kept == ["end"])
+    await asyncio.sleep(0.5 * RETRY_S)
+    assert database.kept == ["end"]
     await writer.close()
     assert writer.dropped == 0
 
@@ -138,7 +136,7 @@ async def test_what_insists_is_bounded_and_counted_where_it_is_dropped(
     writer = GroupWriter(database, 0.0)
     for end in range(5):
         writer.write_soon(keep, end, durable=True)
-    await _turns(lambda: writer.pending_durable == 3)
+    await wait_until(lambda: writer.pending_durable == 3, what="three ends wait")
     assert writer.dropped == 2
     database.is_away = False
     await writer.close()
@@ -149,7 +147,7 @@ async def test_a_stop_tries_once_more_and_waits_no_longer() -> None:
     database = Away()
     writer = GroupWriter(database, 0.0)
     writer.write_soon(keep, 0, durable=True)
-    await _turns(lambda: writer.pending_durable == 1)
+    await wait_until(lambda: writer.pending_durable == 1, what="the end waits")
     for end in range(1, 2 * LARGEST_BATCH):
         writer.write_soon(keep, end, durable=True)
     await writer.close()
@@ -177,28 +175,19 @@ async def test_a_write_after_the_end_is_refused_and_a_queued_one_dropped_without
 async def test_writes_that_come_alone_never_wait_for_the_interval() -> None:
     attempts = Attempts()
     attempts.gate.set()
-    writer = GroupWriter(attempts, NEVER_SOON_S)
-    async with asyncio.timeout(NEVER_SOON_S / 2):
-        assert [await writer.write(keep, each) for each in "abc"] == ["a", "b", "c"]
-        await writer.close()
+    writer = GroupWriter(attempts, INTERVAL_S)
+    assert [await writer.write(keep, each) for each in "abc"] == ["a", "b", "c"]
+    await writer.close()
+    assert now() == 0
     assert attempts.count == 3
 
 
 async def test_after_a_shared_commit_the_next_one_waits_for_the_interval() -> None:
     attempts = Attempts()
     attempts.gate.set()
-    writer = GroupWriter(attempts, NEVER_SOON_S)
+    writer = GroupWriter(attempts, INTERVAL_S)
     await asyncio.gather(*(writer.write(keep, each) for each in range(SHARED)))
-    assert attempts.count == 1
-    waiting = asyncio.get_running_loop().create_task(writer.write(keep, "b"))
-    async with asyncio.timeout(NEVER_SOON_S / 2):
-        while not writer._queue:  # noqa: ASYNC110 - queued within a turn or two of the loop
-            await asyncio.sleep(0)
-        for _ in range(10):
-            await asyncio.sleep(0)
-    assert not waiting.done()
-    waiting.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await waiting
-    writer._task.cancel()
-    await asyncio.wait([writer._task])
+    assert (attempts.count, now()) == (1, 0)
+    await writer.write(keep, "b")
+    assert (attempts.count, now()) == (2, INTERVAL_S)
+    await writer.close()

@@ -16,6 +16,7 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
+from support.waiting import wait_until
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="cursor 1")
 BOB = Caller(subject="bob", door=Door.HTTP)
@@ -159,9 +160,7 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
     assert await journal.sweep() == 0
     child.send_signal(signal.SIGKILL)
     await child.wait()
-    async with asyncio.timeout(20):
-        while await journal.sweep() == 0:  # noqa: ASYNC110 - a server notices the dead client a moment later
-            await asyncio.sleep(0.05)
+    await wait_until(journal.sweep, what="the server notices that its client is dead")
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
     conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     conversation = await conversations.open(Caller.local(Door.HTTP), handle)

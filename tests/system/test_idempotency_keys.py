@@ -129,6 +129,7 @@ class Scene:
 
     def __init__(self, start: StartDaemon, emulator: Emulator, store: Store) -> None:
         self._start = start
+        self._operations = ""
         self.emulator = emulator
         self.store = store
 
@@ -141,6 +142,7 @@ class Scene:
         environ = {"EXAI_SERVER__PORT": str(free_port()), "EXAI_DATABASE__URL": self.store.url, **further}
         async with AsyncExitStack() as scopes:
             async with self._start(**environ) as daemon:
+                self._operations = daemon.operations
                 proxy, url = await scopes.enter_async_context(tcp_proxy(daemon.mcp_ws))
                 session = await scopes.enter_async_context(exai.connect(url, patience_s=60))
                 await session.tools()
@@ -159,6 +161,18 @@ class Scene:
     @property
     def requests(self) -> int:
         return len(self.emulator.log.of("glm"))
+
+    async def running(self) -> None:
+        """Wait until the daemon has begun the call."""
+
+        async def is_running() -> bool:
+            async with (
+                aiohttp.ClientSession() as client,
+                client.get(f"{self._operations}/metrics") as response,
+            ):
+                return "exai_calls_running 1.0" in await response.text()
+
+        await wait_until(is_running, what="the daemon runs the call")
 
     async def asked(self) -> None:
         """Wait until the provider has been asked."""
@@ -209,7 +223,7 @@ async def test_a_call_whose_row_was_not_committed_is_made_once_after_the_kill(sc
     @asynccontextmanager
     async def before_its_row() -> AsyncIterator[Callable[[], Awaitable[None]]]:
         async with scene.store.locked("idempotent_calls"):
-            yield lambda: asyncio.sleep(0.5)  # however far it got by then, it got no further than its row
+            yield scene.running
 
     answer = await scene.play(before_its_row())
     assert (recalled(answer), answer.is_error) == (None, False)
