@@ -27,9 +27,11 @@ from exai.routing.breaker import State
 from exai.routing.request import Asking
 from exai.routing.router import Choice
 from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asker, asking
+from support.virtual_time import LoopClock, now
+
+pytestmark = pytest.mark.virtual_time
 
 CALLER = Caller.local(Door.WEBSOCKET)
-QUICK = config.Retry(throttle_backoff_s=0.001, overload_backoff_s=0.001, transport_backoff_s=0.001)
 OTHER = Model(
     name="scripted-2", provider="scripted", wire_name="scripted-2", context_tokens=500, max_output_tokens=100
 )
@@ -43,8 +45,8 @@ class Desk:
         self.events: list[Event] = []
         bus = EventBus()
         bus.watch(self.events.append, Event)
-        settings.setdefault("retry", QUICK)
-        self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, **settings)
+        settings.setdefault("retry", config.Retry())
+        self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, clock=LoopClock(), **settings)
         self.asker: ModelAsker = asker(self.asking, seconds=seconds)
 
     async def ask(
@@ -78,7 +80,10 @@ async def test_a_passing_failure_is_asked_again_and_all_of_it_is_told() -> None:
     ]
     (tried,) = desk.asker.ledger.tried
     assert (tried.model, tried.outcome, tried.requests) == ("scripted-1", "ok", 3)
-    assert desk.timings().keys() >= {"failed_requests_ms", "backoff_ms"}
+    waits = [event.wait_s for event in desk.events if isinstance(event, RetryPlanned)]
+    assert now() == pytest.approx(sum(waits), abs=0.01), "the event says it in milliseconds"
+    assert desk.timings()["backoff_ms"] == pytest.approx(1_000 * now())
+    assert desk.timings()["failed_requests_ms"] == 0
     assert desk.gates == [0, 0]
 
 
@@ -131,9 +136,8 @@ async def test_cancelling_a_wait_leaves_nothing_behind() -> None:
     ):
         desk.asker.terms.permits = CallPermits(desk.asking.admission, own, total)
         task = loop.create_task(desk.ask())
-        while not any(isinstance(event, RetryPlanned) for event in desk.events):  # noqa: ASYNC110 - a fact, no event
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        assert "RetryPlanned" in desk.said()
         assert desk.asking.admission.total.in_use == 0
         task.cancel()
         await asyncio.wait([task])

@@ -17,6 +17,8 @@ from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import ManualClock
 from exai_emulator import Emulator, Persona, ScriptedCall
 from support.scripted import asker, asking
+from support.virtual_time import now
+from support.waiting import wait_until
 
 PROVIDERS = {"glm": "glm-5.3", "kimi": "kimi-k3", "custom": "local/tiny"}
 
@@ -39,7 +41,7 @@ class Bench:
         self.running = self.most_running = 0
         self.fails: Exception | None = None
         self.delay = 0.0
-        self.asker = asker(asking(desk.router))
+        self.asker = asker(asking(desk.router, clock=desk.clock))
         self.tool = TypedTool("look_up", "Looks words up.", LookUp, self._look_up)
         self.loop = ToolLoop([self.tool], config.ToolLoop(**limits), desk.clock)
 
@@ -174,12 +176,13 @@ async def test_a_call_without_thinking_still_passes_where_thinking_is_demanded(b
     assert bench.sent("kimi")[1]["messages"][-2]["reasoning_content"] == " "
 
 
+@pytest.mark.virtual_time
 async def test_the_calls_of_a_round_run_side_by_side(bench: Bench) -> None:
-    bench.delay = 0.02
+    bench.delay = 2
     await bench.run("glm", (call("a"), call("b"), call("c")))
     assert bench.most_running == 3
     began, ended = bench.asker.ledger.entries[0].began, bench.desk.clock.monotonic()
-    assert bench.asker.ledger.timings(began, ended)["tools_ms"] >= 19
+    assert bench.asker.ledger.timings(began, ended)["tools_ms"] == pytest.approx(2_000)
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -243,11 +246,13 @@ async def test_a_tool_that_fails_is_told_to_the_model(bench: Bench) -> None:
     assert "Error: The search failed. Try again later." in answer.text
 
 
+@pytest.mark.virtual_time
 async def test_a_tool_that_takes_too_long_is_told_to_the_model(desk: Any) -> None:
-    bench = Bench(desk, tool_s=0.05)
+    bench = Bench(desk, tool_s=15)
     bench.delay = 30
     answer = await bench.run("kimi", (call(),))
-    assert "look_up did not end within 0.05 s" in answer.text
+    assert "look_up did not end within 15 s" in answer.text
+    assert now() == 15
     assert bench.running == 0
 
 
@@ -260,12 +265,11 @@ async def test_what_ends_the_call_ends_it_here_too(bench: Bench, fault: Exceptio
     assert len(bench.sent("kimi")) == 1
 
 
+@pytest.mark.virtual_time
 async def test_cancelling_the_call_cancels_its_tools(bench: Bench) -> None:
     bench.delay = 30
     running = asyncio.get_running_loop().create_task(bench.run("kimi", (call(),)), name="loop")
-    async with asyncio.timeout(10):
-        while not bench.running:  # noqa: ASYNC110 - the tool has no event of its own
-            await asyncio.sleep(0.001)
+    await wait_until(lambda: bench.running, what="the tool runs")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
