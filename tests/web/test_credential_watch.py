@@ -7,13 +7,16 @@ from functools import partial
 
 import pytest
 
-from exai.app.duties import stdio_duties
+from exai.app.duties import CREDENTIALS_S, stdio_duties
 from exai.auth.revocation_state import Ending
 from exai.callers import Caller, Door
-from exai.runtime.clock import ManualClock, SystemClock
-from exai.runtime.periodic import Scheduler
+from exai.runtime.periodic import JITTER, Scheduler
 from exai.web.credential_watch import NEWS, ROUND_S, CredentialWatcher
 from support.scripted_authenticator import ScriptedAuthenticator
+from support.virtual_time import LoopClock
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.virtual_time
 
 HEADERS = [(b"authorization", b"Bearer one")]
 
@@ -24,7 +27,7 @@ class Watched:
     def __init__(self) -> None:
         self.authenticator = ScriptedAuthenticator()
         self.authenticator.issue("one", "alice")
-        self.clock = ManualClock(wall=1_000.0)
+        self.clock = LoopClock(wall=1_000.0)
         self.watcher = CredentialWatcher(self.authenticator, self.clock)
         self.told: list[tuple[str, Ending]] = []
 
@@ -37,15 +40,15 @@ class Watched:
         self.told.append((name, ending))
 
     async def until(self, *told: tuple[str, Ending]) -> None:
-        async with asyncio.timeout(5):
-            while self.told != list(told):  # noqa: ASYNC110 - a condition of another task
-                await asyncio.sleep(0.005)
+        await wait_until(
+            lambda: self.told == list(told), what=lambda: f"{list(told)} is told; it was {self.told}"
+        )
 
 
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
     made = Watched()
-    async with Scheduler(SystemClock()).running(*stdio_duties(made.watcher)):
+    async with Scheduler(made.clock).running(*stdio_duties(made.watcher)):
         yield made
 
 
@@ -73,9 +76,7 @@ async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) ->
         watched.watcher.watch(caller, broken)
         watched.watcher.watch(caller, partial(note, str(number)))
     watched.authenticator.end("one", "revoked")
-    async with asyncio.timeout(5):
-        while len(watched.told) < 10:  # noqa: ASYNC110 - a condition of another task
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: len(watched.told) == 10, what="ten are told")
     watched.told.clear()
     watched.authenticator.issue("two", "bob")
     other = await watched.authenticator.authenticate(
@@ -89,9 +90,11 @@ async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) ->
 async def test_the_wall_clock_tells_of_an_expiry(watched: Watched) -> None:
     caller = await watched.caller(expires_at=1_060.0)
     watched.watcher.watch(caller, lambda ending: watched.told.append(("it", ending)))
+    await asyncio.sleep(60)
+    assert watched.told == []
     watched.authenticator.endings["one"] = "expired"  # told by nobody but the clock
-    watched.clock.advance(60)
-    await watched.until(("it", "expired"))
+    await asyncio.sleep((1 + JITTER) * CREDENTIALS_S)
+    assert watched.told == [("it", "expired")]
 
 
 async def test_what_comes_in_while_its_token_is_being_revoked_does_not_stay(watched: Watched) -> None:
@@ -143,7 +146,7 @@ async def test_a_check_notifies_of_what_the_table_says_and_of_nothing_else(
     if found is not None:
         made.authenticator.end("one", found)
     for _ in range(2):
-        made.clock.advance(ROUND_S)
+        await asyncio.sleep(ROUND_S)
         await made.watcher.check_if_due()
     is_news = found is not None and found in NEWS[before]
     assert made.told == ([("it", found)] if is_news else [])
