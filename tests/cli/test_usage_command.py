@@ -13,6 +13,7 @@ from exai.costs import Usage
 from exai.runtime.clock import SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
+from support.request_records import record
 
 
 async def write_a_call(data_dir: Path, subject: str) -> None:
@@ -20,7 +21,8 @@ async def write_a_call(data_dir: Path, subject: str) -> None:
     journal = Journal(database, SystemClock())
     await journal.begin(CallBegun("call_1", Caller(subject=subject, door=Door.HTTP), "chat", None, None))
     usage = Usage(input=1_200, output=34)
-    journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}))
+    requests = (record("glm-5.3", usage, cost_usd=0.5),)
+    journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}, requests))
     await database.close()
 
 

@@ -10,6 +10,7 @@ from exai.runtime.clock import Clock
 from exai.runtime.version import __version__
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from support.operations_ports import Port
+from support.request_records import record
 
 OpenPort = Callable[..., Awaitable[Port]]
 
@@ -25,7 +26,8 @@ async def keep_a_call(port: Port, clock: Clock, subject: str, cost: float) -> No
         CallBegun(call_id, Caller(subject=subject, door=Door.HTTP), "chat", None, "conv_secret")
     )
     usage = Usage(input=10, output=5)
-    journal.end_soon(CallEnd(call_id, "ok", None, "glm-5.3", "glm", "conv_secret", usage, cost, {}))
+    requests = (record("glm-5.3", usage, cost_usd=cost),)
+    journal.end_soon(CallEnd(call_id, "ok", None, "glm-5.3", "glm", "conv_secret", usage, cost, {}, requests))
     await port.tickets.issue("anybody")  # a later write: its commit has the end as well
 
 

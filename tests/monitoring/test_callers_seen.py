@@ -10,6 +10,7 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import ConnectedCaller, OpenConnections
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import ManualClock
+from support.request_records import record
 
 
 def ended(call_id: str, subject: str) -> CallEnded:
@@ -21,9 +22,8 @@ def ended(call_id: str, subject: str) -> CallEnded:
         error_code=None,
         provider="glm",
         model="glm-5.3",
-        usage=Usage(input=10, output=2),
-        cost_usd=0.5,
         timings={"latency_ms": 1.0},
+        requests=(record("glm-5.3", Usage(input=10, output=2), cost_usd=0.5),),
     )
 
 

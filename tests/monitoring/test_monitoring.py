@@ -38,6 +38,7 @@ from exai.monitoring.provider_health import ProviderHealth
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.runtime.samples import Sample
+from support.request_records import record
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -73,9 +74,12 @@ def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
             error_code=None,
             provider="glm",
             model="glm-5.3",
-            usage=Usage(input=100, cached=40, output=20, reasoning=5, cache_write=7),
-            cost_usd=0.5,
             timings={"store_ms": 2.0, "generation_ms": 100.0, "connect_ms": 0.0, "latency_ms": 150.0},
+            requests=(
+                record("glm-5.3", Usage(input=100, cached=40, output=20, cache_write=7), cost_usd=0.5),
+                record("kimi-k3", Usage(input=9, output=3), provider="kimi", cost_usd=0.25),
+                record("web-search", provider="kimi", cost_usd=0.125),
+            ),
         ),
     )
     assert value(metrics, "exai_calls_total", tool="chat", outcome="ok", error="") == 1
@@ -85,7 +89,12 @@ def test_a_call_is_counted_with_its_stages_tokens_and_cost() -> None:
     assert ("exai_call_stage_seconds_sum", frozenset({("stage", "connect")})) not in samples(metrics)
     assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cached") == 40
     assert value(metrics, "exai_tokens_total", provider="glm", model="glm-5.3", kind="cache_write") == 7
+    assert value(metrics, "exai_tokens_total", provider="kimi", model="kimi-k3", kind="input") == 9
     assert value(metrics, "exai_cost_usd_total", provider="glm", model="glm-5.3") == 0.5
+    assert value(metrics, "exai_cost_usd_total", provider="kimi", model="kimi-k3") == 0.25
+    assert value(metrics, "exai_cost_usd_total", provider="kimi", model="web-search") == 0.125
+    assert value(metrics, "exai_caller_tokens_total", caller="local", kind="input") == 109
+    assert value(metrics, "exai_caller_cost_usd_total", caller="local") == 0.875
 
 
 def test_a_call_of_unknown_cost_is_counted_as_such_and_a_free_one_is_not() -> None:
@@ -98,13 +107,12 @@ def test_a_call_of_unknown_cost_is_counted_as_such_and_a_free_one_is_not() -> No
             error_code=None,
             provider="glm",
             model="glm-4.6v",
-            usage=Usage(input=100, output=20),
-            cost_usd=cost_usd,
             timings={"latency_ms": 1.0},
+            requests=(record("glm-4.6v", Usage(input=100, output=20), cost_usd=cost_usd),),
         )
 
     metrics = told(ended(None), ended(0.0), ended(None))
-    assert value(metrics, "exai_calls_without_price_total", provider="glm", model="glm-4.6v") == 2
+    assert value(metrics, "exai_requests_without_price_total", provider="glm", model="glm-4.6v") == 2
     assert ("exai_cost_usd_total", frozenset({("provider", "glm"), ("model", "glm-4.6v")})) not in samples(
         metrics
     )

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from exai import config
 from exai.callers import Caller, Credential, Door
@@ -15,13 +16,19 @@ from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
+<<<<<<< HEAD
 from exai.storage.schema import TIMINGS, calls
 from support.waiting import wait_until
+=======
+from exai.storage.schema import REQUEST_TIMINGS, TIMINGS, calls, requests
+from support.request_records import record
+>>>>>>> 66cd425 (Write a row per request with a call's end, in table requests; read usage and metrics by model from it)
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="cursor 1")
 BOB = Caller(subject="bob", door=Door.HTTP)
 
 TIMES = {name: float(number) for number, name in enumerate(TIMINGS, 1)}
+REQUEST_TIMES = {name: float(number) for number, name in enumerate(REQUEST_TIMINGS, 1)}
 
 
 def begun(call_id: str, caller: Caller = ALICE) -> CallBegun:
@@ -30,15 +37,16 @@ def begun(call_id: str, caller: Caller = ALICE) -> CallBegun:
 
 def ended(call_id: str, outcome: str = "ok", error_code: str | None = None) -> CallEnd:
     usage = Usage(input=10, cached=4, output=5, reasoning=2)
-    return CallEnd(call_id, outcome, error_code, "glm-5.3", "glm", "conv_1", usage, 0.25, TIMES)
-
-
-async def rows(database: Database) -> list[dict[str, object]]:
-    return await database.read(
-        lambda connection: [
-            dict(row) for row in connection.execute(select(calls).order_by(calls.c.call_id)).mappings()
-        ]
+    first = record("glm-5.3", usage, attempts=2, cost_usd=0.25, timings=REQUEST_TIMES)
+    second = record("kimi-k3", number=2, provider="kimi", attempts=1, outcome="cancelled")
+    return CallEnd(
+        call_id, outcome, error_code, "glm-5.3", "glm", "conv_1", usage, 0.25, TIMES, (first, second)
     )
+
+
+async def rows(database: Database, table: Table = calls) -> list[dict[str, object]]:
+    query = select(table).order_by(*table.primary_key.columns)
+    return await database.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
 
 async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(database: Database) -> None:
@@ -67,6 +75,46 @@ async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(datab
         2,
     )
     assert {name: row[name] for name in TIMINGS} == TIMES
+    assert row["requests"] == 3
+
+
+async def test_a_calls_requests_are_written_with_its_end(database: Database) -> None:
+    journal = Journal(database, SystemClock())
+    await journal.begin(begun("call_1"))
+    assert await rows(database, requests) == []
+    journal.end_soon(ended("call_1"))
+    await journal.begin(begun("call_2"))
+    first, second = await rows(database, requests)
+    began = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert first == {
+        "call_id": "call_1",
+        "number": 1,
+        "purpose": "chat",
+        "provider": "glm",
+        "model": "glm-5.3",
+        "attempts": 2,
+        "outcome": "ok",
+        "input_tokens": 10,
+        "cached_tokens": 4,
+        "cache_write_tokens": None,
+        "output_tokens": 5,
+        "reasoning_tokens": 2,
+        "cost_usd": 0.25,
+        **REQUEST_TIMES,
+        "began_at": began,
+        "ended_at": began + timedelta(seconds=1),
+    }
+    assert (second["number"], second["model"], second["outcome"]) == (2, "kimi-k3", "cancelled")
+    assert [second[name] for name in REQUEST_TIMINGS] == [None] * len(REQUEST_TIMINGS)
+
+
+async def test_an_end_that_is_written_twice_is_there_once(database: Database) -> None:
+    journal = Journal(database, SystemClock())
+    await journal.begin(begun("call_1"))
+    for _ in range(2):
+        journal.end_soon(ended("call_1"))
+    await journal.begin(begun("call_2"))
+    assert len(await rows(database, requests)) == 2
 
 
 async def test_a_row_names_the_token_that_the_call_was_made_with(database: Database) -> None:
@@ -105,6 +153,7 @@ async def test_old_rows_are_dropped_and_running_ones_kept(database: Database) ->
     await journal.begin(begun("young"))
     assert await journal.prune(9) == 1
     assert [row["call_id"] for row in await rows(database)] == ["old and running", "young"]
+    assert await rows(database, requests) == [], "they go with their call"
 
 
 async def test_the_sweep_leaves_the_living_alone(
@@ -119,6 +168,7 @@ async def test_the_sweep_leaves_the_living_alone(
 
 CHILD = """
 import asyncio, sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from exai import config
 from exai.callers import Caller, Door

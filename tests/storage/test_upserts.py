@@ -58,6 +58,9 @@ def test_no_other_module_asks_which_database_it_is() -> None:
     knowing = {
         str(module.relative_to(source))
         for module in source.rglob("*.py")
-        if any(word in module.read_text(encoding="utf-8") for word in ("sqlalchemy.dialects", "dialect.name"))
+        if "migrations" not in module.parts  # a released one never changes, and so shares nothing
+        and any(
+            word in module.read_text(encoding="utf-8") for word in ("sqlalchemy.dialects", "dialect.name")
+        )
     }
     assert knowing == {"storage/dialects.py"}

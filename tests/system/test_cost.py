@@ -72,7 +72,7 @@ async def test_what_is_not_known_is_not_zero_and_what_is_free_is(
         uncounted = await chat(socket, "glm-5.3")
         free = await chat(socket, "glm-4.7-flash")
         without_price = [
-            await metric(daemon, "exai_calls_without_price_total", model)
+            await metric(daemon, "exai_requests_without_price_total", model)
             for model in ("glm-5.3-flashx", "glm-5.3", "glm-4.7-flash")
         ]
     assert unpriced["cost_usd"] is None

@@ -339,7 +339,7 @@ class Dispatcher:
                     usage=bill.usage,
                     cost_usd=bill.cost.usd,
                     timings=timings,
-                    requests=ledger.attempts,
+                    requests=requests,
                     model_reason=findings.model_reason,
                 )
             )
@@ -352,8 +352,6 @@ class Dispatcher:
                 error_code=code,
                 provider=provider,
                 model=model,
-                usage=bill.usage,
-                cost_usd=bill.cost.usd,
                 timings=timings,
                 requests=requests,
             )

@@ -3,7 +3,6 @@
 import msgspec
 
 from exai.callers import Caller, Door
-from exai.costs import Usage
 from exai.events.requests import RequestRecord
 
 __all__ = [
@@ -92,12 +91,10 @@ class CallEnded(Event, frozen=True):
     error_code: str | None
     provider: str | None
     model: str | None
-    usage: Usage | None
-    cost_usd: float | None
     timings: dict[str, float] = msgspec.field(default_factory=dict)
     """Stage timings in milliseconds, `latency_ms` the total."""
     requests: tuple[RequestRecord, ...] = ()
-    """What it asked of providers; the sums of these are above."""
+    """What it asked of providers, with what that used and cost."""
 
 
 class CallRefused(Event, frozen=True):

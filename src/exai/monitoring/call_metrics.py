@@ -2,6 +2,7 @@
 
 from exai.events.bus import EventBus
 from exai.events.events import CallEnded, CallRecalled, CallRefused, CallStarted
+from exai.events.requests import RequestRecord
 from exai.monitoring.caller_labels import CallerLabels
 from exai.monitoring.metrics import Metrics
 
@@ -61,7 +62,10 @@ class UsageMetrics:
             "cost_usd", "Cost by the catalogue's prices, in US dollars.", "provider", "model"
         )
         self._without_price = metrics.counter(
-            "calls_without_price", "Calls whose cost is unknown, so not in the sum.", "provider", "model"
+            "requests_without_price",
+            "Requests whose cost is unknown, so not in the sum.",
+            "provider",
+            "model",
         )
         self._callers = CallerLabels()
         self._caller_calls = metrics.counter(
@@ -81,15 +85,18 @@ class UsageMetrics:
     def _call_ended(self, event: CallEnded) -> None:
         caller = self._callers.of(event.caller.subject)
         self._caller_calls[caller, event.outcome].inc()
-        if event.provider is None or event.model is None:
-            return
-        if event.usage is not None:
+        for request in event.requests:
+            self._count(request, caller)
+
+    def _count(self, request: RequestRecord, caller: str) -> None:
+        provider, model = request.provider, request.model
+        if request.usage is not None:
             for kind in TOKEN_KINDS:
-                if count := getattr(event.usage, kind):
-                    self._tokens[event.provider, event.model, kind].inc(count)
+                if count := getattr(request.usage, kind):
+                    self._tokens[provider, model, kind].inc(count)
                     self._caller_tokens[caller, kind].inc(count)
-            if event.cost_usd is None:
-                self._without_price[event.provider, event.model].inc()
-        if event.cost_usd:
-            self._cost[event.provider, event.model].inc(event.cost_usd)
-            self._caller_cost[caller,].inc(event.cost_usd)
+            if request.cost_usd is None:
+                self._without_price[provider, model].inc()
+        if request.cost_usd:
+            self._cost[provider, model].inc(request.cost_usd)
+            self._caller_cost[caller,].inc(request.cost_usd)

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from typing_extensions import override
 
 __all__ = [
+    "REQUEST_TIMINGS",
     "TIMINGS",
     "StorableText",
     "UtcDateTime",
@@ -35,6 +36,7 @@ __all__ = [
     "provider_file_deletions",
     "provider_file_uploads",
     "refresh_tokens",
+    "requests",
     "revocations",
     "signing_keys",
     "token_calibrations",
@@ -99,6 +101,16 @@ TIMINGS = (
 )
 """Stages of a call, about in the order in which they happen; the last is their sum."""
 
+REQUEST_TIMINGS = (
+    "provider_sem_wait_ms",
+    "failed_requests_ms",
+    "backoff_ms",
+    "connect_ms",
+    "first_token_ms",
+    "generation_ms",
+)
+"""Those of one request."""
+
 calls = Table(
     "calls",
     metadata,
@@ -115,7 +127,7 @@ calls = Table(
     Column("model_used", Text),
     Column("provider", Text),
     Column("model_reason", StorableText),
-    Column("requests", Integer),  # sent to providers: more than one after a retry or a fallback
+    Column("requests", Integer),  # sent to providers: the attempts of its requests
     Column("conversation_id", StorableText),
     Column("began_at", UtcDateTime, nullable=False),
     Column("outcome", Text),  # null: not ended
@@ -141,6 +153,31 @@ calls = Table(
         postgresql_where=text("outcome IS NULL"),
     ),
 )
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("call_id", Text, ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # within the call, from 1
+    Column("purpose", Text, nullable=False),  # `chat`, `web-search` or `count`
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),  # of a search without a model `web-search`
+    Column(
+        "attempts", Integer, nullable=False
+    ),  # sent to the provider: more than 1 after a retry, 0 if refused before
+    Column("outcome", Text, nullable=False),  # `ok`, `cancelled`, or the code of the last failure
+    Column("input_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("cost_usd", Double),
+    *(Column(name, Double) for name in REQUEST_TIMINGS),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a call asked of providers, a row per request; `calls` has the sums."""
 
 conversations = Table(
     "conversations",

@@ -1,4 +1,4 @@
-"""The journal: one row per call that asks a provider, begun before it is asked and always ended.
+"""The journal: one row per call that asks a provider, begun before it is asked and always ended, with its requests.
 
 A row without an end belongs to a call that runs, or to a process that died; `sweep`
 tells the two apart by the locks of `exai.storage.runs`.
@@ -15,7 +15,9 @@ from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, lite
 from exai.callers import Caller, Credential
 from exai.config.auth import OWN_ISSUER
 from exai.costs import Usage
+from exai.events.requests import RequestRecord
 from exai.runtime.clock import Clock
+from exai.storage.calls.requests import INSERT_REQUESTS, rows_of
 from exai.storage.database import Database
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
@@ -49,8 +51,8 @@ class CallEnd(msgspec.Struct, frozen=True):
     cost_usd: float | None
     timings: dict[str, float]
     """Milliseconds by the names of `schema.TIMINGS`."""
-    requests: int = 0
-    """Sent to providers."""
+    requests: tuple[RequestRecord, ...] = ()
+    """What it asked of providers; usage and cost above are their sums."""
     model_reason: str | None = None
     """Why `model_used` is not what was requested."""
 
@@ -84,18 +86,20 @@ class Journal:
         caller = call.caller
         await self._database.write(
             _write_calls,
-            {
-                "call_id": call.call_id,
-                "run_id": self._database.run_id,
-                "owner": caller.subject,
-                "token": _token_name(caller.credential),
-                "door": caller.door,
-                "client": caller.client,
-                "tool": call.tool,
-                "model_requested": call.model_requested,
-                "conversation_id": call.conversation_id,
-                "began_at": self._clock.utc(),
-            },
+            _Begin(
+                {
+                    "call_id": call.call_id,
+                    "run_id": self._database.run_id,
+                    "owner": caller.subject,
+                    "token": _token_name(caller.credential),
+                    "door": caller.door,
+                    "client": caller.client,
+                    "tool": call.tool,
+                    "model_requested": call.model_requested,
+                    "conversation_id": call.conversation_id,
+                    "began_at": self._clock.utc(),
+                }
+            ),
         )
 
     def end_soon(self, end: CallEnd) -> None:
@@ -111,7 +115,7 @@ class Journal:
             "model_used": end.model_used,
             "provider": end.provider,
             "model_reason": end.model_reason,
-            "requests": end.requests,
+            "requests": sum(request.attempts for request in end.requests),
             "conversation_id": end.conversation_id,
             "input_tokens": usage.input,
             "cached_tokens": usage.cached,
@@ -121,7 +125,8 @@ class Journal:
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
-        self._database.write_soon(_write_calls, row, durable=True)
+        write = _End(row, rows_of(end.call_id, end.requests))
+        self._database.write_soon(_write_calls, write, durable=True)
 
     async def sweep(self) -> int:
         """Mark the rows `lost` whose process died before their end; how many there were."""
@@ -191,15 +196,29 @@ _END = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    row: dict[str, Any]
+    requests: list[dict[str, Any]]
+
+
 @all_at_once(LockGroup.CALLS)
-def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def _write_calls(connection: Connection, writes: list[_Begin | _End]) -> None:
     """Write begins, then ends: a call that was cancelled at once has both in one commit."""
-    begins = [row for row in rows if "run_id" in row]
-    ends = [row for row in rows if "run_id" not in row]
+    begins = [write.row for write in writes if isinstance(write, _Begin)]
+    ends = [write for write in writes if isinstance(write, _End)]
+    requests = [row for end in ends for row in end.requests]
     if begins:
         connection.execute(_INSERT, begins)
     if ends:
-        connection.execute(_END, ends)
+        connection.execute(_END, [end.row for end in ends])
+    if requests:
+        INSERT_REQUESTS.execute(connection, requests)
 
 
 def _token_name(credential: Credential | None) -> str | None:

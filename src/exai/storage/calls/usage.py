@@ -1,14 +1,15 @@
-"""Who used what, added up from the journal: it knows every call that asked a provider, and no text."""
+"""Who used what, added up from the journal's requests: it has every call that asked a provider, and no text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
+from exai.events.requests import Purpose
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.schema import calls
+from exai.storage.schema import calls, requests
 
 __all__ = ["MOST_ROWS", "Usage", "UsageReports"]
 
@@ -22,11 +23,12 @@ class Usage:
 
     caller: str
     provider: str | None
-    """`None`: the calls ended before a model was chosen."""
+    """`None`: the calls ended before anything was asked of a provider."""
     model: str | None
     calls: int
+    """Those that asked this model; one that asked several counts for each."""
     unanswered: int
-    """Of these, the ones that ended in anything but an answer."""
+    """Of these, the ones in which the model did not answer."""
     requests: int
     """Sent to providers, retries included."""
     input_tokens: int
@@ -34,9 +36,9 @@ class Usage:
     output_tokens: int
     reasoning_tokens: int
     cost_usd: float
-    """By list price, of the calls whose price is known."""
+    """By list price, of the requests whose price is known."""
     without_price: int
-    """Calls that used tokens and whose price is unknown, so not in the sum."""
+    """Requests that used tokens and whose price is unknown, so not in the sum."""
 
 
 class UsageReports:
@@ -61,30 +63,45 @@ class UsageReports:
         )
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(case((condition, 1), else_=0)), 0), Integer)
+def _count_calls(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, calls.c.call_id)).distinct())
 
 
-_tokens = (calls.c.input_tokens, calls.c.cached_tokens, calls.c.output_tokens, calls.c.reasoning_tokens)
-_cost = func.coalesce(func.sum(calls.c.cost_usd), 0.0)
+def _count_requests(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
+
+
+_nothing_asked = requests.c.call_id.is_(None)
+_unanswered = or_(
+    and_(_nothing_asked, calls.c.outcome.is_not(None), calls.c.outcome != "ok"),
+    and_(requests.c.outcome != "ok", requests.c.purpose != Purpose.COUNT.value),
+)
+_used = (
+    requests.c.input_tokens,
+    requests.c.cached_tokens,
+    requests.c.output_tokens,
+    requests.c.reasoning_tokens,
+)
+_calls = func.count(calls.c.call_id.distinct())
+_cost = func.coalesce(func.sum(requests.c.cost_usd), 0.0)
+_key = (calls.c.owner, requests.c.provider, requests.c.model)
 _REPORT = (
     select(
-        calls.c.owner,
-        calls.c.provider,
-        calls.c.model_used,
-        func.count(),
-        _count(and_(calls.c.outcome.is_not(None), calls.c.outcome != "ok")),
-        func.coalesce(func.sum(calls.c.requests), 0),
-        *(func.coalesce(func.sum(column), 0) for column in _tokens),
+        *_key,
+        _calls,
+        _count_calls(_unanswered),
+        func.coalesce(func.sum(requests.c.attempts), 0),
+        *(func.coalesce(func.sum(column), 0) for column in _used),
         _cost,
-        _count(
+        _count_requests(
             and_(
-                calls.c.cost_usd.is_(None),
-                or_(calls.c.input_tokens.is_not(None), calls.c.output_tokens.is_not(None)),
+                requests.c.cost_usd.is_(None),
+                or_(requests.c.input_tokens.is_not(None), requests.c.output_tokens.is_not(None)),
             )
         ),
     )
-    .group_by(calls.c.owner, calls.c.provider, calls.c.model_used)
-    .order_by(_cost.desc(), func.count().desc(), calls.c.owner, calls.c.provider, calls.c.model_used)
+    .select_from(calls.outerjoin(requests))
+    .group_by(*_key)
+    .order_by(_cost.desc(), _calls.desc(), *_key)
     .limit(MOST_ROWS)
 )
