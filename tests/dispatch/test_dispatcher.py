@@ -3,10 +3,11 @@
 import asyncio
 import random
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from exai import config
 from exai.auth.scopes import MODELS, STATUS
@@ -18,7 +19,7 @@ from exai.errors import ProviderRefused, ProviderTimeout, ProviderUnauthorized, 
 from exai.events.events import CallEnded, CallRefused, CallStarted, IncidentRecorded, ProviderCallEnded
 from exai.providers.base import DeltaKind, Prompt
 from exai.storage.database import Database
-from exai.storage.schema import TIMINGS, calls
+from exai.storage.schema import TIMINGS, calls, requests
 from support.queued_writes import commit_queued
 from support.scripted import ScriptedProvider
 from support.services import CALLER, Run, Said, Services, Words, ask, error_facts
@@ -32,13 +33,10 @@ def services(database: Database, provider: ScriptedProvider, run: Run = ask, **a
     return Services(database, provider, run, clock=LoopClock(), admission=limits, call_timeout_s=900)
 
 
-async def rows(database: Database) -> list[dict[str, Any]]:
+async def rows(database: Database, table: Table = calls) -> list[dict[str, Any]]:
     await commit_queued(database)
-    return await database.read(
-        lambda connection: [
-            dict(row) for row in connection.execute(select(calls).order_by(calls.c.began_at)).mappings()
-        ]
-    )
+    query = select(table).order_by(table.c.began_at)
+    return await database.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
 
 async def forever(_: Any) -> str:
@@ -66,6 +64,49 @@ async def test_a_good_call_leaves_a_whole_row_and_its_facts(database: Database) 
     assert sum(timings.values()) == 2 * timings["latency_ms"]
     assert [type(event) for event in made.events] == [CallStarted, ProviderCallEnded, CallEnded]
     assert made.events_of(CallEnded)[0].timings == timings
+
+
+async def test_requests_side_by_side_have_a_row_each_and_their_call_the_sums(database: Database) -> None:
+    async def quick(_: Prompt) -> str:
+        await asyncio.sleep(30)
+        return "one"
+
+    async def slow(_: Prompt) -> str:
+        await asyncio.sleep(50)
+        raise ProviderRefused("no")
+
+    async def ask_twice(arguments: Words, context: CallContext) -> ToolReturn[Said]:
+        one, other = await asyncio.gather(
+            ask(arguments, context), ask(arguments, context), return_exceptions=True
+        )
+        assert isinstance(other, ProviderRefused)
+        assert isinstance(one, ToolReturn)
+        return one
+
+    made = services(database, ScriptedProvider(quick, slow), ask_twice)
+    answer = await made.call()
+    assert answer.structured is not None
+    timings = answer.structured["timings"]
+    assert (timings["latency_ms"], timings["processing_ms"]) == (50_000, 0)
+    assert sum(timings.values()) == 2 * timings["latency_ms"]
+    (call,) = await rows(database)
+    first, second = await rows(database, requests)
+    assert (first["number"], first["outcome"], second["number"], second["outcome"]) == (
+        1,
+        "ok",
+        2,
+        "provider_refused",
+    )
+    assert [row["ended_at"] - row["began_at"] for row in (first, second)] == [
+        timedelta(seconds=30),
+        timedelta(seconds=50),
+    ]
+    assert (call["call_id"], call["requests"]) == (first["call_id"], 2)
+    assert (call["input_tokens"], call["cost_usd"]) == (first["input_tokens"], first["cost_usd"])
+    assert [(each.outcome, each.attempts) for each in made.events_of(CallEnded)[0].requests] == [
+        ("ok", 1),
+        ("provider_refused", 1),
+    ]
 
 
 async def test_the_row_is_on_disk_before_the_provider_is_asked(database: Database) -> None:

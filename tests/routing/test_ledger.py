@@ -1,6 +1,7 @@
 """The ledger: an entry per request, branches and turns, and stages that add up to the call's latency."""
 
 import asyncio
+import gc
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -174,4 +175,21 @@ def test_the_stages_of_a_request_never_exceed_its_duration(drawn: list[tuple[int
     for one, other, stage in drawn:
         entry.spend(stage, *sorted((one, other)))
     assert sum(entry.stages.values()) <= 40
-    assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(ledger.intervals)))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(entry.intervals)))
+
+
+def test_a_ledger_is_freed_without_the_garbage_collector(clock: ManualClock) -> None:
+    def use() -> None:
+        ledger = Ledger(clock)
+        with ledger.branch().turn("p", "m").open(Purpose.CHAT, "p", "m") as entry, ledger.stage(Stage.STORE):
+            entry.spend(Stage.GENERATION, 0.0, 1.0)
+        assert ledger.tried
+
+    use()
+    gc.collect()
+    gc.disable()
+    try:
+        use()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

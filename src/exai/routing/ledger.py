@@ -16,10 +16,9 @@ requests ran at once.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from operator import itemgetter
 from types import TracebackType
 from typing import Self
 
@@ -49,12 +48,19 @@ class Stage(StrEnum):
     TOTAL_WAIT = "global_sem_wait_ms"
     CALLER_WAIT = "session_wait_ms"
 
+    __hash__ = str.__hash__
+    """That of `Enum` is a Python function, which costs as much as the rest of an entry."""
+
+
+_NAMES = {stage: stage.value for stage in Stage}
 
 PROCESSING = "processing_ms"
 LATENCY = "latency_ms"
 
 _Interval = tuple[float, float, Stage]
 """Began, ended, spent on."""
+
+_BEGAN = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +81,20 @@ class Entry:
     __slots__ = (
         "_busy_until",
         "_clock",
-        "_intervals",
         "attempts",
         "began",
         "bill",
         "caller_saw_output",
         "ended",
+        "intervals",
         "model",
         "number",
         "outcome",
         "provider",
         "purpose",
-        "stages",
     )
 
-    def __init__(
-        self,
-        number: int,
-        purpose: Purpose,
-        provider: str,
-        model: str,
-        clock: Clock,
-        intervals: list[_Interval],
-    ) -> None:
+    def __init__(self, number: int, purpose: Purpose, provider: str, model: str, clock: Clock) -> None:
         self.number = number
         self.purpose = purpose
         self.provider = provider
@@ -106,14 +103,13 @@ class Entry:
         self.outcome = OPEN
         """`ok`, `cancelled`, or the code of the failure; `open` until it ends."""
         self.bill = Bill()
-        self.stages: dict[Stage, float] = {}
-        """Seconds by stage."""
+        self.intervals: list[_Interval] = []
+        """What its time went into, in order and without overlap."""
         self.caller_saw_output = False
         """Whether the caller received a part of its answer."""
         self.began = clock.monotonic()
         self.ended: float | None = None
         self._clock = clock
-        self._intervals = intervals
         self._busy_until = self.began
 
     def spend(self, stage: Stage, began: float, ended: float) -> None:
@@ -121,8 +117,15 @@ class Entry:
         began = max(began, self._busy_until)
         if ended >= began:
             self._busy_until = ended
-            self.stages[stage] = self.stages.get(stage, 0.0) + ended - began
-            self._intervals.append((began, ended, stage))
+            self.intervals.append((began, ended, stage))
+
+    @property
+    def stages(self) -> dict[Stage, float]:
+        """Seconds by stage."""
+        spent: dict[Stage, float] = {}
+        for began, ended, stage in self.intervals:
+            spent[stage] = spent.get(stage, 0.0) + ended - began
+        return spent
 
     def __enter__(self) -> Self:
         return self
@@ -141,55 +144,90 @@ def outcome_of(error: BaseException) -> str:
     return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
 
 
+class _StageScope:
+    __slots__ = ("_began", "_clock", "_intervals", "_stage")
+
+    def __init__(self, intervals: list[_Interval], clock: Clock, stage: Stage) -> None:
+        self._intervals = intervals
+        self._clock = clock
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._intervals.append((self._began, self._clock.monotonic(), self._stage))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Where what happens in a ledger is noted: in its own lists, and in those of the ledgers that it is a part of.
+
+    A ledger knows these lists, and not the ledgers above it: they know the turns below them, and whatever refers to
+    itself in a circle waits for the garbage collector, which costs a call more than all of its ledger.
+    """
+
+    entries: tuple[list[Entry], ...]
+    """Its own first, those of the whole call last."""
+    turns: tuple[list["ModelTurn"], ...]
+    """The same; a turn within a turn is no turn of the call."""
+    intervals: list[_Interval]
+    """Of the whole call, without those of its requests."""
+    is_in_turn: bool
+
+
 class Ledger:
     """The requests of one call, or of a part of it."""
 
-    __slots__ = ("_clock", "entries", "intervals", "path", "turns")
+    __slots__ = ("_clock", "_lists", "entries", "turns")
 
-    def __init__(self, clock: Clock, parent: "Ledger | None" = None) -> None:
+    def __init__(self, clock: Clock, above: "_Lists | None" = None) -> None:
+        """`above` are the lists of the ledger that it is a part of."""
         self._clock = clock
-        self.path: tuple[Ledger, ...] = (self,) if parent is None else (self, *parent.path)
-        """Itself, and the ledgers that it is a part of; the last is the call's."""
         self.entries: list[Entry] = []
         """In the order in which they began."""
         self.turns: list[ModelTurn] = []
         """In the order in which they began."""
-        self.intervals: list[_Interval] = [] if parent is None else parent.intervals
-        """Those of the whole call."""
+        if above is None:
+            self._lists = _Lists((self.entries,), (self.turns,), [], is_in_turn=False)
+        else:
+            self._lists = _Lists(
+                (self.entries, *above.entries),
+                (self.turns, *above.turns),
+                above.intervals,
+                is_in_turn=above.is_in_turn,
+            )
 
     def branch(self) -> "Ledger":
         """Make a ledger for a part of the call."""
-        return Ledger(self._clock, self)
+        return Ledger(self._clock, self._lists)
 
     def turn(self, provider: str, model: str) -> "ModelTurn":
         """Make a ledger for what one model is asked, after which another may take over."""
-        turn = ModelTurn(self._clock, self, provider, model)
-        for ledger in self.path:
-            ledger.turns.append(turn)
+        lists = self._lists
+        turn = ModelTurn(
+            self._clock, _Lists(lists.entries, (), lists.intervals, is_in_turn=True), provider, model
+        )
+        for turns in lists.turns:
+            turns.append(turn)
         return turn
 
     def open(self, purpose: Purpose, provider: str, model: str) -> Entry:
         """Make the entry of a request that begins. A question outside of any model's turn is a turn of its own."""
-        if purpose is Purpose.CHAT and not any(isinstance(ledger, ModelTurn) for ledger in self.path):
+        if purpose is Purpose.CHAT and not self._lists.is_in_turn:
             return self.turn(provider, model).open(purpose, provider, model)
-        number = len(self.path[-1].entries) + 1
-        entry = Entry(number, purpose, provider, model, self._clock, self.intervals)
-        for ledger in self.path:
-            ledger.entries.append(entry)
+        entry = Entry(len(self._lists.entries[-1]) + 1, purpose, provider, model, self._clock)
+        for entries in self._lists.entries:
+            entries.append(entry)
         return entry
 
-    @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
-        """Note the time of a block that is no request of its own."""
-        began = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            self.spend(stage, began, self._clock.monotonic())
+    def stage(self, stage: Stage) -> "_StageScope":
+        """A scope whose time is noted, of what is no request of its own."""
+        return _StageScope(self._lists.intervals, self._clock, stage)
 
     def spend(self, stage: Stage, began: float, ended: float) -> None:
         """Note what a stretch of the call's time went into."""
-        self.intervals.append((began, ended, stage))
+        self._lists.intervals.append((began, ended, stage))
 
     @property
     def bill(self) -> Bill:
@@ -211,11 +249,15 @@ class Ledger:
 
     def timings(self, began: float, ended: float) -> dict[str, float]:
         """The stages of a call that lasted from `began` to `ended`, in milliseconds: they add up to `latency_ms`."""
-        spent, idle = _each_moment_once(self.intervals, began, ended)
-        timings = {stage.value: seconds * 1000 for stage, seconds in spent.items()}
-        timings[PROCESSING] = idle * 1000
-        timings[LATENCY] = (ended - began) * 1000
-        return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
+        intervals = list(self._lists.intervals)
+        for entry in self._lists.entries[-1]:
+            intervals += entry.intervals
+        intervals.sort(key=_BEGAN)
+        spent, idle = _each_moment_once(intervals, began, ended)
+        timings = {_NAMES[stage]: round(seconds * 1000, 3) for stage, seconds in spent.items()}
+        timings[PROCESSING] = round(idle * 1000, 3)
+        timings[LATENCY] = round((ended - began) * 1000, 3)
+        return timings
 
     def records(self) -> tuple[RequestRecord, ...]:
         """The entries as they are kept and published. One that is still open ends now, as its call does."""
@@ -229,8 +271,8 @@ class ModelTurn(Ledger):
 
     __slots__ = ("_failure", "_model", "_provider")
 
-    def __init__(self, clock: Clock, parent: Ledger, provider: str, model: str) -> None:
-        super().__init__(clock, parent)
+    def __init__(self, clock: Clock, above: "_Lists", provider: str, model: str) -> None:
+        super().__init__(clock, above)
         self._provider = provider
         self._model = model
         self._failure: str | None = None
@@ -262,7 +304,7 @@ def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
         outcome="cancelled" if is_open else entry.outcome,
         usage=entry.bill.usage,
         cost_usd=entry.bill.cost.usd,
-        timings={stage.value: round(seconds * 1000, 3) for stage, seconds in entry.stages.items()},
+        timings={_NAMES[stage]: round(seconds * 1000, 3) for stage, seconds in entry.stages.items()},
         began_at=entry.began + to_wall,
         ended_at=(now if entry.ended is None else entry.ended) + to_wall,
     )
@@ -271,21 +313,37 @@ def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
 def _each_moment_once(
     intervals: Sequence[_Interval], began: float, ended: float
 ) -> tuple[dict[Stage, float], float]:
-    """Seconds by stage from `began` to `ended`, each moment counted once, and the seconds that are in no interval."""
-    spent = dict.fromkeys((stage for _, _, stage in intervals), 0.0)
-    inside = sorted(
-        (max(start, began), min(end, ended), stage)
-        for start, end, stage in intervals
-        if max(start, began) < min(end, ended)
-    )
-    if any(later[0] < earlier[1] for earlier, later in pairwise(inside)):
-        inside = list(_cut_to_rank(inside))
+    """Seconds by stage from `began` to `ended`, each moment counted once, and the seconds that are in no interval.
+
+    `intervals` are in the order in which they begin.
+    """
+    if not _in_a_row(intervals, began, ended):
+        intervals = list(_ranked(intervals, began, ended))
+    spent: dict[Stage, float] = {}
     at, idle = began, 0.0
-    for start, end, stage in inside:
-        spent[stage] += end - start
+    for start, end, stage in intervals:
+        spent[stage] = spent.get(stage, 0.0) + end - start
         idle += start - at
         at = end
     return spent, idle + ended - at
+
+
+def _in_a_row(intervals: Sequence[_Interval], began: float, ended: float) -> bool:
+    """Whether one follows another, and all are between `began` and `ended`, as without parallel requests."""
+    at = began
+    for start, end, _ in intervals:
+        if start < at:
+            return False
+        at = end
+    return at <= ended
+
+
+def _ranked(intervals: Sequence[_Interval], began: float, ended: float) -> Iterator[_Interval]:
+    """The intervals within `began` and `ended`, cut so that one follows another; every stage stays, though empty."""
+    for stage in dict.fromkeys(stage for _, _, stage in intervals):
+        yield began, began, stage
+    inside = [(max(start, began), min(end, ended), stage) for start, end, stage in intervals]
+    yield from _cut_to_rank([each for each in inside if each[0] < each[1]])
 
 
 def _cut_to_rank(intervals: Sequence[_Interval]) -> Iterator[_Interval]:
