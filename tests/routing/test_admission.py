@@ -164,7 +164,7 @@ async def test_a_call_that_waits_for_a_model_sets_its_other_permits_aside() -> N
         async def call(model: str) -> None:
             async with made.caller_permit(one) as own, made.total_permit(one) as all_calls:
                 permits = CallPermits(made, own, all_calls)
-                with permits.request():
+                with permits:
                     async with made.model_permit(one, "glm", model, call=permits) as permit:
                         assert permit.waited_s == (7 if model == "glm-5.3" else 0)
                         assert (own.held, all_calls.held) == (True, True)
@@ -207,7 +207,7 @@ async def test_permits_set_aside_leak_by_no_end() -> None:
         who = caller(str(number % 4))
         async with made.caller_permit(who) as own, made.total_permit(who) as all_calls:
             permits = CallPermits(made, own, all_calls)
-            with permits.request():
+            with permits:
                 async with made.model_permit(who, "glm", str(number % 3), call=permits):
                     await asyncio.sleep(3 * dice.random())
                     if dice.random() < 0.2:

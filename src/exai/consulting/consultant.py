@@ -8,8 +8,6 @@ The exchange is committed before the answer leaves, so a handle that a caller ho
 was answered. A call that fails records nothing, and may be made again.
 """
 
-from dataclasses import replace
-
 from exai import config
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
@@ -70,7 +68,7 @@ class Consultant:
         material = await gather(inquiry, self._files)
 
         async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit]:
-            turn = replace(context, ask=ask)
+            turn = context.asking_through(ask)
             prompt, fit = await self._fit(inquiry, conversation, material, model, turn)
             return await self._ask(inquiry, prompt, turn), prompt, fit
 

@@ -27,6 +27,10 @@ class CallContext:
         """Takes the deltas of an answer; `None` without a subscriber, so that the provider need not stream."""
         return self.progress.delta if self.progress.is_followed else None
 
+    def asking_through(self, ask: ModelAsker) -> "CallContext":
+        """Return the context of a part of the call, which asks through an asker of its own."""
+        return CallContext(self.call_id, self.caller, ask, self.progress)
+
     def stage(self, stage: Stage) -> AbstractContextManager[None]:
         """A scope whose time counts for one stage of the call."""
         return self.ask.ledger.stage(stage)

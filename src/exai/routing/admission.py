@@ -221,7 +221,10 @@ class Permit:
 
 
 class CallPermits:
-    """The permits of one call. They are set aside while all of its requests wait, and held while any works."""
+    """The permits of one call: a scope that each of its requests enters.
+
+    They are set aside while all requests wait, and held while any works.
+    """
 
     __slots__ = ("_admission", "_permits", "_retaking", "_waiting", "_working")
 
@@ -238,15 +241,16 @@ class CallPermits:
         """Whether none of them is set aside."""
         return all(permit.held for permit in self._permits)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """A scope for one request of the call. It works, but inside `waiting`."""
+    def __enter__(self) -> Self:
+        """Begin the scope of one request of the call. It works, but inside `waiting`."""
         self._working += 1
-        try:
-            yield
-        finally:
-            self._working -= 1
-            self._set_aside_unless_working()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._working -= 1
+        self._set_aside_unless_working()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -73,7 +73,8 @@ class ModelAsker:
             Overloaded: no permit for this model became free in time.
             DeadlineExceeded: the call's time is over.
         """
-        prompt = replace(prompt, owner=self.terms.caller.subject)
+        if prompt.owner != self.terms.caller.subject:
+            prompt = replace(prompt, owner=self.terms.caller.subject)
         model = prompt.model
         entry = self.ledger.open(Purpose.CHAT, model.provider, model.name)
         request = Request(self._asking, self.terms, entry, self._patience_s)
@@ -124,11 +125,12 @@ class ModelAsker:
             ToolFault: of the chosen model, when none of the others could answer either; of a later one
                 when its failure ends the call.
         """
-        ledger = self.ledger.branch()
         model, allowed = choice.model, choice.fallbacks
         first: ToolFault | None = None
+        turns = []
         while True:
-            turn = ledger.turn(model.provider, model.name)
+            turn = self.ledger.turn(model.provider, model.name)
+            turns.append(turn)
             patience_s = PATIENCE_WITH_FALLBACK_S if allowed else PATIENCE_S
             try:
                 value = await answer(model, ModelAsker(self._asking, self.terms, turn, patience_s))
@@ -144,7 +146,7 @@ class ModelAsker:
                 self._say_who_takes_over(fault, model, taker)
                 model = taker
             else:
-                return value, choice.answered_by(model, ledger.tried)
+                return value, choice.answered_by(model, [turn.summary() for turn in turns])
 
     async def search(self, engine: SearchEngine, query: SearchQuery) -> Found:
         """Return what `engine` finds, asked again where its failure passes by itself.

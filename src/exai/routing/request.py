@@ -86,7 +86,7 @@ class Request:
             DeadlineExceeded: the call's time is over.
         """
         retries = 0
-        with self.entry, self._terms.permits.request():
+        with self.entry, self._terms.permits:
             self._breaker.refuse_if_open()
             self._asking.retry.budget(self.entry.provider).note_first_request()
             while True:
