@@ -16,13 +16,9 @@ from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
-<<<<<<< HEAD
-from exai.storage.schema import TIMINGS, calls
-from support.waiting import wait_until
-=======
 from exai.storage.schema import REQUEST_TIMINGS, TIMINGS, calls, requests
 from support.request_records import record
->>>>>>> 66cd425 (Write a row per request with a call's end, in table requests; read usage and metrics by model from it)
+from support.waiting import wait_until
 
 ALICE = Caller(subject="alice", door=Door.WEBSOCKET, client="cursor 1")
 BOB = Caller(subject="bob", door=Door.HTTP)
