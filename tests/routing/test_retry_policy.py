@@ -1,4 +1,4 @@
-"""What is asked again, how long is waited, and how much a provider in trouble is spared."""
+"""What is asked again, how long is waited, and how few retries a provider in trouble gets."""
 
 import random
 from typing import Any
@@ -71,7 +71,7 @@ def test_a_providers_own_wait_is_a_floor_that_the_jitter_comes_on_top_of() -> No
         ({"max_retry_after_s": 6}, NoRetry.LONG_WAIT),
         ({"patience_s": 6.0}, NoRetry.LONG_WAIT),
         ({"left_s": 8.0}, NoRetry.DEADLINE),
-        ({"spared": True}, NoRetry.BREAKER),
+        ({"is_breaker_open": True}, NoRetry.BREAKER),
         ({"max_retries": 0}, NoRetry.SPENT),
         ({"budget_reserve": 0}, NoRetry.BUDGET),
     ],

@@ -52,7 +52,7 @@ _CLOSED = State.CLOSED
 
 
 class Attempt:
-    """One request to the model, as a scope; leaving it tells the breaker how it ended."""
+    """A scope for one request to the model; leaving it reports to the breaker how it ended."""
 
     __slots__ = ("_began", "_breaker", "_generation", "probes")
 
@@ -71,7 +71,7 @@ class Attempt:
     ) -> None:
         breaker = self._breaker
         if self._generation != breaker.generation:
-            return  # begun under another state: what it says is out of date
+            return  # begun under another state, so its end says nothing about this one
         if error is None:
             breaker.succeeded(self._began)
         else:
@@ -156,7 +156,7 @@ class Breaker:
         return self.state is State.CLOSED or self.retry_after_s == 0.0
 
     def refuse_if_open(self) -> None:
-        """Turn a request away before it waits for anything.
+        """Refuse a request before it waits for anything.
 
         Raises:
             CircuitOpen: the breaker is open, and it is not time for a probe.
@@ -179,7 +179,7 @@ class Breaker:
         return Attempt(self, probes=True)
 
     def succeeded(self, began: float) -> None:
-        """The request of the present state was answered; `began` where requests are timed."""
+        """Take account of a request of the present state that was answered; `began` where requests are timed."""
         slow_call_s = self._settings.slow_call_s if self.times_requests else None
         if slow_call_s is not None and self.clock.monotonic() - began > slow_call_s:
             self._count_failure(SLOW)
@@ -210,7 +210,7 @@ class Breaker:
                 self._open(self._cause, max(asked_s or 0.0, self._settings.open_s))
 
     def close(self) -> None:
-        """The provider answers: all are let through, and what was counted is forgotten."""
+        """Let all requests through, as the provider answers, and forget what was counted."""
         self._change(State.CLOSED)
         self._in_a_row = 0
         self._forget()
@@ -250,7 +250,7 @@ class Breaker:
         self.generation += 1
 
     def _this_slice(self) -> int:
-        """Where to count now; slices that are past their minute are emptied on the way."""
+        """Return the index of the slice to count in; slices that are past their minute are emptied on the way."""
         number = int(self.clock.monotonic() / SLICE_S)
         if number != self._slice:
             if number - self._slice >= SLICES:
@@ -298,7 +298,7 @@ class Breakers:
         return iter(self._by_model.values())
 
     def of(self, provider: str, model: str) -> Breaker:
-        """The breaker of a provider's model."""
+        """Return the breaker of a provider's model, made when it is asked for the first time."""
         breaker = self._by_model.get((provider, model))
         if breaker is None:
             breaker = Breaker(provider, model, self._settings, self._clock, self._publish)
@@ -306,7 +306,7 @@ class Breakers:
         return breaker
 
     def find(self, provider: str, model: str) -> Breaker | None:
-        """The same, without making one; `None` while the model was never asked."""
+        """Return the same without making one; `None` while the model was never asked."""
         return self._by_model.get((provider, model))
 
     def available(self, provider: str, model: str) -> bool:

@@ -155,7 +155,7 @@ class Request:
             retries=retries,
             left_s=terms.deadline - clock.monotonic(),
             patience_s=self._patience_s,
-            spared=self._breaker.state is State.OPEN,
+            is_breaker_open=self._breaker.state is State.OPEN,
         )
         if decision.kind is None:
             return False

@@ -36,7 +36,7 @@ class NoRetry(StrEnum):
     DEADLINE = "deadline"
     """The call would be over before the wait is."""
     BREAKER = "breaker"
-    """The model is spared: its breaker is open."""
+    """The model's breaker is open."""
     BUDGET = "budget"
     """So many requests to this provider fail that repeating them would only add to its load."""
 
@@ -69,7 +69,7 @@ class RetryBudget:
         self._refilled_at = clock.monotonic()
 
     def note_first_request(self) -> None:
-        """A request was wanted of the provider."""
+        """Earn a share of a retry: a request was wanted of the provider."""
         self._in_hand = min(self._reserve, self._in_hand + self._share)
 
     def take(self) -> bool:
@@ -102,7 +102,7 @@ class RetryPolicy:
         self._budgets: dict[str, RetryBudget] = {}
 
     def budget(self, provider: str) -> RetryBudget:
-        """The provider's budget."""
+        """Return the provider's budget."""
         budget = self._budgets.get(provider)
         if budget is None:
             settings = self._settings
@@ -118,12 +118,12 @@ class RetryPolicy:
         retries: int,
         left_s: float,
         patience_s: float = math.inf,
-        spared: bool = False,
+        is_breaker_open: bool = False,
     ) -> Decision:
-        """What to do after `fault`, when `retries` were made and the call has `left_s` seconds left.
+        """Decide what to do after `fault`, when `retries` were made and the call has `left_s` seconds left.
 
-        `patience_s` bounds the wait beside the settings; `spared` says that the model's breaker is
-        open. A decision to wait has taken one retry from the provider's budget.
+        `patience_s` bounds the wait beside the settings; `is_breaker_open` is about the model's. A decision to wait
+        has taken one retry from the provider's budget.
         """
         kind = handling_of(fault).retry
         if kind is None:
@@ -136,7 +136,7 @@ class RetryPolicy:
         longest_s = min(settings.max_backoff_s, patience_s, self._first_wait_s[kind] * 2.0**retries)
         # On top of the provider's own wait, because those who were told the same one would return together.
         wait_s = asked_s + self._dice() * longest_s
-        if spared:
+        if is_breaker_open:
             no_retry = NoRetry.BREAKER
         elif retries >= most:
             no_retry = NoRetry.SPENT

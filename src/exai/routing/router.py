@@ -1,4 +1,4 @@
-"""Which model answers, and who serves it. A named model answers or fails, unless somebody allowed others."""
+"""Chooses the model that answers, and knows its provider. A named model answers or fails, unless others are allowed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,18 +37,18 @@ class Choice:
 
     model: Model
     model_requested: str | None
-    """As the caller spelt it; `None` when it named none."""
+    """The name in the call; `None` where it named none."""
     reason: str | None
     """Why `model` is not what was requested, in a sentence; `None` when it is."""
     fallbacks: tuple[Model, ...] = ()
-    """Who may take over when it cannot answer, in this order."""
+    """The models that may take over when it cannot answer, in this order."""
     consent: str = ""
     """What allows that, in words."""
     filtered_too: bool = False
     """Whether a question that its provider filtered may be put to another one."""
 
     def answered_by(self, model: Model, tried: Sequence[Tried]) -> "Choice":
-        """The choice after `model` answered; `tried` are those before it and itself."""
+        """Return the choice after `model` answered; `tried` are the models before it and itself."""
         if model is self.model:
             return self
         failed = " and ".join(f"{each.model} ({each.outcome})" for each in tried if each.model != model.name)
@@ -66,7 +66,7 @@ class _Needs:
     thinking: bool
 
     def unmet(self, model: Model) -> str | None:
-        """What `model` lacks, in words."""
+        """Name what `model` lacks, for a sentence."""
         if self.images and not model.images:
             return "takes no images"
         if self.web_search and not model.web_search:
@@ -94,7 +94,7 @@ class ModelRouter:
         self.search_engines: Mapping[str, SearchEngine] = MappingProxyType(
             {engine.provider: engine for engine in engines}
         )
-        """What searches the web without a model, by provider, the one first that `auto` takes first."""
+        """Engines that search the web without a model, by provider, in the order in which `auto` takes them."""
         self._available = available
         self._auto_by = models.auto_by
         self._providers = MappingProxyType(dict(providers))
@@ -163,7 +163,7 @@ class ModelRouter:
 
     @property
     def providers(self) -> Mapping[str, Provider]:
-        """All that are known, configured or not, by name."""
+        """All providers that are known, configured or not, by name."""
         return self._providers
 
     @property
@@ -172,7 +172,7 @@ class ModelRouter:
         return tuple(self._fees.values())
 
     def fee(self, provider: str, service: str) -> Fee:
-        """The fee of one service; one that the catalogue does not list has no known price."""
+        """Return the fee of one service; one that the catalogue does not list has no known price."""
         known = self._fees.get((provider, service))
         return known or Fee(provider, service, f"the {service} of {provider}", "search", None, "")
 
@@ -186,7 +186,7 @@ class ModelRouter:
         fallback: Sequence[str] | None = None,
         kept: bool = False,
     ) -> Choice:
-        """The model for a call that needs these abilities, and those that may take over from it.
+        """Choose the model for a call that needs these abilities, and those that may take over from it.
 
         `None` takes `models.default`; `auto` one of `models.preferred` that can be asked
         and has the abilities. `effort` above `none` lets `auto` look for a model that
@@ -220,7 +220,7 @@ class ModelRouter:
         return self._with_consent(choice, fallback)
 
     def _with_consent(self, choice: Choice, fallback: Sequence[str] | None) -> Choice:
-        """The choice with those that may take over; the caller's word counts first, then the chains."""
+        """Add the models that may take over: those of the call, else those of the chains."""
         if fallback is not None:
             named = [self._named(name)[0] for name in fallback]
             choice = replace(choice, fallbacks=tuple(named), consent="fallback_models of the call")
@@ -256,12 +256,12 @@ class ModelRouter:
         await there.delete_upload(account, remote_id)
 
     async def close(self) -> None:
-        """Let go of every provider's connections."""
+        """Close every provider's connections."""
         for provider in self._providers.values():
             await provider.close()
 
     def _named(self, requested: str) -> tuple[Model, str | None]:
-        """The model that a name stands for, and why it is called otherwise."""
+        """Look a name up: the model, and a sentence where its own name is another."""
         name = requested.strip()
         if (served := self._by_folded_name.get(name.casefold())) is not None:
             return served, None
@@ -284,7 +284,7 @@ class ModelRouter:
         return entry, f"{name} is another name of {entry.name}."
 
     def _able(self, model: Model, needs: _Needs) -> Model:
-        """`model`, if it has what the call needs and can be asked."""
+        """Return `model`, if it has what the call needs and its provider has a key."""
         if (lack := needs.unmet(model)) is not None:
             able = [other for other in self._served.values() if needs.unmet(other) is None]
             able.sort(key=lambda other: not self._providers[other.provider].configured)
@@ -297,20 +297,20 @@ class ModelRouter:
         return model
 
     def _auto(self, requested: str | None, needs: _Needs) -> Choice:
-        """The best of the preferred that can answer now; the rest of them may take over."""
+        """Choose the best of the preferred that can answer now; the rest of them may take over."""
         able = self._able_preferred(needs)
         if not able:
             raise self._nobody(needs)
         ready = [model for model in able if self._available(model.provider, model.name)]
-        spared = [model for model in able if model not in ready]
+        failing = [model for model in able if model not in ready]
         why = f"{'Left to auto' if requested is not None else 'No model was named'}: {_AUTO_WORDS[self._auto_by]}."
-        if ready and spared:
-            why += f" Not asked for now, because they fail: {', '.join(model.name for model in spared)}."
-        chosen, *others = [*ready, *spared]
+        if ready and failing:
+            why += f" Not asked for now, because they fail: {', '.join(model.name for model in failing)}."
+        chosen, *others = [*ready, *failing]
         return Choice(chosen, requested, why, tuple(others), AUTO_CONSENT)
 
     def _able_preferred(self, needs: _Needs) -> list[Model]:
-        """Of the preferred, those that can be asked and have the abilities, in the order that `auto_by` sets."""
+        """List the preferred models that can be asked and have the abilities, in the order that `auto_by` sets."""
         able = [model for model in self._reachable() if needs.unmet(model) is None]
         if self._auto_by == "price":
             able.sort(key=_price_rank)
@@ -319,7 +319,7 @@ class ModelRouter:
         return able
 
     def _reachable(self) -> list[Model]:
-        """Of the preferred, those that are served and whose provider has a key."""
+        """List the preferred models that are served and whose provider has a key."""
         return [
             model
             for model in self._preferred
@@ -327,7 +327,7 @@ class ModelRouter:
         ]
 
     def _nobody(self, needs: _Needs) -> AbilityMissing | ProviderUnconfigured:
-        """Why none of the preferred can answer, and what to do."""
+        """Say why none of the preferred can answer, and what to do."""
         reachable = self._reachable()
         if reachable:
             able = [
@@ -353,7 +353,7 @@ class ModelRouter:
         return ProviderUnconfigured(f"No provider has a key. Set {hints}.")
 
     def _configured_name(self, name: str, setting: str) -> Model:
-        """The model that a setting names, allowed or not."""
+        """Look up the model that a setting names, allowed or not."""
         try:
             return self._named(name)[0]
         except UnknownModel as fault:
@@ -377,12 +377,12 @@ _AUTO_WORDS = {
 
 
 def _price_rank(model: Model) -> float:
-    """Cheapest first; a prompt is several times as long as its answer. An unknown price is not a low one."""
+    """Rank by price, cheapest first; a prompt is several times as long as its answer. An unknown price comes last."""
     return float("inf") if model.price is None else 4 * model.price.input + model.price.output
 
 
 def _allowed(catalog: Catalog, provider: str, allowed: Iterable[str]) -> dict[str, Model]:
-    """The catalogue's models of `provider`, or those of them that `allowed` lists.
+    """Return the catalogue's models of `provider`, or those of them that `allowed` lists.
 
     Raises:
         StartFault: a name in the list is none of the provider's models.

@@ -1,11 +1,10 @@
-"""A model that calls tools: its calls are run, and it is asked again until it answers.
+"""Runs the tool calls of a model, and asks it again until it answers.
 
     ask → calls checked and run side by side → ask with their results → ... → answer
 
-What a tool cannot do, it tells the model, which may do better; what ends the whole
-call (no time left, a defect of ours) ends it here too. A bound that is reached does
-not cost the caller the answer: the model is told to answer with what it has, and
-only one that goes on calling is given up.
+A tool that fails returns the error to the model, which may do better. What ends the whole call (column `ends_call` of
+`exai.routing.faults`, or a defect of ours) ends the loop too. A bound that is reached does not cost the caller the
+answer: the model is asked to answer with what it has, and only if it goes on calling does the loop fail.
 """
 
 import asyncio
@@ -116,7 +115,7 @@ class EchoTool:
 
     name: str
     called: Callable[[], None]
-    """Told of each call."""
+    """Called for each call."""
 
 
 class ToolLoop:
@@ -138,7 +137,7 @@ class ToolLoop:
         What `ask` has spent meanwhile, for models and in tools, counts towards `tool_loop.max_cost_usd`.
 
         Raises:
-            ToolLoopExceeded: the model went on calling after it was told to answer.
+            ToolLoopExceeded: the model went on calling after it was asked to answer.
             ToolFault: what `ask` raises.
         """
         run = _Run(self._tools, self._limits, self._clock, ask)

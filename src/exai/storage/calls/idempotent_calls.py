@@ -47,24 +47,24 @@ class IdempotentCallTable:
         self._database = database
         self._clock = clock
 
-    async def find(self, operation: IdempotentCallId) -> KeptCall | None:
+    async def find(self, call: IdempotentCallId) -> KeptCall | None:
         """Read the row, as committed; `None`: the key is free.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
-        parameters = _identity(operation)
+        parameters = _identity(call)
         return await self._database.read(lambda connection: _kept(connection, parameters))
 
-    async def begin(self, operation: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> bool:
+    async def begin(self, call: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> bool:
         """Write the row, unless there is one; whether it was written. When this returns it is committed.
 
         Raises:
             StoreFailed: it may not be kept.
         """
         row = {
-            "owner": operation.owner,
-            "idempotency_key": operation.key,
+            "owner": call.owner,
+            "idempotency_key": call.key,
             "digest": digest,
             "tool": tool,
             "call_id": call_id,
@@ -73,24 +73,24 @@ class IdempotentCallTable:
         }
         return await self._database.write(_write_calls, row)
 
-    async def end(self, operation: IdempotentCallId, *, call_id: str, result: str | None) -> None:
+    async def end(self, call: IdempotentCallId, *, call_id: str, result: str | None) -> None:
         """Keep the result of the call that began the row.
 
         Raises:
             StoreFailed: it was not kept.
         """
-        row = {**_identity(operation), "of_call": call_id, "ended_at": self._clock.utc(), "result": result}
+        row = {**_identity(call), "of_call": call_id, "ended_at": self._clock.utc(), "result": result}
         await self._database.write(_write_calls, row)
 
-    async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
+    async def free(self, call: IdempotentCallId, *, call_id: str) -> None:
         """Delete the row, if it is that call's.
 
         Raises:
             StoreFailed: it is still there.
         """
-        await self._database.write(_write_calls, {**_identity(operation), "of_call": call_id})
+        await self._database.write(_write_calls, {**_identity(call), "of_call": call_id})
 
-    async def conversation_of(self, operation: IdempotentCallId, call_id: str) -> str | None:
+    async def conversation_of(self, call: IdempotentCallId, call_id: str) -> str | None:
         """Find the owner's conversation in which that call's exchange was committed; `None`: it never was.
 
         Raises:
@@ -99,7 +99,7 @@ class IdempotentCallTable:
         query = select(exchanges.c.conversation_id).where(
             exchanges.c.call_id == call_id,
             exchanges.c.conversation_id == conversations.c.conversation_id,
-            conversations.c.owner == operation.owner,
+            conversations.c.owner == call.owner,
         )
         return await self._database.read(lambda connection: connection.scalar(query))
 
@@ -132,8 +132,8 @@ _END = (
 _FREE = delete(idempotent_calls).where(*_this, idempotent_calls.c.call_id == bindparam("of_call"))
 
 
-def _identity(operation: IdempotentCallId) -> dict[str, str]:
-    return {"of_owner": operation.owner, "of_key": operation.key}
+def _identity(call: IdempotentCallId) -> dict[str, str]:
+    return {"of_owner": call.owner, "of_key": call.key}
 
 
 def _kept(connection: Connection, parameters: dict[str, str]) -> KeptCall | None:
