@@ -21,7 +21,7 @@ CALLS = 100
 """Of one round, in flight together."""
 
 
-class _House:
+class _Daemon:
     """A whole daemon on this loop, asked over a resumable session."""
 
     def __init__(self, runner: asyncio.Runner, folder: Path, *, with_metrics: bool) -> None:
@@ -38,25 +38,25 @@ class _House:
                 "providers": {"glm": {"api_key": "id.secret"}},
             }
         )
-        house = await self._scopes.enter_async_context(build(settings, version="benchmark"))
+        services = await self._scopes.enter_async_context(build(settings, version="benchmark"))
         if not with_metrics:
-            house.monitoring.bus._subscriptions.clear()  # noqa: SLF001 - the daemon has no switch for it
+            services.monitoring.bus._subscriptions.clear()  # noqa: SLF001 - the daemon has no switch for it
         doors = McpDoors(
-            build_server(house.dispatcher, version="benchmark", bus=house.monitoring.bus),
-            house.dispatcher,
-            house.identity.authenticator,
-            house.identity.authority,
+            build_server(services.dispatcher, version="benchmark", bus=services.monitoring.bus),
+            services.dispatcher,
+            services.identity.authenticator,
+            services.identity.authority,
             settings,
-            house.monitoring.bus,
+            services.monitoring.bus,
         )
-        await self._scopes.enter_async_context(house.scheduler.running(*mcp_port_duties(doors)))
+        await self._scopes.enter_async_context(services.scheduler.running(*mcp_port_duties(doors)))
         listener = Listener(settings.server)
         ready = asyncio.Event()
         serving = asyncio.get_running_loop().create_task(
             listener.serve(
                 doors,
                 PlainTextResponse("none"),
-                house.dispatcher,
+                services.dispatcher,
                 settings.websocket,
                 on_ready=ready.set,
                 on_stop=lambda: None,
@@ -94,7 +94,7 @@ def test_metrics(benchmark: Any, arm: str, tmp_path: Path) -> None:
     benchmark.group = "metrics"
     benchmark.extra_info.update(arm=arm, calls=CALLS)
     with asyncio.Runner() as runner:
-        house = _House(runner, tmp_path, with_metrics=arm == "with metrics")
-        house.round()
-        benchmark(house.round)
-        house.close()
+        services = _Daemon(runner, tmp_path, with_metrics=arm == "with metrics")
+        services.round()
+        benchmark(services.round)
+        services.close()

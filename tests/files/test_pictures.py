@@ -23,7 +23,7 @@ GLM = PictureLimits(("image/png", "image/jpeg"), 5 * 2**20, 6_000, 50)
 PLENTY = 50_000_000
 
 
-def test_a_house_without_pictures_does_without_pillow() -> None:
+def test_a_daemon_without_pictures_does_without_pillow() -> None:
     code = "import sys, exai.app.services; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -309,6 +309,31 @@ async def test_a_file_that_cannot_be_used_is_said_and_tried_again(open_jobs: Ope
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
 
 
+async def test_an_engine_that_cannot_be_made_is_tried_again(
+    open_jobs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise OSError("no more files")
+
+    async with open_jobs(NOTHING) as jobs:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, "DBOS", refuse)
+            with pytest.raises(StoreFailed):
+                await jobs.start("nothing", {}, key="1", principal="alice")
+        name = await jobs.start("nothing", {}, key="1", principal="alice")
+        await wait_until(lambda: is_over(jobs, name), what="the job is over")
+
+
+async def test_the_beginning_of_an_id_finds_and_cancels_no_job(open_jobs: Open) -> None:
+    async with open_jobs(NOTHING) as jobs:
+        await jobs.pause("nothing")
+        name = await jobs.start("nothing", {}, key="1", principal="alice")
+        for beginning in ("", "job_", name[:-1]):
+            assert await jobs.find(beginning) is None
+            assert not await jobs.cancel(beginning)
+        assert (await jobs.list())[0].state is State.QUEUED
+
+
 async def test_a_process_runs_the_jobs_of_one_file(open_jobs: Open, tmp_path: Path) -> None:
     async with open_jobs(NOTHING) as jobs:
         await jobs.start("nothing", {}, key="1", principal="alice")

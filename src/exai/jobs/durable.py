@@ -109,8 +109,7 @@ class DurableJobs:
         if not self._may_have_jobs():
             return None
         rows = await self._do(lambda engine: engine.rows(job_id=job_id, principal=principal))
-        jobs = _jobs(rows)
-        return jobs[0] if jobs else None
+        return next((job for job in _jobs(rows) if job.job_id == job_id), None)
 
     async def list(
         self,

@@ -126,7 +126,6 @@ class Engine:
         self._running = 0
         if Engine._exists:
             raise RuntimeError("this process runs the jobs of another file already")
-        Engine._exists = True
         logger = logging.getLogger("dbos")
         if not logger.handlers:
             logger.addHandler(
@@ -144,6 +143,7 @@ class Engine:
                 "log_level": "WARNING",
             }
         )
+        Engine._exists = True
 
     def launch(self) -> None:
         """Bring the file to the schema that DBOS needs, and begin to run jobs."""
@@ -238,9 +238,9 @@ class Engine:
 
     def _attempt(self, given: dict[str, Any]) -> dict[str, Any]:
         """Run one attempt."""
-        if self._stopping:
-            raise _Abandoned
         with self._idle:
+            if self._stopping:  # looked at under the lock: `wait_until_idle` misses no attempt that begins
+                raise _Abandoned
             self._running += 1
         try:
             attempt = msgspec.convert(given, Attempt)

@@ -1,1 +1,1 @@
-"""What every room stands on: clocks, tasks, background duties, stop requests, locks and private files."""
+"""What every package builds on: clocks, tasks, background duties, stop requests, locks and private files."""

@@ -61,7 +61,7 @@ class Database:
         """Connect, see that the schema is the one the code needs, and set up an empty database.
 
         Raises:
-            StartFault: unreachable, unwritable, or of another schema; the sentence says what mends it.
+            StartFault: unreachable, unwritable, or of another schema; the sentence says what fixes it.
         """
         backend, runs = _backend(settings, data_dir)
         try:

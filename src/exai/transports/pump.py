@@ -244,13 +244,13 @@ class Pump:
             future.set_result(result)
             return
         error = message.get("error")
-        told = error if isinstance(error, dict) else {}
-        code = told.get("code")
+        given = error if isinstance(error, dict) else {}
+        code = given.get("code")
         future.set_exception(
             MCPError(
                 code=code if isinstance(code, int) else INTERNAL_ERROR,
-                message=str(told.get("message", "The peer sent an answer that is none.")),
-                data=told.get("data"),
+                message=str(given.get("message", "The peer sent an answer that is none.")),
+                data=given.get("data"),
             )
         )
 
