@@ -60,6 +60,14 @@ async def test_another_owners_file_is_not_found_and_not_touched(table: UploadTab
     assert await condemned(table, AT + timedelta(days=1)) == ["file_1", "file_2"]
 
 
+async def test_one_file_of_two_rows_is_condemned_once(table: UploadTable) -> None:
+    await table.keep(KIMI, "alice", row("aa", "file_1"))
+    await table.keep(KIMI, "bob", row("aa", "file_1"))
+    assert await condemned(table, AT + timedelta(days=1)) == ["file_1"]
+    await table.keep(KIMI, "bob", row("aa", "file_1"))
+    assert await condemned(table, AT + timedelta(days=1)) == ["file_1"]
+
+
 async def test_of_two_uploads_of_one_content_the_later_counts(table: UploadTable) -> None:
     await table.keep(KIMI, "alice", row("aa", "file_1"))
     await table.keep(KIMI, "alice", row("aa", "file_2"))

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from exai.storage.database import Database
-from exai.storage.dialects import upsert
+from exai.storage.dialects import insert_if_absent, upsert
 from exai.storage.schema import provider_file_deletions as deletions
 from exai.storage.schema import provider_file_uploads as uploads
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
@@ -150,6 +150,8 @@ _USE = (
 _FORGET = delete(uploads).where(*_in_store, uploads.c.remote_id == bindparam("of_remote"))
 
 
+_ADD_CONDEMNED = insert_if_absent(deletions)
+"""Two rows may name one file, where a provider has one id for equal contents."""
 _KEEP = upsert(uploads, ("remote_id", "bytes", "uploaded_at", "used_at"))
 
 
@@ -171,8 +173,8 @@ def _condemn(connection: Connection, parameters: dict[str, Any]) -> int:
     for row in unused:
         in_store = {name: parameters[name] for name in ("of_provider", "of_account", "of_purpose")}
         connection.execute(_FORGET, {**in_store, "of_remote": row.remote_id})
-        connection.execute(
-            insert(deletions),
+        _ADD_CONDEMNED.execute(
+            connection,
             {
                 "provider": parameters["of_provider"],
                 "account": parameters["of_account"],
