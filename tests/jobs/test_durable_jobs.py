@@ -14,6 +14,7 @@ import pytest
 
 from exai.errors import StoreFailed
 from exai.jobs import durable, engine
+from exai.jobs.attempts import Attempt
 from exai.jobs.durable import DurableJobs
 from exai.jobs.job import State
 from exai.jobs.kinds import Backoff, Done, End, GiveUp, Kind, RunningJob, TryAgain
@@ -307,6 +308,36 @@ async def test_a_file_that_cannot_be_used_is_said_and_tried_again(open_jobs: Ope
         (tmp_path / "jobs.sqlite").unlink()
         name = await jobs.start("nothing", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, name), what="the job is over")
+
+
+async def test_an_attempt_whose_end_cannot_be_kept_runs_again_in_the_same_process(
+    open_jobs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[End] = [TryAgain("busy"), TryAgain("busy"), Done()]
+    refusals = [OSError("no space left")]
+    enqueue = engine.Engine.enqueue
+
+    def refuse_once(self: engine.Engine, attempt: Attempt, wait_s: float | None = None) -> None:
+        if attempt.number == 2 and refusals:
+            raise refusals.pop()
+        enqueue(self, attempt, wait_s)
+
+    async def run(_job: RunningJob) -> End:
+        return ends.pop(0)
+
+    monkeypatch.setattr(engine.Engine, "enqueue", refuse_once)
+    async with open_jobs(Kind("unlucky", run, backoff=Backoff(first_s=0.01))) as jobs:
+        name = await jobs.start("unlucky", {}, key="1", principal="alice")
+        await wait_until(lambda: not refusals, what="the end of an attempt is refused")
+
+        async def is_over_when_maintained() -> bool:
+            await jobs.maintain()
+            return await is_over(jobs, name)
+
+        await wait_until(is_over_when_maintained, what="the job is over")
+        job = await jobs.find(name)
+    assert job is not None
+    assert (job.state, job.attempt, ends) == (State.DONE, 2, [])
 
 
 async def test_an_engine_that_cannot_be_made_is_tried_again(

@@ -131,7 +131,9 @@ class DurableJobs:
         await self._do(lambda engine: engine.pause(of_name, paused=paused))
 
     async def maintain(self) -> None:
-        """Recover jobs of runs that are over, delete old ones, and count the others. Run by a duty, at the start too.
+        """Recover jobs of runs that are over and what could not be kept here, delete old jobs, and count the others.
+
+        Run by a duty, at the start too.
 
         Raises:
             StoreFailed: the file cannot be used.
@@ -139,6 +141,8 @@ class DurableJobs:
         if self._engine is None and not await asyncio.to_thread(needs_maintenance, self._file):
             return
         over = [run for run in await self._do(lambda engine: engine.executors()) if await self._is_over(run)]
+        if unrecorded := await self._do(lambda engine: engine.recover_unrecorded()):
+            _log.info("recovered jobs whose end could not be kept", jobs=unrecorded)
         if over:
             recovered = await self._do(lambda engine: engine.recover(over))
             _log.info("recovered jobs of processes that ended", jobs=recovered)

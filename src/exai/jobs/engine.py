@@ -28,6 +28,7 @@ import msgspec
 import structlog
 from dbos import DBOS, EnqueueOptions, Serializer, WorkflowStatus
 from dbos._recovery import recover_pending_workflows
+from dbos._utils import INTERNAL_QUEUE_NAME
 
 from exai.jobs.attempts import Attempt, Following, Outcome, Record
 from exai.jobs.kinds import Kind
@@ -116,12 +117,15 @@ class Engine:
         poll_s: float,
     ) -> None:
         self._connections = connections
+        self._run_id = run_id
         self._kinds = kinds
         self._run = run
         self._loop = loop
         self._poll_s = poll_s
         self._stopping = False
         self._bodies: dict[str, Future[tuple[Outcome, Following | None]]] = {}
+        self._unrecorded: set[str] = set()
+        """Attempts of this run whose end could not be kept."""
         self._idle = threading.Condition()
         self._running = 0
         if Engine._exists:
@@ -192,6 +196,16 @@ class Engine:
         """
         return len(recover_pending_workflows(self._dbos, list(over)))
 
+    def recover_unrecorded(self) -> int:
+        """Queue again what ran here and whose end could not be kept; how many there were."""
+        attempt_ids = list(self._unrecorded)
+        for attempt_id in attempt_ids:
+            self._dbos._sys_db.reenqueue_for_recovery(  # noqa: SLF001 - what recovery does for other runs
+                attempt_id, [self._run_id], INTERNAL_QUEUE_NAME
+            )
+            self._unrecorded.discard(attempt_id)
+        return len(attempt_ids)
+
     def cancel(self, attempt_id: str) -> None:
         """Cancel an attempt, unless it has ended; here at once, elsewhere before its next step."""
         DBOS.cancel_workflow(attempt_id)
@@ -238,19 +252,20 @@ class Engine:
 
     def _attempt(self, given: dict[str, Any]) -> dict[str, Any]:
         """Run one attempt."""
+        attempt = msgspec.convert(given, Attempt)
         with self._idle:
             if self._stopping:  # looked at under the lock: `wait_until_idle` misses no attempt that begins
                 raise _Abandoned
             self._running += 1
         try:
-            attempt = msgspec.convert(given, Attempt)
             outcome, following = self._run_on_loop(attempt)
             if following is not None:
                 self.enqueue(following.attempt, following.wait_s)
             return msgspec.to_builtins(outcome)  # type: ignore[no-any-return]
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, CancelledError):
-                _log.exception("attempt not recorded", kind=given.get("kind"))
+                _log.exception("attempt not recorded", kind=attempt.kind)
+                self._unrecorded.add(attempt.attempt_id)
             raise _Abandoned from error
         finally:
             with self._idle:
