@@ -1,6 +1,7 @@
 """Asking models: retries, the breaker and the next model, on a provider that answers from a script."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from exai.errors import (
 from exai.events.bus import EventBus
 from exai.events.events import Event, FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
 from exai.messages import Message, Role
-from exai.providers.base import DeltaKind, OnDelta, Prompt
+from exai.providers.base import DeltaKind, OnDelta, Prompt, ToolSpec
 from exai.providers.catalog import Model
 from exai.routing.admission import CallPermits
 from exai.routing.asker import ModelAsker
@@ -40,8 +41,10 @@ OTHER = Model(
 class Desk:
     """One call's asker, and all that is said meanwhile."""
 
-    def __init__(self, *steps: Any, seconds: float = 30.0, **settings: Any) -> None:
-        self.provider = ScriptedProvider(*steps)
+    def __init__(
+        self, *steps: Any, provider: ScriptedProvider | None = None, seconds: float = 30.0, **settings: Any
+    ) -> None:
+        self.provider = provider or ScriptedProvider(*steps)
         self.events: list[Event] = []
         bus = EventBus()
         bus.watch(self.events.append, Event)
@@ -213,3 +216,39 @@ async def test_a_model_that_could_not_even_be_asked_is_among_the_tried() -> None
         ("context_overflow", 0),
         ("ok", 1),
     ]
+
+
+class Counter(ScriptedProvider):
+    """Has a counter of tokens, which takes two seconds."""
+
+    counted: int | ProviderFailed = 42
+
+    def counts_tokens(self, prompt: Prompt) -> bool:
+        return not prompt.tools
+
+    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+        assert self.counts_tokens(prompt)
+        async with asyncio.timeout_at(deadline):
+            await asyncio.sleep(2)
+        if isinstance(self.counted, ProviderFailed):
+            raise self.counted
+        return self.counted
+
+
+@pytest.mark.parametrize(
+    ("counted", "count", "outcome"), [(42, 42, "ok"), (ProviderFailed("x"), None, "provider_failed")]
+)
+async def test_counting_a_prompt_is_an_entry_and_no_turn(
+    counted: int | ProviderFailed, count: int | None, outcome: str
+) -> None:
+    provider = Counter()
+    provider.counted = counted
+    desk = Desk(provider=provider)
+    prompt = Prompt(model=MODEL, messages=(Message(Role.USER, "hello"),))
+    assert await desk.asker.count_tokens(prompt) == count
+    (entry,) = desk.asker.ledger.entries
+    assert (entry.purpose, entry.attempts, entry.outcome) == ("count", 1, outcome)
+    assert desk.timings()["first_token_ms"] == 2_000
+    assert desk.asker.ledger.tried == ()
+    assert await desk.asker.count_tokens(replace(prompt, tools=(ToolSpec("f", "", {}),))) is None
+    assert len(desk.asker.ledger.entries) == 1

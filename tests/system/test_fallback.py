@@ -12,6 +12,7 @@ from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from support.daemons import Daemon, StartDaemon
 from support.drawn_pictures import drawn
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.waiting import wait_until
 
 QUICK = {
     "EXAI_RETRY__MAX_RETRIES": "0",
@@ -92,6 +93,28 @@ async def test_auto_and_the_calls_own_list_go_on_and_say_so(
                     {"model": "kimi-k3", "provider": "kimi", "outcome": "ok", "requests": 1},
                 ]
                 assert asked(emulator) == ["glm-5.3", "kimi-k3"]
+
+
+async def test_usage_has_every_model_that_was_asked(start_daemon: StartDaemon, emulator: Emulator) -> None:
+    async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        anew(emulator, glm="1305")
+        answer = (await chat(socket, "glm-5.3", fallback_models=["kimi-k3"]))["structuredContent"]
+
+        async def usage() -> dict[str | None, Any]:
+            status = await socket.tool("status", {"section": "usage"})
+            return {each["model"]: each for each in status["structuredContent"]["usage"]}
+
+        async def is_written() -> bool:
+            return None not in await usage()
+
+        await wait_until(is_written, what="the end of the call is in the database")
+        used = await usage()
+    assert {model: (each["calls"], each["unanswered"]) for model, each in used.items()} == {
+        "glm-5.3": (1, 1),
+        "kimi-k3": (1, 0),
+    }
+    assert (used["glm-5.3"]["cost_usd"], used["kimi-k3"]["cost_usd"]) == (0.0, answer["cost_usd"])
+    assert used["kimi-k3"]["output_tokens"] == answer["usage"]["output"]
 
 
 async def test_what_another_model_would_not_mend_stays_with_the_first(
