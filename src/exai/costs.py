@@ -78,7 +78,7 @@ class Cost:
 
 
 class Bill:
-    """Usage and cost of one tool call so far, all its requests included."""
+    """Usage and cost of one request, or of several, so far."""
 
     __slots__ = ("cost", "usage")
 

@@ -238,11 +238,6 @@ class Ledger:
         return total
 
     @property
-    def attempts(self) -> int:
-        """How much was sent to providers."""
-        return sum(entry.attempts for entry in self.entries)
-
-    @property
     def tried(self) -> tuple[Tried, ...]:
         """The models that were to answer, in the order of their turns."""
         return tuple(turn.summary() for turn in self.turns)
