@@ -80,6 +80,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._jobs.append((future, submits.job))
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """Wait for the executor's jobs in this thread; asyncio would start another thread to wait in, for each loop."""
+        self._executor_shutdown_called = True
+        self._own_executor.shutdown(wait=True)
+
     def _note_worker(self) -> None:
         self._workers.add(threading.current_thread())
 
