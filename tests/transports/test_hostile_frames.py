@@ -14,9 +14,10 @@ from websockets.typing import Subprotocol
 
 from exai.callers import Caller, Door
 from exai.events.events import ConnectionClosed as Closed
-from exai.transports.websocket import protocol
+from exai.transports.websocket.protocol import LINGER_S
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
+from support.virtual_time import now
 
 EMPTY_BINARY_FRAME = bytes([0x82, 0x80, 0, 0, 0, 0])
 
@@ -215,8 +216,9 @@ async def test_an_id_that_is_still_running_is_refused(doors: Doors) -> None:
         assert "result" in await first
 
 
+@pytest.mark.virtual_time
 async def test_a_peer_that_does_not_read_is_cut_off_and_nobody_else_notices() -> None:
-    async with open_doors(websocket={"send_timeout_s": 0.5}) as doors, mcp_socket(doors.ws) as other:
+    async with open_doors(websocket={"send_timeout_s": 20}) as doors, mcp_socket(doors.ws) as other:
         before = len(doors.events)
         stuck = await _connect_without_reading(doors.ws)
         call = {"name": "big", "arguments": {"characters": 4_000_000}}
@@ -225,31 +227,32 @@ async def test_a_peer_that_does_not_read_is_cut_off_and_nobody_else_notices() ->
                 stuck, _frame(request(id=number, method="tools/call", params=call))
             )
             assert not (await other.tool("echo"))["isError"]
-        async with asyncio.timeout(20):
-            while len(doors.events) < before + 2:
-                assert not (await other.tool("echo"))["isError"]
+        assert len(doors.events) == before + 1
+        while len(doors.events) < before + 2:
+            assert not (await other.tool("echo"))["isError"]
+            await asyncio.sleep(1)
+        assert 20 <= now() <= 22
         assert doors.events[before + 1] == Closed(Door.WEBSOCKET, Caller.local(Door.WEBSOCKET), "stuck")
-        async with asyncio.timeout(20):
-            with contextlib.suppress(ConnectionResetError):
-                while await asyncio.get_running_loop().sock_recv(stuck, 2**20):
-                    pass
+        with contextlib.suppress(ConnectionResetError):
+            while await asyncio.get_running_loop().sock_recv(stuck, 2**20):
+                pass
         stuck.close()
         assert doors.engine.running == 0
 
 
-async def test_a_peer_that_does_not_read_why_it_is_closed_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "LINGER_S", 0.2)
+@pytest.mark.virtual_time
+async def test_a_peer_that_does_not_read_why_it_is_closed_is_dropped() -> None:
     loop = asyncio.get_running_loop()
-    async with open_doors(websocket={"send_timeout_s": 0.2}) as doors:
+    async with open_doors(websocket={"send_timeout_s": 20}) as doors:
         stuck = await _connect_without_reading(doors.ws)
         call = {"name": "big", "arguments": {"characters": 8_000_000}}
         await loop.sock_sendall(stuck, _frame(request(method="tools/call", params=call)))
         await loop.sock_sendall(stuck, EMPTY_BINARY_FRAME)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            async with asyncio.timeout(20):
-                while True:
-                    await loop.sock_sendall(stuck, _frame(request()))
-                    await asyncio.sleep(0.02)
+            while True:
+                await loop.sock_sendall(stuck, _frame(request()))
+                await asyncio.sleep(0.25)
+        assert now() <= 20 + LINGER_S + 1
         stuck.close()
 
 

@@ -246,10 +246,11 @@ async def test_a_stop_lets_running_calls_finish_and_refuses_new_ones(doors: Door
         await doors.serving
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("modern", [False, True])
 async def test_calls_that_outlive_the_drain_get_a_definite_answer(modern: bool) -> None:
     async with (
-        open_doors(server={"drain_s": 0.2}) as doors,
+        open_doors(server={"drain_s": 20}) as doors,
         client(doors.http, modern) as one,
         asyncio.TaskGroup() as group,
     ):

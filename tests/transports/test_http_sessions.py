@@ -10,6 +10,9 @@ import pytest
 
 from exai.transports.http import sessions as http_sessions
 from support.open_doors import Doors, open_doors
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.virtual_time
 
 
 class Sessions:
@@ -57,9 +60,11 @@ async def test_who_begins_more_http_sessions_than_one_may_have_loses_the_longest
     async with doors_for("alice", "bob", max_per_caller=2) as (alice, bob):
         of_bob = await bob.begun()
         first, second = await alice.begun(), await alice.begun()
+        await asyncio.sleep(1)
         assert await alice.lives(first)
         third = await alice.begun()
         assert [await alice.lives(each) for each in (first, second, third)] == [True, False, True]
+        await asyncio.sleep(1)
         many = await asyncio.gather(*(alice.begun() for _ in range(20)))
         assert sum([await alice.lives(each) for each in many]) == 2
         assert await bob.lives(of_bob)
@@ -74,9 +79,11 @@ async def test_http_sessions_in_use_are_not_ended_for_another() -> None:
             await bob.begun()
             assert await alice.lives(session)
             stream.close()
-            async with asyncio.timeout(10):
-                while (await alice.begin())[0] != 200:
-                    pass
+
+            async def may_begin() -> bool:
+                return (await alice.begin())[0] == 200
+
+            await wait_until(may_begin, what="the session that nobody uses gives way")
         assert not await alice.lives(session)
 
 
@@ -89,13 +96,17 @@ async def test_http_sessions_of_all_are_bounded_and_nobody_loses_one_to_another(
         assert await bob.lives(await bob.begun())
         assert await alice.lives(of_alice)
         assert not await bob.lives(of_bob)
-        monkeypatch.setattr(http_sessions, "IDLE_S", -1)
-        monkeypatch.setattr(http_sessions, "SWEEP_S", 0)
+        monkeypatch.setattr(http_sessions, "IDLE_S", 20)
+        monkeypatch.setattr(http_sessions, "SWEEP_S", 1)
+        await asyncio.sleep(22)
         assert (await carol.begin())[0] == 200, "what the SDK ended long ago takes no place"
 
 
 async def test_the_local_user_begins_http_sessions_and_loses_the_longest_idle() -> None:
     async with open_doors(sessions={"max_sessions": 2}) as doors, aiohttp.ClientSession() as http:
         local = Sessions(http, doors, {})
-        begun = [await local.begun() for _ in range(4)]
+        begun = []
+        for _ in range(4):
+            begun.append(await local.begun())
+            await asyncio.sleep(1)
         assert [await local.lives(each) for each in begun] == [False, False, True, True]

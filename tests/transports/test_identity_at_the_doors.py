@@ -1,6 +1,5 @@
 """Who comes in by the MCP port, who does not, and how that is told: over HTTP and both WebSocket subprotocols."""
 
-import asyncio
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from exai.storage.identity.tables import IdentityTables
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
 from support.session_socket import ENVELOPE, session_socket
+from support.waiting import wait_until
 
 BOTH = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28"}
 METADATA = "/.well-known/oauth-protected-resource"
@@ -214,11 +214,14 @@ async def test_no_caller_takes_the_place_of_all_others() -> None:
             assert response.status_code == 429
             async with session_socket(doors.ws, modest) as other:
                 assert (await other.open())["t"] == "opened"
-        async with asyncio.timeout(10):
-            while doors.engine.callers == []:
-                with suppress(InvalidStatus):
-                    async with mcp_socket(doors.ws, headers=greedy) as again:
-                        await again.tool("echo")
+
+        async def is_let_in() -> bool:
+            with suppress(InvalidStatus):
+                async with mcp_socket(doors.ws, headers=greedy) as again:
+                    await again.tool("echo")
+            return doors.engine.callers != []
+
+        await wait_until(is_let_in, what="a socket of the greedy one is let in again")
 
 
 async def test_guesses_are_counted_on_every_door_together_and_good_tokens_pass(tmp_path: Path) -> None:

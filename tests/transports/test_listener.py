@@ -15,6 +15,7 @@ from exai.events.events import ConnectionClosed as Closed
 from exai.transports.listener import Listener
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
+from support.virtual_time import now
 
 
 @pytest.mark.parametrize("setting", ["port", "operations_port"])
@@ -74,16 +75,20 @@ async def test_a_stop_lets_running_calls_finish_and_refuses_new_ones(doors: Door
         await connect(doors.ws)
 
 
+@pytest.mark.virtual_time
 async def test_calls_that_outlive_the_drain_get_a_definite_answer() -> None:
-    async with open_doors(server={"drain_s": 0.2}) as doors, mcp_socket(doors.ws) as client:
+    async with open_doors(server={"drain_s": 20}) as doors, mcp_socket(doors.ws) as client:
         answers = [(await client.begin_tool("wait", {}))[1] for _ in range(3)]
         await doors.engine.started.wait()
         doors.signal()
+        signalled_at = now()
         for answer in answers:
             assert (await answer)["result"]["_meta"]["exai/error"]["code"] == "stopping"
+        assert now() - signalled_at == pytest.approx(20)
         await doors.serving
 
 
+@pytest.mark.virtual_time
 async def test_a_second_signal_hurries() -> None:
     async with open_doors(server={"drain_s": 600}) as doors, mcp_socket(doors.ws) as client:
         _, answer = await client.begin_tool("wait", {})
@@ -91,10 +96,13 @@ async def test_a_second_signal_hurries() -> None:
         doors.signal()
         await doors.stopping.wait()
         doors.signal()
+        signalled_at = now()
         assert (await answer)["result"]["_meta"]["exai/error"]["code"] == "stopping"
         await doors.serving
+        assert now() - signalled_at < 2
 
 
+@pytest.mark.virtual_time
 async def test_streams_do_not_hold_up_a_stop() -> None:
     async with open_doors(server={"drain_s": 600}) as doors, aiohttp.ClientSession() as http:
         envelope = {
@@ -117,7 +125,8 @@ async def test_streams_do_not_hold_up_a_stop() -> None:
             assert b"event" in await stream.content.readline()
             answer = client._waiting[99] = asyncio.get_running_loop().create_future()
             doors.signal()
-            async with asyncio.timeout(20):
-                assert (await answer)["result"]["resultType"] == "complete"
-                assert b'"result"' in await stream.read()
-                await doors.serving
+            signalled_at = now()
+            assert (await answer)["result"]["resultType"] == "complete"
+            assert b'"result"' in await stream.read()
+            await doors.serving
+            assert now() - signalled_at < 2

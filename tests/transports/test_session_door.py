@@ -2,29 +2,27 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
 from mcp.server.connection import Connection
 from mcp.server.runner import ServerRunner
 
+from exai.app.duties import SESSIONS_S
 from exai.callers import Caller, Door
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.pump import Pump
 from support.open_doors import Doors, open_doors
 from support.session_socket import session_socket
 from support.tcp_proxy import tcp_proxy
+from support.virtual_time import now
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.virtual_time
 
 POLICY_VIOLATION, NO_FIRST_FRAME, FENCED = 1008, 4408, 4409
 
 LOCAL = Caller.local(Door.WEBSOCKET)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - a condition of the other side
-            await asyncio.sleep(0.005)
 
 
 async def test_a_call_goes_on_while_its_socket_is_gone_and_its_answer_arrives_once(doors: Doors) -> None:
@@ -64,10 +62,13 @@ async def test_what_was_not_heard_comes_again_in_order_and_equal_texts_all_arriv
 
 
 async def test_a_call_and_its_session_leave_nothing_to_a_collection_of_garbage(doors: Doors) -> None:
-    def left() -> list[object]:
-        return [each for each in gc.get_objects() if issubclass(type(each), (Pump, ServerRunner, Connection))]
-
+    kinds = (Pump, ServerRunner, Connection)
     gc.collect()
+    before = {id(each): each for each in gc.get_objects() if issubclass(type(each), kinds)}
+
+    def left() -> list[object]:
+        return [each for each in gc.get_objects() if issubclass(type(each), kinds) and id(each) not in before]
+
     gc.disable()
     try:
         async with session_socket(doors.ws) as client:
@@ -77,7 +78,7 @@ async def test_a_call_and_its_session_leave_nothing_to_a_collection_of_garbage(d
             assert left()
             await client.send({"t": "bye"})
             await client.close_code()
-        await until(lambda: not left())
+        await wait_until(lambda: not left(), what="nothing of the session is left")
     finally:
         gc.enable()
 
@@ -95,7 +96,7 @@ async def test_messages_wait_for_the_clients_credit(doors: Doors) -> None:
         for number in 1, 2, 3, 4:
             await client.call(number, "echo")
         assert [(await client.message())[0] for _ in range(2)] == [1, 2]
-        await until(lambda: doors.sessions.statistics().pending == 4)
+        await wait_until(lambda: doors.sessions.statistics().pending == 4, what="four answers wait")
         await client.send({"t": "a", "a": 1})
         assert (await client.message())[0] == 3
 
@@ -168,19 +169,20 @@ async def test_a_malformed_message_inside_a_frame_is_answered_and_the_session_li
 
 
 async def test_a_silent_socket_is_closed() -> None:
-    async with open_doors(sessions={"handshake_s": 0.2}) as doors, session_socket(doors.ws) as client:
+    async with open_doors(sessions={"handshake_s": 5}) as doors, session_socket(doors.ws) as client:
         assert await client.close_code() == NO_FIRST_FRAME
+        assert now() == pytest.approx(5, abs=0.1)
 
 
 async def test_a_session_without_a_socket_ends_after_its_grace_time_and_its_calls_are_cancelled() -> None:
-    async with open_doors(sessions={"grace_s": 0.2}) as doors:
+    async with open_doors(sessions={"grace_s": 30}) as doors:
         async with session_socket(doors.ws) as client:
             opened = await client.open()
             await client.call(1, "wait")
             await doors.engine.started.wait()
-        async with asyncio.timeout(10):
-            await doors.engine.cancelled.wait()
-        await until(lambda: doors.sessions.statistics().sessions == 0)
+        await doors.engine.cancelled.wait()
+        assert 30 <= now() <= 30 + 2 * SESSIONS_S
+        await wait_until(lambda: doors.sessions.statistics().sessions == 0, what="the session ends")
         async with session_socket(doors.ws) as late:
             assert (await late.resume(opened, last=0))["code"] == "unknown_session"
 
@@ -191,9 +193,9 @@ async def test_a_goodbye_ends_the_session_at_once(doors: Doors) -> None:
         await client.call(1, "wait")
         await doors.engine.started.wait()
         await client.send({"t": "bye"})
-        async with asyncio.timeout(10):
-            await doors.engine.cancelled.wait()
-    await until(lambda: doors.sessions.statistics().sessions == 0)
+        await doors.engine.cancelled.wait()
+        assert now() < 1
+    await wait_until(lambda: doors.sessions.statistics().sessions == 0, what="the session ends")
 
 
 async def test_what_exceeds_the_bounds_is_told_as_a_gap() -> None:
@@ -202,9 +204,9 @@ async def test_what_exceeds_the_bounds_is_told_as_a_gap() -> None:
             opened = await client.open()
             for number in range(1, 6):
                 await client.call(number, "wait")
-            await until(lambda: doors.engine.running == 5)
+            await wait_until(lambda: doors.engine.running == 5, what="five calls run")
         doors.engine.released.set()
-        await until(lambda: doors.sessions.statistics().evicted == 2)
+        await wait_until(lambda: doors.sessions.statistics().evicted == 2, what="two answers are given up")
         async with session_socket(doors.ws) as client:
             resumed = await client.resume(opened, last=0)
             assert resumed["oldest"] == 3
@@ -224,7 +226,7 @@ async def test_who_does_not_acknowledge_is_cut_off_and_can_resume() -> None:
 
 
 async def test_who_is_cut_off_again_and_again_is_kept_out_and_let_in_once_it_reads() -> None:
-    async with open_doors(sessions={"max_messages": 1, "stuck_limit": 2, "stuck_pause_s": 0.5}) as doors:
+    async with open_doors(sessions={"max_messages": 1, "stuck_limit": 2, "stuck_pause_s": 50}) as doors:
         async with session_socket(doors.ws) as client:
             opened = await client.open()
             await client.call(1, "echo")
@@ -241,7 +243,10 @@ async def test_who_is_cut_off_again_and_again_is_kept_out_and_let_in_once_it_rea
             await other.open()
             await other.call(1, "echo")
             assert (await other.message())[0] == 1
-        await until(lambda: doors.sessions.statistics().kept_out == 0)
+        await wait_until(
+            lambda: doors.sessions.statistics().kept_out == 0, within=60, what="nobody is kept out"
+        )
+        assert now() == pytest.approx(50, abs=1)
         async with session_socket(doors.ws) as client:
             assert (await client.resume(opened, last=0))["t"] == "resumed"
             await client.call(4, "echo")
@@ -270,7 +275,7 @@ async def test_no_caller_takes_the_sessions_of_others() -> None:
             async with session_socket(doors.ws, bob) as another:
                 assert (await another.open())["t"] == "opened"
             await first.send({"t": "bye"})
-            await until(lambda: doors.sessions.statistics().sessions == 1)
+            await wait_until(lambda: doors.sessions.statistics().sessions == 1, what="the first session ends")
             async with session_socket(doors.ws, alice) as third:
                 assert (await third.open())["t"] == "opened"
 
@@ -283,23 +288,20 @@ async def test_who_opens_more_sessions_than_one_may_have_loses_what_waits_withou
             await first.open()
             waiting = []
 
-            def running() -> int:
-                return doors.engine.running
-
-            def cut_off() -> int:
-                return doors.sessions.statistics().cut
-
             for _ in range(2):
                 async with session_socket(doors.ws, alice) as socket:
                     waiting.append(await socket.open())
                     await socket.call(1, "wait")
-                    await until(lambda: running() == len(waiting))
-                await until(lambda: cut_off() == len(waiting))
+                    await wait_until(lambda: doors.engine.running == len(waiting), what="the call runs")
+                await wait_until(
+                    lambda: doors.sessions.statistics().cut == len(waiting), what="the socket is gone"
+                )
+                await asyncio.sleep(1)
             another = await attached.enter_async_context(session_socket(doors.ws, bob))
             assert (await another.open())["t"] == "opened"
             fourth = await attached.enter_async_context(session_socket(doors.ws, alice))
             assert (await fourth.open())["t"] == "opened"
-            await until(lambda: doors.engine.running == 1)
+            await wait_until(lambda: doors.engine.running == 1, what="one call is cancelled")
             assert doors.sessions.statistics().sessions == 4
             ended = [event for event in doors.events if isinstance(event, SessionEnded)]
             assert [(event.caller.subject, event.reason) for event in ended] == [("alice", "replaced")]
@@ -316,7 +318,7 @@ async def test_sessions_are_facts_on_the_bus(doors: Doors) -> None:
     async with session_socket(doors.ws) as second:
         await second.resume(opened, last=0)
         await second.send({"t": "bye"})
-        await until(lambda: SessionEnded(LOCAL, "client") in doors.events)
+        await wait_until(lambda: SessionEnded(LOCAL, "client") in doors.events, what="the session ends")
     facts = [event for event in doors.events if "Session" in type(event).__name__]
     assert facts == [SessionOpened(LOCAL), SessionResumed(LOCAL, gap=False), SessionEnded(LOCAL, "client")]
 
@@ -339,7 +341,7 @@ async def test_at_a_stop_what_waits_for_credit_is_still_fetched(doors: Doors) ->
         for number in 1, 2, 3:
             await client.call(number, "echo")
         assert (await client.message())[0] == 1
-        await until(lambda: doors.sessions.statistics().pending == 3)
+        await wait_until(lambda: doors.sessions.statistics().pending == 3, what="three answers wait")
         doors.signal()
         await doors.stopping.wait()
         for number in 1, 2:
