@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from support.forks import Fork, fork_exai
+from support.forks import Fork, fork
 
 __all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
 
-EXAI = (sys.executable, "-m", "exai.cli")
+EXAI_MODULE = "exai.cli"
+EXAI = (sys.executable, "-m", EXAI_MODULE)
 NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
 """A test sees no key of the developer's, and saves the time that looking for keyrings takes."""
 START_TIMEOUT_S = 30
@@ -71,7 +72,8 @@ async def daemon(
     data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may wait a moment
     log = data_dir / "stderr.log"
     with log.open("wb") as stderr:
-        process = await fork_exai(
+        process = await fork(
+            EXAI_MODULE,
             "serve",
             "--ready-json",
             *arguments,

@@ -1,7 +1,7 @@
-"""`exai` as a process of its own, without its imports anew: they cost more than most tests do.
+"""`exai`, or a program of tests, as a process of its own, without its imports anew: they cost more than most tests.
 
 A Python that has imported EXAI waits behind a socket, this file as a program. For each order it forks; the
-fork takes the order's environment, folder and pipes, and runs the command from its first line to its exit.
+fork takes the order's environment, folder and pipes, and runs the module from its first line to its exit.
 Tests of how a command starts run it by `daemons.EXAI`, as users do.
 """
 
@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Fork", "fork_exai"]
+__all__ = ["Fork", "fork"]
 
 IMPORTED = (
     "exai.cli.event_loop",
@@ -30,14 +31,17 @@ IMPORTED = (
     "anyio._backends._asyncio",
     "uvloop",
 )
+TESTS = Path(__file__).parents[1]
 MAX_ORDER = 2**20
+MAX_LINE = 2**24
 
 
 class Fork:
     """A process: what tests use of `asyncio.subprocess.Process`."""
 
-    def __init__(self, pid: int, stdout: "_Pipe", ended: "_Pipe") -> None:
+    def __init__(self, pid: int, stdin: asyncio.StreamWriter, stdout: "_Pipe", ended: "_Pipe") -> None:
         self.pid = pid
+        self.stdin = stdin
         self.stdout = stdout.reader
         self._pipes = stdout, ended
         self._ended = asyncio.ensure_future(ended.reader.read())
@@ -50,6 +54,7 @@ class Fork:
     async def wait(self) -> int:
         """Until it has ended; how it did."""
         code = int(await asyncio.shield(self._ended))
+        self.stdin.close()
         for pipe in self._pipes:
             pipe.transport.close()
         return code
@@ -77,23 +82,35 @@ class _Pipe:
     async def open(cls) -> tuple["_Pipe", int]:
         """The pipe, and its writing end."""
         reading, writing = os.pipe()
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(MAX_LINE)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0)
         )
         return cls(reader, transport), writing
 
 
-async def fork_exai(*arguments: str, env: Mapping[str, str], cwd: Path, stderr: IO[bytes]) -> Fork:
-    """Start `exai` with these arguments."""
+async def fork(module: str, *arguments: str, env: Mapping[str, str], cwd: Path, stderr: IO[bytes]) -> Fork:
+    """Start `python -m module` with these arguments."""
+    stdin_end, stdin = await _writer()
     stdout, stdout_end = await _Pipe.open()
     ended, ended_end = await _Pipe.open()
     line = _line()
-    order = json.dumps({"arguments": arguments, "environ": dict(env), "cwd": str(cwd)}).encode() + b"\n"
-    socket.send_fds(line, [order], [stdout_end, stderr.fileno(), ended_end])
-    os.close(stdout_end)
-    os.close(ended_end)
-    return Fork(int(_told(line)), stdout, ended)
+    order = {"module": module, "arguments": arguments, "environ": dict(env), "cwd": str(cwd)}
+    text = json.dumps(order).encode() + b"\n"
+    socket.send_fds(line, [text], [stdin_end, stdout_end, stderr.fileno(), ended_end])
+    for end in (stdin_end, stdout_end, ended_end):
+        os.close(end)
+    return Fork(int(_told(line)), stdin, stdout, ended)
+
+
+async def _writer() -> tuple[int, asyncio.StreamWriter]:
+    """The reading end of a pipe, and what writes to the other."""
+    reading, writing = os.pipe()
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(writing, "wb", buffering=0)
+    )
+    return reading, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
 _programs: list["subprocess.Popen[bytes]"] = []
@@ -130,8 +147,8 @@ class _Program:
         """By process, the pipe that is told how it ended."""
         self._woken, self._waker = socket.socketpair()
 
-    def run(self) -> Sequence[str] | None:
-        """Fork for each order. Returns the arguments in a fork, and `None` once no order can come."""
+    def run(self) -> dict[str, Any] | None:
+        """Fork for each order. Returns the order in a fork, and `None` once none can come."""
         self._waker.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -143,13 +160,15 @@ class _Program:
                 self._woken.recv(4096)
                 self._tell_endings()
             if self._line in readable:
-                text, pipes, _, _ = socket.recv_fds(self._line, MAX_ORDER, 3)
+                text, pipes, _, _ = socket.recv_fds(self._line, MAX_ORDER, 4)
                 if not text:
                     return None
                 while not text.endswith(b"\n"):
                     text += self._line.recv(MAX_ORDER)
                 if (pid := os.fork()) == 0:
-                    return self._become(json.loads(text), pipes)
+                    order: dict[str, Any] = json.loads(text)
+                    self._become(order, pipes)
+                    return order
                 *streams, self._endings[pid] = pipes
                 for stream in streams:
                     os.close(stream)
@@ -163,11 +182,11 @@ class _Program:
                 os.write(pipe, str(os.waitstatus_to_exitcode(status)).encode())
                 os.close(pipe)
 
-    def _become(self, order: dict[str, Any], pipes: Sequence[int]) -> Sequence[str]:
+    def _become(self, order: dict[str, Any], pipes: Sequence[int]) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number, pipe in enumerate(pipes[:2], start=1):
+        for number, pipe in enumerate(pipes[:3]):
             os.dup2(pipe, number)
         for pipe in (*pipes, *self._endings.values()):
             os.close(pipe)
@@ -176,17 +195,17 @@ class _Program:
         os.environ.clear()
         os.environ.update(order["environ"])
         os.chdir(order["cwd"])
-        return list(order["arguments"])
 
 
 def _main() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()
-    arguments = _Program(socket.socket(fileno=int(sys.argv[1]))).run()
-    if arguments is not None:
-        sys.argv = ["exai", *arguments]
-        importlib.import_module("exai.cli").main()
+    order = _Program(socket.socket(fileno=int(sys.argv[1]))).run()
+    if order is not None:
+        sys.argv = [order["module"], *order["arguments"]]
+        sys.path.insert(0, str(TESTS))
+        runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-__all__ = ["StdioClient", "stdio"]
+from support.forks import Fork, fork
+from support.waiting import wait_until
+
+__all__ = ["ForkedClient", "StdioClient", "forked", "stdio"]
 
 TESTS = Path(__file__).parents[1]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -17,7 +21,7 @@ HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"na
 class StdioClient:
     """The other end of the pipes."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Fork) -> None:
         self.process = process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -39,38 +43,52 @@ class StdioClient:
         await self.send(message)
         return await self.next()
 
+    async def shake_hands(self) -> None:
+        await self.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
+        await self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
     async def ended(self) -> int:
         """Its exit status. Not by `wait`, which waits for the pipes too, and a test may leave one full."""
-        async with asyncio.timeout(30):
-            while self.process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for it alone
-                await asyncio.sleep(0.01)
-        return self.process.returncode
+        await wait_until(lambda: self.process.returncode is not None, what="the process ends")
+        code = self.process.returncode
+        assert code is not None
+        return code
+
+
+class ForkedClient(StdioClient):
+    """The same, with what the process writes to stderr."""
+
+    def __init__(self, process: Fork, stderr: IO[bytes]) -> None:
+        super().__init__(process)
+        self._stderr = stderr
+
+    @property
+    def log(self) -> bytes:
+        self._stderr.seek(0)
+        return self._stderr.read()
+
+
+@asynccontextmanager
+async def forked(
+    module: str, *arguments: str, env: Mapping[str, str], cwd: Path
+) -> AsyncIterator[ForkedClient]:
+    """A module as a process, killed at the end."""
+    with TemporaryFile() as stderr:
+        process = await fork(module, *arguments, env=env, cwd=cwd, stderr=stderr)
+        try:
+            yield ForkedClient(process, stderr)
+        finally:
+            process.kill()
+            await process.wait()
 
 
 @asynccontextmanager
 async def stdio(
     *, max_bytes: int = 100_000, drain_s: float = 5, send_timeout_s: float = 20, handshake: bool = True
-) -> AsyncIterator[StdioClient]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "support.scripted_engine",
-        str(max_bytes),
-        str(drain_s),
-        str(send_timeout_s),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=2**24,
-        cwd=TESTS,
-    )
-    client = StdioClient(process)
-    try:
+) -> AsyncIterator[ForkedClient]:
+    """The scripted engine as a process."""
+    arguments = (str(max_bytes), str(drain_s), str(send_timeout_s))
+    async with forked("support.scripted_engine", *arguments, env=os.environ, cwd=TESTS) as client:
         if handshake:
-            await client.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
-            await client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+            await client.shake_hands()
         yield client
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()

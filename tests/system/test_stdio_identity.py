@@ -1,6 +1,6 @@
 """`exai stdio` where tokens are required: who starts it proves who they are, and it ends with that."""
 
-import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from exai.client.credentials_file import Credentials, write_credentials
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
-from support.daemons import EXAI, clean_environ
-from support.stdio_client import HELLO, StdioClient
+from support.daemons import clean_environ
+from support.stdio_client import ForkedClient, forked
 
 
 def tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:
@@ -22,19 +22,9 @@ def tool(number: int, name: str, **arguments: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
 
 
-async def started(tmp_path: Path, **environ: str) -> StdioClient:
-    return StdioClient(
-        await asyncio.create_subprocess_exec(
-            *EXAI,
-            "stdio",
-            "--demo",
-            env=clean_environ(tmp_path / "data", {"EXAI_AUTH__MODE": "required", **environ}),
-            cwd=tmp_path,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    )
+def started(tmp_path: Path, **environ: str) -> AbstractAsyncContextManager[ForkedClient]:
+    env = clean_environ(tmp_path / "data", {"EXAI_AUTH__MODE": "required", **environ})
+    return forked("exai.cli", "stdio", "--demo", env=env, cwd=tmp_path)
 
 
 async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
@@ -45,17 +35,16 @@ async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_pa
         ({"EXAI_TOKEN": "canary-of-a-token"}, "EXAI_TOKEN", "not accepted"),
         ({"EXAI_CREDENTIALS": str(file)}, str(file), "not accepted"),
     )
-    clients = [await started(tmp_path, **environ) for environ, _, _ in cases]
-    for client, (_, place, word) in zip(clients, cases, strict=True):
-        async with asyncio.timeout(60):
-            out, err = await client.process.communicate()
-        assert (client.process.returncode, out) == (2, b"")
-        sentence = err.splitlines()[-1].decode()
-        assert sentence.startswith("exai: ")
-        assert place in sentence
-        assert word in sentence
-        assert b"canary" not in err
-        assert b"Traceback" not in err
+    for environ, place, word in cases:
+        async with started(tmp_path, **environ) as client:
+            assert await client.ended() == 2
+            assert await client.stdout.read() == b""
+            sentence = client.log.splitlines()[-1].decode()
+            assert sentence.startswith("exai: ")
+            assert place in sentence
+            assert word in sentence
+            assert b"canary" not in client.log
+            assert b"Traceback" not in client.log
 
 
 @pytest.mark.parametrize("place", ["variable", "file"])
@@ -70,17 +59,15 @@ async def test_it_serves_the_owner_of_its_token_and_ends_when_that_is_revoked(
         file = tmp_path / "mine.json"
         write_credentials(file, Credentials(key.access_token))
         given = {"EXAI_TOKEN": key.access_token} if place == "variable" else {"EXAI_CREDENTIALS": str(file)}
-        client = await started(tmp_path, **given)
-        await client.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})
-        await client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        assert not (await client.ask(tool(1, "status")))["result"]["isError"]
-        refused = (await client.ask(tool(2, "chat", prompt="x")))["error"]
-        assert (refused["code"], refused["data"]["scope"]) == (-32007, MODELS)
-        await authority.revoke(key.token_id)
-        async with asyncio.timeout(30):
-            out, err = await client.process.communicate()
-        assert (client.process.returncode, out) == (0, b"")
-        assert b"revoked" in err
-        assert key.access_token.encode() not in err
+        async with started(tmp_path, **given) as client:
+            await client.shake_hands()
+            assert not (await client.ask(tool(1, "status")))["result"]["isError"]
+            refused = (await client.ask(tool(2, "chat", prompt="x")))["error"]
+            assert (refused["code"], refused["data"]["scope"]) == (-32007, MODELS)
+            await authority.revoke(key.token_id)
+            assert await client.ended() == 0
+            assert await client.stdout.read() == b""
+            assert b"revoked" in client.log
+            assert key.access_token.encode() not in client.log
     finally:
         await database.close()
