@@ -20,10 +20,40 @@ STAGES = (
     "generation_ms",
 )
 
-ENDED_AT = {
-    "postgresql": "began_at + coalesce(latency_ms, 0) * interval '1 millisecond'",
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', began_at, (coalesce(latency_ms, 0) / 1000) || ' seconds')",
+FILL = """
+    INSERT INTO requests (
+        call_id, number, purpose, provider, model, attempts, outcome, input_tokens, cached_tokens, output_tokens,
+        reasoning_tokens, cost_usd, provider_sem_wait_ms, failed_requests_ms, backoff_ms, connect_ms, first_token_ms,
+        generation_ms, began_at, ended_at
+    )
+    SELECT
+        call_id, 1,
+        CASE tool WHEN 'search' THEN 'web-search' ELSE 'chat' END,
+        provider,
+        CASE tool WHEN 'search' THEN 'web-search' ELSE model_used END,
+        CASE tool WHEN 'search' THEN 1 ELSE coalesce(requests, 1) END,
+        CASE outcome WHEN 'ok' THEN 'ok' ELSE coalesce(error_code, outcome) END,
+        input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, provider_sem_wait_ms,
+        failed_requests_ms, backoff_ms, connect_ms, first_token_ms, generation_ms, began_at, began_at
+    FROM calls
+    WHERE outcome IS NOT NULL AND provider IS NOT NULL AND (tool = 'search' OR model_used IS NOT NULL)
+"""
+
+END = {
+    "postgresql": """
+        UPDATE requests SET ended_at = requests.began_at
+            + (SELECT coalesce(calls.latency_ms, 0) FROM calls WHERE calls.call_id = requests.call_id)
+            * interval '1 millisecond'
+    """,
+    "sqlite": """
+        UPDATE requests SET ended_at = strftime(
+            '%Y-%m-%d %H:%M:%f000', began_at,
+            (SELECT coalesce(calls.latency_ms, 0) / 1000 FROM calls WHERE calls.call_id = requests.call_id)
+                || ' seconds'
+        )
+    """,
 }
+"""An end is the begin and the latency of the call, which each database adds up in its own way."""
 
 
 def upgrade() -> None:
@@ -59,23 +89,5 @@ def create() -> None:
 
 
 def fill() -> None:
-    stages = ", ".join(STAGES)
-    op.execute(
-        f"""
-        INSERT INTO requests (
-            call_id, number, purpose, provider, model, attempts, outcome, input_tokens, cached_tokens, output_tokens,
-            reasoning_tokens, cost_usd, {stages}, began_at, ended_at
-        )
-        SELECT
-            call_id, 1,
-            CASE tool WHEN 'search' THEN 'web-search' ELSE 'chat' END,
-            provider,
-            CASE tool WHEN 'search' THEN 'web-search' ELSE model_used END,
-            CASE tool WHEN 'search' THEN 1 ELSE coalesce(requests, 1) END,
-            CASE outcome WHEN 'ok' THEN 'ok' ELSE coalesce(error_code, outcome) END,
-            input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, {stages}, began_at,
-            {ENDED_AT[op.get_bind().dialect.name]}
-        FROM calls
-        WHERE outcome IS NOT NULL AND provider IS NOT NULL AND (tool = 'search' OR model_used IS NOT NULL)
-        """  # noqa: S608 - of constants alone
-    )
+    op.execute(FILL)
+    op.execute(END[op.get_bind().dialect.name])
