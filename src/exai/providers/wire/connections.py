@@ -83,4 +83,18 @@ class _Connector(aiohttp.TCPConnector):
             attempt.reused = protocol in self._used
             if not attempt.reused:
                 self._used.add(protocol)
+                _fail_body_with(protocol)
         return connection
+
+
+def _fail_body_with(protocol: "ResponseHandler") -> None:
+    """Have a body's reader fail when the protocol does; aiohttp 3.14 leaves it waiting after a malformed chunk."""
+    fail = protocol.set_exception
+
+    def fail_both(error: BaseException, *cause: BaseException) -> None:
+        body = protocol._payload  # noqa: SLF001 - aiohttp has no public way to it
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError(f"The body cannot be read: {error}"), *cause)
+        fail(error, *cause)
+
+    protocol.set_exception = fail_both  # type: ignore[assignment, method-assign]
