@@ -132,6 +132,15 @@ async def test_a_preflight_is_answered_without_a_permission(open_port: OpenPort)
     assert not [name for name, _ in answer.headers if name.startswith("access-control")]
 
 
+async def test_a_method_that_a_path_has_not_is_405_to_the_local_user(open_port: OpenPort) -> None:
+    port = await open_port(mode="local")
+    for method in ("PUT", "POST", "DELETE", "OPTIONS"):
+        answer = await port.ask(method, "/metrics")
+        assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+    foreign = await port.ask("PUT", "/metrics", headers={"sec-fetch-site": "cross-site"})
+    assert foreign.status == 403
+
+
 async def test_an_unforeseen_failure_is_an_incident_and_tells_nothing(
     open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:

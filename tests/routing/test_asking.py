@@ -12,6 +12,7 @@ from exai.errors import (
     CircuitOpen,
     ContextOverflow,
     DeadlineExceeded,
+    Overloaded,
     ProviderFailed,
     ProviderOverloaded,
     ProviderRefused,
@@ -155,6 +156,17 @@ async def test_a_call_whose_time_is_over_blames_nobody() -> None:
     assert desk.provider.asked == []
     (breaker,) = desk.asking.breakers
     assert breaker.state is State.CLOSED
+
+
+async def test_a_wait_for_a_permit_that_never_came_is_in_the_ledger() -> None:
+    desk = Desk(limits=config.Admission(model_limit=1, max_wait_s=7))
+    async with desk.asking.admission.model_permit(CALLER, MODEL.provider, MODEL.name):
+        with pytest.raises(Overloaded):
+            await desk.ask()
+    (entry,) = desk.asker.ledger.entries
+    assert (entry.attempts, entry.outcome) == (0, "overloaded")
+    assert desk.timings()["provider_sem_wait_ms"] == 7_000
+    assert desk.provider.asked == []
 
 
 async def along(desk: Desk, *names: str) -> tuple[str, Choice]:

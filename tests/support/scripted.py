@@ -89,7 +89,7 @@ class ScriptedProvider:
         return False
 
     async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
-        raise NotImplementedError
+        raise AssertionError(f"asked to count for {prompt.model.name} until {deadline}, although it does not")
 
     async def close(self) -> None:
         pass

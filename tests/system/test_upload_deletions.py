@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from exai.app import daemon as daemon_module
-from exai.app import jobs, services
+from exai.app import jobs, services, upload_deletions
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.jobs.job import State
@@ -192,6 +192,24 @@ async def test_a_provider_that_never_does_it_leaves_a_dead_job_and_the_row(
     assert await account.rows() == (set(), {file})
     await deletions.start_jobs(jobs)
     assert jobs.enqueued() == []
+
+
+async def test_dead_jobs_hold_up_no_later_file(
+    account: Account, router: ModelRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_deletions, "PAGE", 2)
+    for number in range(3):
+        file = await account.put(f"lasting{number}", unused_for=UNUSED)
+        account.emulator.faults.add("kimi", Fault(path=f"/files/{file}", error="server_error", times=None))
+    deletions = UploadDeletions(router, account.table)
+    jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock())
+    assert await deletions.start_jobs(jobs) == 3
+    assert {job.state for job in await jobs.drain(waiting=True)} == {State.DEAD}
+    later = await account.put("later", unused_for=UNUSED)
+    assert await deletions.start_jobs(jobs) == 4
+    (job,) = await jobs.drain(waiting=True)
+    assert job.state is State.DONE
+    assert later not in account.files
 
 
 async def test_a_file_that_has_gone_is_deleted(account: Account, router: ModelRouter) -> None:

@@ -16,8 +16,8 @@ __all__ = ["DELETE_UPLOAD", "UploadDeletions"]
 
 DELETE_UPLOAD = "delete_upload"
 DAY_S = 86_400.0
-MOST_BEGUN = 1_000
-"""Jobs that one round begins; what is left waits for the next."""
+PAGE = 1_000
+"""Condemned files that are read at once."""
 
 
 class UploadDeletions:
@@ -45,15 +45,14 @@ class UploadDeletions:
             StoreFailed: a database did not keep it.
         """
         await self._router.condemn_uploads()
-        condemned = await self._table.condemned(MOST_BEGUN)
-        for file in condemned:
-            await jobs.start(
-                DELETE_UPLOAD,
-                {"provider": file.provider, "account": file.account, "remote_id": file.remote_id},
-                key=f"{file.provider}/{file.account}/{file.remote_id}",
-                principal=file.owner,
-            )
-        return len(condemned)
+        count = 0
+        page = await self._table.condemned(PAGE)
+        while page:
+            for file in page:
+                await _start_job(jobs, file)
+            count += len(page)
+            page = await self._table.condemned(PAGE, after=page[-1])
+        return count
 
     async def run(self, job: RunningJob) -> End:
         """Delete one file: at the provider, then its row.
@@ -68,3 +67,12 @@ class UploadDeletions:
         await job.step("delete", partial(self._router.delete_upload, provider, account, remote_id))
         await job.step("forget", partial(self._table.forget_condemned, file))
         return Done()
+
+
+async def _start_job(jobs: Jobs, file: CondemnedFile) -> None:
+    await jobs.start(
+        DELETE_UPLOAD,
+        {"provider": file.provider, "account": file.account, "remote_id": file.remote_id},
+        key=f"{file.provider}/{file.account}/{file.remote_id}",
+        principal=file.owner,
+    )

@@ -12,8 +12,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every tool's result: the output schema is made from its fields, the text from its values."""
 
     def text(self) -> str:
-        """Render the result for a model that reads text alone."""
-        raise NotImplementedError
+        """Render the result for a model that reads text alone.
+
+        As JSON, where a tool has no better words: MCP 2025-11-25, tools, structured content, asks for that.
+        """
+        return msgspec.json.encode(self).decode()
 
 
 @dataclass(frozen=True, slots=True)

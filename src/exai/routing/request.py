@@ -110,25 +110,36 @@ class Request:
 
     async def _attempt(self, send: Callable[[Attempt], Awaitable[T]]) -> T:
         asking, terms, entry = self._asking, self._terms, self.entry
-        async with asking.admission.model_permit(
-            terms.caller, entry.provider, entry.model, call=terms.permits
-        ) as permit:
-            began = asking.clock.monotonic()
-            entry.spend(Stage.PROVIDER_WAIT, began - permit.waited_s, began)
-            if began >= terms.deadline:
-                raise DeadlineExceeded(
-                    f"The time of this call ran out before {entry.model} was asked. Ask for less, or raise "
-                    "timeouts.call_s."
-                )
-            with self._breaker.attempt() as attempt:
-                try:
-                    result = await send(attempt)
-                except BaseException as error:
-                    self._failed(error, began)
-                    raise
-                entry.attempts += 1
-                self._publish_end("ok", began)
-                return result
+        asked = asking.clock.monotonic()
+        has_permit = False
+        try:
+            async with asking.admission.model_permit(
+                terms.caller, entry.provider, entry.model, call=terms.permits
+            ) as permit:
+                has_permit = True
+                began = asking.clock.monotonic()
+                entry.spend(Stage.PROVIDER_WAIT, began - permit.waited_s, began)
+                return await self._send(send, began)
+        finally:
+            if not has_permit:
+                entry.spend(Stage.PROVIDER_WAIT, asked, asking.clock.monotonic())
+
+    async def _send(self, send: Callable[[Attempt], Awaitable[T]], began: float) -> T:
+        """Make the attempt, which holds a permit since `began`."""
+        if began >= self._terms.deadline:
+            raise DeadlineExceeded(
+                f"The time of this call ran out before {self.entry.model} was asked. Ask for less, or raise "
+                "timeouts.call_s."
+            )
+        with self._breaker.attempt() as attempt:
+            try:
+                result = await send(attempt)
+            except BaseException as error:
+                self._failed(error, began)
+                raise
+            self.entry.attempts += 1
+            self._publish_end("ok", began)
+            return result
 
     def _failed(self, error: BaseException, began: float) -> None:
         """Note an attempt that did not bring an answer."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 
 from exai.storage.database import Database
 from exai.storage.dialects import insert_if_absent, upsert
@@ -102,12 +102,13 @@ class UploadTable:
         parameters = {**_store(store), "moment": since, "at": at, "most": most}
         return await self._database.write(_condemn, parameters)
 
-    async def condemned(self, most: int) -> list[CondemnedFile]:
-        """Read what is to be deleted, at any provider, the longest condemned first."""
+    async def condemned(self, most: int, *, after: CondemnedFile | None = None) -> list[CondemnedFile]:
+        """Read what is to be deleted, at any provider: a page in the order of the key, behind `after`."""
+        page = _CONDEMNED.limit(most)
+        if after is not None:
+            page = page.where((after.provider, after.account, after.remote_id) < _CONDEMNED_KEY)
         return await self._database.read(
-            lambda connection: [
-                CondemnedFile(*row) for row in connection.execute(_CONDEMNED.limit(most)).all()
-            ]
+            lambda connection: [CondemnedFile(*row) for row in connection.execute(page).all()]
         )
 
     async def forget_condemned(self, file: CondemnedFile) -> None:
@@ -134,9 +135,10 @@ _UNUSED = (
     .order_by(uploads.c.used_at)
     .limit(bindparam("most"))
 )
+_CONDEMNED_KEY = tuple_(deletions.c.provider, deletions.c.account, deletions.c.remote_id)
 _CONDEMNED = select(
     deletions.c.provider, deletions.c.account, deletions.c.remote_id, deletions.c.owner
-).order_by(deletions.c.condemned_at, deletions.c.remote_id)
+).order_by(deletions.c.provider, deletions.c.account, deletions.c.remote_id)
 _FORGET_CONDEMNED = delete(deletions).where(
     deletions.c.provider == bindparam("of_provider"),
     deletions.c.account == bindparam("of_account"),

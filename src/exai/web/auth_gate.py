@@ -110,7 +110,7 @@ class AuthGate:
                 self.note_refused(fault, door)
                 raise fault
             if self._browsers is not None:
-                _check_page(scope)
+                _check_page(scope, route)
                 if route.accepts_cookie and (caller := _signed_in(self._browsers, headers)) is not None:
                     note_authenticated(scope)
                     return caller
@@ -147,8 +147,9 @@ def _signed_in(browsers: BrowserSessions, headers: RawHeaders) -> Caller | None:
     return None if cookie is None else browsers.caller(cookie)
 
 
-def _check_page(scope: Scope) -> None:
+def _check_page(scope: Scope, route: Route) -> None:
     headers: RawHeaders = scope["headers"]
-    changes_something = scope["method"] not in READ
+    method = scope["method"]
+    changes_something = method in route.methods and method not in READ  # another method is answered 405
     if is_fetched_by_another(headers) or (changes_something and not is_page_of_our_own(headers)):
         raise NotOurPage("A page that is not the dashboard's asked for this.")
