@@ -125,15 +125,15 @@ async def test_openai_client_with_a_wrong_key_is_not_authenticated(emulator: Emu
 @pytest.mark.parametrize("signed", [False, True])
 async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool) -> None:
     def talk() -> tuple[str, str, int]:
-        client = ZaiClient(
+        with ZaiClient(
             api_key=emulator.addresses.glm_key,
             base_url=emulator.addresses.glm,
             disable_token_cache=not signed,
             max_retries=0,
-        )
-        whole: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, temperature=0.5)
-        stream: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, stream=True)
-        chunks = list(stream)
+        ) as client:
+            whole: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, temperature=0.5)
+            stream: Any = client.chat.completions.create(model="glm-5.3", messages=SECRET, stream=True)
+            chunks = list(stream)
         pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
         return whole.choices[0].message.content, "".join(pieces), chunks[-1].usage.completion_tokens
 
@@ -149,8 +149,8 @@ async def test_zai_client_completes_and_streams(emulator: Emulator, signed: bool
 
 async def test_zai_client_raises_its_own_errors(emulator: Emulator) -> None:
     def talk(key: str) -> None:
-        client = ZaiClient(api_key=key, base_url=emulator.addresses.glm, max_retries=0)
-        client.chat.completions.create(model="glm-5.3", messages=SECRET)
+        with ZaiClient(api_key=key, base_url=emulator.addresses.glm, max_retries=0) as client:
+            client.chat.completions.create(model="glm-5.3", messages=SECRET)
 
     emulator.faults.add("glm", Fault(error="1305"))
     with pytest.raises(APIReachLimitError):

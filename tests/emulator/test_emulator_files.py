@@ -81,10 +81,10 @@ async def test_the_openai_client_manages_files_at_kimi(kimi: openai.AsyncOpenAI,
 async def test_zai_sdk_manages_files_at_glm(emulator: Emulator) -> None:
     def run() -> tuple[Any, Any, Any]:
         there = emulator.addresses
-        client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)
-        made = client.files.create(file=("batch.jsonl", io.BytesIO(b'{"a":1}')), purpose="batch")
-        listed = client.files.list(purpose="batch")
-        return made, listed, client.files.delete(str(made.id))
+        with ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0) as client:
+            made = client.files.create(file=("batch.jsonl", io.BytesIO(b'{"a":1}')), purpose="batch")
+            listed = client.files.list(purpose="batch")
+            return made, listed, client.files.delete(str(made.id))
 
     made, listed, deleted = await asyncio.to_thread(run)
     assert (made.object, made.filename, made.purpose) == ("file", "batch.jsonl", "batch")

@@ -167,12 +167,12 @@ async def test_managed_agents_and_caching_are_closed(kimi: Desk) -> None:
 async def test_zai_sdk_fetches_answers_and_documents(emulator: Emulator) -> None:
     def run() -> tuple[Any, Any, Any, Any]:
         there = emulator.addresses
-        client = ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0)
         messages: Any = [{"role": "user", "content": "Hi."}]  # the SDK annotates it as a prompt's text
-        asked = client.chat.asyncCompletions.create(model="glm-4.5", messages=messages)
-        answer = client.chat.asyncCompletions.retrieve_completion_result(id=str(asked.id))
-        made = client.file_parser.create(file=("a.txt", b"plover"), file_type="txt", tool_type="lite")
-        return asked, answer, made, client.file_parser.content(task_id=made.task_id, format_type="text")
+        with ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0) as client:
+            asked = client.chat.asyncCompletions.create(model="glm-4.5", messages=messages)
+            answer = client.chat.asyncCompletions.retrieve_completion_result(id=str(asked.id))
+            made = client.file_parser.create(file=("a.txt", b"plover"), file_type="txt", tool_type="lite")
+            return asked, answer, made, client.file_parser.content(task_id=made.task_id, format_type="text")
 
     asked, answer, made, parsed = await asyncio.to_thread(run)
     assert (asked.task_status, answer.task_status, answer.id) == ("PROCESSING", "SUCCESS", asked.id)
