@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 
 from exai import config
 from exai.callers import Caller, Door
 from exai.errors import Overloaded
-from exai.routing.admission import Admission, CallPermits
+from exai.routing.admission import Admission, CallPermits, Permit
 from support.virtual_time import LoopClock, now
 
 pytestmark = pytest.mark.virtual_time
@@ -73,7 +74,7 @@ async def test_the_queue_serves_callers_in_turns() -> None:
 async def test_a_full_queue_is_answered_at_once_with_a_hint() -> None:
     made = admission(global_limit=1, max_queue=1, max_wait_s=60)
     async with made.total_permit(caller("a")), asyncio.TaskGroup() as tasks:
-        waiter = tasks.create_task(made.wait(made.total, "b"))
+        waiter = tasks.create_task(made.wait(made.total, "b", made.patience()))
         await turn_of_the_loop()
         async with asyncio.timeout(5):
             with pytest.raises(Overloaded, match="queue is full") as caught:
@@ -94,6 +95,46 @@ async def test_waiting_has_an_end() -> None:
                 pytest.fail("admitted")
         assert now() == 20
     assert (made.total.in_use, made.waiting) == (0, 0)
+
+
+async def test_the_waits_of_a_call_at_all_gates_are_one_wait() -> None:
+    made = admission(caller_limit=1, global_limit=1, model_limit=1, max_wait_s=30)
+    who, other = caller("a"), caller("b")
+
+    async def hold_for(seconds: float, *scopes: Permit) -> None:
+        async with AsyncExitStack() as held:
+            for scope in scopes:
+                await held.enter_async_context(scope)
+            await asyncio.sleep(seconds)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(hold_for(10, made.caller_permit(who)))
+        tasks.create_task(hold_for(22, made.total_permit(other)))
+        tasks.create_task(hold_for(99, made.model_permit(other, "glm", "glm-5.3")))
+        await turn_of_the_loop()
+        patience = made.patience()
+        async with made.caller_permit(who, patience) as own, made.total_permit(who, patience) as total:
+            assert (own.waited_s, total.waited_s, patience.left_s) == (10, 12, 8)
+            permits = CallPermits(made, own, total)
+            with permits, pytest.raises(Overloaded, match="within 30 s"):
+                async with made.model_permit(who, "glm", "glm-5.3", call=permits):
+                    pytest.fail("admitted")
+        assert now() == 30
+
+
+async def test_waits_of_a_call_side_by_side_count_once() -> None:
+    made = admission(max_wait_s=30)
+    patience = made.patience()
+
+    async def wait(begin_s: float, seconds: float) -> None:
+        await asyncio.sleep(begin_s)
+        async with patience.waiting():
+            await asyncio.sleep(seconds)
+
+    await asyncio.gather(wait(0, 10), wait(5, 10), wait(18, 4))
+    assert patience.left_s == 30 - 15 - 4
+    patience.renew()
+    assert patience.left_s == 30
 
 
 async def test_a_permit_granted_to_a_waiter_that_is_cancelled_in_the_same_turn_goes_on() -> None:

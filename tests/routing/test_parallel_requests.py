@@ -23,7 +23,7 @@ from exai.events.events import BreakerClosed, Event, RetryPlanned
 from exai.providers.base import Completion, DeltaKind
 from exai.providers.catalog import Model
 from exai.providers.search import SearchQuery
-from exai.routing.admission import Admission, CallPermits
+from exai.routing.admission import Admission, CallPermits, Permit
 from exai.routing.asker import ModelAsker
 from exai.routing.breaker import State
 from exai.routing.ledger import Stage, Tried
@@ -295,6 +295,38 @@ async def test_when_the_permits_do_not_come_back_every_request_that_wants_them_e
         assert now() <= 2 + 2 * 7
     assert [gate.in_use for gate in call.admission.by_model.values()] == [0, 0, 0]
     assert (call.admission.total.in_use, call.admission.callers) == (0, 0)
+
+
+async def test_the_waits_for_permits_before_all_attempts_of_a_request_are_one_wait() -> None:
+    provider = TimedProvider("a", Step(ProviderOverloaded), Step())
+    call = Call(provider, limits=config.Admission(model_limit=1, max_wait_s=7))
+
+    def permit_of_another() -> Permit:
+        return call.admission.model_permit(Caller("other", Door.HTTP), "a", provider.model.name)
+
+    async with call.admitted():
+        async with permit_of_another():
+            task = call.begin(provider)
+            await asyncio.sleep(5)
+        await asyncio.sleep(1)  # the attempt has failed, and the next one is due at 7
+        async with permit_of_another():
+            with pytest.raises(Overloaded):
+                await task
+            assert now() == 7 + (7 - 5)
+    assert call.outcomes() == {"a": ("overloaded", 1)}
+
+
+async def test_a_request_that_follows_an_answered_one_may_wait_anew() -> None:
+    provider = TimedProvider("a", Step(first_s=1), Step(first_s=1))
+    call = Call(provider, limits=config.Admission(model_limit=1, max_wait_s=7))
+    async with call.admitted():
+        for _ in range(2):
+            async with call.admission.model_permit(CALLER, "a", provider.model.name):
+                task = call.begin(provider)
+                await asyncio.sleep(6)
+            await task
+    assert now() == 14
+    assert call.outcomes() == {"a": ("ok", 1)}
 
 
 async def test_after_a_wait_that_failed_the_next_request_takes_the_permits_again() -> None:

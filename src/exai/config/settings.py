@@ -158,7 +158,7 @@ class Admission(Section):
     """Calls that may wait for a permit; one more is answered `overloaded` at once."""
 
     max_wait_s: Seconds = 30.0
-    """Longest wait for a permit; then `overloaded`, with a hint when to come back."""
+    """Longest wait of one call for all its permits together; then `overloaded`, with a hint when to come back."""
 
 
 class Timeouts(Section):

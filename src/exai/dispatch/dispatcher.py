@@ -280,10 +280,10 @@ class Dispatcher:
 
     async def _run_admitted(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
         """Run a tool that asks a provider, under the permits of its caller and of all calls."""
-        caller = call.context.caller
+        caller, patience = call.context.caller, self._admission.patience()
         async with (
-            self._admission.caller_permit(caller) as own,
-            self._admission.total_permit(caller) as total,
+            self._admission.caller_permit(caller, patience) as own,
+            self._admission.total_permit(caller, patience) as total,
         ):
             call.asker.terms.permits = CallPermits(self._admission, own, total)
             ledger, admitted = call.asker.ledger, self._clock.monotonic()

@@ -7,7 +7,11 @@ one of the provider's.
 
 **Turns.** Whoever finds a gate at its limit, or finds others waiting there, queues. The queue is served in turns by
 caller, and within one caller in order of arrival: a caller with a thousand waiting calls delays another's first by one
-permit. A wait is bounded by `max_wait_s`, and the number of all who wait by `max_queue`.
+permit. The number of all who wait is bounded by `max_queue`.
+
+**Patience.** `max_wait_s` bounds what a call waits at all gates together, for whatever permit and before whichever
+attempt; a moment in which several of its requests wait counts once. Once a request is answered the call has got on, and
+the next one may wait anew.
 
 **Scopes.** A permit is a scope, never a pair of calls: leaving the block gives it back, whether by return, error,
 time-out or cancellation, so none can leak and no sweeper exists. What waits at a gate goes through these states:
@@ -17,7 +21,7 @@ time-out or cancellation, so none can leak and no sweeper exists. What waits at 
     new       else, and fewer than `max_queue` wait        queued
     new       else                                         over      `Overloaded`
     queued    its turn                                     held
-    queued    `max_wait_s` passed                          over      `Overloaded`, out of the queue
+    queued    its call has no patience left                over      `Overloaded`, out of the queue
     queued    cancelled                                    over      out of the queue
     queued    its turn and cancelled, before it ran        over      given back, next in turn
     held      left, for whatever reason                    over      given back, next in turn
@@ -44,8 +48,8 @@ holds none of its call's: so no two can wait for each other.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -55,7 +59,7 @@ from exai.errors import Overloaded
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
 
-__all__ = ["Admission", "CallPermits", "Gate", "Permit"]
+__all__ = ["Admission", "CallPermits", "Gate", "Patience", "Permit"]
 
 
 class Gate:
@@ -121,6 +125,50 @@ class Gate:
             del self._turns[turn_key]
 
 
+class Patience:
+    """How long one call may still wait for permits."""
+
+    __slots__ = ("_clock", "_most_s", "_since", "_waited_s", "_waiters")
+
+    def __init__(self, most_s: float, clock: Clock) -> None:
+        self._most_s = most_s
+        self._clock = clock
+        self._waited_s = 0.0
+        self._waiters = 0
+        self._since = 0.0
+        """When the waits that are under way began; they count once."""
+
+    @property
+    def left_s(self) -> float:
+        """From now on."""
+        under_way_s = self._clock.monotonic() - self._since if self._waiters else 0.0
+        return max(0.0, self._most_s - self._waited_s - under_way_s)
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """A scope in which the call waits for a permit.
+
+        Raises:
+            TimeoutError: it took longer than was left.
+        """
+        left_s = self.left_s
+        if not self._waiters:
+            self._since = self._clock.monotonic()
+        self._waiters += 1
+        try:
+            async with asyncio.timeout(left_s):
+                yield
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self._waited_s += self._clock.monotonic() - self._since
+
+    def renew(self) -> None:
+        """Allow the whole wait again: a request of the call was answered."""
+        self._waited_s = 0.0
+        self._since = self._clock.monotonic()
+
+
 class Permit:
     """A scope that holds one permit of each of its gates; `waited_s` says how long they took to get."""
 
@@ -133,6 +181,7 @@ class Permit:
         "_since",
         "_turn_key",
         "held",
+        "patience",
         "waited_s",
     )
 
@@ -141,6 +190,7 @@ class Permit:
         admission: "Admission",
         gates: tuple[Gate, ...],
         turn_key: str,
+        patience: Patience,
         *,
         call: "CallPermits | None" = None,
         on_leave: Callable[[], None] | None = None,
@@ -149,6 +199,7 @@ class Permit:
         self._admission = admission
         self._gates = gates
         self._turn_key = turn_key
+        self.patience = patience
         self._call = call
         self._on_leave = on_leave
         self._is_over = False
@@ -198,10 +249,10 @@ class Permit:
 
     async def _wait_for(self, gate: Gate) -> None:
         if self._call is None:
-            self.waited_s += await self._admission.wait(gate, self._turn_key)
+            self.waited_s += await self._admission.wait(gate, self._turn_key, self.patience)
             return
         with self._call.waiting():
-            self.waited_s += await self._admission.wait(gate, self._turn_key)
+            self.waited_s += await self._admission.wait(gate, self._turn_key, self.patience)
 
     async def _hold(self, call: "CallPermits") -> None:
         began = self._admission.clock.monotonic()
@@ -226,12 +277,13 @@ class CallPermits:
     They are set aside while all requests wait, and held while any works.
     """
 
-    __slots__ = ("_admission", "_permits", "_retaking", "_waiting", "_working")
+    __slots__ = ("_admission", "_permits", "_retaking", "_waiting", "_working", "patience")
 
     def __init__(self, admission: "Admission", *permits: Permit) -> None:
         """`permits` are held, and are taken in this order; work of the daemon itself has none."""
         self._admission = admission
         self._permits = permits
+        self.patience = permits[0].patience if permits else admission.patience()
         self._working = 0
         self._waiting = 0
         self._retaking = asyncio.Lock()
@@ -271,7 +323,7 @@ class CallPermits:
             Overloaded: one of them did not become free again in time.
         """
         try:
-            async with asyncio.timeout(self._admission.limits.max_wait_s):
+            async with self.patience.waiting():
                 await self._retaking.acquire()
         except TimeoutError:
             raise self._admission.waited_too_long() from None
@@ -324,7 +376,11 @@ class Admission:
         """Callers that hold or await a permit."""
         return len(self._by_caller)
 
-    def caller_permit(self, caller: Caller) -> Permit:
+    def patience(self) -> Patience:
+        """How long a new call may wait: its permits share it."""
+        return Patience(self.limits.max_wait_s, self.clock)
+
+    def caller_permit(self, caller: Caller, patience: Patience | None = None) -> Permit:
         """One of the caller's own permits. Its gate exists only while it is used."""
         subject = caller.subject
         gate, users = self._by_caller.get(subject) or (Gate(self.limits.caller_limit), 0)
@@ -337,11 +393,11 @@ class Admission:
             else:
                 self._by_caller[subject] = (gate, users - 1)
 
-        return Permit(self, (gate,), subject, on_leave=forget)
+        return Permit(self, (gate,), subject, patience or self.patience(), on_leave=forget)
 
-    def total_permit(self, caller: Caller) -> Permit:
+    def total_permit(self, caller: Caller, patience: Patience | None = None) -> Permit:
         """One of the daemon's permits."""
-        return Permit(self, (self.total,), caller.subject)
+        return Permit(self, (self.total,), caller.subject, patience or self.patience())
 
     def model_permit(
         self, caller: Caller, provider: str, model: str, *, call: CallPermits | None = None
@@ -356,26 +412,27 @@ class Admission:
         all_models = self.by_provider.get(provider)
         if all_models is None:
             all_models = self.by_provider[provider] = Gate(self.limits.provider_limit)
-        return Permit(self, (gate, all_models), caller.subject, call=call)
+        patience = self.patience() if call is None else call.patience
+        return Permit(self, (gate, all_models), caller.subject, patience, call=call)
 
-    async def wait(self, gate: Gate, turn_key: str) -> float:
+    async def wait(self, gate: Gate, turn_key: str, patience: Patience) -> float:
         """Wait for a permit of `gate`; the seconds that took.
 
         Raises:
-            Overloaded: the queue is full, or `max_wait_s` passed.
+            Overloaded: the queue is full, or the call has waited long enough.
         """
         if self.waiting >= self.limits.max_queue:
             raise self._overloaded("every permit is taken and the queue is full")
         began = self.clock.monotonic()
         try:
-            async with asyncio.timeout(self.limits.max_wait_s):
+            async with patience.waiting():
                 await gate.take(turn_key)
         except TimeoutError:
             raise self.waited_too_long() from None
         return self.clock.monotonic() - began
 
     def waited_too_long(self) -> Overloaded:
-        """The error of a wait that took `max_wait_s`."""
+        """The error of a call that has waited for `max_wait_s`."""
         return self._overloaded(f"no permit became free within {self.limits.max_wait_s:g} s")
 
     def note_held(self, seconds: float) -> None:

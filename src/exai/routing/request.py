@@ -91,12 +91,15 @@ class Request:
             self._asking.retry.budget(self.entry.provider).note_first_request()
             while True:
                 try:
-                    return await self._attempt(send)
+                    answer = await self._attempt(send)
                 except ProviderFault as fault:
                     if self.answer_started or not await self._wait_for_retry(fault, retries):
                         raise
                     self._breaker.refuse_if_open()
                     retries += 1
+                else:
+                    self._terms.permits.patience.renew()
+                    return answer
 
     def tap(self, attempt: Attempt, on_delta: OnDelta | None) -> OnDelta | None:
         """The listener of one attempt.
