@@ -66,7 +66,7 @@ class Lateness:
         kind = params["_meta"]["exai/kind"]
         if kind in self.by_kind and kind not in heard:
             heard.add(kind)
-            self.by_kind[kind].append((now - int(params["message"].split(" ", 1)[0])) / 1e6)
+            self.by_kind[kind].append((now - int(params["_meta"]["exai/delta"].split(" ", 1)[0])) / 1e6)
 
 
 def _call(number: int) -> dict[str, Any]:

@@ -98,7 +98,7 @@ async def test_progress_and_answers_pass_and_the_end_of_stdin_ends_it(
         await editor.initialize()
         answer = await editor.call(1, "chat", {"prompt": "A story.", "model": "glm-5.3"})
         text = "".join(
-            each["params"]["message"]
+            each["params"]["_meta"]["exai/delta"]
             for each in editor.notifications
             if each["params"]["_meta"]["exai/kind"] == "text"
         )

@@ -24,7 +24,7 @@ async def test_it_lists_and_calls_and_hears_the_progress(doors: Doors) -> None:
         assert answer.text == "echo {'a': 1}"
         assert not answer.is_error
         await session.call("count", {"to": 2}, on_progress=lambda kind, words: heard.append((kind, words)))
-    assert heard == [("text", "step 1"), ("text", "step 2")]
+    assert heard == [("text", "1 "), ("text", "2 ")]
 
 
 async def test_any_number_of_calls_run_at_once(doors: Doors) -> None:

@@ -93,7 +93,7 @@ async def test_a_call_outlives_its_tokens_and_is_answered_once(services: Service
         services.glm.answers_flow.set()
         answer = await call
         pieces = [
-            each["params"]["message"]
+            each["params"]["_meta"]["exai/delta"]
             for each in editor.notifications
             if each["params"]["_meta"]["exai/kind"] == "text"
         ]

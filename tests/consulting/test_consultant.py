@@ -213,8 +213,8 @@ async def test_an_unknown_conversation_asks_no_model(database: Database, tmp_pat
 async def test_deltas_reach_a_caller_with_progress(database: Database, tmp_path: Path) -> None:
     received: list[str] = []
 
-    async def receive(_number: float, message: str, _meta: dict[str, Any]) -> None:
-        received.append(message)
+    async def receive(_number: float, _message: str, meta: dict[str, Any]) -> None:
+        received.append(meta["exai/delta"])
 
     talk = Talk(database, tmp_path, "streamed answer")
 

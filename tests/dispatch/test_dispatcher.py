@@ -237,20 +237,24 @@ async def test_after_the_stop_new_calls_are_refused_and_running_ones_end_with_a_
 
 
 async def test_progress_is_told_to_those_who_asked(database: Database) -> None:
-    received: list[tuple[str, str]] = []
+    received: list[tuple[str, str, str | None]] = []
 
     async def receive(number: float, message: str, meta: dict[str, Any]) -> None:
-        received.append((meta["exai/kind"], message))
+        received.append((meta["exai/kind"], message, meta.get("exai/delta")))
 
     async def report_twice(arguments: Words, context: CallContext) -> ToolReturn[Said]:
-        assert context.on_delta is not None
+        on_delta = context.progress.deltas_of("heron-1")
+        assert on_delta is not None
         context.progress.status("asking")
-        context.on_delta(DeltaKind.TEXT, "the answer")
+        on_delta(DeltaKind.TEXT, "the answer")
         return ToolReturn(Said(said="the answer"))
 
     made = services(database, ScriptedProvider(), report_twice)
     await made.call(send_progress=receive)
-    assert received == [("status", "asking"), ("text", "the answer")]
+    assert received == [
+        ("status", "asking", None),
+        ("text", "heron-1 answers, 10 characters: the answer", "the answer"),
+    ]
 
 
 async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database: Database) -> None:

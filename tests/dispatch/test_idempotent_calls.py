@@ -127,7 +127,9 @@ async def test_another_subject_has_keys_of_its_own(database: Database) -> None:
 
 async def test_a_second_caller_joins_and_gets_the_progress_from_the_beginning(database: Database) -> None:
     async def say_before_asking(arguments: Words, context: CallContext) -> ToolReturn[Said]:
-        context.progress.delta(DeltaKind.TEXT, "Well: ")
+        on_delta = context.progress.deltas_of("heron-1")
+        assert on_delta is not None
+        on_delta(DeltaKind.TEXT, "Well: ")
         return await ask(arguments, context)
 
     gate = Gate("many words")
@@ -135,9 +137,9 @@ async def test_a_second_caller_joins_and_gets_the_progress_from_the_beginning(da
     heard: dict[str, list[str]] = {"first": [], "second": []}
 
     def follow(name: str) -> Awaitable[ToolAnswer]:
-        async def send(_: float, message: str, meta: dict[str, Any]) -> None:
+        async def send(_: float, __: str, meta: dict[str, Any]) -> None:
             if meta["exai/kind"] == "text":
-                heard[name].append(message)
+                heard[name].append(meta["exai/delta"])
 
         return services.call(key="key", word="x", send_progress=send)
 

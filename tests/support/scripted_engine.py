@@ -8,7 +8,7 @@ from typing import Any
 from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
-from exai.dispatch.progress import KIND_KEY, SendProgress
+from exai.dispatch.progress import DELTA_KEY, KIND_KEY, SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
 from exai.runtime.clock import SystemClock
@@ -112,7 +112,9 @@ class ScriptedEngine:
         to = arguments.get("to", 3)
         if send_progress is not None:
             for number in range(1, to + 1):
-                await send_progress(float(number), f"step {number}", {KIND_KEY: "text"})
+                await send_progress(
+                    float(number), f"step {number}", {KIND_KEY: "text", DELTA_KEY: f"{number} "}
+                )
         return ToolAnswer("counted", {"to": to})
 
     async def _crash(self, _: dict[str, Any], __: SendProgress | None) -> ToolAnswer:

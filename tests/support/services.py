@@ -54,7 +54,7 @@ Run = Callable[[Words, CallContext], Awaitable[ToolReturn[Said]]]
 async def ask(arguments: Words, context: CallContext) -> ToolReturn[Said]:
     """Ask the provider for the word, and stream its answer."""
     prompt = Prompt(model=MODEL, messages=(Message(Role.USER, arguments.word),))
-    completion = await context.ask(prompt, context.on_delta)
+    completion = await context.ask(prompt, context.progress.deltas_of(MODEL.name))
     return ToolReturn(Said(said=completion.text))
 
 

@@ -393,7 +393,7 @@ async def test_a_call_joins_over_another_door_and_outlives_the_one_that_began_it
             if "method" not in message:
                 joined = message
             elif message["params"]["_meta"]["exai/kind"] == "text":
-                heard.append(message["params"]["message"])
+                heard.append(message["params"]["_meta"]["exai/delta"])
                 if not begun.cancelled():
                     await client.socket.close()
                     begun.cancel()

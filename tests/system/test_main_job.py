@@ -126,7 +126,7 @@ async def test_the_answer_grows_by_progress_and_arrives_whole(
     heard: list[Any] = []
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("chat", {"prompt": "A story.", "model": "glm-5.3"}, heard.append)
-    text = "".join(each["message"] for each in heard if each["_meta"]["exai/kind"] == "text")
+    text = "".join(each["_meta"]["exai/delta"] for each in heard if each["_meta"]["exai/kind"] == "text")
     assert text == result["structuredContent"]["answer"]
     assert len(heard) >= 3
     numbers = [each["progress"] for each in heard]

@@ -54,7 +54,7 @@ async def test_a_stall_in_the_middle_leaves_the_half_answer_and_closes_the_conne
             assert "timeouts.idle_s" in sentence
             assert arrived.startswith(f"[emulated {MODELS[provider]}] ")
             if heard is not None:
-                told = [each["message"] for each in heard if each["_meta"]["exai/kind"] == "text"]
+                told = [each["_meta"]["exai/delta"] for each in heard if each["_meta"]["exai/kind"] == "text"]
                 assert "".join(told) == arrived
             await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
             emulator.log.clear()

@@ -90,7 +90,7 @@ async def test_a_call_with_progress_and_its_answer(doors: Doors, modern: bool) -
     async with client(doors.http, modern) as one, one.tool("count", {"to": 2}, progressToken="t") as response:
         messages = [message async for message in answers(response)]
     assert [message["params"]["message"] for message in messages[:-1]] == ["step 1", "step 2"]
-    assert messages[0]["params"]["_meta"] == {"exai/kind": "text"}
+    assert messages[0]["params"]["_meta"] == {"exai/kind": "text", "exai/delta": "1 "}
     assert messages[-1]["result"]["structuredContent"] == {"to": 2}
     assert doors.engine.callers[0].door == "http"
     assert doors.engine.callers[0].client == ("modern 2" if modern else "old 1")

@@ -192,7 +192,7 @@ async def test_progress_comes_before_the_answer_with_its_token(doors: Doors, tok
                         "progressToken": token,
                         "progress": float(number),
                         "message": f"step {number}",
-                        "_meta": {"exai/kind": "text"},
+                        "_meta": {"exai/kind": "text", "exai/delta": f"{number} "},
                     },
                 }
                 for number in (1, 2, 3)

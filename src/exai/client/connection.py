@@ -37,7 +37,8 @@ ENVELOPE = {
 }
 
 OnProgress = Callable[[str, str], None]
-"""Called with the kind (`text`, `reasoning`, `status`) and the text of each progress message."""
+"""Called with a kind and a text: `text` and `reasoning` with what the model has said since the last one of that kind,
+`status` with a sentence for people."""
 
 
 class CallFailed(Exception):
@@ -158,7 +159,7 @@ class Session:
         if message.get("method") == "notifications/progress":
             params = message["params"]
             if (listener := self._on_progress.get(params["progressToken"])) is not None:
-                listener(params.get("_meta", {}).get("exai/kind", "status"), params.get("message", ""))
+                listener(*_progress_in(params))
             return
         future = self._waiting.get(message.get("id"))
         if future is None or future.done():
@@ -168,6 +169,15 @@ class Session:
         else:
             kind = _KINDS.get(error["code"], CallFailed)
             future.set_exception(kind(error["code"], error["message"]))
+
+
+def _progress_in(params: dict[str, Any]) -> tuple[str, str]:
+    """Return the kind of a progress notification, and what a program does with it: the delta, else the message."""
+    meta: dict[str, Any] = params.get("_meta") or {}
+    delta: str | None = meta.get("exai/delta")
+    if delta is None:
+        return "status", params.get("message") or ""
+    return meta.get("exai/kind", "text"), delta
 
 
 @asynccontextmanager

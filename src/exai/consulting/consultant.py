@@ -119,11 +119,12 @@ class Consultant:
         return prompt_with(fit.recalled.messages), fit
 
     async def _ask(self, inquiry: Inquiry, prompt: Prompt, context: CallContext) -> Completion:
+        on_delta = context.progress.deltas_of(prompt.model.name)
         if not inquiry.web_search:
-            return await context.ask(prompt, context.on_delta)
+            return await context.ask(prompt, on_delta)
         limits = inquiry.tool_limits or self._tool_limits
         searches = WebSearch(self._router, prompt.model, context, limits, self._clock)
-        return await searches.answer(prompt, context.on_delta)
+        return await searches.answer(prompt, on_delta)
 
     def _learn(self, model: Model, material: Material, fit: Fit, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""

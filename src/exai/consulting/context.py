@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from exai.callers import Caller
-from exai.providers.base import OnDelta
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
 from exai.routing.progress import Progress
@@ -21,11 +20,6 @@ class CallContext:
     ask: ModelAsker
     """Asks models and searches, under permits and within the call's deadline; its ledger has what that took."""
     progress: Progress
-
-    @property
-    def on_delta(self) -> OnDelta | None:
-        """Takes the deltas of an answer; `None` without a subscriber, so that the provider need not stream."""
-        return self.progress.delta if self.progress.is_followed else None
 
     def asking_through(self, ask: ModelAsker) -> "CallContext":
         """Return the context of a part of the call, which asks through an asker of its own."""

@@ -1,29 +1,38 @@
 """Progress notifications of a running call: the answer as it grows, and a heartbeat while nothing comes.
 
-Deltas are gathered and sent as one notification per interval, so a fast model costs a slow connection no more than a
-few messages a second. Each message is awaited before the next is made: a caller that reads slowly gets fewer and larger
-ones. The first piece of reasoning and the first piece of text are sent at once.
+The message of each is a sentence for people that stands alone; what programs add up is in its `_meta`. Deltas are
+gathered and sent as one notification per interval, so a fast model costs a slow connection no more than a few messages
+a second. Each is awaited before the next is made: a caller that reads slowly gets fewer and larger ones. The first
+piece of reasoning and the first piece of text are sent at once.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
-from exai.providers.base import DeltaKind
+from exai.dispatch.progress_messages import Telling
+from exai.providers.base import DeltaKind, OnDelta
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
-__all__ = ["KIND_KEY", "ProgressFanout", "ProgressReporter", "SendProgress"]
+__all__ = ["DELTA_KEY", "KIND_KEY", "MODEL_KEY", "ProgressFanout", "ProgressReporter", "SendProgress"]
 
 SendProgress = Callable[[float, str, dict[str, Any]], Awaitable[None]]
 """Sends one notification: a strictly growing number, the message, its `_meta`."""
 
 KIND_KEY = "exai/kind"
-"""In `_meta`: `text` and `reasoning` messages continue the ones before; `status` is a sentence for people."""
+"""In `_meta`: `text` or `reasoning` where a model has said more; `status` where the message is all there is."""
+
+DELTA_KEY = "exai/delta"
+"""In the `_meta` of `text` and `reasoning`: what was said since the one before of that kind and model."""
+
+MODEL_KEY = "exai/model"
+"""Beside a delta: the model that said it."""
 
 INTERVAL_S = 0.05
 """Between two messages of one call, on a daemon with little to do."""
@@ -34,8 +43,7 @@ MESSAGES_PER_S = 500
 HEARTBEAT_S = 4.0
 """Below the promised 5 s, so that a busy loop still keeps the promise."""
 
-
-_DOING = {DeltaKind.TEXT: "answering", DeltaKind.REASONING: "thinking"}
+_SAYING = itemgetter(0)
 
 
 class ProgressReporter:
@@ -45,8 +53,6 @@ class ProgressReporter:
     before the result does; leaving it by an error or a cancellation sends no more.
     """
 
-    is_followed = True
-
     def __init__(
         self, send: SendProgress, clock: Clock, calls_running: Callable[[], int] = lambda: 1
     ) -> None:
@@ -55,7 +61,8 @@ class ProgressReporter:
         self._calls_running = calls_running
         self._clock = clock
         self._began = clock.monotonic()
-        self._parts: list[tuple[str, str]] = []
+        self._parts: list[tuple[Telling | None, str]] = []
+        """What is to be sent: a model's words, or a sentence without one."""
         self._news = asyncio.Event()
         self._cut_short = asyncio.Event()
         """Ends a pause: the call's end, or a first piece of its kind."""
@@ -63,24 +70,31 @@ class ProgressReporter:
         self._begun: set[DeltaKind] = set()
         """Kinds of delta of which a piece has come."""
         self._sent = 0
-        self._characters = 0
-        self._doing = "waiting"
+        self._tellings: dict[tuple[str, DeltaKind], Telling] = {}
+        self._doing: Telling | str = "EXAI prepares the call"
         self._task: asyncio.Task[None] | None = None
 
-    def delta(self, kind: DeltaKind, text: str) -> None:
-        self._doing = _DOING[kind]
-        self._characters += len(text)
-        self._add(kind, text)
+    def deltas_of(self, writer: str, /) -> OnDelta | None:
+        self._doing = f"EXAI waits for {writer}"
+        return partial(self.delta, writer)
+
+    def delta(self, writer: str, kind: DeltaKind, text: str) -> None:
+        """Take what a model said."""
+        telling = self._tellings.get((writer, kind))
+        if telling is None:
+            telling = self._tellings[writer, kind] = Telling(writer, kind)
+        self._doing = telling
+        self._add(telling, text)
         if kind not in self._begun:
             self._begun.add(kind)
             self._cut_short.set()
 
     def status(self, sentence: str) -> None:
         self._doing = sentence
-        self._add("status", sentence)
+        self._add(None, sentence)
 
-    def _add(self, kind: str, words: str) -> None:
-        self._parts.append((kind, words))
+    def _add(self, telling: Telling | None, words: str) -> None:
+        self._parts.append((telling, words))
         self._news.set()
 
     async def __aenter__(self) -> Self:
@@ -112,7 +126,7 @@ class ProgressReporter:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._news.wait()
             except TimeoutError:
-                self._add("status", self._heartbeat())
+                self._add(None, self._heartbeat())
             last_round = self._over
             self._cut_short.clear()
             try:
@@ -133,15 +147,20 @@ class ProgressReporter:
     async def _send_all(self) -> None:
         self._news.clear()
         parts, self._parts = self._parts, []
-        for kind, run in groupby(parts, key=itemgetter(0)):
+        for telling, run in groupby(parts, key=_SAYING):
             words = [piece for _, piece in run]
-            message = words[-1] if kind == "status" else "".join(words)
             self._sent += 1
-            await self._send(float(self._sent), message, {KIND_KEY: str(kind)})
+            if telling is None:
+                await self._send(float(self._sent), words[-1], {KIND_KEY: "status"})
+                continue
+            delta = "".join(words)
+            telling.add(delta)
+            meta = {KIND_KEY: str(telling.kind), MODEL_KEY: telling.writer, DELTA_KEY: delta}
+            await self._send(float(self._sent), telling.message, meta)
 
     def _heartbeat(self) -> str:
-        elapsed = self._clock.monotonic() - self._began
-        return f"{self._doing}: {elapsed:.0f} s, {self._characters} characters so far"
+        doing = self._doing if isinstance(self._doing, str) else self._doing.summary
+        return f"{doing}, {self._clock.monotonic() - self._began:.0f} s"
 
 
 class ProgressFanout:
@@ -149,30 +168,29 @@ class ProgressFanout:
 
     def __init__(self) -> None:
         self._reporters: list[ProgressReporter] = []
-        self._deltas: dict[DeltaKind, list[str]] = {DeltaKind.REASONING: [], DeltaKind.TEXT: []}
-        """In this order: a model reasons before it answers."""
-
-    @property
-    def is_followed(self) -> bool:
-        """Whether any reporter is subscribed."""
-        return bool(self._reporters)
+        self._deltas: dict[tuple[str, DeltaKind], list[str]] = {}
+        """What each model has said, in the order in which it began: a model reasons before it answers."""
 
     @contextmanager
     def subscribe(self, reporter: ProgressReporter) -> Iterator[None]:
         """The scope in which `reporter` gets the progress."""
-        for kind, deltas in self._deltas.items():
-            if deltas:
-                reporter.delta(kind, "".join(deltas))
+        for (writer, kind), deltas in self._deltas.items():
+            reporter.delta(writer, kind, "".join(deltas))
         self._reporters.append(reporter)
         try:
             yield
         finally:
             self._reporters.remove(reporter)
 
-    def delta(self, kind: DeltaKind, text: str) -> None:
-        self._deltas[kind].append(text)
+    def deltas_of(self, writer: str, /) -> OnDelta | None:
         for reporter in self._reporters:
-            reporter.delta(kind, text)
+            reporter.deltas_of(writer)
+        return partial(self._delta, writer) if self._reporters else None
+
+    def _delta(self, writer: str, kind: DeltaKind, text: str) -> None:
+        self._deltas.setdefault((writer, kind), []).append(text)
+        for reporter in self._reporters:
+            reporter.delta(writer, kind, text)
 
     def status(self, sentence: str) -> None:
         for reporter in self._reporters:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from exai.providers.base import DeltaKind
+from exai.providers.base import OnDelta
 
 __all__ = ["Progress", "SilentProgress"]
 
@@ -10,27 +10,20 @@ __all__ = ["Progress", "SilentProgress"]
 class Progress(Protocol):
     """Reports what happens in a running call; each method returns at once."""
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether anybody reads it, so that streaming is worth the work."""
-        ...
-
-    def delta(self, kind: DeltaKind, text: str) -> None:
-        """Pass on more of the answer, or of the model's thinking."""
+    def deltas_of(self, writer: str, /) -> OnDelta | None:
+        """Return what takes the deltas of the model `writer`; `None` without a reader, so that nothing need stream."""
         ...
 
     def status(self, sentence: str) -> None:
-        """Say what is being done now."""
+        """Say what is being done now, in a sentence that stands alone."""
         ...
 
 
 class SilentProgress:
     """For callers who asked for no progress."""
 
-    is_followed = False
-
-    def delta(self, kind: DeltaKind, text: str) -> None:
-        pass
+    def deltas_of(self, _: str, /) -> OnDelta | None:
+        return None
 
     def status(self, sentence: str) -> None:
         pass
