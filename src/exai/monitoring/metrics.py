@@ -8,9 +8,10 @@ caller can make the number of series grow.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Info
+from prometheus_client import Gauge as ScrapedGauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -18,28 +19,15 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from exai.monitoring.series import Counter, Family, Gauge, Histogram, counters, gauges, histograms
 from exai.runtime.samples import ReadSamples
 
-__all__ = ["CONTENT_TYPE", "Children", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "exai_"
 
-M = TypeVar("M", Counter, Gauge, Histogram)
-
-
-class Children(Generic[M]):
-    """A metric by its label values; a child is looked up once, because `labels()` validates on every call."""
-
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-        self._known: dict[tuple[str, ...], M] = {}
-
-    def __getitem__(self, labels: tuple[str, ...]) -> M:
-        child = self._known.get(labels)
-        if child is None:
-            child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
-        return child
+S = TypeVar("S")
 
 
 class Metrics:
@@ -52,23 +40,23 @@ class Metrics:
         GCCollector(registry=registry)
         Info(f"{PREFIX}build", "Version of this daemon.", registry=registry).info({"version": version})
 
-    def counter(self, name: str, help_text: str, *labels: str) -> Children[Counter]:
+    def counter(self, name: str, help_text: str, *labels: str) -> Family[Counter]:
         """Register a counter; its series end in `_total`."""
-        return Children(Counter(PREFIX + name, help_text, labels, registry=self._registry))
+        return self._register(counters(PREFIX + name, help_text, labels))
 
-    def gauge(self, name: str, help_text: str, *labels: str) -> Children[Gauge]:
+    def gauge(self, name: str, help_text: str, *labels: str) -> Family[Gauge]:
         """Register a gauge that is set."""
-        return Children(Gauge(PREFIX + name, help_text, labels, registry=self._registry))
+        return self._register(gauges(PREFIX + name, help_text, labels))
 
     def histogram(
         self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...]
-    ) -> Children[Histogram]:
-        """Register a histogram with these upper bounds."""
-        return Children(Histogram(PREFIX + name, help_text, labels, registry=self._registry, buckets=buckets))
+    ) -> Family[Histogram]:
+        """Register a histogram with these upper bounds, ascending."""
+        return self._register(histograms(PREFIX + name, help_text, labels, buckets))
 
     def read_value(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Register a gauge whose value `read` returns at every scrape."""
-        Gauge(PREFIX + name, help_text, registry=self._registry).set_function(read)
+        ScrapedGauge(PREFIX + name, help_text, registry=self._registry).set_function(read)
 
     def read_samples(self, read: ReadSamples) -> None:
         """Register the samples that `read` returns at every scrape."""
@@ -77,6 +65,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """Render all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def _register(self, family: Family[S]) -> Family[S]:
+        self._registry.register(family)
+        return family
 
 
 class _Samples(Collector):
