@@ -1,12 +1,13 @@
 """What SQLite and PostgreSQL say differently. No other module asks which of them a connection belongs to."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Table, text
+from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["PortableInsert", "insert_if_absent", "lock_until_commit", "upsert"]
+__all__ = ["ManyRows", "PortableInsert", "insert_if_absent", "lock_until_commit", "upsert"]
 
 LOCKS = 0x45584149
 """The space of EXAI's own advisory locks in a PostgreSQL database that others may use too."""
@@ -21,7 +22,7 @@ class PortableInsert:
     """An insert whose conflict clause is written for both databases, and chosen by the connection."""
 
     def __init__(self, table: Table, conflict: _Conflict) -> None:
-        self._statements = {
+        self._statements: dict[str, Insert] = {
             "postgresql": conflict(postgresql.insert(table)),
             "sqlite": conflict(sqlite.insert(table)),
         }
@@ -30,7 +31,57 @@ class PortableInsert:
         self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> CursorResult[Any]:
         """Insert one row, or many in the order given."""
-        return connection.execute(self._statements[connection.dialect.name], rows)
+        return connection.execute(self.of(connection.dialect), rows)
+
+    def of(self, dialect: Dialect) -> Insert:
+        """Return the statement for a database."""
+        return self._statements[dialect.name]
+
+
+class ManyRows:
+    """A statement that calls execute, for many rows at once and without results.
+
+    For each execution SQLAlchemy works out how the parameters are handed over, which for SQLite takes longer than the
+    statement. There it is done once.
+    """
+
+    def __init__(self, statement: Insert | Update | PortableInsert) -> None:
+        self._statement = statement
+        self._compiled: _Compiled | None = None
+
+    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute the statement for each row, in the order given. In all executions the rows have the same keys."""
+        dialect = connection.dialect
+        if dialect.name != "sqlite":
+            connection.execute(self._of(dialect), rows)
+            return
+        if self._compiled is None:
+            self._compiled = _Compiled(self._of(dialect), dialect, list(rows[0]))
+        connection.exec_driver_sql(self._compiled.sql, [self._compiled.values(row) for row in rows])
+
+    def _of(self, dialect: Dialect) -> Insert | Update:
+        statement = self._statement
+        return statement.of(dialect) if isinstance(statement, PortableInsert) else statement
+
+
+class _Compiled:
+    """The SQL of a statement, and the parameters of a row in the order in which they stand there."""
+
+    def __init__(self, statement: Insert | Update, dialect: Dialect, keys: Sequence[str]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=keys)
+        self.sql = str(compiled)
+        names = compiled.positiontup or []
+        self._in_order = itemgetter(*names)
+        types = (compiled.binds[name].type.dialect_impl(dialect) for name in names)
+        processors = ((place, kind.bind_processor(dialect)) for place, kind in enumerate(types))
+        self._processors = [(place, process) for place, process in processors if process is not None]
+
+    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the parameters of a row, as the driver takes them."""
+        values = list(self._in_order(row))
+        for place, process in self._processors:
+            values[place] = process(values[place])
+        return tuple(values)
 
 
 def insert_if_absent(table: Table) -> PortableInsert:

@@ -19,6 +19,7 @@ from exai.events.requests import RequestRecord
 from exai.runtime.clock import Clock
 from exai.storage.calls.requests import INSERT_REQUESTS, rows_of
 from exai.storage.database import Database
+from exai.storage.dialects import ManyRows
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
@@ -169,8 +170,8 @@ _OK: ColumnClause[str] = literal_column("'ok'")
 _free_for_cleaning = select(calls.c.call_id).with_for_update(skip_locked=True)
 """Calls that nobody else is writing just now."""
 
-_INSERT = insert(calls)
-_END = (
+_INSERT = ManyRows(insert(calls))
+_END = ManyRows(
     update(calls)
     .where(calls.c.call_id == bindparam("of_call"))
     .values(
@@ -214,9 +215,9 @@ def _write_calls(connection: Connection, writes: list[_Begin | _End]) -> None:
     ends = [write for write in writes if isinstance(write, _End)]
     requests = [row for end in ends for row in end.requests]
     if begins:
-        connection.execute(_INSERT, begins)
+        _INSERT.execute(connection, begins)
     if ends:
-        connection.execute(_END, [end.row for end in ends])
+        _END.execute(connection, [end.row for end in ends])
     if requests:
         INSERT_REQUESTS.execute(connection, requests)
 

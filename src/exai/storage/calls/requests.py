@@ -6,12 +6,12 @@ from typing import Any
 
 from exai.costs import Usage
 from exai.events.requests import RequestRecord
-from exai.storage.dialects import insert_if_absent
+from exai.storage.dialects import ManyRows, insert_if_absent
 from exai.storage.schema import REQUEST_TIMINGS, requests
 
 __all__ = ["INSERT_REQUESTS", "rows_of"]
 
-INSERT_REQUESTS = insert_if_absent(requests)
+INSERT_REQUESTS = ManyRows(insert_if_absent(requests))
 """A call's end that outlives an outage may be written twice."""
 
 _NO_USAGE = Usage()

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
 
 from exai.storage.database import Database
+from exai.storage.dialects import ManyRows
 from exai.storage.schema import conversations, exchanges
 from exai.storage.write_operations import LockGroup, all_at_once, together
 
@@ -127,15 +128,15 @@ _NEWEST = (
     .order_by(exchanges.c.number.desc())
 )
 
-_INSERT_CONVERSATION = insert(conversations)
-_INSERT_EXCHANGE = insert(exchanges)
+_INSERT_CONVERSATION = ManyRows(insert(conversations))
+_INSERT_EXCHANGE = ManyRows(insert(exchanges))
 _LOCK = (  # in order, see `write_operations`
     select(conversations.c.conversation_id, conversations.c.owner, conversations.c.exchanges)
     .where(conversations.c.conversation_id.in_(bindparam("of_conversations", expanding=True)))
     .order_by(conversations.c.conversation_id)
     .with_for_update()
 )
-_COUNT = (
+_COUNT = ManyRows(
     update(conversations)
     .where(conversations.c.conversation_id == bindparam("of_conversation"))
     .values(
@@ -148,8 +149,8 @@ _COUNT = (
 
 @all_at_once(LockGroup.CONVERSATIONS)
 def _begin(connection: Connection, many: list[NewExchange]) -> None:
-    connection.execute(
-        _INSERT_CONVERSATION,
+    _INSERT_CONVERSATION.execute(
+        connection,
         [
             {
                 "conversation_id": each.conversation_id,
@@ -162,7 +163,7 @@ def _begin(connection: Connection, many: list[NewExchange]) -> None:
             for each in many
         ],
     )
-    connection.execute(_INSERT_EXCHANGE, [_row(each, 1) for each in many])
+    _INSERT_EXCHANGE.execute(connection, [_row(each, 1) for each in many])
 
 
 @together(LockGroup.CONVERSATIONS)
@@ -185,9 +186,9 @@ def _append(connection: Connection, many: list[NewExchange]) -> list[int | None]
             "updated_at": each.at,
         }
     if newest:
-        connection.execute(_COUNT, list(newest.values()))
-        connection.execute(
-            _INSERT_EXCHANGE,
+        _COUNT.execute(connection, list(newest.values()))
+        _INSERT_EXCHANGE.execute(
+            connection,
             [_row(each, number) for each, number in zip(many, numbers, strict=True) if number is not None],
         )
     return numbers
