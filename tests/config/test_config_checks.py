@@ -201,3 +201,43 @@ def test_a_mode_has_a_known_name_and_a_calendar_date(mode: str) -> None:
 def test_a_day_of_the_calendar_passes_whether_it_is_over_or_not() -> None:
     for day in ("2020-02-29", "2026-12-01", "2099-01-01"):
         check(Settings.model_validate({"auth": {"mode": f"optional-until {day}"}}), {})
+
+
+CUSTOM = {"base_url": "http://h/v1", "models": [{"name": "m"}]}
+
+
+@pytest.mark.parametrize("provider", ["glm", "kimi", "custom"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a..b/v1",
+        f"http://{'a' * 64}.example/v1",
+        "http://.example/v1",
+        "https://h/v1/chat/completions",
+        "https://h/v1?a=b",
+        "https://h/v1#a",
+    ],
+)
+def test_an_address_that_no_request_can_be_sent_to_is_refused(provider: str, url: str) -> None:
+    section: dict[str, object] = {"base_url": url}
+    if provider == "custom":
+        section = {"x": {**CUSTOM, **section}}
+    assert f"`providers.{provider}" in refusal(providers={provider: section})
+
+
+@pytest.mark.parametrize("provider", ["glm", "kimi"])
+@pytest.mark.parametrize("user", [CANARY, f"u:{CANARY}"])
+def test_a_user_in_the_address_of_a_provider_with_a_key_is_refused(provider: str, user: str) -> None:
+    sentence = refusal(providers={provider: {"base_url": f"https://{user}@h/v1"}})
+    assert f"`providers.{provider}.base_url`" in sentence
+    assert CANARY not in sentence
+
+
+@pytest.mark.parametrize("header", ["Content-Length: 5", "transfer-encoding: chunked", "Connection: close"])
+def test_a_header_that_follows_from_the_request_is_refused(header: str) -> None:
+    assert "headers" in refusal(providers={"custom": {"x": {**CUSTOM, "headers": [header]}}})
+
+
+@pytest.mark.parametrize("url", ["https://u:p@h", "https://h/?a=b", "https://h/#a"])
+def test_a_public_address_has_no_more_than_a_path(url: str) -> None:
+    assert "server.public_url" in refusal(server={"public_url": url}, auth={"mode": "required"})

@@ -297,3 +297,23 @@ def test_a_file_that_lies_in_the_folder_is_sent_no_key(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "problem  settings  `providers.glm.base_url`" in result.stdout
     assert "canary" not in result.stdout + result.stderr
+
+
+async def test_a_variable_that_is_no_setting_is_a_warning(tmp_path: Path) -> None:
+    named = [
+        each
+        for each in await findings(loaded(tmp_path, EXAI_IMAGE="x"), "settings")
+        if "EXAI_IMAGE" in each.message
+    ]
+    assert [each.state for each in named] == [State.WARNING]
+
+
+async def test_without_a_home_folder_the_rest_is_still_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("exai.config.sources.home_folder", lambda _: None)
+    tree = load(
+        environ={"EXAI_DATA_DIR": str(tmp_path)}, config_file=None, overrides=FREE_PORTS, cwd=tmp_path
+    )
+    assert [each.state for each in await findings(tree, "settings")] == [State.OK]

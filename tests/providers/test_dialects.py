@@ -326,3 +326,23 @@ def test_an_impossible_row_is_refused_without_showing_it(tmp_path: Any, line: st
         load(environ={"HOME": str(tmp_path)}, config_file=file, overrides={}, cwd=tmp_path)
     assert told in str(raised.value)
     assert "no colon" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"base_url": "http://user:canary@127.0.0.1:1/v1"},
+        {"base_url": "http://canary@127.0.0.1:1/v1"},
+        {"headers": ["authorization: canary"]},
+        {"base_url": "http://user:canary@127.0.0.1:1/v1", "headers": ["Authorization: x"], "api_key": None},
+    ],
+)
+async def test_a_row_with_two_authorizations_is_refused(open_dialect: Any, row: dict[str, Any]) -> None:
+    with pytest.raises(StartFault, match="header Authorization") as raised:
+        await open_dialect("openai", **row)
+    assert "canary" not in str(raised.value)
+
+
+async def test_a_user_in_the_address_and_a_key_in_another_header_go_together(open_dialect: Any) -> None:
+    for row in ({"dialect": "azure"}, {"dialect": "openai", "key_header": "x-api-key"}):
+        await open_dialect(row.pop("dialect"), base_url="http://user:pw@127.0.0.1:1/v1", **row)

@@ -9,6 +9,7 @@ import typer
 
 from exai.config.secrets import ask_keyring
 from exai.config.sources import Loaded, load
+from exai.errors import StartFault
 
 __all__ = ["AsJson", "ConfigFile", "Demo", "Overrides", "Roots", "load_settings"]
 
@@ -56,10 +57,19 @@ def load_settings(
         environ=os.environ,
         config_file=config_file,
         overrides=[*(overrides or ()), *((further or {}).items())],
-        cwd=Path.cwd(),
+        cwd=_working_folder(),
         trust_cwd=trust_cwd,
         keyring=ask_keyring,
     )
     if loaded.keyring_trouble is not None:
         typer.echo(f"exai: {loaded.keyring_trouble} Its secrets are taken from elsewhere.", err=True)
+    for name in loaded.unread_variables:
+        typer.echo(f"exai: the variable {name} is no setting of EXAI; it is not read.", err=True)
     return loaded
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise StartFault("The working folder does not exist any more; change to another one.") from None

@@ -18,6 +18,7 @@ from typing_extensions import override
 from exai.client.credentials_file import Credentials, as_token, read_credentials, write_credentials
 from exai.client.refreshing import RefreshRefused, refresh, token_url
 from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
+from exai.config.home import expanded
 from exai.config.values import is_loopback
 from exai.errors import StartFault
 from exai.runtime.clock import Clock, SystemClock
@@ -109,7 +110,7 @@ class TokenFile:
     def __init__(self, file: Path, url: str, clock: Clock | None = None) -> None:
         """`url` is the MCP address that the tokens are for."""
         self._clock = clock or SystemClock()
-        self._file = file.expanduser().absolute()
+        self._file = expanded(file).absolute()
         self._token_url = token_url(url)
         self._turn = asyncio.Lock()
         self._known: tuple[str, float] = ("", 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from exai.config import Auth, Issuer
 from exai.config.auth import OWN_ISSUER, SHARED_ISSUER
-from exai.config.values import is_loopback
+from exai.config.values import is_loopback, is_resolvable
 from exai.errors import StartFault
 
 __all__ = ["check_auth"]
@@ -89,4 +89,6 @@ def _faults_of(issuer: Issuer) -> dict[str, str]:
         )
     elif url.username or url.password or url.fragment:
         faults["jwks_url"] = "has more than host, path and query; leave user, password and fragment out"
+    elif not is_resolvable((url.host or "").strip("[]")):
+        faults["jwks_url"] = "has a host that no name server can have"
     return faults

@@ -6,15 +6,20 @@ from pathlib import Path
 
 from pydantic import HttpUrl, SecretStr
 
-from exai.config import CustomProvider, Settings
+from exai.config import CustomProvider, GlmProvider, KimiProvider, Settings
 from exai.config.auth_checks import check_auth
-from exai.config.values import is_loopback
+from exai.config.values import is_loopback, is_resolvable
 from exai.errors import StartFault
 
 __all__ = ["check", "check_addresses"]
 
 _PLATFORMS = frozenset({"api.z.ai", "open.bigmodel.cn", "api.moonshot.ai", "api.moonshot.cn"})
 """Hosts of GLM and Kimi themselves."""
+
+_HEADERS_OF_THE_CLIENT = frozenset(
+    {"connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""Headers that describe one message or its connection (RFC 9110, sections 7.6.1 and 8.6)."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -32,6 +37,10 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     check_auth(settings.auth, origins)
     for key, secret in _provider_keys(settings):
         _check_key(key, secret.get_secret_value(), origins.get(key, "default"))
+    for section, row in _providers(settings).items():
+        _check_base_url(f"{section}.base_url", row.base_url, origins)
+    for section in ("providers.glm", "providers.kimi"):
+        _refuse_userinfo(f"{section}.base_url", _providers(settings)[section].base_url, origins)
     for name, row in settings.providers.custom.items():
         _check_custom(f"providers.custom.{name}", row, origins)
     if settings.providers.glm.api_key is not None:
@@ -54,13 +63,8 @@ def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path)
         StartFault: with the first such address.
     """
     origin = f"file {found}"
-    providers = settings.providers
-    addresses = {
-        "providers.glm": providers.glm.base_url,
-        "providers.kimi": providers.kimi.base_url,
-        **{f"providers.custom.{name}": row.base_url for name, row in providers.custom.items()},
-    }
-    for section, address in addresses.items():
+    for section, row in _providers(settings).items():
+        address = row.base_url
         if origins[f"{section}.base_url"] != origin or _is_platform(section, address):
             continue
         for secret in (f"{section}.api_key", f"{section}.headers"):
@@ -88,21 +92,53 @@ def _check_doors(settings: Settings, origins: Mapping[str, str]) -> None:
                 f"`{settings.auth.mode}`, which lets in everybody who can connect; set it to `required`, "
                 "or use `127.0.0.1`, `::1` or `localhost`."
             )
+    if (url := server.public_url) is not None and (url.username or url.password or url.query or url.fragment):
+        raise StartFault(
+            f"`server.public_url` ({origins.get('server.public_url', 'default')}) has more than scheme, host, port and "
+            "path; leave user, password, query and fragment out."
+        )
     if server.port == server.operations_port != 0:
         raise StartFault(
             f"`server.port` and `server.operations_port` are both {server.port}; give them different ports."
         )
 
 
+def _providers(settings: Settings) -> Mapping[str, GlmProvider | KimiProvider | CustomProvider]:
+    """Return every provider's section, by its dotted key."""
+    providers = settings.providers
+    custom = {f"providers.custom.{name}": row for name, row in providers.custom.items()}
+    return {"providers.glm": providers.glm, "providers.kimi": providers.kimi, **custom}
+
+
 def _provider_keys(settings: Settings) -> list[tuple[str, SecretStr]]:
-    keys = {
-        "providers.glm.api_key": settings.providers.glm.api_key,
-        "providers.kimi.api_key": settings.providers.kimi.api_key,
-        **{
-            f"providers.custom.{name}.api_key": row.api_key for name, row in settings.providers.custom.items()
-        },
-    }
+    keys = {f"{section}.api_key": row.api_key for section, row in _providers(settings).items()}
     return [(key, secret) for key, secret in keys.items() if secret is not None]
+
+
+def _check_base_url(key: str, url: HttpUrl, origins: Mapping[str, str]) -> None:
+    """Refuse an address that is no root of an API, or that no request can be sent to."""
+    origin = origins.get(key, "default")
+    if url.query or url.fragment:
+        is_custom = key.startswith("providers.custom.")
+        further = f"put each `name=value` of its query into `{key.rpartition('.')[0]}.query`"
+        raise StartFault(
+            f"`{key}` ({origin}) has more than a root behind its path; "
+            f"{further if is_custom else 'leave its query and fragment out'}."
+        )
+    if (url.path or "").rstrip("/").endswith("/chat/completions"):
+        raise StartFault(
+            f"`{key}` ({origin}) ends with `/chat/completions`, which EXAI adds itself; leave it out."
+        )
+    if not is_resolvable(url.host or ""):
+        raise StartFault(f"`{key}` ({origin}) has a host that no name server can have; correct it.")
+
+
+def _refuse_userinfo(key: str, url: HttpUrl, origins: Mapping[str, str]) -> None:
+    if url.username or url.password:
+        raise StartFault(
+            f"`{key}` ({origins.get(key, 'default')}) has a user or password, and requests carry the provider's key "
+            "in their place; leave them out."
+        )
 
 
 def _check_key(key: str, secret: str, origin: str) -> None:
@@ -115,17 +151,6 @@ def _check_key(key: str, secret: str, origin: str) -> None:
 
 
 def _check_custom(section: str, row: CustomProvider, origins: Mapping[str, str]) -> None:
-    key = f"{section}.base_url"
-    if row.base_url.query or row.base_url.fragment:
-        raise StartFault(
-            f"`{key}` ({origins.get(key, 'default')}) has more than a root behind its path; put each "
-            f"`name=value` of its query into `{section}.query`."
-        )
-    if (row.base_url.path or "").rstrip("/").endswith("/chat/completions"):
-        raise StartFault(
-            f"`{key}` ({origins.get(key, 'default')}) ends with `/chat/completions`, which EXAI adds itself; "
-            "leave it out."
-        )
     for secret in row.headers:
         name, _, value = secret.get_secret_value().partition(":")
         text = value.strip()
@@ -134,6 +159,11 @@ def _check_custom(section: str, row: CustomProvider, origins: Mapping[str, str])
             raise StartFault(
                 f"`{key}` ({origins.get(key, 'default')}) holds an entry that is no header; write each as "
                 "`Name: value`, in printable ASCII."
+            )
+        if name.casefold() in _HEADERS_OF_THE_CLIENT:
+            key = f"{section}.headers"
+            raise StartFault(
+                f"`{key}` ({origins.get(key, 'default')}) sets `{name}`, which follows from each request; leave it out."
             )
     for entry in row.query:
         if not entry.partition("=")[0] or "=" not in entry:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from exai.config.client import path_in
+from exai.config.home import expanded
 from exai.errors import StartFault
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private
@@ -77,13 +79,16 @@ def _asked(keys: Sequence[str]) -> KeyringAnswer:
     return KeyringAnswer({key: secret for key, secret in found.items() if secret is not None})
 
 
-def secrets_folder(environ: Mapping[str, str], cwd: Path, home: Path) -> Path:
-    """Return the folder of the files: what `EXAI_SECRETS` names, else `~/.config/exai/secrets`."""
-    named = environ.get(SECRETS_FOLDER_VARIABLE)
-    if not named:
-        return home / ".config" / "exai" / "secrets"
-    path = Path(named)
-    return home.joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else cwd / path
+def secrets_folder(environ: Mapping[str, str], cwd: Path, home: Path | None) -> Path | None:
+    """Return the folder of the files: what `EXAI_SECRETS` names, else `~/.config/exai/secrets` where there is a home.
+
+    Raises:
+        StartFault: the variable has no value that could be a path.
+    """
+    named = path_in(environ, SECRETS_FOLDER_VARIABLE)
+    if named is not None:
+        return cwd / expanded(named, home)
+    return None if home is None else home / ".config" / "exai" / "secrets"
 
 
 def secret_files(folder: Path, keys: Iterable[str]) -> Mapping[str, str]:

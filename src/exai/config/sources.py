@@ -1,11 +1,11 @@
 """Where settings come from: defaults < preset < `exai.toml` < environment < command line.
 
 A secret has two more sources, above the environment: a file of its own, and above that the keyring. Each source is
-read into assignments of dotted keys; the assignment with the highest precedence wins; the whole tree is checked once
-by the types of `exai.config`. Each error is one sentence that names the key and its source.
+read into assignments of dotted keys, in which an empty text counts as not given; the assignment with the highest
+precedence wins; the whole tree is checked once by the types of `exai.config`. Each error is one sentence that names
+the key and its source.
 """
 
-import difflib
 import json
 import os
 import tomllib
@@ -18,7 +18,9 @@ from pydantic import ValidationError
 
 from exai.config import Settings
 from exai.config.checks import check, check_addresses
-from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
+from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE, path_in
+from exai.config.home import expanded, home_folder
+from exai.config.placeholders import is_blank, placeholder_in
 from exai.config.presets import PRESETS
 from exai.config.secrets import (
     KEYRING_SERVICE,
@@ -29,6 +31,7 @@ from exai.config.secrets import (
     secrets_folder,
 )
 from exai.config.tree import ENVIRONMENT_PREFIX, KEY_ALIASES, NAME, Setting, find, rows, values
+from exai.config.unknown_keys import is_close, is_of_orchestrator, settings_below, unknown_key
 from exai.errors import StartFault
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import exposure
@@ -61,11 +64,14 @@ class Loaded:
     config_file: Path | None
     """The file that was read, if any."""
 
-    secrets_folder: Path
-    """The folder of files with one secret each."""
+    secrets_folder: Path | None
+    """The folder of files with one secret each; `None` without a home folder."""
 
     keyring_trouble: str | None = None
     """Why the keyring could not be asked, as a sentence; then the other sources were used."""
+
+    unread_variables: tuple[str, ...] = ()
+    """Environment variables with the prefix of settings that are no settings and not near one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def load(
     Raises:
         StartFault: a setting is unknown, misplaced or malformed.
     """
-    home = _home(environ)
+    home = home_folder(environ)
     file = _choose_file(config_file, environ, cwd, home, trust_cwd=trust_cwd)
     assigned: _Assignments = {}
     if file is not None:
@@ -114,37 +120,34 @@ def load(
     given = _from_overrides(overrides, cwd)
     secrets = _secret_keys({**assigned, **given})
     folder = secrets_folder(environ, cwd, home)
-    for key, secret in secret_files(folder, secrets).items():
-        assigned[key] = _of_secret(key, secret, f"secret file {folder / key}", folder)
+    if folder is not None:
+        assigned.update(_from_secret_files(folder, secrets))
     answer = keyring(secrets) if keyring is not None else KeyringAnswer()
     for key, secret in answer.secrets.items():
         assigned[key] = _of_secret(key, secret, f"keyring {KEYRING_SERVICE}", cwd)
     assigned.update(given)
+    _refuse_placeholders(assigned)
     assigned = {**_from_preset(assigned, cwd), **assigned}
 
     settings = _validated({key: _with_paths(key, found, home) for key, found in assigned.items()})
-    settings = settings.model_copy(update={"data_dir": _absolute(settings.data_dir, cwd, home)})
+    settings = settings.model_copy(update={"data_dir": _data_folder(settings.data_dir, cwd, home)})
     origins = {key: assigned[key].origin if key in assigned else "default" for key, _ in values(settings)}
     check(settings, origins)
     if file is not None and _is_found(file, config_file, environ, cwd, home):
         check_addresses(settings, origins, file)
-    return Loaded(settings, origins, file, folder, answer.trouble)
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    named = environ.get("HOME") or environ.get("USERPROFILE")
-    return Path(named) if named else Path.home()
+    return Loaded(settings, origins, file, folder, answer.trouble, _unread_variables(environ))
 
 
 def _choose_file(
-    explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path, *, trust_cwd: bool
+    explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path | None, *, trust_cwd: bool
 ) -> Path | None:
     if explicit is not None:
         return _absolute(explicit, cwd, home)
-    if named := environ.get(CONFIG_FILE_VARIABLE):
-        return _absolute(Path(named), cwd, home)
+    if named := path_in(environ, CONFIG_FILE_VARIABLE):
+        return _absolute(named, cwd, home)
     usual = [cwd / FILE_NAME] if trust_cwd else []
-    usual.append(_of_user(home))
+    if home is not None:
+        usual.append(_of_user(home))
     return next((candidate for candidate in usual if candidate.exists()), None)
 
 
@@ -152,10 +155,13 @@ def _of_user(home: Path) -> Path:
     return home / ".config" / "exai" / FILE_NAME
 
 
-def _is_found(file: Path, explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> bool:
+def _is_found(
+    file: Path, explicit: Path | None, environ: Mapping[str, str], cwd: Path, home: Path | None
+) -> bool:
     """Return whether the file was read only because it is in the working folder."""
-    is_named = explicit is not None or bool(environ.get(CONFIG_FILE_VARIABLE))
-    return not is_named and file == cwd / FILE_NAME and file.resolve() != _of_user(home).resolve()
+    if explicit is not None or path_in(environ, CONFIG_FILE_VARIABLE) or file != cwd / FILE_NAME:
+        return False
+    return home is None or file.resolve() != _of_user(home).resolve()
 
 
 def _from_file(file: Path) -> _Assignments:
@@ -175,7 +181,11 @@ def _from_file(file: Path) -> _Assignments:
     except tomllib.TOMLDecodeError as error:
         raise StartFault(f"The configuration file {file} is not valid TOML: {error}.") from None
     origin = f"file {file}"
-    found = {key: _Assignment(value, origin, file.parent) for key, value in _flatten(tree, origin)}
+    found = {
+        key: _Assignment(value, origin, file.parent)
+        for key, value in _flatten(tree, origin)
+        if not is_blank(value)
+    }
     secret = next((key for key in found if (row := find(key)) is not None and row.secret), None)
     if exposed is not None and secret is not None:
         raise StartFault(f"{file} holds a secret, `{secret}`, and {exposed}; run `chmod 600 {file}`.")
@@ -201,22 +211,52 @@ def _secret_keys(assigned: Iterable[str]) -> list[str]:
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> _Assignments:
     found: _Assignments = {}
     for key, aliases in KEY_ALIASES.items():
-        name = next((alias for alias in aliases if alias in environ), None)
+        name = next((alias for alias in aliases if not is_blank(environ.get(alias, ""))), None)
         if name is not None:
-            found[key] = _Assignment(environ[name], f"environment {name}", cwd)
+            found[key] = _Assignment(environ[name].strip(), f"environment {name}", cwd)
+    for name, key, text in _variables(environ):
+        origin = f"environment {name}"
+        setting = find(key)
+        if setting is not None and not is_blank(text):
+            found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
+        elif setting is None and is_close(key):
+            raise unknown_key(key, origin, named=name)
+    return found
+
+
+def _unread_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name, key, _ in _variables(environ) if find(key) is None)
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """List name, dotted key and text of the variables with the prefix of settings, without those of another purpose."""
     for name, text in environ.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name in NO_SETTINGS:
             continue
         key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-        origin = f"environment {name}"
+        if find(key) is not None or not is_of_orchestrator(name, text):
+            yield name, key, text
+
+
+def _from_secret_files(folder: Path, keys: Iterable[str]) -> _Assignments:
+    return {
+        key: _of_secret(key, secret, f"secret file {folder / key}", folder)
+        for key, secret in secret_files(folder, keys).items()
+    }
+
+
+def _refuse_placeholders(assigned: _Assignments) -> None:
+    for key, assignment in assigned.items():
         setting = find(key)
-        if setting is None:
-            raise _unknown_key(key, origin, named=name)
-        found[key] = _Assignment(_from_text(setting, key, text, origin), origin, cwd)
-    return found
+        fault = placeholder_in(assignment.value, secret=setting is not None and setting.secret)
+        if fault is not None:
+            raise StartFault(f"`{key}` ({assignment.origin}) {fault}.")
 
 
 def _of_secret(key: str, text: str, origin: str, base: Path) -> _Assignment:
+    """Make the assignment of a file or a keyring's entry; unlike a variable, an empty one is there for a reason."""
+    if is_blank(text):
+        raise StartFault(f"`{key}` ({origin}) is set but empty; put the secret there, or remove it.")
     setting = find(key)
     return _Assignment(text if setting is None else _from_text(setting, key, text, origin), origin, base)
 
@@ -227,7 +267,9 @@ def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
         key, value = _key_and_text(override) if isinstance(override, str) else override
         setting = find(key)
         if setting is None:
-            raise _unknown_key(key, COMMAND_LINE)
+            raise unknown_key(key, COMMAND_LINE)
+        if is_blank(value):
+            continue
         if isinstance(override, str):
             value = _from_text(setting, key, str(value), COMMAND_LINE)
         found[key] = _Assignment(value, COMMAND_LINE, cwd)
@@ -237,8 +279,8 @@ def _from_overrides(overrides: Overrides, cwd: Path) -> _Assignments:
 def _from_preset(assigned: _Assignments, cwd: Path) -> _Assignments:
     """Return the values of the chosen preset; an unknown name is refused by the types."""
     chosen = assigned.get("preset")
-    name = chosen.value if chosen is not None else None
-    group = PRESETS.get(name, {}) if isinstance(name, str) else {}
+    name = chosen.value.casefold() if chosen is not None and isinstance(chosen.value, str) else ""
+    group = PRESETS.get(name, {})
     return {key: _Assignment(value, f"preset {name}", cwd) for key, value in group.items()}
 
 
@@ -255,8 +297,8 @@ def _flatten(tree: Mapping[str, Any], origin: str, above: str = "") -> Iterator[
         key = f"{above}{name}"
         if find(key) is not None:
             yield key, value
-        elif not _below(key):
-            raise _unknown_key(_first_leaf(key, value), origin)
+        elif not settings_below(key):
+            raise unknown_key(_first_leaf(key, value), origin)
         elif isinstance(value, Mapping):
             yield from _flatten(value, origin, f"{key}.")
         else:
@@ -272,22 +314,12 @@ def _first_leaf(key: str, value: object) -> str:
     return key
 
 
-def _below(section: str) -> list[Setting]:
-    """Return the settings in a section, at any depth; none when there is no such section."""
-    parts = section.split(".")
-    return [
-        row
-        for row in rows()
-        if len(pattern := row.key.split(".")) > len(parts)
-        and all(wanted in (part, NAME) for wanted, part in zip(pattern, parts, strict=False))
-    ]
-
-
 def _from_text(setting: Setting, key: str, text: str, origin: str) -> object:
-    """Parse a value written on one line: a list with commas or as JSON, anything else as it is."""
+    """Parse a value written on one line: a list with commas or as JSON, anything else without white space around it."""
+    text = text.strip()
     if not setting.is_list:
         return text
-    if setting.is_table or text.lstrip().startswith("["):
+    if setting.is_table or text.startswith("["):
         try:
             return json.loads(text)
         except ValueError:
@@ -295,7 +327,7 @@ def _from_text(setting: Setting, key: str, text: str, origin: str) -> object:
     return [member.strip() for member in text.split(",") if member.strip()]
 
 
-def _with_paths(key: str, assignment: _Assignment, home: Path) -> _Assignment:
+def _with_paths(key: str, assignment: _Assignment, home: Path | None) -> _Assignment:
     """Make `~` and relative paths of an assignment absolute."""
     setting = find(key)
     if setting is None or not setting.is_path:
@@ -309,9 +341,18 @@ def _with_paths(key: str, assignment: _Assignment, home: Path) -> _Assignment:
     return replace(assignment, value=paths)
 
 
-def _absolute(path: Path, base: Path, home: Path) -> Path:
-    first, *rest = path.parts or (".",)
-    return home.joinpath(*rest) if first == "~" else base / path
+def _data_folder(path: Path, cwd: Path, home: Path | None) -> Path:
+    try:
+        return _absolute(path, cwd, home)
+    except StartFault:
+        raise StartFault(
+            "`data_dir` is in the home folder unless it is set, and this process has no home: `HOME` is not set and "
+            "the user database has no entry for its user. Set `EXAI_DATA_DIR` or `HOME` to a folder of this user."
+        ) from None
+
+
+def _absolute(path: Path, base: Path, home: Path | None) -> Path:
+    return base / expanded(path, home)
 
 
 def _validated(assigned: Mapping[str, _Assignment]) -> Settings:
@@ -349,25 +390,3 @@ def _wrong_value(kind: str, place: tuple[str, ...], assigned: Mapping[str, _Assi
         f"`{table}` ({origin}) has a name that it cannot have: "
         "use 1 to 32 of `a-z`, `0-9`, `_` and `-`, a letter first."
     )
-
-
-def _unknown_key(key: str, origin: str, named: str | None = None) -> StartFault:
-    """Describe an unknown key; `named` is the environment variable that set it, if one did."""
-    candidates = _below(key.rpartition(".")[0]) or rows()
-    nearest = max((row.key for row in candidates), key=lambda known: _similarity(key, known))
-    if named is None:
-        return StartFault(f"`{key}` ({origin}) is no setting of EXAI; the nearest one is `{nearest}`.")
-    variable = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
-    return StartFault(
-        f"The environment variable `{named}` is no setting of EXAI; "
-        f"the nearest one is `{variable}` for `{nearest}`."
-    )
-
-
-def _similarity(key: str, known: str) -> float:
-    """Return the similarity, from 0 to 1; the last part alone counts nearly as much, for a key in the wrong section."""
-
-    def ratio(one: str, other: str) -> float:
-        return difflib.SequenceMatcher(None, one, other).ratio()
-
-    return max(ratio(key, known), 0.9 * ratio(key.rpartition(".")[2], known.rpartition(".")[2]))

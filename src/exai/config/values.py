@@ -1,11 +1,20 @@
 """The types of settings' values, and the base class of a group of settings."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 __all__ = [
     "AuthMode",
@@ -18,6 +27,7 @@ __all__ = [
     "Seconds",
     "Section",
     "is_loopback",
+    "is_resolvable",
 ]
 
 
@@ -51,9 +61,28 @@ AuthMode = Annotated[
 
 
 class Section(BaseModel):
-    """A frozen group of settings, which refuses unknown keys."""
+    """A frozen group of settings, which refuses unknown keys and takes words of a fixed choice in any case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_the_spelling_of_its_choices(cls, value: object, info: ValidationInfo) -> object:
+        choices = _choices(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, list | tuple):
+            return [_as_one_of(choices, member) for member in value]
+        return _as_one_of(choices, value)
+
+
+def _choices(annotation: object) -> dict[str, str]:
+    """Return the words among which a value of this type, or a member of it, is one: by their lower case."""
+    if get_origin(annotation) is Literal:
+        return {word.casefold(): word for word in get_args(annotation)}
+    return {low: word for part in get_args(annotation) for low, word in _choices(part).items()}
+
+
+def _as_one_of(choices: Mapping[str, str], value: object) -> object:
+    return choices.get(value.casefold(), value) if choices and isinstance(value, str) else value
 
 
 def is_loopback(host: str) -> bool:
@@ -64,3 +93,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_resolvable(host: str) -> bool:
+    """Return whether a name server could have this name: its labels have 1 to 63 bytes (RFC 1035, 2.3.4)."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True

@@ -29,12 +29,20 @@ async def check_settings(loaded: Loaded) -> list[Finding]:
         found.append(
             warning("keyring", loaded.keyring_trouble.rstrip("."), "Unlock it, or uninstall `keyring`.")
         )
+    found += [
+        warning(
+            "settings",
+            f"the environment variable `{name}` is no setting of EXAI and is not read",
+            "Correct its name, or give it another beginning.",
+        )
+        for name in loaded.unread_variables
+    ]
     return found + await asyncio.to_thread(lambda: list(_unread_secrets(loaded.secrets_folder)))
 
 
-def _unread_secrets(folder: Path) -> Iterator[Finding]:
+def _unread_secrets(folder: Path | None) -> Iterator[Finding]:
     # Another folder, such as a container's, may hold what is not meant for EXAI.
-    if folder.parts[-3:] != USUAL_FOLDER or not folder.is_dir():
+    if folder is None or folder.parts[-3:] != USUAL_FOLDER or not folder.is_dir():
         return
     for file in sorted(folder.iterdir()):
         setting = find(file.name)

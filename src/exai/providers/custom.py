@@ -50,9 +50,11 @@ def custom_provider(
     """Make the adapter of the endpoint `name`. Without a key, requests have none.
 
     Raises:
-        StartFault: the key is malformed, or the list of models is empty, repeats a name or has half a price.
+        StartFault: the key is malformed, two things would be the request's `Authorization`, or the list of models is
+            empty, repeats a name or has half a price.
     """
     profile = _profile(name, settings)
+    _check_authorization(profile, settings)
     return OpenAiCompatible(
         name=name,
         profile=profile,
@@ -62,6 +64,23 @@ def custom_provider(
         timeouts=timeouts,
         clock=clock,
     )
+
+
+def _check_authorization(profile: Profile, settings: config.CustomProvider) -> None:
+    """Refuse a row that has several values for the one header `Authorization`."""
+    setting = profile.url_setting.rpartition(".")[0]
+    url = settings.base_url
+    given = {
+        f"{setting}.base_url (its user and password)": bool(url.username or url.password),
+        f"{setting}.headers": any(header.casefold() == "authorization" for header in profile.headers),
+        f"{setting}.api_key": settings.api_key is not None and profile.key_header == "authorization",
+    }
+    several = [name for name, is_given in given.items() if is_given]
+    if len(several) > 1:
+        raise StartFault(
+            f"{' and '.join(several)} would each be the header Authorization of the same request. Keep one of them, or "
+            f"have the key sent in another header by {setting}.key_header."
+        )
 
 
 def _profile(name: str, settings: config.CustomProvider) -> Profile:

@@ -23,6 +23,7 @@ from exai.cli.client_setup import (
 )
 from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.config.home import expanded
 from exai.config.tree import find
 from exai.errors import StartFault
 from exai.runtime.os_errors import reason_of
@@ -131,7 +132,7 @@ def _entries(
     if transport is Transport.STDIO:
         return lambda client: stdio_entry(executable(), arguments, token=token(client))
     if credentials is not None:
-        arguments += ["--credentials", str(credentials.expanduser().absolute())]
+        arguments += ["--credentials", str(expanded(credentials).absolute())]
     return lambda client: connect_entry(executable(), arguments, token=token(client))
 
 
