@@ -229,7 +229,11 @@ async def test_a_line_that_is_no_message_is_answered(start_daemon: StartDaemon) 
         assert editor.process.stdin is not None
         editor.process.stdin.write(b"no JSON\n")
         assert (await editor.answer())["error"]["code"] == -32700
+        editor.process.stdin.write(b'{"jsonrpc":"2.0","id":7,"method":"ping",}\n')
+        assert (await editor.answer())["id"] == 7
         await editor.initialize()
+        answer = await editor.call(8, "chat", {"prompt": "cut \ud83d here", "model": "kimi-k3"})
+        assert "cut \ufffd here" in answer["result"]["structuredContent"]["answer"]
 
 
 async def test_the_bridge_does_without_the_sdk_and_the_engine() -> None:

@@ -123,8 +123,10 @@ class ScriptedEngine:
     async def _big(self, arguments: dict[str, Any], _: SendProgress | None) -> ToolAnswer:
         return ToolAnswer("x" * arguments["characters"], {})
 
-    async def _broken_text(self, _: dict[str, Any], __: SendProgress | None) -> ToolAnswer:
-        return ToolAnswer("\ud800", {})
+    async def _broken_text(self, _: dict[str, Any], send_progress: SendProgress | None) -> ToolAnswer:
+        if send_progress is not None:
+            await send_progress(1.0, "\ud800", {KIND_KEY: "text"})
+        return ToolAnswer("\ud800", {"\ud800": ["\ud800"]})
 
     async def _print(self, _: dict[str, Any], __: SendProgress | None) -> ToolAnswer:
         print("something prints", flush=True)

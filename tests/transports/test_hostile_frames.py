@@ -17,6 +17,7 @@ from exai.events.events import ConnectionClosed as Closed
 from exai.transports.websocket.protocol import LINGER_S
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
+from support.session_socket import session_socket
 from support.virtual_time import now
 
 EMPTY_BINARY_FRAME = bytes([0x82, 0x80, 0, 0, 0, 0])
@@ -39,14 +40,16 @@ BAD_FRAMES: list[tuple[str, int, int | None, str]] = [
     ("{", -32700, None, "JSON"),
     ("\x00\x01", -32700, None, "JSON"),
     ('{"jsonrpc":"2.0","id":1e999,"method":"ping"}', -32700, None, "JSON"),
+    ('{"jsonrpc":"2.0","id":1,"method":"ping",}', -32700, 1, "JSON"),
+    ('{"method":"ping","params":{,},"jsonrpc":"2.0","id":1}', -32700, 1, "JSON"),
     (f"[{request()}]", -32600, None, "Batches"),
     ("[]", -32600, None, "Batches"),
     ("7", -32600, None, "jsonrpc"),
     ('"text"', -32600, None, "jsonrpc"),
     ("null", -32600, None, "jsonrpc"),
-    ('{"id":1,"method":"ping"}', -32600, None, "jsonrpc"),
-    (request(jsonrpc="1.0"), -32600, None, "jsonrpc"),
-    (request(jsonrpc=2.0), -32600, None, "jsonrpc"),
+    ('{"id":1,"method":"ping"}', -32600, 1, "jsonrpc"),
+    (request(jsonrpc="1.0"), -32600, 1, "jsonrpc"),
+    (request(jsonrpc=2.0), -32600, 1, "jsonrpc"),
     (request(id=None), -32600, None, "id"),
     (request(id=True), -32600, None, "id"),
     (request(id=1.5), -32600, None, "id"),
@@ -60,8 +63,8 @@ BAD_FRAMES: list[tuple[str, int, int | None, str]] = [
     (request(method="nope/nope"), -32601, 1, "Method"),
     (request(method="tools/list"), -32602, 1, "initialize"),
     ("[" * 100_000, -32600, None, "64"),
-    (request(params={"a": json.loads("[" * 64 + "]" * 64)}), -32600, None, "64"),
-    (request(params={"a": [{"[": []}] * 50_000}), -32600, None, "100000"),
+    (request(params={"a": json.loads("[" * 64 + "]" * 64)}), -32600, 1, "64"),
+    (request(params={"a": [{"[": []}] * 50_000}), -32600, 1, "100000"),
 ]
 
 
@@ -73,10 +76,22 @@ async def test_bad_messages_are_answered_and_the_connection_lives(
             with subtests.test(frame=frame[:80]):
                 answer = await ask(peer, frame)
                 assert answer["jsonrpc"] == "2.0"
-                assert answer["id"] == answered_id
+                assert answer.get("id") == answered_id
+                assert ("id" in answer) == (answered_id is not None)
                 assert answer["error"]["code"] == code
                 assert word in answer["error"]["message"]
                 assert (await ask(peer, request(id="after")))["result"] == {}
+
+
+async def test_half_a_surrogate_pair_is_taken_as_the_replacement_character(doors: Doors) -> None:
+    params = {"name": "echo", "arguments": {"text": "cut \ud83d here"}}
+    async with mcp_socket(doors.ws) as client:
+        answer = await client.request("tools/call", params)
+        assert "cut \ufffd here" in json.dumps(answer, ensure_ascii=False)
+    async with session_socket(doors.ws) as resumable:
+        await resumable.open()
+        await resumable.call(1, "echo", {"text": "cut \ud83d here"})
+        assert "cut \ufffd here" in json.dumps((await resumable.message())[1], ensure_ascii=False)
 
 
 async def test_params_of_the_wrong_type_are_named_and_not_repeated(
@@ -102,6 +117,7 @@ async def test_what_needs_no_answer_gets_none(doors: Doors) -> None:
             '{"jsonrpc":"2.0","id":99,"result":{}}',
             '{"jsonrpc":"2.0","id":99,"error":{"code":1,"message":"m"}}',
             '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}',
+            '{"jsonrpc":"2.0","error":{"code":-32700,"message":"m"}}',
             '{"jsonrpc":"2.0","method":"notifications/nobody-knows"}',
             '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}',
             '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}',

@@ -170,28 +170,66 @@ async def test_a_handshake_client_cancels_by_notification(doors: Doors) -> None:
         call.cancel()
 
 
-BAD_BODIES = [
-    (b"", -32700, "JSON"),
-    (b"{", -32700, "JSON"),
-    (b'"\xff"', -32700, "JSON"),
-    (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "Batches"),
-    (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, "id"),
-    (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "method"),
-    (b"[" * 100_000, -32600, "64"),
-    (b"[" * 100_001, -32600, "100000"),
+BAD_BODIES: list[tuple[bytes, int, str, int | None]] = [
+    (b"", -32700, "JSON", None),
+    (b"{", -32700, "JSON", None),
+    (b'"\xff"', -32700, "JSON", None),
+    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\xff"}}', -32700, "UTF-8", 1),
+    (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "Batches", None),
+    (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, "id", None),
+    (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600, "method", 1),
+    (b"[" * 100_000, -32600, "64", None),
+    (b"[" * 100_001, -32600, "100000", None),
 ]
 
 
 @pytest.mark.parametrize("era", [{}, {"MCP-Protocol-Version": "2026-07-28"}])
 async def test_bad_bodies_are_answered(doors: Doors, era: dict[str, str], subtests: pytest.Subtests) -> None:
     async with aiohttp.ClientSession() as http:
-        for body, code, word in BAD_BODIES:
+        for body, code, word, request_id in BAD_BODIES:
             with subtests.test(body=body[:80]):
                 async with http.post(doors.http, data=body, headers={**BOTH, **era}) as response:
                     assert response.status == 400
-                    error = (await response.json())["error"]
-                assert error["code"] == code
-                assert word in error["message"]
+                    answer = await response.json()
+                assert answer["error"]["code"] == code
+                assert word in answer["error"]["message"]
+                assert answer.get("id") == request_id
+                assert ("id" in answer) == (request_id is not None)
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_half_a_surrogate_pair_is_taken_as_the_replacement_character(
+    doors: Doors, modern: bool
+) -> None:
+    async with client(doors.http, modern) as one:
+        answer = await one.call("echo", {"text": "cut \ud83d here"})
+        assert "cut \ufffd here" in json.dumps(answer, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("modern", [False, True])
+async def test_an_answer_with_half_a_surrogate_pair_arrives(doors: Doors, modern: bool) -> None:
+    async with client(doors.http, modern) as one, one.tool("broken_text", {}, progressToken="t") as response:
+        progress, answer = [message async for message in answers(response)]
+    assert progress["params"]["message"] == "\ufffd"
+    assert answer["result"]["content"][0]["text"] == "\ufffd"
+    assert answer["result"]["structuredContent"] == {"\ufffd": ["\ufffd"]}
+
+
+async def test_a_refusal_of_the_sdk_carries_the_id_of_its_request(doors: Doors) -> None:
+    ping = {"jsonrpc": "2.0", "id": 7, "method": "ping"}
+    async with aiohttp.ClientSession() as http:
+        for headers, status in (
+            ({**BOTH, "Mcp-Session-Id": "unknown"}, 404),
+            ({**BOTH, "Accept": "text/plain"}, 406),
+            ({**BOTH, "MCP-Protocol-Version": "1999-01-01"}, 400),
+        ):
+            async with http.post(doors.http, json=ping, headers=headers) as response:
+                assert response.status == status
+                assert (await response.json())["id"] == 7
+        gone = {**BOTH, "Mcp-Session-Id": "unknown"}
+        async with http.get(doors.http, headers=gone) as response:
+            assert response.status == 404
+            assert "id" not in await response.json()
 
 
 async def test_a_body_over_the_limit_is_413_however_it_is_sent() -> None:

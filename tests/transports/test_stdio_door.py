@@ -57,12 +57,26 @@ async def test_a_bad_line_is_answered_and_the_next_one_served(line: bytes) -> No
         assert (await client.ask(PING))["result"] == {}
 
 
-async def test_a_line_over_the_limit_is_refused_and_the_next_one_served() -> None:
+async def test_half_a_surrogate_pair_is_taken_as_the_replacement_character() -> None:
+    async with stdio() as client:
+        answer = await client.ask(tool(1, "echo", text="cut \ud83d here"))
+        assert "cut \ufffd here" in json.dumps(answer, ensure_ascii=False)
+
+
+async def test_a_line_over_the_limit_is_refused_under_its_id_and_the_next_one_served() -> None:
     async with stdio(max_bytes=1000, handshake=False) as client:
         for size in (1001, 3_000_000):
-            error = (await client.ask(b'"' + b"x" * size + b'"'))["error"]
-            assert error["code"] == -32600
-            assert "1000 bytes" in error["message"]
+            text = json.dumps("x" * size)
+            for line, request_id in (
+                (text, None),
+                (f'{{"jsonrpc":"2.0","id":7,"method":"ping","params":{{"a":{text}}}}}', 7),
+                (f'{{"method":"ping","params":{{"a":{text}}},"jsonrpc":"2.0","id":7}}', 7),
+            ):
+                answer = await client.ask(line.encode())
+                assert answer["error"]["code"] == -32600
+                assert "1000 bytes" in answer["error"]["message"]
+                assert answer.get("id") == request_id
+                assert ("id" in answer) == (request_id is not None)
         assert (await client.ask(PING))["result"] == {}
 
 

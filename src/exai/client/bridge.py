@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from exai.client.relay import Relay
 from exai.client.tokens import ClientTokens
-from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
-from exai.protocol.lines import LineReader, LineWriter, take_stdout
+from exai.protocol.jsonrpc import encode
+from exai.protocol.lines import LineReader, LineTooLong, LineWriter, take_stdout
 from exai.runtime import tasks
 from exai.runtime.stop import Stop
 
@@ -33,10 +33,9 @@ async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max
 
     relay = Relay(url, tokens, deliver, patience_s=patience_s)
 
-    async def take(line: bytes | None) -> None:
-        if line is None:
-            sentence = f"A line may have {max_line_bytes} bytes. Send large texts as files."
-            await deliver(encode(error_message(None, INVALID_REQUEST, sentence)))
+    async def take(line: bytes | LineTooLong) -> None:
+        if isinstance(line, LineTooLong):
+            await deliver(encode(line.refusal(max_line_bytes).answer))
         else:
             await relay.take(line)
 

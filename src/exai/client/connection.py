@@ -24,6 +24,7 @@ from exai.client.relay import IN_DOUBT, UNREACHABLE, Relay
 from exai.client.tokens import ClientTokens, client_tokens
 from exai.config import client as config_client
 from exai.protocol.idempotency_key import IDEMPOTENCY_KEY
+from exai.protocol.jsonrpc import encode
 from exai.runtime import tasks
 from exai.runtime.version import __version__
 
@@ -144,11 +145,11 @@ class Session:
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            await self._relay.take(msgspec.json.encode(message))
+            await self._relay.take(encode(message))
             return await future
         except asyncio.CancelledError:
             cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
-            await self._relay.take(msgspec.json.encode(cancel))
+            await self._relay.take(encode(cancel))
             raise
         finally:
             del self._waiting[number]

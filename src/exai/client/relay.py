@@ -19,7 +19,7 @@ from exai.client.channel import Channel
 from exai.client.tokens import ClientTokens
 from exai.errors import RunningElsewhere, Unauthenticated
 from exai.protocol.idempotency_key import with_key
-from exai.protocol.jsonrpc import Message, Refusal, encode, error_message, parse
+from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode, error_message, parse
 from exai.runtime import tasks
 
 __all__ = ["IN_DOUBT", "UNREACHABLE", "Relay"]
@@ -38,8 +38,6 @@ RESENT_PREFIX = "exai-relay-again-"
 ELSEWHERE = RunningElsewhere.code.encode()
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 """Between two attempts to get the result of a call that runs in another daemon."""
-
-RequestId = str | int
 
 
 class _Peek(msgspec.Struct):

@@ -1,11 +1,16 @@
 """Parses JSON-RPC 2.0 messages within limits; a message that is refused has the error for its sender.
 
-As MCP 2025-11-25 and 2026-07-28 have it, ids are strings or integers, params are an object, and there are no batches.
+As MCP 2025-11-25 and 2026-07-28 have it, ids are strings or integers, params are an object, there are no batches, and
+an error for a message whose id could not be read has none.
 """
 
-from typing import Any
+import json
+from typing import Any, TypeVar
 
 import msgspec
+
+from exai.protocol.request_ids import readable_id
+from exai.protocol.surrogates import repaired
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -14,6 +19,8 @@ __all__ = [
     "PARSE_ERROR",
     "Message",
     "Refusal",
+    "RequestId",
+    "encodable",
     "encode",
     "error_message",
     "parse",
@@ -27,6 +34,8 @@ MAX_CONTAINERS = 100_000
 """Objects and arrays of one message. Four megabytes of empty arrays would block the event loop for a second."""
 
 Message = dict[str, Any]
+RequestId = str | int
+T = TypeVar("T")
 
 _NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'{["'))
 _decode = msgspec.json.Decoder().decode
@@ -36,7 +45,7 @@ _encode = msgspec.json.Encoder().encode
 class Refusal(Exception):
     """A message is answered with an error, and not processed."""
 
-    def __init__(self, code: int, sentence: str, request_id: str | int | None = None) -> None:
+    def __init__(self, code: int, sentence: str, request_id: RequestId | None = None) -> None:
         super().__init__(sentence)
         self.code = code
         self.request_id = request_id
@@ -58,34 +67,72 @@ def parse(text: str | bytes, max_depth: int) -> Message:
         raise Refusal(
             INVALID_REQUEST,
             f"This message has more than {MAX_CONTAINERS} objects and arrays. Send less, or send it as text.",
+            readable_id(text),
         )
-    try:
-        message = _decode(text)
-    except RecursionError:
-        raise _too_deep(max_depth) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refusal(PARSE_ERROR, "This is not JSON. Send one JSON-RPC 2.0 message per frame.") from None
+    message = _decoded(text, max_depth)
     if brackets > max_depth and _deeper_than(message, max_depth):
-        raise _too_deep(max_depth)
+        raise _too_deep(max_depth, _id_of(message))
     if isinstance(message, list):
         raise Refusal(INVALID_REQUEST, "Batches are not part of MCP. Send each message by itself.")
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise Refusal(INVALID_REQUEST, 'This is not JSON-RPC 2.0: send an object with "jsonrpc": "2.0".')
+        sentence = 'This is not JSON-RPC 2.0: send an object with "jsonrpc": "2.0".'
+        raise Refusal(INVALID_REQUEST, sentence, _id_of(message))
     _check_members(message)
     return message
 
 
 def encode(message: Message) -> str:
-    """Encode a message as text."""
-    return _encode(message).decode()
+    """Encode a message as text; half a surrogate pair, which UTF-8 cannot say, becomes U+FFFD."""
+    try:
+        return _encode(message).decode()
+    except UnicodeEncodeError:
+        return repaired(json.dumps(message))
 
 
-def error_message(request_id: str | int | None, code: int, sentence: str, data: Any = None) -> Message:
-    """Make an error response; `request_id` is `None` when the request's id could not be read."""
+def encodable(value: T) -> T:
+    """Return a JSON value in which U+FFFD stands for each half of a surrogate pair; most values have none."""
+    try:
+        _encode(value)
+    except UnicodeEncodeError:
+        whole: T = _decode(repaired(json.dumps(value)))
+        return whole
+    return value
+
+
+def error_message(request_id: RequestId | None, code: int, sentence: str, data: Any = None) -> Message:
+    """Make an error response; `request_id` is `None` when the request's id could not be read.
+
+    The answer then has no id: MCP leaves it out (schema 2025-11-25, JSONRPCErrorResponse), and clients that hold to its
+    schema take no null.
+    """
     error: Message = {"code": code, "message": sentence}
     if data is not None:
         error["data"] = data
+    if request_id is None:
+        return {"jsonrpc": "2.0", "error": error}
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
+
+
+def _decoded(text: str | bytes, max_depth: int) -> Any:
+    """Decode JSON, once more without halves of surrogate pairs if there are any."""
+    try:
+        try:
+            return _decode(text)
+        except msgspec.DecodeError:
+            if (whole := repaired(text)) is text:
+                raise
+            return _decode(whole)
+    except RecursionError:
+        raise _too_deep(max_depth, readable_id(text)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        sentence = "This is not JSON in UTF-8. Send one JSON-RPC 2.0 message by itself."
+        raise Refusal(PARSE_ERROR, sentence, readable_id(text)) from None
+
+
+def _id_of(message: Any) -> RequestId | None:
+    """Return the id of what was decoded, whatever it is; `None` where it is no id."""
+    request_id = message.get("id") if isinstance(message, dict) else None
+    return request_id if isinstance(request_id, str | int) and not isinstance(request_id, bool) else None
 
 
 def _check_members(message: Message) -> None:
@@ -107,10 +154,9 @@ def _check_members(message: Message) -> None:
         raise Refusal(INVALID_REQUEST, "The params of a message are an object.", request_id)
 
 
-def _too_deep(max_depth: int) -> Refusal:
-    return Refusal(
-        INVALID_REQUEST, f"This message is nested deeper than {max_depth} levels. Send it flatter."
-    )
+def _too_deep(max_depth: int, request_id: RequestId | None) -> Refusal:
+    sentence = f"This message is nested deeper than {max_depth} levels. Send it flatter."
+    return Refusal(INVALID_REQUEST, sentence, request_id)
 
 
 def _brackets(text: str | bytes) -> int:

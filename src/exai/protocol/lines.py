@@ -6,9 +6,13 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["LineReader", "LineWriter", "take_stdout"]
+from exai.protocol.jsonrpc import INVALID_REQUEST, Refusal
+from exai.protocol.request_ids import SCANNED_BYTES, readable_id
+
+__all__ = ["LineReader", "LineTooLong", "LineWriter", "take_stdout"]
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -87,6 +91,19 @@ def _settle(written: asyncio.Future[None], fault: OSError | None) -> None:
         written.set_exception(fault)
 
 
+@dataclass(frozen=True, slots=True)
+class LineTooLong:
+    """A line that is not read whole: its two ends."""
+
+    head: bytes
+    tail: bytes
+
+    def refusal(self, max_bytes: int) -> Refusal:
+        """Make the answer to its sender, under its id where that can be read."""
+        sentence = f"A line may have {max_bytes} bytes. Send large texts as files."
+        return Refusal(INVALID_REQUEST, sentence, readable_id(self.head + self.tail))
+
+
 class LineReader:
     """Reads lines in a daemon thread; each is processed before the next one is read."""
 
@@ -94,7 +111,7 @@ class LineReader:
         self,
         loop: asyncio.AbstractEventLoop,
         max_bytes: int,
-        take: Callable[[bytes | None], Awaitable[None]],
+        take: Callable[[bytes | LineTooLong], Awaitable[None]],
         at_end: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -103,7 +120,7 @@ class LineReader:
         self._at_end = at_end
 
     def start(self) -> None:
-        """Start to read; `take` gets each line, or `None` for one that is too long."""
+        """Start to read; `take` gets each line, or what is known of one that is too long."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
     def _run(self) -> None:
@@ -112,8 +129,7 @@ class LineReader:
         try:
             while line := lines.readline(self._max_bytes + 1):
                 if len(line) > self._max_bytes and not line.endswith(b"\n"):
-                    _skip_line(lines)
-                    self._hand_over(None)
+                    self._hand_over(LineTooLong(line[:SCANNED_BYTES], _skipped(lines, line)))
                 elif line.strip():
                     self._hand_over(line)
         except (OSError, ValueError, RuntimeError):
@@ -121,13 +137,18 @@ class LineReader:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._at_end)
 
-    def _hand_over(self, line: bytes | None) -> None:
+    def _hand_over(self, line: bytes | LineTooLong) -> None:
         async def take() -> None:
             await self._take(line)
 
         asyncio.run_coroutine_threadsafe(take(), self._loop).result()
 
 
-def _skip_line(lines: BinaryIO) -> None:
-    while (rest := lines.readline(2**20)) and not rest.endswith(b"\n"):
-        pass
+def _skipped(lines: BinaryIO, begun: bytes) -> bytes:
+    """Read a line to its end, and return its last bytes."""
+    tail = begun[-SCANNED_BYTES:]
+    while rest := lines.readline(2**20):
+        tail = (tail + rest)[-SCANNED_BYTES:]
+        if rest.endswith(b"\n"):
+            break
+    return tail

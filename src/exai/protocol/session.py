@@ -43,6 +43,8 @@ from typing import Annotated
 
 import msgspec
 
+from exai.protocol.surrogates import repaired
+
 __all__ = [
     "SESSION_SUBPROTOCOL",
     "TRANSITIONS",
@@ -156,7 +158,12 @@ def read_frame(text: str | bytes) -> Frame:
         Violation: `text` is not a frame.
     """
     try:
-        return _decoder.decode(text)
+        try:
+            return _decoder.decode(text)
+        except msgspec.DecodeError:
+            if (whole := repaired(text)) is text:
+                raise
+            return _decoder.decode(whole)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Violation(f"This is no frame of {SESSION_SUBPROTOCOL}.") from None
 

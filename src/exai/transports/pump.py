@@ -183,7 +183,7 @@ class Pump:
     async def _send_answer(self, request_id: RequestId, method: str, answer: Message) -> None:
         try:
             text = encode(answer)
-        except (TypeError, ValueError) as error:  # a lone surrogate has no UTF-8
+        except (TypeError, ValueError) as error:  # what has no JSON
             text = encode(self._failure(request_id, method, error))
         await self._send_text(text)
 
@@ -236,7 +236,8 @@ class Pump:
 
     def _take_response(self, message: Message) -> None:
         """An answer to a request of ours; one that nobody waits for is dropped, as JSON-RPC has no answer to it."""
-        future = self._asked.get(coerce_request_id(message["id"]))
+        request_id = message.get("id")
+        future = None if request_id is None else self._asked.get(coerce_request_id(request_id))
         if future is None or future.done():
             return
         result = message.get("result")

@@ -21,6 +21,7 @@ from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
 from exai.events.incidents import record_incident
 from exai.protocol.idempotency_key import InvalidKey, key_in
+from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
@@ -229,7 +230,7 @@ def _result(answer: ToolAnswer) -> JsonObject:
         result["structuredContent"] = answer.structured
     if answer.meta is not None:
         result["_meta"] = answer.meta
-    return result
+    return encodable(result)
 
 
 def _caller(context: ServerRequestContext[Any, Any]) -> Caller:
@@ -265,7 +266,7 @@ def _progress(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
         await context.session.send_notification(
             types.ProgressNotification(
                 params=types.ProgressNotificationParams(
-                    progress_token=token, progress=number, message=message, _meta=meta
+                    progress_token=token, progress=number, message=encodable(message), _meta=meta
                 )
             ),
             related_request_id=context.request_id,

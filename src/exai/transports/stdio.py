@@ -15,8 +15,7 @@ from exai.auth.revocation_state import Ending
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
-from exai.protocol.jsonrpc import INVALID_REQUEST, encode, error_message
-from exai.protocol.lines import LineReader, LineWriter, take_stdout
+from exai.protocol.lines import LineReader, LineTooLong, LineWriter, take_stdout
 from exai.runtime.stop import Stop
 from exai.transports.draining import drain
 from exai.transports.pump import Pump
@@ -54,10 +53,9 @@ async def serve_stdio(
     writer = LineWriter(loop, take_stdout(), limits.send_timeout_s, leave)
     pump = Pump(server, caller=caller, send=writer.send, limits=limits, traffic=traffic, bus=bus)
 
-    async def take(line: bytes | None) -> None:
-        if line is None:
-            sentence = f"A line may have {limits.max_frame_bytes} bytes. Send large texts as files."
-            await writer.send(encode(error_message(None, INVALID_REQUEST, sentence)))
+    async def take(line: bytes | LineTooLong) -> None:
+        if isinstance(line, LineTooLong):
+            await pump.refuse(line.refusal(limits.max_frame_bytes))
         else:
             await pump.receive(line)
 

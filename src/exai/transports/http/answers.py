@@ -1,9 +1,15 @@
-"""An answer that can be broken off half-way, and a request's body that can be read once more."""
+"""An answer that can be broken off half-way, refusals under the request's id, and a body that can be read once more."""
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-__all__ = ["BreakableAnswer", "replayed"]
+from exai.protocol.jsonrpc import RequestId, encode
+
+__all__ = ["BreakableAnswer", "IdentifiedRefusals", "replayed"]
+
+REFUSED = 400
+"""From this status on."""
 
 
 class BreakableAnswer:
@@ -33,6 +39,49 @@ class BreakableAnswer:
         elif not self._is_complete:
             event = b"event: message\r\ndata: " + bytes(refusal.body) + b"\r\n\r\n" if as_event else b""
             await self._send({"type": "http.response.body", "body": event, "more_body": False})
+
+
+class IdentifiedRefusals:
+    """Puts the request's id into the refusals of the SDK, whose `id` is null whatever it refuses."""
+
+    def __init__(self, send: Send, request_id: RequestId | None) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._held: Message | None = None
+        """The start of a refusal whose body has not come yet."""
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the server."""
+        if message["type"] == "http.response.start" and message["status"] >= REFUSED:
+            self._held = message
+            return
+        if self._held is not None:
+            start, self._held = self._held, None
+            if not message.get("more_body"):
+                message = {**message, "body": self._identified(message.get("body", b""))}
+                start = {**start, "headers": [*_without_length(start), _length(message["body"])]}
+            await self._send(start)
+        await self._send(message)
+
+    def _identified(self, body: bytes) -> bytes:
+        try:
+            answer = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return body
+        if not isinstance(answer, dict) or "jsonrpc" not in answer or answer.get("id") is not None:
+            return body
+        answer.pop("id", None)
+        if self._request_id is not None:
+            answer["id"] = self._request_id
+        return encode(answer).encode()
+
+
+def _without_length(start: Message) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return (b"content-length", str(len(body)).encode())
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

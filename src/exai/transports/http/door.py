@@ -19,10 +19,11 @@ from exai import config
 from exai.auth.revocation_state import Ending
 from exai.callers import Caller
 from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
-from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, parse
+from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, RequestId, parse
+from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
-from exai.transports.http.answers import BreakableAnswer, replayed
-from exai.transports.http.faults import RequestId, TooManySessions, rpc_fault
+from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
+from exai.transports.http.faults import TooManySessions, rpc_fault
 from exai.transports.http.sessions import HttpSessions, session_id_of
 from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY, Engine
@@ -127,7 +128,7 @@ class HttpDoor:
                 self._running_once(message, caller, session_id_of(scope)),
                 nullcontext() if is_endless else self._traffic,
             ):
-                replay = replayed(body, receive)
+                replay = replayed(repaired(body), receive)
                 await self._serve(caller, message.get("id"), scope, replay, send, is_endless=is_endless)
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
@@ -151,7 +152,7 @@ class HttpDoor:
     async def _serve(
         self,
         caller: Caller,
-        request_id: RequestId,
+        request_id: RequestId | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -160,7 +161,7 @@ class HttpDoor:
     ) -> None:
         """Have the SDK answer, as long as the caller's credential is good."""
         scope[CALLER_KEY] = caller
-        answer = BreakableAnswer(send)
+        answer = BreakableAnswer(IdentifiedRefusals(send, request_id).send)
         deadline = asyncio.timeout(None)
         endings: list[Ending] = []
 
@@ -183,7 +184,7 @@ class HttpDoor:
             refusal = self._refused(_ended(endings[0]), scope, request_id)
             await answer.break_off(refusal, scope, receive, as_event=request_id is not None)
 
-    def _refused(self, fault: ExaiError, scope: Scope, request_id: RequestId) -> Response:
+    def _refused(self, fault: ExaiError, scope: Scope, request_id: RequestId | None) -> Response:
         response = rpc_fault(fault, request_id)
         response.raw_headers += self._gate.challenge(fault, scope)
         return response

@@ -3,11 +3,9 @@
 from starlette.responses import JSONResponse
 
 from exai.errors import ExaiError, RequestFault, ScopeMissing
-from exai.protocol.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, error_message
+from exai.protocol.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, RequestId, error_message
 
-__all__ = ["RequestId", "TooManySessions", "rpc_fault"]
-
-RequestId = str | int | None
+__all__ = ["TooManySessions", "rpc_fault"]
 
 
 class TooManySessions(RequestFault):
@@ -18,7 +16,7 @@ class TooManySessions(RequestFault):
     rpc_code = INVALID_REQUEST
 
 
-def rpc_fault(fault: ExaiError, request_id: RequestId = None) -> JSONResponse:
+def rpc_fault(fault: ExaiError, request_id: RequestId | None = None) -> JSONResponse:
     """Put a fault into a JSON-RPC error, with the status of its class."""
     data = {"code": fault.code}
     if isinstance(fault, ScopeMissing):
