@@ -141,7 +141,7 @@ async def test_a_token_is_over_at_its_time(open_gate: OpenGate) -> None:
     await gate.refuses(issued.access_token)
 
 
-async def test_an_address_that_guesses_is_told_to_wait_while_good_tokens_pass(open_gate: OpenGate) -> None:
+async def test_an_address_that_guesses_gets_429_while_good_tokens_pass(open_gate: OpenGate) -> None:
     gate = await open_gate(failures_per_minute=3)
     known = await gate.authority.create_key("alice", "laptop")
     await gate.admit(known.access_token)

@@ -443,7 +443,7 @@ async def test_what_is_long_over_is_dropped(open_gate: OpenGate) -> None:
     assert [row.token_id for row in await gate.authority.listing()] == [key.token_id]
 
 
-async def test_the_listing_tells_which_tokens_are_used(open_gate: OpenGate) -> None:
+async def test_the_listing_shows_which_tokens_are_used(open_gate: OpenGate) -> None:
     gate = await open_gate()
     key = await gate.authority.create_key("alice", "script")
     token = await gate.authority.create("alice", "laptop")
@@ -458,7 +458,7 @@ async def test_the_listing_tells_which_tokens_are_used(open_gate: OpenGate) -> N
     assert (await gate.authority.rotate(key.token_id)).token_id not in used
 
 
-async def test_what_was_made_is_handed_over_although_nobody_could_be_told(
+async def test_a_new_token_is_handed_over_although_the_notification_failed(
     database: Database, tmp_path: Path
 ) -> None:
     async def away() -> None:

@@ -480,7 +480,7 @@ async def test_an_issuer_cannot_give_scopes_that_there_are_not(
         await open_gate(shared_secret=secrets.token_hex(32), shared_secret_grants=["everything"])
 
 
-async def test_what_others_call_admin_is_no_administration_of_exai_unless_the_operator_says_so(
+async def test_foreign_admin_scopes_grant_nothing_unless_configured(
     open_gate: OpenGate, issuer: FakeIssuer
 ) -> None:
     secret = secrets.token_hex(32)

@@ -15,7 +15,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_it_lists_and_calls_and_hears_the_progress(doors: Doors) -> None:
+async def test_it_lists_and_calls_and_gets_progress(doors: Doors) -> None:
     heard: list[tuple[str, str]] = []
     async with connect(doors.ws) as session:
         assert [tool["name"] for tool in await session.tools()][:2] == ["echo", "wait"]

@@ -192,7 +192,7 @@ async def test_a_missing_or_exposed_file_is_a_sentence(endpoint: TokenEndpoint, 
 
 
 @pytest.mark.virtual_time
-async def test_mending_the_file_is_noticed(endpoint: TokenEndpoint, file: Path) -> None:
+async def test_a_corrected_file_is_noticed(endpoint: TokenEndpoint, file: Path) -> None:
     tokens = TokenFile(file, endpoint.url, LoopClock())
     changes: tuple[Callable[[], None], ...] = (
         lambda: write_credentials(file, Credentials("b")),

@@ -138,7 +138,7 @@ def test_variables_of_clients_are_no_settings(tmp_path: Path) -> None:
     loaded(tmp_path, EXAI_TOKEN="t", EXAI_CREDENTIALS="f", EXAI_SECRETS="")
 
 
-def test_a_keyring_that_fails_is_told_and_the_next_source_counts(tmp_path: Path) -> None:
+def test_a_keyring_that_fails_is_reported_and_the_next_source_counts(tmp_path: Path) -> None:
     tree = loaded(tmp_path, keyring=lambda _: KeyringAnswer(trouble="It is locked."), KIMI_API_KEY="k")
     assert tree.keyring_trouble == "It is locked."
     assert tree.origins[KIMI] == "environment KIMI_API_KEY"

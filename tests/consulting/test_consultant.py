@@ -1,7 +1,6 @@
 """A consultation: what enters the prompt, which model answers, what is recorded and returned."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ from exai.runtime.clock import SystemClock
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asker, asking
+from support.scripted import MODEL, ScriptedProvider, ScriptedRouter, asker, asking
+
+pytestmark = pytest.mark.sqlite
 
 CALLER = Caller.local(Door.WEBSOCKET)
 
@@ -39,7 +40,7 @@ class Talk:
 
     def __init__(self, database: Database, root: Path, *steps: Any, **limits: Any) -> None:
         self.provider = ScriptedProvider(*steps)
-        self.router = ScriptedRoster(self.provider)
+        self.router = ScriptedRouter(self.provider)
         self.counts = TokenCounts(CalibrationTable(database), SystemClock(), {})
         self.consultant = Consultant(
             router=self.router,  # type: ignore[arg-type]
@@ -63,13 +64,6 @@ class Talk:
     def prompt(self) -> Prompt:
         """The latest prompt that the provider got."""
         return self.provider.asked[-1]
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(config.Database(), tmp_path / "data")
-    yield database
-    await database.close()
 
 
 async def test_the_answer_is_text_and_the_same_in_parts(database: Database, tmp_path: Path) -> None:
@@ -103,7 +97,7 @@ async def test_the_second_prompt_holds_the_first_exchange(database: Database, tm
     assert talk.prompt.conversation_key == first.conversation_id
 
 
-async def test_history_that_does_not_fit_is_dropped_oldest_first_and_told(
+async def test_history_that_does_not_fit_is_dropped_oldest_first_with_a_note(
     database: Database, tmp_path: Path
 ) -> None:
     talk = Talk(database, tmp_path, history_share=0.2)

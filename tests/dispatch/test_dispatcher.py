@@ -236,7 +236,7 @@ async def test_after_the_stop_new_calls_are_refused_and_running_ones_end_with_a_
     assert (await rows(database))[0]["outcome"] == "cancelled"
 
 
-async def test_progress_is_told_to_those_who_asked(database: Database) -> None:
+async def test_progress_is_sent_to_those_who_asked(database: Database) -> None:
     received: list[tuple[str, str, str | None]] = []
 
     async def receive(number: float, message: str, meta: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ async def test_the_first_thought_and_the_first_word_wait_for_no_others() -> None
     assert loop.time() < 2 * INTERVAL_S
 
 
-async def test_with_many_calls_each_tells_its_news_less_often() -> None:
+async def test_with_many_calls_each_sends_progress_less_often() -> None:
     async def messages(running: int) -> int:
         receiver = Receiver()
         async with ProgressReporter(receiver, LoopClock(), lambda: running) as reporter:

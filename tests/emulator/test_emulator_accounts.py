@@ -136,7 +136,7 @@ async def test_a_suspended_or_empty_account_is_refused(control: Any, ask: Any, s
     assert error_of(await ask("custom"))[0] == "insufficient_quota"
 
 
-async def test_a_glm_plan_tells_when_its_window_resets(emulator: Emulator, ask: Any, control: Any) -> None:
+async def test_a_glm_plan_names_its_reset_time(emulator: Emulator, ask: Any, control: Any) -> None:
     await control("POST", "clock", {"now": 1_790_000_000, "runs": False})
     plan = {"plan_only": True, "plan_window_calls": 2, "plan_week_calls": 3}
     await control("PUT", "account", {"provider": "glm", "account": plan})
@@ -215,7 +215,7 @@ def signed(key: str, expires_at: float) -> str:
     return f"{head}.{body}." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-async def test_a_signed_token_expires_by_the_emulators_clock_only_when_told_to(
+async def test_a_signed_token_expires_by_the_emulators_clock_only_when_configured(
     emulator: Emulator, ask: Any
 ) -> None:
     token = signed(emulator.addresses.glm_key, time.time() + 210)

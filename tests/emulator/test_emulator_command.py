@@ -88,7 +88,7 @@ async def test_a_wrong_persona_is_refused() -> None:
     assert "clever" in err
 
 
-async def test_help_tells_what_it_is() -> None:
+async def test_help_explains_the_command() -> None:
     code, out, _ = await run("--help")
     assert code == 0
     assert all(

@@ -98,13 +98,15 @@ async def test_reset(control: Any, ask: Any, emulator: Emulator) -> None:
         ("rules", {"select": "none"}, "strictness"),
     ],
 )
-async def test_a_wrong_order_is_told_what_is_wrong(control: Any, path: str, body: Any, told: str) -> None:
+async def test_a_malformed_order_is_refused_with_the_reason(
+    control: Any, path: str, body: Any, told: str
+) -> None:
     status, answer = await control("POST", path, body)
     assert status == 400
     assert told in answer["error"]
 
 
-async def test_an_account_of_no_provider_is_told_so(control: Any) -> None:
+async def test_an_account_of_no_provider_is_refused(control: Any) -> None:
     status, answer = await control("PUT", "account", {"provider": "openai", "account": {}})
     assert status == 400
     assert "no provider" in answer["error"]

@@ -107,7 +107,7 @@ async def test_thinking_stands_where_the_dialect_puts_it(speaking: Any, dialect:
     assert any(f'"{field}":' in frame for frame in frames) is (field is not None)
 
 
-async def test_minimax_thinks_inside_the_content_unless_told_otherwise(speaking: Any) -> None:
+async def test_minimax_thinks_inside_the_content_by_default(speaking: Any) -> None:
     inside = (await speaking("minimax")).json
     assert inside["choices"][0]["message"]["content"].startswith("<think>")
     assert inside["base_resp"] == {"status_code": 0, "status_msg": ""}

@@ -281,7 +281,7 @@ async def test_glms_transcript_has_the_recorded_frames(emulator: Emulator, ask: 
     assert unlike(last, {**head, "choices": [finish], "usage": GLM_USAGE}) == []
 
 
-def test_a_shape_tells_what_differs() -> None:
+def test_a_shape_shows_what_differs() -> None:
     assert unlike({"a": [1, "x"]}, {"a": [int, "x"]}) == []
     assert unlike({"a": 1, "b": 2}, {"a": int}) == [": ['a', 'b'] is not ['a']"]
     assert unlike({"a": True}, {"a": int}) == [".a: True is not <class 'int'>"]

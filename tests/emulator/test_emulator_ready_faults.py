@@ -106,7 +106,7 @@ async def test_a_ready_fault_is_ordered_by_its_name(emulator: Emulator, http: An
         ({"provider": "glm", "ready": "stall", "fault": {}}, "Order a fault"),
     ],
 )
-async def test_a_wrong_order_is_told_what_is_wrong(
+async def test_a_malformed_order_is_refused_with_the_reason(
     emulator: Emulator, http: Any, order: Any, told: str
 ) -> None:
     async with http.post(f"{emulator.addresses.control}/_ctl/faults", json=order) as response:

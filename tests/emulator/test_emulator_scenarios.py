@@ -108,7 +108,7 @@ async def test_the_control_port_runs_shows_and_clears_them(emulator: Emulator, h
         ("replies", {"matches": "x", "fault": {"error": "1302"}}, "names the provider"),
     ],
 )
-async def test_a_wrong_order_is_told_what_is_wrong(
+async def test_a_malformed_order_is_refused_with_the_reason(
     emulator: Emulator, http: Any, path: str, order: Any, told: str
 ) -> None:
     async with http.post(f"{emulator.addresses.control}/_ctl/{path}", json=order) as response:

@@ -34,7 +34,7 @@ async def test_a_service_that_is_like_it_differs_in_nothing(started: Any, provid
         assert len(service.log.of(provider)) == len(PROBES[provider][1])
 
 
-async def test_what_differs_is_told_by_shape_and_without_values(emulator: Emulator) -> None:
+async def test_differences_are_reported_by_shape_without_values(emulator: Emulator) -> None:
     emulator.persona = Persona("fixed", text="a private answer")
     emulator.faults.add(
         "kimi", Fault(usage="none", headers={"Msh-Org-Id": "org-private", "X-New": "private"})

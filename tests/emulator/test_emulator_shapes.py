@@ -159,7 +159,7 @@ async def test_a_stream_and_a_whole_answer_say_and_count_the_same(ask: Any) -> N
 
 
 @pytest.mark.parametrize("placement", ["top", "choice", "extra", "none"])
-async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, placement: Any) -> None:
+async def test_kimi_usage_stands_where_the_fault_puts_it(started: Any, post: Any, placement: Any) -> None:
     async with started(EmulatorOptions(kimi_stream_usage=placement)) as emulator:
         *chunks, _ = (await post(emulator, "kimi", stream=True)).frames
     finish = next(chunk for chunk in chunks if chunk["choices"] and chunk["choices"][0]["finish_reason"])
@@ -171,7 +171,7 @@ async def test_kimi_usage_stands_where_it_is_told_to(started: Any, post: Any, pl
     assert found == {name: name == placement for name in found}
 
 
-async def test_kimi_counts_what_it_puts_into_its_cache_only_when_told_to(started: Any, post: Any) -> None:
+async def test_kimi_counts_cache_writes_only_when_configured(started: Any, post: Any) -> None:
     for told in (False, True):
         async with started(EmulatorOptions(kimi_cache_writes=told)) as emulator:
             first, second = [(await post(emulator, "kimi")).json["usage"] for _ in range(2)]

@@ -17,7 +17,7 @@ def chunks_of(reply: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_roles_stand_where_they_are_told_to(emulator: Emulator, ask: Any, provider: str) -> None:
+async def test_roles_stand_where_the_script_puts_them(emulator: Emulator, ask: Any, provider: str) -> None:
     found = {}
     for role in ("every", "first", "never"):
         emulator.faults.add(provider, Fault(role=role))
@@ -109,7 +109,7 @@ async def test_headers_can_be_huge(emulator: Emulator, raw_ask: Any) -> None:
     assert (await connection.until(b"\r\n\r\n")).count(b"x") >= 50_000
 
 
-async def test_frames_hold_as_much_text_as_they_are_told_to(emulator: Emulator, ask: Any) -> None:
+async def test_frames_hold_as_much_text_as_the_script_says(emulator: Emulator, ask: Any) -> None:
     emulator.persona = Persona("long", tokens=40, think_tokens=0, characters_per_frame=50)
     pieces = [
         chunk["choices"][0]["delta"].get("content", "") for chunk in chunks_of(await ask("glm", stream=True))

@@ -44,7 +44,7 @@ def png_announcing(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (640, 3), (3, 640)])
-def test_the_header_tells_kind_and_size(kind: str, size: tuple[int, int]) -> None:
+def test_the_header_gives_kind_and_size(kind: str, size: tuple[int, int]) -> None:
     assert read_header(drawn(kind, *size)) == (KINDS[kind], *size)
 
 

@@ -83,9 +83,7 @@ async def test_a_conversation_begun_by_one_client_goes_on_by_another_over_anothe
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_a_client_lists_the_tools_asks_them_and_hears_of_its_faults(
-    connect: Connect, name: str
-) -> None:
+async def test_a_client_lists_and_calls_tools_and_gets_their_errors(connect: Connect, name: str) -> None:
     async with connect(name) as client:
         assert set(await client.tools()) >= {"chat", "search", "models", "status"}
         models = await client.call("models", {})

@@ -1,6 +1,5 @@
 """What every implementation of jobs promises, and what the two for tests are like."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +17,7 @@ from exai.jobs.kinds import Backoff, Cancel, Done, End, GiveUp, Kind, RunningJob
 from exai.jobs.testing import JobsByHand
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.runs import new_run_id
+from support.waiting import wait_until
 
 SOON = Backoff(first_s=0.01, factor=1.0, longest_s=0.01, give_up_after_s=3600)
 
@@ -39,9 +39,12 @@ def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> OpenJobs:
         jobs = DurableJobs(kinds, file, new_run_id(), clock, publish=lambda _: None, poll_s=0.02)
 
         async def until_over(job_id: str) -> Job:
-            async with asyncio.timeout(60):
-                while (job := await jobs.find(job_id)) is None or not job.state.is_over:  # noqa: ASYNC110 - a row
-                    await asyncio.sleep(0.02)
+            async def ended() -> Job | None:
+                job = await jobs.find(job_id)
+                return job if job is not None and job.state.is_over else None
+
+            job = await wait_until(ended, within=60, what=f"{job_id} is over")
+            assert job is not None
             return job
 
         yield jobs, until_over
@@ -272,7 +275,7 @@ async def test_jobs_that_run_at_once_have_run_when_they_are_started() -> None:
     assert jobs.enqueued() == []
 
 
-async def test_jobs_by_hand_run_when_they_are_told_and_wait_in_no_time() -> None:
+async def test_jobs_by_hand_run_on_request_and_skip_their_waits() -> None:
     clock = ManualClock()
     began = clock.wall()
     at: list[float] = []

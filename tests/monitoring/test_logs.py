@@ -78,7 +78,7 @@ def test_a_line_below_the_level_is_not_written(configured: Configured) -> None:
 @pytest.mark.parametrize(
     "name", ["aiohttp", "uvicorn.error", "sqlalchemy.engine", "mcp", "asyncio", "whoever"]
 )
-def test_a_library_is_heard_from_warning_on_even_when_it_sets_its_own_level(
+def test_libraries_log_from_warning_on_even_with_a_level_of_their_own(
     configured: Configured, name: str
 ) -> None:
     library = logging.getLogger(name)

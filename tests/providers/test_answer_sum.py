@@ -85,7 +85,7 @@ def test_odd_usage_counts_as_not_said() -> None:
     assert summed(chunk(usage=[1])).usage == Usage()
 
 
-def test_neighbouring_pieces_of_one_kind_are_told_as_one() -> None:
+def test_neighbouring_pieces_of_one_kind_are_joined() -> None:
     told: list[tuple[DeltaKind, str]] = []
     answer = AnswerAccumulator(lambda kind, text: told.append((kind, text)))
     answer.add_events(

@@ -295,7 +295,7 @@ async def test_a_refusal_for_another_reason_stays_a_refusal(studio: Studio) -> N
     assert len(studio.emulator.log.of("kimi")) == 2
 
 
-async def test_a_full_store_is_told_and_the_picture_goes_inside_the_request(studio: Studio) -> None:
+async def test_with_a_full_store_the_picture_goes_inside_the_request_with_a_note(studio: Studio) -> None:
     studio.emulator.accounts["kimi"].state.files = FileState(max_files=0)
     completion = await studio.show("kimi-k3", LARGE)
     assert "did not keep a large picture" in " ".join(completion.notes)
@@ -343,7 +343,7 @@ async def test_an_upload_that_fails_is_a_failure_of_the_provider(
     assert (await studio.show("kimi-k3", LARGE)).text
 
 
-async def test_a_lost_reply_leaves_a_file_that_its_name_tells(studio: Studio) -> None:
+async def test_a_lost_reply_leaves_a_file_found_by_its_name(studio: Studio) -> None:
     studio.emulator.faults.add("kimi", Fault(path="/files", cut="reset", at="before_headers"))
     await failing(studio, "kimi-k3", LARGE)
     (orphan,) = studio.stored

@@ -28,7 +28,7 @@ from exai.routing.asker import ModelAsker
 from exai.routing.breaker import State
 from exai.routing.request import Asking
 from exai.routing.router import Choice
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asker, asking
+from support.scripted import MODEL, ScriptedProvider, ScriptedRouter, asker, asking
 from support.virtual_time import LoopClock, now
 
 pytestmark = pytest.mark.virtual_time
@@ -50,7 +50,7 @@ class Desk:
         bus = EventBus()
         bus.watch(self.events.append, Event)
         settings.setdefault("retry", config.Retry())
-        self.asking: Asking = asking(ScriptedRoster(self.provider), bus=bus, clock=LoopClock(), **settings)
+        self.asking: Asking = asking(ScriptedRouter(self.provider), bus=bus, clock=LoopClock(), **settings)
         self.asker: ModelAsker = asker(self.asking, seconds=seconds)
 
     async def ask(
@@ -73,7 +73,7 @@ class Desk:
         return [gate.in_use for gate in (*admission.by_model.values(), *admission.by_provider.values())]
 
 
-async def test_a_passing_failure_is_asked_again_and_all_of_it_is_told() -> None:
+async def test_a_transient_failure_is_retried_and_reported() -> None:
     desk = Desk(ProviderOverloaded("x"), ProviderFailed("x"), "answer")
     assert await desk.ask() == "answer"
     assert desk.said() == ["ProviderCallEnded", "RetryPlanned"] * 2 + ["ProviderCallEnded"]

@@ -182,7 +182,7 @@ def test_a_refused_account_opens_it_at_once_until_its_reset(end: ProviderFault, 
     assert refused.value.retry_after_s == seconds
 
 
-def test_a_reset_far_away_is_told_beside_the_next_probe() -> None:
+def test_a_reset_far_away_is_given_beside_the_next_probe() -> None:
     bench = Bench()
     bench.request(QuotaExhausted("x", retry_after_s=5 * 3600))
     with pytest.raises(CircuitOpen, match=r"used up for 5 h yet.*In 60 min a request"):
@@ -251,7 +251,7 @@ def test_a_probe_that_fails_opens_it_again(end: ProviderFault) -> None:
     assert [event.again for event in bench.events if isinstance(event, BreakerOpened)] == [True]
 
 
-def test_a_probe_that_says_nothing_gives_its_turn_to_the_next_interval() -> None:
+def test_a_probe_without_a_verdict_leaves_the_turn_to_the_next_interval() -> None:
     bench = opened()
     bench.clock.advance(10)
     assert bench.request(asyncio.CancelledError())
@@ -264,7 +264,7 @@ def test_a_probe_that_says_nothing_gives_its_turn_to_the_next_interval() -> None
     assert bench.requests(ProviderRefused("the request was at fault")) is State.CLOSED
 
 
-def test_a_request_from_before_the_change_says_nothing_after_it() -> None:
+def test_a_request_from_before_the_change_counts_for_nothing_after_it() -> None:
     bench = Bench()
     late = [bench.breaker.attempt() for _ in range(3)]
     bench.requests(*[FAILED] * 5)

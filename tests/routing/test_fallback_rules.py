@@ -58,5 +58,5 @@ def test_what_was_filtered_goes_nowhere_without_consent_and_never_to_the_same_pr
         errors.Incident,
     ],
 )
-def test_what_another_model_would_not_mend_ends_the_call(kind: type[ToolFault]) -> None:
+def test_a_fault_that_no_other_model_avoids_ends_the_call(kind: type[ToolFault]) -> None:
     assert taken_over(kind("x"), filtered_too=True) == []

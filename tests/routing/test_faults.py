@@ -24,7 +24,7 @@ def test_every_way_of_handling_occurs() -> None:
     assert {row.takeover for row in rows} == {None, *Takeover}
 
 
-def test_what_was_not_sent_says_nothing_about_the_provider() -> None:
+def test_a_request_that_was_not_sent_counts_not_for_health() -> None:
     unsent = [row for row in FAULTS.values() if row.unsent]
     assert unsent
     assert all(

@@ -74,7 +74,7 @@ def test_a_branch_has_its_own_requests_and_the_call_has_all(ledger: Ledger) -> N
     assert ledger.bill.usage == Usage(input=3)
 
 
-def test_turns_are_told_apart_though_their_requests_interleave(ledger: Ledger) -> None:
+def test_interleaved_requests_stay_with_their_turns(ledger: Ledger) -> None:
     first, second = ledger.turn("p", "a"), ledger.turn("p", "b")
     for turn, attempts in ((first, 1), (second, 2), (first, 3)):
         with turn.open(Purpose.CHAT, "p", "x") as entry:

@@ -206,7 +206,7 @@ def names(choice: Choice) -> list[str]:
     return [choice.model.name, *(model.name for model in choice.fallbacks)]
 
 
-def test_a_named_model_has_nobody_behind_it_unless_somebody_says_so() -> None:
+def test_a_named_model_has_no_fallback_by_default() -> None:
     assert names(router(**BOTH).resolve("glm-5.3")) == ["glm-5.3"]
     assert names(router(**BOTH, default="glm-5.3").resolve(None)) == ["glm-5.3"]
 

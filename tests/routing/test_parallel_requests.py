@@ -316,7 +316,7 @@ async def test_the_waits_for_permits_before_all_attempts_of_a_request_are_one_wa
     assert call.outcomes() == {"a": ("overloaded", 1)}
 
 
-async def test_a_request_that_follows_an_answered_one_may_wait_anew() -> None:
+async def test_each_request_in_turn_may_wait_for_a_permit() -> None:
     provider = TimedProvider("a", Step(first_s=1), Step(first_s=1))
     call = Call(provider, limits=config.Admission(model_limit=1, max_wait_s=7))
     async with call.admitted():
@@ -355,7 +355,7 @@ async def test_a_request_that_outlives_its_call_keeps_no_permit() -> None:
     assert [gate.in_use for gate in call.admission.by_model.values()] == [0]
 
 
-async def test_a_retry_of_one_request_tells_of_its_own_model() -> None:
+async def test_a_retry_event_names_its_own_model() -> None:
     a, b = (
         TimedProvider("a", Step(ProviderOverloaded), Step()),
         TimedProvider("b", Step(ProviderFailed), Step()),

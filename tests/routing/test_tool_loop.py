@@ -212,7 +212,7 @@ async def test_a_list_inside_an_object_that_came_as_text_is_unpacked_as_well(ben
     assert bench.ran == [LookUp(within=Within([3]))]
 
 
-async def test_two_calls_with_one_id_are_told_apart(bench: Bench) -> None:
+async def test_two_tool_calls_with_one_id_get_their_own_results(bench: Bench) -> None:
     await bench.run("kimi", (call("a", id="same"), call("b", id="same")), streams=True)
     second = bench.sent("kimi")[1]["messages"]
     assert [each["id"] for each in second[-3]["tool_calls"]] == ["same", "same_1"]
@@ -231,7 +231,7 @@ async def test_two_calls_with_one_id_are_told_apart(bench: Bench) -> None:
         (ScriptedCall("look_down"), "There is no tool 'look_down'. There are: look_up."),
     ],
 )
-async def test_what_cannot_be_run_is_told_to_the_model_which_may_do_better(
+async def test_a_tool_call_that_cannot_run_is_reported_to_the_model(
     bench: Bench, scripted: ScriptedCall, told: str
 ) -> None:
     await bench.run("glm", (scripted,), (call("owls"),))
@@ -240,14 +240,14 @@ async def test_what_cannot_be_run_is_told_to_the_model_which_may_do_better(
     assert len(bench.sent("glm")) == 3
 
 
-async def test_a_tool_that_fails_is_told_to_the_model(bench: Bench) -> None:
+async def test_a_failed_tool_is_reported_to_the_model(bench: Bench) -> None:
     bench.fails = ProviderFailed("The search failed. Try again later.")
     answer = await bench.run("kimi", (call(),))
     assert "Error: The search failed. Try again later." in answer.text
 
 
 @pytest.mark.virtual_time
-async def test_a_tool_that_takes_too_long_is_told_to_the_model(desk: Any) -> None:
+async def test_a_tool_timeout_is_reported_to_the_model(desk: Any) -> None:
     bench = Bench(desk, tool_s=15)
     bench.delay = 30
     answer = await bench.run("kimi", (call(),))
@@ -276,7 +276,7 @@ async def test_cancelling_the_call_cancels_its_tools(bench: Bench) -> None:
     assert bench.running == 0
 
 
-async def test_the_last_round_tells_the_model_to_answer(desk: Any) -> None:
+async def test_the_last_round_asks_the_model_to_answer(desk: Any) -> None:
     bench = Bench(desk, max_rounds=2)
     await bench.run("kimi", (call("a"),), (call("b"),))
     last = tool_texts(bench.sent("kimi")[-1])
@@ -350,7 +350,7 @@ async def test_a_model_that_only_repeats_itself_is_given_up(bench: Bench) -> Non
     assert len(bench.sent("kimi")) == 4
 
 
-async def test_a_long_result_is_cut_and_the_model_is_told(desk: Any) -> None:
+async def test_a_long_result_is_cut_with_a_note_to_the_model(desk: Any) -> None:
     bench = Bench(desk, max_result_characters=10)
     await bench.run("kimi", (call("x" * 50),))
     assert tool_texts(bench.sent("kimi")[1])[0] == "found xxxx\n[cut: 46 more characters]"

@@ -20,7 +20,7 @@ def test_a_file_of_its_owner_alone_is_read(tmp_path: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o644, 0o640, 0o620, 0o666])
-def test_a_file_that_others_can_open_is_refused_with_the_way_to_mend_it(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_open_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "secret"
     file.write_text("canary")
     file.chmod(mode)

@@ -119,7 +119,7 @@ def upgrade():
 """
 
 
-async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it(
+async def test_a_schema_that_is_behind_is_refused_with_the_command_to_run(
     database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = migrate.head()
@@ -260,7 +260,7 @@ async def test_a_caller_that_leaves_does_not_take_its_write_back(
     await database.close()
 
 
-async def test_an_outage_is_told_and_outlived(postgresql: PostgresqlServer, tmp_path: Path) -> None:
+async def test_an_outage_is_reported_and_survived(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     settings = config.Database.model_validate({"url": postgresql.create_database("outage")})
     database = await opened(settings, tmp_path)
     await with_notes(database)

@@ -55,7 +55,7 @@ async def outcomes(attempts: Attempts, parameters: list[str]) -> list[Any]:
     return results[1:]
 
 
-async def test_a_refused_write_is_told_apart_by_trying_each_alone() -> None:
+async def test_a_refused_write_is_found_by_trying_each_alone() -> None:
     attempts = Attempts(IntegrityError("INSERT", {}, ValueError("twice")))
     results = await outcomes(attempts, ["a", "poison", "b"])
     assert [type(result) for result in results] == [str, StoreFailed, str]

@@ -43,7 +43,7 @@ async def test_each_believes_what_the_other_made_at_once(gates: tuple[Gate, Gate
             assert (await judge.admit(issued.access_token)).subject == "alice"
 
 
-async def test_what_one_revokes_the_other_refuses_and_tells_its_sockets_when_it_follows(
+async def test_a_revocation_reaches_the_other_process_and_its_sockets(
     gates: tuple[Gate, Gate],
 ) -> None:
     here, there = gates

@@ -97,7 +97,7 @@ async def test_the_longest_unused_are_condemned_first(table: UploadTable) -> Non
     assert await table.find(OTHERS[0], "alice", ["dd"]) == {"dd": "file_dd"}
 
 
-async def test_what_is_condemned_is_used_by_nobody_and_its_content_can_be_uploaded_anew(
+async def test_a_condemned_upload_is_unused_and_its_content_can_be_uploaded_again(
     table: UploadTable,
 ) -> None:
     await table.keep(KIMI, "alice", row("aa", "file_1"))

@@ -21,7 +21,7 @@ from exai.routing.retry import RetryPolicy
 from exai.routing.router import Choice
 from exai.runtime.clock import Clock, SystemClock
 
-__all__ = ["MODEL", "ScriptedProvider", "ScriptedRoster", "asker", "asking"]
+__all__ = ["MODEL", "ScriptedProvider", "ScriptedRouter", "asker", "asking"]
 
 MODEL = Model(
     name="scripted-1",
@@ -95,7 +95,7 @@ class ScriptedProvider:
         pass
 
 
-class ScriptedRoster:
+class ScriptedRouter:
     """Every name leads to the one scripted model."""
 
     def __init__(self, provider: ScriptedProvider) -> None:

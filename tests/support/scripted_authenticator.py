@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from exai.auth.attempts import Attempts
 from exai.auth.authority import IssuedTokens
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import ALL_SCOPES, Caller, Credential, Door, RawHeaders
 from exai.errors import InvalidGrant, StoreFailed, TooManyAttempts, Unauthenticated
 from exai.runtime.clock import SystemClock
@@ -18,9 +18,9 @@ class ScriptedAuthenticator:
 
     def __init__(self) -> None:
         self.attempts = Attempts(3, SystemClock())
-        self.endings: dict[str, Ending] = {}
+        self.endings: dict[str, EndReason] = {}
         """By token."""
-        self.endings_of_subjects: dict[str, Ending] = {}
+        self.endings_of_subjects: dict[str, EndReason] = {}
         self.throttled = False
         self._callers: dict[str, Caller] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -33,12 +33,12 @@ class ScriptedAuthenticator:
         )
         return {"Authorization": f"Bearer {token}"}
 
-    def end(self, token: str, ending: Ending) -> None:
+    def end(self, token: str, ending: EndReason) -> None:
         """Let a token expire, or revoke it."""
         self.endings[token] = ending
         self._tell()
 
-    def end_subject(self, subject: str, ending: Ending) -> None:
+    def end_subject(self, subject: str, ending: EndReason) -> None:
         """Revoke all that a subject has."""
         self.endings_of_subjects[subject] = ending
         self._tell()
@@ -59,7 +59,7 @@ class ScriptedAuthenticator:
             raise Unauthenticated('This needs a token: "Bearer".', presented=bool(given))
         return replace(self._callers[token], door=door)
 
-    def end_of(self, caller: Caller) -> Ending | None:
+    def end_of(self, caller: Caller) -> EndReason | None:
         if caller.credential is None:
             return None
         return self.endings_of_subjects.get(caller.subject) or self.endings.get(caller.credential.token_id)

@@ -22,7 +22,7 @@ from exai.storage.calls.journal import Journal
 from exai.storage.database import Database
 from exai.tools.base import Arguments, Requested, Tool, ToolAnswer
 from exai.tools.registry import Registry
-from support.scripted import MODEL, ScriptedProvider, ScriptedRoster, asking
+from support.scripted import MODEL, ScriptedProvider, ScriptedRouter, asking
 
 __all__ = ["CALLER", "Run", "Said", "Services", "Words", "ask", "error_facts"]
 
@@ -88,7 +88,7 @@ class Services:
         bus = EventBus()
         bus.watch(self.events.append, Event)
         clock = clock or SystemClock()
-        ask_with = asking(ScriptedRoster(provider), bus=bus, clock=clock, limits=admission, retry=retry)
+        ask_with = asking(ScriptedRouter(provider), bus=bus, clock=clock, limits=admission, retry=retry)
         self.admission = ask_with.admission
         self.idempotent_calls = IdempotentCalls(
             idempotent_call_table or IdempotentCallTable(database, clock),

@@ -199,7 +199,7 @@ async def test_failed_calls_are_shown_to_their_caller_alone(guarded: GuardedDaem
         assert await errors_of(erin) == []
 
 
-async def test_usage_is_told_to_each_caller_of_his_own(guarded: GuardedDaemon) -> None:
+async def test_each_caller_sees_usage_of_their_own(guarded: GuardedDaemon) -> None:
     async with socket_of(guarded, "fay") as fay, socket_of(guarded, "gus") as gus:
 
         async def usage_of(client: McpSocket) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ async def test_usage_is_told_to_each_caller_of_his_own(guarded: GuardedDaemon) -
         assert await usage_of(gus) == []
 
 
-async def test_sessions_are_carried_on_by_their_owner_alone_whoever_tries_at_the_same_time(
+async def test_a_session_is_resumed_by_its_owner_alone_also_in_a_race(
     guarded: GuardedDaemon,
 ) -> None:
     url = guarded.daemon.mcp_ws

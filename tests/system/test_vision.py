@@ -46,7 +46,7 @@ async def look(socket: McpSocket, *images: str | Path, **arguments: Any) -> Any:
     )
 
 
-async def test_pictures_arrive_as_the_model_takes_them_and_changes_are_told(
+async def test_pictures_arrive_as_the_model_takes_them_with_notes_on_changes(
     start_daemon: StartDaemon, emulator: Emulator, folder: Path
 ) -> None:
     (folder / "wide.jpg").write_bytes(drawn("JPEG", 8_000, 80))
@@ -167,7 +167,7 @@ async def test_a_model_that_takes_over_gets_the_picture_as_it_takes_it(
     assert "converted from WEBP to PNG" in notes[0]
 
 
-async def test_a_crash_after_an_upload_leaves_a_file_that_its_name_tells(
+async def test_a_crash_after_an_upload_leaves_a_file_found_by_its_name(
     start_daemon: StartDaemon, emulator: Emulator, folder: Path
 ) -> None:
     (folder / "large.png").write_bytes(noise("PNG", 700, 700))

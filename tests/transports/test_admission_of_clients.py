@@ -104,7 +104,7 @@ async def test_a_refused_token_is_not_shown_again_and_again(file: Path) -> None:
         assert refusing.shown == ["Bearer one", "Bearer two"]
 
 
-async def test_a_refused_token_is_tried_anew_after_a_while() -> None:
+async def test_a_refused_token_is_tried_again_after_a_while() -> None:
     moments: list[float] = []
 
     def refuse_twice(_: str | None) -> Response | None:
@@ -199,7 +199,7 @@ async def test_a_refused_token_is_not_shown_while_the_next_cannot_be_fetched(
         ("text/html", b"<p>No</p>", r"HTTP 429\. Start"),
     ],
 )
-async def test_what_the_door_says_is_told_in_one_plain_line(kind: str, body: bytes, says: str) -> None:
+async def test_a_refusal_of_the_door_is_shown_as_one_plain_line(kind: str, body: bytes, says: str) -> None:
     headers = Headers({"Content-Length": str(len(body)), "Content-Type": kind})
     response = Response(429, "Too Many Requests", headers, body)
     async with (

@@ -294,7 +294,7 @@ async def test_an_http_session_of_another_is_as_unknown_as_one_that_never_was(
         await until_unknown(http, doors, headers | other)
 
 
-async def test_a_call_whose_token_is_revoked_ends_with_its_http_session_whoever_used_that_last(
+async def test_a_call_whose_token_is_revoked_ends_with_its_shared_http_session(
     doors: Doors,
 ) -> None:
     first, second = (doors.authenticator.issue(token, "alice") for token in ("first", "second"))

@@ -234,7 +234,7 @@ async def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(request_: 
         assert now() - began < 12
 
 
-async def test_connections_without_a_caller_make_room_and_those_of_callers_stay(
+async def test_connections_without_a_caller_are_closed_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unauthenticated, "MOST", 20)

@@ -258,7 +258,7 @@ async def test_foreign_names_and_pages_are_refused(doors: Doors, subtests: pytes
                         assert word in await response.text()
 
 
-async def test_a_person_who_looks_is_told_where_things_are(doors: Doors) -> None:
+async def test_a_browser_at_the_root_gets_directions(doors: Doors) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(doors.http.removesuffix("mcp")) as response:
             assert response.status == 200

@@ -51,7 +51,7 @@ async def denied(doors: Doors, subprotocol: str, headers: dict[str, str]) -> Any
 
 
 @pytest.mark.parametrize(("headers", "presented"), STRANGERS)
-async def test_strangers_are_told_how_to_come_in(headers: dict[str, str], presented: bool) -> None:
+async def test_a_refusal_says_how_to_authenticate(headers: dict[str, str], presented: bool) -> None:
     async with open_doors(auth={"mode": "required"}) as doors, aiohttp.ClientSession() as http:
         doors.authenticator.issue("good", "alice")
         challenges = []
@@ -194,7 +194,7 @@ async def test_the_challenge_names_the_host_that_was_asked_and_none_with_odd_cha
             assert "evil" not in str(response.headers)
 
 
-async def test_a_method_that_a_path_has_not_is_told_which_it_has(doors: Doors) -> None:
+async def test_a_405_lists_the_methods_of_the_path(doors: Doors) -> None:
     async with aiohttp.ClientSession() as http:
         for path, allowed in (("/", "GET, HEAD"), ("/mcp", "GET, POST, DELETE")):
             async with http.put(root(doors) + path) as response:

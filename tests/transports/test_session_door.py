@@ -49,7 +49,7 @@ async def test_a_call_goes_on_while_its_socket_is_gone_and_its_answer_arrives_on
             assert (number, message["id"]) == (2, 2)
 
 
-async def test_what_was_not_heard_comes_again_in_order_and_equal_texts_all_arrive(doors: Doors) -> None:
+async def test_unacknowledged_messages_come_again_in_order_equal_ones_too(doors: Doors) -> None:
     async with session_socket(doors.ws) as first:
         opened = await first.open()
         for number in 1, 2, 3:
@@ -198,7 +198,7 @@ async def test_a_goodbye_ends_the_session_at_once(doors: Doors) -> None:
     await wait_until(lambda: doors.sessions.statistics().sessions == 0, what="the session ends")
 
 
-async def test_what_exceeds_the_bounds_is_told_as_a_gap() -> None:
+async def test_messages_beyond_the_buffer_are_reported_as_a_gap() -> None:
     async with open_doors(sessions={"max_messages": 3}) as doors:
         async with session_socket(doors.ws) as client:
             opened = await client.open()

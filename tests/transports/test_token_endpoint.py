@@ -52,7 +52,7 @@ async def test_a_refresh_token_brings_new_tokens(doors: Doors) -> None:
         (GOOD.encode() + b"\xff", FORM, "invalid_request"),
     ],
 )
-async def test_what_is_no_request_for_tokens_is_told_so(
+async def test_a_malformed_token_request_is_refused(
     doors: Doors, data: Any, headers: Mapping[str, str], error: str
 ) -> None:
     status, told, _ = await post(doors, data, headers)
@@ -96,7 +96,7 @@ async def test_requests_held_back_and_ended_together_are_counted_one_by_one(door
     assert sorted(answer.split()[1] for answer in answers) == [b"400"] * 3 + [b"429"] * 5
 
 
-async def test_with_the_store_away_a_client_is_told_to_come_back(doors: Doors) -> None:
+async def test_with_the_store_away_a_client_gets_retry_after(doors: Doors) -> None:
     doors.authority.store_is_away = True
     for _ in range(5):
         status, told, headers = await post(doors, GOOD)
@@ -105,7 +105,7 @@ async def test_with_the_store_away_a_client_is_told_to_come_back(doors: Doors) -
     assert (await post(doors, GOOD))[0] == 200
 
 
-async def test_the_keys_are_published_and_not_read_anew_for_everybody_who_asks(doors: Doors) -> None:
+async def test_the_published_keys_are_cached(doors: Doors) -> None:
     url = doors.http.removesuffix("/mcp") + "/.well-known/jwks.json"
     async with aiohttp.ClientSession() as http:
         doors.authority.store_is_away = True

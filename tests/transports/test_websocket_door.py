@@ -105,7 +105,7 @@ async def test_the_subprotocol_is_chosen_when_offered_and_not_required(doors: Do
         ({"path": "/other"}, 404, "/mcp"),
     ],
 )
-async def test_who_may_not_come_in_is_told_before_the_upgrade(
+async def test_an_unauthenticated_client_is_refused_before_the_upgrade(
     doors: Doors, options: dict[str, Any], status: int, word: str
 ) -> None:
     address = doors.ws
@@ -205,7 +205,7 @@ async def test_without_a_token_there_is_no_progress(doors: Doors) -> None:
         assert client.notifications == []
 
 
-async def test_an_incident_tells_its_id_and_nothing_else(doors: Doors) -> None:
+async def test_an_incident_shows_its_id_and_nothing_else(doors: Doors) -> None:
     async with mcp_socket(doors.ws) as client:
         answer = await client.request("tools/call", {"name": "crash", "arguments": {}})
         assert answer["error"]["code"] == -32603

@@ -6,7 +6,7 @@ from exai.web.challenge import refusal_headers
 METADATA = "http://localhost:8079/.well-known/oauth-protected-resource/mcp"
 
 
-def test_who_came_without_a_token_is_told_no_error_and_what_to_ask_for() -> None:
+def test_a_challenge_without_a_token_has_no_error_and_names_the_scope() -> None:
     fault = Unauthenticated("A token is needed.", presented=False)
     assert refusal_headers(fault) == ((b"www-authenticate", b'Bearer realm="exai"'),)
     told = refusal_headers(fault, asks_for=["a", "b"], metadata_url=METADATA)
@@ -29,6 +29,6 @@ def test_a_scope_that_is_missing_is_named_alone() -> None:
     assert b"tools:status" not in told
 
 
-def test_who_tried_too_often_is_told_when_to_come_back_and_others_nothing() -> None:
+def test_only_who_tried_too_often_gets_retry_after() -> None:
     assert refusal_headers(TooManyAttempts("Later.", retry_after_s=0.2)) == ((b"retry-after", b"1"),)
     assert refusal_headers(StoreFailed("Away.")) == ()

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from exai.app.duties import CREDENTIALS_S, stdio_duties
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, Door
 from exai.runtime.periodic import JITTER, Scheduler
 from exai.web.credential_watch import NEWS, ROUND_S, CredentialWatcher
@@ -29,17 +29,17 @@ class Watched:
         self.authenticator.issue("one", "alice")
         self.clock = LoopClock(wall=1_000.0)
         self.watcher = CredentialWatcher(self.authenticator, self.clock)
-        self.told: list[tuple[str, Ending]] = []
+        self.told: list[tuple[str, EndReason]] = []
 
     async def caller(self, expires_at: float | None = None) -> Caller:
         caller = await self.authenticator.authenticate(HEADERS, door=Door.HTTP, address="127.0.0.1")
         assert caller.credential is not None
         return replace(caller, credential=replace(caller.credential, expires_at=expires_at))
 
-    def note(self, name: str, ending: Ending) -> None:
-        self.told.append((name, ending))
+    def note(self, name: str, reason: EndReason) -> None:
+        self.told.append((name, reason))
 
-    async def until(self, *told: tuple[str, Ending]) -> None:
+    async def until(self, *told: tuple[str, EndReason]) -> None:
         await wait_until(
             lambda: self.told == list(told), what=lambda: f"{list(told)} is told; it was {self.told}"
         )
@@ -52,10 +52,10 @@ async def watched() -> AsyncIterator[Watched]:
         yield made
 
 
-async def test_each_is_told_once_of_each_end_and_the_released_of_none(watched: Watched) -> None:
+async def test_each_watcher_is_notified_once_and_a_released_one_never(watched: Watched) -> None:
     caller = await watched.caller()
-    watched.watcher.watch(caller, lambda ending: watched.told.append(("kept", ending)))
-    with watched.watcher.watching(caller, lambda ending: watched.told.append(("left", ending))):
+    watched.watcher.watch(caller, lambda reason: watched.told.append(("kept", reason)))
+    with watched.watcher.watching(caller, lambda reason: watched.told.append(("left", reason))):
         pass
     watched.authenticator.end("one", "expired")
     await watched.until(("kept", "expired"))
@@ -65,11 +65,11 @@ async def test_each_is_told_once_of_each_end_and_the_released_of_none(watched: W
 
 
 async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) -> None:
-    def broken(_: Ending) -> None:
+    def broken(_: EndReason) -> None:
         raise RuntimeError("a planted fault")
 
-    def note(name: str, ending: Ending) -> None:
-        watched.told.append((name, ending))
+    def note(name: str, reason: EndReason) -> None:
+        watched.told.append((name, reason))
 
     caller = await watched.caller()
     for number in range(10):
@@ -82,14 +82,14 @@ async def test_one_that_cannot_be_ended_keeps_no_other_open(watched: Watched) ->
     other = await watched.authenticator.authenticate(
         [(b"authorization", b"Bearer two")], door=Door.HTTP, address="127.0.0.1"
     )
-    watched.watcher.watch(other, lambda ending: watched.told.append(("later", ending)))
+    watched.watcher.watch(other, lambda reason: watched.told.append(("later", reason)))
     watched.authenticator.end("two", "revoked")
     await watched.until(("later", "revoked"))
 
 
-async def test_the_wall_clock_tells_of_an_expiry(watched: Watched) -> None:
+async def test_an_expiry_is_noticed_by_the_wall_clock(watched: Watched) -> None:
     caller = await watched.caller(expires_at=1_060.0)
-    watched.watcher.watch(caller, lambda ending: watched.told.append(("it", ending)))
+    watched.watcher.watch(caller, lambda reason: watched.told.append(("it", reason)))
     await asyncio.sleep(60)
     assert watched.told == []
     watched.authenticator.endings["one"] = "expired"  # told by nobody but the clock
@@ -99,16 +99,16 @@ async def test_the_wall_clock_tells_of_an_expiry(watched: Watched) -> None:
 
 async def test_what_comes_in_while_its_token_is_being_revoked_does_not_stay(watched: Watched) -> None:
     caller = await watched.caller()
-    watched.watcher.watch(caller, lambda ending: watched.told.append(("in time", ending)))
+    watched.watcher.watch(caller, lambda reason: watched.told.append(("in time", reason)))
     watched.authenticator.end("one", "revoked")
     await watched.until(("in time", "revoked"))
-    watched.watcher.watch(caller, lambda ending: watched.told.append(("late", ending)))
+    watched.watcher.watch(caller, lambda reason: watched.told.append(("late", reason)))
     await watched.until(("in time", "revoked"), ("late", "revoked"))
 
 
-async def test_subjects_whose_credentials_are_alike_are_told_apart(watched: Watched) -> None:
-    def note(name: str, ending: Ending) -> None:
-        watched.told.append((name, ending))
+async def test_subjects_with_equal_credentials_are_kept_apart(watched: Watched) -> None:
+    def note(name: str, reason: EndReason) -> None:
+        watched.told.append((name, reason))
 
     alice = await watched.caller()
     bob = replace(alice, subject="bob")
@@ -122,7 +122,7 @@ async def test_subjects_whose_credentials_are_alike_are_told_apart(watched: Watc
 
 async def test_a_watch_follows_the_credential_it_was_moved_to(watched: Watched) -> None:
     old = await watched.caller()
-    watch = watched.watcher.watch(old, lambda ending: watched.told.append(("it", ending)))
+    watch = watched.watcher.watch(old, lambda reason: watched.told.append(("it", reason)))
     watched.authenticator.issue("two", "alice")
     fresh = await watched.authenticator.authenticate(
         [(b"authorization", b"Bearer two")], door=Door.HTTP, address="127.0.0.1"
@@ -138,10 +138,10 @@ async def test_a_watch_follows_the_credential_it_was_moved_to(watched: Watched) 
 @pytest.mark.parametrize("before", NEWS)
 @pytest.mark.parametrize("found", [None, "expired", "revoked"])
 async def test_a_check_notifies_of_what_the_table_says_and_of_nothing_else(
-    before: Ending | None, found: Ending | None
+    before: EndReason | None, found: EndReason | None
 ) -> None:
     made = Watched()
-    watch = made.watcher.watch(await made.caller(), lambda ending: made.told.append(("it", ending)))
+    watch = made.watcher.watch(await made.caller(), lambda reason: made.told.append(("it", reason)))
     watch.notified = before
     if found is not None:
         made.authenticator.end("one", found)

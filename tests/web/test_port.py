@@ -223,7 +223,7 @@ async def test_what_nobody_foresaw_is_an_incident_before_the_answer_and_breaks_i
     assert incidents[0].incident_id in reply.json["error"]["message"]
 
 
-async def test_callers_that_are_refused_are_published_whoever_refuses_them() -> None:
+async def test_refused_callers_are_published_by_every_layer() -> None:
     faults = {
         "/ticket": Unauthenticated("This ticket is not good.", presented=True),
         "/often": TooManyAttempts("Later.", retry_after_s=3.0),

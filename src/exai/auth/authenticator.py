@@ -17,7 +17,7 @@ from exai.auth.issuers import Issuers
 from exai.auth.jws import LONGEST_TOKEN, InvalidToken
 from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
-from exai.auth.revocation_state import Ending, RevocationState
+from exai.auth.revocation_state import EndReason, RevocationState
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
 from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential, Door, RawHeaders
@@ -117,7 +117,7 @@ class Authenticator:
         """Cancel fetches of issuers' keys."""
         await self._issuers.close()
 
-    def end_of(self, caller: Caller) -> Ending | None:
+    def end_of(self, caller: Caller) -> EndReason | None:
         """Say whether an admitted caller's credential has expired or was revoked; `None` while it is good."""
         if caller.credential is None:
             return "expired" if self.tokens_required else None
@@ -211,7 +211,7 @@ class Authenticator:
             return Caller.local(door)
         return Caller(subject=LOCAL_SUBJECT, door=door, scopes=WITHOUT_TOKEN)
 
-    def _end(self, subject: str, credential: Credential, now: float) -> Ending | None:
+    def _end(self, subject: str, credential: Credential, now: float) -> EndReason | None:
         return self._revocations.end_of(subject, credential, now, self._settings.leeway_s)
 
     def _remembered(self, digest: bytes) -> _Known | None:

@@ -9,9 +9,9 @@ from exai.callers import Credential
 from exai.config.auth import OWN_ISSUER
 from exai.storage.identity.rows import IdentitySnapshot
 
-__all__ = ["Ending", "RevocationState"]
+__all__ = ["EndReason", "RevocationState"]
 
-Ending = Literal["expired", "revoked"]
+EndReason = Literal["expired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class RevocationState:
         """Find the key of our own of that `kid`, while it verifies."""
         return self.keys.get(kid) if now < self.keys_until.get(kid, now + 1) else None
 
-    def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> Ending | None:
+    def end_of(self, subject: str, credential: Credential, now: float, leeway_s: float) -> EndReason | None:
         """Say whether a credential has expired or was revoked; `None` while it is good, "revoked" where both hold.
 
         `leeway_s` is how far ahead another issuer's clock may be: what it says to have issued so shortly after

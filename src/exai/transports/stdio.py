@@ -11,7 +11,7 @@ import structlog
 from mcp.server.lowlevel import Server
 
 from exai import config
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
@@ -60,13 +60,13 @@ async def serve_stdio(
             await pump.receive(line)
 
     bus.publish(ConnectionOpened(Door.STDIO, caller))
-    ended: list[Ending] = []
+    ended: list[EndReason] = []
 
-    def end(ending: Ending) -> None:
+    def end(reason: EndReason) -> None:
         if not ended:
-            _log.warning("the token has ended: start again with another one", how=ending)
-        ended.append(ending)
-        leave(ending)
+            _log.warning("the token has ended: start again with another one", how=reason)
+        ended.append(reason)
+        leave(reason)
 
     with stop.by_signals(), watcher.watching(caller, end):
         LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()

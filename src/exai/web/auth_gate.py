@@ -9,7 +9,7 @@ from typing import Protocol
 from starlette.types import Scope
 
 from exai.auth.attempts import Attempts
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, Door, RawHeaders
 from exai.errors import ExaiError, ScopeMissing, Unauthenticated
 from exai.events.events import CallerRefused, Event
@@ -41,7 +41,7 @@ class Authenticates(Protocol):
         """
         ...
 
-    def end_of(self, caller: Caller) -> Ending | None:
+    def end_of(self, caller: Caller) -> EndReason | None:
         """Return how the credential of a caller ended; `None` while it is good."""
         ...
 
@@ -74,7 +74,7 @@ class AuthGate:
         self._publish = publish
         self._browsers = browsers
 
-    def end_of(self, caller: Caller) -> Ending | None:
+    def end_of(self, caller: Caller) -> EndReason | None:
         """Return how the credential of a caller ended; `None` while it is good."""
         return self._authenticator.end_of(caller)
 

@@ -42,7 +42,7 @@ from types import MappingProxyType
 
 import structlog
 
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, Credential
 from exai.runtime.clock import Clock
 from exai.web.auth_gate import Authenticates
@@ -57,10 +57,10 @@ TURN = 500
 _log = structlog.get_logger(__name__)
 
 Owner = tuple[str, Credential | None]
-OnEnd = Callable[[Ending], None]
+OnEnd = Callable[[EndReason], None]
 """Called when the credential has expired or was revoked; returns at once."""
 
-NEWS: Mapping[Ending | None, frozenset[Ending]] = MappingProxyType(
+NEWS: Mapping[EndReason | None, frozenset[EndReason]] = MappingProxyType(
     {
         None: frozenset({"expired", "revoked"}),
         "expired": frozenset({"revoked"}),
@@ -79,7 +79,7 @@ class CredentialWatch:
         self._watcher = watcher
         self.caller = caller
         self.on_end = on_end
-        self.notified: Ending | None = None
+        self.notified: EndReason | None = None
 
     def move_to(self, caller: Caller) -> None:
         """Watch this caller's credential from now on."""
@@ -160,11 +160,11 @@ class CredentialWatcher:
         self._soonest = math.inf
         for number, of_owner in enumerate(list(self._watches.values()), 1):
             for any_of_them in of_owner:
-                ending = self._authenticator.end_of(any_of_them.caller)
-                if ending is None:
+                reason = self._authenticator.end_of(any_of_them.caller)
+                if reason is None:
                     self._soonest = min(self._soonest, _expiry(any_of_them.caller))
                 else:
-                    _notify(of_owner, ending)
+                    _notify(of_owner, reason)
                 break
             if number % TURN == 0:
                 await asyncio.sleep(0)
@@ -179,15 +179,15 @@ def _expiry(caller: Caller) -> float:
     return math.inf if credential is None or credential.expires_at is None else credential.expires_at
 
 
-def _ignore(_: Ending) -> None:
+def _ignore(_: EndReason) -> None:
     pass
 
 
-def _notify(watches: set[CredentialWatch], ending: Ending) -> None:
+def _notify(watches: set[CredentialWatch], reason: EndReason) -> None:
     for watch in list(watches):
-        if ending in NEWS[watch.notified]:
-            watch.notified = ending
+        if reason in NEWS[watch.notified]:
+            watch.notified = reason
             try:
-                watch.on_end(ending)
+                watch.on_end(reason)
             except Exception:  # noqa: BLE001 - one that cannot be ended must not keep the others open
-                _log.exception("something could not be ended with its credential", how=ending)
+                _log.exception("something could not be ended with its credential", how=reason)

@@ -8,7 +8,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, RawHeaders
 from exai.errors import Unauthenticated
 from exai.web.bodies import Body, StreamedBody, WholeBody, pieces
@@ -31,7 +31,7 @@ class AuthorizedRequest:
         caller: Caller | None,
         params: Mapping[str, str],
         body: Body | None,
-        end_of: Callable[[Caller], Ending | None],
+        end_of: Callable[[Caller], EndReason | None],
     ) -> None:
         self.scope = scope
         self.receive = receive

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exai import config
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
 from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, RequestId, parse
@@ -163,15 +163,15 @@ class HttpDoor:
         scope[CALLER_KEY] = caller
         answer = BreakableAnswer(IdentifiedRefusals(send, request_id).send)
         deadline = asyncio.timeout(None)
-        endings: list[Ending] = []
+        end_reasons: list[EndReason] = []
 
-        def end(ending: Ending) -> None:
-            if ending == "expired" and not is_endless:
+        def end(reason: EndReason) -> None:
+            if reason == "expired" and not is_endless:
                 return  # it ends by itself
-            if ending == "revoked" and (session_id := session_id_of(scope)) is not None:
+            if reason == "revoked" and (session_id := session_id_of(scope)) is not None:
                 self._sessions.end(session_id, caller)
-            if not endings:
-                endings.append(ending)
+            if not end_reasons:
+                end_reasons.append(reason)
                 deadline.reschedule(asyncio.get_running_loop().time())
 
         try:
@@ -179,9 +179,9 @@ class HttpDoor:
                 with self._watcher.watching(caller, end):
                     await self._sessions.serve(caller, scope, receive, answer.send)
         except TimeoutError:
-            if not endings:
+            if not end_reasons:
                 raise
-            refusal = self._refused(_ended(endings[0]), scope, request_id)
+            refusal = self._refused(_ended(end_reasons[0]), scope, request_id)
             await answer.break_off(refusal, scope, receive, as_event=request_id is not None)
 
     def _refused(self, fault: ExaiError, scope: Scope, request_id: RequestId | None) -> Response:
@@ -190,8 +190,8 @@ class HttpDoor:
         return response
 
 
-def _ended(ending: Ending) -> Unauthenticated:
-    what = "has expired" if ending == "expired" else "was revoked"
+def _ended(reason: EndReason) -> Unauthenticated:
+    what = "has expired" if reason == "expired" else "was revoked"
     return Unauthenticated(
         f"The token {what} while this was under way. Come back with another one.", presented=True
     )

@@ -19,7 +19,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
 from exai import config
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
@@ -133,8 +133,8 @@ class HttpSessions:
         return bound is not None and bound.subject == caller.subject
 
     def _bind(self, session_id: bytes, caller: Caller) -> None:
-        def end(ending: Ending) -> None:
-            if ending == "revoked":
+        def end(reason: EndReason) -> None:
+            if reason == "revoked":
                 self.end(session_id, caller)
 
         self._sweep()

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import CloseCode
 
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.protocol.carrier import DOES_NOT_ACKNOWLEDGE, FENCED
 from exai.runtime import tasks
 from exai.transports.websocket.protocol import protocol_of
@@ -89,14 +89,14 @@ class Connection:
         except (ClientDisconnected, RuntimeError):  # uvicorn raises the latter for a send after the close
             raise ConnectionResetError("the peer is gone") from None
 
-    def end(self, ending: Ending) -> None:
+    def end(self, reason: EndReason) -> None:
         """Close it because its credential has ended: nothing more is taken, and what runs for it is cancelled."""
         if self._is_over:
             return
         self._is_over = True
-        self.reason = ending
+        self.reason = reason
         if self._protocol.writable.is_set():
-            self._protocol.part(CREDENTIAL_OVER, ending)
+            self._protocol.part(CREDENTIAL_OVER, reason)
         else:  # the reason would wait behind what the peer does not read
             self._protocol.abort()
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from exai import config
-from exai.auth.revocation_state import Ending
+from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.events.bus import EventBus
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
@@ -260,9 +260,9 @@ class ResilientWebSocketManager:
     def _watch_of(self, session: ClientSession) -> CredentialWatch:
         """End the session when its credential is revoked; one that has expired only costs it its socket."""
 
-        def end(ending: Ending) -> None:
-            if ending == "revoked":
-                tasks.spawn(self.end(session, ending), name="end session")
+        def end(reason: EndReason) -> None:
+            if reason == "revoked":
+                tasks.spawn(self.end(session, reason), name="end session")
 
         return self._watcher.watch(session.caller, end)
 
