@@ -19,7 +19,9 @@ from exai.errors import StartFault
 from exai.runtime.os_errors import reason_of
 from exai.runtime.samples import Sample
 from exai.storage import migrate
-from exai.storage.group_writer import FAULTS, GroupWriter, log_fault, store_failed
+from exai.storage.fault_log import FaultLog
+from exai.storage.faults import FAULTS, Unreachable, store_failed
+from exai.storage.group_writer import GroupWriter
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import FILE_NAME, SqliteBackend
@@ -55,6 +57,7 @@ class Database:
         self.run_id = run_id
         """This process' time on the database; its journal rows carry it."""
         self._writer = GroupWriter(backend.transact, commit_interval_s)
+        self._faults = FaultLog("reads")
 
     @classmethod
     async def open(cls, settings: config.Database, data_dir: Path) -> "Database":
@@ -86,10 +89,12 @@ class Database:
             StoreFailed: the database is out of reach.
         """
         try:
-            return await self._backend.read(work)
+            result = await self._backend.read(work)
         except FAULTS as error:
-            log_fault(error)
+            self._faults.failed(error)
             raise store_failed() from error
+        self._faults.succeeded()
+        return result
 
     async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
         """Run a write in the next commit and return its result, once committed.
@@ -122,6 +127,8 @@ class Database:
         return [
             Sample("pending_durable_writes", waiting, self.pending_durable_writes),
             Sample("dropped_writes", "Of these, given up in the end.", self.dropped_writes, is_total=True),
+            *self._faults.samples(),
+            *self._writer.faults.samples(),
         ]
 
     async def check(self) -> None:
@@ -256,6 +263,8 @@ class _start_faults:  # noqa: N801 - reads as what it does where it is used
 
 def _reason(error: BaseException) -> str:
     """Describe what went wrong, without the statement, its parameters or the URL."""
+    if isinstance(error, Unreachable) and error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, SQLAlchemyError):
         error = getattr(error, "orig", None) or error
     if isinstance(error, TimeoutError):

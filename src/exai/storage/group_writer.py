@@ -5,9 +5,10 @@ committed share the next commit. Once commits are shared, the next one waits for
 least interval, so that a busy daemon makes few large ones. A batch that
 fails is tried again one write at a time, so that a bad write hurts its own caller
 alone; but not when the database itself is out of reach or broke off, where each
-would wait as long again, and one that was kept after all would be written twice.
-Durable writes, which may be written twice, are queued until the database is back, up to
-a bound. The order within a transaction is that of `write_operations.LockGroup`.
+would wait as long again, and one that was kept after all would be written twice
+(`faults` tells these apart). Durable writes, which may be written twice, are queued until
+the database is back, up to a bound; one is given up only where the database refuses it
+alone. The order within a transaction is that of `write_operations.LockGroup`.
 """
 
 import asyncio
@@ -18,14 +19,14 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
 from exai.runtime import tasks
+from exai.storage.fault_log import FaultLog
+from exai.storage.faults import FAULTS, Verdict, store_failed, verdict_on
 from exai.storage.write_operations import WriteOperation
 
-__all__ = ["FAULTS", "GroupWriter", "Transact", "log_fault", "store_failed"]
+__all__ = ["GroupWriter", "Transact"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -38,26 +39,9 @@ SHARED = 4
 RETRY_S = 2.0
 """After an outage began, until one batch of the pending durable writes tries whether the database is back."""
 MOST_PENDING = 10_000
-FAULTS = (SQLAlchemyError, OSError, TimeoutError)
-"""What a database that is gone, full, locked or read-only raises."""
-
 
 Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 """Runs its argument in one transaction, committed when it returns."""
-
-
-def log_fault(error: Exception, *, writes: int = 0) -> None:
-    """Log the cause, which no caller sees; `writes` were lost by it."""
-    _log.error("the database failed", kind=type(error).__name__, writes_lost=writes, exc_info=error)
-
-
-def store_failed() -> StoreFailed:
-    """Make the error that callers get."""
-    return StoreFailed(
-        "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "
-        "if it goes on, the log of the daemon says why.",
-        retry_after_s=5.0,
-    )
 
 
 @dataclass(slots=True)
@@ -80,7 +64,8 @@ class GroupWriter:
         """Durable writes of an outage, which are queued again once it is over."""
         self._next_try: asyncio.TimerHandle | None = None
         self.dropped = 0
-        """Durable writes that were given up, as there were too many or the end came first."""
+        """Durable writes that were given up: refused, too many, or the end came first."""
+        self.faults = FaultLog("writes")
         self._wake = asyncio.Event()
         self._closing = False
         self._task = tasks.spawn(self._run(), name="group commit")
@@ -142,19 +127,36 @@ class GroupWriter:
         try:
             results = await self._transact(lambda connection: _apply(connection, batch))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
-            if _is_outage(error):
-                _fail(batch, error)
-                self._postpone([write for write in batch if write.durable])
-            elif len(batch) == 1:
-                _fail(batch, error)
-            else:
+            verdict = verdict_on(error)
+            if verdict is not Verdict.AWAY and len(batch) > 1:
                 for write in batch:
                     await self._commit([write])
+                return
+            self._fail(batch, error)
+            durable = [write for write in batch if write.durable]
+            if verdict is Verdict.REFUSED:
+                self._give_up(len(durable), "the database refused a write that insists")
+            else:
+                self._postpone(durable)
             return
+        self.faults.succeeded()
         self._requeue(len(self._pending))
         for write, result in zip(batch, results, strict=True):
             if write.done is not None and not write.done.done():
                 write.done.set_result(result)
+
+    def _fail(self, batch: list[_Write], error: Exception) -> None:
+        is_fault = isinstance(error, FAULTS)
+        if is_fault or any(write.done is None for write in batch):
+            self.faults.failed(error, writes_lost=sum(not write.durable for write in batch))
+        for write in batch:
+            if write.done is not None and not write.done.done():
+                write.done.set_exception(store_failed() if is_fault else error)
+
+    def _give_up(self, writes: int, why: str) -> None:
+        if writes:
+            self.dropped += writes
+            _log.error(why, writes_lost=writes)
 
     def _postpone(self, writes: list[_Write]) -> None:
         """Keep durable writes until the outage is over: these and the queued ones, whose batches would wait as long.
@@ -165,11 +167,10 @@ class GroupWriter:
         self._pending += [write for write in self._queue if write.durable]
         self._queue = [write for write in self._queue if not write.durable]
         room = 0 if self._closing else MOST_PENDING
-        if (excess := len(self._pending) - room) > 0:
-            for _ in range(excess):
-                self._pending.popleft()
-            self.dropped += excess
-            _log.error("writes were given up while the database was out of reach", writes_lost=excess)
+        excess = max(0, len(self._pending) - room)
+        for _ in range(excess):
+            self._pending.popleft()
+        self._give_up(excess, "writes were given up while the database was out of reach")
         if self._pending and self._next_try is None:
             loop = asyncio.get_running_loop()
             self._next_try = loop.call_later(RETRY_S, self._requeue, LARGEST_BATCH)
@@ -195,19 +196,3 @@ def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:
         for index, answer in zip(indexes, answers, strict=True):
             results[index] = answer
     return results
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether the database failed, rather than refused one of the writes."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, OperationalError)
-    return isinstance(error, (OSError, PoolTimeout))
-
-
-def _fail(batch: list[_Write], error: Exception) -> None:
-    is_fault = isinstance(error, FAULTS)
-    if is_fault or any(write.done is None for write in batch):
-        log_fault(error, writes=sum(not write.durable for write in batch))
-    for write in batch:
-        if write.done is not None and not write.done.done():
-            write.done.set_exception(store_failed() if is_fault else error)

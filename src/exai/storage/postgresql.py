@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from exai.storage.faults import FAULTS, Unreachable
 
 __all__ = ["PostgresqlBackend", "PostgresqlRuns"]
 
@@ -37,7 +40,7 @@ class PostgresqlBackend:
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction; committed when it returns."""
-        async with self.engine.begin() as connection:
+        async with aclosing(await _connected(self.engine)) as connection, connection.begin():
             return await connection.run_sync(work)
 
     async def close(self) -> None:
@@ -58,13 +61,13 @@ class PostgresqlRuns:
 
     async def begin(self, run_id: str) -> None:
         """Hold this run's lock until `end`."""
-        self._held = await self._engine.connect()
+        self._held = await _connected(self._engine)
         await self._held.execution_options(isolation_level="AUTOCOMMIT")
         await self._held.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key(run_id)})
 
     async def is_over(self, run_id: str) -> bool:
         """Whether another run's process has gone."""
-        async with self._engine.connect() as connection:
+        async with aclosing(await _connected(self._engine)) as connection:
             taken = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(run_id)})
             if taken:
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _key(run_id)})
@@ -75,6 +78,18 @@ class PostgresqlRuns:
         if self._held is not None:
             held, self._held = self._held, None
             await held.close()
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    """Take a connection; the caller closes it.
+
+    Raises:
+        Unreachable: the server was not reached, or refuses: it is starting, full, or has another password.
+    """
+    try:
+        return await engine.connect()
+    except FAULTS as error:
+        raise Unreachable("no connection to the database") from error
 
 
 def _key(run_id: str) -> int:

@@ -1,0 +1,205 @@
+"""A database that goes away and comes back: what is told apart by SQLSTATE, what insists, and what the log says."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from structlog.typing import EventDict
+
+from exai import config
+from exai.callers import Caller, Door
+from exai.errors import StartFault, StoreFailed
+from exai.runtime.clock import SystemClock
+from exai.storage import fault_log, group_writer
+from exai.storage.calls.journal import CallBegun, CallEnd, Journal
+from exai.storage.database import Database
+from exai.storage.fault_log import REPEAT_S, FaultLog
+from exai.storage.faults import Verdict, verdict_on
+from exai.storage.write_operations import LockGroup, row_by_row
+from support.daemons import free_port
+from support.postgresql_server import PostgresqlServer
+from support.refusing_postgresql import refusing_postgresql
+from support.tcp_proxy import TcpProxy, tcp_proxy
+from support.waiting import wait_until
+
+ALICE = Caller(subject="alice", door=Door.HTTP)
+OK = CallEnd("call", "ok", None, None, None, None, None, None, {})
+
+
+@row_by_row(LockGroup.CALLS)
+def run(connection: Connection, sql: str) -> None:
+    connection.execute(text(sql))
+
+
+@pytest.fixture(autouse=True)
+def _look_for_the_database_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_writer, "RETRY_S", 0.05)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[EventDict]:
+    """Every line about the database, whatever the level of the process' log is."""
+    lines: list[EventDict] = []
+
+    def keep(event: str, **facts: Any) -> None:
+        lines.append({"event": event, **facts})
+
+    monkeypatch.setattr(fault_log, "_log", SimpleNamespace(error=keep, info=keep))
+    return lines
+
+
+class Remote:
+    """PostgreSQL behind a proxy that can go away."""
+
+    def __init__(self, database: Database, proxy: TcpProxy) -> None:
+        self.database = database
+        self.proxy = proxy
+        self.journal = Journal(database, SystemClock())
+
+    async def begin(self) -> None:
+        await self.journal.begin(CallBegun("call", ALICE, "chat", None, None))
+
+    async def outcomes(self) -> list[str | None]:
+        rows = text("SELECT outcome FROM calls")
+        return list(await self.database.read(lambda connection: connection.execute(rows).scalars().all()))
+
+    async def until_it_has_ended(self) -> None:
+        async def has_ended() -> bool:
+            return await self.outcomes() == ["ok"]
+
+        await wait_until(has_ended, what="the row has its end")
+
+
+@asynccontextmanager
+async def remote(server: PostgresqlServer, name: str, folder: Path) -> AsyncIterator[Remote]:
+    async with AsyncExitStack() as scopes:
+        proxy, url = await scopes.enter_async_context(tcp_proxy(server.create_database(name)))
+        settings = config.Database.model_validate({"url": url})
+        database = await Database.open(settings, folder)
+        scopes.push_async_callback(database.close)
+        yield Remote(database, proxy)
+
+
+@pytest.mark.parametrize("sqlstate", ["57P03", "53300", "28P01", "3D000", "08P01"])
+async def test_an_end_outlives_whatever_the_server_refuses_connections_with(
+    postgresql: PostgresqlServer, tmp_path: Path, sqlstate: str
+) -> None:
+    async with remote(postgresql, f"refuses_{sqlstate.lower()}", tmp_path) as there:
+        await there.begin()
+        await there.proxy.stop()
+        async with refusing_postgresql(there.proxy.port, sqlstate):
+            there.journal.end_soon(OK)
+            for _ in range(2):
+                with pytest.raises(StoreFailed):
+                    await there.database.write(run, "SELECT 1")
+            assert there.database.pending_durable_writes == 1
+        await there.proxy.start()
+        await there.until_it_has_ended()
+        assert there.database.dropped_writes == 0
+
+
+@pytest.mark.parametrize("sqlstate", ["25006", "40001", "53100", "57014", "XX000"])
+async def test_an_end_outlives_whatever_its_transaction_fails_with(
+    postgresql: PostgresqlServer, tmp_path: Path, sqlstate: str
+) -> None:
+    async with remote(postgresql, f"fails_{sqlstate.lower()}", tmp_path) as there:
+        await there.begin()
+        await there.database.write(
+            run,
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{sqlstate}'; END $$",
+        )
+        await there.database.write(
+            run, "CREATE TRIGGER fail BEFORE UPDATE ON calls FOR EACH ROW EXECUTE FUNCTION fail()"
+        )
+        there.journal.end_soon(OK)
+        await wait_until(lambda: there.database.pending_durable_writes == 1, what="the end waits")
+        await there.database.write(run, "DROP TRIGGER fail ON calls")
+        await there.until_it_has_ended()
+        assert there.database.dropped_writes == 0
+
+
+async def test_an_end_that_the_database_refuses_by_itself_is_counted(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    async with remote(postgresql, "refused_end", tmp_path) as there:
+        await there.begin()
+        await there.database.write(
+            run, "ALTER TABLE calls ADD CONSTRAINT never CHECK (outcome IS DISTINCT FROM 'ok')"
+        )
+        there.journal.end_soon(OK)
+        await wait_until(lambda: there.database.dropped_writes == 1, what="the end was given up")
+        assert there.database.pending_durable_writes == 0
+
+
+@pytest.mark.parametrize("sqlstate", ["28P01", "3D000", "57P03", "53300"])
+async def test_a_start_at_a_server_that_refuses_ends_in_a_sentence(tmp_path: Path, sqlstate: str) -> None:
+    port = free_port()
+    settings = config.Database.model_validate({"url": f"postgresql://u:pw@127.0.0.1:{port}/exai"})
+    async with refusing_postgresql(port, sqlstate):
+        with pytest.raises(StartFault, match="not now"):
+            await Database.open(settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (OperationalError("x", {}, sqlite3.OperationalError("database or disk is full")), Verdict.AWAY),
+        (DatabaseError("x", {}, sqlite3.DatabaseError("database disk image is malformed")), Verdict.AWAY),
+        (TimeoutError(), Verdict.AWAY),
+        (KeyError("a bug"), Verdict.REFUSED),
+    ],
+)
+def test_errors_without_a_sqlstate(error: Exception, verdict: Verdict) -> None:
+    assert verdict_on(error) is verdict
+
+
+def told(logged: list[EventDict], event: str) -> list[EventDict]:
+    return [line for line in logged if line["event"] == event]
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_is_over(
+    postgresql: PostgresqlServer, tmp_path: Path, logged: list[EventDict]
+) -> None:
+    async with remote(postgresql, "log_of_an_outage", tmp_path) as there:
+        await there.proxy.stop()
+        for _ in range(20):
+            results = await asyncio.gather(
+                *(there.database.write(run, "SELECT 1") for _ in range(5)),
+                there.database.check(),
+                return_exceptions=True,
+            )
+            assert [type(result) for result in results] == [StoreFailed] * 6
+        failed = told(logged, "the database failed")
+        kinds = [(line["of"], line["kind"]) for line in failed]
+        assert len(kinds) == len(set(kinds))
+        await there.proxy.start()
+        await there.database.write(run, "SELECT 1")
+        await there.database.check()
+        over = told(logged, "the database works again")
+        assert [line["of"] for line in over] == ["writes", "reads"]
+        assert sum(line["writes_lost"] for line in (*failed, *over)) == 100
+
+
+@pytest.mark.virtual_time
+async def test_a_long_outage_is_counted_once_a_minute_and_one_that_flaps_no_oftener(
+    logged: list[EventDict],
+) -> None:
+    faults = FaultLog("writes")
+    for second in range(300):
+        faults.failed(ConnectionRefusedError(), writes_lost=1)
+        if second > 150:
+            faults.succeeded()
+        await asyncio.sleep(1.0)
+    failed = told(logged, "the database failed")
+    assert len(failed) == 300 / REPEAT_S
+    assert [line["exc_info"] is None for line in failed] == [False, True, True, False, False]
+    assert len(told(logged, "the database works again")) == 3
+    assert faults.total == 300
