@@ -307,9 +307,9 @@ class FailingTable(IdempotentCallTable):
         await self._try()
         await super().end(operation, call_id=call_id, result=result)
 
-    async def free(self, operation: IdempotentCallId, *, call_id: str) -> None:
+    async def free(self, operation: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> None:
         await self._try()
-        await super().free(operation, call_id=call_id)
+        await super().free(operation, digest=digest, tool=tool, call_id=call_id)
 
 
 @pytest.mark.virtual_time

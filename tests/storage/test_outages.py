@@ -3,28 +3,33 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.util import await_only
 from structlog.typing import EventDict
 
 from exai import config
 from exai.callers import Caller, Door
 from exai.errors import StartFault, StoreFailed
 from exai.runtime.clock import SystemClock
-from exai.storage import fault_log, group_writer
+from exai.storage import fault_log, group_writer, migrate
+from exai.storage import postgresql as postgresql_backend
+from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCallTable
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
 from exai.storage.fault_log import REPEAT_S, FaultLog
 from exai.storage.faults import Verdict, verdict_on
+from exai.storage.runs import new_run_id
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.daemons import free_port
-from support.postgresql_server import PostgresqlServer
+from support.postgresql_server import PostgresqlServer, postgresql_server
 from support.refusing_postgresql import refusing_postgresql
 from support.tcp_proxy import TcpProxy, tcp_proxy
 from support.waiting import wait_until
@@ -159,6 +164,151 @@ async def test_a_start_at_a_server_that_refuses_ends_in_a_sentence(tmp_path: Pat
 )
 def test_errors_without_a_sqlstate(error: Exception, verdict: Verdict) -> None:
     assert verdict_on(error) is verdict
+
+
+GATE = 42
+LATE_COMMIT = f"""
+CREATE FUNCTION arrive_late() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  LOOP
+    BEGIN
+      PERFORM pg_advisory_xact_lock_shared({GATE});
+      RETURN NULL;
+    EXCEPTION WHEN query_canceled THEN NULL;
+    END;
+  END LOOP;
+END $$
+"""
+
+
+@asynccontextmanager
+async def commits_arrive_late(there: Remote, url: str, table: str) -> AsyncIterator[None]:
+    """The scope in which a transaction that inserts into `table` is committed, though nobody hears of it."""
+    await there.database.write(run, LATE_COMMIT)
+    await there.database.write(
+        run,
+        f"CREATE CONSTRAINT TRIGGER arrive_late AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION arrive_late()",
+    )
+    operator = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await operator.execute(f"SELECT pg_advisory_lock({GATE})")
+        yield
+    finally:
+        await operator.close()
+
+
+async def test_a_begin_that_is_committed_after_its_end_leaves_no_open_row(
+    postgresql: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_backend, "COMMAND_TIMEOUT_S", 0.5)
+    async with remote(postgresql, "late_begin", tmp_path) as there:
+        async with commits_arrive_late(there, postgresql.url("late_begin"), "calls"):
+            with pytest.raises(StoreFailed):
+                await there.begin()
+            there.journal.end_soon(OK)
+            with suppress(StoreFailed):
+                await there.database.write(run, "SELECT 1")
+            assert await there.outcomes() == []
+        await there.until_it_has_ended()
+
+
+async def test_a_key_whose_begin_is_committed_late_is_free_once_it_was_freed(
+    postgresql: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_backend, "COMMAND_TIMEOUT_S", 0.5)
+    async with remote(postgresql, "late_key", tmp_path) as there:
+        table = IdempotentCallTable(there.database, SystemClock())
+        call = IdempotentCallId("alice", "key")
+        row = {"digest": "digest", "tool": "chat", "call_id": "call"}
+
+        async def is_freed() -> bool:
+            try:
+                await table.free(call, **row)
+            except StoreFailed:
+                return False
+            return True
+
+        async with commits_arrive_late(there, postgresql.url("late_key"), "idempotent_calls"):
+            with pytest.raises(StoreFailed):
+                await table.begin(call, **row)
+            was_freed = await is_freed()
+        if not was_freed:
+            await wait_until(is_freed, what="the key is freed")
+        rows = text("SELECT count(*) FROM idempotent_calls")
+        arrived = text(f"SELECT pg_advisory_xact_lock({GATE})")
+        await there.database.read(lambda connection: connection.execute(arrived).all())
+        assert await there.database.read(lambda connection: connection.scalar(rows)) == 0
+
+
+async def test_a_start_that_finds_the_database_empty_bears_that_another_one_sets_it_up_meanwhile(
+    postgresql: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.Database.model_validate({"url": postgresql.create_database("first_starts")})
+    read, others = migrate.current, list[Database]()
+
+    def current(connection: Connection) -> str | None:
+        version = read(connection)
+        if version is None:
+            monkeypatch.setattr(migrate, "current", read)
+            others.append(await_only(Database.open(settings, tmp_path)))
+        return version
+
+    monkeypatch.setattr(migrate, "current", current)
+    database = await Database.open(settings, tmp_path)
+    assert await database.read(read) == migrate.head()
+    for each in (database, *others):
+        await each.close()
+
+
+async def test_a_run_whose_lock_the_server_let_go_of_takes_it_anew(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    async with remote(postgresql, "lost_lock", tmp_path) as there:
+        settings = config.Database.model_validate({"url": postgresql.url("lost_lock")})
+        other = await Database.open(settings, tmp_path)
+        there.proxy.cut()
+
+        async def is_over() -> bool:
+            return await other.is_over(there.database.run_id)
+
+        await wait_until(is_over, what="the server misses the session")
+        await there.database.keep_run_lock()
+        assert not await is_over()
+        await other.close()
+
+
+async def test_after_a_restart_of_the_server_nobody_is_dead_who_was_there_before(tmp_path: Path) -> None:
+    with postgresql_server() as server:
+        settings = config.Database.model_validate({"url": server.url()})
+        one, other = [await Database.open(settings, tmp_path) for _ in range(2)]
+        server.stop()
+        server.start()
+
+        async def answers() -> bool:
+            try:
+                await other.check()
+            except StoreFailed:
+                return False
+            return True
+
+        await wait_until(answers, what="the server is back")
+        assert not await other.is_over(one.run_id)
+        await one.keep_run_lock()
+        assert not await other.is_over(one.run_id)
+        assert await other.is_over(new_run_id())
+        await one.close()
+        await other.close()
+
+
+async def test_a_lock_file_that_was_cleared_away_is_made_anew(tmp_path: Path) -> None:
+    one, other = [await Database.open(config.Database(), tmp_path) for _ in range(2)]
+    (tmp_path / "runs" / one.run_id).unlink()
+    await one.keep_run_lock()
+    assert not await other.is_over(one.run_id)
+    await one.close()
+    assert await other.is_over(one.run_id)
+    await other.close()
 
 
 def told(logged: list[EventDict], event: str) -> list[EventDict]:

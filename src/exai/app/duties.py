@@ -30,6 +30,8 @@ REVOCATIONS_SLOWEST_S = 5.0
 CREDENTIALS_S = 0.25
 """By how much an expiry may be noticed late. It is judged by the wall clock, so no timer can be set for it."""
 SESSIONS_S = 1.0
+RUN_LOCK_S = 1.0
+LOST_CALLS_S = 300.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -69,6 +71,8 @@ def _process_duties(
             every_s=REVOCATIONS_S,
             slowest_retry_s=REVOCATIONS_SLOWEST_S,
         ),
+        Duty(name="keep_run_lock", run=storage.database.keep_run_lock, every_s=RUN_LOCK_S),
+        Duty(name="mark_lost_calls", run=storage.journal.sweep, every_s=LOST_CALLS_S, role="housekeeper"),
         _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
         _Housekeeping(name="prune_idempotent_calls", run=partial(storage.idempotent_calls.prune, keep_hours)),
         _Housekeeping(name="prune_tokens", run=identity.authority.prune),

@@ -161,7 +161,8 @@ class IdempotentRun:
         if self.call_id is None:
             return _nothing
         if answer is None or not keeps:
-            return partial(self._kept.free, self.call, self.call_id)
+            row = {"digest": self.digest, "tool": self.tool, "call_id": self.call_id}
+            return partial(self._kept.free, self.call, **row)
         return partial(self._kept.keep, self.call, self.call_id, answer)
 
     async def _write_later(self, write: Callable[[], Awaitable[None]], may_owe: Callable[[], bool]) -> None:

@@ -66,13 +66,13 @@ class KeptResults:
         fits = len(result.encode("utf-8", "replace")) <= self._max_result_bytes
         await self._table.end(call, call_id=call_id, result=result if fits else None)
 
-    async def free(self, call: IdempotentCallId, call_id: str) -> None:
+    async def free(self, call: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> None:
         """Delete the row, if this call wrote it.
 
         Raises:
             StoreFailed: it is still there.
         """
-        await self._table.free(call, call_id=call_id)
+        await self._table.free(call, digest=digest, tool=tool, call_id=call_id)
 
     def reused(self, tool: str | None) -> IdempotencyKeyReused:
         """Make the error for a key that another call used; `tool` is that call's, where it is known."""

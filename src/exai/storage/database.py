@@ -3,7 +3,7 @@
 Which transaction locks what, and in which order, is described at the top of `write_operations`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,13 +88,7 @@ class Database:
         Raises:
             StoreFailed: the database is out of reach.
         """
-        try:
-            result = await self._backend.read(work)
-        except FAULTS as error:
-            self._faults.failed(error)
-            raise store_failed() from error
-        self._faults.succeeded()
-        return result
+        return await self._looked_up(self._backend.read(work))
 
     async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
         """Run a write in the next commit and return its result, once committed.
@@ -140,8 +134,29 @@ class Database:
         await self.read(lambda connection: connection.execute(select(1)).scalar())
 
     async def is_over(self, run_id: str) -> bool:
-        """Whether the process of another run has gone."""
-        return run_id != self.run_id and await self._runs.is_over(run_id)
+        """Whether the process of another run has gone.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return run_id != self.run_id and await self._looked_up(self._runs.is_over(run_id))
+
+    async def keep_run_lock(self) -> None:
+        """Take the lock of this run anew if it was lost, as it is when PostgreSQL restarts.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        await self._looked_up(self._runs.keep())
+
+    async def _looked_up(self, asking: Awaitable[T]) -> T:
+        try:
+            result = await asking
+        except FAULTS as error:
+            self._faults.failed(error)
+            raise store_failed() from error
+        self._faults.succeeded()
+        return result
 
     async def close(self) -> None:
         """Commit what is queued, then close every connection and release the run lock."""

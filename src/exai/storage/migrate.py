@@ -53,9 +53,14 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
 def check_or_create(connection: Connection) -> None:
     """Set up an empty database; refuse one with another schema.
 
+    Of several processes that start on an empty one, the first sets it up, and the others wait for it.
+
     Raises:
         StartFault: naming the command that mends it.
     """
+    if current(connection) == head():
+        return
+    lock_until_commit(connection, MIGRATION_LOCK)
     version = current(connection)
     if version == head():
         return

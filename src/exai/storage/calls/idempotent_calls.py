@@ -62,15 +62,7 @@ class IdempotentCallTable:
         Raises:
             StoreFailed: it may not be kept.
         """
-        row = {
-            "owner": call.owner,
-            "idempotency_key": call.key,
-            "digest": digest,
-            "tool": tool,
-            "call_id": call_id,
-            "run_id": self._database.run_id,
-            "began_at": self._clock.utc(),
-        }
+        row = self._row(call, digest=digest, tool=tool, call_id=call_id)
         return await self._database.write(_write_calls, row)
 
     async def end(self, call: IdempotentCallId, *, call_id: str, result: str | None) -> None:
@@ -82,13 +74,25 @@ class IdempotentCallTable:
         row = {**_identity(call), "of_call": call_id, "ended_at": self._clock.utc(), "result": result}
         await self._database.write(_write_calls, row)
 
-    async def free(self, call: IdempotentCallId, *, call_id: str) -> None:
-        """Delete the row, if it is that call's.
+    async def free(self, call: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> None:
+        """Delete the row, if it is that call's, also one whose `begin` failed and is still to be committed.
 
         Raises:
             StoreFailed: it is still there.
         """
-        await self._database.write(_write_calls, {**_identity(call), "of_call": call_id})
+        row = self._row(call, digest=digest, tool=tool, call_id=call_id)
+        await self._database.write(_write_calls, {**_identity(call), "of_call": call_id, "begun": row})
+
+    def _row(self, call: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> dict[str, Any]:
+        return {
+            "owner": call.owner,
+            "idempotency_key": call.key,
+            "digest": digest,
+            "tool": tool,
+            "call_id": call_id,
+            "run_id": self._database.run_id,
+            "began_at": self._clock.utc(),
+        }
 
     async def conversation_of(self, call: IdempotentCallId, call_id: str) -> str | None:
         """Find the owner's conversation in which that call's exchange was committed; `None`: it never was.
@@ -154,8 +158,9 @@ def _write_calls(connection: Connection, rows: list[dict[str, Any]]) -> list[boo
     others = sorted((row for row in rows if "run_id" not in row), key=_by_key)
     if ends := [row for row in others if "ended_at" in row]:
         connection.execute(_END, ends)
-    if frees := [row for row in others if "ended_at" not in row]:
-        connection.execute(_FREE, frees)
+    for row in (row for row in others if "ended_at" not in row):
+        _BEGIN.execute(connection, row["begun"])  # waits for a transaction that is still to commit it
+        connection.execute(_FREE, row)
     return written
 
 

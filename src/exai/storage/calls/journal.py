@@ -19,7 +19,7 @@ from exai.events.requests import RequestRecord
 from exai.runtime.clock import Clock
 from exai.storage.calls.requests import INSERT_REQUESTS, rows_of
 from exai.storage.database import Database
-from exai.storage.dialects import ManyRows
+from exai.storage.dialects import ManyRows, upsert
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
@@ -77,31 +77,33 @@ class Journal:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._beginning: dict[str, dict[str, Any]] = {}
+        """Rows by call that are not known to be committed; they may arrive after the end, or not at all."""
 
     async def begin(self, call: CallBegun) -> None:
         """Write the row; when this returns it is committed, and a provider may be asked.
 
+        However this ends, the call needs its `end_soon`.
+
         Raises:
-            StoreFailed: it was not kept.
+            StoreFailed: it was not kept, or nobody knows.
         """
         caller = call.caller
-        await self._database.write(
-            _write_calls,
-            _Begin(
-                {
-                    "call_id": call.call_id,
-                    "run_id": self._database.run_id,
-                    "owner": caller.subject,
-                    "token": _token_name(caller.credential),
-                    "door": caller.door,
-                    "client": caller.client,
-                    "tool": call.tool,
-                    "model_requested": call.model_requested,
-                    "conversation_id": call.conversation_id,
-                    "began_at": self._clock.utc(),
-                }
-            ),
-        )
+        row = {
+            "call_id": call.call_id,
+            "run_id": self._database.run_id,
+            "owner": caller.subject,
+            "token": _token_name(caller.credential),
+            "door": caller.door,
+            "client": caller.client,
+            "tool": call.tool,
+            "model_requested": call.model_requested,
+            "conversation_id": call.conversation_id,
+            "began_at": self._clock.utc(),
+        }
+        self._beginning[call.call_id] = row
+        await self._database.write(_write_calls, _Begin(row))
+        del self._beginning[call.call_id]
 
     def end_soon(self, end: CallEnd) -> None:
         """Queue the row's end, which outlives an outage of the database.
@@ -126,7 +128,8 @@ class Journal:
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
-        write = _End(row, rows_of(end.call_id, end.requests))
+        begun = self._beginning.pop(end.call_id, None)
+        write = _End(row, rows_of(end.call_id, end.requests), begun)
         self._database.write_soon(_write_calls, write, durable=True)
 
     async def sweep(self) -> int:
@@ -171,30 +174,28 @@ _free_for_cleaning = select(calls.c.call_id).with_for_update(skip_locked=True)
 """Calls that nobody else is writing just now."""
 
 _INSERT = ManyRows(insert(calls))
+_ENDS_IN = (
+    "outcome",
+    "error_code",
+    "model_used",
+    "provider",
+    "model_reason",
+    "requests",
+    "conversation_id",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    *TIMINGS,
+)
 _END = ManyRows(
     update(calls)
     .where(calls.c.call_id == bindparam("of_call"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "outcome",
-                "error_code",
-                "model_used",
-                "provider",
-                "model_reason",
-                "requests",
-                "conversation_id",
-                "input_tokens",
-                "cached_tokens",
-                "output_tokens",
-                "reasoning_tokens",
-                "cost_usd",
-                *TIMINGS,
-            )
-        }
-    )
+    .values({name: bindparam(name) for name in _ENDS_IN})
 )
+_BEGIN_AND_END = upsert(calls, _ENDS_IN)
+"""For a row that may not be there: waits for a transaction that is still to commit it, and else writes it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,8 @@ class _Begin:
 class _End:
     row: dict[str, Any]
     requests: list[dict[str, Any]]
+    begun: dict[str, Any] | None
+    """How the row began, where that may not be committed."""
 
 
 @all_at_once(LockGroup.CALLS)
@@ -216,10 +219,18 @@ def _write_calls(connection: Connection, writes: list[_Begin | _End]) -> None:
     requests = [row for end in ends for row in end.requests]
     if begins:
         _INSERT.execute(connection, begins)
-    if ends:
-        _END.execute(connection, [end.row for end in ends])
+    if known := [end.row for end in ends if end.begun is None]:
+        _END.execute(connection, known)
+    if unsure := [_whole(end.row, end.begun) for end in ends if end.begun is not None]:
+        _BEGIN_AND_END.execute(connection, unsure)
     if requests:
         INSERT_REQUESTS.execute(connection, requests)
+
+
+def _whole(end: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
+    row = {**begun, **end}
+    del row["of_call"]
+    return row
 
 
 def _token_name(credential: Credential | None) -> str | None:
