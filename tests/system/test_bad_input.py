@@ -55,11 +55,11 @@ async def test_arguments_of_every_wrong_kind(client: McpSocket) -> None:
         ({"prompt": 7}, "prompt"),
         ({"prompt": "Hi.", "temperature": "hot"}, "temperature"),
         ({"prompt": "Hi.", "temperature": 9}, "temperature"),
-        ({"prompt": "Hi.", "max_answer_tokens": 0}, "max_answer_tokens"),
+        ({"prompt": "Hi.", "max_answer_tokens": -1}, "max_answer_tokens"),
         ({"prompt": "Hi.", "effort": "hard"}, "effort"),
         ({"prompt": "Hi.", "effort": 3}, "effort"),
         ({"prompt": "Hi.", "effort": "low", "thinking_mode": "high"}, "thinking_mode"),
-        ({"prompt": "Hi.", "absolute_file_paths": "/a"}, "absolute_file_paths"),
+        ({"prompt": "Hi.", "absolute_file_paths": 7}, "absolute_file_paths"),
         ({"prompt": "Hi.", "imagse": []}, "images"),
     ]
     for arguments, place in wrong:

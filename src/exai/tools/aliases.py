@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exai.errors import BadArguments
+from exai.tools.normalizing import is_blank
 
 __all__ = ["Alias", "renamed"]
 
@@ -42,16 +43,23 @@ class Alias:
             sources = {name: given.get(name) for name in names} | {target: mapped.get(target)}
             if texts := [_text(name, value) for name, value in sources.items() if value is not None]:
                 mapped[target] = "\n\n".join(texts)
-        return {**self.presets, **mapped}
+        return self._completed(mapped)
 
-    def names(self, given: Mapping[str, Any]) -> Iterator[str]:
-        """Name the tool's arguments that are given and not false, without looking at what else they are."""
+    def values(self, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Return each value under the name of the tool's argument that it becomes, or becomes a part of."""
         targets = {name: target for target, names in self.joins.items() for name in names} | dict(
             self.renames
         )
-        for name, value in {**self.presets, **given}.items():
-            if value is not False and name not in self.ignored:
-                yield targets.get(name, name)
+        for name, value in self._completed(given).items():
+            if name not in self.ignored:
+                yield targets.get(name, name), value
+
+    def _completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Put in what the name implies, where nothing else is said."""
+        said = {
+            name: value for name, value in given.items() if name not in self.presets or not is_blank(value)
+        }
+        return {**self.presets, **said}
 
 
 def renamed(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -63,7 +71,9 @@ def renamed(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     result: dict[str, Any] = {}
     for name, value in given.items():
         target = names.get(name, name)
-        if result.setdefault(target, value) != value:
+        if is_blank(result.get(target)):
+            result[target] = value
+        elif not is_blank(value) and value != result[target]:
             raise BadArguments(
                 f"Arguments {target!r} and {name!r} mean the same and differ. Give one of them."
             )

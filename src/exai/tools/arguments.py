@@ -1,4 +1,4 @@
-"""Checks and types what a client sent as a tool's arguments."""
+"""Checks and types what a client sent as a tool's arguments, however it spelled them."""
 
 import difflib
 import re
@@ -10,6 +10,7 @@ import msgspec
 from exai.errors import BadArguments
 from exai.tools.aliases import renamed
 from exai.tools.base import Arguments, Tool
+from exai.tools.normalizing import normalized
 
 __all__ = ["parse_arguments"]
 
@@ -28,6 +29,7 @@ def parse_arguments(tool: Tool[A, Any], arguments: Mapping[str, Any] | None) -> 
     given = arguments or {}
     if not tool.argument_aliases.keys().isdisjoint(given):
         given = renamed(given, tool.argument_aliases)
+    given = normalized(given, tool.argument_schema)
     try:
         return msgspec.convert(given, tool.arguments)
     except msgspec.ValidationError as error:

@@ -6,12 +6,14 @@ A tool never sees a socket, a permit or a journal row. It gets typed arguments a
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
+from exai.protocol.schemas import input_schema
 from exai.tools.aliases import Alias
 
 __all__ = ["Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
@@ -92,3 +94,8 @@ class Tool(Generic[A, R]):
     read_only: bool = True
     open_world: bool = False
     idempotent: bool = False
+
+    @cached_property
+    def argument_schema(self) -> JsonObject:
+        """The schema of its arguments, unlisted ones included."""
+        return input_schema(self.arguments)

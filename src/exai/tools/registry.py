@@ -10,6 +10,7 @@ from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
 from exai.tools.envelope import listed_output
+from exai.tools.normalizing import is_declined
 
 __all__ = ["Invocation", "Registry", "ToolDescription"]
 
@@ -40,13 +41,19 @@ class Invocation:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Every scope that this call needs; judged by what was sent, so that nothing of it is looked at before."""
+        """Every scope that this call needs, whether or not its arguments are good."""
         tool = self.tool
         if not tool.argument_scopes:
             return (tool.scope,)
-        names = (self.alias or Alias(self.name)).names(self.given)
-        given = {tool.argument_aliases.get(name, name) for name in names}
-        return (tool.scope, *(scope for name, scope in tool.argument_scopes.items() if name in given))
+        fields = tool.argument_schema["properties"]
+        values = (self.alias or Alias(self.name)).values(self.given)
+        named = [(tool.argument_aliases.get(name, name), value) for name, value in values]
+        wanted = {
+            name
+            for name, value in named
+            if name in tool.argument_scopes and not is_declined(value, fields[name])
+        }
+        return (tool.scope, *(scope for name, scope in tool.argument_scopes.items() if name in wanted))
 
     def arguments(self) -> Arguments:
         """Check and type what was sent.
@@ -105,7 +112,7 @@ def _check(tool: Tool[Any, Any]) -> None:
     }
     if unknown := named - fields:
         raise ValueError(f"{tool.name} has no arguments {', '.join(sorted(unknown))}")
-    if hidden := tool.unlisted.intersection(input_schema(tool.arguments).get("required", [])):
+    if hidden := tool.unlisted.intersection(tool.argument_schema.get("required", [])):
         raise ValueError(f"{tool.name} needs {', '.join(sorted(hidden))}, which must be listed")
 
 
