@@ -2,7 +2,9 @@
 
 import asyncio
 import gzip
-from typing import Any
+import json
+import re
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -20,6 +22,11 @@ _MISSING_BYTES = 64
 _TRICKLE_SECONDS = 1.0
 _GZIP = "Content-Encoding: gzip\r\n"
 _BAD_CHUNK = b"not-a-size\r\n"
+_DEEP = b'{"choices":' + b"[" * 200_000
+_HALVES = ("\ud83d", "\ude00")
+_COUNT = re.compile(rb'("\w+_tokens":)\d+')
+_COUNTS = {"infinite": b"1e400", "long": b"9" * 4_999}
+_ENDLESS = "and so on " * 20_000
 
 
 def header_lines(headers: dict[str, str]) -> str:
@@ -34,7 +41,9 @@ def broken_body(body: dict[str, Any], fault: Fault, error_body: Any) -> bytes:
         return msgspec.json.encode(error_body)
     if kind == "not_json":
         return _NOT_JSON
-    whole = msgspec.json.encode(_misshapen(body, kind))
+    if kind == "deep":
+        return _DEEP
+    whole = _miscounted(json.dumps(_misshapen(body, kind), separators=(",", ":")).encode(), fault)
     return whole[: len(whole) // 2] if kind == "truncated_json" else whole
 
 
@@ -51,9 +60,38 @@ def _misshapen(body: dict[str, Any], kind: str | None) -> dict[str, Any]:
         changed["choices"] = [{**first, "index": 7}]
     elif kind == "null_delta":
         changed["choices"] = [{**first, "delta" if "delta" in first else "message": None}]
+    elif kind == "half_surrogate":
+        changed["choices"] = [_with_text(first, _HALVES[0])]
+    elif kind == "split_surrogate":
+        changed["choices"] = [_with_text(first, "".join(_HALVES))]
+    elif kind == "odd_types":
+        changed |= {"created": "now", "choices": [_oddly_typed(first)]}
     elif kind == "extra_fields":
         changed |= {"x_unknown": {"nested": [1, None]}, "choices": [{**first, "x_unknown": True}]}
     return changed
+
+
+def _with_text(choice: dict[str, Any], further: str) -> dict[str, Any]:
+    """The choice with more of content."""
+    place = "delta" if "delta" in choice else "message"
+    said = choice.get(place) or {}
+    return {**choice, place: {**said, "content": (said.get("content") or "") + further}}
+
+
+def _oddly_typed(choice: dict[str, Any]) -> dict[str, Any]:
+    """The choice with its index as a text, and its content as a list of parts."""
+    place = "delta" if "delta" in choice else "message"
+    said = dict(choice.get(place) or {})
+    if "content" in said:
+        said["content"] = [{"type": "text", "text": said["content"]}]
+    return {**choice, "index": "0", place: said}
+
+
+def _miscounted(content: bytes, fault: Fault) -> bytes:
+    """The content with the token counts that the fault wants."""
+    if fault.counts is None:
+        return content
+    return _COUNT.sub(rb"\g<1>" + _COUNTS[fault.counts], content)
 
 
 def _broken_frames(frame: bytes, fault: Fault, error_body: Any) -> list[bytes]:
@@ -62,6 +100,8 @@ def _broken_frames(frame: bytes, fault: Fault, error_body: Any) -> list[bytes]:
     data = frame.removeprefix(b"data: ").rstrip(b"\n")
     if kind == "truncated_json":
         return [b"data: " + data[: len(data) // 2] + b"\n\n"]
+    if kind == "deep":
+        return [b"data: " + _DEEP + b"\n\n"]
     simple = {
         "not_json": [b"data: " + _NOT_JSON + b"\n\n", frame],
         "duplicate": [frame, frame],
@@ -76,6 +116,11 @@ def _broken_frames(frame: bytes, fault: Fault, error_body: Any) -> list[bytes]:
         decoded = msgspec.json.decode(data)
     except msgspec.DecodeError:
         return [frame]
+    if kind in {"half_surrogate", "split_surrogate"}:
+        halves = _HALVES[:1] if kind == "half_surrogate" else _HALVES
+        choice = {"index": 0, "delta": {}, "finish_reason": None}
+        inserted = [{**decoded, "choices": [_with_text(choice, half)]} for half in halves]
+        return [*(b"data: " + json.dumps(one).encode() + b"\n\n" for one in inserted), frame]
     return [data_frame(_misshapen(decoded, kind))]
 
 
@@ -138,6 +183,9 @@ class FaultyDelivery:
         if fault.cut == "bad_chunk":
             wire.send(wire.head(status, headers, length=None) + chunk(body[: len(body) // 2]) + _BAD_CHUNK)
             return wire.close()
+        if fault.endless:
+            wire.send(wire.head(status, headers, length=None) + chunk(body[: len(body) // 2]))
+            await self._go_on(_ENDLESS.encode())
         wire.send(wire.head(status, headers, length=len(body) + missing))
         await asyncio.sleep(fault.before_first_byte_ms / 1000)
         if await self._cut("after_headers"):
@@ -172,6 +220,11 @@ class FaultyDelivery:
         for number, frame in enumerate(sent):
             if number == fault.after_frames and await self._cut_in_stream(frame, sent[number:]):
                 return None
+            if number == fault.after_frames and fault.endless:
+                before, after = frames.content
+                await self._go_on(before + json.dumps(_ENDLESS).encode() + after)
+            if fault.done == "withheld" and frame == DONE:
+                await self._silence(float("inf"))
             await self._silence(answer.delay_per_token)
             await self._send_frame(frame)
         if len(sent) <= fault.after_frames and await self._cut("mid_body"):
@@ -199,6 +252,8 @@ class FaultyDelivery:
             place = min(fault.after_frames, len(whole) - 1)
             rest = [] if fault.frame == "error" else whole[place + 1 :]
             whole = [*whole[:place], *_broken_frames(whole[place], fault, error_body), *rest]
+        if fault.counts is not None:
+            whole = [_miscounted(frame, fault) for frame in whole]
         if fault.crlf:
             whole = [frame.replace(b"\n", b"\r\n") for frame in whole]
         return whole
@@ -241,6 +296,16 @@ class FaultyDelivery:
                 await asyncio.sleep(0)
         self._log.streamed(self._record, 1)
         await self._wire.drain()
+
+    async def _go_on(self, data: bytes) -> NoReturn:
+        """Send the same again and again, until the client has left.
+
+        Raises:
+            ConnectionResetError: it has.
+        """
+        while True:
+            self._wire.send(chunk(data))
+            await self._wire.drain()
 
     async def _trickle(self, data: bytes) -> None:
         pause = _TRICKLE_SECONDS if self._fault.stall_ms is None else self._fault.stall_ms / 1000

@@ -26,6 +26,10 @@ FrameFault = Literal[
     "comment",
     "bad_sse",
     "event_lines",
+    "deep",
+    "half_surrogate",
+    "split_surrogate",
+    "odd_types",
 ]
 
 
@@ -82,8 +86,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     frame: FrameFault | None = None
     """A malformed frame after `after_frames` frames. Without streaming, the whole body is malformed alike."""
     after_frames: int = 1
-    done: Literal["missing", "twice", "data_after", "unterminated"] | None = None
-    """What is wrong with `[DONE]`; `unterminated` lacks the line end and the blank line."""
+    endless: bool = False
+    """After `after_frames` frames the content goes on until the client leaves."""
+    done: Literal["missing", "twice", "data_after", "unterminated", "withheld"] | None = None
+    """What is wrong with `[DONE]`; `unterminated` lacks the line end and the blank line, and instead of one that is
+    `withheld` there is silence, with heartbeats, until the client leaves."""
     role: Literal["every", "first", "never"] | None = None
     """Which deltas of a stream have a `role`."""
     unfinished: Literal["null", "absent"] | None = None
@@ -102,6 +109,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The model that the answer names."""
     usage: Literal["top", "choice", "extra", "none"] | None = None
     """Where the usage goes; without streaming only `none` has an effect."""
+    counts: Literal["infinite", "long"] | None = None
+    """What the token counts of the usage are: `1e400`, or integers of 4,999 digits."""
+    think_tags: Literal["both", "closing"] | None = None
+    """Thinking stands in the content: between `<think>` and `</think>`, or before a `</think>` alone."""
 
     def __post_init__(self) -> None:
         if self.times is not None and self.times < 1:

@@ -66,6 +66,29 @@ _EVERYWHERE = (
     _ready("null_content", "D", "null content", content="null"),
     _ready("only_thinking", "I", "thinking and no content, finish `stop`", content="reasoning_only"),
     _ready("wrong_type", "?", "another Content-Type", headers={"Content-Type": "text/plain"}),
+    _ready(
+        "keep_alives_after_end",
+        "I",
+        "the finish reason and the usage, then comments instead of `[DONE]`",
+        done="withheld",
+        heartbeat_ms=1_000.0,
+    ),
+    _ready("deep_answer", "?", "choices that are nested 200,000 deep", frame="deep", after_frames=0),
+    _ready(
+        "deep_error",
+        "?",
+        "500 with an error that is nested 30,000 deep",
+        status=500,
+        body='{"error":' + "[" * 30_000,
+    ),
+    _ready("half_surrogate", "I", "half a surrogate pair in the content", frame="half_surrogate"),
+    _ready("split_surrogate", "I", "a surrogate pair over two frames", frame="split_surrogate"),
+    _ready(
+        "odd_types", "?", "an index that is a text, content that is a list", frame="odd_types", after_frames=2
+    ),
+    _ready("infinite_usage", "?", "token counts of `1e400`", counts="infinite"),
+    _ready("long_usage", "?", "token counts of 4,999 digits", counts="long"),
+    _ready("endless", "?", "content without end", endless=True),
     _ready("huge_headers", "?", "a header of 20 kB", headers={"X-Emulated": "x" * 20_000}),
 )
 
@@ -126,6 +149,8 @@ _CUSTOM = (
     _ready("server_error", "D", "500", error="server_error"),
     _ready("overload", "D", "503", error="overloaded"),
     _ready("error_in_stream", "?", "an `error` frame, then the end", frame="error", after_frames=3),
+    _ready("think_tags", "I", "thinking in the content, between tags", think_tags="both"),
+    _ready("closing_think_tag", "I", "thinking in the content, before a tag", think_tags="closing"),
     _ready("finish_error", "D", "the finish reason `error`", finish_reason="error"),
 )
 

@@ -356,13 +356,21 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
+_THOUGHT = "let all see "
+"""Thinking, where a fault needs some and there is none."""
+
+
 def _changed(answer: Answer, fault: Fault) -> Answer:
-    """The answer with the fault's finish reason and content."""
+    """The answer with the fault's finish reason, content and place of the thinking."""
     if fault.finish_reason is not None:
         answer = replace(answer, finish_reason=fault.finish_reason)
+    if fault.think_tags is not None:
+        opened = "<think>\n" if fault.think_tags == "both" else ""
+        content = f"{opened}{answer.reasoning or _THOUGHT}\n</think>\n\n{answer.content}"
+        answer = replace(answer, content=content, reasoning="")
     if fault.content is None:
         return answer
     reasoning = answer.reasoning
     if fault.content == "reasoning_only" and not reasoning:
-        reasoning = "let all see "
+        reasoning = _THOUGHT
     return replace(answer, content="", content_tokens=0, reasoning=reasoning, calls=())

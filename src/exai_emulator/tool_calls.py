@@ -12,7 +12,15 @@ from exai_emulator.tokens import count_tokens, pieces_of
 __all__ = ["CallDefect", "CallForm", "SaidCall", "ScriptedCall", "asked_for_a_query", "calls_before"]
 
 CallDefect = Literal[
-    "object", "empty", "missing", "invalid_json", "nested_strings", "no_id", "no_index", "id_repeated"
+    "object",
+    "empty",
+    "missing",
+    "invalid_json",
+    "nested_strings",
+    "no_id",
+    "no_index",
+    "one_index",
+    "id_repeated",
 ]
 """What user reports and SDK types say can be wrong with a call.
 
@@ -23,6 +31,7 @@ CallDefect = Literal[
 - `nested_strings`: objects and lists inside the arguments are texts that hold them.
 - `no_id`: the call has no id.
 - `no_index`: the pieces of a stream have no `index`.
+- `one_index`: in a stream the call comes in one piece, with the index 0 and without an id.
 - `id_repeated`: every piece of a stream has the id and the name.
 """
 
@@ -121,6 +130,9 @@ class CallForm:
         """The entries in pieces: id, type and name come first, and pieces of the arguments after them."""
         for place, (call, entry) in enumerate(zip(calls, self.whole(calls), strict=True)):
             function = entry["function"]
+            if call.defect == "one_index":
+                yield {"index": 0, "type": call.kind, "function": function}
+                continue
             arguments = function.pop("arguments", None)
             if not isinstance(arguments, str):
                 yield entry | {"function": function | ({} if arguments is None else {"arguments": arguments})}

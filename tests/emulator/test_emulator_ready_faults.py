@@ -18,16 +18,20 @@ ONLY_IN_STREAMS = {
     "wrong_index",
     "missing_id",
     "null_delta",
+    "keep_alives_after_end",
 }
 """Faults that can only show in a stream, or show in a whole answer as something else."""
 PATIENCE_S = 60
+ENOUGH_PIECES = 100
+ENOUGH_BYTES = 2**20
+"""Of what does not end."""
 SILENCE_S = 10
 
 pytestmark = pytest.mark.virtual_time
 
 
-async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
-    """Every piece with the time of its arrival, until the end, and whether that was `fin`, `reset` or silence."""
+async def received(connection: Any, *, endless: bool = False) -> tuple[list[tuple[float, bytes]], str]:
+    """Every piece with the time of its arrival, until the end, and whether that was `fin`, `reset`, silence or none."""
     began = now()
     pieces: list[Any] = []
     while True:
@@ -41,6 +45,8 @@ async def received(connection: Any) -> tuple[list[tuple[float, bytes]], str]:
         if not piece:
             return pieces, "fin"
         pieces.append((now() - began, piece))
+        if endless and (len(pieces) > ENOUGH_PIECES or sum(len(one) for _, one in pieces) > ENOUGH_BYTES):
+            return pieces, "endless"
 
 
 def without_ids(pieces: list[tuple[float, bytes]]) -> bytes:
@@ -66,7 +72,8 @@ async def test_a_ready_fault_is_seen_on_the_wire(
         healthy = await received(await raw_ask(provider, closes=True, **fields))
         emulator.reset()
         emulator.faults.add(provider, fault)
-        struck = await received(await raw_ask(provider, closes=True, **fields))
+        endless = fault.endless or fault.done == "withheld"
+        struck = await received(await raw_ask(provider, closes=True, **fields), endless=endless)
         assert emulator.faults.struck[provider] == 1
         assert emulator.faults.struck_by == {(provider, fault.described()): 1}
         expected = without_ids(healthy[0]), healthy[1]
@@ -75,6 +82,8 @@ async def test_a_ready_fault_is_seen_on_the_wire(
         if fault.cut == "stall" and fault.stall_ms is None:
             assert expected[0].startswith(seen[0])
             assert seen[1] == "silence"
+        elif endless:
+            assert seen[1] == "endless"
         elif fault.cut == "trickle" and not fault.replaces_the_answer:
             assert seen == expected
             assert took_s == len(struck[0]) - 1, "a byte per second, after the headers"
