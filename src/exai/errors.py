@@ -21,7 +21,7 @@
             ├── ProviderRefused, ContextOverflow, ContentFiltered
             ├── ProviderUnreachable, ProviderFailed, ProviderTimeout (ProviderSilent)
             ├── CircuitOpen    it failed too often, and is not asked for a while
-            └── AnswerBroken, AnswerEmpty
+            └── AnswerBroken, AnswerEmpty (AnswerCapSpent)
 
 A class exists where a caller or a program would act differently. Attributes of the class say how the error is
 answered, so that no transport needs a chain of `isinstance`.
@@ -34,6 +34,7 @@ from exai.costs import Usage
 __all__ = [
     "AbilityMissing",
     "AnswerBroken",
+    "AnswerCapSpent",
     "AnswerEmpty",
     "BadArguments",
     "CallInDoubt",
@@ -209,6 +210,9 @@ class ToolFault(ExaiError):
     """A failed call: answered as a result with `isError`."""
 
     code = "tool_failed"
+
+    partial: str = ""
+    """What had arrived of an answer."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -468,7 +472,14 @@ class AnswerBroken(ProviderFault):
 
 
 class AnswerEmpty(ProviderFault):
-    """The answer has no text; most often its token limit was spent on thinking."""
+    """The answer came to its end without text; the same request may bring one."""
 
     code = "answer_empty"
+    retryable = True
+
+
+class AnswerCapSpent(AnswerEmpty):
+    """The answer has no text, because its token limit was spent before; the same request would spend it again."""
+
+    retryable = False
     fixable_by = "caller"

@@ -7,9 +7,9 @@ import pytest
 
 from exai.errors import (
     AnswerBroken,
+    AnswerCapSpent,
     AnswerEmpty,
     ContentFiltered,
-    ContextOverflow,
     ProviderDenied,
     ProviderFailed,
     ProviderFault,
@@ -67,6 +67,15 @@ EVERYWHERE: dict[str, tuple[End, End]] = {
     "null_content": (AnswerEmpty, AnswerEmpty),
     "only_thinking": (AnswerEmpty, AnswerEmpty),
     "wrong_type": (ProviderFailed, ANSWER),
+    "keep_alives_after_end": (ANSWER, ANSWER),
+    "deep_answer": (ProviderFailed, ProviderFailed),
+    "deep_error": (ProviderFailed, ProviderFailed),
+    "half_surrogate": (DAMAGED, DAMAGED),
+    "split_surrogate": (DAMAGED, DAMAGED),
+    "odd_types": (ANSWER, ANSWER),
+    "infinite_usage": (ANSWER, ANSWER),
+    "long_usage": (ANSWER, ANSWER),
+    "endless": (AnswerBroken, ProviderFailed),
     "huge_headers": (ProviderUnreachable, ProviderUnreachable),
 }
 """How a streamed and a whole answer end."""
@@ -90,7 +99,7 @@ OWN: dict[str, dict[str, tuple[End, End]]] = {
         "error_in_stream": (AnswerBroken, ProviderFailed),
         "finish_network_error": both(AnswerBroken),
         "finish_sensitive": both(ContentFiltered),
-        "finish_window": both(ContextOverflow),
+        "finish_window": both(ANSWER),
         "upper_case_model": both(ANSWER),
         "another_model": both(ANSWER),
         "envelope_drift": both(ProviderThrottled),
@@ -114,7 +123,7 @@ OWN: dict[str, dict[str, tuple[End, End]]] = {
         "unavailable": both(ProviderOverloaded),
         "gateway": both(ProviderTimeout),
         "error_in_stream": (AnswerBroken, ProviderFailed),
-        "cap_spent": both(AnswerEmpty),
+        "cap_spent": both(AnswerCapSpent),
         "error_as_text": both(ProviderRefused),
         "error_with_code": both(ProviderFailed),
         "redirect": both(ProviderDenied),
@@ -129,6 +138,8 @@ OWN: dict[str, dict[str, tuple[End, End]]] = {
         "overload": both(ProviderOverloaded),
         "error_in_stream": (AnswerBroken, ProviderFailed),
         "finish_error": both(AnswerBroken),
+        "think_tags": both(ANSWER),
+        "closing_think_tag": both(ANSWER),
         # Its row is lenient.
         "unknown_finish": both(ANSWER),
     },

@@ -152,7 +152,6 @@ async def test_an_error_inside_a_stream_is_classified(
     ("reason", "expected"),
     [
         ("sensitive", ContentFiltered),
-        ("model_context_window_exceeded", ContextOverflow),
         ("network_error", AnswerBroken),
         ("surprise", AnswerBroken),
         ("tool_calls", AnswerBroken),
@@ -166,7 +165,7 @@ async def test_finish_reasons_that_are_failures(desk: Any, reason: str, expected
         assert reason in str(fault)
 
 
-async def test_an_unknown_finish_of_a_custom_endpoint_is_an_answer(desk: Any) -> None:
+async def test_a_known_finish_of_another_spelling_is_an_answer(desk: Any) -> None:
     desk.emulator.faults.add("custom", Fault(finish_reason="eos"))
     assert (await desk.ask_streaming("local/tiny")).finish_reason == "stop"
 

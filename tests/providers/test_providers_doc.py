@@ -98,6 +98,7 @@ def dialect_row(name: str, habits: Dialect) -> str:
         "sent" if habits.temperature else "left out",
         f"`{habits.key_header}`",
         "yes" if habits.strict_finish else "no",
+        f"`{habits.think_tags}`",
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -143,6 +143,10 @@ class CustomProvider(Section):
     strict_finish: bool | None = None
     """Treat an unknown finish reason, or none before the end, as a failure instead of an answer."""
 
+    think_tags: Literal["off", "both", "closing"] | None = None
+    """Where models write their thinking into the answer: between `<think>` and `</think>` (`both`), or before a
+    `</think>` alone, because the server's template has opened it (`closing`). It becomes thinking then."""
+
 
 class Providers(Section):
     """The providers that can be asked."""

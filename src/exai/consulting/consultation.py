@@ -50,7 +50,7 @@ class Consultation:
 
     def _own_notes(self) -> Iterator[str]:
         model, provider = self.completion.model, self.completion.provider
-        if self.completion.finish_reason == "length":
+        if self.completion.finish_reason == "length" and not self.completion.cut_short:
             yield "The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens."
         if self.exchanges_remaining == 0:
             yield "This was the conversation's last exchange. Start a new one without continuation_id."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from exai.errors import AnswerBroken, DeadlineExceeded, ToolFault
+from exai.errors import ToolFault
 from exai.routing.ledger import Tried
 from exai.tools.base import ToolAnswer
 
@@ -13,6 +13,11 @@ __all__ = ["ERROR_KEY", "ErrorFacts", "failure"]
 
 ERROR_KEY = "exai/error"
 """In the `_meta` of an answer that is an error."""
+
+
+HEAD_CHARACTERS = 24_000
+TAIL_CHARACTERS = 6_000
+"""Of an answer that broke off, at its beginning and at its end: together half of what common clients show a model."""
 
 
 class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +46,15 @@ def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> Tool
     text = str(fault)
     if len(tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
-    if isinstance(fault, AnswerBroken | DeadlineExceeded) and fault.partial:
-        text = f"{text}\n\nWhat had arrived:\n{fault.partial}"
+    if fault.partial:
+        text = f"{text}\n\nWhat had arrived:\n{_readable(fault.partial)}"
     return ToolAnswer(text=text, structured=None, meta={ERROR_KEY: msgspec.to_builtins(facts)}, is_error=True)
+
+
+def _readable(partial: str) -> str:
+    """Cut the middle out of a text that no client would read."""
+    left_out = len(partial) - HEAD_CHARACTERS - TAIL_CHARACTERS
+    if left_out <= 0:
+        return partial
+    head, tail = partial[:HEAD_CHARACTERS], partial[-TAIL_CHARACTERS:]
+    return f"{head}\n[{left_out:,} characters left out]\n{tail}"

@@ -82,7 +82,9 @@ class Completion:
     """The tools that the model calls before it goes on; there may be no text then."""
     citations: tuple[Citation, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the adapter changed in the request or left out, as sentences for the caller."""
+    """What the adapter changed in the request or left out, and how the answer was cut, as sentences for the caller."""
+    cut_short: bool = False
+    """Whether the answer is cut, or may be, for another cause than its token cap; a note says which."""
     request_id: str | None = None
     """The provider's id of the request, for its support."""
     services: Mapping[str, int] = field(default_factory=dict)

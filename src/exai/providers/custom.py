@@ -102,6 +102,7 @@ def _profile(name: str, settings: config.CustomProvider) -> Profile:
         errors=(*habits.errors, *ERRORS),
         finishes={**FINISHES, **habits.finishes},
         lenient=not habits.strict_finish,
+        think_tags=habits.think_tags,
     )
 
 

@@ -22,7 +22,7 @@ from exai.errors import (
 )
 from exai.messages import Effort
 from exai.providers.faults import Row, Verdict
-from exai.providers.profile import FinishReason
+from exai.providers.profile import WINDOW_FULL, CutShort, Finish, ThinkTags
 
 __all__ = ["DIALECTS", "ERRORS", "FINISHES", "OVERRIDABLE", "Dialect", "Thinking"]
 
@@ -84,14 +84,27 @@ ERRORS: tuple[Row, ...] = (
 )
 """Errors by the codes and types of OpenAI, which compatible servers copy."""
 
-FINISHES: Mapping[str, FinishReason | Verdict] = {
+FINISHES: Mapping[str, Finish] = {
     "stop": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
     "length": "length",
+    "max_new_tokens": "length",
     "max_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": CutShort(WINDOW_FULL, _OVERFLOW),
+    "function_call": "tool_calls",
     "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
     "content_filter": _FILTERED,
+    "sensitive": _FILTERED,
+    "abort": _LOST,
     "error": _LOST,
+    "network_error": _LOST,
 }
+"""Finish reasons of compatible servers: OpenAI's, and those of TGI, Mistral, Anthropic, vLLM and GLM behind a proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +120,12 @@ class Dialect:
     """Its value for the effort `max`."""
     temperature: bool = True
     strict_finish: bool = False
+    think_tags: ThinkTags = "off"
     request_fields: Mapping[str, Any] = field(default_factory=dict)
     """Sent with every request."""
     errors: tuple[Row, ...] = ()
     """Checked before the common ones."""
-    finishes: Mapping[str, FinishReason | Verdict] = field(default_factory=dict)
+    finishes: Mapping[str, Finish] = field(default_factory=dict)
     """In addition to the common ones."""
 
     def thinking_fields(self, efforts: Collection[Effort]) -> dict[Effort, Mapping[str, Any]]:
@@ -135,6 +149,7 @@ OVERRIDABLE = (
     "thinking",
     "temperature",
     "strict_finish",
+    "think_tags",
 )
 """The fields that a row can also set."""
 
@@ -148,7 +163,7 @@ _OPENAI = Dialect(
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
-        "compatible": Dialect(),
+        "compatible": Dialect(think_tags="both"),
         "openai": _OPENAI,
         "azure": replace(_OPENAI, key_header="api-key"),
         "openrouter": Dialect(
@@ -167,6 +182,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             thinking="off",
             # Otherwise its thinking is part of the answer.
             request_fields={"reasoning_split": True},
+            think_tags="both",
             errors=(
                 Row(_codes("1002"), _THROTTLED),
                 Row(_codes("1004", "2049"), _UNAUTHORIZED),
@@ -192,8 +208,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 Row(_codes("UNAVAILABLE"), _BUSY),
             ),
         ),
-        "ollama": Dialect(),
-        "vllm": Dialect(),
+        "ollama": Dialect(think_tags="both"),
+        "vllm": Dialect(think_tags="both"),
     }
 )
 """By the name in a row's `dialect`."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-import msgspec
-
 from exai.errors import (
     ContextOverflow,
     ProviderDenied,
@@ -26,14 +24,17 @@ from exai.errors import (
     ProviderUnauthorized,
     QuotaExhausted,
 )
+from exai.providers.untrusted_json import MAX_DIGITS, UnreadableJsonError, read_json
 
 __all__ = ["BY_STATUS", "Names", "Refusal", "Row", "Verdict", "duration", "fault_of", "shown_code"]
 
-_SAFE_CODE = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+_SAFE_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RESET_TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})\b")
 _RESET_ZONE = timezone(timedelta(hours=8))
 """GLM's reset times have no zone; they are China's (providers' users, live tests)."""
 _LONGEST_WAIT_S = 31 * 86_400.0
+_MOST_CHARACTERS = 2_000
+"""Of a code or a text that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,16 @@ class Names:
     key_hint: str
     url_setting: str
 
+    def fill(self, sentence: str, code: str) -> str:
+        """Fill in `{title}`, `{model}`, `{key_hint}`, `{url_setting}` and `{code}`."""
+        return sentence.format(
+            title=self.title,
+            model=self.model,
+            key_hint=self.key_hint,
+            url_setting=self.url_setting,
+            code=code,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -52,17 +63,11 @@ class Verdict:
 
     fault: type[ProviderFault]
     sentence: str
-    """May contain `{title}`, `{model}`, `{key_hint}`, `{url_setting}` and `{code}`."""
+    """May contain what `Names.fill` fills in."""
 
     def about(self, names: Names, code: str, retry_after_s: float | None = None) -> ProviderFault:
         """Make the error, with its message filled in."""
-        sentence = self.sentence.format(
-            title=names.title,
-            model=names.model,
-            key_hint=names.key_hint,
-            url_setting=names.url_setting,
-            code=code,
-        )
+        sentence = names.fill(self.sentence, code)
         if retry_after_s is not None:
             sentence += f" It asks to wait {duration(retry_after_s)}."
         return self.fault(sentence, retry_after_s=retry_after_s)
@@ -92,7 +97,16 @@ class Refusal:
     @classmethod
     def read(cls, status: int, headers: Mapping[str, str], body: bytes, now: float) -> "Refusal":
         """Parse an error response of any documented form; `now` is `Clock.wall`, for headers with dates."""
-        codes, text = _envelope(body)
+        try:
+            content = read_json(body)
+        except UnreadableJsonError:
+            content = None
+        return cls.of(status, headers, content, now)
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str], content: Any, now: float) -> "Refusal":
+        """Make the refusal of a decoded body."""
+        codes, text = _envelope(content)
         retry_after_s = _retry_after(headers, now)
         if retry_after_s is None:
             retry_after_s = _reset_time(text, now)
@@ -109,7 +123,7 @@ class Refusal:
 
 def shown_code(code: str) -> str:
     """Return a provider's code if it looks like one; anything else is not shown."""
-    return code if _SAFE_CODE.match(code) else "unreadable"
+    return code if _SAFE_CODE.fullmatch(code) else "unreadable"
 
 
 def fault_of(refusal: Refusal, table: Iterable[Row], names: Names) -> ProviderFault:
@@ -198,13 +212,9 @@ def _by_status(status: int) -> Verdict:
     return _SERVER_ERROR if status >= 500 else _UNEXPLAINED
 
 
-def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
+def _envelope(outer: Any) -> tuple[tuple[str, ...], str]:
     """Read codes and text from `{error: {...}}`, `{error: "..."}`, `{code, msg}`, `{base_resp: {...}}` or a list
     of one of these."""
-    try:
-        outer: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return (), ""
     if isinstance(outer, list) and outer:
         outer = outer[0]
     if not isinstance(outer, dict):
@@ -217,9 +227,17 @@ def _envelope(body: bytes) -> tuple[tuple[str, ...], str]:
         codes.append(error)
         texts.append(error)
     return (
-        tuple(str(code) for code in codes if isinstance(code, str | int) and not isinstance(code, bool)),
-        next((text for text in texts if isinstance(text, str)), "")[:2_000],
+        tuple(
+            _shortened(code) for code in codes if isinstance(code, str | int) and not isinstance(code, bool)
+        ),
+        next((text for text in texts if isinstance(text, str)), "")[:_MOST_CHARACTERS],
     )
+
+
+def _shortened(code: str | int) -> str:
+    if isinstance(code, int) and abs(code) > 10**MAX_DIGITS:
+        return ""
+    return str(code)[:_MOST_CHARACTERS]
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -232,7 +250,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
         except ValueError:
             try:
                 date = email.utils.parsedate_to_datetime(value)
-            except ValueError:
+            except (ValueError, TypeError, IndexError, OverflowError):
                 continue
             seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
         if math.isfinite(seconds) and seconds <= _LONGEST_WAIT_S:

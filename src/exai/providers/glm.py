@@ -22,7 +22,7 @@ from exai.errors import (
 )
 from exai.providers.catalog import Model
 from exai.providers.faults import Row, Verdict
-from exai.providers.profile import Profile
+from exai.providers.profile import WINDOW_FULL, CutShort, Profile
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.runtime.clock import Clock
 
@@ -181,7 +181,7 @@ def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
             "length": "length",
             "tool_calls": "tool_calls",
             "sensitive": _FILTERED,
-            "model_context_window_exceeded": _OVERFLOW,
+            "model_context_window_exceeded": CutShort(WINDOW_FULL, _OVERFLOW),
             "network_error": Verdict(
                 ProviderFailed, "{title} lost the model while it answered ({code}). Try again."
             ),

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from exai.errors import ProviderDenied, ProviderFailed, ProviderRefused
 from exai.providers.faults import Row, Verdict
 from exai.providers.glm import ERRORS
-from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean, clean_line
+from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean, clean_line, entries_of
 from exai.providers.wire.openai_compatible import OpenAiCompatible
 
 __all__ = ["SEARCH_ERRORS", "GlmSearch"]
@@ -46,13 +44,6 @@ _RECENCY: Mapping[Recency | None, str] = {
 }
 
 
-class _Reply(msgspec.Struct):
-    search_result: list[Any] | None = None
-
-
-_replies = msgspec.json.Decoder(_Reply)
-
-
 class GlmSearch:
     """A `SearchEngine` by one of GLM's engines."""
 
@@ -86,10 +77,7 @@ class GlmSearch:
 
 
 def _results(body: bytes) -> tuple[SearchResult, ...]:
-    try:
-        entries = _replies.decode(body).search_result
-    except msgspec.DecodeError:
-        entries = None
+    entries = entries_of(body, "search_result")
     if entries is None:
         raise ProviderFailed("GLM sent something that is no search result. Try again.")
     return tuple(
@@ -101,5 +89,4 @@ def _results(body: bytes) -> tuple[SearchResult, ...]:
             site=clean_line(entry.get("media"), 100) or None,
         )
         for entry in entries
-        if isinstance(entry, dict)
     )

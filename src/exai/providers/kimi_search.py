@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 from typing_extensions import override
 
 from exai.errors import (
@@ -15,7 +14,15 @@ from exai.errors import (
     QuotaExhausted,
 )
 from exai.providers.faults import Row, Verdict
-from exai.providers.search import Found, SearchEngine, SearchQuery, SearchResult, clean, clean_line
+from exai.providers.search import (
+    Found,
+    SearchEngine,
+    SearchQuery,
+    SearchResult,
+    clean,
+    clean_line,
+    entries_of,
+)
 from exai.providers.wire.openai_compatible import OpenAiCompatible
 from exai.runtime.clock import Clock
 
@@ -60,13 +67,6 @@ SEARCH_ERRORS: tuple[Row, ...] = (
 """Errors by the types of the tools' gateway, which differ from the chat's. A refused key has no body."""
 
 
-class _Reply(msgspec.Struct):
-    search_results: list[Any] | None = None
-
-
-_replies = msgspec.json.Decoder(_Reply)
-
-
 class KimiSearch(SearchEngine):
     """A `SearchEngine`: the plain search, or the one with sites and dates when a query has them."""
 
@@ -104,10 +104,7 @@ class KimiSearch(SearchEngine):
 
 
 def _results(body: bytes) -> tuple[SearchResult, ...]:
-    try:
-        entries = _replies.decode(body).search_results
-    except msgspec.DecodeError:
-        entries = None
+    entries = entries_of(body, "search_results")
     if entries is None:
         raise ProviderFailed("Kimi sent something that is no search result. Try again.")
     return tuple(
@@ -119,7 +116,6 @@ def _results(body: bytes) -> tuple[SearchResult, ...]:
             site=clean_line(entry.get("site_name"), 100) or None,
         )
         for entry in entries
-        if isinstance(entry, dict)
     )
 
 

@@ -6,9 +6,32 @@ from typing import Any, Literal
 
 from exai.providers.faults import Row, Verdict
 
-__all__ = ["FinishReason", "Profile"]
+__all__ = ["WINDOW_FULL", "CutShort", "Finish", "FinishReason", "Profile", "ThinkTags"]
 
 FinishReason = Literal["stop", "length", "tool_calls"]
+
+ThinkTags = Literal["off", "both", "closing"]
+"""Whether thinking stands in the text of an answer: between `<think>` and `</think>`, or before a `</think>` alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """An end that cuts an answer short, for another cause than its length."""
+
+    note: str
+    """A sentence for the caller of an answer that has text. May contain what `Verdict.sentence` may."""
+    empty: Verdict
+    """The error of an answer without text."""
+
+
+WINDOW_FULL = (
+    "The answer was cut, because it and the prompt fill the window of {model} ({code}). Start a new conversation with "
+    "less, or use a model with a larger window."
+)
+"""The note of a `CutShort`."""
+
+Finish = FinishReason | Verdict | CutShort
+"""What a finish reason means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +72,9 @@ class Profile:
     """The path below the root that counts a prompt's tokens; `None`: there is none, or it must not be asked."""
     errors: tuple[Row, ...]
     """Its errors; the first row that matches decides, then the common rows by status."""
-    finishes: Mapping[str, FinishReason | Verdict]
+    finishes: Mapping[str, Finish]
     """Its finish reasons. An unknown one is an error, unless `lenient`."""
+    think_tags: ThinkTags = "off"
+    """How thinking is marked inside the text of an answer."""
     lenient: bool = False
     """Whether an answer may have an unknown finish reason, or none before `[DONE]`."""

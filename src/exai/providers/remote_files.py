@@ -15,11 +15,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import aiohttp
-import msgspec
 import structlog
 
 from exai.errors import (
@@ -33,6 +32,7 @@ from exai.errors import (
 from exai.messages import Image
 from exai.providers.faults import Names, Refusal, Row, fault_of
 from exai.providers.pictures import NO_PICTURES, Shown
+from exai.providers.untrusted_json import UnreadableJsonError, read_json
 from exai.runtime.clock import Clock
 from exai.storage.uploads import Store, UploadRow, UploadTable
 
@@ -62,14 +62,15 @@ class FileRequest(Protocol):
     ) -> FileReply: ...
 
 
-class _Entry(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class _Entry:
     id: str
-    status: str = ""
+    status: Any = None
 
     @property
     def failed(self) -> bool:
         """Whether the provider could not process the file (`status`: `ready` or `error`)."""
-        return self.status == "error"
+        return bool(self.status == "error")
 
 
 def account_fingerprint(base_url: str, key: str) -> str:
@@ -217,9 +218,11 @@ def _by_digest(images: Sequence[Image]) -> dict[str, Image]:
 def _entry(reply: FileReply) -> _Entry:
     """Parse a file's entry; a malformed one has no id."""
     try:
-        return msgspec.json.decode(reply.body, type=_Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Entry("")
+        entry = read_json(reply.body)
+    except UnreadableJsonError:
+        entry = None
+    remote_id = entry.get("id") if isinstance(entry, dict) else None
+    return _Entry(remote_id, entry.get("status")) if isinstance(remote_id, str) else _Entry("")
 
 
 def _is_refusal(fault: ProviderFault) -> bool:

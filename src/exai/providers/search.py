@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from exai.messages import Citation
+from exai.providers.untrusted_json import UnreadableJsonError, read_json
 
 __all__ = [
     "Found",
@@ -16,10 +17,15 @@ __all__ = [
     "as_text",
     "clean",
     "clean_line",
+    "entries_of",
 ]
 
 MAX_SNIPPET_CHARACTERS = 2_000
 """Of one result: a paragraph or two; ten whole pages would fill a model's window."""
+
+
+MAX_RESULTS = 20
+"""As many as a query may ask for."""
 
 
 class Recency(StrEnum):
@@ -108,10 +114,24 @@ def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
     """Remove control characters from a text of a reply, and cut it to `limit`; anything else becomes ''."""
     if not isinstance(value, str):
         return ""
+    # What is cut away is not looked at: a reply may be megabytes of one text.
+    begun = value[: 4 * limit + 100].lstrip()
     text = "".join(
-        character if character.isprintable() or character in "\n\t" else " " for character in value
+        character if character.isprintable() or character in "\n\t" else " " for character in begun
     )
     return text.strip()[:limit]
+
+
+def entries_of(body: bytes, name: str) -> list[dict[str, Any]] | None:
+    """Return the results under `name` of a search's reply, as many as may be asked for; `None`: it is no such reply."""
+    try:
+        reply = read_json(body)
+    except UnreadableJsonError:
+        return None
+    entries = reply.get(name) if isinstance(reply, dict) else None
+    if not isinstance(entries, list):
+        return None
+    return [entry for entry in entries[:MAX_RESULTS] if isinstance(entry, dict)]
 
 
 def clean_line(value: Any, limit: int) -> str:

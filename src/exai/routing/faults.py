@@ -112,7 +112,9 @@ FAULTS: Mapping[type[ToolFault], Handling] = MappingProxyType(
         errors.ContentFiltered: _provider(
             Blame.REQUEST, takeover=Takeover.OTHER_PROVIDER_BY_CONSENT, counts_for_health=False
         ),
+        # It is paid for, so whether to ask again is the caller's choice.
         errors.AnswerEmpty: _provider(Blame.REQUEST),
+        errors.AnswerCapSpent: _provider(Blame.REQUEST),
         # Nothing was sent.
         errors.CircuitOpen: Handling(takeover=Takeover.NEXT, unsent=True),
         errors.ProviderUnconfigured: Handling(takeover=Takeover.OTHER_PROVIDER, unsent=True),

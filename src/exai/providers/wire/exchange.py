@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -9,6 +10,7 @@ from exai import config
 from exai.costs import Usage
 from exai.errors import (
     AnswerBroken,
+    AnswerCapSpent,
     AnswerEmpty,
     DeadlineExceeded,
     ProviderFailed,
@@ -19,11 +21,13 @@ from exai.errors import (
 from exai.messages import Effort
 from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
 from exai.providers.faults import Names, Refusal, Verdict, fault_of, shown_code
-from exai.providers.profile import FinishReason, Profile
+from exai.providers.profile import CutShort, FinishReason, Profile
+from exai.providers.search import clean_line
 from exai.providers.wire.connections import Attempt
 from exai.providers.wire.plain_reply import disconnected
 from exai.providers.wire.sse import EventTooLargeError, SseParser
 from exai.providers.wire.stream import (
+    MAX_NAME_CHARACTERS,
     AnswerAccumulator,
     AnswerTooLongError,
     BrokenAnswerError,
@@ -37,14 +41,20 @@ __all__ = ["BROKEN", "Exchange", "Patience", "Waits"]
 MAX_EVENT_BYTES = 4 * 2**20
 """The size of one event of a stream; the sources of a web search arrive in one."""
 
-MAX_BODY_BYTES = 64 * 2**20
+MAX_BODY_BYTES = 32 * 2**20
 """The size of an answer that is not streamed."""
+
+MAX_STREAM_BYTES = 2**30
+"""The size of a stream with all its framing: the longest answer of any model, a token per event."""
 
 MAX_ERROR_BYTES = 64 * 2**10
 """How much of an error's body is read."""
 
 DRAIN_S = 0.25
-"""How long to wait for the stream's end after `[DONE]`, so that its connection can be reused."""
+"""How long to wait for the stream's end when nothing more is needed of it, so that its connection can be reused."""
+
+LATE_USAGE_S = 2.0
+"""How long to wait, after the finish reason, for usage that comes in an event of its own."""
 
 BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
 """What `Exchange.fault` turns into our errors."""
@@ -93,11 +103,28 @@ class Waits:
             self._moved_at = now
             self.scope.reschedule(self._bound(patience.idle_s))
 
+    def only_for(self, seconds: float) -> None:
+        """Have the timer fire in `seconds`, or at the call's deadline if that is sooner."""
+        self.scope.reschedule(min(self._now() + seconds, self._ends_at))
+
     def _bound(self, seconds: float) -> float:
         silence_ends_at = self._moved_at + seconds + self._patience.slack_s
         self.by_deadline = silence_ends_at >= self._ends_at
         """Whether the timer is set to the call's deadline."""
         return min(silence_ends_at, self._ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an answer ended."""
+
+    reason: FinishReason
+    note: str | None = None
+    """For the caller, if the answer is cut, or may be, for another cause than its token cap."""
+    takes_calls: bool = False
+    """Whether its tool calls are whole."""
+    empty: ProviderFault | None = None
+    """The error if it has no text; `None`: that of an empty answer."""
 
 
 class Exchange:
@@ -110,7 +137,7 @@ class Exchange:
         self._model = prompt.model
         self._names = Names(profile.title, prompt.model.name, profile.key_hint, profile.url_setting)
         self._clock = clock
-        self._answer = AnswerAccumulator(on_delta)
+        self._answer = AnswerAccumulator(on_delta, profile.think_tags)
         self._timings = ProviderTimings()
         self._began = clock.monotonic()
         self._first_at: float | None = None
@@ -127,36 +154,43 @@ class Exchange:
         self._timings.connect_ms = attempt.connect_s * 1000
         headers = response.headers
         if self._profile.request_id_header is not None:
-            self._request_id = headers.get(self._profile.request_id_header)
+            self._request_id = clean_line(headers.get(self._profile.request_id_header), MAX_NAME_CHARACTERS)
         if response.status != 200:
             body = await _read_up_to(response, MAX_ERROR_BYTES, waits)
             raise self._refused(response.status, headers, body)
         kind = headers.get("Content-Type", "")
-        if "event-stream" in kind:
-            await self._read_stream(response, waits)
+        if "event-stream" in kind.lower():
+            await self._read_stream(response.content, waits)
         else:
-            body = await _read_up_to(response, MAX_BODY_BYTES, waits)
-            self._answer.add_whole(body)
-        ended = self._clock.monotonic()
-        first = self._first_at or ended
-        self._timings.first_token_ms = (first - self._began) * 1000 - self._timings.connect_ms
-        self._timings.generation_ms = (ended - first) * 1000
+            self._answer.add_whole(await _read_up_to(response, MAX_BODY_BYTES, waits))
 
-    async def _read_stream(self, response: aiohttp.ClientResponse, waits: Waits) -> None:
-        content = response.content
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer is complete, so that nothing which follows can spoil it."""
+        return self._answer.done or self._answer.is_finished
+
+    async def _read_stream(self, content: aiohttp.StreamReader, waits: Waits) -> None:
         parser = SseParser(MAX_EVENT_BYTES)
         answer = self._answer
+        size = 0
         while not answer.done:
             chunk = await content.readany()
-            waits.byte_received()
+            if not self.is_answered:
+                waits.byte_received()
+            size += len(chunk)
+            if size > MAX_STREAM_BYTES:
+                raise AnswerTooLongError
             if events := parser.feed(chunk) if chunk else parser.finish():
+                before = answer.progress
                 answer.add_events(events)
                 if self._first_at is None and answer.begun:
                     self._first_at = self._clock.monotonic()
+                if self.is_answered and answer.progress != before:
+                    waits.only_for(DRAIN_S if answer.has_late_usage or answer.done else LATE_USAGE_S)
             if not chunk:
                 return
         if not content.is_eof():
-            await _drain(content)
+            await content.readany()
 
     def completion(self, provider: str, notes: tuple[str, ...]) -> Completion:
         """Return the answer, after it was read.
@@ -165,32 +199,43 @@ class Exchange:
             ProviderFault: it is no valid answer.
         """
         answer = self._answer
-        finish = self._finish()
+        answer.end()
+        ending = self._ending()
         text = answer.text
+        is_empty = not text or text.isspace()
         # A limit cuts tool calls as it cuts text, and a tool that was not declared cannot be called.
-        calls = answer.tool_calls if finish != "length" and self._declares_tools else ()
+        calls = answer.tool_calls if ending.takes_calls and self._declares_tools else ()
+        finish = ending.reason
         if calls:
             finish = "tool_calls"
         elif finish == "tool_calls":
-            if not self._profile.lenient:
-                raise self._partial_or(_UNKNOWN_FINISH.about(self._names, "finish reason tool_calls"))
-            finish = "stop"
-        if not calls and (not text or text.isspace()):
-            raise self._billed(self._empty(finish))
+            ending = self._without_calls()
+            finish = ending.reason
+        if is_empty and not calls:
+            raise self._billed(ending.empty or self._empty(finish))
         return Completion(
             text=text,
             provider=provider,
             model=self._model.name,
             echoed_model=answer.echoed_model or self._model.wire_name,
             finish_reason=finish,
+            cut_short=ending.note is not None,
             usage=answer.usage,
-            timings=self._timings,
+            timings=self._timed(),
             reasoning=answer.reasoning,
             tool_calls=calls,
             citations=answer.citations,
-            notes=notes,
-            request_id=(self._request_id or answer.id or "")[:128] or None,
+            notes=notes if ending.note is None else (*notes, ending.note),
+            request_id=self._request_id or answer.id or None,
         )
+
+    def _timed(self) -> ProviderTimings:
+        ended = self._clock.monotonic()
+        first = self._first_at or ended
+        timings = self._timings
+        timings.first_token_ms = (first - self._began) * 1000 - timings.connect_ms
+        timings.generation_ms = (ended - first) * 1000
+        return timings
 
     def fault(self, broken: Exception) -> ToolFault:
         """Return our error for one of `BROKEN`."""
@@ -198,7 +243,8 @@ class Exchange:
             return self._partial_or(self._disconnected(broken))
         title, model = self._profile.title, self._model.name
         if isinstance(broken, ReportedError):
-            fault = self._refused(200, {}, broken.body)
+            refusal = Refusal.of(200, {}, broken.content, self._clock.wall())
+            fault = fault_of(refusal, self._profile.errors, self._names)
         elif isinstance(broken, MalformedAnswerError):
             fault = ProviderFailed(
                 f"{title} sent something that is no chat completion for {model}. Try again; if it stays so, "
@@ -241,11 +287,16 @@ class Exchange:
         refusal = Refusal.read(status, headers, body, self._clock.wall())
         return fault_of(refusal, self._profile.errors, self._names)
 
-    def _finish(self) -> FinishReason:
+    def _ending(self) -> _Ending:
+        """Return what the end of the answer means.
+
+        Raises:
+            ProviderFault: the answer failed, or broke off.
+        """
         reason = self._answer.finish_reason
         if reason is None:
             if self._profile.lenient and self._answer.done:
-                return "stop"
+                return _Ending("stop")
             raise self._billed(
                 AnswerBroken(
                     f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
@@ -253,14 +304,23 @@ class Exchange:
                     partial=self._answer.text,
                 )
             )
-        meaning = self._profile.finishes.get(reason)
-        if meaning is None:
-            if self._profile.lenient:
-                return "stop"
-            meaning = _UNKNOWN_FINISH
-        if isinstance(meaning, Verdict):
-            raise self._partial_or(meaning.about(self._names, f"finish reason {shown_code(reason)}"))
-        return meaning
+        meaning = self._profile.finishes.get(reason, _UNKNOWN_FINISH)
+        shown = f"finish reason {shown_code(reason)}"
+        if isinstance(meaning, CutShort):
+            note = self._names.fill(meaning.note, shown)
+            return _Ending("length", note, empty=meaning.empty.about(self._names, shown))
+        if not isinstance(meaning, Verdict):
+            return _Ending(meaning, takes_calls=meaning != "length")
+        if meaning is _UNKNOWN_FINISH and self._profile.lenient:
+            return _Ending("length", self._names.fill(_PERHAPS_CUT, shown))
+        raise self._partial_or(meaning.about(self._names, shown))
+
+    def _without_calls(self) -> _Ending:
+        """Return the end of an answer that says it calls tools, and calls none that there is."""
+        shown = "finish reason tool_calls"
+        if not self._profile.lenient:
+            raise self._partial_or(_UNKNOWN_FINISH.about(self._names, shown))
+        return _Ending("length", self._names.fill(_PERHAPS_CUT, shown))
 
     def _partial_or(self, fault: ProviderFault) -> ProviderFault:
         """Turn a failure in the middle of an answer into `AnswerBroken`, if it may pass; return any other unchanged."""
@@ -269,7 +329,8 @@ class Exchange:
         return self._billed(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
 
     def _billed(self, fault: ProviderFault) -> ProviderFault:
-        """Add the usage that the provider counted: it charges for it as for an answer."""
+        """Add the text that arrived, and the usage that the provider counted: it charges for it as for an answer."""
+        fault.partial = fault.partial or self._answer.text
         usage = self._answer.usage
         if usage != Usage():
             fault.usage = usage
@@ -285,11 +346,11 @@ class Exchange:
             cap = self._prompt.max_output_tokens
             cap_words = "its whole token cap" if cap is None else f"its whole cap of {cap:,} tokens"
             if thought:
-                return AnswerEmpty(
+                return AnswerCapSpent(
                     f"{name} spent {cap_words} on thinking and wrote nothing. Raise max_answer_tokens, "
                     f"or ask for less thinking{less}."
                 )
-            return AnswerEmpty(f"{name} used {cap_words} and wrote nothing. Raise max_answer_tokens.")
+            return AnswerCapSpent(f"{name} used {cap_words} and wrote nothing. Raise max_answer_tokens.")
         if thought:
             return AnswerEmpty(
                 f"{name} thought, and then finished without writing anything. Ask again, or ask for less "
@@ -302,6 +363,11 @@ class Exchange:
 
 _UNKNOWN_FINISH = Verdict(
     ProviderFailed, "{title} ended the answer for an unknown cause ({code}). Try again or use another model."
+)
+
+_PERHAPS_CUT = (
+    "{title} ended the answer for a cause that is not known here ({code}); it may be incomplete. Ask to go on if "
+    "something is missing."
 )
 
 
@@ -318,12 +384,3 @@ async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits
                 raise AnswerTooLongError
             break
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Wait a moment for the end after the last event; otherwise the connection could not be kept."""
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            await content.readany()
-    except (TimeoutError, aiohttp.ClientError):
-        return

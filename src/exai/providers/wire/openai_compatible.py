@@ -12,7 +12,7 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -39,6 +39,7 @@ from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.profile import Profile
 from exai.providers.remote_files import FileReply, PictureUploads
+from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json
 from exai.providers.wire.connections import Attempt, open_session
 from exai.providers.wire.exchange import BROKEN, Exchange, Patience, Waits
 from exai.providers.wire.plain_reply import PlainReply
@@ -65,18 +66,11 @@ MAX_ENTRY_BYTES = 64 * 2**10
 COUNT_S = 10.0
 """How long the provider may take to count a prompt; after that the estimate is used."""
 
+TEMPLATE_TOKENS = 1_000
+"""What a provider may add to any prompt, generously."""
+
 _log = structlog.get_logger(__name__)
 
-
-class _Total(msgspec.Struct):
-    total_tokens: Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Counted(msgspec.Struct):
-    data: _Total
-
-
-_counted = msgspec.json.Decoder(_Counted)
 
 Content = bytes | io.BytesIO | aiohttp.MultipartWriter | None
 """The content of a request."""
@@ -100,6 +94,18 @@ def _ahead(date: str | None, now: float) -> float | None:
 
 def _sendable(body: bytes) -> Content:
     return body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
+
+
+def _counted(reply: bytes, body_bytes: int) -> int | None:
+    """Read the count of a prompt whose request has `body_bytes`; a token of it is a byte at least."""
+    try:
+        content = read_json(reply)
+    except UnreadableJsonError:
+        return None
+    data = content.get("data") if isinstance(content, dict) else None
+    return (
+        as_count(data.get("total_tokens"), body_bytes + TEMPLATE_TOKENS) if isinstance(data, dict) else None
+    )
 
 
 async def _read_entry(response: aiohttp.ClientResponse) -> bytes:
@@ -254,12 +260,14 @@ class OpenAiCompatible:
             async with asyncio.timeout(min(deadline - self._clock.monotonic(), COUNT_S)):
                 response, _ = await self._open("POST", url, lambda: _sendable(body))
                 try:
-                    if response.status == 200:
-                        return _counted.decode(await _read_entry(response)).data.total_tokens
                     cause = f"status {response.status}"
+                    if response.status == 200:
+                        if (count := _counted(await _read_entry(response), len(body))) is not None:
+                            return count
+                        cause = "no count"
                 finally:
                     response.close()
-        except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             cause = type(error).__name__
         _log.warning("a provider did not count a prompt", provider=self._name, cause=cause)
         raise ProviderFailed(f"{self._profile.title} did not count a prompt ({cause}).")
@@ -309,9 +317,11 @@ class OpenAiCompatible:
                     # Closes the connection, unless the response was read completely and it is back in the pool.
                     response.close()
         except BROKEN as broken:
-            raise exchange.fault(broken) from broken
+            if not exchange.is_answered:
+                raise exchange.fault(broken) from broken
         except TimeoutError:
-            raise exchange.timed_out(waits) from None
+            if not exchange.is_answered:
+                raise exchange.timed_out(waits) from None
         completion = exchange.completion(self._name, body.notes)
         services = self._services(prompt, shown, completion)
         return replace(completion, services=services) if services else completion
