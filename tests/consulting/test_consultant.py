@@ -71,7 +71,7 @@ async def test_the_answer_is_text_and_the_same_in_parts(database: Database, tmp_
     answer = ModelAnswer.of(consultation)
     assert answer.answer == "an answer"
     assert answer.text().startswith("an answer\n")
-    assert answer.continuation_id in answer.text()
+    assert str(answer.continuation_id) in answer.text()
     assert (answer.model_requested, answer.model_used, answer.provider) == (
         "scripted-1",
         "scripted-1",

@@ -31,7 +31,7 @@ class VerdictArguments(Arguments, frozen=True):
 class Judged(Result, frozen=True):
     verdict: Literal["holds", "fails", "open"]
     reasons: str
-    continuation_id: str
+    continuation_id: str | None
     model_used: str
     notes: tuple[str, ...]
 

@@ -58,7 +58,7 @@ class ModelAnswer(Result, frozen=True):
     """The result of a tool that returns all there is about its consultation."""
 
     answer: str
-    continuation_id: str
+    continuation_id: str | None
     exchanges_remaining: int
     model_requested: str | None
     model_used: str
@@ -99,9 +99,10 @@ class ModelAnswer(Result, frozen=True):
         )
 
     def text(self) -> str:
+        handle = self.continuation_id or "none, as the exchange was not kept"
         footer = " | ".join(
             [
-                f"continuation_id: {self.continuation_id}",
+                f"continuation_id: {handle}",
                 self.model_used,
                 f"{self.exchanges_remaining} exchanges remaining",
             ]

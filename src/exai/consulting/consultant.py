@@ -5,7 +5,8 @@
         → estimate corrected → exchange recorded → answer
 
 The exchange is committed before the answer leaves, so a handle that a caller holds always leads to everything it
-was answered. A call that fails records nothing, and may be made again.
+was answered. Where the database takes no exchange, the answer says so: it is paid for, so it is given. A call that
+fails records nothing, and may be made again.
 """
 
 from exai import config
@@ -14,6 +15,7 @@ from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import Material, gather
 from exai.consulting.model_choice import choose_model
+from exai.consulting.recording import Recording, record
 from exai.consulting.web_search import WebSearch
 from exai.consulting.window import Fit, Question, Window
 from exai.conversations.conversations import Conversation, Conversations
@@ -75,7 +77,10 @@ class Consultant:
         (completion, prompt, fit), choice = await asker.along(choice, answer_of)
         if not inquiry.web_search:
             self._learn(prompt.model, material, fit, completion)
-        number = await self._record(conversation, material, completion, context)
+        left_s = context.ask.terms.deadline - self._clock.monotonic()
+        recording = await record(
+            self._conversations, conversation, material, completion, context, left_s=left_s
+        )
         bill = asker.ledger.bill
         return Consultation(
             inquiry=inquiry,
@@ -84,8 +89,8 @@ class Consultant:
             fit=fit,
             prompt=prompt,
             completion=completion,
-            conversation_id=conversation.id,
-            exchanges_remaining=self._limits.max_exchanges - number,
+            recording=recording,
+            exchanges_remaining=self._remaining(recording),
             tried=asker.ledger.tried,
             usage=bill.usage or Usage(),
             cost=bill.cost,
@@ -133,20 +138,8 @@ class Consultant:
             return
         self._counts.learn(model.name, estimated=fit.by_script, reported=reported - model.template_tokens)
 
-    async def _record(
-        self, conversation: Conversation, material: Material, completion: Completion, context: CallContext
-    ) -> int:
-        """Commit the exchange; its number in the conversation."""
-        with context.stage(Stage.STORE):
-            return await self._conversations.record(
-                conversation,
-                caller=context.caller,
-                question=material.as_recorded,
-                answer=completion.text,
-                reasoning=completion.reasoning,
-                model=completion.model,
-                call_id=context.call_id,
-            )
+    def _remaining(self, recording: Recording) -> int:
+        return 0 if recording.conversation_id is None else self._limits.max_exchanges - recording.exchanges
 
 
 def _prompt(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import Material
+from exai.consulting.recording import Recording
 from exai.consulting.results import Findings
 from exai.consulting.window import Fit
 from exai.costs import Cost, Usage
@@ -17,7 +18,7 @@ __all__ = ["Consultation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consultation:
-    """An answer that is recorded in its conversation."""
+    """An answer, and what became of its exchange."""
 
     inquiry: Inquiry
     material: Material
@@ -26,12 +27,17 @@ class Consultation:
     fit: Fit
     prompt: Prompt
     completion: Completion
-    conversation_id: str
+    recording: Recording
     exchanges_remaining: int
     tried: tuple[Tried, ...]
     """The models that were to answer, in turn."""
     usage: Usage
     cost: Cost
+
+    @property
+    def conversation_id(self) -> str | None:
+        """What goes on with it; `None`: there is no conversation to go on with."""
+        return self.recording.conversation_id
 
     @property
     def findings(self) -> Findings:
@@ -52,7 +58,9 @@ class Consultation:
         model, provider = self.completion.model, self.completion.provider
         if self.completion.finish_reason == "length" and not self.completion.cut_short:
             yield "The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens."
-        if self.exchanges_remaining == 0:
+        if self.recording.not_kept is not None:
+            yield self.recording.not_kept
+        elif self.exchanges_remaining == 0:
             yield "This was the conversation's last exchange. Start a new one without continuation_id."
         if self.cost.free:
             yield f"{model} is free of charge by its list price."

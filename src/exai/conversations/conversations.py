@@ -12,7 +12,7 @@ from exai.conversations.estimates import estimate_long_text
 from exai.errors import ConversationFull, UnknownConversation
 from exai.messages import Message, Role
 from exai.runtime.clock import Clock
-from exai.storage.conversations.tables import ConversationTables, NewExchange
+from exai.storage.conversations.tables import GONE, ConversationTables, NewExchange
 
 __all__ = ["Conversation", "Conversations", "Recalled"]
 
@@ -109,7 +109,8 @@ class Conversations:
 
         Raises:
             ConversationFull: other calls used the last exchange meanwhile; nothing was stored.
-            StoreFailed: the database did not accept it; nothing was stored.
+            UnknownConversation: it was deleted meanwhile; nothing was stored.
+            StoreFailed: the database did not confirm it.
         """
         exchange = NewExchange(
             conversation_id=conversation.id,
@@ -132,6 +133,8 @@ class Conversations:
         number = await self._table.append(exchange)
         if number is None:
             raise self._full()
+        if number == GONE:
+            raise UnknownConversation("This conversation was deleted while the model answered.")
         return number
 
     def _full(self) -> ConversationFull:

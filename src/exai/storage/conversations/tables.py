@@ -12,7 +12,11 @@ from exai.storage.dialects import ManyRows
 from exai.storage.schema import conversations, exchanges
 from exai.storage.write_operations import LockGroup, all_at_once, together
 
-__all__ = ["ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"]
+__all__ = ["GONE", "ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"]
+
+
+GONE = 0
+"""In place of an exchange's number: there is no such conversation any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class ConversationTables:
         await self._database.write(_begin, exchange)
 
     async def append(self, exchange: NewExchange) -> int | None:
-        """Append an exchange and return its number; `None` when the conversation had none left.
+        """Append an exchange and return its number; `None` when the conversation had none left, 0 when it is gone.
 
         Numbers are given out under the conversation's row lock, so two appends never share one.
         """
@@ -175,7 +179,7 @@ def _append(connection: Connection, many: list[NewExchange]) -> list[int | None]
     for each in many:
         key = (each.conversation_id, each.owner)
         if key not in counts or counts[key] >= each.most:
-            numbers.append(None)
+            numbers.append(None if key in counts else GONE)
             continue
         counts[key] += 1
         numbers.append(counts[key])
@@ -189,7 +193,7 @@ def _append(connection: Connection, many: list[NewExchange]) -> list[int | None]
         _COUNT.execute(connection, list(newest.values()))
         _INSERT_EXCHANGE.execute(
             connection,
-            [_row(each, number) for each, number in zip(many, numbers, strict=True) if number is not None],
+            [_row(each, number) for each, number in zip(many, numbers, strict=True) if number],
         )
     return numbers
 
