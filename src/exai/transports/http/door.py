@@ -19,11 +19,12 @@ from exai import config
 from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
-from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, RequestId, parse
+from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode, parse
 from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
 from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
 from exai.transports.http.faults import TooManySessions, rpc_fault
+from exai.transports.http.running_requests import RunningRequests, Session
 from exai.transports.http.sessions import HttpSessions, session_id_of
 from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY, Engine
@@ -56,9 +57,7 @@ class HttpDoor:
         self._traffic = traffic
         self._max_json_depth = settings.websocket.max_json_depth
         self._open = False
-        self._running: set[tuple[str, bytes, str]] = set()
-        """Subject, session and id of each handshake-era request; the SDK, for which 1 and "1" are one, would mix up
-        two."""
+        self._running = RunningRequests()
         self._sessions = HttpSessions(server, settings, watcher, clock)
 
     @asynccontextmanager
@@ -122,32 +121,31 @@ class HttpDoor:
         self, caller: Caller, message: Message, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
         is_endless = message.get("method") in STREAMING_METHODS
+        session_id = session_id_of(scope)
+        session = None if session_id is None else (caller.subject, session_id)
         try:
             # A stream lasts as long as its client wants it, so a stop does not wait for it.
             with (
-                self._running_once(message, caller, session_id_of(scope)),
+                self._request_of(session, message, body, send) as (sdk_body, sending),
                 nullcontext() if is_endless else self._traffic,
             ):
-                replay = replayed(repaired(body), receive)
-                await self._serve(caller, message.get("id"), scope, replay, send, is_endless=is_endless)
+                replay = replayed(sdk_body, receive)
+                await self._serve(caller, message.get("id"), scope, replay, sending, is_endless=is_endless)
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
 
     @contextmanager
-    def _running_once(self, message: Message, caller: Caller, session_id: bytes | None) -> Iterator[None]:
-        if session_id is None or "method" not in message or "id" not in message:
-            yield
-            return
-        request_id = message["id"]
-        running = (caller.subject, session_id, str(request_id))
-        if running in self._running:
-            sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
-            raise Refusal(INVALID_REQUEST, sentence, request_id)
-        self._running.add(running)
-        try:
-            yield
-        finally:
-            self._running.discard(running)
+    def _request_of(
+        self, session: Session | None, message: Message, body: bytes, send: Send
+    ) -> Iterator[tuple[bytes, Send]]:
+        """The scope in which a message is served: what the SDK reads, and what sends its answer."""
+        if session is None or "method" not in message:
+            yield repaired(body), send
+        elif "id" not in message:
+            yield encode(self._running.renamed(session, message)).encode(), send
+        else:
+            with self._running.running(session, message) as request:
+                yield request.body, self._running.answering(request, send)
 
     async def _serve(
         self,

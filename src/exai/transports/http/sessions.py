@@ -6,8 +6,6 @@ then the one that was idle for longest. The SDK does not say when it ends a sess
 that was idle for longer than the SDK keeps sessions is forgotten.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -74,6 +72,19 @@ class HttpSessions:
                 (name, NOBODYS if name == SESSION_HEADER else value) for name, value in scope["headers"]
             ]
         status = 0
+        bound = self._begin_use(session_id, caller)
+        is_settled = False
+
+        def settle() -> None:
+            """Let go of the session: before the last byte leaves, as the client may begin its next request then."""
+            nonlocal is_settled
+            if is_settled:
+                return
+            is_settled = True
+            self._end_use(bound)
+            is_over = status == 404 or (scope["method"] == "DELETE" and status == 200)
+            if is_over and session_id is not None and self._is_of(session_id, caller):
+                self._forget(session_id)
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -82,14 +93,15 @@ class HttpSessions:
                 begun = dict(message["headers"]).get(SESSION_HEADER)
                 if session_id is None and begun is not None and status < 400:
                     self._bind(begun, caller)
+            elif not message.get("more_body"):
+                settle()
             await send(message)
 
         scope["user"] = _principal(caller.subject)
-        with self._in_use(session_id, caller):
+        try:
             await self.manager.handle_request(scope, receive, noting)
-        is_over = status == 404 or (scope["method"] == "DELETE" and status == 200)
-        if is_over and session_id is not None and self._is_of(session_id, caller):
-            self._forget(session_id)
+        finally:
+            settle()
 
     def has_too_many(self, caller: Caller) -> bool:
         """Check whether this caller may not begin another: there is no room, and none of its own is idle."""
@@ -113,18 +125,18 @@ class HttpSessions:
         deleting = self.manager.handle_request(scope, _nothing_comes, _nobody_reads)
         tasks.spawn(deleting, name="end http session")
 
-    @contextmanager
-    def _in_use(self, session_id: bytes | None, caller: Caller) -> Iterator[None]:
+    def _begin_use(self, session_id: bytes | None, caller: Caller) -> _Bound | None:
+        """Note that a request of the session is served; returns what is known of it."""
         if session_id is None or not self._is_of(session_id, caller):
-            yield
-            return
+            return None
         bound = self._bound[session_id]
         if bound.watch.caller.credential != caller.credential:
             bound.watch.move_to(caller)
         bound.in_use += 1
-        try:
-            yield
-        finally:
+        return bound
+
+    def _end_use(self, bound: _Bound | None) -> None:
+        if bound is not None:
             bound.in_use -= 1
             bound.last_used = self._clock.monotonic()
 
