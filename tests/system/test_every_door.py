@@ -39,6 +39,12 @@ OPEN = {
     "/.well-known/jwks.json": ("GET", "HEAD"),
     "/.well-known/oauth-protected-resource": ("GET", "HEAD"),
     "/.well-known/oauth-protected-resource/mcp": ("GET", "HEAD"),
+    "/.well-known/{name}": ("GET", "HEAD"),
+    "/.well-known/{name}/{path}": ("GET", "HEAD"),
+    "/mcp/.well-known/{name}": ("GET", "HEAD"),
+    "/authorize": ("GET", "HEAD"),
+    "/register": ("POST",),
+    "/token": ("POST",),
 }
 """What the MCP port serves to whoever may connect. A route that is new here takes somebody's decision."""
 OPEN_OPERATIONS = {

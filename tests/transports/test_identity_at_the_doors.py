@@ -154,6 +154,41 @@ async def test_where_no_token_is_asked_for_nothing_points_to_one(doors: Doors) -
                 assert "token" in await response.text()
 
 
+ASKED_BY_CLIENTS = [
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/.well-known/oauth-authorization-server/mcp"),
+    ("GET", "/.well-known/openid-configuration"),
+    ("GET", "/.well-known/openid-configuration/mcp"),
+    ("GET", "/mcp/.well-known/openid-configuration"),
+    ("GET", "/authorize"),
+    ("POST", "/register"),
+    ("POST", "/token"),
+]
+ISSUER = {"issuer": "https://id.example.org", "audience": "exai", "jwks_url": "https://id.example.org/keys"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "word"),
+    [
+        ({"mode": "local"}, "without one"),
+        ({"mode": "optional-until 2099-01-01"}, "exai token create"),
+        ({"mode": "required"}, "exai token create"),
+        ({"mode": "required", "issuers": {"id": ISSUER}}, "oauth-protected-resource/mcp"),
+    ],
+)
+async def test_a_client_that_looks_for_an_authorization_server_reads_where_tokens_come_from(
+    auth: dict[str, Any], word: str
+) -> None:
+    async with open_doors(auth=auth) as doors, aiohttp.ClientSession() as http:
+        for method, path in ASKED_BY_CLIENTS:
+            async with http.request(method, root(doors) + path, json={"client_name": "x"}) as response:
+                assert response.status == 404, path
+                assert response.content_type == "application/json"
+                answer = await response.json()
+                assert answer["error"] == "access_denied"
+                assert word in answer["error_description"]
+
+
 async def test_the_metadata_name_the_public_address_and_who_issues_tokens() -> None:
     issuer = {
         "issuer": "https://id.example.org/",

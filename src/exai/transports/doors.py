@@ -16,7 +16,12 @@ from exai.runtime.clock import Clock, SystemClock
 from exai.transports.http.door import HttpDoor
 from exai.transports.http.faults import rpc_fault
 from exai.transports.protected_resource import METADATA_PATH, ProtectedResource
-from exai.transports.public_pages import greeting, resource_metadata
+from exai.transports.public_pages import (
+    AUTHORIZATION_SERVER_ROUTES,
+    greeting,
+    no_authorization_server,
+    resource_metadata,
+)
 from exai.transports.server import Engine
 from exai.transports.token_endpoint import FORM_BODY, Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
@@ -88,7 +93,7 @@ class McpDoors:
         self, resource: ProtectedResource, authority: Issues, attempts: Attempts, clock: Clock
     ) -> list[Route]:
         token_endpoint, keys = TokenEndpoint(authority, attempts, clock), KeySet(authority, clock)
-        metadata = resource_metadata(resource)
+        metadata, none = resource_metadata(resource), no_authorization_server(resource)
         return [
             Route(READ, "/", greeting, is_open=True),
             Route(("GET", "POST", "DELETE"), "/mcp", self._mcp, body=self._mcp_body, fault_form=rpc_fault),
@@ -96,6 +101,7 @@ class McpDoors:
             Route(READ, "/.well-known/jwks.json", keys, is_open=True),
             Route(READ, METADATA_PATH, metadata, is_open=True),
             Route(READ, f"{METADATA_PATH}/mcp", metadata, is_open=True),
+            *(Route(methods, path, none, is_open=True) for methods, path in AUTHORIZATION_SERVER_ROUTES),
         ]
 
     @asynccontextmanager

@@ -27,6 +27,8 @@ class ProtectedResource:
         self._issuers = tuple(settings.auth.issuers.values())
         self.is_announced = settings.auth.mode != "local"
         """Whether clients are to look for a way to get a token."""
+        self.has_issuers = bool(self._issuers)
+        """Whether somebody else issues tokens for it."""
 
     def challenge(self, fault: ExaiError, scope: Scope) -> RawFields:
         """Make the header fields for a request that is refused: which scheme, what was wrong, where to read more."""
