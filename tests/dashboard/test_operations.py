@@ -93,12 +93,21 @@ async def test_foreign_names_and_origins_are_refused_whoever_asks(open_port: Ope
     port = await open_port(server={"allowed_hosts": ["exai.example"]})
     token = (await port.authority.create("root", "all", [DASHBOARD, ADMIN])).access_token
     for path in ("/", "/healthz", "/readyz", "/metrics", "/api/tokens", "/nothing"):
+        is_probed = path in {"/healthz", "/readyz"}
         for host in ("evil.example", "127.0.0.1.evil.example", None):
-            assert (await port.ask("GET", path, host=host, token=token)).status == 421
+            assert (await port.ask("GET", path, host=host, token=token)).status == (200 if is_probed else 421)
         for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
             assert (await port.ask("GET", path, headers={"origin": origin}, token=token)).status == 403
         for host in ("127.0.0.1", "localhost:8080", "[::1]", "exai.example"):
             assert (await port.ask("GET", path, host=host, token=token)).status in {200, 404}
+
+
+async def test_a_probe_is_answered_under_the_address_of_its_pod(open_port: OpenPort) -> None:
+    port = await open_port()
+    for path in ("/healthz", "/readyz"):
+        for host in ("10.1.2.3:8080", "[fd00::7]:8080", "exai.default.svc", "", None):
+            assert (await port.ask("GET", path, host=host)).status == 200
+            assert (await port.ask("HEAD", path, host=host)).status == 200
 
 
 async def test_every_answer_forbids_frames_sniffing_caches_and_foreign_scripts(open_port: OpenPort) -> None:

@@ -71,5 +71,7 @@ def test_rows_that_contradict_each_other_are_refused_when_the_table_is_made() ->
     for contradiction in ({"scope": "files"}, {"accepts_cookie": True}, {"needs_token": True}):
         with pytest.raises(ValueError, match="has no caller"):
             Route(READ, "/x", answer, is_open=True, **contradiction)
+    with pytest.raises(ValueError, match="asks without a token"):
+        Route(READ, "/x", answer, takes_any_host=True)
     with pytest.raises(ValueError, match="either"):
         Route(READ, "/x", answer, needs_token=True, accepts_cookie=True)

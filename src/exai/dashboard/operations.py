@@ -86,7 +86,10 @@ def operations_port(
 
 
 def health_routes(checks: Mapping[str, Check]) -> list[Route]:
-    """Make the routes that say whether the process answers, and whether it can serve."""
+    """Make the routes that say whether the process answers, and whether it can serve.
+
+    They are answered under any name: a probe knows the address of its pod or container, and no other.
+    """
 
     async def healthz(_: AuthorizedRequest) -> Response:
         return JSONResponse({"status": "ok"})
@@ -97,7 +100,10 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
         body = {"status": "ready" if is_ready else "unready", "checks": verdicts}
         return JSONResponse(body, status_code=200 if is_ready else 503)
 
-    return [Route(READ, "/healthz", healthz, is_open=True), Route(READ, "/readyz", readyz, is_open=True)]
+    return [
+        Route(READ, path, handler, is_open=True, takes_any_host=True)
+        for path, handler in (("/healthz", healthz), ("/readyz", readyz))
+    ]
 
 
 def _metrics_route(metrics: Metrics) -> Route:

@@ -2,7 +2,7 @@
 
 A client that was answered 401 looks for an authorization server by itself, at the addresses of RFC 8414, OpenID Connect
 Discovery and RFC 7591, and at those of OAuth as MCP had them before (2025-03-26, authorization, 2.3). EXAI is none;
-who asks there is a program, which shows its user the `error_description` of JSON (RFC 6749, 5.2), and nothing of a text.
+who asks there is a program, which shows its user the `error_description` of JSON (RFC 6749, 5.2), not a text.
 """
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response

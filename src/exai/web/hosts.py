@@ -36,11 +36,12 @@ class HostRule:
         if settings.public_url is not None and settings.public_url.host is not None:
             self._hosts |= {settings.public_url.host.strip("[]")}
 
-    def refusal(self, headers: RawHeaders) -> PlainRefusal | None:
+    def refusal(self, headers: RawHeaders, *, takes_any_host: bool = False) -> PlainRefusal | None:
         """Check these headers; returns `None` when the request may come in."""
         hosts = [value for name, value in headers if name == b"host"]
         origins = [value for name, value in headers if name == b"origin"]
-        if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
+        is_our_name = len(hosts) == 1 and _name(hosts[0].decode("latin-1")) in self._hosts
+        if not (is_our_name or takes_any_host):
             return PlainRefusal(
                 421,
                 "The Host header names no address of this EXAI. Connect to 127.0.0.1 or localhost, "

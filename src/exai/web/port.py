@@ -1,6 +1,6 @@
 """The HTTP side of one port: what a request passes before its route answers it.
 
-    Host and Origin   421, 403        plain text
+    Host and Origin   421, 403        plain text; no row that takes any Host asks for its name
     path              404             plain text
     caller            401, 403, 429   in the form of the route's faults, with the headers of `challenge.py`
     method            405             plain text, with `Allow`
@@ -62,9 +62,12 @@ class HttpPort:
         answer = _Answer(send, self._headers)
         if scope["type"] != "http":
             await _refuse_websocket(receive, send)
-        elif (refusal := self._hosts.refusal(scope["headers"])) is not None:
+            return
+        match = self.table.find(scope["path"])
+        takes_any_host = match is not None and match.takes_any_host
+        if refusal := self._hosts.refusal(scope["headers"], takes_any_host=takes_any_host):
             await refusal.response()(scope, receive, answer.send)
-        elif (match := self.table.find(scope["path"])) is None:
+        elif match is None:
             await self._not_found.response()(scope, receive, answer.send)
         else:
             await self._serve(match, scope, receive, answer)

@@ -41,6 +41,8 @@ class Route:
     """What the caller must be allowed; `None`: nothing in particular."""
     is_open: bool = False
     """Public: served without authentication, and exposes no caller's data."""
+    takes_any_host: bool = False
+    """Whether it is answered under any name: for probes, which know an address of the machine alone."""
     accepts_cookie: bool = False
     """Whether the cookie of a browser that signed in will do, in place of a token."""
     needs_token: bool = False
@@ -54,6 +56,8 @@ class Route:
     def __post_init__(self) -> None:
         if self.is_open and (self.scope or self.accepts_cookie or self.needs_token):
             raise ValueError(f"{self.path}: an open route has no caller")
+        if self.takes_any_host and not self.is_open:
+            raise ValueError(f"{self.path}: who may ask under any name asks without a token")
         if self.needs_token and self.accepts_cookie:
             raise ValueError(f"{self.path}: either a token is needed or a cookie will do")
 
@@ -68,6 +72,11 @@ class Match:
     def route(self, method: str) -> Route | None:
         """Find the row for a method."""
         return next((route for route in self.routes if method in route.methods), None)
+
+    @property
+    def takes_any_host(self) -> bool:
+        """Whether it is answered under any name, whatever the method."""
+        return all(route.takes_any_host for route in self.routes)
 
     @property
     def methods(self) -> tuple[str, ...]:
