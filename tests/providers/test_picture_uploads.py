@@ -330,6 +330,9 @@ async def test_a_file_that_turned_bad_is_uploaded_again(studio: Studio) -> None:
         (Fault(path="/files", error="incorrect_api_key"), ProviderUnauthorized),
         (Fault(path="/files", error="html_200"), ProviderFailed),
         (Fault(path="/files", status=200, body='{"id":"../../etc"}'), ProviderFailed),
+        (Fault(path="/files", status=200, body='{"id":' + "[" * 30_000), ProviderFailed),
+        (Fault(path="/files", status=500, body='{"error":' + "[" * 30_000), ProviderFailed),
+        (Fault(path="/files", endless=True), ProviderFailed),
         (Fault(path="/files", cut="reset", at="before_headers"), ProviderUnreachable),
         (Fault(path="/files", cut="stall", at="before_headers"), ProviderTimeout),
     ],
@@ -341,6 +344,14 @@ async def test_an_upload_that_fails_is_a_failure_of_the_provider(
     assert isinstance(await failing(studio, "kimi-k3", LARGE), kind)
     assert studio.emulator.log.of("kimi") == []
     assert (await studio.show("kimi-k3", LARGE)).text
+
+
+async def test_an_odd_field_of_a_files_entry_does_not_lose_the_file(studio: Studio) -> None:
+    body = '{"id":"file-1","status":5,"bytes":1e400,"filename":"\\ud83d"}'
+    studio.emulator.faults.add("kimi", Fault(path="/files", status=200, body=body))
+    assert (await studio.show("kimi-k3", LARGE)).text
+    # It is named; Kimi has no such file, so that the picture is uploaded again.
+    assert "ms://file-1" in str(studio.emulator.log.of("kimi")[0].body)
 
 
 async def test_a_lost_reply_leaves_a_file_found_by_its_name(studio: Studio) -> None:

@@ -15,7 +15,7 @@ from exai.providers.base import Completion, DeltaKind
 from exai.providers.wire.stream import AnswerAccumulator
 from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import ManualClock
-from exai_emulator import Emulator, Persona, ScriptedCall
+from exai_emulator import Emulator, Fault, Persona, ScriptedCall
 from support.scripted import asker, asking
 from support.virtual_time import now
 from support.waiting import wait_until
@@ -361,6 +361,64 @@ async def test_a_cut_call_is_never_run(bench: Bench) -> None:
     prompt = bench.desk.prompt("kimi-k3", tools=bench.loop.specs, max_output_tokens=3)
     with pytest.raises(AnswerEmpty, match="cap"):
         await bench.desk.router.providers["kimi"].complete(prompt, deadline=bench.desk.clock.monotonic() + 9)
+
+
+@pytest.mark.parametrize("provider", ["glm", "kimi", "custom"])
+async def test_calls_under_one_index_are_run_each(bench: Bench, provider: str) -> None:
+    words = ("owls", "hawks", "herons")
+    calls = tuple(call(each, defect="one_index") for each in words)
+    answer = await bench.run(provider, calls, streams=True)
+    assert [each.words for each in bench.ran] == list(words)
+    assert answer.finish_reason == "stop"
+
+
+def pieces(*entries: dict[str, Any]) -> AnswerAccumulator:
+    answer = AnswerAccumulator(None)
+    answer.add_events(
+        [json.dumps({"choices": [{"delta": {"tool_calls": [entry]}}]}).encode() for entry in entries]
+    )
+    return answer
+
+
+def piece(name: str | None, arguments: str, **fields: Any) -> dict[str, Any]:
+    return {"index": 0, "function": {"name": name, "arguments": arguments}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("entries", "read"),
+    [
+        # A name that comes again begins a call.
+        ([piece("f", '{"a":1}'), piece("f", '{"a":2}')], [("f", '{"a":1}'), ("f", '{"a":2}')]),
+        ([piece("f", ""), piece("g", ""), piece(None, "{}")], [("f", ""), ("g", "{}")]),
+        ([piece("f", '{"a":'), piece("g", "{}")], [("f", '{"a":'), ("g", "{}")]),
+        # Some servers repeat it in every piece of one call.
+        ([piece("f", ""), piece("f", '{"a":'), piece("f", "{}}")], [("f", '{"a":{}}')]),
+        ([piece("f", '{"a":', id="x"), piece("f", "1}", id="x")], [("f", '{"a":1}')]),
+        ([piece("f", '{"a":1}', id="x"), piece("", "", id="x")], [("f", '{"a":1}')]),
+        ([piece("f", '{"a":1}', id="x"), piece("f", '{"a":1}', id="y")], [("f", '{"a":1}')] * 2),
+    ],
+)
+def test_pieces_belong_to_the_call_that_began_last(
+    entries: list[dict[str, Any]], read: list[tuple[str, str]]
+) -> None:
+    assert [(each.name, each.arguments) for each in pieces(*entries).tool_calls] == read
+
+
+async def test_kimis_searches_under_one_index_are_counted_each(open_desk: Any) -> None:
+    desk = await open_desk(kimi={"web_search": "builtin"})
+    events: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"tool_calls": [piece("$web_search", json.dumps({"n": number}))]}}]}
+        for number in range(3)
+    ]
+    events.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    desk.emulator.faults.add(
+        "kimi", Fault(status=200, body=body, headers={"Content-Type": "text/event-stream"})
+    )
+    answer = await desk.ask_streaming("kimi-k2.6", web_search=True)
+    assert [json.loads(each.arguments) for each in answer.tool_calls] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert len({each.id for each in answer.tool_calls}) == 3
+    assert answer.services == {"web_search": 3}
 
 
 def test_a_call_without_id_and_arguments_is_read() -> None:
