@@ -69,6 +69,64 @@ def test_aliases_and_successors_say_why() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("moonshotai/kimi-k3", "kimi-k3"),
+        ("moonshot/kimi-k3", "kimi-k3"),
+        ("openrouter/moonshotai/Kimi-K3", "kimi-k3"),
+        ("z-ai/glm-5.3", "glm-5.3"),
+        ("zai/glm-5.3", "glm-5.3"),
+        ("zai-org/GLM-5.3", "glm-5.3"),
+        (" z-ai/glm-5.2[1m] ", "glm-5.2"),
+        ("moonshotai/kimi-k2-0905", "kimi-k2.6"),
+    ],
+)
+def test_a_vendor_before_the_name_is_taken(name: str, found: str) -> None:
+    both = router(**BOTH)
+    choice = both.resolve(name, fallback=[name])
+    assert choice.model.name == found
+    assert choice.reason is not None
+    assert router(**BOTH, preferred=(name,)).resolve("auto").model.name == found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/glm-5.3",
+        "moonshotai/glm-5.3",
+        "z-ai/kimi-k3",
+        "z-ai/glm-5.3:free",
+        "a/z-ai/glm-5.3",
+        "/glm-5.3",
+    ],
+)
+def test_another_vendor_or_route_is_not_taken(name: str) -> None:
+    with pytest.raises(UnknownModel, match="Nearest: "):
+        router(**BOTH).resolve(name)
+
+
+def test_suggestions_are_models_that_answer() -> None:
+    for name in ("moonshotai/kimi-k9", "moonshot-v1-9k", "kimi-k2-thinkin", "glm-5.33"):
+        for settings in ({"kimi": KIMI}, BOTH, {"kimi": {**KIMI, "allowed_models": ("kimi-k3",)}}):
+            served = router(**settings)
+            with pytest.raises(UnknownModel) as refused:
+                served.resolve(name)
+            _, _, near = str(refused.value).partition("Nearest: ")
+            for each in near.rstrip(".").split(", ") if near else ():
+                assert served.resolve(each).model.name == each
+
+
+def test_the_name_at_a_gateway_is_taken_where_only_the_gateway_has_a_key() -> None:
+    row = {**LOCAL["local"], "models": [{"name": "z-ai/glm-5.3"}, {"name": "qwen3"}]}
+    gateway: dict[str, Any] = {"custom": {"gate": row}}
+    assert router(**gateway).resolve("z-ai/glm-5.3").model.name == "gate/z-ai/glm-5.3"
+    assert router(**gateway).resolve("qwen3").model.name == "gate/qwen3"
+    assert router(**BOTH, **gateway).resolve("z-ai/glm-5.3").model.name == "glm-5.3"
+    with pytest.raises(UnknownModel):
+        router(custom={"gate": row, "other": row}).resolve("qwen3")
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("moonshot-v1-8k", "Use kimi-k2.6 instead"),
@@ -172,7 +230,7 @@ def test_only_allowed_models_are_served() -> None:
     with pytest.raises(UnknownModel, match=r"providers\.glm\.allowed_models"):
         limited.resolve("glm-4.6")
     without_successor = router(kimi={**KIMI, "allowed_models": ("kimi-k3",)})
-    with pytest.raises(UnknownModel, match=r"Use kimi-k2\.6"):
+    with pytest.raises(UnknownModel, match=r"successor kimi-k2\.6 is switched off here.*Nearest: kimi-k3"):
         without_successor.resolve("kimi-k2.5")
 
 

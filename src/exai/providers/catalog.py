@@ -20,6 +20,9 @@ from exai.messages import Effort, PictureLimits
 
 __all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "SearchWay", "nearest_names"]
 
+GATEWAY = "openrouter/"
+"""What LiteLLM puts before the names of a gateway."""
+
 _EFFORT_ORDER = tuple(Effort)
 
 
@@ -181,9 +184,19 @@ class Catalog:
     """The models by name; names and aliases are case-insensitive."""
 
     def __init__(
-        self, models: Iterable[Model], retired: Iterable[Retired] = (), fees: Iterable[Fee] = ()
+        self,
+        models: Iterable[Model],
+        retired: Iterable[Retired] = (),
+        fees: Iterable[Fee] = (),
+        vendors: Mapping[str, Iterable[str]] = MappingProxyType({}),
     ) -> None:
-        """Raise `ValueError` when a name is used twice or a successor does not exist."""
+        """`vendors` are the names of each provider's vendor that gateways put before those of its models.
+
+        Raise `ValueError` when a name is used twice or a successor does not exist.
+        """
+        self._provider_by_vendor = {
+            vendor: provider for provider, names in vendors.items() for vendor in names
+        }
         self.models: Mapping[str, Model] = MappingProxyType({model.name: model for model in models})
         """By canonical name, in the file's order."""
         self.retired: Mapping[str, Retired] = MappingProxyType({entry.name: entry for entry in retired})
@@ -226,6 +239,7 @@ class Catalog:
                 for provider, services in rows.fees.items()
                 for service, row in services.items()
             ),
+            rows.vendors,
         )
 
     @property
@@ -234,16 +248,25 @@ class Catalog:
         return tuple(self.models)
 
     def find(self, name: str) -> Model | Retired | None:
-        """Find the entry of a name, an alias or a retired name."""
-        return self._by_folded_name.get(name.strip().casefold())
+        """Find the entry of a name, an alias or a retired name, also with its vendor before it."""
+        folded = name.strip().casefold()
+        if (entry := self._by_folded_name.get(folded)) is not None:
+            return entry
+        prefix, _, bare = folded.removeprefix(GATEWAY).rpartition("/")
+        entry = self._by_folded_name.get(bare)
+        if entry is None or self._provider_by_vendor.get(prefix) != self._provider_of(entry):
+            return None
+        return entry
+
+    def _provider_of(self, entry: Model | Retired) -> str:
+        return (self.models[entry.successor] if isinstance(entry, Retired) else entry).provider
 
 
-def nearest_names(name: str, known: Iterable[str]) -> list[str]:
-    """Find up to three of `known` that are most similar to `name`, best first."""
+def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Find up to `most` of `known` that are most similar to `name`, best first."""
     folded = {candidate.casefold(): candidate for candidate in known}
-    return [
-        folded[match] for match in difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.5)
-    ]
+    matches = difflib.get_close_matches(name[:200].casefold(), folded, n=most, cutoff=0.5)
+    return [folded[match] for match in matches]
 
 
 class _PriceRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -313,3 +336,4 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     retired: tuple[_RetiredRow, ...]
     fees: dict[str, dict[str, _FeeRow]]
     template_tokens: dict[str, int]
+    vendors: dict[str, tuple[str, ...]]

@@ -266,13 +266,12 @@ class ModelRouter:
         if (served := self._by_folded_name.get(name.casefold())) is not None:
             return served, None
         entry = self._catalog.find(name)
+        if (elsewhere := self._at_gateway(name, entry)) is not None:
+            return elsewhere, f"{name} is served here as {elsewhere.name}."
         if isinstance(entry, Retired):
             successor = self._catalog.models[entry.successor]
             if not entry.resolves or successor.name not in self._served:
-                raise UnknownModel(
-                    f"{entry.name} was retired by its provider on {entry.since}. Use {entry.successor} "
-                    "instead."
-                )
+                raise UnknownModel(self._retired(entry, successor))
             return successor, f"{entry.name} was retired on {entry.since}; {successor.name} is its successor."
         if entry is None:
             raise UnknownModel(self._unknown(requested))
@@ -287,7 +286,7 @@ class ModelRouter:
         """Return `model`, if it has what the call needs and its provider has a key."""
         if (lack := needs.unmet(model)) is not None:
             able = [other for other in self._served.values() if needs.unmet(other) is None]
-            able.sort(key=lambda other: not self._providers[other.provider].configured)
+            able = [other for other in able if self._providers[other.provider].configured] or able
             instead = ", ".join(other.name for other in able[:4])
             advice = f"Models that do what this call needs: {instead}." if able else "No model here does."
             raise AbilityMissing(f"{model.name} {lack}. {advice}")
@@ -362,11 +361,47 @@ class ModelRouter:
                 return entry
             raise StartFault(f"{setting} names {name!r}. {fault}") from fault
 
+    def _at_gateway(self, name: str, entry: Model | Retired | None) -> Model | None:
+        """Find the model of a custom endpoint whose own name that is, where nobody else can be asked for it."""
+        if isinstance(entry, Model) and self._providers[entry.provider].configured:
+            return None
+        folded = name.casefold()
+        found = [
+            model
+            for model in self._served.values()
+            if model.name != model.wire_name and model.wire_name.casefold() == folded
+        ]
+        return found[0] if len(found) == 1 else None
+
     def _unknown(self, requested: str) -> str:
-        near = nearest_names(requested, [*self._served, *self._catalog.retired])
         shown = requested if len(requested) <= 80 else f"{requested[:80]}..."
-        advice = f"Nearest: {', '.join(near)}." if near else "Call `models` for the names."
-        return f"There is no model {shown!r}. {advice}"
+        return f"There is no model {shown!r}. {self._nearest(requested)}"
+
+    def _retired(self, entry: Retired, successor: Model) -> str:
+        gone = f"{entry.name} was retired by its provider on {entry.since}."
+        if successor.name in self._served:
+            return f"{gone} Use {successor.name} instead."
+        return (
+            f"{gone} Its successor {successor.name} is switched off here: "
+            f"providers.{successor.provider}.allowed_models does not list it. {self._nearest(entry.name)}"
+        )
+
+    def _nearest(self, requested: str) -> str:
+        """Name the models with similar names that can be asked; a retired name leads to its successor."""
+        answering = {
+            name: model for name, model in self._served.items() if self._providers[model.provider].configured
+        } or self._served
+        known: dict[str, str] = {}
+        for name, model in answering.items():
+            known |= dict.fromkeys((name, model.wire_name, *model.aliases), name)
+        for entry in self._catalog.retired.values():
+            if entry.successor in answering:
+                known[entry.name] = entry.successor
+        near = nearest_names(requested, known, 6)
+        if "/" in requested:
+            near = nearest_names(requested.rpartition("/")[2], known, 6) + near
+        names = list(dict.fromkeys(known[name] for name in near))[:3]
+        return f"Nearest: {', '.join(names)}." if names else "Call `models` for the names."
 
 
 _AUTO_WORDS = {
