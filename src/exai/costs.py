@@ -61,6 +61,11 @@ class Cost:
         return round(sum(self.items.values()), 9)
 
     @property
+    def least_usd(self) -> float | None:
+        """The sum of the known parts, as sums of many requests have it; `None` where no part is known."""
+        return self.known_usd if self.items else None
+
+    @property
     def free(self) -> bool:
         """Whether every part is known to cost nothing."""
         return self.usd == 0
@@ -80,12 +85,16 @@ class Cost:
 class Bill:
     """Usage and cost of one request, or of several, so far."""
 
-    __slots__ = ("cost", "usage")
+    __slots__ = ("cost", "services", "unreported", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         """`None` until a provider reports usage."""
         self.cost = Cost()
+        self.services: dict[str, int] = {}
+        """How often a service with a fee of its own was used, by its name in the catalogue."""
+        self.unreported = 0
+        """How often a provider may have charged for what was sent, and did not tell the usage."""
 
     def add(self, cost: Cost, usage: Usage | None = None) -> None:
         """Add one request, or a fee without a request."""

@@ -29,8 +29,6 @@ answered, so that no transport needs a chain of `isinstance`.
 
 from typing import ClassVar
 
-from exai.costs import Usage
-
 __all__ = [
     "AbilityMissing",
     "AnswerBroken",
@@ -353,9 +351,6 @@ class ProviderFault(ToolFault):
     code = "provider_failed"
     http_status = 502
     fixable_by = "provider"
-
-    usage: Usage | None = None
-    """The usage that the provider reported all the same: a failure may be billed."""
 
 
 class ProviderUnconfigured(ProviderFault):

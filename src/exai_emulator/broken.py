@@ -11,7 +11,7 @@ import msgspec
 from exai_emulator.faults import Fault
 from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.personas import Answer
-from exai_emulator.streaming import DONE, StreamFrames, data_frame
+from exai_emulator.streaming import DONE, StreamFrames, data_frame, has_usage
 from exai_emulator.wire import LAST_CHUNK, Wire, chunk
 
 __all__ = ["FaultyDelivery", "broken_body", "header_lines"]
@@ -178,6 +178,7 @@ class FaultyDelivery:
         fault, wire = self._fault, self._wire
         missing = _MISSING_BYTES if fault.cut == "truncate" else 0
         self._record.status = status
+        plain = body
         if fault.gzip is not None:
             headers, body = headers + _GZIP, _compressed(body, fault)
         if fault.cut == "bad_chunk":
@@ -202,6 +203,7 @@ class FaultyDelivery:
                 wire.send(body[half:])
         else:
             wire.send(body)
+            self._record.usage_sent = fault.gzip != "cut" and has_usage(plain)
         return await wire.drain()
 
     async def stream(self, headers: str, frames: StreamFrames, answer: Answer, error_body: Any) -> None:
@@ -209,7 +211,9 @@ class FaultyDelivery:
         fault, wire = self._fault, self._wire
         self._record.status = 200
         if fault.gzip is not None:
-            whole = b"".join(self._planned(frames, answer, error_body))
+            planned = self._planned(frames, answer, error_body)
+            whole = b"".join(planned)
+            self._record.usage_sent = fault.gzip == "whole" and any(map(has_usage, planned))
             wire.send(wire.head(200, headers + _GZIP, length=None))
             return wire.send(chunk(_compressed(whole, fault)) + LAST_CHUNK)
         wire.send(wire.head(200, headers, length=None))
@@ -294,6 +298,7 @@ class FaultyDelivery:
             self._wire.send(data[start : start + (size or len(data))])
             if size:
                 await asyncio.sleep(0)
+        self._record.usage_sent |= has_usage(frame)
         self._log.streamed(self._record, 1)
         await self._wire.drain()
 
@@ -320,13 +325,10 @@ class FaultyDelivery:
         beat = self._fault.heartbeat_ms / 1000
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        streams = self._record.status == 200
+        if not beat or self._record.status != 200:
+            await (asyncio.Event().wait() if seconds == float("inf") else asyncio.sleep(seconds))
+            return
         while (left := until - loop.time()) > 0:
-            if beat and streams:
-                await asyncio.sleep(min(beat, left))
-                if until > loop.time():
-                    self._wire.send(chunk(_HEARTBEAT))
-            elif left == float("inf"):
-                await asyncio.Event().wait()
-            else:
-                await asyncio.sleep(left)
+            await asyncio.sleep(min(beat, left))
+            if until > loop.time():
+                self._wire.send(chunk(_HEARTBEAT))

@@ -94,6 +94,8 @@ class ChatCall:
     think_tokens: int
     """Tokens of thinking when the persona does not say."""
     cached_tokens: int = 0
+    cache_write_tokens: int | None = None
+    """None where the service does not count them."""
     stop: Sequence[str] = ()
     json_mode: bool = False
     query: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-__all__ = ["Outcome", "RequestLog", "RequestRecord", "fingerprint"]
+import msgspec
+
+__all__ = ["Charged", "Outcome", "RequestLog", "RequestRecord", "fingerprint"]
 
 Outcome = Literal["open", "complete", "disconnected", "fault", "failed"]
 """How a request ended: `fault` when one struck it; `failed` is a defect of the emulator itself."""
@@ -19,6 +21,19 @@ def fingerprint(secret: str) -> str:
     return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()[:12]
 
 
+class Charged(msgspec.Struct, frozen=True):
+    """The tokens that a request was charged for."""
+
+    prompt: int
+    cached: int
+    """Of the prompt."""
+    cache_write: int | None
+    """Of the prompt; None where the service does not count it."""
+    output: int
+    reasoning: int
+    """Of the output."""
+
+
 class RequestRecord:
     """One request. Times are seconds of the loop."""
 
@@ -26,9 +41,11 @@ class RequestRecord:
         "_raw_headers",
         "body",
         "body_bytes",
+        "charged",
         "disconnected",
         "ended",
         "fault",
+        "fees",
         "frames",
         "method",
         "outcome",
@@ -39,6 +56,7 @@ class RequestRecord:
         "sequence",
         "started",
         "status",
+        "usage_sent",
     )
 
     def __init__(
@@ -68,6 +86,12 @@ class RequestRecord:
         """Stream frames sent so far."""
         self.fault: str | None = None
         """The fault that was applied, in words."""
+        self.charged: Charged | None = None
+        """None: it was refused, or is free of tokens."""
+        self.usage_sent = False
+        """Whether the whole of its usage was sent."""
+        self.fees: dict[str, int] = {}
+        """What it was charged for by the piece, such as web searches, and how often."""
         self.started = asyncio.get_running_loop().time()
         self.ended: float | None = None
         self.disconnected: float | None = None
@@ -108,6 +132,9 @@ class RequestRecord:
         times = ("started", "ended", "disconnected")
         return {
             **{name: getattr(self, name) for name in (*fields, *times)},
+            "charged": None if self.charged is None else msgspec.structs.asdict(self.charged),
+            "usage_sent": self.usage_sent,
+            "fees": self.fees,
             "headers": self.headers,
             "body": self.body,
             "body_bytes": self.body_bytes,

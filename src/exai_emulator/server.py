@@ -1,6 +1,7 @@
 """One provider over HTTP: key, body, rules, faults, answer; and the record of it all."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +14,13 @@ from exai_emulator.calls import ChatCall, Refusal
 from exai_emulator.endpoints import EndpointRequest
 from exai_emulator.faults import Fault, FaultQueue
 from exai_emulator.identities import Identities, Identity
-from exai_emulator.log import Outcome, RequestLog, RequestRecord
+from exai_emulator.log import Charged, Outcome, RequestLog, RequestRecord
 from exai_emulator.personas import Answer, Persona, Personas, Question, answer_of
 from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
 from exai_emulator.rules import RuleBook
 from exai_emulator.scenarios import Asked, Script, Step
 from exai_emulator.shapes import function_tools
-from exai_emulator.streaming import send_stream
+from exai_emulator.streaming import has_usage, send_stream
 from exai_emulator.tool_calls import asked_for_a_query, calls_before
 from exai_emulator.wire import LAST_CHUNK, Wire, WrittenResponse, chunk
 
@@ -166,8 +167,11 @@ class ProviderServer:
         try:
             answer = self._answer_to(call, told.persona)
             if fault is None or not fault.replaces_the_answer:
+                fees = Counter(call.account.fees)
                 self._api.shape(call, answer)
+                record.fees = dict(call.account.fees - fees)
                 call.account.charge(call.prompt_tokens + answer.tokens)
+                record.charged = _charged(call, answer)
             if answer.first_byte_delay:
                 await asyncio.sleep(answer.first_byte_delay)
             if fault is not None:
@@ -211,6 +215,7 @@ class ProviderServer:
             await asyncio.sleep(answer.delay_per_token * answer.tokens)
         body = api.body_opening + _encode(api.completion(call, answer, identity, None))
         self._send(wire, record, 200, api.headers(identity, api.json_type, call.cached_tokens), body)
+        record.usage_sent = has_usage(body)
         await wire.drain()
 
     async def _chat_with_fault(
@@ -231,6 +236,7 @@ class ProviderServer:
             await delivery.reply(*self._other_reply(fault, identity))
             return
         answer = _changed(answer, fault)
+        record.charged = _charged(call, answer)
         row = api.errors[fault.error or api.in_stream_error]
         error_body = (
             api.stream_error(row, fault.message) if call.streams else api.error_body(row, fault.message)
@@ -264,7 +270,9 @@ class ProviderServer:
             record.body = reply.logged
         fault = self._told(record.path, key, None, asked.account).fault
         if reply.commit is not None and not (fault is not None and fault.replaces_the_answer):
+            fees = Counter(asked.account.fees)
             reply.commit()
+            record.fees = dict(asked.account.fees - fees)
         lines = api.headers(asked.identity, reply.content_type or api.json_type)
         lines += header_lines(dict(reply.headers))
         content = reply.body if reply.content_type is not None else _encode(reply.body)
@@ -334,6 +342,16 @@ class ProviderServer:
         record.status = status
         head = wire.head(status, lines, length=len(body))
         wire.send(head if record.method == "HEAD" else head + body)
+
+
+def _charged(call: ChatCall, answer: Answer) -> Charged:
+    return Charged(
+        prompt=call.prompt_tokens,
+        cached=call.cached_tokens,
+        cache_write=call.cache_write_tokens,
+        output=answer.tokens,
+        reasoning=answer.reasoning_tokens,
+    )
 
 
 def _with_headers(lines: str, fault: Fault) -> str:

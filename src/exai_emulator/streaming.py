@@ -12,7 +12,7 @@ from exai_emulator.personas import Answer
 from exai_emulator.tokens import pieces_of
 from exai_emulator.wire import LAST_CHUNK, Wire, chunk
 
-__all__ = ["DONE", "StreamFrames", "data_frame", "send_stream"]
+__all__ = ["DONE", "StreamFrames", "data_frame", "has_usage", "send_stream"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -24,6 +24,19 @@ _encode = msgspec.json.Encoder().encode
 def data_frame(data: object) -> bytes:
     """`data` as one event."""
     return b"data: " + _encode(data) + b"\n\n"
+
+
+def has_usage(sent: bytes) -> bool:
+    """Whether a frame, or a body, holds a usage that can be read."""
+    if b'"usage":{' not in sent:
+        return False
+    data = next((line[6:] for line in sent.splitlines() if line.startswith(b"data: ")), sent)
+    try:
+        decoded = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return False
+    choices = decoded.get("choices") or ()
+    return any(isinstance(part.get("usage"), dict) for part in (decoded, *choices))
 
 
 @dataclass(slots=True)
@@ -63,6 +76,7 @@ async def send_stream(
     else:
         everything = chain(frames.opening, frames.of_text(answer), frames.closing)
         await _send_fast(wire, everything, answer.frames_per_write, log, record)
+    record.usage_sent = any(map(has_usage, frames.closing))
     wire.send(LAST_CHUNK)
     await wire.drain()
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner, Result
 
@@ -16,12 +17,12 @@ from exai.storage.database import Database
 from support.request_records import record
 
 
-async def write_a_call(data_dir: Path, subject: str) -> None:
+async def write_a_call(data_dir: Path, subject: str, **lacking: Any) -> None:
     database = await Database.open(config.Database(), data_dir)
     journal = Journal(database, SystemClock())
     await journal.begin(CallBegun("call_1", Caller(subject=subject, door=Door.HTTP), "chat", None, None))
     usage = Usage(input=1_200, output=34)
-    requests = (record("glm-5.3", usage, cost_usd=0.5),)
+    requests = (record("glm-5.3", usage, cost_usd=0.5, **lacking),)
     journal.end_soon(CallEnd("call_1", "ok", None, "glm-5.3", "glm", None, usage, 0.5, {}, requests))
     await database.close()
 
@@ -34,8 +35,18 @@ def test_usage_is_printed_by_caller(data_dir: Path) -> None:
     assert usage().output == "No calls within 30 days.\n"
     asyncio.run(write_a_call(data_dir, "alice\x1b[2J"))
     lines = usage().output.splitlines()
-    assert lines[1].split() == ["'alice\\x1b[2J'", "glm-5.3", "1", "0", "1200", "0", "34", "0.5000", "0"]
+    assert lines[1].split() == ["'alice\\x1b[2J'", "glm-5.3", "1", "0", "1200", "0", "34", "0.5000", "0", "0"]
     assert lines[-1] == "1 calls, 0.5000 USD by list price."
     assert usage("--caller", "bob").output.startswith("No calls")
     (row,) = json.loads(usage("--json").output)
     assert (row["caller"], row["input_tokens"], row["cost_usd"]) == ("alice\x1b[2J", 1_200, 0.5)
+
+
+def test_a_sum_says_what_it_lacks(data_dir: Path) -> None:
+    asyncio.run(write_a_call(data_dir, "alice", unreported=2, without_price=True))
+    assert usage().output.splitlines()[-1] == (
+        "1 calls, at least 0.5000 USD by list price: a part of 1 requests has no known price; 2 of the requests sent "
+        "ended before the provider told their usage."
+    )
+    (row,) = json.loads(usage("--json").output)
+    assert (row["unreported"], row["without_price"], row["cache_write_tokens"]) == (2, 1, 0)

@@ -18,6 +18,7 @@ from exai.errors import (
     ProviderUnreachable,
     QuotaExhausted,
 )
+from exai.providers.base import Charges
 from exai.providers.search import Found, SearchQuery, as_text, clean, clean_line
 from exai_emulator import Fault
 from support.virtual_time import now
@@ -47,7 +48,7 @@ CLASSES: dict[str, dict[type[ProviderFault], str]] = {
 
 async def search(desk: Any, provider: str, query: SearchQuery = OWLS, *, seconds: float = 30) -> Found:
     found: Found = await desk.router.search_engines[provider].search(
-        query, deadline=desk.clock.monotonic() + seconds
+        query, deadline=desk.clock.monotonic() + seconds, charges=Charges()
     )
     return found
 

@@ -21,7 +21,7 @@ from exai.errors import (
 from exai.events.bus import EventBus
 from exai.events.events import Event, FellBack, ProviderCallEnded, RetryPlanned, RetryRefused
 from exai.messages import Message, Role
-from exai.providers.base import DeltaKind, OnDelta, Prompt, ToolSpec
+from exai.providers.base import Charges, DeltaKind, OnDelta, Prompt, ToolSpec
 from exai.providers.catalog import Model
 from exai.routing.admission import CallPermits
 from exai.routing.asker import ModelAsker
@@ -95,7 +95,13 @@ async def test_what_began_is_not_asked_again_though_its_failure_passes() -> None
     desk = Desk()
     heard: list[str] = []
 
-    async def begin_and_fail(prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None) -> Any:
+    async def begin_and_fail(
+        prompt: Prompt,
+        *,
+        deadline: float,
+        on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
+    ) -> Any:
         desk.provider.asked.append(prompt)
         assert on_delta is not None
         on_delta(DeltaKind.REASONING, "well, ")
@@ -238,7 +244,9 @@ class Counter(ScriptedProvider):
     def counts_tokens(self, prompt: Prompt) -> bool:
         return not prompt.tools
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+    async def count_tokens(self, prompt: Prompt, *, deadline: float, charges: Charges | None = None) -> int:
+        if charges is not None:
+            charges.leave()
         assert self.counts_tokens(prompt)
         async with asyncio.timeout_at(deadline):
             await asyncio.sleep(2)

@@ -7,6 +7,7 @@ import pytest
 from exai import errors
 from exai.errors import ProviderFault, ToolFault
 from exai.routing.faults import CANCELLED, FAULTS, UNFORESEEN, Blame, RetryKind, Takeover, handling_of
+from support.scripted import UNSENT
 
 BASES = {ToolFault, ProviderFault}
 """Never raised themselves."""
@@ -25,8 +26,7 @@ def test_every_way_of_handling_occurs() -> None:
 
 
 def test_a_request_that_was_not_sent_counts_not_for_health() -> None:
-    unsent = [row for row in FAULTS.values() if row.unsent]
-    assert unsent
+    unsent = [FAULTS[kind] for kind in UNSENT]
     assert all(
         row.blames is Blame.NOBODY and row.retry is None and not row.counts_for_health for row in unsent
     )

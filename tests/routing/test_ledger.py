@@ -85,11 +85,11 @@ def test_interleaved_requests_stay_with_their_turns(ledger: Ledger) -> None:
 
 def test_a_turn_counts_neither_searches_nor_token_counts(ledger: Ledger) -> None:
     turn = ledger.turn("p", "a")
-    assert turn.summary() == Tried("a", "p", "not_asked", 0)
+    assert turn.summary() == Tried("a", "p", "not_asked", 0, was_asked=False)
     for purpose in (Purpose.COUNT, Purpose.WEB_SEARCH):
         with turn.open(purpose, "p", "a") as entry:
             entry.attempts = 1
-    assert turn.summary() == Tried("a", "p", "not_asked", 0)
+    assert turn.summary() == Tried("a", "p", "not_asked", 0, was_asked=False)
     assert len(ledger.entries) == 2
 
 

@@ -24,14 +24,14 @@ from exai.routing.faults import FAULTS
 from exai.routing.ledger import Entry
 from exai.routing.request import Asking
 from exai.routing.retry import RetryPolicy
-from support.scripted import asking
+from support.scripted import UNSENT, asking
 from support.timed_provider import Step, TimedProvider, TimedRouter, model_of, prompt_for
 from support.virtual_time import LoopClock, VirtualTimeLoop
 
 T = TypeVar("T")
 
 PROVIDER_FAULTS = sorted(
-    (kind for kind, row in FAULTS.items() if issubclass(kind, ProviderFault) and not row.unsent),
+    (kind for kind in FAULTS if issubclass(kind, ProviderFault) and kind not in UNSENT),
     key=lambda kind: kind.__name__,
 )
 OTHER_ENDS: list[type[Exception]] = [

@@ -32,8 +32,17 @@ def begun(call_id: str, caller: Caller = ALICE) -> CallBegun:
 
 
 def ended(call_id: str, outcome: str = "ok", error_code: str | None = None) -> CallEnd:
-    usage = Usage(input=10, cached=4, output=5, reasoning=2)
-    first = record("glm-5.3", usage, attempts=2, cost_usd=0.25, timings=REQUEST_TIMES)
+    usage = Usage(input=10, cached=4, output=5, reasoning=2, cache_write=6)
+    first = record(
+        "glm-5.3",
+        usage,
+        attempts=2,
+        unreported=1,
+        services={"web_search": 2, "file": 1},
+        cost_usd=0.25,
+        without_price=True,
+        timings=REQUEST_TIMES,
+    )
     second = record("kimi-k3", number=2, provider="kimi", attempts=1, outcome="cancelled")
     return CallEnd(
         call_id, outcome, error_code, "glm-5.3", "glm", "conv_1", usage, 0.25, TIMES, (first, second)
@@ -71,7 +80,7 @@ async def test_a_row_is_there_before_begin_returns_and_whole_after_its_end(datab
         2,
     )
     assert {name: row[name] for name in TIMINGS} == TIMES
-    assert row["requests"] == 3
+    assert (row["cache_write_tokens"], row["requests"], row["without_price"]) == (6, 3, 1)
 
 
 async def test_a_calls_requests_are_written_with_its_end(database: Database) -> None:
@@ -92,16 +101,20 @@ async def test_a_calls_requests_are_written_with_its_end(database: Database) -> 
         "outcome": "ok",
         "input_tokens": 10,
         "cached_tokens": 4,
-        "cache_write_tokens": None,
+        "cache_write_tokens": 6,
         "output_tokens": 5,
         "reasoning_tokens": 2,
+        "unreported": 1,
+        "services": '{"file":1,"web_search":2}',
         "cost_usd": 0.25,
+        "without_price": 1,
         **REQUEST_TIMES,
         "began_at": began,
         "ended_at": began + timedelta(seconds=1),
     }
     assert (second["number"], second["model"], second["outcome"]) == (2, "kimi-k3", "cancelled")
     assert [second[name] for name in REQUEST_TIMINGS] == [None] * len(REQUEST_TIMINGS)
+    assert (second["unreported"], second["services"], second["without_price"]) == (0, None, 0)
 
 
 async def test_an_end_that_is_written_twice_is_there_once(database: Database) -> None:

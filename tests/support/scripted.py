@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from exai import config
+from exai import config, errors
 from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
-from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
+from exai.providers.base import Charges, Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Model, Price
 from exai.routing.admission import Admission
 from exai.routing.asker import ModelAsker
@@ -21,7 +21,7 @@ from exai.routing.retry import RetryPolicy
 from exai.routing.router import Choice
 from exai.runtime.clock import Clock, SystemClock
 
-__all__ = ["MODEL", "ScriptedProvider", "ScriptedRouter", "asker", "asking"]
+__all__ = ["MODEL", "UNSENT", "ScriptedProvider", "ScriptedRouter", "asker", "asking"]
 
 MODEL = Model(
     name="scripted-1",
@@ -31,6 +31,9 @@ MODEL = Model(
     max_output_tokens=2_000,
     price=Price(input=1.0, cached_input=0.5, output=2.0, checked="2026-01-01"),
 )
+
+UNSENT = frozenset({errors.AbilityMissing, errors.CircuitOpen, errors.ProviderUnconfigured, errors.Stopping})
+"""Faults by which an adapter refuses by itself, before anything is sent."""
 
 Step = str | Exception | Callable[[Prompt], Any]
 """An answer, a failure, or a function of the prompt that returns or awaits one of them."""
@@ -59,7 +62,9 @@ class ScriptedProvider:
         *,
         deadline: float,  # noqa: ARG002 - part of the face
         on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
     ) -> Completion:
+        charges = charges or Charges()
         self.asked.append(prompt)
         self.asked_now.set()
         step: Any = self._steps.popleft() if self._steps else f"echo: {prompt.messages[-1].text}"
@@ -70,9 +75,18 @@ class ScriptedProvider:
                     step = await step
         except asyncio.CancelledError:
             self.cancelled += 1
+            charges.leave()
             raise
+        except Exception as error:  # noqa: BLE001 - whatever the script raises is its failure
+            step = error
         if isinstance(step, Exception):
+            if type(step) not in UNSENT:
+                charges.leave()
+                charges.clear()
             raise step
+        charges.leave()
+        usage = Usage(input=1_000_000, cached=0, output=500_000)
+        charges.report(usage)
         if on_delta is not None:
             on_delta(DeltaKind.TEXT, step)
         return Completion(
@@ -81,14 +95,14 @@ class ScriptedProvider:
             model=prompt.model.name,
             echoed_model=prompt.model.name,
             finish_reason="stop",
-            usage=Usage(input=1_000_000, cached=0, output=500_000),
+            usage=usage,
             timings=ProviderTimings(),
         )
 
     def counts_tokens(self, prompt: Prompt) -> bool:  # noqa: ARG002 - part of the face
         return False
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+    async def count_tokens(self, prompt: Prompt, *, deadline: float, charges: Charges | None = None) -> int:  # noqa: ARG002
         raise AssertionError(f"asked to count for {prompt.model.name} until {deadline}, although it does not")
 
     async def close(self) -> None:

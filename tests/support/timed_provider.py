@@ -9,9 +9,10 @@ from typing import Any
 from exai.costs import Usage
 from exai.errors import DeadlineExceeded, ProviderFault
 from exai.messages import Message, Role
-from exai.providers.base import Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
+from exai.providers.base import Charges, Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Fee, Model, Price
 from exai.providers.search import Found, SearchQuery
+from support.scripted import UNSENT
 
 __all__ = ["Step", "TimedEngine", "TimedProvider", "TimedRouter", "model_of", "prompt_for"]
 
@@ -72,14 +73,20 @@ class TimedProvider:
         return next(iter(self.models.values()))
 
     async def complete(
-        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+        self,
+        prompt: Prompt,
+        *,
+        deadline: float,
+        on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
     ) -> Completion:
+        charges = charges or Charges()
         self.asked += 1
         step = self.steps.popleft() if self.steps else Step()
         self.at_work += 1
         try:
             async with asyncio.timeout_at(deadline) as limit:
-                return await self._play(step, prompt, on_delta)
+                return await self._play(step, prompt, on_delta, charges)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -87,37 +94,47 @@ class TimedProvider:
         finally:
             self.at_work -= 1
 
-    async def _play(self, step: Step, prompt: Prompt, on_delta: OnDelta | None) -> Completion:
+    async def _play(
+        self, step: Step, prompt: Prompt, on_delta: OnDelta | None, charges: Charges
+    ) -> Completion:
+        if step.fails not in UNSENT:
+            charges.leave()
         await asyncio.sleep(step.first_s)
         if on_delta is not None and (step.speaks or step.fails is None):
             on_delta(DeltaKind.TEXT, "well, ")
         await asyncio.sleep(step.then_s)
         if step.fails is not None:
-            raise self._failure(step)
+            raise self._failure(step, charges)
+        usage = self._report(charges)
         return Completion(
             text="well, yes",
             provider=self.name,
             model=prompt.model.name,
             echoed_model=prompt.model.name,
             finish_reason="stop",
-            usage=self._report(),
+            usage=usage,
             timings=ProviderTimings(
                 first_token_ms=step.first_s * 1000,
                 generation_ms=step.then_s * 1000,
             ),
         )
 
-    def _failure(self, step: Step) -> Exception:
+    def _failure(self, step: Step, charges: Charges) -> Exception:
         assert step.fails is not None
         failure = step.fails("scripted")
         if isinstance(failure, ProviderFault):
             failure.retry_after_s = step.asked_wait_s
-            failure.usage = self._report() if step.billed else None
+        if step.fails not in UNSENT:
+            if step.billed:
+                self._report(charges)
+            else:
+                charges.clear()
         return failure
 
-    def _report(self) -> Usage:
+    def _report(self, charges: Charges) -> Usage:
         usage = Usage(input=100, output=50)
         self.reported += usage
+        charges.report(usage)
         return usage
 
     def counts_tokens(self, _prompt: Prompt) -> bool:
@@ -136,13 +153,17 @@ class TimedEngine:
     def lacks(self, _query: SearchQuery) -> str | None:
         return None
 
-    async def search(self, _query: SearchQuery, *, deadline: float) -> Found:
+    async def search(self, _query: SearchQuery, *, deadline: float, charges: Charges) -> Found:
+        charges.leave()
         step = self._steps.popleft() if self._steps else Step()
         async with asyncio.timeout_at(deadline):
             await asyncio.sleep(step.first_s)
         if step.fails is not None:
+            charges.clear()
             raise step.fails("scripted")
-        return Found((), self.provider, "timed", "search")
+        charges.clear()
+        charges.services["search"] += 1
+        return Found((), self.provider, "timed")
 
 
 class TimedRouter:

@@ -115,7 +115,7 @@ class ModelAnswer(Result, frozen=True):
 
 def _tried(tried: Sequence[Tried]) -> tuple[TriedModel, ...]:
     """The models that were asked; none where the first request was answered."""
-    if sum(each.requests for each in tried) <= 1:
+    if sum(max(each.requests, each.was_asked) for each in tried) <= 1:
         return ()
     return tuple(TriedModel(each.model, each.provider, each.outcome, each.requests) for each in tried)
 

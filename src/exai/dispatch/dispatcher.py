@@ -337,7 +337,7 @@ class Dispatcher:
                     provider=provider,
                     conversation_id=findings.conversation_id or call.requested.conversation_id,
                     usage=bill.usage,
-                    cost_usd=bill.cost.usd,
+                    cost_usd=bill.cost.least_usd,
                     timings=timings,
                     requests=requests,
                     model_reason=findings.model_reason,

@@ -33,8 +33,15 @@ class RequestRecord(msgspec.Struct, frozen=True):
     """`ok`, `cancelled`, or the code of its last failure."""
     usage: Usage | None
     """`None` where the provider did not say."""
+    unreported: int
+    """How many of the attempts the provider may charge for without having told their usage: the connection broke, the
+    caller left, or the answer had no usage."""
+    services: Mapping[str, int]
+    """How often a service with a fee of its own was used, by its name in the catalogue."""
     cost_usd: float | None
-    """By list price; `None` where a part has no known price, or nothing was charged for."""
+    """By list price, of all parts that have a known one; `None` where none has, or nothing was charged for."""
+    without_price: bool
+    """Whether a part of the cost is not known, so that `cost_usd` is the least that it cost."""
     timings: Mapping[str, float]
     """Milliseconds by stage, which add up to no more than its duration."""
     began_at: float

@@ -63,7 +63,13 @@ class UsageMetrics:
         )
         self._without_price = metrics.counter(
             "requests_without_price",
-            "Requests whose cost is unknown, so not in the sum.",
+            "Requests of which a part has no known price, so that the sum lacks it.",
+            "provider",
+            "model",
+        )
+        self._unreported = metrics.counter(
+            "requests_unreported",
+            "Requests sent that a provider may charge for without having told their usage, retries included.",
             "provider",
             "model",
         )
@@ -95,8 +101,10 @@ class UsageMetrics:
                 if count := getattr(request.usage, kind):
                     self._tokens[provider, model, kind].inc(count)
                     self._caller_tokens[caller, kind].inc(count)
-            if request.cost_usd is None:
-                self._without_price[provider, model].inc()
+        if request.unreported:
+            self._unreported[provider, model].inc(request.unreported)
+        if request.without_price:
+            self._without_price[provider, model].inc()
         if request.cost_usd:
             self._cost[provider, model].inc(request.cost_usd)
             self._caller_cost[caller,].inc(request.cost_usd)

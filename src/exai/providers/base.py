@@ -1,5 +1,6 @@
 """The interface of a provider: prompts, answers, errors."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +11,16 @@ from exai.costs import Usage
 from exai.messages import Citation, Effort, Message, ToolCall
 from exai.providers.catalog import Model
 
-__all__ = ["Completion", "DeltaKind", "OnDelta", "Prompt", "Provider", "ProviderTimings", "ToolSpec"]
+__all__ = [
+    "Charges",
+    "Completion",
+    "DeltaKind",
+    "OnDelta",
+    "Prompt",
+    "Provider",
+    "ProviderTimings",
+    "ToolSpec",
+]
 
 
 class DeltaKind(StrEnum):
@@ -87,8 +97,35 @@ class Completion:
     """Whether the answer is cut, or may be, for another cause than its token cap; a note says which."""
     request_id: str | None = None
     """The provider's id of the request, for its support."""
-    services: Mapping[str, int] = field(default_factory=dict)
-    """How often the request used a service with a fee of its own, by the service's name in the catalogue."""
+
+
+class Charges:
+    """What one attempt is charged for, noted as it becomes known: it stands however the attempt ends."""
+
+    __slots__ = ("sent", "services", "unreported", "usage")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        """How often the request left for the provider: again where a kept connection turned out to be closed."""
+        self.unreported = 0
+        """Of these, the ones that may be charged for, and whose usage the provider did not tell."""
+        self.usage: Usage | None = None
+        self.services: Counter[str] = Counter()
+        """How often a service with a fee of its own was used, by its name in the catalogue."""
+
+    def leave(self) -> None:
+        """Note that the request left: from now on it may be charged for."""
+        self.sent += 1
+        self.unreported += 1
+
+    def report(self, usage: Usage) -> None:
+        """Note the usage that the provider reports for the request that left last."""
+        self.unreported -= 1
+        self.usage = usage if self.usage is None else self.usage + usage
+
+    def clear(self) -> None:
+        """Note that the request that left last costs no tokens: it was refused, or is free of them."""
+        self.unreported -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +156,17 @@ class Provider(Protocol):
         ...
 
     async def complete(
-        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+        self,
+        prompt: Prompt,
+        *,
+        deadline: float,
+        on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
     ) -> Completion:
         """Ask for an answer; it is streamed if `on_delta` is given, or if that makes time-outs safer.
 
         `deadline` is in `Clock.monotonic` seconds. Cancelling the task closes the
-        provider's connection at once.
+        provider's connection at once. What it is charged for is noted in `charges`, however it ends.
 
         Raises:
             ProviderFault: one of its subclasses, for every failure of the provider.
@@ -137,7 +179,7 @@ class Provider(Protocol):
         """Whether it has a counter that is to be asked, and that takes such a prompt."""
         ...
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+    async def count_tokens(self, prompt: Prompt, *, deadline: float, charges: Charges | None = None) -> int:
         """Return the provider's own count of a prompt.
 
         Raises:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai.errors import ProviderDenied, ProviderFailed, ProviderRefused
+from exai.providers.base import Charges
 from exai.providers.faults import Row, Verdict
 from exai.providers.glm import ERRORS
 from exai.providers.search import Found, Recency, SearchQuery, SearchResult, clean, clean_line, entries_of
@@ -60,7 +61,7 @@ class GlmSearch:
     def lacks(self, query: SearchQuery) -> str | None:
         return "GLM filters by one domain at most" if len(query.domains) > 1 else None
 
-    async def search(self, query: SearchQuery, *, deadline: float) -> Found:
+    async def search(self, query: SearchQuery, *, deadline: float, charges: Charges) -> Found:
         """See `SearchEngine.search`."""
         fields: dict[str, Any] = {
             "search_engine": self._engine,
@@ -71,9 +72,17 @@ class GlmSearch:
         if query.domains:
             fields["search_domain_filter"] = query.domains[0]
         body = await self._endpoint.post(
-            "/web_search", fields, about="web search", errors=SEARCH_ERRORS, deadline=deadline
+            "/web_search",
+            fields,
+            about="web search",
+            errors=SEARCH_ERRORS,
+            deadline=deadline,
+            charges=charges,
         )
-        return Found(_results(body), self.provider, self._engine, "web_search")
+        results = _results(body)
+        charges.clear()
+        charges.services["web_search"] += 1
+        return Found(results, self.provider, self._engine)
 
 
 def _results(body: bytes) -> tuple[SearchResult, ...]:

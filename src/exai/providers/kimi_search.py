@@ -13,6 +13,7 @@ from exai.errors import (
     ProviderTimeout,
     QuotaExhausted,
 )
+from exai.providers.base import Charges
 from exai.providers.faults import Row, Verdict
 from exai.providers.search import (
     Found,
@@ -85,7 +86,7 @@ class KimiSearch(SearchEngine):
         """Return `None`: Kimi can do everything that a query asks for."""
         return None
 
-    async def search(self, query: SearchQuery, *, deadline: float) -> Found:
+    async def search(self, query: SearchQuery, *, deadline: float, charges: Charges) -> Found:
         """See `SearchEngine.search`."""
         service = "search_pro" if query.domains or query.recency is not None else "search"
         fields: dict[str, Any] = {"text_query": query.text, "limit": query.count}
@@ -96,11 +97,19 @@ class KimiSearch(SearchEngine):
             since = today - timedelta(days=query.recency.days)
             fields["time_window"] = {"start": f"{since:%Y-%m-%d}", "end": f"{today:%Y-%m-%d}"}
         body = await self._endpoint.post(
-            f"/tools/{service}", fields, about="web search", errors=SEARCH_ERRORS, deadline=deadline
+            f"/tools/{service}",
+            fields,
+            about="web search",
+            errors=SEARCH_ERRORS,
+            deadline=deadline,
+            charges=charges,
         )
         results = _results(body)
+        charges.clear()
         # Only a result that is not empty is charged.
-        return Found(results, self.provider, service, service if results else None)
+        if results:
+            charges.services[service] += 1
+        return Found(results, self.provider, service)
 
 
 def _results(body: bytes) -> tuple[SearchResult, ...]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from exai.messages import Citation
+from exai.providers.base import Charges
 from exai.providers.untrusted_json import UnreadableJsonError, read_json
 
 __all__ = [
@@ -81,8 +82,6 @@ class Found:
     provider: str
     engine: str
     """The engine, by the provider's name."""
-    service: str | None
-    """The service whose fee is charged, by its name in the catalogue; `None`: nothing is charged."""
 
 
 class SearchEngine(Protocol):
@@ -100,8 +99,8 @@ class SearchEngine(Protocol):
         """Describe what of `query` it cannot do; `None`: it can do everything."""
         ...
 
-    async def search(self, query: SearchQuery, *, deadline: float) -> Found:
-        """Search; `deadline` is in `Clock.monotonic` seconds.
+    async def search(self, query: SearchQuery, *, deadline: float, charges: Charges) -> Found:
+        """Search; `deadline` is in `Clock.monotonic` seconds. What it is charged for is noted in `charges`.
 
         Raises:
             ProviderFault: the provider failed, or refused.

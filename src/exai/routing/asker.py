@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from exai.callers import Caller
-from exai.costs import Cost
+from exai.costs import Cost, Usage
 from exai.errors import ProviderFault, ToolFault
 from exai.events.events import FellBack
 from exai.events.requests import Purpose
-from exai.providers.base import Completion, OnDelta, Prompt
+from exai.providers.base import Charges, Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.search import Found, SearchEngine, SearchQuery
 from exai.routing.admission import CallPermits
@@ -32,6 +32,11 @@ T = TypeVar("T")
 
 WEB_SEARCH = "web-search"
 """The model's name, in permits, breakers, events and the ledger, of a search without a model."""
+
+_FREE_SEARCH = Cost({"search": 0.0})
+_UNREPORTED_SEARCH = Cost(
+    unknown=("The provider did not say what it found, so whether a search is charged.",)
+)
 
 PATIENCE_S = float("inf")
 PATIENCE_WITH_FALLBACK_S = 5.0
@@ -82,16 +87,16 @@ class ModelAsker:
         clock = self._asking.clock
 
         async def send(attempt: Attempt) -> Completion:
-            began = clock.monotonic()
+            began, charges = clock.monotonic(), Charges()
             try:
                 completion = await provider.complete(
-                    prompt, deadline=self.terms.deadline, on_delta=request.tap(attempt, on_delta)
+                    prompt,
+                    deadline=self.terms.deadline,
+                    on_delta=request.tap(attempt, on_delta),
+                    charges=charges,
                 )
-            except ProviderFault as fault:
-                if fault.usage is not None:
-                    entry.bill.add(model.cost(fault.usage), fault.usage)
-                raise
-            self._charge(entry, model, completion)
+            finally:
+                self._enter(entry, charges, model.cost)
             _spend_as_timed(entry, completion, began, clock.monotonic())
             return completion
 
@@ -104,14 +109,14 @@ class ModelAsker:
         if not provider.counts_tokens(prompt):
             return None
         entry = self.ledger.open(Purpose.COUNT, model.provider, model.name)
-        entry.attempts = 1
-        clock = self._asking.clock
+        clock, charges = self._asking.clock, Charges()
         try:
             with entry:
-                return await provider.count_tokens(prompt, deadline=self.terms.deadline)
+                return await provider.count_tokens(prompt, deadline=self.terms.deadline, charges=charges)
         except ProviderFault:
             return None  # an estimate will do
         finally:
+            entry.attempts = charges.sent
             entry.spend(Stage.FIRST_TOKEN, entry.began, clock.monotonic())
 
     async def along(
@@ -161,21 +166,30 @@ class ModelAsker:
         clock = self._asking.clock
 
         async def send(_: Attempt) -> Found:
-            began = clock.monotonic()
-            found = await engine.search(query, deadline=self.terms.deadline)
+            began, charges = clock.monotonic(), Charges()
+            try:
+                found = await engine.search(query, deadline=self.terms.deadline, charges=charges)
+            finally:
+                self._enter(entry, charges, lambda _: _UNREPORTED_SEARCH)
             entry.spend(Stage.FIRST_TOKEN, began, clock.monotonic())
-            if found.service is None:
-                entry.bill.add(Cost({"search": 0.0}))
-            else:
-                entry.bill.add(self._asking.router.fee(provider, found.service).cost())
+            if not charges.services:
+                entry.bill.add(_FREE_SEARCH)
             return found
 
         return await Request(self._asking, self.terms, entry, PATIENCE_WITH_FALLBACK_S).answer(send)
 
-    def _charge(self, entry: Entry, model: Model, completion: Completion) -> None:
-        entry.bill.add(model.cost(completion.usage), completion.usage)
-        for service, count in completion.services.items():
-            entry.bill.add(self._asking.router.fee(model.provider, service).cost(count))
+    def _enter(self, entry: Entry, charges: Charges, price: Callable[[Usage], Cost]) -> None:
+        """Enter what an attempt is charged for, however it ended; `price` is that of tokens, told or not."""
+        entry.attempts += charges.sent
+        bill = entry.bill
+        if charges.usage is not None:
+            bill.add(price(charges.usage), charges.usage)
+        if charges.unreported:
+            bill.unreported += charges.unreported
+            bill.add(price(Usage()))
+        for service, count in charges.services.items():
+            bill.services[service] = bill.services.get(service, 0) + count
+            bill.add(self._asking.router.fee(entry.provider, service).cost(count))
 
     def _say_who_takes_over(self, fault: ToolFault, failed: Model, taker: Model) -> None:
         self._asking.bus.publish(

@@ -1,8 +1,8 @@
 """What each fault means for asking: one row per class of `exai.errors`, so that adding a fault is one edit.
 
 A row answers five questions. Whom does the fault blame, as the circuit breaker counts it? Is the request made again,
-and how long is waited? Which other model may take over? Does it count against the model's health in `status`? Was
-anything sent at all?
+and how long is waited? Which other model may take over? Does it count against the model's health in `status`? Does it
+end a model's tool loop?
 
 The class must match exactly: a subclass has a row of its own. Whatever is no fault of ours (a cancellation, a defect)
 has the rows `CANCELLED` and `UNFORESEEN`.
@@ -65,8 +65,6 @@ class Handling:
     """`None`: the call ends, as another model would not help, or the answer had begun."""
     counts_for_health: bool = False
     """Whether `models` and `status` show it as a failed request of the model."""
-    unsent: bool = False
-    """Whether the adapter refuses by itself, before anything is sent."""
     ends_call: bool = False
     """Whether it ends a model's tool loop, instead of being a tool's result that the model may react to."""
 
@@ -116,10 +114,10 @@ FAULTS: Mapping[type[ToolFault], Handling] = MappingProxyType(
         errors.AnswerEmpty: _provider(Blame.REQUEST),
         errors.AnswerCapSpent: _provider(Blame.REQUEST),
         # Nothing was sent.
-        errors.CircuitOpen: Handling(takeover=Takeover.NEXT, unsent=True),
-        errors.ProviderUnconfigured: Handling(takeover=Takeover.OTHER_PROVIDER, unsent=True),
-        errors.AbilityMissing: Handling(takeover=Takeover.NEXT, unsent=True),
-        errors.Stopping: Handling(unsent=True, ends_call=True),
+        errors.CircuitOpen: Handling(takeover=Takeover.NEXT),
+        errors.ProviderUnconfigured: Handling(takeover=Takeover.OTHER_PROVIDER),
+        errors.AbilityMissing: Handling(takeover=Takeover.NEXT),
+        errors.Stopping: Handling(ends_call=True),
         # The call is at its end.
         errors.DeadlineExceeded: Handling(blames=Blame.SILENCE, counts_for_health=True, ends_call=True),
         # The rest of the tree.

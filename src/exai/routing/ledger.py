@@ -73,6 +73,8 @@ class Tried:
     """`ok`, or the code of its last failure."""
     requests: int
     """Sent to the provider; 0 where the failure came before."""
+    was_asked: bool = True
+    """Whether there was a question to it at all, sent or not."""
 
 
 class Entry:
@@ -235,6 +237,7 @@ class Ledger:
         total = Bill()
         for entry in self.entries:
             total.add(entry.bill.cost, entry.bill.usage)
+            total.unreported += entry.bill.unreported
         return total
 
     @property
@@ -285,7 +288,8 @@ class ModelTurn(Ledger):
         """What became of the model so far."""
         asked = [entry for entry in self.entries if entry.purpose is Purpose.CHAT]
         outcome = self._failure or (asked[-1].outcome if asked else NOT_ASKED)
-        return Tried(self._model, self._provider, outcome, sum(entry.attempts for entry in asked))
+        requests = sum(entry.attempts for entry in asked)
+        return Tried(self._model, self._provider, outcome, requests, was_asked=bool(asked))
 
 
 def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
@@ -298,7 +302,10 @@ def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
         attempts=entry.attempts,
         outcome="cancelled" if is_open else entry.outcome,
         usage=entry.bill.usage,
-        cost_usd=entry.bill.cost.usd,
+        unreported=entry.bill.unreported,
+        services=entry.bill.services,
+        cost_usd=entry.bill.cost.least_usd,
+        without_price=bool(entry.bill.cost.unknown),
         timings={_NAMES[stage]: round(seconds * 1000, 3) for stage, seconds in entry.stages.items()},
         began_at=entry.began + to_wall,
         ended_at=(now if entry.ended is None else entry.ended) + to_wall,

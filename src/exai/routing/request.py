@@ -140,14 +140,12 @@ class Request:
             except BaseException as error:
                 self._failed(error, began)
                 raise
-            self.entry.attempts += 1
             self._publish_end("ok", began)
             return result
 
     def _failed(self, error: BaseException, began: float) -> None:
         """Note an attempt that did not bring an answer."""
         handling = handling_of(error)
-        self.entry.attempts += not handling.unsent
         stage = Stage.GENERATION if self.answer_started else Stage.FAILED_REQUESTS
         self.entry.spend(stage, began, self._asking.clock.monotonic())
         self._publish_end(outcome_of(error), began, counts_for_health=handling.counts_for_health)

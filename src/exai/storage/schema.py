@@ -134,9 +134,11 @@ calls = Table(
     Column("error_code", Text),
     Column("input_tokens", Integer),
     Column("cached_tokens", Integer),
+    Column("cache_write_tokens", Integer),
     Column("output_tokens", Integer),
     Column("reasoning_tokens", Integer),
-    Column("cost_usd", Double),
+    Column("cost_usd", Double),  # of all parts with a known price
+    Column("without_price", Integer),  # requests of which a part has none, so that it is not in `cost_usd`
     *(Column(name, Double) for name in TIMINGS),
     Index(None, "began_at"),
     Index(
@@ -171,7 +173,16 @@ requests = Table(
     Column("cache_write_tokens", Integer),
     Column("output_tokens", Integer),
     Column("reasoning_tokens", Integer),
-    Column("cost_usd", Double),
+    Column(
+        "unreported", Integer, nullable=False, server_default="0"
+    ),  # attempts that may be charged for, whose usage the provider did not tell
+    Column(
+        "services", Text
+    ),  # used beside tokens and charged by the piece: JSON, how often by name; null: none
+    Column("cost_usd", Double),  # of all parts with a known price
+    Column(
+        "without_price", Integer, nullable=False, server_default="0"
+    ),  # 1 where a part has none, so that it is not in `cost_usd`
     *(Column(name, Double) for name in REQUEST_TIMINGS),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime, nullable=False),

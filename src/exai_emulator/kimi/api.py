@@ -141,6 +141,8 @@ class KimiApi:
 
     def shape(self, call: ChatCall, answer: Answer) -> None:
         search_instead(call, answer)
+        if self._cache_writes:
+            call.cache_write_tokens = call.prompt_tokens - call.cached_tokens
 
     def headers(self, identity: Identity, content_type: str | None, cached_tokens: int = 0) -> str:
         typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
@@ -186,8 +188,8 @@ class KimiApi:
         if call.cached_tokens:
             usage["cached_tokens"] = call.cached_tokens
             usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
-        if self._cache_writes:
-            usage["cache_write_tokens"] = call.prompt_tokens - call.cached_tokens
+        if call.cache_write_tokens is not None:
+            usage["cache_write_tokens"] = call.cache_write_tokens
         return usage
 
     def frames(self, call: ChatCall, answer: Answer, identity: Identity, fault: Fault | None) -> StreamFrames:

@@ -16,7 +16,18 @@ from exai.storage.database import Database
 
 __all__ = ["app"]
 
-COLUMNS = ("caller", "model", "calls", "unanswered", "input", "cached", "output", "USD", "without price")
+COLUMNS = (
+    "caller",
+    "model",
+    "calls",
+    "unanswered",
+    "input",
+    "cached",
+    "output",
+    "USD",
+    "without price",
+    "unreported",
+)
 
 app = new_app()
 
@@ -58,9 +69,24 @@ def _table(found: Sequence[Usage]) -> str:
         ).rstrip()
         for row in rows
     ]
-    total = sum(each.cost_usd for each in found)
-    return "\n".join(
-        [*lines, "", f"{sum(each.calls for each in found)} calls, {total:.4f} USD by list price."]
+    return "\n".join([*lines, "", _total(found)])
+
+
+def _total(found: Sequence[Usage]) -> str:
+    """The sum, and what it lacks."""
+    calls = sum(each.calls for each in found)
+    usd = sum(each.cost_usd for each in found)
+    unpriced = sum(each.without_price for each in found)
+    unreported = sum(each.unreported for each in found)
+    lacks = []
+    if unpriced:
+        lacks.append(f"a part of {unpriced} requests has no known price")
+    if unreported:
+        lacks.append(f"{unreported} of the requests sent ended before the provider told their usage")
+    least = "at least " if unpriced else ""
+    return (
+        ": ".join([f"{calls} calls, {least}{usd:.4f} USD by list price", *filter(None, ["; ".join(lacks)])])
+        + "."
     )
 
 
@@ -75,4 +101,5 @@ def _cells(usage: Usage) -> tuple[str, ...]:
         str(usage.output_tokens),
         f"{usage.cost_usd:.4f}",
         str(usage.without_price),
+        str(usage.unreported),
     )

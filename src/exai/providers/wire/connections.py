@@ -25,11 +25,13 @@ KEEP_IDLE_S = 30.0
 class Attempt:
     """How one request got its connection. As a context it watches the request of the current task."""
 
-    __slots__ = ("_token", "connect_s", "reused")
+    __slots__ = ("_token", "connect_s", "connected", "reused")
 
     def __init__(self) -> None:
         self.connect_s = 0.0
         """Name lookup, TCP and TLS, in seconds; almost 0 when a connection was ready."""
+        self.connected = False
+        """Whether it got a connection, over which the request left."""
         self.reused = False
         """Whether the connection had served an earlier request."""
 
@@ -78,6 +80,7 @@ class _Connector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         attempt = _attempt.get()
         attempt.connect_s = self._clock.monotonic() - began
+        attempt.connected = True
         protocol = connection.protocol
         if protocol is not None:
             attempt.reused = protocol in self._used

@@ -1,7 +1,7 @@
 """Reads the answer to one request, within limits of time and size."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,7 +19,8 @@ from exai.errors import (
     ToolFault,
 )
 from exai.messages import Effort
-from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.base import Charges, Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.catalog import SearchWay
 from exai.providers.faults import Names, Refusal, Verdict, fault_of, shown_code
 from exai.providers.profile import CutShort, FinishReason, Profile
 from exai.providers.search import clean_line
@@ -54,7 +55,10 @@ DRAIN_S = 0.25
 """How long to wait for the stream's end when nothing more is needed of it, so that its connection can be reused."""
 
 LATE_USAGE_S = 2.0
-"""How long to wait, after the finish reason, for usage that comes in an event of its own."""
+"""How long to wait for usage that comes in an event of its own: after the finish reason, and behind a broken event."""
+
+MAX_LATE_BYTES = 2**20
+"""How much is read behind a broken event."""
 
 BROKEN = (aiohttp.ClientError, EventTooLargeError, BrokenAnswerError)
 """What `Exchange.fault` turns into our errors."""
@@ -142,6 +146,8 @@ class Exchange:
         self._began = clock.monotonic()
         self._first_at: float | None = None
         self._request_id: str | None = None
+        self._refusal = False
+        """Whether the provider refused before it sent any of an answer."""
 
     async def read(self, response: aiohttp.ClientResponse, attempt: Attempt, waits: Waits) -> None:
         """Read the response to its end.
@@ -156,6 +162,7 @@ class Exchange:
         if self._profile.request_id_header is not None:
             self._request_id = clean_line(headers.get(self._profile.request_id_header), MAX_NAME_CHARACTERS)
         if response.status != 200:
+            self._refusal = True
             body = await _read_up_to(response, MAX_ERROR_BYTES, waits)
             raise self._refused(response.status, headers, body)
         kind = headers.get("Content-Type", "")
@@ -182,7 +189,11 @@ class Exchange:
                 raise AnswerTooLongError
             if events := parser.feed(chunk) if chunk else parser.finish():
                 before = answer.progress
-                answer.add_events(events)
+                try:
+                    answer.add_events(events)
+                except BrokenAnswerError:
+                    await _read_late_usage(content, parser, answer, events)
+                    raise
                 if self._first_at is None and answer.begun:
                     self._first_at = self._clock.monotonic()
                 if self.is_answered and answer.progress != before:
@@ -191,6 +202,23 @@ class Exchange:
                 return
         if not content.is_eof():
             await content.readany()
+
+    def note(self, charges: Charges) -> None:
+        """Note what the answer is charged for, as far as it came."""
+        usage = self._answer.usage
+        if usage != Usage():
+            charges.report(usage)
+        elif self._refusal:
+            charges.clear()
+        if self._prompt.web_search and (searches := self._searches()):
+            charges.services["web_search"] += searches
+
+    def _searches(self) -> int:
+        """How many searches it made: one before the answer, or as many as the model called of the provider's tool."""
+        if self._model.web_search is not SearchWay.BUILTIN:
+            return int(self._answer.arrived)
+        tool = (self._profile.search_tool or {}).get("function", {}).get("name")
+        return sum(call.name == tool for call in self._answer.tool_calls)
 
     def completion(self, provider: str, notes: tuple[str, ...]) -> Completion:
         """Return the answer, after it was read.
@@ -212,7 +240,7 @@ class Exchange:
             ending = self._without_calls()
             finish = ending.reason
         if is_empty and not calls:
-            raise self._billed(ending.empty or self._empty(finish))
+            raise self._with_text(ending.empty or self._empty(finish))
         return Completion(
             text=text,
             provider=provider,
@@ -243,6 +271,7 @@ class Exchange:
             return self._partial_or(self._disconnected(broken))
         title, model = self._profile.title, self._model.name
         if isinstance(broken, ReportedError):
+            self._refusal = not self._answer.arrived
             refusal = Refusal.of(200, {}, broken.content, self._clock.wall())
             fault = fault_of(refusal, self._profile.errors, self._names)
         elif isinstance(broken, MalformedAnswerError):
@@ -297,7 +326,7 @@ class Exchange:
         if reason is None:
             if self._profile.lenient and self._answer.done:
                 return _Ending("stop")
-            raise self._billed(
+            raise self._with_text(
                 AnswerBroken(
                     f"The answer of {self._model.name} ended half-way: {self._profile.title} closed the stream "
                     "without finishing it. Try again.",
@@ -325,15 +354,12 @@ class Exchange:
     def _partial_or(self, fault: ProviderFault) -> ProviderFault:
         """Turn a failure in the middle of an answer into `AnswerBroken`, if it may pass; return any other unchanged."""
         if not (fault.retryable and self._answer.begun):
-            return self._billed(fault)
-        return self._billed(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
+            return self._with_text(fault)
+        return self._with_text(AnswerBroken(f"The answer ended half-way. {fault}", partial=self._answer.text))
 
-    def _billed(self, fault: ProviderFault) -> ProviderFault:
-        """Add the text that arrived, and the usage that the provider counted: it charges for it as for an answer."""
+    def _with_text(self, fault: ProviderFault) -> ProviderFault:
+        """Add the text that arrived."""
         fault.partial = fault.partial or self._answer.text
-        usage = self._answer.usage
-        if usage != Usage():
-            fault.usage = usage
         return fault
 
     def _empty(self, finish: FinishReason) -> AnswerEmpty:
@@ -384,3 +410,20 @@ async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits
                 raise AnswerTooLongError
             break
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _read_late_usage(
+    content: aiohttp.StreamReader, parser: SseParser, answer: AnswerAccumulator, events: Sequence[bytes]
+) -> None:
+    """Take the usage from what follows a broken event: the answer is lost, but not what it is charged for.
+
+    `events` came in one piece with the broken one. Reads until the stream ends, at most for `LATE_USAGE_S`.
+    """
+    left = MAX_LATE_BYTES
+    try:
+        async with asyncio.timeout(LATE_USAGE_S):
+            while not answer.add_late_usage(events) and left > 0 and (chunk := await content.readany()):
+                left -= len(chunk)
+                events = parser.feed(chunk)
+    except (TimeoutError, aiohttp.ClientError, EventTooLargeError):
+        return

@@ -8,7 +8,6 @@ import asyncio
 import io
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from types import MappingProxyType
@@ -33,8 +32,8 @@ from exai.errors import (
     Stopping,
 )
 from exai.messages import Effort
-from exai.providers.base import Completion, OnDelta, Prompt, Reached
-from exai.providers.catalog import Model, SearchWay
+from exai.providers.base import Charges, Completion, OnDelta, Prompt, Reached
+from exai.providers.catalog import Model
 from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.profile import Profile
@@ -203,7 +202,12 @@ class OpenAiCompatible:
             await self._session.close()
 
     async def complete(
-        self, prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+        self,
+        prompt: Prompt,
+        *,
+        deadline: float,
+        on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
     ) -> Completion:
         """See `Provider.complete`.
 
@@ -215,9 +219,10 @@ class OpenAiCompatible:
         """
         if self._authorization is None:
             raise self.unconfigured(prompt.model.name)
+        charges = Charges() if charges is None else charges
         if any(message.images for message in prompt.messages):
-            return await self._complete_with_pictures(prompt, deadline, on_delta)
-        return await self._ask(prompt, NO_PICTURES, deadline, on_delta)
+            return await self._complete_with_pictures(prompt, deadline, on_delta, charges)
+        return await self._ask(prompt, NO_PICTURES, deadline, on_delta, charges)
 
     async def condemn_uploads(self) -> int:
         """Condemn uploads that were not used for long, and return how many.
@@ -250,7 +255,7 @@ class OpenAiCompatible:
             and not any(message.images for message in prompt.messages)
         )
 
-    async def count_tokens(self, prompt: Prompt, *, deadline: float) -> int:
+    async def count_tokens(self, prompt: Prompt, *, deadline: float, charges: Charges | None = None) -> int:
         """See `Provider.count_tokens`."""
         assert self._profile.count_path is not None, "it counts tokens"  # noqa: S101 - `counts_tokens` says so
         bare = Prompt(model=prompt.model, messages=prompt.messages)
@@ -258,7 +263,7 @@ class OpenAiCompatible:
         url = URL(self._root + self._profile.count_path)
         try:
             async with asyncio.timeout(min(deadline - self._clock.monotonic(), COUNT_S)):
-                response, _ = await self._open("POST", url, lambda: _sendable(body))
+                response, _ = await self._open("POST", url, lambda: _sendable(body), charges)
                 try:
                     cause = f"status {response.status}"
                     if response.status == 200:
@@ -273,31 +278,33 @@ class OpenAiCompatible:
         raise ProviderFailed(f"{self._profile.title} did not count a prompt ({cause}).")
 
     async def _complete_with_pictures(
-        self, prompt: Prompt, deadline: float, on_delta: OnDelta | None
+        self, prompt: Prompt, deadline: float, on_delta: OnDelta | None, charges: Charges
     ) -> Completion:
         prompt, notes = await asyncio.to_thread(fit_pictures, prompt)
         if self._uploads is None:
-            return await self._ask(prompt, Shown(notes=notes), deadline, on_delta)
+            return await self._ask(prompt, Shown(notes=notes), deadline, on_delta, charges)
         request = partial(self._file_request, deadline)
         names = self._names(prompt.model)
         began = self._clock.monotonic()
         shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
         try:
-            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         except (ProviderRefused, ProviderDenied):
             # A picture that is gone explains any refusal, and can be uploaded again.
             if not await self._uploads.forget_missing(shown, request):
                 raise
             shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
-            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta)
+            completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         timings = completion.timings
         asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms
         timings.first_token_ms += max(0.0, (self._clock.monotonic() - began) * 1000 - asked_ms)
         return completion
 
     async def _ask(
-        self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None
+        self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None, charges: Charges
     ) -> Completion:
+        if shown.uploaded:
+            charges.services["file"] += shown.uploaded
         model = prompt.model
         effort = model.effort_used(prompt.effort)
         # An answer that is not streamed sends nothing before its end, so a model that may think is streamed.
@@ -310,7 +317,7 @@ class OpenAiCompatible:
         waits = Waits(Patience(self._timeouts, effort, streams=streams), left)
         try:
             async with waits.scope:
-                response, attempt = await self._send(body.json)
+                response, attempt = await self._send(body.json, charges)
                 try:
                     await exchange.read(response, attempt, waits)
                 finally:
@@ -322,23 +329,9 @@ class OpenAiCompatible:
         except TimeoutError:
             if not exchange.is_answered:
                 raise exchange.timed_out(waits) from None
-        completion = exchange.completion(self._name, body.notes)
-        services = self._services(prompt, shown, completion)
-        return replace(completion, services=services) if services else completion
-
-    def _services(self, prompt: Prompt, shown: Shown, completion: Completion) -> dict[str, int]:
-        """What the request used that has a fee beside tokens."""
-        services = {"file": shown.uploaded} if shown.uploaded else {}
-        if prompt.web_search and (searches := self._searches(prompt.model, completion)):
-            services["web_search"] = searches
-        return services
-
-    def _searches(self, model: Model, completion: Completion) -> int:
-        """How many searches it made: one, or as many as the model called of the provider's tool."""
-        if model.web_search is not SearchWay.BUILTIN:
-            return 1
-        tool = (self._profile.search_tool or {}).get("function", {}).get("name")
-        return sum(call.name == tool for call in completion.tool_calls)
+        finally:
+            exchange.note(charges)
+        return exchange.completion(self._name, body.notes)
 
     async def reach(self, *, within_s: float) -> Reached:
         """See `Provider.reach`."""
@@ -369,8 +362,11 @@ class OpenAiCompatible:
         about: str,
         errors: tuple[Row, ...],
         deadline: float,
+        charges: Charges,
     ) -> bytes:
         """Ask a service beside chat; `about` names it in messages, `errors` has its errors.
+
+        A refusal clears `charges`; what a reply costs is for whoever asks to note.
 
         Raises:
             ProviderFault: the provider failed, or refused.
@@ -385,7 +381,9 @@ class OpenAiCompatible:
         async with reply.within(deadline, min(self._timeouts.first_byte_s, LONGEST_POST_S)):
             url = URL(f"{self._root}{path}").update_query(profile.query)
             body = msgspec.json.encode(fields)
-            response, _ = await self._open("POST", url, lambda: body)
+            response, _ = await self._open("POST", url, lambda: body, charges)
+            if response.status != 200:
+                charges.clear()
             try:
                 return await reply.read(response)
             finally:
@@ -438,14 +436,17 @@ class OpenAiCompatible:
         profile = self._profile
         return Names(profile.title, model.name, profile.key_hint, profile.url_setting)
 
-    async def _send(self, body: bytes) -> tuple[aiohttp.ClientResponse, Attempt]:
+    async def _send(self, body: bytes, charges: Charges) -> tuple[aiohttp.ClientResponse, Attempt]:
         """Send a prompt; return when the head of the response has arrived."""
-        return await self._open("POST", self._url, lambda: _sendable(body))
+        return await self._open("POST", self._url, lambda: _sendable(body), charges)
 
     async def _open(
-        self, method: str, url: URL, content: Callable[[], Content]
+        self, method: str, url: URL, content: Callable[[], Content], charges: Charges | None = None
     ) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send one request; `content` is called again if a kept connection turns out to be closed."""
+        """Send one request; `content` is called again if a kept connection turns out to be closed.
+
+        Each time that it leaves is noted in `charges`, as the provider may charge for each.
+        """
         session = self._open_session()
         authorization = self._authorization() if self._authorization is not None else None
         headers = {} if authorization is None else {self._profile.key_header: authorization}
@@ -467,6 +468,9 @@ class OpenAiCompatible:
                     retries -= 1
                 else:
                     return response, attempt
+                finally:
+                    if charges is not None and attempt.connected:
+                        charges.leave()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -100,6 +100,11 @@ class AnswerAccumulator:
         return self.finish_reason is not None and not self._more_since_finish
 
     @property
+    def arrived(self) -> bool:
+        """Whether any part of an answer has arrived, be it its end or its sources alone."""
+        return bool(self.begun or self.finish_reason or self._citations or self._usage)
+
+    @property
     def text(self) -> str:
         return self._text.text
 
@@ -148,6 +153,20 @@ class AnswerAccumulator:
         finally:
             self._text.flush()
         self.done = done
+
+    def add_late_usage(self, events: Sequence[bytes]) -> bool:
+        """Add the usage of events that follow a broken one, and nothing else; return whether they end the stream."""
+        for event in events:
+            if event == DONE:
+                return True
+            try:
+                part = read_part(event)
+            except (UnreadableJsonError, RecursionError):
+                continue
+            for usage in (part.usage, *(choice.usage for choice in part.choices or ())):
+                if isinstance(usage, dict):
+                    self._add_usage(usage)
+        return False
 
     def add_whole(self, body: bytes) -> None:
         """Add the body of an answer that was not streamed.

@@ -50,6 +50,7 @@ class CallEnd(msgspec.Struct, frozen=True):
     conversation_id: str | None
     usage: Usage | None
     cost_usd: float | None
+    """By list price, of all parts that have a known one."""
     timings: dict[str, float]
     """Milliseconds by the names of `schema.TIMINGS`."""
     requests: tuple[RequestRecord, ...] = ()
@@ -122,9 +123,11 @@ class Journal:
             "conversation_id": end.conversation_id,
             "input_tokens": usage.input,
             "cached_tokens": usage.cached,
+            "cache_write_tokens": usage.cache_write,
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
             "cost_usd": end.cost_usd,
+            "without_price": sum(request.without_price for request in end.requests),
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
@@ -184,9 +187,11 @@ _ENDS_IN = (
     "conversation_id",
     "input_tokens",
     "cached_tokens",
+    "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
     "cost_usd",
+    "without_price",
     *TIMINGS,
 )
 _END = ManyRows(

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from exai.costs import Usage
 from exai.events.requests import RequestRecord
 from exai.storage.dialects import ManyRows, insert_if_absent
@@ -15,6 +17,8 @@ INSERT_REQUESTS = ManyRows(insert_if_absent(requests))
 """A call's end that outlives an outage may be written twice."""
 
 _NO_USAGE = Usage()
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def rows_of(call_id: str, records: Iterable[RequestRecord]) -> list[dict[str, Any]]:
@@ -38,7 +42,10 @@ def _row(call_id: str, record: RequestRecord) -> dict[str, Any]:
         "cache_write_tokens": usage.cache_write,
         "output_tokens": usage.output,
         "reasoning_tokens": usage.reasoning,
+        "unreported": record.unreported,
+        "services": _encode(record.services).decode() if record.services else None,
         "cost_usd": record.cost_usd,
+        "without_price": int(record.without_price),
         "began_at": datetime.fromtimestamp(record.began_at, UTC),
         "ended_at": datetime.fromtimestamp(record.ended_at, UTC),
     }

@@ -33,12 +33,15 @@ class Usage:
     """Sent to providers, retries included."""
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    unreported: int
+    """Of the requests sent, those that a provider may charge for without having told their usage."""
     cost_usd: float
-    """By list price, of the requests whose price is known."""
+    """By list price, of everything whose price is known."""
     without_price: int
-    """Requests that used tokens and whose price is unknown, so not in the sum."""
+    """Requests of which a part has no known price, or was not told, so that the sum lacks it."""
 
 
 class UsageReports:
@@ -67,10 +70,6 @@ def _count_calls(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((condition, calls.c.call_id)).distinct())
 
 
-def _count_requests(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(case((condition, 1)))
-
-
 _nothing_asked = requests.c.call_id.is_(None)
 _unanswered = or_(
     and_(_nothing_asked, calls.c.outcome.is_not(None), calls.c.outcome != "ok"),
@@ -79,8 +78,10 @@ _unanswered = or_(
 _used = (
     requests.c.input_tokens,
     requests.c.cached_tokens,
+    requests.c.cache_write_tokens,
     requests.c.output_tokens,
     requests.c.reasoning_tokens,
+    requests.c.unreported,
 )
 _calls = func.count(calls.c.call_id.distinct())
 _cost = func.coalesce(func.sum(requests.c.cost_usd), 0.0)
@@ -93,12 +94,7 @@ _REPORT = (
         func.coalesce(func.sum(requests.c.attempts), 0),
         *(func.coalesce(func.sum(column), 0) for column in _used),
         _cost,
-        _count_requests(
-            and_(
-                requests.c.cost_usd.is_(None),
-                or_(requests.c.input_tokens.is_not(None), requests.c.output_tokens.is_not(None)),
-            )
-        ),
+        func.coalesce(func.sum(requests.c.without_price), 0),
     )
     .select_from(calls.outerjoin(requests))
     .group_by(*_key)
