@@ -289,6 +289,11 @@ class Stopping(ToolFault):
     http_status = 503
     retryable = True
 
+    def __init__(self, message: str, *, begun: bool = True, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.begun = begun
+        """Whether the call may have begun; if not, to ask again repeats nothing."""
+
 
 class StoreFailed(ToolFault):
     """The database did not accept a write that was needed."""

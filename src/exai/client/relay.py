@@ -2,7 +2,8 @@
 
 While the daemon cannot be reached, requests wait for a limited time. Requests that were in flight when a session was
 lost are sent again. A tool call is sent again under its idempotency key, so it is run once; while another daemon on
-the same database runs it, the relay asks until the result is there. Requests that cannot be sent again, or whose
+the same database runs it, the relay asks until the result is there; one that a stopping daemon refused before it began
+is asked again of the daemon that comes after it. Requests that cannot be sent again, or whose
 daemon stays away, are answered as in doubt. When the daemon accepts no token, requests that were not sent are answered
 with that error at once.
 """
@@ -17,7 +18,7 @@ import msgspec
 
 from exai.client.channel import Channel
 from exai.client.tokens import ClientTokens
-from exai.errors import RunningElsewhere, Unauthenticated
+from exai.errors import RunningElsewhere, Stopping, Unauthenticated
 from exai.protocol.idempotency_key import with_key
 from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode, error_message, parse
 from exai.runtime import tasks
@@ -35,9 +36,11 @@ INITIALIZE_ID = "exai-relay-initialize"
 RESENT_PREFIX = "exai-relay-again-"
 """Begins the ids of requests that are sent again: the first one may still be running under its own id."""
 
-ELSEWHERE = RunningElsewhere.code.encode()
+RETRIED = (RunningElsewhere.code.encode(), Stopping.code.encode())
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 """Between two attempts to get the result of a call that runs in another daemon."""
+STOPPING_PAUSE_S, STOPPING_S = 0.5, 60.0
+"""Between two attempts at a daemon that is stopping, and for how long they go on."""
 
 
 class _Peek(msgspec.Struct):
@@ -56,9 +59,18 @@ class _Request:
     is_repeatable: bool
     """Whether it may be sent again: it only reads, or carries an idempotency key."""
     sent: bool = False
-    """Whether it was sent in the current session."""
+    """Whether it was sent in the current session, and not refused since."""
     sent_as: RequestId | None = None
     """The id under which it was sent last; `None` before it was sent."""
+    refused_at: float | None = None
+    """When a stopping daemon first refused it before it began, by the loop's clock."""
+    may_have_run: bool = False
+    """Whether it was lost with a session after it was sent, or runs in another daemon."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything of it may have run."""
+        return self.sent or self.may_have_run
 
 
 class Relay:
@@ -169,7 +181,7 @@ class Relay:
             request = self._requests.get(request_id)
             if request is None:
                 return
-            if request.is_repeatable and (pause_s := _runs_elsewhere(message)) is not None:
+            if (pause_s := _pause_before_next(request, message)) is not None:
                 request.sent = False
                 tasks.spawn(self._send_later(request_id, request, pause_s), name="send again")
                 return
@@ -180,7 +192,7 @@ class Relay:
         self._note_settled()
 
     async def _send_later(self, request_id: RequestId, request: _Request, pause_s: float) -> None:
-        """Send a request that another daemon runs once more, unless a new connection has done so meanwhile."""
+        """Send a request once more, unless a new connection has done so meanwhile."""
         await asyncio.sleep(pause_s)
         if self.channel.is_up and not request.sent and self._requests.get(request_id) is request:
             await self._send(request_id, request)
@@ -228,14 +240,13 @@ class Relay:
         if not self._gave_up:
             return  # it came back meanwhile
         for request_id, request in list(self._requests.items()):
-            never = request.sent_as is None
-            answer = self._unreachable(request_id) if never else self._in_doubt(request_id)
+            answer = self._in_doubt(request_id) if request.is_begun else self._unreachable(request_id)
             await self._answer(request_id, answer)
 
     async def _on_refused(self, sentence: str) -> None:
         """Answer the requests that were not sent; those that run at the daemon may still be answered."""
         for request_id, request in list(self._requests.items()):
-            if request.sent_as is None:
+            if not request.is_begun:
                 await self._answer(request_id, self._unauthenticated(request_id, sentence))
 
     async def _on_lost(self) -> None:
@@ -245,6 +256,7 @@ class Relay:
             if request.sent and not request.is_repeatable:
                 await self._answer(request_id, self._in_doubt(request_id))
             else:
+                request.may_have_run = request.is_begun
                 request.sent = False
 
     async def _answer(self, request_id: RequestId, answer: dict[str, Any]) -> None:
@@ -280,15 +292,28 @@ class Relay:
         return error_message(request_id, IN_DOUBT, sentence, {"retryable": False})
 
 
-def _runs_elsewhere(message: bytes) -> float | None:
-    """Return after how many seconds to send again; `None` unless another daemon runs this call."""
-    if ELSEWHERE not in message:  # so that no other answer is read whole
+def _pause_before_next(request: _Request, message: bytes) -> float | None:
+    """Return after how many seconds to send a request again; `None` if the message is its answer."""
+    if not any(code in message for code in RETRIED):  # so that no other answer is read whole
         return None
     result = msgspec.json.decode(message).get("result") or {}
     facts = (result.get("_meta") or {}).get("exai/error") or {}
-    if not result.get("isError") or facts.get("code") != RunningElsewhere.code:
+    if not result.get("isError"):
         return None
-    return min(max(LEAST_PAUSE_S, facts.get("retry_after_s") or 0.0), LONGEST_PAUSE_S)
+    if facts.get("code") == RunningElsewhere.code and request.is_repeatable:
+        request.may_have_run = True
+        return min(max(LEAST_PAUSE_S, facts.get("retry_after_s") or 0.0), LONGEST_PAUSE_S)
+    if facts.get("code") == Stopping.code and facts.get("begun") is False:
+        return _pause_while_stopping(request)
+    return None
+
+
+def _pause_while_stopping(request: _Request) -> float | None:
+    """Note when a stopping daemon first refused the request; `None` once that has gone on for too long."""
+    now = asyncio.get_running_loop().time()
+    if request.refused_at is None:
+        request.refused_at = now
+    return STOPPING_PAUSE_S if now - request.refused_at < STOPPING_S else None
 
 
 def _as_text(text: str | bytes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from exai.errors import ToolFault
+from exai.errors import Stopping, ToolFault
 from exai.routing.ledger import Tried
 from exai.tools.base import ToolAnswer
 
@@ -30,6 +30,8 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     tried: tuple[Tried, ...] | UnsetType = UNSET
     retry_after_s: float | UnsetType = UNSET
+    begun: bool | UnsetType = UNSET
+    """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
 
 
 def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> ToolAnswer:
@@ -42,6 +44,7 @@ def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> Tool
         call_id=call_id,
         tried=tuple(tried) or UNSET,
         retry_after_s=UNSET if fault.retry_after_s is None else fault.retry_after_s,
+        begun=False if isinstance(fault, Stopping) and not fault.begun else UNSET,
     )
     text = str(fault)
     if len(tried) > 1:

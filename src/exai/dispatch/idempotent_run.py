@@ -145,7 +145,7 @@ class IdempotentRun:
                 answer = await work(self)
         except asyncio.CancelledError:
             _uncancel()
-            fault = stopping()  # read by nobody, unless EXAI is being stopped
+            fault = stopping(begun=True)  # read by nobody, unless EXAI is being stopped
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the answer
             fault = error
         write = self._end(answer)
@@ -193,10 +193,11 @@ Work = Callable[[IdempotentRun], Awaitable[ToolAnswer]]
 """Runs the tool: reports to the run's `progress`, and awaits its `begin` before it asks a provider."""
 
 
-def stopping() -> Stopping:
+def stopping(*, begun: bool = False) -> Stopping:
     """Make the error for a call that comes while EXAI stops."""
     return Stopping(
         "EXAI is shutting down and takes no new calls. Try again in a few seconds.",
+        begun=begun,
         retry_after_s=STOPPING_RETRY_AFTER_S,
     )
 
