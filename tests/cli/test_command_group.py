@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from exai.cli import commands
+from exai.cli import build_app, commands
 from exai.cli.command_group import SUMMARIES, load_command
 
 MODULES = {path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py")}
@@ -19,3 +20,18 @@ def test_a_summary_is_the_first_line_of_the_help(name: str) -> None:
     command = load_command(name)
     assert SUMMARIES[name] == command.help.splitlines()[0]
     assert command.name in {name, ""}
+
+
+@pytest.mark.parametrize("arguments", [[], ["token"], ["keys"]])
+def test_help_is_asked_for_by_h_and_no_summary_is_cut(arguments: list[str]) -> None:
+    for name in ("-h", "--help"):
+        result = CliRunner().invoke(build_app(), [*arguments, name])
+        assert result.exit_code == 0
+        assert "..." not in result.output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(("line", "expected"), [("exai to", "token"), ("exai token rev", "revoke")])
+def test_a_shell_completes_commands(line: str, expected: str) -> None:
+    environ = {"_EXAI_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    result = CliRunner().invoke(build_app(), prog_name="exai", env=environ)
+    assert result.output.split() == [expected]

@@ -1,7 +1,9 @@
 """`exai init`: shows, asks, writes; and loses nothing of what stood there."""
 
+import asyncio
 import json
 import stat
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +14,19 @@ from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
 from exai.errors import StartFault
+from support.daemons import StartDaemon, free_port
 
 Init = Callable[..., Result]
 
 
 @pytest.fixture
 def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
-    for name in ("EXAI_CONFIG", "GLM_API_KEY", "KIMI_API_KEY"):
+    for name in ("EXAI_CONFIG", "GLM_API_KEY", "KIMI_API_KEY", "CODEX_HOME", "CLINE_MCP_SETTINGS_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EXAI_SERVER__OPERATIONS_PORT", str(free_port()))
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, answer: str | None = None) -> Result:
@@ -40,10 +46,11 @@ def test_yes_writes_the_files_of_three_clients(init: Init, tmp_path: Path) -> No
     claude, cursor, vscode = (
         read(tmp_path / name) for name in (".mcp.json", ".cursor/mcp.json", ".vscode/mcp.json")
     )
-    assert claude == cursor
-    assert claude["mcpServers"] == vscode["servers"]
+    assert cursor["mcpServers"] == vscode["servers"]
+    assert cursor["mcpServers"]["exai"]["args"] == ["stdio"]
     entry = claude["mcpServers"]["exai"]
-    assert entry["args"] == ["stdio"]
+    assert entry == {**cursor["mcpServers"]["exai"], "timeout": 900_000}
+    assert Path(entry["command"]).is_absolute()
     assert Path(entry["command"]).name == "exai"
 
 
@@ -113,7 +120,8 @@ def test_connect_names_the_credentials_file_and_needs_no_variable(init: Init, tm
     assert entry["args"] == expected
     assert "env" not in entry
     assert "exai token create" not in result.output
-    assert isinstance(init(*arguments).exception, StartFault)
+    assert isinstance(init(*arguments, "--transport", "stdio").exception, StartFault)
+    assert "nothing to write" in init(*arguments).output
 
 
 def test_in_local_mode_no_token_is_spoken_of(init: Init, tmp_path: Path) -> None:
@@ -183,3 +191,131 @@ def test_a_place_that_cannot_be_written_is_a_sentence(init: Init, tmp_path: Path
 def test_the_entry_point_is_the_one_that_init_writes() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["scripts"]["exai"] == "exai.cli:main"
+
+
+def test_an_entry_that_stands_keeps_what_is_its_users(init: Init, tmp_path: Path) -> None:
+    file = tmp_path / ".mcp.json"
+    mine = {"command": "old", "args": ["old"], "env": {"HTTPS_PROXY": "canary"}, "alwaysAllow": ["chat"]}
+    file.write_text(json.dumps({"mcpServers": {"exai": mine}}, indent=4))
+    result = init("--yes", "--client", "claude-code")
+    entry = read(file)["mcpServers"]["exai"]
+    assert entry["env"] == mine["env"]
+    assert entry["alwaysAllow"] == ["chat"]
+    assert entry["args"] == ["stdio"]
+    assert '-       "command": "old"' in result.output
+    assert f'+       "command": "{entry["command"]}"' in result.output
+    assert "canary" not in result.output
+    assert '\n    "mcpServers"' in file.read_text()
+    assert f"Changes {file}" in result.output
+
+
+def test_each_backup_stays(init: Init, tmp_path: Path) -> None:
+    file = tmp_path / ".mcp.json"
+    file.write_text("{}")
+    init("--yes", "--client", "claude-code")
+    first = file.read_text()
+    init("--yes", "--client", "claude-code", "--demo")
+    assert (tmp_path / ".mcp.json.bak").read_text() == "{}"
+    assert (tmp_path / ".mcp.json.bak2").read_text() == first
+
+
+def test_a_running_daemon_is_connected_to(init: Init, tmp_path: Path, start_daemon: StartDaemon) -> None:
+    async def beside_a_daemon() -> Result:
+        async with start_daemon() as daemon:
+            port = daemon.operations.rpartition(":")[2]
+            return await asyncio.to_thread(
+                init, "--yes", "--client", "claude-code", "--set", f"server.operations_port={port}"
+            )
+
+    assert "A daemon answers here" in asyncio.run(beside_a_daemon()).output
+    assert read(tmp_path / ".mcp.json")["mcpServers"]["exai"]["args"][0] == "connect"
+
+
+def test_without_a_key_the_demonstration_is_offered(init: Init, tmp_path: Path) -> None:
+    assert "exai init --demo" in init("--yes", "--client", "cursor").output
+    result = init("--yes", "--client", "cursor", "--demo")
+    assert "No provider has a key" not in result.output
+    assert read(tmp_path / ".cursor/mcp.json")["mcpServers"]["exai"]["args"] == ["stdio", "--demo"]
+
+
+def test_a_key_of_this_shell_is_referred_to_and_its_user_warned(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAI_API_KEY", "canary.secret")
+    result = init("--yes")
+    assert "ZAI_API_KEY: set in this shell only" in result.output
+    claude, cursor = (
+        read(tmp_path / name)["mcpServers"]["exai"] for name in (".mcp.json", ".cursor/mcp.json")
+    )
+    assert claude["env"] == {"ZAI_API_KEY": "${ZAI_API_KEY:-}"}
+    assert cursor["env"] == {"ZAI_API_KEY": "${env:ZAI_API_KEY}"}
+    assert "canary" not in result.output + (tmp_path / ".mcp.json").read_text()
+
+
+@pytest.mark.parametrize("arguments", [("--client", "claude-desktop"), ("--client", "cursor", "--save-keys")])
+def test_where_no_variable_is_expanded_the_key_gets_a_file_of_its_own(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("KIMI_API_KEY", "canary")
+    result = init("--yes", *arguments)
+    kept = tmp_path / ".config/exai/secrets/providers.kimi.api_key"
+    assert kept.read_text() == "canary\n"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert f"Wrote {kept}" in result.output
+    assert "canary" not in result.output
+    assert "nothing to write" in init("--yes", *arguments).output
+
+
+def test_no_key_is_saved_against_its_users_will(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIMI_API_KEY", "canary")
+    result = init("--yes", "--client", "cline", "--no-save-keys")
+    assert "Cline hands no variables on" in result.output
+    assert not (tmp_path / ".config/exai").exists()
+
+
+def test_settings_of_this_shell_are_named(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAI_LOGGING__LEVEL", "debug")
+    assert "EXAI_LOGGING__LEVEL" in init("--yes").output
+
+
+def test_the_configuration_file_of_this_shell_goes_along(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    monkeypatch.setenv("EXAI_CONFIG", "mine.toml")
+    init("--yes", "--client", "cursor", "--root", "src")
+    entry = read(tmp_path / ".cursor/mcp.json")["mcpServers"]["exai"]
+    assert entry["args"] == [
+        "stdio",
+        "--config",
+        str(tmp_path / "mine.toml"),
+        "--root",
+        str(tmp_path / "src"),
+    ]
+
+
+def test_other_clients_are_configured_where_they_are_used(init: Init, tmp_path: Path) -> None:
+    for trace in (".codex", ".gemini", ".config/Claude", ".codeium/windsurf"):
+        (tmp_path / trace).mkdir(parents=True)
+    result = init("--yes")
+    assert tomllib.loads((tmp_path / ".codex/config.toml").read_text())["mcp_servers"]["exai"]["args"] == [
+        "stdio"
+    ]
+    for name in (
+        ".gemini/settings.json",
+        ".config/Claude/claude_desktop_config.json",
+        ".codeium/windsurf/mcp_config.json",
+    ):
+        assert read(tmp_path / name)["mcpServers"]["exai"]["args"] == ["stdio"]
+    assert not (tmp_path / "opencode.json").exists()
+    for title in ("Codex", "Gemini CLI", "Claude Desktop", "Windsurf"):
+        assert f"Next, {title}: " in result.output
+
+
+def test_a_client_that_can_refer_to_no_token_is_not_written_without(init: Init, tmp_path: Path) -> None:
+    result = init("--yes", "--client", "claude-desktop", "--set", "auth.mode=required")
+    assert isinstance(result.exception, StartFault)
+    assert "--credentials" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ def build_app() -> typer.Typer:
         cls=CommandGroup,
         help="EXAI: GLM and Kimi models behind one MCP endpoint for coding agents.",
         no_args_is_help=True,
+        add_completion=True,
     )
 
     @app.callback(invoke_without_command=True)

@@ -23,7 +23,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "connect": "Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.",
         "dashboard": "Print an address that signs a browser in to the dashboard: once, within 30 seconds.",
         "models": "List providers and models: abilities, windows, prices, and which have a key.",
-        "init": "Write the configuration of MCP clients, after showing it.",
+        "init": "Write the configuration of MCP clients, after showing what changes.",
         "config": "Print every setting and where it came from; secrets are masked.",
         "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
         "migrate": "Bring the database to the schema that this version needs. Back it up first.",
@@ -36,9 +36,29 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
 """Each command and the first line of its help. A command is `app` in the module of its name in `exai.cli.commands`."""
 
 
+class PlainGroup(TyperGroup):
+    """A group whose help has each command's summary whole."""
+
+    @override
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands into the help."""
+        rows = [(name, (command.help or "").partition("\n")[0]) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def new_app(**options: Any) -> typer.Typer:
     """Make a Typer app that prints help and errors as plain text, without importing rich."""
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
+    return typer.Typer(
+        **{
+            "cls": PlainGroup,
+            "add_completion": False,
+            "pretty_exceptions_enable": False,
+            "rich_markup_mode": None,
+            "context_settings": {"help_option_names": ["-h", "--help"]},
+            **options,
+        }
+    )
 
 
 def load_command(name: str) -> Any:

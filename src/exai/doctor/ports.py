@@ -14,7 +14,7 @@ from exai.doctor.findings import Finding, ok, problem, warning
 from exai.runtime.os_errors import reason_of
 from exai.web.hosts import EVERY_ADDRESS
 
-__all__ = ["check_ports"]
+__all__ = ["check_ports", "readiness"]
 
 ANSWER_S = 5.0
 
@@ -25,7 +25,7 @@ async def check_ports(loaded: Loaded) -> list[Finding]:
 
 
 def _ports(server: Server) -> Iterator[Finding]:
-    running = None if server.operations_port == 0 else _readiness(server.host, server.operations_port)
+    running = None if server.operations_port == 0 else readiness(server.host, server.operations_port)
     for setting, port in (
         ("server.port", server.port),
         ("server.operations_port", server.operations_port),
@@ -64,7 +64,7 @@ def _refusal(host: str, port: int) -> str | None:
     return None
 
 
-def _readiness(host: str, port: int) -> Mapping[str, str] | None:
+def readiness(host: str, port: int) -> Mapping[str, str] | None:
     """Fetch the readiness checks of a running EXAI; `None` when none answers."""
     reached_at = EVERY_ADDRESS.get(host, host)
     with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:

@@ -8,6 +8,7 @@ import typer
 from exai.auth.tickets import Tickets
 from exai.cli.command_group import new_app
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.doctor.ports import readiness
 from exai.errors import StartFault
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
@@ -39,6 +40,11 @@ def dashboard(
             )
         host = EVERY_ADDRESS.get(server.host, server.host)
         address = f"http://{f'[{host}]' if ':' in host else host}:{server.operations_port}"
+        if readiness(server.host, server.operations_port) is None:
+            raise StartFault(
+                f"No EXAI answers at {address}, so there is nothing to sign in to. Start it with `exai serve`, or name "
+                "where it is: --address URL."
+            )
 
     async def issue() -> str:
         database = await Database.open(settings.database, settings.data_dir)

@@ -9,10 +9,11 @@ import typer
 
 from exai.app.daemon import run_daemon
 from exai.app.services import Services
-from exai.cli.client_setup import executable, snippets
 from exai.cli.command_group import new_app
 from exai.cli.event_loop import run
 from exai.cli.options import ConfigFile, Demo, Overrides, Roots, load_settings
+from exai.cli.setup.server import executable
+from exai.cli.setup.snippets import snippets
 from exai.config.tree import secret_values
 from exai.monitoring import logs
 from exai.runtime.version import __version__
@@ -73,7 +74,7 @@ def _banner(addresses: Addresses, services: Services, *, demo: bool, auth_mode: 
         f"  answers from      {providers}",
         *([f"  tokens            {auth_mode}; make one: exai token create NAME"] if wants_token else []),
         "",
-        "Connect a client (`exai init` writes this for Claude Code, Cursor and VS Code):",
+        "Connect a client (`exai init` writes this for Claude Code, Codex, Cursor, VS Code and others):",
     ]
     for snippet in snippets(addresses.mcp_http, addresses.mcp_ws, executable(), wants_token=wants_token):
         lines += ["", f"  {snippet.title}", *(f"    {line}" for line in snippet.text.splitlines())]
