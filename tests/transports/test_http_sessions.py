@@ -10,6 +10,7 @@ import pytest
 
 from exai.transports.http import sessions as http_sessions
 from support.open_doors import Doors, open_doors
+from support.virtual_time import now
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.virtual_time
@@ -45,6 +46,16 @@ class Sessions:
         async with self._http.post(self._url, json=message, headers=headers) as response:
             await response.read()
             return response.status == 200
+
+    async def leave_a_call(self, session: str, doors: Doors) -> None:
+        """Make a call, and go away while it runs."""
+        params = {"name": "wait", "arguments": {}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        headers = self._headers | {"Mcp-Session-Id": session}
+        async with self._http.post(self._url, json=message, headers=headers) as response:
+            assert response.status == 200
+            await doors.engine.started.wait()
+            response.close()
 
     def stream(self, session: str) -> Any:
         return self._http.get(self._url, headers=self._headers | {"Mcp-Session-Id": session})
@@ -110,3 +121,42 @@ async def test_the_local_user_begins_http_sessions_and_loses_the_longest_idle() 
             begun.append(await local.begun())
             await asyncio.sleep(1)
         assert [await local.lives(each) for each in begun] == [False, False, True, True]
+
+
+@asynccontextmanager
+async def one_session(**sessions: float) -> AsyncIterator[tuple[Doors, Sessions, str]]:
+    async with open_doors(sessions=sessions) as doors, aiohttp.ClientSession() as http:
+        alice = Sessions(http, doors, {})
+        yield doors, alice, await alice.begun()
+
+
+async def test_a_call_whose_client_is_gone_is_cancelled_after_the_grace_time() -> None:
+    async with one_session(http_grace_s=30) as (doors, alice, session):
+        began = now()
+        await alice.leave_a_call(session, doors)
+        await asyncio.wait_for(doors.engine.cancelled.wait(), 300)
+        assert now() - began == pytest.approx(30, abs=1)
+        assert await alice.lives(session)
+
+
+async def test_a_client_that_shows_itself_keeps_the_call_it_left() -> None:
+    async with one_session(http_grace_s=30) as (doors, alice, session):
+        await alice.leave_a_call(session, doors)
+        for _ in range(4):
+            await asyncio.sleep(20)
+            assert await alice.lives(session)
+        async with alice.stream(session) as stream:
+            assert stream.status == 200
+            await asyncio.sleep(100)
+            assert not doors.engine.cancelled.is_set()
+            stream.close()
+        await asyncio.wait_for(doors.engine.cancelled.wait(), 300)
+
+
+async def test_a_call_that_was_answered_is_not_cancelled_again() -> None:
+    async with one_session(http_grace_s=30) as (doors, alice, session):
+        await alice.leave_a_call(session, doors)
+        doors.engine.released.set()
+        await asyncio.sleep(40)
+        assert not doors.engine.cancelled.is_set()
+        assert await alice.lives(session)

@@ -108,6 +108,9 @@ class Sessions(Section):
     grace_s: Seconds = 120.0
     """How long a session outlives its socket; then its running calls are cancelled."""
 
+    http_grace_s: Seconds = 30.0
+    """The same for calls over HTTP (2025-11-25) whose client has gone: without a request or stream of their session."""
+
     handshake_s: Seconds = 5.0
     """How long the first frame of a socket may take."""
 

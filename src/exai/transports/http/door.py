@@ -145,7 +145,11 @@ class HttpDoor:
             yield encode(self._running.renamed(session, message)).encode(), send
         else:
             with self._running.running(session, message) as request:
-                yield request.body, self._running.answering(request, send)
+                try:
+                    yield request.body, self._running.answering(request, send)
+                finally:
+                    if not request.is_answered:
+                        self._sessions.note_abandoned(session, request.own_id)
 
     async def _serve(
         self,

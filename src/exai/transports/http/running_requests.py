@@ -30,6 +30,8 @@ class RunningRequest:
 
     def __init__(self, session: Session, message: Message, own_id: str) -> None:
         self.key = (session, str(message["id"]))
+        self.is_answered = False
+        """Whether its answer has left, or begun to."""
         self.own_id = own_id
         self.body = encode({**message, "id": own_id}).encode()
         """The request under our id."""
@@ -69,6 +71,7 @@ class RunningRequests:
 
         async def sending(message: AsgiMessage) -> None:
             if request.marked in (body := message.get("body", b""))[:ID_WITHIN]:
+                request.is_answered = True
                 self._free(request)
                 message = {**message, "body": body.replace(request.marked, request.member, 1)}
             await send(message)

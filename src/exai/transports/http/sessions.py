@@ -4,9 +4,15 @@ Another subject's is served as one that does not exist, by the same steps. Here 
 the credential that was last used for them is revoked, and when their caller begins more than it may have:
 then the one that was idle for longest. The SDK does not say when it ends a session by itself, so one
 that was idle for longer than the SDK keeps sessions is forgotten.
+
+A request whose client went away before the answer runs on, as MCP 2025-11-25 has it (transports, sending messages: a
+disconnection is not a cancellation), as long as the client shows itself, by a request of its session or a stream. When
+none of these was open for the grace time, it is cancelled, and the session stays.
 """
 
-from dataclasses import dataclass
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -19,8 +25,11 @@ from starlette.types import Message, Receive, Scope, Send
 from exai import config
 from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
+from exai.protocol.jsonrpc import encode
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
+from exai.transports.http.answers import replayed
+from exai.transports.http.running_requests import Session
 from exai.web.credential_watch import CredentialWatch, CredentialWatcher
 
 __all__ = ["HttpSessions", "session_id_of"]
@@ -28,6 +37,8 @@ __all__ = ["HttpSessions", "session_id_of"]
 SESSION_HEADER = b"mcp-session-id"
 NOBODYS = b"0"
 """No session's id; the SDK's are longer."""
+MOST_ABANDONED = 1_000
+"""Requests of one session that are remembered, more than one caller may have under way."""
 IDLE_S = 30 * 60
 SWEEP_S = 60
 
@@ -41,6 +52,10 @@ class _Bound:
     last_used: float
     in_use: int = 0
     """Requests of it that are being served, an open stream among them."""
+    abandoned: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_ABANDONED))
+    """Ids of requests whose client left before the answer; the SDK ignores those that have ended meanwhile."""
+    grace: asyncio.TimerHandle | None = None
+    """Runs while nothing of the session is open and something was abandoned."""
 
 
 class HttpSessions:
@@ -81,7 +96,7 @@ class HttpSessions:
             if is_settled:
                 return
             is_settled = True
-            self._end_use(bound)
+            self._end_use(session_id, bound)
             is_over = status == 404 or (scope["method"] == "DELETE" and status == 200)
             if is_over and session_id is not None and self._is_of(session_id, caller):
                 self._forget(session_id)
@@ -109,19 +124,20 @@ class HttpSessions:
         is_full = self._excess(caller) >= 0
         return is_full and self._longest_idle(caller) is None
 
+    def note_abandoned(self, session: Session, request_id: str) -> None:
+        """Note a request that runs on although its client went away before the answer."""
+        subject, session_id = session
+        bound = self._bound.get(session_id)
+        if bound is not None and bound.subject == subject:
+            bound.abandoned.append(request_id)
+            self._begin_grace(session_id, bound)
+
     def end(self, session_id: bytes, caller: Caller) -> None:
         """End a session of this caller with the calls that run in it, as its own client would by DELETE."""
         if not self._is_of(session_id, caller):
             return
         self._forget(session_id)
-        scope: Scope = {
-            "type": "http",
-            "method": "DELETE",
-            "path": "/mcp",
-            "query_string": b"",
-            "headers": [(SESSION_HEADER, session_id)],
-            "user": _principal(caller.subject),
-        }
+        scope = _request_of_ours("DELETE", session_id, caller.subject)
         deleting = self.manager.handle_request(scope, _nothing_comes, _nobody_reads)
         tasks.spawn(deleting, name="end http session")
 
@@ -133,12 +149,32 @@ class HttpSessions:
         if bound.watch.caller.credential != caller.credential:
             bound.watch.move_to(caller)
         bound.in_use += 1
+        _stop_grace(bound)
         return bound
 
-    def _end_use(self, bound: _Bound | None) -> None:
-        if bound is not None:
+    def _end_use(self, session_id: bytes | None, bound: _Bound | None) -> None:
+        if session_id is not None and bound is not None:
             bound.in_use -= 1
             bound.last_used = self._clock.monotonic()
+            self._begin_grace(session_id, bound)
+
+    def _begin_grace(self, session_id: bytes, bound: _Bound) -> None:
+        """Give the client time to show itself, if it left a request behind and has nothing open any more."""
+        if bound.in_use or not bound.abandoned or self._bound.get(session_id) is not bound:
+            return
+        _stop_grace(bound)
+        loop = asyncio.get_running_loop()
+        bound.grace = loop.call_later(self._limits.http_grace_s, self._cancel_abandoned, session_id, bound)
+
+    def _cancel_abandoned(self, session_id: bytes, bound: _Bound) -> None:
+        """Cancel what the client left behind, as it would itself."""
+        while bound.abandoned:
+            params = {"requestId": bound.abandoned.popleft(), "reason": "the client is gone"}
+            notice = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+            scope = _request_of_ours("POST", session_id, bound.subject)
+            receive = replayed(encode(notice).encode(), _nothing_comes)
+            cancelling = self.manager.handle_request(scope, receive, _nobody_reads)
+            tasks.spawn(cancelling, name="cancel abandoned request")
 
     def _is_of(self, session_id: bytes, caller: Caller) -> bool:
         bound = self._bound.get(session_id)
@@ -174,7 +210,9 @@ class HttpSessions:
         return min(idle, default=(0.0, None))[1]
 
     def _forget(self, session_id: bytes) -> None:
-        self._bound.pop(session_id).watch.release()
+        bound = self._bound.pop(session_id)
+        bound.watch.release()
+        _stop_grace(bound)
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()
@@ -189,6 +227,28 @@ class HttpSessions:
 def session_id_of(scope: Scope) -> bytes | None:
     """Return the session that a request names."""
     return next((value for name, value in scope["headers"] if name == SESSION_HEADER), None)
+
+
+def _stop_grace(bound: _Bound) -> None:
+    if bound.grace is not None:
+        bound.grace.cancel()
+        bound.grace = None
+
+
+def _request_of_ours(method: str, session_id: bytes, subject: str) -> Scope:
+    """Make the scope of a request that the daemon makes in a client's place."""
+    return {
+        "type": "http",
+        "method": method,
+        "path": "/mcp",
+        "query_string": b"",
+        "headers": [
+            (SESSION_HEADER, session_id),
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+        ],
+        "user": _principal(subject),
+    }
 
 
 @lru_cache(maxsize=1024)
