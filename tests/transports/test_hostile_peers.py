@@ -10,6 +10,7 @@ import pytest
 
 from exai.web import unauthenticated
 from exai.web.bodies import SLACK_S
+from exai.web.bounded_http import MAX_HEAD_BYTES
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import Doors, open_doors
 from support.session_socket import ENVELOPE, session_socket
@@ -212,6 +213,58 @@ async def test_a_head_that_is_too_large_is_refused_at_once(doors: Doors, head: s
         assert (await received(reader)).split()[1] in {b"400", b"431"}
         assert now() < 1
         await goes_on(other)
+
+
+def head_of(size: int) -> bytes:
+    """A good head of so many bytes."""
+    begun, line = b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X-Filler: %s\r\n"
+    while size - len(begun) > 2 * 4_000:
+        begun += line % (b"x" * 4_000)
+    return begun + line % (b"x" * (size - len(begun) - len(line % b"") - 2)) + b"\r\n"
+
+
+@pytest.mark.parametrize("piece", [1_000, 4_096, 16_384, 100_000])
+async def test_the_bound_of_a_head_is_exact_however_it_comes(doors: Doors, piece: int) -> None:
+    for size, is_taken in ((MAX_HEAD_BYTES, True), (MAX_HEAD_BYTES + 1, False)):
+        for earlier in (b"", head_of(200)):
+            async with raw(doors) as (reader, writer):
+                sent = earlier + head_of(size)
+                for start in range(0, len(sent), piece):
+                    writer.write(sent[start : start + piece])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                if earlier:
+                    await answer_of(reader, b"200")
+                if is_taken:
+                    await answer_of(reader, b"200")
+                else:
+                    assert (await received(reader)).split()[1] == b"400"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5",
+        "HTTP/1.1\r\nContent-Length: 100\r\ntransfer-encoding: Chunked",
+        "HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked",
+    ],
+)
+@pytest.mark.parametrize("path", ["/mcp", "/nothing"])
+async def test_a_body_whose_length_is_said_twice_is_refused_and_nothing_behind_it_is_read(
+    doors: Doors, framing: str, path: str
+) -> None:
+    smuggled = POST.format(tool="echo", length=2).encode() + b"{}"
+    request, _, headers = f"POST {path} {framing}".partition("\r\n")
+    head = (
+        f"{request}\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n{headers}\r\n\r\n"
+    )
+    async with raw(doors) as (reader, writer):
+        writer.write(head.encode() + b"0\r\n\r\n" + smuggled)
+        answer = await received(reader)
+    assert answer.split()[1] == b"400"
+    assert b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert doors.engine.callers == []
 
 
 @pytest.mark.virtual_time

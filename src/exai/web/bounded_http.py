@@ -20,7 +20,6 @@ __all__ = ["MAX_HEAD_BYTES", "bounded"]
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of a request's head; a token may have half of it."""
-HEAD_PIECE_BYTES = 4 * 1024
 MOST_DISCARDED = 64 * 1024
 """Read of a body after its request was answered; a little more where it comes in one piece."""
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -37,6 +36,32 @@ def bounded(
     )
 
 
+class _StrictConnection(h11.Connection):
+    """h11 as strict as it should be about heads; what it raises is answered 400, and the connection is closed."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next event of the peer.
+
+        Raises:
+            RemoteProtocolError: its head is too large, though it may have come at once, which h11 does not count; or it
+                says twice how long its body is, so that whoever passed it on may have taken the rest of it for another
+                request (RFC 9112, 6.1).
+        """
+        had = len(self.trailing_data[0]) if self.their_state is h11.IDLE else 0
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            if had - len(self.trailing_data[0]) > MAX_HEAD_BYTES:
+                raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+            if _is_framed_twice(event):
+                raise h11.RemoteProtocolError("Transfer-Encoding beside Content-Length, or in HTTP/1.0")
+        return event
+
+
+def _is_framed_twice(request: h11.Request) -> bool:
+    names = {name for name, _ in request.headers}
+    return b"transfer-encoding" in names and (b"content-length" in names or request.http_version < b"1.1")
+
+
 class _BoundedHttp(H11Protocol):
     head_s: float
     send_s: float
@@ -48,6 +73,7 @@ class _BoundedHttp(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = _StrictConnection(h11.SERVER, MAX_HEAD_BYTES)
         descriptor = transport.get_extra_info("socket").fileno()
         self._unauthenticated = self.unauthenticated.add(descriptor, self._close_waiting)
         self.app_state = {**self.app_state, STATE_KEY: self._unauthenticated}
@@ -60,12 +86,6 @@ class _BoundedHttp(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # h11 checks the size of a head only while it is not complete, and one read may bring all of it.
-        while self.conn.their_state is h11.IDLE and len(data) > HEAD_PIECE_BYTES:
-            super().data_received(data[:HEAD_PIECE_BYTES])
-            data = data[HEAD_PIECE_BYTES:]
-            if self.transport.is_closing() or self.transport.get_protocol() is not self:
-                return
         super().data_received(data)
         if self._is_answered_early():
             self._discard(len(data))
