@@ -80,7 +80,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest_one(exai: RunExai) -> N
         (["--config", "none.toml"], {}, "does not exist"),
         ([], {"EXAI_SERVER__PROT": "canary"}, "EXAI_SERVER__PORT"),
         ([], {"GLM_API_KEY": "canary"}, "GLM_API_KEY"),
-        ([], {"KIMI_API_KEY": ""}, "KIMI_API_KEY"),
+        ([], {"KIMI_API_KEY": "${KIMI_API_KEY}"}, "KIMI_API_KEY"),
         ([], {"EXAI_SERVER__HOST": "0.0.0.0"}, "server.host"),
     ],
 )

@@ -14,7 +14,9 @@ from exai.config.client import TOKEN_VARIABLE
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
+from exai.transports.key_advice import explain_missing_keys
 from exai.transports.listener import Addresses, Listener
+from exai.transports.opening import Opening
 from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
@@ -38,6 +40,11 @@ async def run_daemon(
     listener = Listener(settings.server, clock)
     try:
         async with _services(settings, demo=demo, clock=clock) as services:
+            if not services.configured_providers:
+                raise StartFault(
+                    "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
+                    "or try everything without one: `exai serve --demo`."
+                )
             ports = build_ports(services, settings)
             async with services.scheduler.running(*mcp_port_duties(ports.mcp)):
                 await listener.serve(
@@ -53,11 +60,17 @@ async def run_daemon(
 
 
 async def run_stdio(
-    settings: Settings, *, demo: bool, token: SecretStr | None = None, token_from: str = TOKEN_VARIABLE
+    settings: Settings,
+    *,
+    demo: bool,
+    opening: Opening | None = None,
+    token: SecretStr | None = None,
+    token_from: str = TOKEN_VARIABLE,
 ) -> None:
     """Serve one client over stdin and stdout until it ends, or until its token does.
 
     Args:
+        opening: what answers the client until this serves it.
         token_from: where the token was found, for the sentence about one that is not accepted.
 
     Raises:
@@ -69,7 +82,11 @@ async def run_stdio(
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
                 build_server(
-                    services.dispatcher, name="exai", version=__version__, bus=services.monitoring.bus
+                    services.dispatcher,
+                    name="exai",
+                    version=__version__,
+                    bus=services.monitoring.bus,
+                    extend=explain_missing_keys,
                 ),
                 services.dispatcher,
                 caller=caller,
@@ -77,6 +94,7 @@ async def run_stdio(
                 limits=settings.websocket,
                 drain_s=settings.server.drain_s,
                 bus=services.monitoring.bus,
+                opening=opening,
             )
 
 
@@ -89,15 +107,9 @@ async def _services(
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 
             settings = await scopes.enter_async_context(emulated_providers(settings))
-        services = await scopes.enter_async_context(
+        yield await scopes.enter_async_context(
             build(settings, version=__version__, demo=demo, runs_jobs=runs_jobs, clock=clock)
         )
-        if not services.configured_providers:
-            raise StartFault(
-                "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
-                "or try everything without one: `exai serve --demo`."
-            )
-        yield services
 
 
 async def _parent(services: Services, token: SecretStr | None, token_from: str) -> Caller:

@@ -1,37 +1,17 @@
-"""Options that commands share, and how a command loads its settings."""
+"""How a command loads its settings from the options that commands share."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from exai.cli.option_types import AsJson, ConfigFile, Demo, Overrides, Roots
 from exai.config.secrets import ask_keyring
 from exai.config.sources import Loaded, load
 from exai.errors import StartFault
 
 __all__ = ["AsJson", "ConfigFile", "Demo", "Overrides", "Roots", "load_settings"]
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The configuration file, instead of the usual places."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="One setting, such as server.port=9000. May be repeated."
-    ),
-]
-Demo = Annotated[
-    bool,
-    typer.Option("--demo", help="Answer from the built-in emulator, without any key; every answer says so."),
-]
-Roots = Annotated[
-    list[Path] | None,
-    typer.Option("--root", metavar="FOLDER", help="A folder whose files a call may name. May be repeated."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load_settings(

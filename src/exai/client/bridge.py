@@ -6,7 +6,8 @@ from contextlib import suppress
 from exai.client.relay import Relay
 from exai.client.tokens import ClientTokens
 from exai.protocol.jsonrpc import encode
-from exai.protocol.lines import LineReader, LineTooLong, LineWriter, take_stdout
+from exai.protocol.lines import LineReader, LineTooLong, LineWriter
+from exai.protocol.standard_streams import take_stdout
 from exai.runtime import tasks
 from exai.runtime.stop import Stop
 

@@ -11,17 +11,9 @@ from typing import BinaryIO
 
 from exai.protocol.jsonrpc import INVALID_REQUEST, Refusal
 from exai.protocol.request_ids import SCANNED_BYTES, readable_id
+from exai.protocol.standard_streams import STDIN
 
-__all__ = ["LineReader", "LineTooLong", "LineWriter", "take_stdout"]
-
-STDIN, STDOUT, STDERR = 0, 1, 2
-
-
-def take_stdout() -> int:
-    """Return a descriptor of stdout for the protocol alone; other writes to stdout go to stderr from now on."""
-    protocol = os.dup(STDOUT)
-    os.dup2(STDERR, STDOUT)
-    return protocol
+__all__ = ["LineReader", "LineTooLong", "LineWriter"]
 
 
 class LineWriter:
@@ -125,17 +117,26 @@ class LineReader:
 
     def _run(self) -> None:
         # Not sys.stdin: at exit the interpreter would wait for its lock, which a blocked read holds.
-        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
+        self.read(open(STDIN, "rb", closefd=False), b"")  # noqa: SIM115 - lives as long as the process
+
+    def read(self, lines: BinaryIO, begun: bytes) -> None:
+        """Read to the end, in the calling thread; `begun` was read before: a line, or the beginning of one."""
         try:
-            while line := lines.readline(self._max_bytes + 1):
-                if len(line) > self._max_bytes and not line.endswith(b"\n"):
-                    self._hand_over(LineTooLong(line[:SCANNED_BYTES], _skipped(lines, line)))
+            while line := begun if begun.endswith(b"\n") else begun + lines.readline(self._left_after(begun)):
+                begun = b""
+                if len(line.rstrip(b"\r\n")) > self._max_bytes:
+                    end = line[-SCANNED_BYTES:] if line.endswith(b"\n") else _skipped(lines, line)
+                    self._hand_over(LineTooLong(line[:SCANNED_BYTES], end))
                 elif line.strip():
                     self._hand_over(line)
         except (OSError, ValueError, RuntimeError):
             pass  # the client, stdin or the loop is gone: the same as the end of stdin
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._at_end)
+
+    def _left_after(self, begun: bytes) -> int:
+        """Return how many bytes may be read of a line before it is known to be too long."""
+        return max(1, self._max_bytes + 1 - len(begun))
 
     def _hand_over(self, line: bytes | LineTooLong) -> None:
         async def take() -> None:

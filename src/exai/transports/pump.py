@@ -11,8 +11,8 @@ knows the handshake.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -124,6 +124,15 @@ class Pump:
             await self._take_notification(message["method"], message.get("params"))
         else:
             await self._take_request(message["id"], message["method"], message.get("params"))
+
+    @contextmanager
+    def muted(self) -> Generator[None, None, None]:
+        """Send nothing within this scope: what is received was answered before."""
+        send, self._send_text = self._send_text, _nothing
+        try:
+            yield
+        finally:
+            self._send_text = send
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer what the door itself could not take for a message."""
@@ -328,6 +337,10 @@ async def _unwind(connection: Connection) -> None:
 async def _gone(_: str) -> None:
     """The writer of a pump that was closed."""
     raise ConnectionResetError("the connection was closed")
+
+
+async def _nothing(_: str) -> None:
+    """The writer of a pump that is muted."""
 
 
 class _Exchange:

@@ -5,6 +5,7 @@ whatever else in the process writes to it lands on stderr.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -15,9 +16,11 @@ from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
-from exai.protocol.lines import LineReader, LineTooLong, LineWriter, take_stdout
+from exai.protocol.lines import LineReader, LineTooLong, LineWriter
+from exai.protocol.standard_streams import take_stdout
 from exai.runtime.stop import Stop
 from exai.transports.draining import drain
+from exai.transports.opening import Opening
 from exai.transports.pump import Pump
 from exai.transports.server import Engine
 from exai.transports.traffic import Traffic
@@ -37,11 +40,15 @@ async def serve_stdio(
     limits: config.WebSocket,
     drain_s: float,
     bus: EventBus,
+    opening: Opening | None = None,
 ) -> None:
     """Serve until stdin ends, a signal comes, the client is gone or stuck, or the caller's credential has ended.
 
     Running calls may finish within `drain_s` while the client can still read their answers and its credential is good;
     else they are cancelled.
+
+    Args:
+        opening: what has answered the client so far, if anything has.
     """
     loop = asyncio.get_running_loop()
     traffic, stop, reasons = Traffic(), Stop(), list[str]()
@@ -50,7 +57,8 @@ async def serve_stdio(
         reasons.append(reason)
         stop.ask()
 
-    writer = LineWriter(loop, take_stdout(), limits.send_timeout_s, leave)
+    stdout = take_stdout() if opening is None else opening.stdout
+    writer = LineWriter(loop, stdout, limits.send_timeout_s, leave)
     pump = Pump(server, caller=caller, send=writer.send, limits=limits, traffic=traffic, bus=bus)
 
     async def take(line: bytes | LineTooLong) -> None:
@@ -69,9 +77,21 @@ async def serve_stdio(
         leave(reason)
 
     with stop.by_signals(), watcher.watching(caller, end):
-        LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client")).start()
+        reader = LineReader(loop, limits.max_frame_bytes, take, lambda: leave("client"))
+        if opening is None:
+            reader.start()
+        else:
+            await _repeat_handshake(pump, opening.end())
+            opening.go_on_with(reader)
         await stop.first.wait()
         if not writer.broken and not ended:
             await drain(engine, traffic, stop, drain_s)
         await pump.close()
     bus.publish(ConnectionClosed(Door.STDIO, caller, reasons[0] if reasons else "stopping"))
+
+
+async def _repeat_handshake(pump: Pump, handshake: Iterable[bytes]) -> None:
+    """Let the kernel know of a handshake whose answer the client has already."""
+    with pump.muted():
+        for line in handshake:
+            await pump.receive(line)

@@ -1,19 +1,17 @@
 """`exai stdio`: the whole engine for one client, over stdin and stdout."""
 
-from pathlib import Path
+import sys
 
-from pydantic import SecretStr
+import typer
 
-from exai.app.daemon import run_stdio
 from exai.cli.command_group import new_app
-from exai.cli.event_loop import run
-from exai.cli.options import ConfigFile, Demo, Overrides, Roots, load_settings
-from exai.client.credentials_file import read_credentials
-from exai.config.client import TOKEN_VARIABLE, credentials_variable, token_variable
-from exai.config.tree import secret_values
-from exai.monitoring import logs
+from exai.cli.option_types import ConfigFile, Demo, Overrides, Roots
+from exai.errors import ExaiError
+from exai.transports.opening import Opening
 
 __all__ = ["app"]
+
+EXIT_CANNOT_START = 2
 
 app = new_app()
 
@@ -33,13 +31,14 @@ def stdio(
     Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
     else's.
     """
-    settings = load_settings(config_file, overrides, trust_cwd=False).settings
-    files = settings.files
-    widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
-    settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
-    logs.configure(settings.logging, secrets=secret_values(settings))
-    token, token_from = token_variable(), TOKEN_VARIABLE
-    if token is None and (file := credentials_variable()) is not None:
-        token, token_from = read_credentials(file).access_token, str(file)
-    given = None if token is None else SecretStr(token)
-    run(run_stdio(settings, demo=demo, token=given, token_from=token_from))
+    opening = Opening.begin()
+    # Everything else takes longer to import than some clients wait for the list of tools.
+    from exai.cli.stdio_engine import run_engine  # noqa: PLC0415
+
+    try:
+        run_engine(opening, config_file, overrides, roots, demo=demo)
+    except ExaiError as fault:
+        # At once: clients show what is on stderr, and the rest waits for a call to tell.
+        sys.stderr.write(f"exai: {fault}\n")
+        opening.fail(str(fault))
+        raise typer.Exit(EXIT_CANNOT_START) from None

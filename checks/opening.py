@@ -1,0 +1,69 @@
+"""Writes what `exai stdio` answers before its engine stands: `python -m checks.opening`.
+
+Run it after a change of a tool's name, description, arguments or results.
+"""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from exai import config
+from exai.callers import Caller, Door
+from exai.dispatch.dispatcher import Dispatcher
+from exai.events.bus import EventBus
+from exai.tools.chat import Chat
+from exai.tools.models import Models
+from exai.tools.registry import Registry
+from exai.tools.search import Search
+from exai.tools.status import Status
+from exai.transports.opening import RECORDING
+from exai.transports.pump import Pump
+from exai.transports.server import build_server
+from exai.transports.traffic import Traffic
+
+__all__ = ["recorded", "rendered"]
+
+
+async def recorded() -> dict[str, Any]:
+    """Ask the tools' own server, without anything behind it, what it answers."""
+    absent: Any = None
+    asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
+    registry = Registry([each(absent).tool() for each in (Chat, Search, Models, Status)])
+    engine = Dispatcher(
+        registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0
+    )
+    sent: asyncio.Queue[str] = asyncio.Queue()
+    pump = Pump(
+        build_server(engine, version="", bus=asking.bus),
+        caller=Caller.local(Door.STDIO),
+        send=sent.put,
+        limits=config.WebSocket(),
+        traffic=Traffic(),
+        bus=asking.bus,
+    )
+    hello = {
+        "protocolVersion": HANDSHAKE_PROTOCOL_VERSIONS[-1],
+        "capabilities": {},
+        "clientInfo": {"name": "recorder", "version": "1"},
+    }
+    for message in (
+        {"id": 0, "method": "initialize", "params": hello},
+        {"method": "notifications/initialized"},
+        {"id": 1, "method": "tools/list"},
+    ):
+        await pump.receive(json.dumps({"jsonrpc": "2.0", **message}))
+    initialize, listing = [json.loads(await sent.get())["result"] for _ in range(2)]
+    await pump.close()
+    return {"revisions": HANDSHAKE_PROTOCOL_VERSIONS, "initialize": initialize, "tools/list": listing}
+
+
+def rendered(recording: dict[str, Any]) -> str:
+    """Return the file's text: a line for each value, so that changes of different tools merge."""
+    return json.dumps(recording, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    RECORDING.write_text(rendered(asyncio.run(recorded())), encoding="utf-8")
