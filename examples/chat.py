@@ -34,7 +34,7 @@ async def converse(url: str, model: str | None, questions: list[str]) -> int:
             more["continuation_id"] = answer["continuation_id"]
             print(f"you      {question}")
             print(f"{answer['model_used']:<8} {answer['answer']}")
-            print(f"         {_summary(answer)}\n")
+            print(f"         {_summary(answer, (result.meta or {})['exai/report'])}\n")
     return 0
 
 
@@ -45,13 +45,13 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _summary(answer: dict[str, Any]) -> str:
-    usage, cost = answer["usage"], answer["cost_usd"]
+def _summary(answer: dict[str, Any], report: dict[str, Any]) -> str:
+    usage, cost = report["usage"], report["cost_usd"]
     return " | ".join(
         [
             f"{usage['input']} tokens in, {usage['output']} out",
             "cost unknown" if cost is None else f"${cost:.6f}",
-            f"{answer['timings']['latency_ms']:.0f} ms",
+            f"{report['timings']['latency_ms']:.0f} ms",
             f"{answer['exchanges_remaining']} exchanges remaining",
         ]
     )

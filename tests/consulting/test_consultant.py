@@ -8,7 +8,7 @@ import pytest
 
 from exai import config
 from exai.callers import Caller, Door
-from exai.consulting.answer import ModelAnswer
+from exai.consulting.answer import AnswerReport, ModelAnswer
 from exai.consulting.consultant import Consultant
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
@@ -68,17 +68,20 @@ class Talk:
 
 async def test_the_answer_is_text_and_the_same_in_parts(database: Database, tmp_path: Path) -> None:
     consultation = await Talk(database, tmp_path, "an answer").ask("a question", model="scripted-1")
-    answer = ModelAnswer.of(consultation)
+    answer, report = ModelAnswer.of(consultation), AnswerReport.of(consultation)
     assert answer.answer == "an answer"
-    assert answer.text().startswith("an answer\n")
-    assert str(answer.continuation_id) in answer.text()
-    assert (answer.model_requested, answer.model_used, answer.provider) == (
+    handle = consultation.conversation_id
+    head = (
+        f"[continuation_id: {handle} | scripted-1 | {consultation.exchanges_remaining} exchanges remaining]"
+    )
+    assert answer.text() == f"{head}\n\nan answer"
+    assert (report.model_requested, answer.model_used, report.provider) == (
         "scripted-1",
         "scripted-1",
         "scripted",
     )
-    assert answer.usage == Usage(input=1_000_000, cached=0, output=500_000)
-    assert answer.cost_usd == 2.0
+    assert report.usage == Usage(input=1_000_000, cached=0, output=500_000)
+    assert report.cost_usd == 2.0
     assert consultation.findings == Findings("scripted", "scripted-1", None, answer.continuation_id)
 
 

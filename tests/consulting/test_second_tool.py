@@ -142,7 +142,8 @@ async def test_it_answers_with_files_in_a_conversation_that_chat_goes_on_with(
         judged = first["structuredContent"]
         assert first["content"][0]["text"].startswith("The claim holds. [emulated glm-5.3] It holds: line 1.")
         assert (judged["verdict"], judged["model_used"]) == ("holds", "glm-5.3")
-        assert judged["timings"]["latency_ms"] > 0
+        facts = first["_meta"]["exai/report"]
+        assert facts["timings"]["latency_ms"] > 0
         assert "BEGIN FILE" in client.asked["messages"][-1]["content"]
         await client.call("chat", prompt="Why?", continuation_id=judged["continuation_id"])
         assert [message["role"] for message in client.asked["messages"]] == [
@@ -156,7 +157,7 @@ async def test_it_answers_with_files_in_a_conversation_that_chat_goes_on_with(
         ("verdict", None, "glm-5.3", judged["continuation_id"]),
         ("chat", None, "glm-5.3", judged["continuation_id"]),
     ]
-    assert rows[0].call_id == judged["call_id"]
+    assert rows[0].call_id == facts["call_id"]
 
 
 async def test_streamed_and_under_a_key_its_results_keep_to_the_list(serve: Serve) -> None:
@@ -182,7 +183,7 @@ async def test_unlisted_arguments_are_taken_and_named_in_errors(serve: Serve) ->
 async def test_its_entry_in_the_list_has_its_meta(serve: Serve) -> None:
     async with serve() as client:
         assert client.tools["verdict"]["_meta"] == {"example.org/kind": "judgement"}
-        assert "_meta" not in client.tools["chat"]
+        assert "example.org/kind" not in client.tools["chat"]["_meta"]
 
 
 async def test_an_older_name_answers_with_its_arguments_mapped(serve: Serve) -> None:

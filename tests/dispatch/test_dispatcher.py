@@ -57,8 +57,8 @@ async def test_a_good_call_leaves_a_whole_row_and_its_facts(database: Database) 
     assert (row["outcome"], row["error_code"], row["provider"]) == ("ok", None, "scripted")
     assert (row["model_requested"], row["model_used"]) == ("scripted-1", "scripted-1")
     assert row["input_tokens"] == 1_000_000
-    assert answer.structured is not None
-    timings = answer.structured["timings"]
+    assert answer.meta is not None
+    timings = answer.meta["exai/report"]["timings"]
     assert {name: row[name] for name in TIMINGS} == {name: timings.get(name) for name in TIMINGS}
     assert timings["latency_ms"] == 120_000, "what the database takes is none"
     assert sum(timings.values()) == 2 * timings["latency_ms"]
@@ -85,8 +85,8 @@ async def test_requests_side_by_side_have_a_row_each_and_their_call_the_sums(dat
 
     made = services(database, ScriptedProvider(quick, slow), ask_twice)
     answer = await made.call()
-    assert answer.structured is not None
-    timings = answer.structured["timings"]
+    assert answer.meta is not None
+    timings = answer.meta["exai/report"]["timings"]
     assert (timings["latency_ms"], timings["processing_ms"]) == (50_000, 0)
     assert sum(timings.values()) == 2 * timings["latency_ms"]
     (call,) = await rows(database)

@@ -29,6 +29,7 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import ManualClock
 from exai.runtime.periodic import Duty, DutyRecord
 from exai.storage.calls.journal import Journal
+from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.usage import UsageReports
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
@@ -172,4 +173,6 @@ def _report(database: Database, clock: ManualClock) -> SystemReport:
         duties=[DutyRecord(Duty(name="tidy", run=asyncio.Event().wait, every_s=60), runs=3, failures=1)],
         journal=Journal(database, clock),
         usage=UsageReports(database, clock),
+        calls=RecordedCalls(database, clock),
+        running=(),
     )

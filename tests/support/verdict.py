@@ -28,12 +28,12 @@ class VerdictArguments(Arguments, frozen=True):
         return Requested(model=self.model, conversation_id=self.continuation_id)
 
 
-class Judged(Result, frozen=True):
+class Judged(Result, frozen=True, kw_only=True):
     verdict: Literal["holds", "fails", "open"]
     reasons: str
     continuation_id: str | None
     model_used: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         return f"The claim {self.verdict}. {self.reasons}\n\n[continuation_id: {self.continuation_id}]"

@@ -13,6 +13,7 @@ from exai_emulator import Emulator, Fault, Persona
 from exai_emulator.log import RequestRecord
 from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 from support.virtual_time import now
 
 pytestmark = pytest.mark.virtual_time
@@ -28,7 +29,7 @@ async def ask(socket: McpSocket, model: str, **more: Any) -> str:
 
 
 async def breaker_of(socket: McpSocket, model: str) -> dict[str, Any]:
-    listed = (await socket.tool("models"))["structuredContent"]["providers"]
+    listed = whole(await socket.tool("models"))["providers"]
     models = {each["name"]: each for provider in listed for each in provider["models"]}
     return dict(models[model]["breaker"])
 
@@ -62,7 +63,7 @@ async def test_a_model_that_fails_is_spared_told_of_and_taken_back_by_itself(
         assert facts["tried"][0]["requests"] == 0
         told = await breaker_of(socket, "glm-5.3")
         assert (told["state"], told["cause"]) == ("open", "provider_overloaded")
-        status = (await socket.tool("status", {"section": "providers"}))["structuredContent"]["providers"]
+        status = whole(await socket.tool("status", {"section": "providers"}))["providers"]
         assert [each["model"] for each in status[0]["open_breakers"]] == ["glm-5.3"]
         seen = await metrics(daemon)
         assert seen[f"exai_breaker_state{labels}"] == 2
@@ -192,7 +193,7 @@ async def test_a_provider_that_hangs_takes_nothing_from_the_other(
         await emulator.log.wait_for(lambda _: emulator.log.in_flight_of("kimi") == 64, timeout=60)
         for _ in range(20):
             assert await ask(mine, "glm-5.3") == "ok"
-        gates = (await mine.tool("status", {"section": "limits"}))["structuredContent"]["limits"]["gates"]
+        gates = whole(await mine.tool("status", {"section": "limits"}))["limits"]["gates"]
         held = {gate["name"]: gate["in_use"] for gate in gates}
         assert (held["kimi/kimi-k3"], held["kimi"], held["all calls"]) == (64, 64, 64)
         assert emulator.log.high_water_of("kimi") == 64

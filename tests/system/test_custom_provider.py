@@ -10,6 +10,7 @@ import pytest
 from exai_emulator import Emulator, Fault
 from support.daemons import Daemon, StartDaemon
 from support.mcp_websocket import mcp_socket
+from support.results import whole
 
 SECRET = "s3cr3t-of-a-header"
 
@@ -53,7 +54,7 @@ async def chat(daemon: Daemon, **arguments: Any) -> Any:
 
 async def test_a_custom_row_answers_in_its_dialect(start_with_row: Any, emulator: Emulator) -> None:
     async with start_with_row("azure") as daemon:
-        answer = (await chat(daemon, effort="high"))["structuredContent"]
+        answer = whole(await chat(daemon, effort="high"))
         log = daemon.log
     assert answer["answer"] == "[emulated tiny] Hello."
     (request,) = emulator.log.of("custom")

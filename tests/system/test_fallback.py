@@ -12,6 +12,7 @@ from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from support.daemons import Daemon, StartDaemon
 from support.drawn_pictures import drawn
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 from support.waiting import wait_until
 
 QUICK = {
@@ -78,7 +79,7 @@ async def test_auto_and_the_calls_own_list_go_on_and_say_so(
             ):
                 anew(emulator, glm=error)
                 result = await chat(socket, requested, **more)
-                answer = result["structuredContent"]
+                answer = whole(result)
                 assert answer["model_reason"] in result["content"][0]["text"]
                 assert answer["answer"] == "[emulated kimi-k3] Hello."
                 assert (answer["model_requested"], answer["model_used"], answer["provider"]) == (
@@ -98,11 +99,11 @@ async def test_auto_and_the_calls_own_list_go_on_and_say_so(
 async def test_usage_has_every_model_that_was_asked(start_daemon: StartDaemon, emulator: Emulator) -> None:
     async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
         anew(emulator, glm="1305")
-        answer = (await chat(socket, "glm-5.3", fallback_models=["kimi-k3"]))["structuredContent"]
+        answer = whole(await chat(socket, "glm-5.3", fallback_models=["kimi-k3"]))
 
         async def usage() -> dict[str | None, Any]:
             status = await socket.tool("status", {"section": "usage"})
-            return {each["model"]: each for each in status["structuredContent"]["usage"]}
+            return {each["model"]: each for each in whole(status)["usage"]}
 
         async def is_written() -> bool:
             return None not in await usage()
@@ -151,11 +152,11 @@ async def test_a_configured_chain_allows_and_an_empty_list_forbids(
         mcp_socket(daemon.mcp_ws) as socket,
     ):
         anew(emulator, glm=Fault(error="1305", model="glm-5.3", times=None))
-        answer = (await chat(socket, "glm-5.3"))["structuredContent"]
+        answer = whole(await chat(socket, "glm-5.3"))
         assert answer["model_used"] == "glm-4.7"
         assert "as models.chains allows" in answer["model_reason"]
         anew(emulator, glm="1301")
-        answer = (await chat(socket, "glm-5.3"))["structuredContent"]
+        answer = whole(await chat(socket, "glm-5.3"))
         assert answer["model_used"] == "kimi-k3", (
             "what was filtered goes to another provider, never to a sibling"
         )
@@ -177,7 +178,7 @@ async def test_the_prompt_is_fitted_anew_for_whoever_takes_over(
 ) -> None:
     emulator.persona = Persona(think_tokens=20)
     async with start_daemon(**QUICK) as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        first = (await chat(socket, "kimi-k3", prompt="The secret word is Anise."))["structuredContent"]
+        first = whole(await chat(socket, "kimi-k3", prompt="The secret word is Anise."))
         handle = first["continuation_id"]
         anew(emulator, kimi=Fault(error="overloaded", model="kimi-k3", times=None))
         second = await chat(
@@ -189,7 +190,7 @@ async def test_the_prompt_is_fitted_anew_for_whoever_takes_over(
             effort="high",
             fallback_models=["glm-4.7"],
         )
-        assert "Anise" in second["structuredContent"]["answer"]
+        assert "Anise" in whole(second)["answer"]
         to_kimi, to_glm = [record.body for record in emulator.log.requests]
         assert any("reasoning_content" in message for message in to_kimi["messages"])
         assert not any("reasoning_content" in message for message in to_glm["messages"])
@@ -205,14 +206,14 @@ async def test_a_prompt_too_large_goes_to_a_larger_window(
         # By the provider's own count, ...
         prompt = "word " * 2_500
         answer = await chat(socket, "kimi-k2.6", prompt=prompt, fallback_models=["glm-4.7", "glm-5.3"])
-        assert answer["structuredContent"]["model_used"] == "glm-5.3", "glm-4.7 has the smaller window"
+        assert whole(answer)["model_used"] == "glm-5.3", "glm-4.7 has the smaller window"
         assert asked(emulator) == ["kimi-k2.6", "glm-5.3"]
         # ... and by ours, before anything is sent.
         emulator.log.clear()
         prompt = "word " * 150_000
         answer = await chat(socket, "glm-4.5v", prompt=prompt, fallback_models=["glm-5.3"])
-        assert answer["structuredContent"]["tried"] == []
-        assert answer["structuredContent"]["model_used"] == "glm-5.3"
+        assert whole(answer)["tried"] == []
+        assert whole(answer)["model_used"] == "glm-5.3"
         assert asked(emulator) == ["glm-5.3"]
 
 
@@ -224,7 +225,7 @@ async def test_a_picture_goes_only_to_a_model_that_sees(
         anew(emulator, kimi="overloaded")
         allowed = ["glm-5.3", "glm-5.3-flash"]
         result = await chat(socket, "kimi-k3", images=[picture], fallback_models=allowed)
-        assert result["structuredContent"]["tried"] == [
+        assert whole(result)["tried"] == [
             {"model": "kimi-k3", "provider": "kimi", "outcome": "provider_overloaded", "requests": 1},
             {"model": "glm-5.3", "provider": "glm", "outcome": "ability_missing", "requests": 0},
             {"model": "glm-5.3-flash", "provider": "glm", "outcome": "ok", "requests": 1},
@@ -242,11 +243,11 @@ async def test_auto_passes_over_a_model_that_is_spared(start_daemon: StartDaemon
         for _ in range(5):
             await chat(socket, "glm-5.3")
         emulator.log.clear()
-        answer = (await chat(socket, "auto"))["structuredContent"]
+        answer = whole(await chat(socket, "auto"))
         assert answer["model_used"] == "kimi-k3"
         assert "Not asked for now, because they fail: glm-5.3" in answer["model_reason"]
         assert asked(emulator) == ["kimi-k3"]
-        listed = (await socket.tool("models"))["structuredContent"]
+        listed = whole(await socket.tool("models"))
         assert listed["default"] == "kimi-k3"
 
 

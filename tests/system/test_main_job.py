@@ -150,7 +150,7 @@ async def test_a_silent_provider_is_reported_at_least_every_five_seconds(
 async def test_the_stage_timings_add_up_to_the_latency(start_daemon: StartDaemon) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("chat", {"prompt": "Hello.", "model": "glm-5.3"})
-    timings = result["structuredContent"]["timings"]
+    timings = result["_meta"]["exai/report"]["timings"]
     latency = timings.pop("latency_ms")
     assert set(timings) >= {
         "session_wait_ms",

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -14,11 +15,12 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from exai import config
-from exai.auth.scopes import MODELS, STATUS
+from exai.auth.scopes import DASHBOARD, MODELS, STATUS
 from exai.storage.database import Database
 from exai.storage.schema import conversations, exchanges
 from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 from support.session_socket import session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,8 +38,8 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
 
 
 @asynccontextmanager
-async def socket_of(guarded: GuardedDaemon, subject: str) -> AsyncIterator[McpSocket]:
-    headers = bearer(await guarded.token(MODELS, STATUS, subject=subject))
+async def socket_of(guarded: GuardedDaemon, subject: str, *further: str) -> AsyncIterator[McpSocket]:
+    headers = bearer(await guarded.token(MODELS, STATUS, *further, subject=subject))
     async with mcp_socket(guarded.daemon.mcp_ws, headers=headers) as client:
         yield client
 
@@ -94,7 +96,7 @@ async def test_anothers_conversation_answers_as_an_unknown_one_and_in_the_same_t
     guarded: GuardedDaemon,
 ) -> None:
     async with socket_of(guarded, "alice") as alice, socket_of(guarded, "mallory") as mallory:
-        handle = (await chat(alice, "the secret is pineapple"))["structuredContent"]["continuation_id"]
+        handle = whole(await chat(alice, "the secret is pineapple"))["continuation_id"]
 
         async def refusal(of: str) -> tuple[dict[str, Any], float]:
             began = time.perf_counter()
@@ -116,7 +118,7 @@ async def test_anothers_conversation_answers_as_an_unknown_one_and_in_the_same_t
         assert answers[0]["_meta"]["exai/error"]["code"] == "unknown_conversation"
         assert "pineapple" not in str(answers[0])
         going_on = await chat(alice, "what was it?", handle)
-        assert going_on["structuredContent"]["context"]["exchanges_included"] == 1
+        assert whole(going_on)["context"]["exchanges_included"] == 1
 
 
 async def test_two_who_race_for_one_conversation_leave_it_to_its_owner(guarded: GuardedDaemon) -> None:
@@ -126,7 +128,7 @@ async def test_two_who_race_for_one_conversation_leave_it_to_its_owner(guarded: 
         socket_of(guarded, "alice") as alice_elsewhere,
     ):
         begun = await asyncio.gather(*(chat(alice, f"begin {number}") for number in range(4)))
-        handles = [answer["structuredContent"]["continuation_id"] for answer in begun]
+        handles = [whole(answer)["continuation_id"] for answer in begun]
 
         async def of_alice(number: int, handle: str) -> dict[str, Any]:
             return await chat((alice, alice_elsewhere)[number % 2], f"alice {number}", handle)
@@ -170,12 +172,12 @@ async def test_one_idempotency_key_of_two_principals_is_two_operations(guarded: 
             )
         )
         for key, hers, his in zip(keys, both[::2], both[1::2], strict=True):
-            assert hers["structuredContent"]["answer"].endswith(f"alice asks {key}")
-            assert his["structuredContent"]["answer"].endswith(f"bob asks {key}")
+            assert whole(hers)["answer"].endswith(f"alice asks {key}")
+            assert whole(his)["answer"].endswith(f"bob asks {key}")
             assert (recalled(hers), recalled(his)) == (None, None)
         again = await operate(alice, keys[0], f"alice asks {keys[0]}")
         assert recalled(again) == "stored"
-        assert again["structuredContent"] == both[0]["structuredContent"]
+        assert whole(again) == whole(both[0])
         # Another's key with another's arguments is no reuse: nothing tells that it was ever used.
         async with socket_of(guarded, "carol") as carol:
             fresh = await operate(carol, keys[0], "carol asks something else")
@@ -189,7 +191,7 @@ async def test_failed_calls_are_shown_to_their_caller_alone(guarded: GuardedDaem
 
         async def errors_of(client: McpSocket) -> list[dict[str, Any]]:
             told = await client.tool("status", {"section": "errors"})
-            found: list[dict[str, Any]] = told["structuredContent"]["errors"]
+            found: list[dict[str, Any]] = whole(told)["errors"]
             return found
 
         async with asyncio.timeout(5):
@@ -199,18 +201,51 @@ async def test_failed_calls_are_shown_to_their_caller_alone(guarded: GuardedDaem
         assert await errors_of(erin) == []
 
 
+async def test_a_caller_sees_their_own_calls_and_the_dashboard_scope_everybodys(
+    guarded: GuardedDaemon,
+) -> None:
+    async with (
+        socket_of(guarded, "hal") as hal,
+        socket_of(guarded, "ida") as ida,
+        socket_of(guarded, "operator", DASHBOARD) as operator,
+    ):
+        answer = await chat(hal, "count my herons")
+        handle, call_id = answer["structuredContent"]["continuation_id"], whole(answer)["call_id"]
+
+        async def told(client: McpSocket, name: str) -> dict[str, Any]:
+            return await client.tool("status", {"id": name})
+
+        def owner_and_id(result: dict[str, Any]) -> tuple[str | None, str]:
+            call = result["structuredContent"]["call"]
+            return call.get("caller"), call["call_id"]
+
+        for name in (call_id, handle):
+            assert owner_and_id(await told(hal, name)) == (None, call_id)
+            assert owner_and_id(await told(operator, name)) == ("hal", call_id)
+            refused, unknown = await told(ida, name), await told(ida, f"{name[:-3]}zzz")
+            assert refused["isError"]
+            assert without_ids(refused) == _named(without_ids(unknown), f"{name[:-3]}zzz", name)
+        assert owner_and_id(await told(hal, "last")) == (None, call_id)
+        for other in (ida, operator):
+            assert (await told(other, "last"))["isError"], "they have made no call"
+
+
+def _named(answer: dict[str, Any], before: str, after: str) -> dict[str, Any]:
+    """An answer that says one name, as if it said another one."""
+    renamed: dict[str, Any] = json.loads(json.dumps(answer).replace(before, after))
+    return renamed
+
+
 async def test_each_caller_sees_usage_of_their_own(guarded: GuardedDaemon) -> None:
     async with socket_of(guarded, "fay") as fay, socket_of(guarded, "gus") as gus:
 
         async def usage_of(client: McpSocket) -> list[dict[str, Any]]:
             told = await client.tool("status", {"section": "usage"})
-            found: list[dict[str, Any]] = told["structuredContent"]["usage"]
+            found: list[dict[str, Any]] = whole(told)["usage"]
             return found
 
         assert await usage_of(fay) == []
-        cost = sum(
-            [(await chat(fay, f"count {number}"))["structuredContent"]["cost_usd"] for number in range(3)]
-        )
+        cost = sum([whole(await chat(fay, f"count {number}"))["cost_usd"] for number in range(3)])
         async with asyncio.timeout(5):
             while [(each["calls"], each["model"]) for each in await usage_of(fay)] != [(3, "glm-5.3")]:
                 pass  # the rows' ends are committed a moment later

@@ -7,6 +7,7 @@ from exai_emulator import Emulator, Fault, Persona
 from support.daemons import StartDaemon
 from support.drawn_pictures import drawn
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 from support.schemas import check_result
 
 KEY = "exai/idempotency-key"
@@ -34,7 +35,7 @@ async def checked(socket: McpSocket) -> Checked:
 
 def well(result: dict[str, Any]) -> dict[str, Any]:
     assert not result["isError"], result
-    return dict(result["structuredContent"])
+    return whole(result)
 
 
 async def test_every_variant_of_chat(start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path) -> None:
@@ -89,14 +90,14 @@ async def test_streamed_and_recalled_results_are_the_same_as_any(start_daemon: S
         assert any(each["method"] == "notifications/progress" for each in socket.notifications)
         first = await call("chat", {KEY: "k1"}, prompt="Hello.")
         again = await call("chat", {KEY: "k1"}, prompt="Hello.")
-        assert again["structuredContent"] == first["structuredContent"]
+        assert whole(again) == whole(first)
         assert again["_meta"]["exai/idempotent-call"]["recalled"] == "stored"
         assert (await call("chat", {KEY: "k1"}, prompt="Another."))["isError"]
         kept_error = [await call("chat", {KEY: "k2"}, prompt="Hello.", model="none") for _ in range(2)]
         assert all(each["isError"] for each in kept_error)
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         after_restart = await (await checked(socket)).call("chat", {KEY: "k1"}, prompt="Hello.")
-        assert after_restart["structuredContent"] == first["structuredContent"]
+        assert whole(after_restart) == whole(first)
 
 
 async def test_every_variant_of_search(start_daemon: StartDaemon, emulator: Emulator) -> None:

@@ -12,6 +12,7 @@ import pytest
 from exai_emulator import Emulator, Fault, Persona
 from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.mcp_websocket import mcp_socket
+from support.results import whole
 from support.virtual_time import now
 
 pytestmark = pytest.mark.virtual_time
@@ -63,7 +64,7 @@ async def _answers_the_third_time(
     heard: list[Any] = []
     result = await chat(daemon, model, heard=heard)
     assert not result["isError"], (fault, result)
-    answer = result["structuredContent"]
+    answer = whole(result)
     assert answer["answer"] == f"[emulated {model}] Hello."
     assert answer["tried"] == [{"model": model, "provider": provider, "outcome": "ok", "requests": 3}], fault
     asked = emulator.log.of(provider)
@@ -179,7 +180,7 @@ async def test_waiting_holds_no_permit(start_in_process: StartInProcess, emulato
         began = now()
         second = await socket.tool("chat", {"prompt": "Two.", "model": "kimi-k3"})
         assert now() == began
-        assert second["structuredContent"]["answer"].endswith("Two.")
+        assert whole(second)["answer"].endswith("Two.")
         await socket.cancel(number)
 
 
@@ -188,7 +189,7 @@ async def test_the_journal_and_the_metrics_count_requests_and_waits(
 ) -> None:
     emulator.faults.add("glm", Fault(error="1305", times=1))
     async with start_in_process() as daemon:
-        answer = (await chat(daemon, "glm-5.3"))["structuredContent"]
+        answer = whole(await chat(daemon, "glm-5.3"))
         page = await metrics(daemon)
     with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
         (row,) = database.execute("SELECT requests, failed_requests_ms, backoff_ms FROM calls")

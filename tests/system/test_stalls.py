@@ -7,6 +7,7 @@ import pytest
 from exai_emulator import Emulator, Fault, Persona
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 from support.virtual_time import now
 
 MODELS = {"glm": "glm-5.3", "kimi": "kimi-k3"}
@@ -84,7 +85,7 @@ async def test_at_high_effort_the_same_silences_are_thinking(
     async with start_in_process(**limits) as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await ask(socket, provider, effort="max")
         assert code(result) is None
-        assert result["structuredContent"]["timings"]["latency_ms"] == 4_000 * IDLE_S
+        assert whole(result)["timings"]["latency_ms"] == 4_000 * IDLE_S
         assert code(await ask(socket, provider, effort="low")) == "provider_timeout"
 
 
@@ -106,7 +107,7 @@ async def test_thinking_single_bytes_and_comments_are_life(
         commented = await ask(socket, provider)
     for result in (thought, trickled, commented):
         assert code(result) is None, result
-        assert result["structuredContent"]["timings"]["latency_ms"] >= 2_000 * IDLE_S
+        assert whole(result)["timings"]["latency_ms"] >= 2_000 * IDLE_S
 
 
 async def test_the_end_of_the_calls_own_time_leaves_what_had_arrived(

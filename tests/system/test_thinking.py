@@ -10,6 +10,7 @@ import pytest
 from exai_emulator import Emulator, Persona
 from support.daemons import StartDaemon
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def chat(client: McpSocket, **arguments: Any) -> dict[str, Any]:
     """The structured answer of a chat that goes well."""
     result = await client.tool("chat", arguments)
     assert not result["isError"], result
-    return dict(result["structuredContent"])
+    return whole(result)
 
 
 SPELT: dict[tuple[str, str], dict[str, Any]] = {
@@ -111,11 +112,7 @@ async def test_reasoning_goes_back_to_the_model_that_builds_on_it_and_to_no_othe
 
 async def test_always_thinking_models_are_said_to_be_such(client: McpSocket) -> None:
     result = await client.tool("models")
-    models = {
-        model["name"]: model
-        for provider in result["structuredContent"]["providers"]
-        for model in provider["models"]
-    }
+    models = {model["name"]: model for provider in whole(result)["providers"] for model in provider["models"]}
     for name, (efforts, always, default) in {
         "glm-5.3": (["low", "high", "max"], True, "max"),
         "glm-4.7": (["none", "high"], False, None),

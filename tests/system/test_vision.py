@@ -13,6 +13,7 @@ from exai_emulator import Emulator, Fault
 from support.daemons import StartDaemon
 from support.drawn_pictures import drawn, moving_gif, noise
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 
 
 @pytest.fixture
@@ -65,12 +66,12 @@ async def test_pictures_arrive_as_the_model_takes_them_with_notes_on_changes(
             ("WEBP", (60, 40)),
             ("PNG", (30, 20)),
         ]
-    assert glm["structuredContent"]["context"]["images"] == 3
-    notes = glm["structuredContent"]["notes"]
+    assert whole(glm)["context"]["images"] == 3
+    notes = whole(glm)["notes"]
     assert [note.split(" was ")[0] for note in notes[:2]] == ["Image 1", "Image 2"]
     assert "8000 x 80 to 6000 x 60" in notes[0]
     assert f"Note: {notes[0]}" in glm["content"][0]["text"]
-    assert len([note for note in kimi["structuredContent"]["notes"] if note.startswith("Image")]) == 1
+    assert len([note for note in whole(kimi)["notes"] if note.startswith("Image")]) == 1
 
 
 async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
@@ -81,9 +82,7 @@ async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
     roots = {"EXAI_FILES__ROOTS": f'["{folder}"]'}
     async with start_daemon(**roots) as daemon:
         async with mcp_socket(daemon.mcp_ws) as socket:
-            costs = [
-                (await look(socket, large, model="kimi-k3"))["structuredContent"]["cost"] for _ in range(2)
-            ]
+            costs = [whole(await look(socket, large, model="kimi-k3"))["cost"] for _ in range(2)]
         # A file is free there, and said to be; the second call uploads none.
         assert [cost.get("file") for cost in costs] == [0, None]
         daemon.kill()
@@ -137,7 +136,7 @@ async def test_a_moving_picture_is_shown_by_its_first_frame(
         answer = await look(socket, data_url(moving_gif(16, 16), "image/gif"), model="kimi-k3")
     (still,) = shown(emulator, "kimi")
     assert getattr(still, "n_frames", 1) == 1
-    assert "first frame" in " ".join(answer["structuredContent"]["notes"])
+    assert "first frame" in " ".join(whole(answer)["notes"])
 
 
 async def test_an_upload_that_fails_is_tried_again(
@@ -159,10 +158,10 @@ async def test_a_model_that_takes_over_gets_the_picture_as_it_takes_it(
     picture = data_url(drawn("WEBP", 5_000, 40, "RGBA"), "image/webp")
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         answer = await look(socket, picture, model="kimi-k3", fallback_models=["glm-5.3-flash"])
-    assert answer["structuredContent"]["model_used"] == "glm-5.3-flash"
+    assert whole(answer)["model_used"] == "glm-5.3-flash"
     assert [(each.format, each.size) for each in shown(emulator, "kimi")] == [("PNG", (4_096, 33))]
     assert [(each.format, each.size) for each in shown(emulator, "glm")] == [("PNG", (5_000, 40))]
-    notes = [note for note in answer["structuredContent"]["notes"] if note.startswith("Image")]
+    notes = [note for note in whole(answer)["notes"] if note.startswith("Image")]
     assert len(notes) == 1
     assert "converted from WEBP to PNG" in notes[0]
 

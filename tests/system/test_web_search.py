@@ -5,12 +5,14 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 
 from exai_emulator import Emulator, Fault, Persona, ScriptedCall
 from support.daemons import StartDaemon
 from support.mcp_websocket import McpSocket, mcp_socket
+from support.results import whole
 
 
 def searches(emulator: Emulator) -> list[Any]:
@@ -25,7 +27,7 @@ def searches(emulator: Emulator) -> list[Any]:
 async def asks(socket: McpSocket, model: str, **arguments: Any) -> dict[str, Any]:
     result = await socket.tool("chat", {"prompt": "What is new on owls?", "model": model, **arguments})
     assert not result["isError"], result
-    structured: dict[str, Any] = result["structuredContent"]
+    structured: dict[str, Any] = whole(result)
     return structured
 
 
@@ -59,8 +61,11 @@ async def test_glm_searches_on_its_side_and_its_sources_are_cited(
     start_daemon: StartDaemon, emulator: Emulator
 ) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        answer = await asks(socket, "glm-5.3", use_websearch=True)
-        jsonschema.validate(answer, await schema_of(socket, "chat"))
+        result = await socket.tool(
+            "chat", {"prompt": "What is new on owls?", "model": "glm-5.3", "use_websearch": True}
+        )
+        jsonschema.validate(result["structuredContent"], await schema_of(socket, "chat"))
+        answer = whole(result)
     (request,) = emulator.log.requests
     assert [tool["type"] for tool in request.body["tools"]] == ["web_search"]
     assert len(answer["citations"]) == 2
@@ -95,7 +100,7 @@ async def test_kimi_searches_by_a_tool_and_what_it_found_is_cited(
             {"prompt": "What is new on owls?", "model": "kimi-k3", "use_websearch": True},
             heard.append,
         )
-    answer = result["structuredContent"]
+    answer = whole(result)
     first, search, second = emulator.log.requests
     assert [tool["function"]["name"] for tool in first.body["tools"]] == ["web_search"]
     assert search.path == "/v1/tools/search"
@@ -280,7 +285,7 @@ async def test_a_later_round_that_fails_is_asked_again_and_the_search_is_not(
     assert not result["isError"]
     assert [record.status for record in emulator.log.of("kimi")] == [200, 429, 200]
     assert len(searches(emulator)) == 1
-    assert result["structuredContent"]["cost"]["search"] == 0.002
+    assert whole(result)["cost"]["search"] == 0.002
 
 
 async def test_a_model_that_does_not_search_says_so(start_daemon: StartDaemon, emulator: Emulator) -> None:
@@ -307,7 +312,7 @@ async def test_the_search_tool_finds_pages(
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("search", {"query": " owls ", "count": 3})
         jsonschema.validate(result["structuredContent"], await schema_of(socket, "search"))
-    found = result["structuredContent"]
+    found = whole(result)
     (request,) = emulator.log.requests
     assert request.path == "/v1/tools/search"
     assert request.body == {"text_query": "owls", "limit": 3}
@@ -334,8 +339,8 @@ async def test_filters_reach_each_provider_in_its_own_words(
 ) -> None:
     asked = {"query": "owls", "recency": "week", "domains": ["https://owls.example/"], "count": 2}
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        kimi = (await socket.tool("search", asked))["structuredContent"]
-        glm = (await socket.tool("search", {**asked, "engine": "glm"}))["structuredContent"]
+        kimi = whole(await socket.tool("search", asked))
+        glm = whole(await socket.tool("search", {**asked, "engine": "glm"}))
     first, second = emulator.log.requests
     today = datetime.now(UTC)
     assert first.path == "/v1/tools/search_pro"
@@ -357,7 +362,7 @@ async def test_filters_reach_each_provider_in_its_own_words(
         "search_domain_filter": "owls.example",
     }
     for found in (kimi, glm):
-        assert {page["site"] for page in found["results"]} == {"owls.example"}
+        assert {urlsplit(page["url"]).hostname for page in found["results"]} == {"owls.example"}
     assert (kimi["cost_usd"], glm["cost_usd"]) == (0.003, None)
 
 
@@ -366,15 +371,15 @@ async def test_nothing_found_is_no_error_and_costs_nothing(
 ) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         result = await socket.tool("search", {"query": "emulated-no-results"})
-    assert result["structuredContent"]["results"] == []
-    assert result["structuredContent"]["cost_usd"] == 0
+    assert whole(result)["results"] == []
+    assert whole(result)["cost_usd"] == 0
     assert "Nothing was found" in result["content"][0]["text"]
 
 
 async def test_auto_takes_the_next_engine_and_says_so(start_daemon: StartDaemon, emulator: Emulator) -> None:
     emulator.faults.add("kimi", Fault(error="empty_403", path="/tools/search", times=None))
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
-        found = (await socket.tool("search", {"query": "owls"}))["structuredContent"]
+        found = whole(await socket.tool("search", {"query": "owls"}))
         named = await socket.tool("search", {"query": "owls", "engine": "kimi"})
     assert found["provider"] == "glm"
     assert found["notes"] == ["kimi could not search (provider_denied); glm was asked."]

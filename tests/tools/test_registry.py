@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from exai.auth.scopes import SCOPES
-from exai.consulting.results import Result
+from exai.consulting.results import Report
 from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
@@ -72,6 +72,11 @@ def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> 
         assert {name for name in names if f"`{name}`" not in documented} == set(), tool.name
 
 
+def test_a_client_may_show_a_long_answer_whole(registry: Registry) -> None:
+    asked = {tool.name: (tool.meta or {}).get("anthropic/maxResultSizeChars", 0) for tool in registry.listing}
+    assert asked["chat"] == 500_000, "the most that its reader allows"
+
+
 def test_older_names_answer_without_being_listed(registry: Registry) -> None:
     assert registry.find("listmodels").tool.name == "models"
     assert registry.find("version").tool.name == "status"
@@ -127,9 +132,9 @@ def test_an_argument_that_must_be_given_cannot_be_unlisted(registry: Registry) -
         Registry([replace(registry.find("chat").tool, unlisted=frozenset({"prompt"}))])
 
 
-def test_a_result_cannot_have_the_fields_that_the_dispatcher_adds(registry: Registry) -> None:
-    class Clashing(Result, frozen=True):
+def test_a_report_cannot_have_the_fields_that_the_dispatcher_adds(registry: Registry) -> None:
+    class Clashing(Report, frozen=True):
         call_id: str
 
     with pytest.raises(ValueError, match="CallFacts repeats the fields call_id"):
-        Registry([replace(registry.find("chat").tool, result=Clashing)])
+        Registry([replace(registry.find("chat").tool, report=Clashing)])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from exai.runtime.periodic import Duty, Scheduler
-from exai.tools.status import StatusReport
+from exai.tools.status_report import StatusReport
 from exai.tools.system_report import duty_states
 from support.virtual_time import LoopClock
 
@@ -18,7 +18,7 @@ async def fail() -> None:
 
 async def test_duties_are_listed_and_those_that_fail_are_named() -> None:
     scheduler = Scheduler(LoopClock(), dice=lambda: 0.5)
-    assert StatusReport(duties=duty_states(scheduler)).text() == "Background duties: 0, all well."
+    assert StatusReport(duties=duty_states(scheduler)).text() == "No background duty fails."
     tidy = Duty(name="tidy", run=asyncio.Event().wait, every_s=60)
     async with scheduler.running(tidy, Duty(name="follow", run=fail, every_s=1)):
         await asyncio.sleep(2.5)
@@ -27,5 +27,5 @@ async def test_duties_are_listed_and_those_that_fail_are_named() -> None:
         found = states["follow"]
         assert (found.runs, found.failed_in_a_row, found.error) == (2, 2, "ConnectionError")
         assert StatusReport(duties=duty_states(scheduler)).text() == (
-            "Background duties: 2, failing:\n- follow: ConnectionError, 2 times in a row"
+            "Background duties that fail:\n- follow: ConnectionError, 2 times in a row\nWell: tidy"
         )

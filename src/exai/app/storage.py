@@ -11,6 +11,7 @@ from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
+from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.usage import UsageReports
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
@@ -29,6 +30,7 @@ class Storage:
     database: Database
     journal: Journal
     usage: UsageReports
+    recorded_calls: RecordedCalls
     idempotent_calls: IdempotentCallTable
     uploads: UploadTable
     conversations: ConversationTables
@@ -52,6 +54,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             database,
             journal,
             UsageReports(database, clock),
+            RecordedCalls(database, clock),
             IdempotentCallTable(database, clock),
             UploadTable(database),
             ConversationTables(database),

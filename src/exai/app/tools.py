@@ -67,6 +67,8 @@ async def open_tools(
         duties=scheduler,
         journal=storage.journal,
         usage=storage.usage,
+        calls=storage.recorded_calls,
+        running=monitoring.running_calls,
     )
     tools = Chat(consultant), Search(asking.router), Models(states), Status(report)
     try:

@@ -31,7 +31,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         STATUS: "Read how EXAI and its providers stand: `status`, `models`.",
         FILES: "Put files in and take one's own files out.",
         ERRORS: "Report errors, and read what became of them.",
-        DASHBOARD: "Look at the dashboard and read `/metrics`: everybody's calls, but no texts.",
+        DASHBOARD: "Look at the dashboard, at `/metrics` and at calls by id: everybody's, but no texts.",
         ADMIN: "Make and revoke tokens and keys.",
     }
 )

@@ -1,4 +1,4 @@
-"""A consultation as a result: the answer, the model, what entered the prompt, the cost."""
+"""A consultation as a result for an agent, and as a report: the model, what entered the prompt, the cost."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -7,12 +7,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.consulting.consultation import Consultation
-from exai.consulting.results import Result
+from exai.consulting.results import Report, Result
 from exai.costs import Cost, Usage
 from exai.messages import Citation
 from exai.routing.ledger import Tried
 
-__all__ = ["ModelAnswer"]
+__all__ = ["AnswerReport", "ModelAnswer"]
+
+LONG_CHARACTERS = 8_000
+"""From here on the handle stands behind the answer as well: clients cut long results, some of them in the middle."""
 
 
 class CostItems(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,69 +50,97 @@ class PromptContents(msgspec.Struct, frozen=True):
 
     exchanges_included: int
     exchanges_dropped: int
-    files: tuple[str, ...]
+    files: int
     images: int
     tokens_expected: int
     expected_by: str
     estimate_error: float | None
 
 
-class ModelAnswer(Result, frozen=True):
-    """The result of a tool that returns all there is about its consultation."""
+class AnswerReport(Report, frozen=True):
+    """How an answer came about, and what it cost."""
 
-    answer: str
-    continuation_id: str | None
-    exchanges_remaining: int
     model_requested: str | None
-    model_used: str
     model_reason: str | None
-    tried: tuple[TriedModel, ...]
     model_echoed: str
     provider: str
+    tried: tuple[TriedModel, ...]
     effort: str | None
     finish_reason: Literal["stop", "length"]
     usage: Usage
     cost_usd: float | None
     cost: CostItems
     context: PromptContents
-    citations: tuple[Citation, ...]
-    notes: tuple[str, ...]
+    files: tuple[str, ...]
+    """Paths of the files that entered the prompt."""
 
     @classmethod
     def of(cls, consultation: Consultation) -> Self:
         completion = consultation.completion
         return cls(
-            answer=completion.text,
-            continuation_id=consultation.conversation_id,
-            exchanges_remaining=consultation.exchanges_remaining,
             model_requested=consultation.inquiry.model,
-            model_used=completion.model,
             model_reason=consultation.choice.reason,
-            tried=_tried(consultation.tried),
             model_echoed=completion.echoed_model,
             provider=completion.provider,
+            tried=_tried(consultation.tried),
             effort=consultation.prompt.model.effort_used(consultation.prompt.effort),
             finish_reason="length" if completion.finish_reason == "length" else "stop",
             usage=consultation.usage,
             cost_usd=consultation.cost.usd,
             cost=CostItems.of(consultation.cost),
             context=_contents(consultation),
-            citations=completion.citations,
+            files=tuple(file.path for file in consultation.material.files),
+        )
+
+    def kept(self) -> Self:
+        return msgspec.structs.replace(self, files=())
+
+
+class ModelAnswer(Result, frozen=True, kw_only=True):
+    """The result of a tool that returns a model's answer as it is.
+
+    All that is short stands before the answer: wherever a client cuts, it is read.
+    """
+
+    continuation_id: str | None = None
+    model_used: str
+    exchanges_remaining: int
+    finish_reason: Literal["length"] | None = None
+    notes: tuple[str, ...] = ()
+    answer: str
+    citations: tuple[Citation, ...] = ()
+    continue_with: str | None = None
+    """The handle again, behind a long answer."""
+
+    @classmethod
+    def of(cls, consultation: Consultation) -> Self:
+        completion = consultation.completion
+        handle = consultation.conversation_id
+        return cls(
+            continuation_id=handle,
+            model_used=completion.model,
+            exchanges_remaining=consultation.exchanges_remaining,
+            finish_reason="length" if completion.finish_reason == "length" else None,
             notes=consultation.notes,
+            answer=completion.text,
+            citations=completion.citations,
+            continue_with=handle if len(completion.text) >= LONG_CHARACTERS else None,
         )
 
     def text(self) -> str:
         handle = self.continuation_id or "none, as the exchange was not kept"
-        footer = " | ".join(
+        head = " | ".join(
             [
                 f"continuation_id: {handle}",
                 self.model_used,
                 f"{self.exchanges_remaining} exchanges remaining",
             ]
         )
-        lines = [self.answer, "", f"[{footer}]", *(f"Note: {note}" for note in self.notes)]
+        lines = [f"[{head}]", *(f"Note: {note}" for note in self.notes), "", self.answer]
         if self.citations:
-            lines += ["Sources:", *map(_source_line, self.citations)]
+            lines += ["", "Sources:", *map(_source_line, self.citations)]
+        if self.continue_with is not None:
+            lines += ["", f"[continuation_id: {self.continue_with}]"]
         return "\n".join(lines)
 
 
@@ -125,7 +156,7 @@ def _contents(consultation: Consultation) -> PromptContents:
     return PromptContents(
         exchanges_included=fit.recalled.included,
         exchanges_dropped=fit.recalled.dropped,
-        files=tuple(file.path for file in material.files),
+        files=len(material.files),
         images=len(material.images),
         tokens_expected=fit.tokens,
         expected_by=consultation.completion.provider if fit.counted else "estimate",

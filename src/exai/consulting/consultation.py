@@ -11,7 +11,7 @@ from exai.consulting.window import Fit
 from exai.costs import Cost, Usage
 from exai.providers.base import Completion, Prompt
 from exai.routing.ledger import Tried
-from exai.routing.router import Choice
+from exai.routing.router import AUTO, Choice
 
 __all__ = ["Consultation"]
 
@@ -51,22 +51,23 @@ class Consultation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was adjusted, cut or left out, in sentences for the caller."""
+        """What is not as usual, such as what was adjusted, cut or left out, in sentences for the caller."""
         return (*self.completion.notes, *self._own_notes())
 
+    @property
+    def _named_another(self) -> bool:
+        """Whether the caller named a model, and not by the name of the one that answered."""
+        named = self.choice.model_requested
+        return named is not None and named.strip().casefold() not in {AUTO, self.completion.model.casefold()}
+
     def _own_notes(self) -> Iterator[str]:
-        model, provider = self.completion.model, self.completion.provider
         if self.completion.finish_reason == "length" and not self.completion.cut_short:
             yield "The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens."
         if self.recording.not_kept is not None:
             yield self.recording.not_kept
         elif self.exchanges_remaining == 0:
             yield "This was the conversation's last exchange. Start a new one without continuation_id."
-        if self.cost.free:
-            yield f"{model} is free of charge by its list price."
-        if self.fit.counted:
-            yield f"{provider} counted the prompt beforehand, as it comes near the window's limit."
-        if len(self.tried) > 1 and self.choice.reason is not None:
+        if self.choice.reason is not None and (len(self.tried) > 1 or self._named_another):
             yield self.choice.reason
         if dropped := self.fit.recalled.dropped:
             yield f"The {dropped} oldest exchanges did not fit and were left out."

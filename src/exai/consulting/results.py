@@ -1,15 +1,19 @@
-"""What a tool returns: a result whose type is its schema, and what the journal keeps of the call."""
+"""What a tool returns: a result that an agent reads, a report for programs and operators, what the journal keeps."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
-__all__ = ["Findings", "Result", "ToolReturn"]
+__all__ = ["Findings", "Report", "Result", "ToolReturn"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every tool's result: the output schema is made from its fields, the text from its values."""
+    """Base of every tool's result: the output schema is made from its fields, the text from its values.
+
+    Some agents read the fields and others the text, and each pays for every word: both say the same, what the next step
+    needs first, and nothing that is as usual. A field that has its default is left out.
+    """
 
     def text(self) -> str:
         """Render the result for a model that reads text alone.
@@ -19,9 +23,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self).decode()
 
 
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a tool tells programs beside its result; it goes into the answer's `_meta`."""
+
+    def kept(self) -> Self:
+        """Return what the journal may keep of it: no content, and no names of files."""
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the journal keeps of a call beside its requests."""
+    """What the journal keeps of a call beside its requests and the tool's report."""
 
     provider: str | None = None
     model_used: str | None = None
@@ -39,3 +51,4 @@ class ToolReturn(Generic[R_co]):
 
     result: R_co
     findings: Findings = Findings()
+    report: Report | None = None

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from exai.callers import Caller
 from exai.consulting.context import CallContext
-from exai.consulting.results import Findings, ToolReturn
+from exai.consulting.results import Findings, Report, ToolReturn
 from exai.dispatch.failures import failure
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
@@ -220,15 +222,16 @@ class Dispatcher:
             return self._refused(request)
         call = self._start(request, progress, run)
         try:
-            answer, findings = await self._run(call)
+            returned = await self._run(call)
         except asyncio.CancelledError:
             self._end(call, "cancelled", "cancelled")
             raise
         except ToolFault as fault:
             self._end(call, self._outcome(call, fault), fault.code)
             return failure(fault, call.id, call.asker.ledger.tried)
-        timings = self._end(call, "ok", None, findings)
-        return with_facts(answer, CallFacts(timings, call.id)) if call.tool.asks_provider else answer
+        timings = self._end(call, "ok", None, returned.findings, returned.report)
+        answer = answer_of(returned)
+        return with_facts(answer, CallFacts(call.id, timings)) if call.tool.asks_provider else answer
 
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
@@ -248,8 +251,8 @@ class Dispatcher:
             return "cancelled"
         return "timed_out" if isinstance(fault, ProviderTimeout | DeadlineExceeded) else "failed"
 
-    async def _run(self, call: _Call) -> tuple[ToolAnswer, Findings]:
-        """Run the tool within its time; its answer, and what the journal keeps of it.
+    async def _run(self, call: _Call) -> ToolReturn[Any]:
+        """Run the tool within its time, and return what it found.
 
         Raises:
             ToolFault: it failed, whatever the reason.
@@ -259,8 +262,7 @@ class Dispatcher:
                 arguments = call.request.invocation.arguments()
                 call.requested = arguments.requested()
                 run = self._run_admitted if call.tool.asks_provider else self._run_tool
-                returned = await run(call, arguments)
-                return answer_of(returned.result), returned.findings
+                return await run(call, arguments)
         except asyncio.CancelledError:
             if call.id not in self._aborted:
                 raise
@@ -316,7 +318,12 @@ class Dispatcher:
             await asyncio.gather(row, call.run.begin(call.id))
 
     def _end(
-        self, call: _Call, outcome: str, code: str | None, findings: Findings = _NOTHING
+        self,
+        call: _Call,
+        outcome: str,
+        code: str | None,
+        findings: Findings = _NOTHING,
+        report: Report | None = None,
     ) -> dict[str, float]:
         """Record how the call ended, and publish it; return the stage timings, which add up to the latency."""
         del self._running[call.id]
@@ -341,6 +348,7 @@ class Dispatcher:
                     timings=timings,
                     requests=requests,
                     model_reason=findings.model_reason,
+                    report=None if report is None else msgspec.json.encode(report.kept()).decode(),
                 )
             )
         self._bus.publish(

@@ -39,6 +39,9 @@ class RunningCalls:
     def _ended(self, event: CallEnded) -> None:
         self._began.pop(event.call_id, None)
 
+    def __contains__(self, call_id: object) -> bool:
+        return call_id in self._began
+
     def __len__(self) -> int:
         return len(self._began)
 

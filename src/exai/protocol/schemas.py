@@ -37,11 +37,13 @@ def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()
     return flat
 
 
-def output_schema(*parts: type[msgspec.Struct], depth: int = LISTED_DEPTH) -> dict[str, Any]:
+def output_schema(
+    *parts: type[msgspec.Struct], depth: int = LISTED_DEPTH, nulls: bool = False
+) -> dict[str, Any]:
     """Describe a result that has the fields of all `parts` side by side.
 
     Objects that are nested deeper than `depth` are described as objects and no further. Only the outermost
-    one says which fields are always there.
+    one says which fields are always there. Without `nulls`, a field that may be left out is so instead of being null.
 
     Raises:
         ValueError: two parts have a field of the same name.
@@ -53,7 +55,11 @@ def output_schema(*parts: type[msgspec.Struct], depth: int = LISTED_DEPTH) -> di
         fields = schema["properties"]
         if twice := properties.keys() & fields.keys():
             raise ValueError(f"{part.__name__} repeats the fields {', '.join(sorted(twice))}")
-        properties |= {name: _as_output(field, components, depth) for name, field in fields.items()}
+        described = {name: _as_output(field, components, depth, nulls) for name, field in fields.items()}
+        for name in schema["required"]:
+            if not nulls and NULL in fields[name].get("anyOf", ()):
+                described[name] = _or_null(described[name])
+        properties |= described
         required += schema["required"]
     schema = {"type": "object", "properties": properties}
     return {**schema, "required": required} if required else schema
@@ -95,24 +101,29 @@ def _without_null(node: dict[str, Any], components: Mapping[str, Any]) -> Any:
     return {**_as_input(rest, components), "anyOf": [_as_input(choice, components) for choice in choices]}
 
 
-def _as_output(node: dict[str, Any], components: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _as_output(
+    node: dict[str, Any], components: Mapping[str, Any], depth: int, nulls: bool
+) -> dict[str, Any]:
     """Reduce the schema of one field or item to type, fields, items and choices."""
     if "$ref" in node:
-        return _as_output(components[node["$ref"]], components, depth)
+        return _as_output(components[node["$ref"]], components, depth, nulls)
     if "anyOf" in node:
-        choices = [_as_output(choice, components, depth) for choice in node["anyOf"]]
+        choices = [_as_output(choice, components, depth, nulls) for choice in node["anyOf"]]
         values = [choice for choice in choices if choice != NULL]
-        return _or_null(values[0]) if len(values) == 1 else {"anyOf": choices}
+        if len(values) == 1:
+            return _or_null(values[0]) if nulls else values[0]
+        return {"anyOf": choices}
     schema: dict[str, Any] = {key: node[key] for key in ("type", "enum") if key in node}
     if "enum" in schema:
         schema.pop("type", None)
     if "properties" in node and depth > 0:
         schema["properties"] = {
-            name: _as_output(field, components, depth - 1) for name, field in node["properties"].items()
+            name: _as_output(field, components, depth - 1, nulls)
+            for name, field in node["properties"].items()
         }
     for key in ("items", "additionalProperties"):
         if isinstance(node.get(key), dict):
-            schema[key] = _as_output(node[key], components, depth)
+            schema[key] = _as_output(node[key], components, depth, nulls)
     return schema
 
 

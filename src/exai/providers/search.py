@@ -143,7 +143,8 @@ def as_text(results: tuple[SearchResult, ...], snippet_characters: int = MAX_SNI
     entries = []
     for number, result in enumerate(results, start=1):
         dated = f" ({result.published})" if result.published else ""
+        place = result.url or result.site or ""
         entries.append(
-            f"[{number}] {result.title}{dated}\n{result.url}\n{result.snippet[:snippet_characters]}".rstrip()
+            f"[{number}] {result.title}{dated}\n{place}\n{result.snippet[:snippet_characters]}".rstrip()
         )
     return "\n\n".join(entries)

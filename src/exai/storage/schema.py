@@ -140,6 +140,7 @@ calls = Table(
     Column("cost_usd", Double),  # of all parts with a known price
     Column("without_price", Integer),  # requests of which a part has none, so that it is not in `cost_usd`
     *(Column(name, Double) for name in TIMINGS),
+    Column("report", StorableText),  # JSON: how the answer came about, without content
     Index(None, "began_at"),
     Index(
         "ix_calls_failed",

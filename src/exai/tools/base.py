@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from exai.consulting.context import CallContext
-from exai.consulting.results import Result, ToolReturn
+from exai.consulting.results import Report, Result, ToolReturn
 from exai.protocol.schemas import input_schema
 from exai.tools.aliases import Alias
 
@@ -48,7 +48,8 @@ class ToolAnswer:
     """Matches the tool's output schema; `None` for an error, which has no schema there."""
 
     meta: JsonObject | None = None
-    """Goes into the result's `_meta`; an error's facts are under `exai/error`."""
+    """Goes into the result's `_meta`: an error's facts under `exai/error`, how a result came about under
+    `exai/report`."""
 
     is_error: bool = False
 
@@ -75,6 +76,9 @@ class Tool(Generic[A, R]):
 
     argument_scopes: Mapping[str, str] = field(default_factory=dict)
     """What a caller needs besides for an argument that is given and is not false."""
+
+    report: type[Report] | None = None
+    """What it tells programs beside its results, in `_meta["exai/report"]`."""
 
     unlisted: frozenset[str] = frozenset()
     """Arguments that are accepted and documented, but not in the list of tools, which every client pays for."""

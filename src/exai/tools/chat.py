@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.answer import ModelAnswer
+from exai.consulting.answer import AnswerReport, ModelAnswer
 from exai.consulting.arguments import (
     AnswerTokens,
     ContinuationId,
@@ -27,6 +27,9 @@ from exai.tools.base import Arguments, Requested, Tool
 from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
+
+MAX_RESULT_CHARACTERS = 500_000
+"""The most that Claude Code takes of a result as it is, if a tool's entry asks for it; without, it cuts far earlier."""
 
 
 class ChatArguments(Arguments, frozen=True):
@@ -65,12 +68,14 @@ class Chat:
             ),
             arguments=ChatArguments,
             result=ModelAnswer,
+            report=AnswerReport,
             run=self.run,
             asks_provider=True,
             scope=scopes.MODELS,
             argument_scopes={"use_websearch": scopes.SEARCH},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
             unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens"}),
+            meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,
         )
 
@@ -96,4 +101,4 @@ class Chat:
             continuation_id=arguments.continuation_id,
         )
         consultation = await self._consultant.consult(inquiry, context)
-        return ToolReturn(ModelAnswer.of(consultation), consultation.findings)
+        return ToolReturn(ModelAnswer.of(consultation), consultation.findings, AnswerReport.of(consultation))

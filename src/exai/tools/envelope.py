@@ -1,37 +1,79 @@
-"""The answer of a call: the tool's result as text and as JSON, and the facts of the call beside it."""
+"""The answer of a call: the tool's result as text and as JSON, and in its `_meta` the report of how it came about."""
 
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from exai.consulting.results import Result
+from exai.consulting.results import Report, ToolReturn
 from exai.protocol.schemas import output_schema
 from exai.tools.base import JsonObject, Tool, ToolAnswer
 
-__all__ = ["CallFacts", "answer_of", "listed_output", "with_facts"]
+__all__ = ["REPORT_KEY", "CallFacts", "answer_of", "check_report", "listed_output", "with_facts"]
+
+REPORT_KEY = "exai/report"
+"""In the `_meta` of an answer: for programs, as no client shows it to its model."""
 
 
 class CallFacts(msgspec.Struct, frozen=True):
-    """What the dispatcher adds to the result of a tool that asks a provider."""
+    """What the dispatcher adds to the report of a tool that asks a provider."""
 
-    timings: dict[str, float]
-    """Milliseconds by stage."""
     call_id: str
     """Its row in the journal."""
+    timings: dict[str, float]
+    """Milliseconds by stage."""
 
 
 def listed_output(tool: Tool[Any, Any]) -> JsonObject:
-    """Make the output schema of a tool: the fields of its result and, if it asks a provider, the facts of the call."""
-    parts = (tool.result, CallFacts) if tool.asks_provider else (tool.result,)
-    return output_schema(*parts)
+    """Make the output schema of a tool from the fields of its result."""
+    return output_schema(tool.result)
 
 
-def answer_of(result: Result) -> ToolAnswer:
-    """Render a result as text and as JSON."""
-    return ToolAnswer(text=result.text(), structured=msgspec.to_builtins(result))
+def check_report(tool: Tool[Any, Any]) -> None:
+    """Refuse a tool whose report has a field that the dispatcher adds.
+
+    Raises:
+        ValueError: with the field's name.
+    """
+    if tool.report is not None:
+        output_schema(tool.report, CallFacts)
+
+
+def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
+    """Render a result as text and as JSON, and its report beside it.
+
+    Fields of the result that have their default are left out, and so are empty ones of the objects in it.
+    """
+    result = returned.result
+    usual = {field.name: field.default for field in msgspec.structs.fields(result) if not field.required}
+    structured = {
+        name: _said(value)
+        for name, value in msgspec.to_builtins(result).items()
+        if name not in usual or getattr(result, name) != usual[name]
+    }
+    return ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report))
 
 
 def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
-    """Return the answer with the facts of its call."""
-    return replace(answer, structured={**(answer.structured or {}), **msgspec.to_builtins(facts)})
+    """Return the answer with the facts of its call in the report."""
+    meta = answer.meta or {}
+    report = {**msgspec.to_builtins(facts), **meta.get(REPORT_KEY, {})}
+    return replace(answer, meta={**meta, REPORT_KEY: report})
+
+
+def _meta(report: Report | None) -> JsonObject | None:
+    return None if report is None else {REPORT_KEY: msgspec.to_builtins(report)}
+
+
+def _said(value: Any) -> Any:
+    """Return a value without the empty fields of the objects in it."""
+    if isinstance(value, dict):
+        pairs = ((name, _said(field)) for name, field in value.items())
+        return {name: field for name, field in pairs if not _is_empty(field)}
+    if isinstance(value, list | tuple):
+        return [_said(item) for item in value]
+    return value
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple | dict) and not value)

@@ -1,5 +1,6 @@
 """`models`: the models that can be asked, with abilities, prices and health."""
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 import msgspec
@@ -7,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from exai.auth import scopes
 from exai.consulting.context import CallContext
-from exai.consulting.results import Result, ToolReturn
+from exai.consulting.results import Report, Result, ToolReturn
+from exai.conversations.estimates import estimate_tokens
 from exai.errors import BadArguments, ToolFault
 from exai.messages import Effort
 from exai.monitoring.provider_health import Health
@@ -19,11 +21,19 @@ from exai.tools.aliases import Alias
 from exai.tools.base import Arguments, Tool
 from exai.tools.system_report import ModelStates
 
-__all__ = ["Models", "ModelsArguments", "ModelsListed"]
+__all__ = ["Models", "ModelsArguments", "ModelsListed", "ModelsReport"]
+
+MOST_TOKENS = 1_300
+"""Of all the models in a result, as it is written; who wants the rest names a provider or a model."""
+
+FREE = "free"
+
+Name = Annotated[str, msgspec.Meta(max_length=100)]
 
 
 class ModelsArguments(Arguments, frozen=True):
-    provider: Annotated[str, msgspec.Meta(max_length=100, description="Only this one's models")] | None = None
+    provider: Annotated[Name, msgspec.Meta(description="Only this one's models")] | None = None
+    model: Annotated[Name, msgspec.Meta(description="All about this one")] | None = None
 
 
 class TokenEstimate(msgspec.Struct, frozen=True):
@@ -97,33 +107,9 @@ class ListedModel(msgspec.Struct, frozen=True):
     breaker: BreakerState
 
     @property
-    def line(self) -> str:
-        """Render the model in one line."""
-        parts = [f"- {self.name}", f"{self.context_tokens // 1000}k window"]
-        if abilities := self._abilities():
-            parts.append(", ".join(abilities))
-        parts.append(_price_text(self.price_usd_per_million))
-        if self.token_estimate is not None:
-            parts.append(f"token estimates {self.token_estimate.mean_error:.0%} off")
-        if (health := self.health) is not None:
-            state = f"last: {health.last_error}" if health.last_error else "well"
-            parts.append(f"{state} ({health.failed} of {health.requests} failed)")
-        if self.breaker.state != State.CLOSED:
-            parts.append(
-                f"not asked for now ({self.breaker.cause}), again in {self.breaker.retry_after_s:g} s"
-            )
-        return "; ".join(parts)
-
-    def _abilities(self) -> list[str]:
-        abilities = [
-            name for name, able in (("images", self.images), ("web_search", self.web_search)) if able
-        ]
-        if self.thinking == (Effort.NONE, Effort.HIGH):
-            abilities.append("thinking on or off")
-        elif self.thinking:
-            levels = f" {'/'.join(self.thinking)}" if len(self.thinking) > 1 else ""
-            abilities.append(f"{'always thinks' if self.always_thinks else 'thinking'}{levels}")
-        return abilities
+    def folded_names(self) -> frozenset[str]:
+        """By which names it is asked for, in lower case."""
+        return frozenset(name.casefold() for name in (self.name, *self.aliases))
 
 
 class ListedProvider(msgspec.Struct, frozen=True):
@@ -134,11 +120,101 @@ class ListedProvider(msgspec.Struct, frozen=True):
     models: tuple[ListedModel, ...]
 
 
-class ModelsListed(Result, frozen=True):
-    """The providers with their models."""
+class ModelsReport(Report, frozen=True):
+    """The providers with all that is known of their models."""
 
     default: str | None
     providers: tuple[ListedProvider, ...]
+
+    def only(self, model: str) -> Self:
+        """Return the report on one model, by its name or one of its aliases; without providers where nobody has it."""
+        wanted = model.strip().casefold()
+        found = (
+            (provider, [each for each in provider.models if wanted in each.folded_names])
+            for provider in self.providers
+        )
+        return msgspec.structs.replace(
+            self,
+            providers=tuple(
+                msgspec.structs.replace(provider, models=tuple(models))
+                for provider, models in found
+                if models
+            ),
+        )
+
+
+class ModelSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent needs to choose a model."""
+
+    name: str
+    context_tokens: int
+    can: tuple[str, ...] = ()
+    price_usd: str | None = None
+    state: str | None = None
+    """What is not as usual; missing while the model answers."""
+    details: ListedModel | None = None
+
+    @classmethod
+    def of(cls, model: ListedModel, *, detailed: bool = False) -> Self:
+        return cls(
+            name=model.name,
+            context_tokens=model.context_tokens,
+            can=_abilities(model),
+            price_usd=_price_text(model.price_usd_per_million),
+            state=_state(model),
+            details=model if detailed else None,
+        )
+
+    @property
+    def line(self) -> str:
+        """Render the model in one line."""
+        parts = [f"- {self.name}", f"{self.context_tokens // 1000}k window"]
+        if self.can:
+            parts.append(", ".join(self.can))
+        parts.append(self._priced)
+        if self.state:
+            parts.append(self.state)
+        line = "; ".join(parts)
+        return line if self.details is None else f"{line}\n  {_encode(self.details)}"
+
+    @property
+    def _priced(self) -> str:
+        if self.price_usd is None:
+            return "price unknown"
+        return self.price_usd if self.price_usd == FREE else f"${self.price_usd}"
+
+
+class ProviderSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider and its models, as an agent is shown them."""
+
+    name: str
+    configured: bool
+    models: tuple[ModelSummary, ...]
+
+
+class ModelsListed(Result, frozen=True, kw_only=True):
+    """The providers with their models."""
+
+    default: str | None = None
+    note: str | None = None
+    """Present where models were left out."""
+    providers: tuple[ProviderSummary, ...]
+
+    @classmethod
+    def of(cls, report: ModelsReport, *, most_tokens: float = MOST_TOKENS, detailed: bool = False) -> Self:
+        """Sum a report up; models beyond `most_tokens` are left out and counted."""
+        summaries = [
+            [ModelSummary.of(model, detailed=detailed) for model in provider.models]
+            for provider in report.providers
+        ]
+        shown = _first_of_each(summaries, most_tokens)
+        providers = tuple(
+            ProviderSummary(name=provider.name, configured=provider.configured, models=tuple(models))
+            for provider, models in zip(report.providers, shown, strict=True)
+        )
+        left_out = sum(map(len, summaries)) - sum(map(len, shown))
+        note = f"{left_out} more models are not shown: name a provider or a model." if left_out else None
+        return cls(default=report.default, note=note, providers=providers)
 
     def text(self) -> str:
         lines = [
@@ -146,6 +222,9 @@ class ModelsListed(Result, frozen=True):
             if self.default
             else "No provider has a key: set GLM_API_KEY or KIMI_API_KEY."
         ]
+        if self.note:
+            lines.append(f"Note: {self.note}")
+        lines.append("Prices: input/output per million tokens.")
         for provider in self.providers:
             missing = "" if provider.configured else " (no key set: cannot be asked)"
             lines += ["", f"{provider.name}{missing}", *(model.line for model in provider.models)]
@@ -166,6 +245,7 @@ class Models:
             description="List providers and models: abilities, windows, prices, health, and which one is the default.",
             arguments=ModelsArguments,
             result=ModelsListed,
+            report=ModelsReport,
             run=self.run,
             asks_provider=False,
             scope=scopes.STATUS,
@@ -177,12 +257,20 @@ class Models:
         """List them as a call's result.
 
         Raises:
-            BadArguments: no such provider.
+            BadArguments: no such provider, or no such model.
         """
-        return ToolReturn(self.listing(arguments.provider))
+        report = self.report(arguments.provider)
+        if arguments.model is None:
+            return ToolReturn(ModelsListed.of(report), report=report)
+        one = report.only(arguments.model)
+        if not one.providers:
+            raise BadArguments(
+                f"Argument 'model': no model {arguments.model[:80]!r}. Call `models` without it to see which there are."
+            )
+        return ToolReturn(ModelsListed.of(one, detailed=True), report=one)
 
-    def listing(self, name: str | None = None) -> ModelsListed:
-        """List them, of one provider where it is named.
+    def report(self, name: str | None = None) -> ModelsReport:
+        """Tell all that is known of them, of one provider where it is named.
 
         Raises:
             BadArguments: no such provider.
@@ -190,10 +278,10 @@ class Models:
         providers = self._states.router.providers
         if name is not None and name not in providers:
             raise BadArguments(
-                f"Argument 'provider': no provider {name[:80]!r}. There are: {', '.join(providers)}."
+                f"Argument 'provider': no provider {name[:80]!r}. There are: {', '.join(providers)[:400]}."
             )
         chosen = providers.values() if name is None else [providers[name]]
-        return ModelsListed(
+        return ModelsReport(
             default=self._default(), providers=tuple(self._provider(provider) for provider in chosen)
         )
 
@@ -226,9 +314,52 @@ class Models:
         )
 
 
-def _price_text(price: Price | None) -> str:
+_encode_json = msgspec.json.Encoder().encode
+
+
+def _encode(value: msgspec.Struct) -> str:
+    return _encode_json(value).decode()
+
+
+def _first_of_each(
+    summaries: Sequence[Sequence[ModelSummary]], most_tokens: float
+) -> list[list[ModelSummary]]:
+    """Return as many of each provider's models as fit: the first of each, then the second of each, and so on."""
+    ranked = sorted(
+        (rank, number) for number, models in enumerate(summaries) for rank, _ in enumerate(models)
+    )
+    shown: list[list[ModelSummary]] = [[] for _ in summaries]
+    tokens = 0
+    for rank, number in ranked:
+        summary = summaries[number][rank]
+        tokens += estimate_tokens(_encode(summary))
+        if tokens > most_tokens:
+            break
+        shown[number].append(summary)
+    return shown
+
+
+def _abilities(model: ListedModel) -> tuple[str, ...]:
+    abilities = [name for name, able in (("images", model.images), ("web_search", model.web_search)) if able]
+    if model.thinking == (Effort.NONE, Effort.HIGH):
+        abilities.append("thinking on or off")
+    elif model.thinking:
+        levels = f" {'/'.join(model.thinking)}" if len(model.thinking) > 1 else ""
+        abilities.append(f"{'always thinks' if model.always_thinks else 'thinking'}{levels}")
+    return tuple(abilities)
+
+
+def _state(model: ListedModel) -> str | None:
+    """Say what is not as usual of a model: that it is spared now, else that its latest request failed."""
+    breaker, health = model.breaker, model.health
+    if breaker.state != State.CLOSED:
+        return f"not asked for now ({breaker.cause}), again in {breaker.retry_after_s:g} s"
+    if health is not None and health.last_error:
+        return f"last: {health.last_error} ({health.failed} of {health.requests} failed)"
+    return None
+
+
+def _price_text(price: Price | None) -> str | None:
     if price is None:
-        return "price unknown"
-    if price.free:
-        return "free"
-    return f"${price.input:g} in / ${price.output:g} out per million"
+        return None
+    return FREE if price.free else f"{price.input:g}/{price.output:g}"

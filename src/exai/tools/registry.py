@@ -9,7 +9,7 @@ from exai.protocol.schemas import input_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
-from exai.tools.envelope import listed_output
+from exai.tools.envelope import check_report, listed_output
 from exai.tools.normalizing import is_declined
 
 __all__ = ["Invocation", "Registry", "ToolDescription"]
@@ -112,6 +112,7 @@ def _check(tool: Tool[Any, Any]) -> None:
     }
     if unknown := named - fields:
         raise ValueError(f"{tool.name} has no arguments {', '.join(sorted(unknown))}")
+    check_report(tool)
     if hidden := tool.unlisted.intersection(tool.argument_schema.get("required", [])):
         raise ValueError(f"{tool.name} needs {', '.join(sorted(hidden))}, which must be listed")
 

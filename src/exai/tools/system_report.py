@@ -3,8 +3,9 @@
 `status` shows them to agents; a page for people may show the same.
 """
 
+import asyncio
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -21,6 +22,7 @@ from exai.runtime.clock import Clock
 from exai.runtime.periodic import DutyRecord
 from exai.runtime.version import __version__
 from exai.storage.calls.journal import Journal
+from exai.storage.calls.recorded import RecordedCall, RecordedCalls
 from exai.storage.calls.usage import UsageReports
 from exai.storage.conversations.calibrations import Calibration
 
@@ -39,6 +41,9 @@ __all__ = [
 
 RECENT = 10
 USAGE_DAYS = 1.0
+
+END_S, LOOK_AGAIN_S = 0.5, 0.05
+"""How long the end of a call that is over is waited for, and how often it is looked for."""
 
 
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +194,9 @@ class SystemReport:
     duties: Iterable[DutyRecord]
     journal: Journal
     usage: UsageReports
+    calls: RecordedCalls
+    running: Container[str]
+    """Ids of the calls that this process runs."""
 
     def service(self) -> ServiceState:
         """Describe the process."""
@@ -260,6 +268,29 @@ class SystemReport:
             )
             for failure in failures
         )
+
+    async def call(self, call_id: str, owner: str | None) -> RecordedCall | None:
+        """Find a call of `owner`, or of anybody where that is `None`."""
+        return await self._ended(lambda: self.calls.find(call_id, owner))
+
+    async def last_call_of(self, conversation_id: str, owner: str | None) -> RecordedCall | None:
+        """Find the call that gave a conversation its latest answer."""
+        return await self._ended(lambda: self.calls.last_of_conversation(conversation_id, owner))
+
+    async def latest_call(self, caller: str) -> RecordedCall | None:
+        """Find the caller's latest call."""
+        return await self._ended(lambda: self.calls.latest(caller))
+
+    async def _ended(self, find: Callable[[], Awaitable[RecordedCall | None]]) -> RecordedCall | None:
+        """Find a call, with its end where it has one: an answer leaves before its row is committed."""
+        waited_s = 0.0
+        while True:
+            found = await find()
+            is_open = found is not None and not found.has_ended and found.call_id not in self.running
+            if not is_open or waited_s >= END_S:
+                return found
+            await asyncio.sleep(LOOK_AGAIN_S)
+            waited_s += LOOK_AGAIN_S
 
 
 def duty_states(records: Iterable[DutyRecord]) -> tuple[DutyState, ...]:

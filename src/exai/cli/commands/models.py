@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from math import inf
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,7 @@ from exai.monitoring.provider_health import ProviderHealth
 from exai.routing.breaker import Breakers
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
-from exai.tools.models import Models
+from exai.tools.models import Models, ModelsListed
 from exai.tools.system_report import ModelStates
 
 __all__ = ["app"]
@@ -41,10 +42,10 @@ def models(
             if prices:
                 listed = price_list(router)
                 return table(listed), listed
-            result = Models(ModelStates(router, ProviderHealth(clock), breakers)).listing()
+            report = Models(ModelStates(router, ProviderHealth(clock), breakers)).report()
         finally:
             await router.close()
-        return result.text(), msgspec.to_builtins(result)
+        return ModelsListed.of(report, most_tokens=inf).text(), msgspec.to_builtins(report)
 
     text, structured = asyncio.run(listing())
     typer.echo(json.dumps(structured, indent=2) if as_json else text)

@@ -57,6 +57,8 @@ class CallEnd(msgspec.Struct, frozen=True):
     """What it asked of providers; usage and cost above are their sums."""
     model_reason: str | None = None
     """Why `model_used` is not what was requested."""
+    report: str | None = None
+    """What the tool reports of its result, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Journal:
             "reasoning_tokens": usage.reasoning,
             "cost_usd": end.cost_usd,
             "without_price": sum(request.without_price for request in end.requests),
+            "report": end.report,
         }
         for name in TIMINGS:
             row[name] = end.timings.get(name)
@@ -192,6 +195,7 @@ _ENDS_IN = (
     "reasoning_tokens",
     "cost_usd",
     "without_price",
+    "report",
     *TIMINGS,
 )
 _END = ManyRows(

@@ -1,0 +1,212 @@
+"""What `status` returns: everything for programs, and for agents as much of it as they can use."""
+
+from collections.abc import Sequence
+from typing import Any, Self, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from exai.consulting.results import Report, Result
+from exai.tools.call_report import CallReport
+from exai.tools.system_report import (
+    DutyState,
+    FailedCall,
+    JobsInState,
+    LimitsInUse,
+    ModelUsage,
+    ProviderState,
+    ServiceState,
+)
+
+__all__ = ["StatusDetails", "StatusReport"]
+
+T = TypeVar("T")
+
+MOST = 16
+"""Rows of a section that was asked for."""
+FEW = 3
+"""Rows of each section where all were."""
+
+
+class StatusDetails(Report, frozen=True, kw_only=True):
+    """The sections asked for, or one call with its requests, whole."""
+
+    service: ServiceState | UnsetType = UNSET
+    providers: tuple[ProviderState, ...] | UnsetType = UNSET
+    limits: LimitsInUse | UnsetType = UNSET
+    jobs: tuple[JobsInState, ...] | UnsetType = UNSET
+    duties: tuple[DutyState, ...] | UnsetType = UNSET
+    usage: tuple[ModelUsage, ...] | UnsetType = UNSET
+    errors: tuple[FailedCall, ...] | UnsetType = UNSET
+    call: dict[str, Any] | UnsetType = UNSET
+
+
+class StatusReport(Result, frozen=True, kw_only=True):
+    """The sections asked for, as far as an agent can use them; or one call."""
+
+    note: str | None = None
+    """Present where something was left out."""
+    service: ServiceState | UnsetType = UNSET
+    providers: tuple[ProviderState, ...] | UnsetType = UNSET
+    limits: LimitsInUse | UnsetType = UNSET
+    jobs: tuple[JobsInState, ...] | UnsetType = UNSET
+    duties: tuple[DutyState, ...] | UnsetType = UNSET
+    usage: tuple[ModelUsage, ...] | UnsetType = UNSET
+    errors: tuple[FailedCall, ...] | UnsetType = UNSET
+    call: CallReport | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, details: StatusDetails, *, briefly: bool) -> Self:
+        """Choose from `details`; `briefly` what is not as usual, and few rows of each section."""
+        cut = _Cut(FEW if briefly else MOST)
+        service, providers, limits, duties = (
+            details.service,
+            details.providers,
+            details.limits,
+            details.duties,
+        )
+        if briefly and service is not UNSET:
+            service = msgspec.structs.replace(service, python="", mcp_sdk="", mcp_revisions=())
+        if limits is not UNSET:
+            gates = sorted(limits.gates, key=lambda gate: -gate.in_use)
+            shown = [gate for gate in gates if gate.in_use] if briefly else gates
+            limits = msgspec.structs.replace(limits, gates=cut.first(shown))
+        if duties is not UNSET:
+            failing_first = sorted(duties, key=lambda duty: -duty.failed_in_a_row)
+            shown_duties = (
+                [each for each in failing_first if each.failed_in_a_row] if briefly else failing_first
+            )
+            duties = cut.first(shown_duties, most=FEW if briefly else 2 * MOST)
+        if providers is not UNSET:
+            providers = cut.first(sorted(providers, key=_well), most=MOST // 2)
+        return cls(
+            service=service,
+            providers=providers,
+            limits=limits,
+            jobs=details.jobs,
+            duties=duties,
+            usage=details.usage if details.usage is UNSET else cut.first(details.usage),
+            errors=details.errors if details.errors is UNSET else cut.first(details.errors),
+            note=cut.note,
+        )
+
+    def text(self) -> str:
+        parts = [f"Note: {self.note}"] if self.note else []
+        if self.call is not UNSET:
+            parts.append(self.call.text)
+        if self.service is not UNSET:
+            parts.append(_service_text(self.service))
+        if self.providers is not UNSET:
+            parts.append("\n".join(["Providers:", *(_provider_text(each) for each in self.providers)]))
+        if self.limits is not UNSET:
+            parts.append(_limits_text(self.limits))
+        if self.jobs is not UNSET:
+            parts.append(_jobs_text(self.jobs))
+        if self.duties is not UNSET:
+            parts.append(_duties_text(self.duties))
+        if self.usage is not UNSET:
+            parts.append(_usage_text(self.usage))
+        if self.errors is not UNSET:
+            parts.append(_errors_text(self.errors))
+        return "\n\n".join(parts)
+
+
+class _Cut:
+    """Takes the first rows of each section, and counts the others."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left_out = 0
+
+    def first(self, rows: Sequence[T], *, most: int | None = None) -> tuple[T, ...]:
+        most = most or self._most
+        self._left_out += max(0, len(rows) - most)
+        return tuple(rows[:most])
+
+    @property
+    def note(self) -> str | None:
+        """Say that rows were left out."""
+        return (
+            f"{self._left_out} rows are left out; a section by itself has more." if self._left_out else None
+        )
+
+
+def _well(provider: ProviderState) -> bool:
+    return not provider.last_error and not provider.open_breakers
+
+
+def _service_text(service: ServiceState) -> str:
+    demo = " (demo: answers come from the built-in emulator)" if service.demo else ""
+    line = f"EXAI {service.version}{demo}, up {service.uptime_s:.0f} s, event loop {service.loop_lag_ms:g} ms late"
+    if not service.python:
+        return line
+    revisions = ", ".join(service.mcp_revisions)
+    return f"{line}; Python {service.python}, MCP SDK {service.mcp_sdk}, revisions {revisions}"
+
+
+def _provider_text(provider: ProviderState) -> str:
+    state = "ready" if provider.configured else "no key set"
+    if provider.last_error:
+        state = f"last request failed: {provider.last_error}"
+    line = (
+        f"- {provider.name}: {state}; {provider.models} models; "
+        f"{provider.recent_failures} of {provider.recent_requests} recent requests failed"
+    )
+    if provider.token_estimate_error is not None:
+        line += f"; token estimates {provider.token_estimate_error:.0%} off"
+    spared = [
+        f"  - {breaker.model} is not asked for now ({breaker.cause}), again in {breaker.retry_after_s:g} s"
+        for breaker in provider.open_breakers
+    ]
+    return "\n".join([line, *spared])
+
+
+def _limits_text(limits: LimitsInUse) -> str:
+    lines = ["Limits (in use / limit):"]
+    lines += [f"- {gate.name}: {gate.in_use} / {gate.limit}" for gate in limits.gates]
+    lines.append(f"- queue: {limits.waiting} / {limits.max_queue}")
+    return "\n".join(lines)
+
+
+def _jobs_text(jobs: tuple[JobsInState, ...]) -> str:
+    if not jobs:
+        return "No jobs."
+    return "\n".join(["Jobs:", *(f"- {each.kind}: {each.jobs} {each.state}" for each in jobs)])
+
+
+def _duties_text(duties: tuple[DutyState, ...]) -> str:
+    well = [each.name for each in duties if not each.failed_in_a_row]
+    failing = [
+        f"- {each.name}: {each.error}, {each.failed_in_a_row} times in a row"
+        for each in duties
+        if each.failed_in_a_row
+    ]
+    lines = ["Background duties that fail:", *failing] if failing else ["No background duty fails."]
+    if well:
+        lines.append(f"Well: {', '.join(well)}")
+    return "\n".join(lines)
+
+
+def _usage_text(usage: tuple[ModelUsage, ...]) -> str:
+    if not usage:
+        return "You made no calls within 24 hours."
+    return "\n".join(["Your calls of the last 24 hours:", *(_used_text(each) for each in usage)])
+
+
+def _used_text(used: ModelUsage) -> str:
+    unknown = f" and {used.without_price} of unknown price" if used.without_price else ""
+    return (
+        f"- {used.model or 'no model chosen'}: {used.calls} ({used.unanswered} unanswered), "
+        f"{used.input_tokens} tokens in, {used.output_tokens} out, {used.cost_usd:.4f} USD{unknown}"
+    )
+
+
+def _errors_text(errors: tuple[FailedCall, ...]) -> str:
+    if not errors:
+        return "No failed calls."
+    lines = ["Latest failed calls:"]
+    lines += [
+        f"- {each.at} {each.tool} {each.model or ''}: {each.outcome} {each.error or ''} ({each.call_id})"
+        for each in errors
+    ]
+    return "\n".join(lines)
