@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from exai.app.duties import mcp_port_duties
+from exai.app.duties import mcp_port_duties, readiness_duties
 from exai.app.services import build
 from exai.config import Settings
 from exai.events.events import IncidentRecorded
+from exai.routing.reachability import Reachability
 from exai.runtime.periodic import Duty
 from exai.transports.doors import McpDoors
 from exai.transports.server import build_server
@@ -32,7 +33,8 @@ async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
             settings,
             services.monitoring.bus,
         )
-        async with services.scheduler.running(*mcp_port_duties(doors)):
+        reachability = Reachability({}, services.asking.breakers, services.clock)
+        async with services.scheduler.running(*mcp_port_duties(doors), *readiness_duties(reachability)):
             yield {record.duty.name: record.duty for record in services.scheduler}
 
 

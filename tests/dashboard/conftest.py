@@ -9,7 +9,7 @@ import pytest
 
 from exai import config
 from exai.auth.authenticator import Authenticator
-from exai.dashboard.overview import Check
+from exai.dashboard.readiness import Check
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables

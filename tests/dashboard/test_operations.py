@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exai.auth.scopes import ADMIN, DASHBOARD
+from exai.dashboard.readiness import Finding, State
 from exai.events.events import IncidentRecorded
 from exai.runtime.clock import ManualClock
 from exai.web.unauthenticated import STATE_KEY, UnauthenticatedConnections
@@ -15,19 +16,23 @@ from support.operations_ports import Port
 OpenPort = Callable[..., Awaitable[Port]]
 
 
-async def well() -> str | None:
+async def well() -> Finding | None:
     return None
 
 
-async def ill() -> str | None:
-    return "the disk is full"
+async def ill() -> Finding | None:
+    return Finding(State.UNREADY, "the disk is full")
 
 
-async def broken() -> str | None:
+async def weak() -> Finding | None:
+    return Finding(State.DEGRADED, "glm does not accept the key")
+
+
+async def broken() -> Finding | None:
     raise KeyError("canary")
 
 
-async def slow() -> str | None:
+async def slow() -> Finding | None:
     await asyncio.Event().wait()
     return None
 
@@ -43,12 +48,20 @@ async def test_ready_when_every_check_is_well(open_port: OpenPort) -> None:
     assert (answer.status, answer.json) == (200, {"status": "ready", "checks": {"store": "ok", "keys": "ok"}})
 
 
-async def test_not_ready_names_what_is_wrong_and_leaks_nothing(open_port: OpenPort) -> None:
-    port = await open_port({"store": ill, "keys": well, "schema": broken, "loop": slow})
+async def test_what_still_serves_is_degraded_and_takes_calls(open_port: OpenPort) -> None:
+    port = await open_port({"providers": weak, "keys": well})
     answer = await port.ask("GET", "/readyz")
-    assert answer.status == 503
+    checks = {"providers": "glm does not accept the key", "keys": "ok"}
+    assert (answer.status, answer.json) == (200, {"status": "degraded", "checks": checks})
+
+
+async def test_not_ready_names_what_is_wrong_and_leaks_nothing(open_port: OpenPort) -> None:
+    port = await open_port({"store": ill, "weak": weak, "keys": well, "schema": broken, "loop": slow})
+    answer = await port.ask("GET", "/readyz")
+    assert (answer.status, answer.json["status"]) == (503, "unready")
     assert answer.json["checks"] == {
         "store": "the disk is full",
+        "weak": "glm does not accept the key",
         "keys": "ok",
         "schema": "failed: KeyError",
         "loop": "no answer within 2 s",

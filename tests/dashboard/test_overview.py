@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller, Door
 from exai.costs import Usage
+from exai.dashboard.readiness import Finding, State
 from exai.events.events import CallStarted, ConnectionOpened
 from exai.runtime.clock import Clock
 from exai.runtime.version import __version__
@@ -15,8 +16,8 @@ from support.request_records import record
 OpenPort = Callable[..., Awaitable[Port]]
 
 
-async def ill() -> str | None:
-    return "the disk is full"
+async def ill() -> Finding | None:
+    return Finding(State.UNREADY, "the disk is full")
 
 
 async def keep_a_call(port: Port, clock: Clock, subject: str, cost: float) -> None:
@@ -47,7 +48,8 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
         [DASHBOARD],
         "exai",
     )
-    assert told["checks"] == {"store": "the disk is full"}
+    assert (told["status"], told["checks"]) == ("unready", {"store": "the disk is full"})
+    assert told["check_states"] == {"store": "unready"}
     assert told["providers"] == [{"name": "glm", "configured": True}, {"name": "kimi", "configured": False}]
     assert told["duties"] == [{"name": "tidy", "runs": 3, "failed_in_a_row": 0, "error": None}]
     assert told["sessions"] == {"open": 3}

@@ -32,7 +32,7 @@ from exai.events.events import (
     SessionResumed,
 )
 from exai.monitoring import breaker_log
-from exai.monitoring.loop_lag import INTERVAL_S, LoopLag
+from exai.monitoring.loop_lag import HELD_S, INTERVAL_S, LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.provider_health import ProviderHealth
 from exai.runtime.clock import ManualClock, SystemClock
@@ -180,6 +180,23 @@ def test_samples_are_asked_for_at_every_scrape_and_grouped_by_their_name() -> No
     assert value(metrics, "exai_visits_total", who="a") == 5
     assert value(metrics, "exai_open") == 3
     assert metrics.exposition().count(b"# TYPE exai_visits_total counter") == 1
+
+
+async def test_a_loop_that_was_held_is_remembered_and_an_ordinary_lag_is_not() -> None:
+    clock = ManualClock()
+    lag = LoopLag(clock)
+    for seconds in (INTERVAL_S, INTERVAL_S, HELD_S):
+        await lag.tick()
+        clock.advance(seconds)
+    await lag.tick()
+    assert lag.latest_hold() is None
+    clock.advance(HELD_S + 1.0 + INTERVAL_S)
+    await lag.tick()
+    clock.advance(INTERVAL_S)
+    await lag.tick()
+    hold = lag.latest_hold()
+    assert hold is not None
+    assert (round(hold.seconds, 3), round(hold.seconds_ago, 3)) == (HELD_S + 1.0, INTERVAL_S)
 
 
 def test_reading_the_loop_lag_begins_a_new_worst() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from exai import config
 from exai.callers import Caller, Door
 from exai.errors import StartFault, StoreFailed
 from exai.runtime.clock import SystemClock
-from exai.storage import fault_log, group_writer, migrate
+from exai.storage import fault_log, group_writer, migrate, sqlite
 from exai.storage import postgresql as postgresql_backend
 from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCallTable
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
@@ -309,6 +309,70 @@ async def test_a_lock_file_that_was_cleared_away_is_made_anew(tmp_path: Path) ->
     await one.close()
     assert await other.is_over(one.run_id)
     await other.close()
+
+
+async def is_well(database: Database) -> bool:
+    try:
+        await database.check()
+    except StoreFailed:
+        return False
+    return True
+
+
+async def test_a_server_that_turns_read_only_takes_no_writes(
+    postgresql: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fault_log, "PROOF_S", 0.0)
+    monkeypatch.setattr(fault_log, "REMEMBERED_S", 0.05)
+    async with remote(postgresql, "read_only", tmp_path) as there:
+        assert await is_well(there.database)
+        operator = await asyncpg.connect(postgresql.url().replace("+asyncpg", ""))
+        for value, works in (("on", False), ("off", True)):
+            await operator.execute(f"ALTER DATABASE read_only SET default_transaction_read_only = {value}")
+            there.proxy.cut()
+
+            async def shows(expected: bool = works) -> bool:
+                return await is_well(there.database) is expected
+
+            await wait_until(shows, what=f"read-only is {value}")
+        await operator.close()
+
+
+async def test_a_full_or_locked_file_takes_no_writes_though_it_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(fault_log, "PROOF_S", 0.0)
+    monkeypatch.setattr(fault_log, "REMEMBERED_S", 0.05)
+    database = await Database.open(config.Database(), tmp_path)
+    assert await is_well(database)
+    with closing(sqlite3.connect(tmp_path / sqlite.FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not await is_well(database)
+        other.execute("ROLLBACK")
+    await wait_until(lambda: is_well(database), what="the file is free")
+    monkeypatch.setattr(fault_log, "REMEMBERED_S", 600.0)
+    await database.write(run, "PRAGMA max_page_count = 1")
+    with pytest.raises(StoreFailed):
+        await database.write(run, "CREATE TABLE large AS SELECT zeroblob(9999999) AS zeros")
+    assert not await is_well(database)
+    await database.write(run, "PRAGMA max_page_count = 1000000")
+    assert await is_well(database)
+    await database.close()
+
+
+async def test_a_trial_write_changes_the_file_and_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fault_log, "PROOF_S", 0.0)
+    database = await Database.open(config.Database(), tmp_path)
+    with closing(sqlite3.connect(tmp_path / sqlite.FILE_NAME)) as other:
+        versions = []
+        for _ in range(2):
+            await asyncio.gather(*(database.check() for _ in range(3)))
+            versions += other.execute("PRAGMA data_version").fetchone()
+    assert versions[1] != versions[0]
+    await database.close()
 
 
 def told(logged: list[EventDict], event: str) -> list[EventDict]:

@@ -15,7 +15,8 @@ from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
 from exai.dashboard.operations import Identity, operations_port
-from exai.dashboard.overview import Check, Overview
+from exai.dashboard.overview import Overview
+from exai.dashboard.readiness import Check
 from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.monitoring.loop_lag import LoopLag

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pydantic import SecretStr
 
-from exai.app.duties import mcp_port_duties, stdio_duties
+from exai.app.duties import mcp_port_duties, readiness_duties, stdio_duties
 from exai.app.ports import build_ports
 from exai.app.services import Services, build
 from exai.callers import Caller, Door
@@ -46,7 +46,8 @@ async def run_daemon(
                     "or try everything without one: `exai serve --demo`."
                 )
             ports = build_ports(services, settings)
-            async with services.scheduler.running(*mcp_port_duties(ports.mcp)):
+            duties = (*mcp_port_duties(ports.mcp), *readiness_duties(ports.reachability))
+            async with services.scheduler.running(*duties):
                 await listener.serve(
                     ports.mcp,
                     ports.operations,

@@ -16,12 +16,13 @@ from exai.dashboard.operations import Identity
 from exai.events.incidents import record_incident
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
+from exai.routing.reachability import Reachability
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
-__all__ = ["job_duties", "mcp_port_duties", "run_duties", "stdio_duties"]
+__all__ = ["job_duties", "mcp_port_duties", "readiness_duties", "run_duties", "stdio_duties"]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
 REVOCATIONS_S = 0.5
@@ -99,6 +100,18 @@ def mcp_port_duties(doors: McpDoors) -> tuple[Duty, ...]:
     return (
         _check_credentials(doors.watcher),
         Duty(name="sweep_sessions", run=doors.sessions.sweep, every_s=SESSIONS_S),
+    )
+
+
+def readiness_duties(reachability: Reachability) -> tuple[Duty, ...]:
+    """List the duties of a process whose readiness is asked for."""
+    return (
+        Duty(
+            name="check_providers",
+            run=reachability.refresh,
+            every_s=FEW_TIMES_A_DAY_S,
+            wake=reachability.wanted,
+        ),
     )
 
 

@@ -5,17 +5,19 @@ Every route of either port is a row of its table; rooms that serve further ones 
 
 from dataclasses import dataclass
 
+from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
 from exai.config import Settings
 from exai.dashboard.operations import operations_port
-from exai.dashboard.overview import Check, Overview
+from exai.dashboard.overview import Overview
+from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.server import build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 
-__all__ = ["Ports", "Readiness", "build_ports"]
+__all__ = ["Ports", "build_ports"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Ports:
 
     mcp: McpDoors
     operations: HttpPort
-    readiness: "Readiness"
+    readiness: ReadinessChecks
+    reachability: Reachability
 
 
 def build_ports(services: Services, settings: Settings) -> Ports:
@@ -41,11 +44,16 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         services.clock,
     )
     services.monitoring.metrics.read_samples(mcp.sessions.samples)
-    readiness = Readiness(services)
-    return Ports(mcp, _operations(services, mcp, settings, readiness), readiness)
+    asking = services.asking
+    reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
+    reachability.watch(bus)
+    readiness = ReadinessChecks(services, reachability)
+    return Ports(mcp, _operations(services, mcp, settings, readiness), readiness, reachability)
 
 
-def _operations(services: Services, doors: McpDoors, settings: Settings, readiness: "Readiness") -> HttpPort:
+def _operations(
+    services: Services, doors: McpDoors, settings: Settings, readiness: ReadinessChecks
+) -> HttpPort:
     def sessions() -> dict[str, float]:
         now = doors.sessions.statistics()
         return {"open": now.sessions, "without_a_socket": now.cut, "messages_kept": now.pending}
@@ -53,7 +61,7 @@ def _operations(services: Services, doors: McpDoors, settings: Settings, readine
     overview = Overview(
         report=services.report,
         auth_mode=settings.auth.mode,
-        checks=readiness.checks,
+        checks=readiness.all,
         sessions=sessions,
         running=services.monitoring.running_calls,
         connected=services.monitoring.open_connections,
@@ -66,32 +74,3 @@ def _operations(services: Services, doors: McpDoors, settings: Settings, readine
         clock=services.clock,
         publish=services.monitoring.bus.publish,
     )
-
-
-class Readiness:
-    """The checks of `/readyz`."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._stopping = False
-        self.checks: dict[str, Check] = {
-            "admitting": self._admitting,
-            "database": self._database,
-            "providers": self._providers,
-        }
-
-    def stop(self) -> None:
-        """Report not ready from now on, and begin no job."""
-        self._stopping = True
-        if self._services.jobs is not None:
-            self._services.jobs.stop()
-
-    async def _admitting(self) -> str | None:
-        return "stopping" if self._stopping else None
-
-    async def _database(self) -> str | None:
-        await self._services.storage.database.check()
-        return None
-
-    async def _providers(self) -> str | None:
-        return None if self._services.configured_providers else "no provider has a key"

@@ -15,8 +15,9 @@ from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
 from exai.callers import Door
 from exai.dashboard.administration import Administration
-from exai.dashboard.overview import Check, Overview, verdicts_of
+from exai.dashboard.overview import Overview
 from exai.dashboard.page import page_routes
+from exai.dashboard.readiness import Check, State, readiness_of
 from exai.dashboard.sign_in import SignIn
 from exai.events.events import Event
 from exai.monitoring.metrics import CONTENT_TYPE, Metrics
@@ -95,10 +96,9 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: AuthorizedRequest) -> Response:
-        verdicts = await verdicts_of(checks)
-        is_ready = all(verdict == "ok" for verdict in verdicts.values())
-        body = {"status": "ready" if is_ready else "unready", "checks": verdicts}
-        return JSONResponse(body, status_code=200 if is_ready else 503)
+        readiness = await readiness_of(checks)
+        body = {"status": readiness.state.word, "checks": readiness.verdicts}
+        return JSONResponse(body, status_code=503 if readiness.state is State.UNREADY else 200)
 
     return [
         Route(READ, path, handler, is_open=True, takes_any_host=True)

@@ -1,7 +1,6 @@
 """The state of the daemon, and who used what: everybody's calls, and no text of any."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -10,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import DASHBOARD
 from exai.callers import Caller
+from exai.dashboard.readiness import Check, readiness_of
 from exai.errors import MalformedMessage
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.running_calls import RunningCalls
@@ -17,34 +17,13 @@ from exai.tools.system_report import SystemReport
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
 
-__all__ = ["Check", "Overview", "verdicts_of"]
+__all__ = ["Overview"]
 
-Check = Callable[[], Awaitable[str | None]]
-"""Asks one thing the daemon needs; `None` when it is well, else a sentence."""
-
-CHECK_TIMEOUT_S = 2.0
 MOST_DAYS = 3_650.0
 MOST_CALLERS = 200
 """Shown of those who are connected; those with the most connections."""
 MOST_CALLS = 200
 """Shown of those that run; the oldest."""
-
-
-async def verdicts_of(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Run all checks; a sentence for each that fails, `ok` for the others."""
-    names = list(checks)
-    verdicts = await asyncio.gather(*(_verdict(checks[name]) for name in names))
-    return {name: verdict or "ok" for name, verdict in zip(names, verdicts, strict=True)}
-
-
-async def _verdict(check: Check) -> str | None:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
-    except TimeoutError:
-        return f"no answer within {CHECK_TIMEOUT_S:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that breaks is a check that fails
-        return f"failed: {type(error).__name__}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +48,7 @@ class Overview:
     async def _overview(self, request: AuthorizedRequest) -> Response:
         calls = list(self.running)
         service = self.report.service()
+        readiness = await readiness_of(self.checks)
         body = {
             "service": {
                 "version": service.version,
@@ -76,7 +56,9 @@ class Overview:
                 "uptime_s": service.uptime_s,
             },
             "you": _who(request.caller),
-            "checks": await verdicts_of(self.checks),
+            "status": readiness.state.word,
+            "checks": readiness.verdicts,
+            "check_states": readiness.states,
             "providers": [
                 {"name": provider.name, "configured": provider.configured}
                 for provider in self.report.providers()

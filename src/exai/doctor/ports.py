@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 
 from exai.config import Server
 from exai.config.sources import Loaded
@@ -14,7 +15,7 @@ from exai.doctor.findings import Finding, ok, problem, warning
 from exai.runtime.os_errors import reason_of
 from exai.web.hosts import EVERY_ADDRESS
 
-__all__ = ["check_ports", "readiness"]
+__all__ = ["Running", "check_ports", "readiness"]
 
 ANSWER_S = 5.0
 
@@ -39,9 +40,8 @@ def _ports(server: Server) -> Iterator[Finding]:
         else:
             fix = f"Stop what uses it, or choose another with `{setting}`."
             yield problem("ports", f"{port} on {server.host} cannot be opened ({why})", fix)
-    faults = {name: verdict for name, verdict in (running or {}).items() if verdict != "ok"}
-    for name, verdict in faults.items():
-        yield problem("daemon", f"it runs and is not ready: {name}: {verdict}", "See its log.")
+    if running is not None:
+        yield from _not_well(running)
     has_tls = server.public_url is not None and server.public_url.scheme == "https"
     if not is_loopback(server.host) and not has_tls:
         yield warning(
@@ -49,6 +49,18 @@ def _ports(server: Server) -> Iterator[Finding]:
             f"{server.host} can be reached from other machines, and tokens travel unencrypted",
             "Put a proxy with TLS before it, and its https address into `server.public_url`.",
         )
+
+
+def _not_well(running: "Running") -> Iterator[Finding]:
+    for name, verdict in running.checks.items():
+        if verdict == "ok":
+            continue
+        if running.status == "degraded":
+            yield warning(
+                "daemon", f"it runs and serves not all it should: {name}: {verdict}", "See its log."
+            )
+        else:
+            yield problem("daemon", f"it runs and is not ready: {name}: {verdict}", "See its log.")
 
 
 def _refusal(host: str, port: int) -> str | None:
@@ -64,8 +76,16 @@ def _refusal(host: str, port: int) -> str | None:
     return None
 
 
-def readiness(host: str, port: int) -> Mapping[str, str] | None:
-    """Fetch the readiness checks of a running EXAI; `None` when none answers."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a running EXAI says of itself."""
+
+    status: str
+    checks: Mapping[str, str]
+
+
+def readiness(host: str, port: int) -> Running | None:
+    """Fetch the readiness of a running EXAI; `None` when none answers."""
     reached_at = EVERY_ADDRESS.get(host, host)
     with closing(http.client.HTTPConnection(reached_at, port, timeout=ANSWER_S)) as connection:
         try:
@@ -75,4 +95,6 @@ def readiness(host: str, port: int) -> Mapping[str, str] | None:
         except (OSError, http.client.HTTPException, ValueError):
             return None
     checks = document.get("checks") if isinstance(document, dict) else None
-    return {str(name): str(verdict) for name, verdict in checks.items()} if isinstance(checks, dict) else None
+    if not isinstance(checks, dict):
+        return None
+    return Running(str(document.get("status")), {str(name): str(says) for name, says in checks.items()})

@@ -1,11 +1,23 @@
 """Measures how late the event loop runs its timers, which shows that something blocks it, whatever it is."""
 
+from dataclasses import dataclass
+
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
 
-__all__ = ["INTERVAL_S", "LoopLag"]
+__all__ = ["INTERVAL_S", "Hold", "LoopLag"]
 
 INTERVAL_S = 0.1
+HELD_S = 5.0
+"""From which lag on the loop was held: calls, sockets and timers stood still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lag of at least `HELD_S`."""
+
+    seconds: float
+    seconds_ago: float
 
 
 class LoopLag:
@@ -17,6 +29,8 @@ class LoopLag:
         self.last_s = 0.0
         self.worst_s = 0.0
         """The worst since `take_worst` was called last."""
+        self._held: tuple[float, float] | None = None
+        """The latest lag of at least `HELD_S`, and when it was over."""
 
     async def tick(self) -> None:
         """Note by how much more than `INTERVAL_S` this comes after the tick before."""
@@ -24,12 +38,21 @@ class LoopLag:
         if self._last_tick is not None:
             self.last_s = max(0.0, now - self._last_tick - INTERVAL_S)
             self.worst_s = max(self.worst_s, self.last_s)
+            if self.last_s >= HELD_S:
+                self._held = (self.last_s, now)
         self._last_tick = now
 
     def samples(self) -> list[Sample]:
         """Return the metrics; reading them begins a new worst."""
         help_text = "Worst lag of the event loop since the last scrape."
         return [Sample("loop_lag_seconds", help_text, self.take_worst())]
+
+    def latest_hold(self) -> Hold | None:
+        """Return when the loop was held last; `None`: it never was."""
+        if self._held is None:
+            return None
+        seconds, ended = self._held
+        return Hold(seconds, self._clock.monotonic() - ended)
 
     def take_worst(self) -> float:
         """Return the worst lag since the last call, in seconds."""

@@ -3,6 +3,7 @@
 Which transaction locks what, and in which order, is described at the top of `write_operations`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from sqlalchemy import URL, Connection, extract, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from exai import config
-from exai.errors import StartFault
+from exai.errors import StartFault, StoreFailed
+from exai.runtime import tasks
 from exai.runtime.os_errors import reason_of
 from exai.runtime.samples import Sample
 from exai.storage import migrate
+from exai.storage.dialects import write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, Unreachable, store_failed
 from exai.storage.group_writer import GroupWriter
@@ -58,6 +61,8 @@ class Database:
         """This process' time on the database; its journal rows carry it."""
         self._writer = GroupWriter(backend.transact, commit_interval_s)
         self._faults = FaultLog("reads")
+        self._trial: asyncio.Task[None] | None = None
+        """The write of `check`, which several may wait for."""
 
     @classmethod
     async def open(cls, settings: config.Database, data_dir: Path) -> "Database":
@@ -126,12 +131,31 @@ class Database:
         ]
 
     async def check(self) -> None:
-        """Check that the database answers.
+        """Check that the database answers and takes writes. A success of a moment ago is proof; else one is made.
 
         Raises:
-            StoreFailed: it does not.
+            StoreFailed: it does not, or the latest write found it away a moment ago.
         """
-        await self.read(lambda connection: connection.execute(select(1)).scalar())
+        if not self._faults.worked_lately:
+            await self.read(lambda connection: connection.execute(select(1)).scalar())
+        writes = self._writer.faults
+        if writes.is_away:
+            raise StoreFailed("The database takes no writes.", retry_after_s=5.0)
+        if writes.worked_lately:
+            return
+        if self._trial is None or self._trial.done():
+            self._trial = tasks.spawn(self._try_to_write(), name="trial write")
+        await asyncio.wait([self._trial])
+        if writes.is_away:
+            raise StoreFailed("The database takes no writes.", retry_after_s=5.0)
+
+    async def _try_to_write(self) -> None:
+        try:
+            await self._backend.transact(write_nothing)
+        except FAULTS as error:
+            self._writer.faults.failed(error)
+        else:
+            self._writer.faults.succeeded()
 
     async def is_over(self, run_id: str) -> bool:
         """Whether the process of another run has gone.
@@ -161,6 +185,9 @@ class Database:
     async def close(self) -> None:
         """Commit what is queued, then close every connection and release the run lock."""
         await self._writer.close()
+        if self._trial is not None:
+            self._trial.cancel()
+            await asyncio.wait([self._trial])
         with suppress(*FAULTS):
             await self._runs.end()
         await self._backend.close()

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["ManyRows", "PortableInsert", "insert_if_absent", "lock_until_commit", "upsert"]
+__all__ = ["ManyRows", "PortableInsert", "insert_if_absent", "lock_until_commit", "upsert", "write_nothing"]
 
 LOCKS = 0x45584149
 """The space of EXAI's own advisory locks in a PostgreSQL database that others may use too."""
 
+_REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:space, :number)")
 
 _Conflict = Callable[[Any], Any]
@@ -105,6 +106,16 @@ def upsert(table: Table, replaced: Collection[str], *, only_if_greater: str | No
         )
 
     return PortableInsert(table, conflict)
+
+
+def write_nothing(connection: Connection) -> None:
+    """Write something that changes no data, so that its commit proves that the database takes writes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_REWRITE)
+        return
+    # SQLite drops an update that changes no byte; this number is the application's own, and EXAI has no use for it.
+    number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {(number + 1) % 2**31}")
 
 
 def lock_until_commit(connection: Connection, number: int) -> None:

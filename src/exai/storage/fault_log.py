@@ -1,4 +1,7 @@
-"""The log of a database that fails: one line when it begins, one a minute while it lasts, one when it is over."""
+"""How reads, or writes, go: what is known of it, and the log of what fails.
+
+The log has one line when failures begin, one a minute while they last, and one when they are over.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,12 +9,16 @@ from collections.abc import Iterator
 import structlog
 
 from exai.runtime.samples import Sample
-from exai.storage.faults import kind_of
+from exai.storage.faults import Verdict, kind_of, verdict_on
 
 __all__ = ["REPEAT_S", "FaultLog"]
 
 _log = structlog.get_logger(__name__)
 
+PROOF_S = 5.0
+"""How long a success proves that the database works."""
+REMEMBERED_S = 10.0
+"""How long a failure counts that nothing has followed."""
 REPEAT_S = 60.0
 """How long failures of one kind are counted, and not logged again."""
 
@@ -28,13 +35,21 @@ class FaultLog:
         self._is_told = False
         self._failures = self._writes_lost = 0
         """Since the last line that told them."""
+        self._worked_at: float | None = None
+        self._away_at: float | None = None
+        """When a try found the database away; `None`: it worked since."""
         self.total = 0
         """Failures since the start."""
 
     @property
-    def is_failing(self) -> bool:
-        """Whether the latest try failed."""
-        return self._began is not None
+    def worked_lately(self) -> bool:
+        """Whether a try went well a moment ago."""
+        return self._worked_at is not None and self._since(self._worked_at) < PROOF_S
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database was found away a moment ago, and nothing went well since."""
+        return self._away_at is not None and self._since(self._away_at) < REMEMBERED_S
 
     def failed(self, error: BaseException, *, writes_lost: int = 0) -> None:
         """Take account of a failure; the traceback is logged once, and no caller sees it."""
@@ -44,6 +59,8 @@ class FaultLog:
         self._writes_lost += writes_lost
         if self._began is None:
             self._began = now
+        if verdict_on(error) is Verdict.AWAY:
+            self._away_at = now
         kind = kind_of(error)
         last = self._quiet_until.get(kind)
         if last is not None and now < last:
@@ -60,11 +77,12 @@ class FaultLog:
 
     def succeeded(self) -> None:
         """Note that a try went well, which ends what was failing."""
+        self._worked_at, self._away_at = asyncio.get_running_loop().time(), None
         if self._began is None:
             return
         began, self._began = self._began, None
         if self._is_told:
-            seconds = round(asyncio.get_running_loop().time() - began, 3)
+            seconds = round(self._since(began), 3)
             _log.info("the database works again", of=self._of, seconds=seconds, **self._counts())
         self._is_told = False
 
@@ -72,6 +90,9 @@ class FaultLog:
         """Return the metric."""
         labels = (("of", self._of),)
         yield Sample("database_failures", "Failed transactions.", self.total, labels, is_total=True)
+
+    def _since(self, moment: float) -> float:
+        return asyncio.get_running_loop().time() - moment
 
     def _counts(self) -> dict[str, int]:
         counts = {"failures": self._failures, "writes_lost": self._writes_lost}

@@ -59,7 +59,9 @@ function showOverview(told) {
   byId("you").textContent = until ? `${you.subject}, until ${until}` : `${you.subject}, without a token`;
   byId("sign-out").hidden = !until;
   pairs("health", [
-    ...Object.entries(told.checks).map(([name, says]) => [name, says, says === "ok" ? "good" : "bad"]),
+    ...Object.entries(told.checks).map(([name, says]) => [
+      name.replaceAll("_", " "), says, told.check_states[name] === "ready" ? "good" : "bad",
+    ]),
     ...told.duties
       .filter(({ failed_in_a_row }) => failed_in_a_row > 0)
       .map(({ name, error, failed_in_a_row }) => [name, `${error}, ${failed_in_a_row} times in a row`, "bad"]),
