@@ -75,6 +75,10 @@ def _process_duties(
         Duty(name="keep_run_lock", run=storage.database.keep_run_lock, every_s=RUN_LOCK_S),
         Duty(name="mark_lost_calls", run=storage.journal.sweep, every_s=LOST_CALLS_S, role="housekeeper"),
         _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
+        _Housekeeping(
+            name="prune_conversations",
+            run=partial(storage.archive.prune, settings.conversations.keep_days),
+        ),
         _Housekeeping(name="prune_idempotent_calls", run=partial(storage.idempotent_calls.prune, keep_hours)),
         _Housekeeping(name="prune_tokens", run=identity.authority.prune),
         # Not the housekeeper's: private keys are files in each process's own data folder.

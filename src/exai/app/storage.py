@@ -13,6 +13,7 @@ from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.usage import UsageReports
+from exai.storage.conversations.archive import ConversationArchive
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
@@ -34,6 +35,7 @@ class Storage:
     idempotent_calls: IdempotentCallTable
     uploads: UploadTable
     conversations: ConversationTables
+    archive: ConversationArchive
     calibrations: CalibrationTable
 
 
@@ -58,6 +60,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             IdempotentCallTable(database, clock),
             UploadTable(database),
             ConversationTables(database),
+            ConversationArchive(database, clock),
             CalibrationTable(database),
         )
     finally:

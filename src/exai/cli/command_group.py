@@ -28,6 +28,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
         "migrate": "Bring the database to the schema that this version needs. Back it up first.",
         "usage": "List calls, tokens and cost by caller and model.",
+        "conversations": "List, export and delete conversations.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
         "version": "Print the version.",

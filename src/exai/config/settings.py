@@ -277,6 +277,9 @@ class Conversations(Section):
     max_exchanges: Count = 50
     """Question-and-answer pairs of one conversation."""
 
+    keep_days: Annotated[int, Field(ge=0, le=1_000_000)] = 365
+    """How long a conversation is kept after its last exchange. 0: for ever."""
+
     history_share: Annotated[float, Field(gt=0, le=0.9)] = 0.5
     """Share of the model's window that earlier exchanges may fill."""
 

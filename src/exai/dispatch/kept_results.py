@@ -111,14 +111,14 @@ class KeptResults:
         """Return the result of a row that has ended.
 
         Raises:
-            ResultLost: it was too large to be kept.
+            ResultLost: it was too large to be kept, or was deleted.
         """
         if kept.result is None:
             self._publish(CallRecalled("lost"))
             raise ResultLost(
-                f"This call has been carried out ({kept.call_id} in the journal), but its result was larger than "
-                "idempotency.max_result_bytes and was not kept. Go on with its conversation, or ask again under a new "
-                "key."
+                f"This call has been carried out ({kept.call_id} in the journal), but its result is not kept: it was "
+                "larger than idempotency.max_result_bytes, or its conversation was deleted. Go on with the "
+                "conversation if it is there, or ask again under a new key."
             )
         self._publish(CallRecalled("stored"))
         return recalled(ToolAnswer(**json.loads(kept.result)), "stored", kept.call_id)

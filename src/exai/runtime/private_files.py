@@ -8,10 +8,11 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import TextIO
 
 from exai.errors import StartFault
 
-__all__ = ["exposure", "prove_writable", "read_private", "replace_private"]
+__all__ = ["exposure", "open_private", "prove_writable", "read_private", "replace_private"]
 
 LARGEST = 2**20
 """Characters; no secret is longer, and a device or a log given by mistake is not read to its end."""
@@ -64,6 +65,16 @@ def prove_writable(file: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
         pass
+
+
+def open_private(file: Path) -> TextIO:
+    """Make a file with mode 600 and open it for writing.
+
+    Raises:
+        FileExistsError: there is one of this name.
+        OSError: it cannot be made.
+    """
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
 def replace_private(file: Path, text: str) -> None:

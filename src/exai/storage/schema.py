@@ -235,7 +235,7 @@ idempotent_calls = Table(
     Column("run_id", Text, nullable=False),  # the process that began it
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),  # null: it runs, or its process died
-    Column("result", StorableText),  # null in an ended one: too large to be kept
+    Column("result", StorableText),  # null in an ended one: too large to be kept, or deleted
     Index(None, "began_at"),
 )
 

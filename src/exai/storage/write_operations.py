@@ -37,7 +37,8 @@ group                rule     operations, with their tables in the order in whic
 `CALIBRATIONS`       alone    add: token_calibrations
 `UPLOADS`            alone    keep, use, forget: provider_file_uploads; condemn: provider_file_uploads,
                               provider_file_deletions
-`CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls
+`CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
+                              delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================
 
 Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); run locks

@@ -37,7 +37,7 @@ class KeptCall(msgspec.Struct, frozen=True):
     run_id: str
     ended: bool
     result: str | None
-    """`None` in an ended one: it was too large to be kept."""
+    """`None` in an ended one: it was too large to be kept, or deleted with its conversation."""
 
 
 class IdempotentCallTable:

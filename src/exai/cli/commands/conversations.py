@@ -1,0 +1,205 @@
+"""`exai conversations`: lists, exports and deletes what was said; works with and without a running daemon.
+
+Whoever can write the database is the administrator, so these commands require no token.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import msgspec
+import typer
+
+from exai.cli.command_group import new_app
+from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
+from exai.config import Settings
+from exai.config.tree import secret_values
+from exai.errors import StartFault
+from exai.monitoring import logs
+from exai.runtime.clock import SystemClock
+from exai.runtime.os_errors import reason_of
+from exai.runtime.private_files import open_private
+from exai.storage.conversations.archive import (
+    ConversationArchive,
+    ConversationSummary,
+    Selection,
+)
+from exai.storage.database import Database
+
+__all__ = ["app"]
+
+COLUMNS = ("id", "owner", "exchanges", "model", "begun", "last used")
+NOTHING = Selection()
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `exai conversations list` shows it.")]
+Owner = Annotated[str | None, typer.Option("--owner", metavar="SUBJECT", help="Those of this subject alone.")]
+Unused = Annotated[
+    float | None,
+    typer.Option("--unused", metavar="DAYS", min=0.0, help="Those without an exchange for so many days."),
+]
+
+app = new_app(no_args_is_help=True, help="List, export and delete conversations.")
+
+
+@app.command("list")
+def listing(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    owner: Owner = None,
+    unused: Unused = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many to show.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List conversations, the latest used first; nothing of what was said."""
+    settings = load_settings(config_file, overrides).settings
+    selection = _selection(None, owner, unused)
+
+    async def found() -> tuple[Sequence[ConversationSummary], int]:
+        async with _open_archive(settings) as archive:
+            return await archive.listing(selection, most), await archive.count(selection)
+
+    rows, count = asyncio.run(found())
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    elif rows:
+        typer.echo(_table(rows))
+        if count > len(rows):
+            typer.echo(f"\n{count - len(rows)} more; --most shows them.")
+    else:
+        typer.echo("There are none.")
+
+
+@app.command("export")
+def export(
+    ids: Ids = None,
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    owner: Owner = None,
+    unused: Unused = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every conversation.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="A new file that others cannot read, instead of stdout."
+        ),
+    ] = None,
+) -> None:
+    """Write conversations as JSON, a line for each, with all that was said."""
+    settings = load_settings(config_file, overrides).settings
+    selection = _selection(ids, owner, unused)
+    if (selection == NOTHING) is not everything:
+        raise typer.BadParameter("name conversations by their ID, by --owner or --unused, or all by --all")
+
+    async def written(stream: TextIO) -> int:
+        async with _open_archive(settings) as archive:
+            await _refuse_unknown(archive, ids)
+            rows = await archive.listing(selection)
+            for row in rows:
+                said = await archive.exchanges(row.conversation_id)
+                document = {**msgspec.to_builtins(row), "exchanges": msgspec.to_builtins(said)}
+                stream.write(msgspec.json.encode(document).decode() + "\n")
+            return len(rows)
+
+    if output is None:
+        asyncio.run(written(sys.stdout))
+        return
+    try:
+        with open_private(output) as stream:
+            count = asyncio.run(written(stream))
+    except OSError as error:
+        raise StartFault(
+            f"The file {output} cannot be written ({reason_of(error)}); name another."
+        ) from error
+    typer.echo(f"{count} conversations are in {output}.", err=True)
+
+
+@app.command("delete")
+def delete(
+    ids: Ids = None,
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    owner: Owner = None,
+    unused: Unused = None,
+    agreed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete conversations for ever; one with a call under way stays."""
+    settings = load_settings(config_file, overrides).settings
+    selection = _selection(ids, owner, unused)
+    if selection == NOTHING:
+        raise typer.BadParameter("name conversations by their ID, or by --owner or --unused")
+
+    async def counted() -> int:
+        async with _open_archive(settings) as archive:
+            await _refuse_unknown(archive, ids)
+            return await archive.count(selection)
+
+    async def deleted() -> tuple[int, int]:
+        async with _open_archive(settings) as archive:
+            return await archive.delete(selection), await archive.count(selection)
+
+    count = asyncio.run(counted())
+    if count and not agreed:
+        typer.confirm(f"Delete {count} conversation{'s' if count != 1 else ''} for ever?", abort=True)
+    gone, left = asyncio.run(deleted()) if count else (0, 0)
+    typer.echo(f"Deleted: {gone}.")
+    if left:
+        typer.echo(f"Kept: {left}, as a call is under way there. Try again when it has ended.")
+
+
+@asynccontextmanager
+async def _open_archive(settings: Settings) -> AsyncIterator[ConversationArchive]:
+    """Open the database of these settings.
+
+    Raises:
+        StartFault: the database cannot be used.
+    """
+    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
+    database = await Database.open(settings.database, settings.data_dir)
+    try:
+        yield ConversationArchive(database, SystemClock())
+    finally:
+        await database.close()
+
+
+async def _refuse_unknown(archive: ConversationArchive, ids: Sequence[str] | None) -> None:
+    """Refuse ids that no conversation has, before anything is done.
+
+    Raises:
+        StartFault: naming them.
+    """
+    if not ids:
+        return
+    known = {row.conversation_id for row in await archive.listing(Selection(ids=tuple(ids)))}
+    if unknown := [each for each in ids if each not in known]:
+        raise StartFault(
+            f"There is no conversation {', '.join(unknown)}. `exai conversations list` has them."
+        )
+
+
+def _selection(ids: Sequence[str] | None, owner: str | None, unused_days: float | None) -> Selection:
+    since = None if unused_days is None else datetime.now(UTC) - timedelta(days=unused_days)
+    return Selection(tuple(ids) if ids else None, owner, since)
+
+
+def _table(rows: Sequence[ConversationSummary]) -> str:
+    lines = [COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cells(row: ConversationSummary) -> tuple[str, ...]:
+    return (
+        row.conversation_id,
+        row.owner if row.owner.isprintable() else ascii(row.owner),
+        str(row.exchanges),
+        row.last_model,
+        f"{row.created_at:%Y-%m-%d %H:%M}",
+        f"{row.updated_at:%Y-%m-%d %H:%M}",
+    )
