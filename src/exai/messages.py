@@ -36,10 +36,12 @@ class Image:
     height: int = 0
     moves: bool = False
     """Whether it has more than one frame."""
+    known_sha256: str | None = field(default=None, repr=False, compare=False)
+    """Its digest, where that was computed before."""
 
     @cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+        return self.known_sha256 or hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,15 @@ class PictureLimits:
     """How many pictures one request may have."""
     max_inside_bytes: int = 70 * 2**20
     """The size of all pictures inside one request, in bytes, before base64."""
+
+    def hold(self, image: Image) -> bool:
+        """Check whether the model accepts `image` as it is."""
+        return (
+            image.media_type in self.types
+            and len(image.data) <= self.max_bytes
+            and max(image.width, image.height) <= self.max_side
+            and not image.moves
+        )
 
 
 @dataclass(frozen=True)

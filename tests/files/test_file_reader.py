@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from exai import config
 from exai.errors import FileRefused
 from exai.files import FileReader
+from support.drawn_pictures import drawn
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
@@ -41,14 +43,14 @@ def reader(root: Path, **settings: object) -> FileReader:
 
 async def refusal(files: FileReader, *paths: str | Path) -> str:
     with pytest.raises(FileRefused) as caught:
-        await files.read_texts([str(path) for path in paths])
+        await files.read_texts("caller", [str(path) for path in paths])
     assert "canary" not in str(caught.value)
     return str(caught.value)
 
 
 async def image_refusal(files: FileReader, *sources: str | Path) -> str:
     with pytest.raises(FileRefused) as caught:
-        await files.read_images([str(source) for source in sources])
+        await files.read_images("caller", [str(source) for source in sources])
     return str(caught.value)
 
 
@@ -56,7 +58,7 @@ async def test_texts_come_in_the_order_they_were_named(root: Path) -> None:
     (root / "sub").mkdir()
     (root / "a.txt").write_text("first")
     (root / "sub/b.txt").write_text("second")
-    one, two = await reader(root).read_texts([str(root / "sub/b.txt"), str(root / "a.txt")])
+    one, two = await reader(root).read_texts("caller", [str(root / "sub/b.txt"), str(root / "a.txt")])
     assert (one.path, one.text) == (str(root / "sub/b.txt"), "second")
     assert two.text == "first"
     assert two.sha256 == hashlib.sha256(b"first").hexdigest()
@@ -64,8 +66,8 @@ async def test_texts_come_in_the_order_they_were_named(root: Path) -> None:
 
 async def test_nothing_named_is_nothing_read() -> None:
     files = FileReader(config.Files())
-    assert await files.read_texts([]) == ()
-    assert await files.read_images([]) == ()
+    assert await files.read_texts("caller", []) == ()
+    assert await files.read_images("caller", []) == ()
 
 
 async def test_without_roots_the_sentence_names_the_setting(root: Path) -> None:
@@ -78,7 +80,7 @@ async def test_further_roots_count_beside_those_of_the_settings(root: Path, tmp_
     more.mkdir()
     (more / "a.txt").write_text("x")
     files = FileReader(config.Files(roots=(root,)), roots=[more])
-    assert (await files.read_texts([str(more / "a.txt")]))[0].text == "x"
+    assert (await files.read_texts("caller", [str(more / "a.txt")]))[0].text == "x"
 
 
 @pytest.mark.parametrize("path", ["a.txt", "./a.txt", "~/a.txt", ""])
@@ -116,8 +118,8 @@ async def test_a_link_that_ends_inside_is_followed(root: Path, tmp_path: Path) -
     (root / "link").symlink_to("a.txt")
     (tmp_path / "alias").symlink_to(root)
     for path in (root / "link", tmp_path / "alias" / "a.txt"):
-        assert (await reader(root).read_texts([str(path)]))[0].text == "x"
-    assert (await reader(tmp_path / "alias").read_texts([str(root / "a.txt")]))[0].text == "x"
+        assert (await reader(root).read_texts("caller", [str(path)]))[0].text == "x"
+    assert (await reader(tmp_path / "alias").read_texts("caller", [str(root / "a.txt")]))[0].text == "x"
 
 
 async def test_a_root_that_becomes_a_link_leads_nowhere(root: Path, outside: Path) -> None:
@@ -202,7 +204,7 @@ async def test_the_limits_are_exact(root: Path) -> None:
     (root / "ten").write_bytes(b"x" * 10)
     (root / "eleven").write_bytes(b"x" * 11)
     files = reader(root, max_file_bytes=10, max_total_bytes=20, max_files=3)
-    assert len((await files.read_texts([str(root / "ten")] * 2))[0].text) == 10
+    assert len((await files.read_texts("caller", [str(root / "ten")] * 2))[0].text) == 10
     assert "10 bytes" in await refusal(files, root / "eleven")
     assert "20 bytes" in await refusal(files, *[root / "ten"] * 3)
     assert "one call may name 3" in await refusal(files, *[root / "ten"] * 4)
@@ -229,20 +231,89 @@ async def test_a_strange_path_is_a_short_clean_sentence(root: Path, path: str) -
 async def test_pictures_come_from_paths_and_data_urls(root: Path) -> None:
     (root / "a.png").write_bytes(PNG)
     url = "data:image/jpeg;base64," + base64.b64encode(PNG).decode()
-    from_path, from_url = await reader(root).read_images([str(root / "a.png"), url])
+    from_path, from_url = await reader(root).read_images("caller", [str(root / "a.png"), url])
     assert from_path == from_url
     assert (from_path.media_type, from_path.data) == ("image/png", PNG)
 
 
 async def test_a_data_url_needs_no_root() -> None:
     url = "DATA:;base64," + base64.b64encode(PNG).decode()
-    assert (await FileReader(config.Files()).read_images([url]))[0].data == PNG
+    assert (await FileReader(config.Files()).read_images("caller", [url]))[0].data == PNG
+
+
+BASE64 = base64.b64encode(PNG).decode()
+JPEG = drawn("JPEG", 40, 30)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "data:image/png;base64," + base64.encodebytes(PNG).decode(),
+        "data:image/png;base64,\r\n" + "\r\n".join(BASE64),
+        "data:image/png;charset=binary;base64," + BASE64,
+        "data:image/png; base64, " + BASE64,
+        "data:image/png;base64," + quote(BASE64, safe=""),
+        "data:image/png;base64," + base64.urlsafe_b64encode(PNG).decode(),
+        "data:image/png;base64," + BASE64.rstrip("="),
+        f"  data:image/png;base64,{BASE64}\n",
+        BASE64,
+        BASE64.rstrip("="),
+        base64.encodebytes(PNG).decode(),
+        base64.urlsafe_b64encode(PNG).decode(),
+    ],
+)
+async def test_base64_is_taken_in_every_form_that_means_one_thing(source: str) -> None:
+    (image,) = await FileReader(config.Files()).read_images("caller", [source])
+    assert image.data == PNG
+
+
+async def test_the_base64_of_a_jpeg_is_no_path_though_it_begins_like_one(root: Path) -> None:
+    source = base64.b64encode(JPEG).decode()
+    assert source.startswith("/9j/")
+    (image,) = await reader(root).read_images("caller", [source])
+    assert image.data == JPEG
+
+
+async def test_a_path_that_could_be_base64_is_a_path(root: Path) -> None:
+    (root / "iVBORw0KGgoAAAANSUhEUgAA").write_bytes(PNG)
+    (root / "a+b").write_bytes(PNG)
+    for name in ("iVBORw0KGgoAAAANSUhEUgAA", "a+b"):
+        (image,) = await reader(root).read_images("caller", [str(root / name)])
+        assert image.data == PNG
+
+
+@pytest.mark.parametrize("prefix", ["file://", "file:", "FILE://localhost", " file://"])
+async def test_a_file_url_of_this_machine_is_its_path(root: Path, prefix: str) -> None:
+    (root / "a b%.png").write_bytes(PNG)
+    (root / "a b%.txt").write_text("x")
+    (image,) = await reader(root).read_images("caller", [prefix + quote(str(root / "a b%.png"))])
+    (text,) = await reader(root).read_texts("caller", [prefix + quote(str(root / "a b%.txt"))])
+    assert (image.data, text.text, text.path) == (PNG, "x", str(root / "a b%.txt"))
+
+
+@pytest.mark.parametrize("url", ["file://server/share/a.png", "file:a.png", "file://", "file://[/a"])
+async def test_a_file_url_of_another_machine_names_the_right_form(root: Path, url: str) -> None:
+    assert "by its path on this machine, as in `/" in await refusal(reader(root), url)
+    assert "by its path on this machine, as in `/" in await image_refusal(reader(root), url)
+
+
+async def test_a_file_url_leads_nowhere_else_than_its_path(root: Path, outside: Path) -> None:
+    for url in (
+        f"file://{outside}/secret.txt",
+        f"file://{root}/%2e%2e/{outside.name}/secret.txt",
+        "file:///a%00b",
+    ):
+        await refusal(reader(root), url)
 
 
 @pytest.mark.parametrize(
     ("source", "says"),
     [
         ("data:image/png;base64,%%%", "not valid base64"),
+        ("A" * 5_000, "neither a path nor a picture in base64"),
+        ("iVBORw0KGgoAAAANSUhEUgAA" + "!" * 5_000, "give an absolute path, as `/home/me/a.png`, or `data:"),
+        (BASE64[:40], "broken PNG"),
+        (base64.b64encode(PNG + bytes(99)).decode(), "larger"),
         ("data:image/png,plain", "not of the form"),
         ("data:image/png;base64", "not of the form"),
         ("data:image/bmp;base64,Qk0=", "PNG, JPEG, GIF and WebP"),
@@ -265,7 +336,7 @@ async def test_a_text_is_no_picture_and_the_sentence_names_the_kinds(root: Path)
 async def test_pictures_have_limits(root: Path) -> None:
     (root / "a.png").write_bytes(PNG)
     assert "larger" in await image_refusal(reader(root, max_image_bytes=len(PNG) - 1), root / "a.png")
-    assert len(await reader(root, max_image_bytes=len(PNG)).read_images([str(root / "a.png")])) == 1
+    assert len(await reader(root, max_image_bytes=len(PNG)).read_images("caller", [str(root / "a.png")])) == 1
     assert "one call takes 2" in await image_refusal(reader(root, max_images=2), *[root / "a.png"] * 3)
 
 
@@ -273,10 +344,10 @@ async def test_no_descriptor_stays_open(root: Path) -> None:
     (root / "a.txt").write_text("x")
     (root / "b.bin").write_bytes(b"\0")
     files = reader(root)
-    await files.read_texts([str(root / "a.txt")])
+    await files.read_texts("caller", [str(root / "a.txt")])
     before = _open_descriptors()
     for _ in range(20):
-        await files.read_texts([str(root / "a.txt")])
+        await files.read_texts("caller", [str(root / "a.txt")])
         await refusal(files, root / "b.bin")
         await refusal(files, root)
         await refusal(files, root / "nothing" / "deeper")
@@ -338,7 +409,8 @@ def test_links_swapped_in_and_out_while_reading_never_lead_out(root: Path, outsi
     try:
         for _ in range(3_000):
             with suppress(FileRefused):
-                read |= {excerpt.text for excerpt in files._read_texts([str(root / "sub/secret.txt")])}
+                excerpt, _ = files._read_text(str(root / "sub/secret.txt"), 100)
+                read.add(excerpt.text)
     finally:
         stop.set()
         swapper.join()

@@ -45,7 +45,9 @@ def png_announcing(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (640, 3), (3, 640)])
 def test_the_header_gives_kind_and_size(kind: str, size: tuple[int, int]) -> None:
-    assert read_header(drawn(kind, *size)) == (KINDS[kind], *size)
+    header = read_header(drawn(kind, *size))
+    assert header is not None
+    assert header[:3] == (KINDS[kind], *size)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_the_header_gives_kind_and_size(kind: str, size: tuple[int, int]) -> Non
 def test_the_header_is_found_in_every_form(data: bytes) -> None:
     header = read_header(data)
     assert header is not None
-    assert header[1:] == (300, 200)
+    assert header[1:3] == (300, 200)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
+from exai.files.heavy_work import HeavyWork
 from exai.routing.admission import Admission
 from exai.routing.breaker import Breakers
 from exai.routing.request import Asking
@@ -18,7 +19,7 @@ __all__ = ["open_models"]
 
 @asynccontextmanager
 async def open_models(
-    settings: Settings, storage: Storage, monitoring: Monitoring, clock: Clock
+    settings: Settings, storage: Storage, monitoring: Monitoring, clock: Clock, work: HeavyWork
 ) -> AsyncIterator[Asking]:
     """Make every configured model askable; leaving closes the connections to providers.
 
@@ -33,6 +34,7 @@ async def open_models(
         clock,
         available=breakers.available,
         uploads=storage.uploads,
+        work=work,
     )
     try:
         admission = Admission(settings.admission, clock)

@@ -1,7 +1,7 @@
 """Builds the services in dependency order, and closes them in reverse."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
@@ -15,6 +15,7 @@ from exai.app.tools import open_tools
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
+from exai.files.heavy_work import HeavyWork
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
@@ -65,15 +66,18 @@ async def build(
     clock = clock or SystemClock()
     monitoring = build_monitoring(clock, version=version)
     metrics = monitoring.metrics
-    async with (
-        open_storage(settings, metrics, clock) as storage,
-        open_identity(settings, storage.database, clock) as identity,
-        run_duties(settings, storage, monitoring, identity, clock) as scheduler,
-        open_models(settings, storage, monitoring, clock) as asking,
-        open_jobs(settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs) as jobs,
-        open_tools(settings, storage, monitoring, asking, jobs, scheduler, demo=demo) as tools,
-        open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
-    ):
-        yield Services(
-            clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs
-        )
+    with closing(HeavyWork(settings.files)) as work:
+        async with (
+            open_storage(settings, metrics, clock) as storage,
+            open_identity(settings, storage.database, clock) as identity,
+            run_duties(settings, storage, monitoring, identity, clock) as scheduler,
+            open_models(settings, storage, monitoring, clock, work) as asking,
+            open_jobs(
+                settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs
+            ) as jobs,
+            open_tools(settings, storage, monitoring, asking, jobs, scheduler, work, demo=demo) as tools,
+            open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
+        ):
+            yield Services(
+                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs
+            )

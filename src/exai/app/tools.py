@@ -10,6 +10,7 @@ from exai.config import Settings
 from exai.consulting.consultant import Consultant
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
+from exai.files.heavy_work import HeavyWork
 from exai.files.reader import FileReader
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
@@ -40,6 +41,7 @@ async def open_tools(
     asking: Asking,
     jobs: DurableJobs | None,
     scheduler: Scheduler,
+    work: HeavyWork,
     *,
     demo: bool,
 ) -> AsyncIterator[Tools]:
@@ -49,7 +51,7 @@ async def open_tools(
     consultant = Consultant(
         router=asking.router,
         conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
-        files=FileReader(settings.files),
+        files=FileReader(settings.files, work),
         limits=settings.conversations,
         tool_limits=settings.tool_loop,
         counts=counts,

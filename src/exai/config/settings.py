@@ -309,7 +309,10 @@ class Files(Section):
     """Largest picture that is read, in bytes. What is more than the model takes is made smaller."""
 
     max_image_pixels: Annotated[int, Field(ge=1, le=85_000_000)] = 50_000_000
-    """Largest picture that is decoded, in pixels. Each takes up to 4 bytes of memory meanwhile."""
+    """Largest picture that is decoded, in pixels. No side may have more than 65,535."""
+
+    max_decoding_bytes: Bytes = 1_280 * 2**20
+    """Memory for all pictures that are decoded at once, in bytes. A pixel takes up to 16, of a WebP 24."""
 
 
 class ToolLoop(Section):

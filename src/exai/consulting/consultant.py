@@ -67,7 +67,7 @@ class Consultant:
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
         choice = choose_model(self._router, inquiry, conversation)
         asker = context.ask.branch()
-        material = await gather(inquiry, self._files)
+        material = await gather(inquiry, self._files, context.caller)
 
         async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit]:
             turn = context.asking_through(ask)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exai.callers import Caller
 from exai.consulting.inquiry import Inquiry
 from exai.files.reader import FileReader
 from exai.messages import FileExcerpt, Image
@@ -30,14 +31,14 @@ class Material:
         )
 
 
-async def gather(inquiry: Inquiry, reader: FileReader) -> Material:
-    """Read the files and pictures of an inquiry.
+async def gather(inquiry: Inquiry, reader: FileReader, caller: Caller) -> Material:
+    """Read the files and pictures of the caller's inquiry.
 
     Raises:
         FileRefused: one of them may not or cannot be read.
     """
-    files = await reader.read_texts(inquiry.file_paths)
-    images = await reader.read_images(inquiry.images)
+    files = await reader.read_texts(caller.subject, inquiry.file_paths)
+    images = await reader.read_images(caller.subject, inquiry.images)
     return Material(files, images, _with_files(inquiry.question, files))
 
 

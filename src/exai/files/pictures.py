@@ -1,12 +1,11 @@
 """Checks pictures, and converts them into what a model accepts.
 
-All functions work on bytes in memory and take time: call them in a thread. A decoded picture is many times the size of
-its file, so few are decoded at once, and none whose header has more pixels than the limit.
+All functions work on bytes in memory and take time and memory: `exai.files.picture_work` calls them in threads. None
+decodes a picture whose header has more pixels than the limit.
 """
 
 import io
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +18,13 @@ from exai.errors import FileRefused, ToolFault
 from exai.files.picture_header import read_header
 from exai.messages import Image, PictureLimits
 
-__all__ = ["IMAGE_KINDS", "Fitted", "check_picture", "fit_picture"]
+__all__ = ["IMAGE_KINDS", "Fitted", "Verdict", "check_picture", "fit_picture", "judge_picture"]
 
 _log = structlog.get_logger(__name__)
 
 IMAGE_KINDS = "PNG, JPEG, GIF and WebP"
 
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
-
-_DECODING = threading.BoundedSemaphore(2)
-"""Limits how many pictures this process decodes at once: at the default limit each may take 200 MB."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Pillow.DecompressionBombError)
 """What Pillow raises on broken pictures."""
@@ -39,6 +35,8 @@ _PNG_EFFORT = 3
 _SHRINK = 0.8
 _LEAST_SIDE = 64
 """In pixels; a smaller picture shows nothing any more."""
+_LONGEST_SIDE = 65_535
+"""In pixels: what JPEG and GIF can have. Each line costs time and memory beside its pixels, however short it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +48,61 @@ class Fitted:
     """How it was changed, as in "made smaller from 9000 x 100 to 6000 x 67"; `None`: not at all."""
 
 
-def check_picture(data: bytes, name: str, max_pixels: int) -> Image:
-    """Check a picture, by decoding it once.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of a picture's content, whatever it is called."""
+
+    media_type: str = ""
+    width: int = 0
+    """In pixels."""
+    height: int = 0
+    moves: bool = False
+    """Whether it has more than one frame."""
+    refusal: str | None = None
+    """Why it is not taken, as a sentence without its subject."""
+
+
+def judge_picture(data: bytes, max_pixels: int) -> Verdict:
+    """Find out what a picture is, by decoding it once.
 
     Args:
         data: the content, of limited size.
-        name: the caller's name for it, for messages.
         max_pixels: the largest number of pixels that is decoded.
+    """
+    header = read_header(data)
+    if header is None:
+        return Verdict(refusal=f"is no picture of a kind that models take: {IMAGE_KINDS}.")
+    if header.pixels > max_pixels:
+        return Verdict(
+            refusal=f"has {header.width} x {header.height} pixels, more than are decoded here "
+            f"({max_pixels}, `files.max_image_pixels`); give a smaller one."
+        )
+    if max(header.width, header.height) > _LONGEST_SIDE:
+        return Verdict(
+            refusal=f"has {header.width} x {header.height} pixels, and no side may have more than {_LONGEST_SIDE}; "
+            "give it in parts."
+        )
+    try:
+        with _decoded(data, header.media_type) as picture:
+            if picture.width * picture.height > max_pixels:
+                return Verdict(refusal="is larger than its header says; give another one.")
+            picture.load()
+            moves = bool(getattr(picture, "is_animated", False))
+            return Verdict(header.media_type, *picture.size, moves)
+    except _BrokenPictureError as broken:
+        return Verdict(refusal=str(broken))
+
+
+def check_picture(data: bytes, name: str, max_pixels: int) -> Image:
+    """Check a picture, by decoding it once; see `judge_picture`. `name` is the caller's name for it, for messages.
 
     Raises:
         FileRefused: it is no picture of `IMAGE_KINDS`, too large, or broken.
     """
-    header = read_header(data)
-    if header is None:
-        raise FileRefused(f"{name} is no picture of a kind that models take: {IMAGE_KINDS}.")
-    if header.width * header.height > max_pixels:
-        raise FileRefused(
-            f"{name} has {header.width} x {header.height} pixels, more than are decoded here "
-            f"({max_pixels}, `files.max_image_pixels`); give a smaller one."
-        )
-    with _decoded(data, header.media_type, name) as picture:
-        if picture.width * picture.height > max_pixels:
-            raise FileRefused(f"{name} is larger than its header says; give another one.")
-        picture.load()
-        moves = bool(getattr(picture, "is_animated", False))
-        width, height = picture.size
-    return Image(header.media_type, data, width, height, moves)
+    verdict = judge_picture(data, max_pixels)
+    if verdict.refusal is not None:
+        raise FileRefused(f"{name} {verdict.refusal}")
+    return Image(verdict.media_type, data, verdict.width, verdict.height, verdict.moves)
 
 
 def fit_picture(image: Image, limits: PictureLimits, name: str) -> Fitted:
@@ -84,24 +111,18 @@ def fit_picture(image: Image, limits: PictureLimits, name: str) -> Fitted:
     Raises:
         FileRefused: it cannot be decoded, or would have to be too small to show anything.
     """
-    if _fits(image, limits):
+    if limits.hold(image):
         return Fitted(image)
-    with _decoded(image.data, image.media_type, name) as picture:
-        ImageOps.exif_transpose(picture, in_place=True)
-        side = limits.max_side
-        if max(picture.size) > side:
-            picture.thumbnail((side, side))
-        fitted = _encoded(picture, image, limits, name)
+    try:
+        with _decoded(image.data, image.media_type) as picture:
+            ImageOps.exif_transpose(picture, in_place=True)
+            side = limits.max_side
+            if max(picture.size) > side:
+                picture.thumbnail((side, side))
+            fitted = _encoded(picture, image, limits, name)
+    except _BrokenPictureError as broken:
+        raise FileRefused(f"{name} {broken}") from broken
     return Fitted(fitted, _change(image, fitted))
-
-
-def _fits(image: Image, limits: PictureLimits) -> bool:
-    return (
-        image.media_type in limits.types
-        and len(image.data) <= limits.max_bytes
-        and max(image.width, image.height) <= limits.max_side
-        and not image.moves
-    )
 
 
 def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: str) -> Image:
@@ -168,11 +189,15 @@ def _change(before: Image, after: Image) -> str:
     return " and ".join(words) or "it was written anew"
 
 
+class _BrokenPictureError(Exception):
+    """A decoder did not get to its end; the text says so, without its subject."""
+
+
 @contextmanager
-def _decoded(data: bytes, media_type: str, name: str) -> Iterator[Pillow.Image]:
+def _decoded(data: bytes, media_type: str) -> Iterator[Pillow.Image]:
     """Open the picture with the decoder of its type alone."""
     try:
-        with _DECODING, Pillow.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+        with Pillow.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
             yield picture
     except ToolFault:
         raise
@@ -180,4 +205,4 @@ def _decoded(data: bytes, media_type: str, name: str) -> Iterator[Pillow.Image]:
         # On hostile bytes decoders also fail by defects of their own, with any exception.
         if not isinstance(error, _BROKEN):
             _log.warning("a picture made its decoder stumble", kind=media_type, error=type(error).__name__)
-        raise FileRefused(f"{name} is a broken {_FORMATS[media_type]}: it cannot be decoded.") from error
+        raise _BrokenPictureError(f"is a broken {_FORMATS[media_type]}: it cannot be decoded.") from error

@@ -1,39 +1,52 @@
-"""Reads the files that a call names, within the allowed folders and the limits."""
+"""Reads the files and pictures that a call names, within the allowed folders and the limits."""
 
-import asyncio
-import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exai import config
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
+from exai.files.heavy_work import HeavyWork
 from exai.files.opening import open_inside, shown
+from exai.files.picture_sources import content_of, path_of
 from exai.messages import FileExcerpt, Image
 from exai.runtime.os_errors import reason_of
 
 __all__ = ["FileReader"]
 
 _CHUNK = 2**18
-_DATA_URL = "data:"
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadPicture:
+    """A picture's content, not checked so far."""
+
+    data: bytes
+    sha256: str
+    name: str
+    """What messages call it."""
 
 
 class FileReader:
-    """Reads text files and pictures for a prompt. Disk access happens in a thread."""
+    """Reads text files and pictures for a prompt, one after the other, in threads that all callers share in turns."""
 
-    def __init__(self, settings: config.Files, roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, settings: config.Files, work: HeavyWork | None = None, *, roots: Sequence[Path] = ()
+    ) -> None:
         """`roots` are folders to read from, in addition to those of the settings."""
         self._settings = settings
+        self._work = work or HeavyWork(settings)
         # Resolved once: a root that is later replaced by a link leads nowhere.
         self._roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
 
-    async def read_texts(self, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
-        """Read the text files at absolute `paths`, in their order; all or none.
+    async def read_texts(self, caller: str, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
+        """Read the text files at absolute `paths`, or at `file:` URLs, in their order; all or none.
 
-        Text is UTF-8, or has a byte order mark.
+        Text is UTF-8, or has a byte order mark. `caller` is the subject in whose turn they are read.
 
         Raises:
             FileRefused: a path that may not or cannot be read, no text, or more than the limits allow.
@@ -42,10 +55,18 @@ class FileReader:
             raise FileRefused(
                 f"{len(paths)} files are too many: one call may name {self._settings.max_files}; name fewer."
             )
-        return await asyncio.to_thread(self._read_texts, paths) if paths else ()
+        excerpts = []
+        room = self._settings.max_total_bytes
+        for path in paths:
+            excerpt, size = await self._work.files.run(caller, partial(self._read_text, path_of(path), room))
+            room -= size
+            excerpts.append(excerpt)
+        return tuple(excerpts)
 
-    async def read_images(self, sources: Sequence[str]) -> tuple[Image, ...]:
-        """Read the pictures at absolute paths or in `data:` URLs, in their order; all or none.
+    async def read_images(self, caller: str, sources: Sequence[str]) -> tuple[Image, ...]:
+        """Read the pictures at absolute paths, in `data:` URLs or in base64, in their order; all or none.
+
+        `caller` is the subject in whose turn they are read.
 
         Raises:
             FileRefused: a path that may not or cannot be read, no whole picture of a known kind, or more
@@ -55,47 +76,38 @@ class FileReader:
             raise FileRefused(
                 f"{len(sources)} images are too many: one call takes {self._settings.max_images}; name fewer."
             )
-        return await asyncio.to_thread(self._read_images, sources) if sources else ()
+        images = []
+        for number, source in enumerate(sources, start=1):
+            read = await self._work.files.run(caller, partial(self._read_image, source, number))
+            images.append(await self._work.pictures.check(caller, read.data, read.sha256, read.name))
+        return tuple(images)
 
-    def _read_texts(self, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
-        excerpts = []
-        room = self._settings.max_total_bytes
-        for path in paths:
-            data, real = self._read(path, self._settings.max_file_bytes)
-            room -= len(data)
-            if room < 0:
-                raise FileRefused(
-                    f"The files up to `{shown(path)}` are together larger than one call may read "
-                    f"({self._settings.max_total_bytes} bytes); name fewer or smaller ones."
-                )
-            text = text_of(data)
-            if text is None:
-                raise FileRefused(
-                    f"`{shown(path)}` is no text (UTF-8, or with a byte order mark); only text is read."
-                )
-            _refuse_secret(path, real, text)
-            excerpts.append(FileExcerpt(path, text, hashlib.sha256(data).hexdigest()))
-        return tuple(excerpts)
-
-    def _read_images(self, sources: Sequence[str]) -> tuple[Image, ...]:
-        return tuple(self._read_image(source, number) for number, source in enumerate(sources, start=1))
-
-    def _read_image(self, source: str, number: int) -> Image:
-        limit = self._settings.max_image_bytes
-        if source[: len(_DATA_URL)].lower() == _DATA_URL:
-            name = f"Image {number} (a `data:` URL)"
-            data = _decoded(source, limit, name)
-        elif source.lower().startswith(("http://", "https://")):
+    def _read_text(self, path: str, room: int) -> tuple[FileExcerpt, int]:
+        """Read one text file of at most `room` bytes; return it and its size."""
+        data, real = self._read(path, self._settings.max_file_bytes)
+        if len(data) > room:
             raise FileRefused(
-                f"Image {number} is a web address; give an absolute path or a `data:` URL instead."
+                f"The files up to `{shown(path)}` are together larger than one call may read "
+                f"({self._settings.max_total_bytes} bytes); name fewer or smaller ones."
             )
-        else:
-            name = f"`{shown(source)}`"
-            data, _ = self._read(source, limit)
-        # Imported late: Pillow takes 5 MB and a tenth of a second, and is needed for pictures only.
-        from exai.files.pictures import check_picture  # noqa: PLC0415
+        text = text_of(data)
+        if text is None:
+            raise FileRefused(
+                f"`{shown(path)}` is no text (UTF-8, or with a byte order mark); only text is read."
+            )
+        _refuse_secret(path, real, text)
+        return FileExcerpt(path, text, hashlib.sha256(data).hexdigest()), len(data)
 
-        return check_picture(data, name, self._settings.max_image_pixels)
+    def _read_image(self, source: str, number: int) -> _ReadPicture:
+        limit = self._settings.max_image_bytes
+        held = content_of(source, limit, number)
+        if held is None:
+            path = path_of(source)
+            name = f"`{shown(path)}`"
+            data, _ = self._read(path, limit)
+        else:
+            name, data = held
+        return _ReadPicture(data, hashlib.sha256(data).hexdigest(), name)
 
     def _read(self, path: str, limit: int) -> tuple[bytes, Path]:
         """Read one file of at most `limit` bytes; return its content and resolved path."""
@@ -130,16 +142,3 @@ def _too_large(path: str, limit: int) -> str:
     return (
         f"`{shown(path)}` is larger than one file may be ({limit} bytes); name a smaller one or an excerpt."
     )
-
-
-def _decoded(url: str, limit: int, name: str) -> bytes:
-    header, comma, payload = url.partition(",")
-    if not comma or not header.lower().endswith(";base64"):
-        raise FileRefused(f"{name} is not of the form `data:image/png;base64,...`.")
-    # Base64 has four characters for three bytes.
-    if len(payload) > limit // 3 * 4 + 4:
-        raise FileRefused(f"{name} is larger than one image may be ({limit} bytes); give a smaller one.")
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        raise FileRefused(f"{name} is not valid base64.") from None

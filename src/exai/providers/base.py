@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from exai import config
 from exai.callers import LOCAL_SUBJECT
 from exai.costs import Usage
+from exai.files.heavy_work import HeavyWork
 from exai.messages import Citation, Effort, Message, ToolCall
 from exai.providers.catalog import Model
+from exai.runtime.clock import Clock
 
 __all__ = [
     "Charges",
@@ -19,8 +22,19 @@ __all__ = [
     "Prompt",
     "Provider",
     "ProviderTimings",
+    "Shared",
     "ToolSpec",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all adapters share."""
+
+    timeouts: config.Timeouts
+    clock: Clock
+    work: HeavyWork
+    """The threads for pictures and long prompts."""
 
 
 class DeltaKind(StrEnum):

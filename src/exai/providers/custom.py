@@ -6,11 +6,11 @@ from dataclasses import replace
 from exai import config
 from exai.errors import StartFault
 from exai.messages import Effort
+from exai.providers.base import Shared
 from exai.providers.catalog import Model, Price
 from exai.providers.dialects import DIALECTS, ERRORS, FINISHES, OVERRIDABLE, Dialect
 from exai.providers.profile import Profile
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
-from exai.runtime.clock import Clock
 
 __all__ = ["custom_models", "custom_provider"]
 
@@ -45,7 +45,9 @@ def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model
 
 
 def custom_provider(
-    name: str, settings: config.CustomProvider, timeouts: config.Timeouts, clock: Clock
+    name: str,
+    settings: config.CustomProvider,
+    shared: Shared,
 ) -> OpenAiCompatible:
     """Make the adapter of the endpoint `name`. Without a key, requests have none.
 
@@ -61,8 +63,7 @@ def custom_provider(
         models=custom_models(name, settings),
         base_url=str(settings.base_url),
         authorization=_authorization(profile, usable_key(settings.api_key, profile.key_hint)),
-        timeouts=timeouts,
-        clock=clock,
+        shared=shared,
     )
 
 

@@ -20,6 +20,7 @@ from exai.errors import (
     QuotaExhausted,
     StartFault,
 )
+from exai.providers.base import Shared
 from exai.providers.catalog import Model
 from exai.providers.faults import Row, Verdict
 from exai.providers.profile import WINDOW_FULL, CutShort, Profile
@@ -190,7 +191,9 @@ def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
 
 
 def glm_provider(
-    settings: config.GlmProvider, models: Mapping[str, Model], timeouts: config.Timeouts, clock: Clock
+    settings: config.GlmProvider,
+    models: Mapping[str, Model],
+    shared: Shared,
 ) -> OpenAiCompatible:
     """Make GLM's adapter.
 
@@ -202,15 +205,16 @@ def glm_provider(
     key = usable_key(settings.api_key, profile.key_hint)
     authorization: Callable[[], str] | None = None
     if key is not None:
-        authorization = SignedTokens(key, clock).authorization if settings.auth == "jwt" else bearer(key)
+        authorization = (
+            SignedTokens(key, shared.clock).authorization if settings.auth == "jwt" else bearer(key)
+        )
     return OpenAiCompatible(
         name="glm",
         profile=profile,
         models=models,
         base_url=base_url,
         authorization=authorization,
-        timeouts=timeouts,
-        clock=clock,
+        shared=shared,
     )
 
 

@@ -16,12 +16,12 @@ from exai.errors import (
     ProviderUnauthorized,
     QuotaExhausted,
 )
+from exai.providers.base import Shared
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Row, Verdict
 from exai.providers.profile import Profile
 from exai.providers.remote_files import PictureUploads, account_fingerprint
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
-from exai.runtime.clock import Clock
 from exai.storage.uploads import Store, UploadTable
 
 __all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]
@@ -155,8 +155,7 @@ COUNT_PATH = "/tokenizers/estimate-token-count"
 def kimi_provider(
     settings: config.KimiProvider,
     models: Mapping[str, Model],
-    timeouts: config.Timeouts,
-    clock: Clock,
+    shared: Shared,
     uploads: UploadTable | None = None,
 ) -> OpenAiCompatible:
     """Make Kimi's adapter. With `uploads`, large pictures are kept in its file store.
@@ -177,7 +176,7 @@ def kimi_provider(
             table=uploads,
             store=Store("kimi", account_fingerprint(base_url, key), "image"),
             errors=ERRORS,
-            clock=clock,
+            clock=shared.clock,
             above_bytes=settings.upload_images_above_bytes,
             keep_days=settings.keep_uploads_days,
         )
@@ -187,7 +186,6 @@ def kimi_provider(
         models=models,
         base_url=base_url,
         authorization=None if key is None else bearer(key),
-        timeouts=timeouts,
-        clock=clock,
+        shared=shared,
         uploads=pictures,
     )

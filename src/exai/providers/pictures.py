@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exai.errors import AbilityMissing
+from exai.files.picture_work import PictureWork
 from exai.messages import Image
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model
@@ -35,8 +36,8 @@ def pictures_of(prompt: Prompt) -> list[Image]:
     return [image for message in prompt.messages for image in message.images]
 
 
-def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
-    """Fit a prompt's pictures to its model, and describe the changes. Call it in a thread.
+async def fit_pictures(prompt: Prompt, work: PictureWork) -> tuple[Prompt, tuple[str, ...]]:
+    """Fit a prompt's pictures to its model, and describe the changes.
 
     Raises:
         AbilityMissing: the model accepts no pictures, or fewer.
@@ -53,9 +54,6 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
             f"{model.name} takes at most {model.pictures.max_count} images in one request, and there are {count}. "
             "Leave some out."
         )
-    # Imported late: Pillow takes 5 MB and a tenth of a second, and is needed for pictures only.
-    from exai.files.pictures import fit_picture  # noqa: PLC0415
-
     notes: list[str] = []
     messages = []
     number = 0
@@ -63,9 +61,9 @@ def fit_pictures(prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
         images = []
         for image in message.images:
             number += 1
-            fitted = fit_picture(image, model.pictures, f"Image {number}")
-            images.append(fitted.image)
-            if fitted.change is not None:
+            fitted = await work.fit(prompt.owner, image, model.pictures, f"Image {number}")
+            images.append(image if fitted is None else fitted.image)
+            if fitted is not None and fitted.change is not None:
                 notes.append(f"Image {number} was changed for {_what_it_takes(model)}: {fitted.change}.")
         messages.append(replace(message, images=tuple(images)) if images else message)
     return replace(prompt, messages=tuple(messages)), tuple(notes)

@@ -112,7 +112,7 @@ class PictureUploads:
         heavy = [image for image in images if len(image.data) > self._above_bytes]
         if not heavy:
             return NO_PICTURES
-        large = await asyncio.to_thread(_by_digest, heavy)
+        large = {image.sha256: image for image in heavy}
         known = await self._table.use(self._store, owner, list(large), self._clock.utc())
         notes: list[str] = []
         missing = large.keys() - known.keys()
@@ -208,11 +208,6 @@ class PictureUploads:
     def _fault(self, reply: FileReply, names: Names) -> ProviderFault:
         refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
         return fault_of(refusal, self._errors, names)
-
-
-def _by_digest(images: Sequence[Image]) -> dict[str, Image]:
-    """Index images by their digests. Call it in a thread: digests of megabytes take time."""
-    return {image.sha256: image for image in images}
 
 
 def _entry(reply: FileReply) -> _Entry:

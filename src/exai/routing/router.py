@@ -6,8 +6,9 @@ from types import MappingProxyType
 
 from exai import config
 from exai.errors import AbilityMissing, ProviderUnconfigured, StartFault, UnknownModel
+from exai.files.heavy_work import HeavyWork
 from exai.messages import Effort
-from exai.providers.base import Provider
+from exai.providers.base import Provider, Shared
 from exai.providers.catalog import Catalog, Fee, Model, Retired, nearest_names
 from exai.providers.custom import custom_provider
 from exai.providers.glm import glm_provider, search_engines
@@ -124,25 +125,27 @@ class ModelRouter:
         *,
         available: Available = lambda _provider, _model: True,
         uploads: UploadTable | None = None,
+        work: HeavyWork | None = None,
     ) -> "ModelRouter":
         """Build every provider. Needs no running event loop; connections are opened on the first call.
 
         `available` says whether a model's breaker would let a request through now; `auto` asks it. `uploads`
-        remembers what lies in the providers' file stores; without it nothing is put there.
+        remembers what lies in the providers' file stores; without it nothing is put there. `work` has the threads that
+        all calls share.
 
         Raises:
             StartFault: a setting names a model that does not exist or makes a provider impossible.
         """
         catalog = Catalog.load()
+        shared = Shared(timeouts, clock, work or HeavyWork(config.Files()))
         built = {
             "glm": glm_provider(
-                providers.glm, _allowed(catalog, "glm", providers.glm.allowed_models), timeouts, clock
+                providers.glm, _allowed(catalog, "glm", providers.glm.allowed_models), shared
             ),
             "kimi": kimi_provider(
                 providers.kimi,
                 _allowed(catalog, "kimi", providers.kimi.allowed_models),
-                timeouts,
-                clock,
+                shared,
                 uploads,
             ),
         }
@@ -154,7 +157,7 @@ class ModelRouter:
                     f"providers.custom.{name} has the name of a built-in provider. Give it another name; the "
                     f"address of {name} itself is providers.{name}.base_url."
                 )
-            built[name] = custom_provider(name, settings, timeouts, clock)
+            built[name] = custom_provider(name, settings, shared)
         fees = dict(catalog.fees)
         if providers.glm.search_usd is not None:
             listed = fees["glm", "web_search"]

@@ -15,10 +15,11 @@ from exai.jobs.job import Counts as JobCounts
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
 from exai.providers.base import Provider
-from exai.routing.admission import Admission, Gate
+from exai.routing.admission import Admission
 from exai.routing.breaker import Breaker, Breakers, State
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
+from exai.runtime.gate import Gate
 from exai.runtime.periodic import DutyRecord
 from exai.runtime.version import __version__
 from exai.storage.calls.journal import Journal

@@ -19,7 +19,6 @@ import structlog
 from pydantic import SecretStr
 from yarl import URL
 
-from exai import config
 from exai.errors import (
     DeadlineExceeded,
     ProviderDenied,
@@ -32,7 +31,7 @@ from exai.errors import (
     Stopping,
 )
 from exai.messages import Effort
-from exai.providers.base import Charges, Completion, OnDelta, Prompt, Reached
+from exai.providers.base import Charges, Completion, OnDelta, Prompt, Reached, Shared
 from exai.providers.catalog import Model
 from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
@@ -43,10 +42,12 @@ from exai.providers.wire.connections import Attempt, open_session
 from exai.providers.wire.exchange import BROKEN, Exchange, Patience, Waits
 from exai.providers.wire.plain_reply import PlainReply
 from exai.providers.wire.request_body import RequestBody, request_body
-from exai.runtime.clock import Clock
 from exai.runtime.version import __version__
 
 __all__ = ["OpenAiCompatible", "bearer", "usable_key"]
+
+LONG_PROMPT = 100_000
+"""From this many characters on, and with pictures, a prompt is encoded in a thread."""
 
 LARGE_BODY_BYTES = 2**20
 """Above this, aiohttp gets a file to send in pieces, so that it does not block the event loop."""
@@ -145,8 +146,7 @@ class OpenAiCompatible:
         models: Mapping[str, Model],
         base_url: str,
         authorization: Callable[[], str | None] | None,
-        timeouts: config.Timeouts,
-        clock: Clock,
+        shared: Shared,
         uploads: PictureUploads | None = None,
     ) -> None:
         """`authorization` returns the header's value for each request; `None`: no key is set.
@@ -154,14 +154,15 @@ class OpenAiCompatible:
         `uploads` keeps large pictures at the provider; without it they are sent inside the requests.
         """
         self._name = name
+        self._work = shared.work
         self._uploads = uploads
         self._profile = profile
         self._models = MappingProxyType(dict(models))
         self._root = base_url.rstrip("/")
         self._url = URL(f"{self._root}/chat/completions").update_query(profile.query)
         self._authorization = authorization
-        self._timeouts = timeouts
-        self._clock = clock
+        self._timeouts = shared.timeouts
+        self._clock = shared.clock
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._headers = {
@@ -280,7 +281,7 @@ class OpenAiCompatible:
     async def _complete_with_pictures(
         self, prompt: Prompt, deadline: float, on_delta: OnDelta | None, charges: Charges
     ) -> Completion:
-        prompt, notes = await asyncio.to_thread(fit_pictures, prompt)
+        prompt, notes = await fit_pictures(prompt, self._work.pictures)
         if self._uploads is None:
             return await self._ask(prompt, Shown(notes=notes), deadline, on_delta, charges)
         request = partial(self._file_request, deadline)
@@ -392,9 +393,10 @@ class OpenAiCompatible:
     async def _encode(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if shown is not NO_PICTURES:
             refuse_too_much(prompt, shown)
-            # Encoding megabytes of pictures would block the event loop.
-            return await asyncio.to_thread(request_body, prompt, self._profile, streams=streams, shown=shown)
-        return request_body(prompt, self._profile, streams=streams)
+        encode = partial(request_body, prompt, self._profile, streams=streams, shown=shown)
+        if shown is NO_PICTURES and sum(len(message.text) for message in prompt.messages) < LONG_PROMPT:
+            return encode()
+        return await self._work.texts.run(prompt.owner, encode)
 
     async def _file_request(
         self,
