@@ -50,6 +50,14 @@ def test_a_message_is_numbered_and_written_once() -> None:
     assert one.frames_to_send() == []
 
 
+def test_what_is_kept_is_counted_in_bytes_and_not_in_characters() -> None:
+    one = attached()
+    for text in ('"a"', '"ä"', '"中"', '"🙂"'):
+        one.send(text, 0)
+    assert one.pending_bytes == 3 + 4 + 5 + 6
+    assert [message for _, _, message in frames(one.frames_to_send())] == ["a", "ä", "中", "🙂"]
+
+
 def test_two_equal_messages_are_two_messages() -> None:
     one = attached()
     assert one.receive(item(1, text='"again"'), 1) == b'"again"'

@@ -214,6 +214,54 @@ async def test_messages_beyond_the_buffer_are_reported_as_a_gap() -> None:
     assert SessionResumed(LOCAL, gap=True) in doors.events
 
 
+async def test_what_all_sessions_of_a_caller_keep_is_bounded_together_and_costs_no_other_caller() -> None:
+    async with open_doors(sessions={"max_bytes_per_caller": 20_000}) as doors:
+        alice, bob = (doors.authenticator.issue(name, name) for name in ("alice", "bob"))
+
+        async def kept_after(number: int) -> int:
+            await wait_until(lambda: doors.sessions.statistics().pending == number, what="the answer is kept")
+            return doors.sessions.statistics().pending_bytes
+
+        async with AsyncExitStack() as attached:
+            bobs = await attached.enter_async_context(session_socket(doors.ws, bob))
+            bobs_opened = await bobs.open(credit=0)
+            await bobs.call(1, "echo", {"text": "b" * 5_000})
+            of_bob = await kept_after(1)
+            small, large = [
+                await attached.enter_async_context(session_socket(doors.ws, alice)) for _ in range(2)
+            ]
+            small_opened, large_opened = await small.open(credit=0), await large.open(credit=0)
+            await small.call(1, "echo", {"text": "a" * 2_000})
+            await kept_after(2)
+            await large.call(1, "echo", {"text": "a" * 7_000})
+            await kept_after(3)
+            await large.call(2, "echo", {"text": "a" * 7_000})
+            assert await large.close_code() == POLICY_VIOLATION
+            assert doors.sessions.statistics().evicted == 1
+            assert doors.sessions.statistics().pending_bytes <= of_bob + 20_000
+        for opened, headers, oldest in (
+            (bobs_opened, bob, 1),
+            (small_opened, alice, 1),
+            (large_opened, alice, 2),
+        ):
+            async with session_socket(doors.ws, headers) as client:
+                assert (await client.resume(opened, last=0))["oldest"] == oldest
+
+
+async def test_what_was_fetched_counts_no_more_for_its_caller() -> None:
+    async with open_doors(sessions={"max_bytes_per_caller": 20_000}) as doors:
+        for number in range(5):
+            async with session_socket(doors.ws) as client:
+                await client.open()
+                await client.call(1, "echo", {"text": "a" * 9_000})
+                await client.message()
+                if number % 2:
+                    await client.send({"t": "a", "a": 1})
+                await client.send({"t": "bye"})
+                await client.close_code()
+    assert doors.sessions.statistics().evicted == 0
+
+
 async def test_who_does_not_acknowledge_is_cut_off_and_can_resume() -> None:
     async with open_doors(sessions={"max_messages": 3}) as doors:
         async with session_socket(doors.ws) as client:

@@ -100,6 +100,7 @@ class Carrier:
     async def send(self, text: str) -> None:
         """Send a message: now, or when a socket carries the session again. Never raises."""
         self.endpoint.send(text, self._clock.monotonic())
+        self.note_kept()
         await self.flush()
 
     async def flush(self) -> None:
@@ -108,16 +109,25 @@ class Carrier:
             await self._write(attachment, self.endpoint.frames_to_send)
         self.enforce_bounds()
 
-    def enforce_bounds(self) -> None:
-        """When too much is kept, close the socket that does not acknowledge, and evict the oldest messages."""
+    def enforce_bounds(self, most_bytes: int | None = None) -> None:
+        """When too much is kept, close the socket that does not acknowledge, and evict the oldest messages.
+
+        `most_bytes`, in place of the session's own bound, is for a caller who keeps too much in all of its sessions.
+        """
         now = self._clock.monotonic()
-        if not self.endpoint.is_over_bounds(now):
-            return
+        if self.endpoint.is_over_bounds(now, most_bytes):
+            self._give_up(now, most_bytes)
+        self.note_kept()
+
+    def _give_up(self, now: float, most_bytes: int | None) -> None:
         if (attachment := self._attachment) is not None:
             attachment.socket.drop(DOES_NOT_ACKNOWLEDGE, "Too much is unacknowledged.")
             self.note_stuck()
             self.cut(attachment.generation)
-        self.endpoint.evict(now)
+        self.endpoint.evict(now, most_bytes)
+
+    def note_kept(self) -> None:
+        """Called when what is kept has changed; does nothing by default."""
 
     def note_stuck(self) -> None:
         """Called when the peer was cut off for not reading or not acknowledging; does nothing by default."""

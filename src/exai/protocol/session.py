@@ -204,7 +204,8 @@ TRANSITIONS: dict[State, dict[str, State]] = {
 @dataclass(slots=True)
 class _Kept:
     number: int
-    text: str
+    message: bytes
+    """In UTF-8: as text, one character outside of ASCII could take four times the memory."""
     at: float
 
 
@@ -323,8 +324,9 @@ class Endpoint:
     def send(self, text: str, now: float) -> None:
         """Number a message and keep it; `frames_to_send` returns it when it may be written."""
         self._last_sent += 1
-        self._kept.append(_Kept(self._last_sent, text, now))
-        self._kept_bytes += len(text)
+        message = text.encode()
+        self._kept.append(_Kept(self._last_sent, message, now))
+        self._kept_bytes += len(message)
 
     def frames_to_send(self) -> list[str]:
         """Return the messages to write now, in order, as far as the peer's credit goes."""
@@ -378,20 +380,20 @@ class Endpoint:
         if self._last_processed < self._last_received:
             self._last_processed += 1
 
-    def is_over_bounds(self, now: float) -> bool:
-        """Whether more is kept, or for longer, than the bounds allow."""
+    def is_over_bounds(self, now: float, most_bytes: int | None = None) -> bool:
+        """Whether more is kept, or for longer, than the bounds allow; `most_bytes` in place of theirs."""
         bounds = self._bounds
         return (
             len(self._kept) > bounds.messages
-            or self._kept_bytes > bounds.bytes
+            or self._kept_bytes > (bounds.bytes if most_bytes is None else most_bytes)
             or bool(self._kept and now - self._kept[0].at > bounds.age_s)
         )
 
-    def evict(self, now: float) -> int:
+    def evict(self, now: float, most_bytes: int | None = None) -> int:
         """Give up the oldest messages until the bounds are kept, and return how many. Only while CUT."""
         count = 0
-        while self._kept and self.is_over_bounds(now):
-            size = len(self._kept.popleft().text)
+        while self._kept and self.is_over_bounds(now, most_bytes):
+            size = len(self._kept.popleft().message)
             self._kept_bytes -= size
             self.evicted_bytes += size
             count += 1
@@ -399,12 +401,12 @@ class Endpoint:
         return count
 
     def _frame(self, kept: _Kept) -> str:
-        return write_frame(Item(kept.number, self._last_processed, msgspec.Raw(kept.text.encode())))
+        return write_frame(Item(kept.number, self._last_processed, msgspec.Raw(kept.message)))
 
     def _forget_through(self, number: int) -> None:
         self._last_acknowledged = max(self._last_acknowledged, number)
         while self._kept and self._kept[0].number <= number:
-            self._kept_bytes -= len(self._kept.popleft().text)
+            self._kept_bytes -= len(self._kept.popleft().message)
 
     def _step(self, event: str) -> None:
         following = TRANSITIONS[self.state].get(event)

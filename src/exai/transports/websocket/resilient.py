@@ -104,6 +104,7 @@ class ClientSession(Carrier):
         settings: config.Sessions,
         make_pump: MakePump,
         watch: "Callable[[ClientSession], CredentialWatch]",
+        kept: "KeptBytes",
         clock: Clock,
     ) -> None:
         bounds = Bounds(settings.max_messages, settings.max_bytes, settings.max_age_s, settings.credit)
@@ -114,6 +115,7 @@ class ClientSession(Carrier):
         self._pump = make_pump(caller, self.send)
         self._watch = watch(self)
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
+        self._kept = kept
 
     def is_opened_by(self, caller: Caller, secret_digest: bytes) -> bool:
         """Check whether this caller with this secret may carry it on."""
@@ -148,11 +150,40 @@ class ClientSession(Carrier):
         """See `Carrier.note_stuck`."""
         self.breaker.note_stuck()
 
+    def note_kept(self) -> None:
+        """See `Carrier.note_kept`."""
+        self._kept.note(self)
+
     async def close(self) -> None:
         """Cancel the session's calls and forget what was kept."""
         self._watch.release()
         await self._pump.close()
         self.stop()
+        self.note_kept()
+
+
+class KeptBytes:
+    """What all sessions of each caller keep for their clients, within `sessions.max_bytes_per_caller`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._by_session: dict[str, dict[ClientSession, int]] = {}
+        """By subject; sessions that keep nothing are left out."""
+        self._by_subject: Counter[str] = Counter()
+
+    def note(self, session: ClientSession) -> None:
+        """Count what a session keeps now; where its caller keeps too much, have the session that keeps most give up."""
+        subject, now = session.caller.subject, session.endpoint.pending_bytes
+        sessions = self._by_session.setdefault(subject, {})
+        self._by_subject[subject] += now - sessions.pop(session, 0)
+        if now:
+            sessions[session] = now
+        elif not sessions:
+            del self._by_session[subject], self._by_subject[subject]
+            return
+        if (excess := self._by_subject[subject] - self._most) > 0:
+            largest = max(sessions, key=sessions.__getitem__)
+            largest.enforce_bounds(max(0, sessions[largest] - excess))
 
 
 class ResilientWebSocketManager:
@@ -173,6 +204,7 @@ class ResilientWebSocketManager:
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
         self._by_subject: Counter[str] = Counter()
+        self._kept = KeptBytes(settings.max_bytes_per_caller)
         self._gone = Statistics()
         """What sessions that have ended had counted."""
 
@@ -202,7 +234,7 @@ class ResilientWebSocketManager:
         session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(SECRET_BYTES)
         settings = self._settings
         session = ClientSession(
-            session_id, caller, secret, settings, self._make_pump, self._watch_of, self._clock
+            session_id, caller, secret, settings, self._make_pump, self._watch_of, self._kept, self._clock
         )
         opened = Opened(session_id, secret, settings.credit, settings.grace_s)
         session.attach(socket, peer_received=0, peer_credit=credit, greeting=write_frame(opened))
