@@ -215,7 +215,7 @@ async def test_messages_beyond_the_buffer_are_reported_as_a_gap() -> None:
 
 
 async def test_what_all_sessions_of_a_caller_keep_is_bounded_together_and_costs_no_other_caller() -> None:
-    async with open_doors(sessions={"max_bytes_per_caller": 20_000}) as doors:
+    async with open_doors(sessions={"max_caller_bytes": 20_000}) as doors:
         alice, bob = (doors.authenticator.issue(name, name) for name in ("alice", "bob"))
 
         async def kept_after(number: int) -> int:
@@ -249,7 +249,7 @@ async def test_what_all_sessions_of_a_caller_keep_is_bounded_together_and_costs_
 
 
 async def test_what_was_fetched_counts_no_more_for_its_caller() -> None:
-    async with open_doors(sessions={"max_bytes_per_caller": 20_000}) as doors:
+    async with open_doors(sessions={"max_caller_bytes": 20_000}) as doors:
         for number in range(5):
             async with session_socket(doors.ws) as client:
                 await client.open()

@@ -126,7 +126,7 @@ class Sessions(Section):
     max_bytes: Bytes = 16 * 2**20
     """The same in bytes."""
 
-    max_bytes_per_caller: Bytes = 64 * 2**20
+    max_caller_bytes: Bytes = 64 * 2**20
     """The same for all sessions of one caller together; beyond, the session that keeps most gives up its oldest."""
 
     max_age_s: Seconds = 600.0

@@ -163,7 +163,7 @@ class ClientSession(Carrier):
 
 
 class KeptBytes:
-    """What all sessions of each caller keep for their clients, within `sessions.max_bytes_per_caller`."""
+    """What all sessions of each caller keep for their clients, within `sessions.max_caller_bytes`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -204,7 +204,7 @@ class ResilientWebSocketManager:
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
         self._by_subject: Counter[str] = Counter()
-        self._kept = KeptBytes(settings.max_bytes_per_caller)
+        self._kept = KeptBytes(settings.max_caller_bytes)
         self._gone = Statistics()
         """What sessions that have ended had counted."""
 
