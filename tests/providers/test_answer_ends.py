@@ -1,5 +1,6 @@
 """How an answer ends: what was paid for is given, and what is cut is never called whole."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -89,6 +90,23 @@ async def test_an_answer_that_goes_on_after_a_finish_is_read_to_its_last(desk: A
     desk.emulator.faults.add("custom", stream(*parts))
     answer = await desk.ask_streaming("local/tiny")
     assert (answer.text, answer.finish_reason) == ("abc", "length")
+
+
+@pytest.mark.virtual_time
+async def test_an_answer_that_goes_on_may_be_silent_as_before(open_desk: Any) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for part in (event("a", "stop"), event("b"), event("c"), event(None, "stop")):
+            writer.write(part.encode())
+            await asyncio.sleep(1.0 if part == event("a", "stop") else 30.0)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    desk = await open_desk(custom={"base_url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"})
+    async with server:
+        answer = await desk.ask_streaming("local/tiny", seconds=600)
+    assert (answer.text, answer.finish_reason) == ("abc", "stop")
 
 
 @pytest.mark.parametrize("provider", ["glm", "custom"])

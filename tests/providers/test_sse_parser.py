@@ -80,3 +80,18 @@ def test_an_event_beyond_the_bound_is_refused(pieces: list[bytes]) -> None:
 def test_many_small_events_stay_within_the_bound() -> None:
     parser = SseParser(50)
     assert len(parser.feed(b"data: x\n\n" * 1_000)) == 1_000
+
+
+def test_an_event_of_many_lines_is_read_in_time() -> None:
+    # With a copy of all lines for each further one, a megabyte takes minutes.
+    lines = 150_000
+    parser = SseParser(4 * 2**20)
+    assert parser.feed(b"data:a\n" * lines) == []
+    assert parser.feed(b"\n") == [b"\n".join([b"a"] * lines)]
+
+
+def test_an_event_of_empty_lines_is_bounded() -> None:
+    parser = SseParser(1_000)
+    with pytest.raises(EventTooLargeError):
+        for _ in range(1_000):
+            parser.feed(b"data\n")

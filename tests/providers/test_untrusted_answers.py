@@ -1,6 +1,9 @@
 """Whatever a provider sends is bounded in size, depth and meaning, and is never an incident."""
 
 import json
+import random
+from contextlib import suppress
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -8,12 +11,18 @@ import pytest
 from exai.costs import Usage
 from exai.errors import AnswerBroken, ProviderFailed, ProviderFault
 from exai.messages import Effort
-from exai.providers.base import DeltaKind
+from exai.providers.base import Charges, DeltaKind
 from exai.providers.faults import BY_STATUS, Refusal
 from exai.providers.search import SearchQuery
 from exai.providers.untrusted_json import UnreadableJsonError, read_json, well_formed
 from exai.providers.wire.answer_text import MAX_ANSWER_CHARACTERS
-from exai.providers.wire.stream import MAX_CITATIONS, AnswerAccumulator, MalformedAnswerError
+from exai.providers.wire.stream import (
+    MAX_CITATIONS,
+    MAX_TOKENS,
+    AnswerAccumulator,
+    BrokenAnswerError,
+    MalformedAnswerError,
+)
 from exai_emulator import Fault, Persona
 
 MODEL = {"glm": "glm-4.7", "kimi": "kimi-k2.6", "custom": "local/tiny"}
@@ -209,7 +218,8 @@ async def test_what_a_search_sends_is_bounded(desk: Any, provider: str) -> None:
 
     async def found(body: str) -> Any:
         desk.emulator.faults.add(provider, Fault(status=200, body=body, path=path))
-        return (await engine.search(SearchQuery("q"), deadline=desk.clock.monotonic() + 9)).results
+        deadline = desk.clock.monotonic() + 9
+        return (await engine.search(SearchQuery("q"), deadline=deadline, charges=Charges())).results
 
     for bad in (f'{{"{name}":{DEEP}', DEEP, f'{{"{name}":5}}', "5", "[]", "\ufffd"):
         with pytest.raises(ProviderFailed):
@@ -268,6 +278,75 @@ def test_an_odd_error_is_read_as_far_as_it_goes(body: str) -> None:
 )
 def test_an_odd_wait_is_none(value: str) -> None:
     assert Refusal.read(429, {"Retry-After": value}, b"", 0.0).retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    "date", ["", "Mon,", "Mon, 01 Jan 0001 00:00:00 -0000", "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+async def test_an_odd_date_is_no_failure(desk: Any, date: str) -> None:
+    desk.emulator.faults.add("kimi", Fault(headers={"Date": date}, path="/models"))
+    assert (await desk.router.providers["kimi"].reach(within_s=9)).lists_models
+
+
+NAMES = [
+    *("id", "model", "choices", "index", "delta", "message", "content", "reasoning_content", "tool_calls"),
+    *("function", "name", "arguments", "type", "finish_reason", "usage", "prompt_tokens", "error", "code"),
+    *("prompt_tokens_details", "cached_tokens", "success", "base_resp", "web_search", "title", "text"),
+]
+VALUES = [
+    *(
+        "null",
+        "true",
+        "1",
+        "-1",
+        "1.5",
+        "1e400",
+        "9" * 30,
+        "9" * 4_999,
+        "NaN",
+        '""',
+        '"x"',
+        '"\\ud83d"',
+        "[]",
+    ),
+    *("{}", "[[]]", "[{}]", '["x"]', '"<think>"', '"</think>"', '"stop"', '"odd"', "[" * 50 + "]" * 50),
+]
+
+
+def drawn(dice: random.Random, depth: int = 0) -> str:
+    """JSON whose names are those of a completion, and whose values are anything."""
+    kind = dice.random()
+    if depth > 4 or kind < 0.4:
+        return dice.choice(VALUES)
+    fields = [drawn(dice, depth + 1) for _ in range(dice.randrange(4))]
+    if kind < 0.6:
+        return f"[{','.join(fields)}]"
+    return "{" + ",".join(f'"{dice.choice(NAMES)}":{field}' for field in fields) + "}"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_is_an_answer_or_broken(seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(50):
+        answer = AnswerAccumulator(None, dice.choice(["off", "both", "closing"]))
+        for _ in range(4):
+            event = f'{{"choices":[{{"delta":{drawn(dice)}}},{drawn(dice)}],"usage":{drawn(dice)}}}'
+            with suppress(BrokenAnswerError):
+                answer.add_events([event.encode(), drawn(dice).encode()])
+            Refusal.read(429, {}, drawn(dice).encode(), 0.0).label.encode()
+        answer.end()
+        said = [answer.text, answer.reasoning or "", answer.id or "", answer.echoed_model or ""]
+        called = [(each.id, each.name, each.arguments, each.kind) for each in answer.tool_calls]
+        "".join([*said, *(text for call in called for text in call)]).encode()
+        assert all(count is None or 0 <= count <= MAX_TOKENS for count in astuple(answer.usage))
+
+
+def test_names_that_come_again_and_again_are_read_in_time() -> None:
+    answer = AnswerAccumulator(None)
+    piece = '{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{\\"a\\":}"}}]}'
+    answer.add_events([chunk(piece)] * 20_000)
+    (call,) = answer.tool_calls
+    assert len(call.arguments) == 20_000 * len('{"a":}')
 
 
 def test_what_no_standard_allows_is_read() -> None:

@@ -1,6 +1,7 @@
 """Reads the answer to one request, within limits of time and size."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -108,7 +109,8 @@ class Waits:
             self.scope.reschedule(self._bound(patience.idle_s))
 
     def only_for(self, seconds: float) -> None:
-        """Have the timer fire in `seconds`, or at the call's deadline if that is sooner."""
+        """Have the timer fire in `seconds`, or at the deadline if that is sooner, unless another byte is noted."""
+        self._moved_at = -math.inf
         self.scope.reschedule(min(self._now() + seconds, self._ends_at))
 
     def _bound(self, seconds: float) -> float:
@@ -182,13 +184,11 @@ class Exchange:
         size = 0
         while not answer.done:
             chunk = await content.readany()
-            if not self.is_answered:
-                waits.byte_received()
             size += len(chunk)
             if size > MAX_STREAM_BYTES:
                 raise AnswerTooLongError
+            before = answer.progress
             if events := parser.feed(chunk) if chunk else parser.finish():
-                before = answer.progress
                 try:
                     answer.add_events(events)
                 except BrokenAnswerError:
@@ -196,8 +196,10 @@ class Exchange:
                     raise
                 if self._first_at is None and answer.begun:
                     self._first_at = self._clock.monotonic()
-                if self.is_answered and answer.progress != before:
-                    waits.only_for(DRAIN_S if answer.has_late_usage or answer.done else LATE_USAGE_S)
+            if not self.is_answered:
+                waits.byte_received()
+            elif answer.progress != before:
+                waits.only_for(DRAIN_S if answer.has_late_usage or answer.done else LATE_USAGE_S)
             if not chunk:
                 return
         if not content.is_eof():

@@ -88,7 +88,7 @@ def _ahead(date: str | None, now: float) -> float | None:
     """Return how many seconds a server's `Date` is ahead of `now`; `None` without a valid one."""
     try:
         return parsedate_to_datetime(date or "").timestamp() - now
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 

@@ -17,14 +17,15 @@ class EventTooLargeError(Exception):
 class SseParser:
     """Takes the stream in pieces of any size, and returns the data of each complete event."""
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_held", "_max_event_bytes", "_partial")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_data_bytes", "_held", "_max_event_bytes", "_partial")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._partial: list[bytes] = []
         """Pieces of an incomplete line."""
-        self._data: bytes | None = None
-        """The data of the incomplete event."""
+        self._data: list[bytes] = []
+        """The lines of the incomplete event's data."""
+        self._data_bytes = 0
         self._held = 0
         """Bytes in `_partial` and `_data`."""
         self._after_cr = False
@@ -50,7 +51,7 @@ class SseParser:
         rest = lines.pop()
         self._partial = [rest] if rest else []
         events = self._read(lines)
-        self._held = len(rest) + len(self._data or b"")
+        self._held = len(rest) + self._data_bytes
         self._check_bound()
         return events
 
@@ -80,13 +81,14 @@ class SseParser:
         data = self._data
         for line in lines:
             if line.startswith(b"data:"):
-                value = line[6:] if line.startswith(b"data: ") else line[5:]
-                data = value if data is None else data + b"\n" + value
+                data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                self._data_bytes += len(line)
             elif not line:
-                if data is not None:
-                    events.append(data)
-                    data = None
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+                    self._data_bytes = 0
             elif line == b"data":
-                data = b"" if data is None else data + b"\n"
-        self._data = data
+                data.append(b"")
+                self._data_bytes += len(line)
         return events

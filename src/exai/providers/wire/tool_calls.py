@@ -21,22 +21,32 @@ MAX_CALLS = 128
 """Calls of one answer; providers allow as many tools."""
 
 
+MAX_CHECKS = 100
+MAX_CHECKED_CHARACTERS = 64 * 2**10
+"""How often, and up to which length, a call's arguments are checked for being whole when its name comes again."""
+
+
 class _Call:
-    __slots__ = ("arguments", "id", "kind", "name")
+    __slots__ = ("_checks", "arguments", "id", "kind", "name")
 
     def __init__(self) -> None:
         self.id = ""
         self.kind = ""
         self.name = ""
         self.arguments: list[str] = []
+        self._checks = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether its arguments are whole."""
-        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}") or self._checks >= MAX_CHECKS:
+            return False
+        self._checks += 1
+        arguments = "".join(self.arguments)
+        if len(arguments) > MAX_CHECKED_CHARACTERS:
             return False
         try:
-            read_json("".join(self.arguments).encode("utf-8", "replace"))
+            read_json(arguments.encode("utf-8", "replace"))
         except UnreadableJsonError:
             return False
         return True
