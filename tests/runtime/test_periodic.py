@@ -244,3 +244,25 @@ async def test_samples_are_of_every_duty() -> None:
         ("duty_failures", ("duty", "fail")): 1,
         ("duty_seconds", ("duty", "fail")): 0,
     }
+
+
+async def test_an_election_that_fails_is_a_failure_of_the_duty_which_is_tried_again() -> None:
+    class Undecided:
+        asked = 0
+
+        def leads(self, role: Role) -> bool:
+            self.asked += 1
+            if self.asked == 1:
+                raise ConnectionError("nobody counts the votes")
+            return role == "housekeeper"
+
+    diary, reported = Diary(), list[tuple[str, str]]()
+    duties = Scheduler(
+        LoopClock(),
+        Undecided(),
+        on_unforeseen=lambda error, duty: reported.append((type(error).__name__, duty)),
+        dice=middle,
+    )
+    record = await run_for(25, Duty(name="prune", run=diary.run, every_s=10, role="housekeeper"), duties)
+    assert diary.times == [20]
+    assert (record.failures, record.last_error, reported) == (1, None, [("ConnectionError", "prune")])

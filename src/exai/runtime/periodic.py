@@ -145,19 +145,21 @@ class Scheduler:
         pause = 0.0 if duty.at_start else duty.every_s
         while True:
             await _wait(self._jittered(pause, duty.jitter), duty.wake)
-            record.is_standby = duty.role is not None and not self._leader.leads(duty.role)
-            if record.is_standby:
-                pause = min(duty.every_s, STANDBY_S)
-                continue
             await self._run(record)
-            failures = record.failures_in_a_row
-            pause = duty.retry_after_s(failures) if failures else duty.every_s
+            if failures := record.failures_in_a_row:
+                pause = duty.retry_after_s(failures)
+            else:
+                pause = min(duty.every_s, STANDBY_S) if record.is_standby else duty.every_s
 
     async def _run(self, record: DutyRecord) -> None:
+        duty = record.duty
         began = self._clock.monotonic()
-        record.is_running = True
         try:
-            await record.duty.run()
+            record.is_standby = duty.role is not None and not self._leader.leads(duty.role)
+            if record.is_standby:
+                return
+            record.is_running = True
+            await duty.run()
         except Exception as error:  # noqa: BLE001 - a task's root: the next run tries again
             self._note_failure(record, error)
         else:
