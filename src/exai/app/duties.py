@@ -14,6 +14,7 @@ from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.events.incidents import record_incident
+from exai.files.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
 from exai.routing.reachability import Reachability
@@ -22,7 +23,14 @@ from exai.runtime.periodic import Duty, Scheduler
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
-__all__ = ["job_duties", "mcp_port_duties", "readiness_duties", "run_duties", "stdio_duties"]
+__all__ = [
+    "file_duties",
+    "job_duties",
+    "mcp_port_duties",
+    "readiness_duties",
+    "run_duties",
+    "stdio_duties",
+]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
 REVOCATIONS_S = 0.5
@@ -96,6 +104,15 @@ def job_duties(jobs: DurableJobs, deletions: UploadDeletions) -> tuple[Duty, ...
     return (
         Duty(name="maintain_jobs", run=jobs.maintain, every_s=JOBS_S, at_start=True, wake=jobs.attempted),
         _Housekeeping(name="delete_unused_uploads", run=partial(deletions.start_jobs, jobs)),
+    )
+
+
+def file_duties(shelf: Shelf) -> tuple[Duty, ...]:
+    """List the duties of a process that has a store of files."""
+    return (
+        # Not the housekeeper's: what a process was receiving lies in its machine's own folder.
+        Duty(name="sweep_file_uploads", run=shelf.sweep, every_s=FEW_TIMES_A_DAY_S, at_start=True),
+        Duty(name="delete_unused_contents", run=shelf.collect, every_s=FEW_TIMES_A_DAY_S, at_start=True),
     )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
+from exai.auth.scopes import FILES
 from exai.config import Settings
 from exai.dashboard.operations import operations_port
 from exai.dashboard.overview import Overview
 from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
+from exai.transports.files.door import FileDoor
 from exai.transports.server import build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
@@ -42,6 +44,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         settings,
         bus,
         services.clock,
+        further=FileDoor(services.shelf, settings.files).routes(FILES),
     )
     services.monitoring.metrics.read_samples(mcp.sessions.samples)
     asking = services.asking

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
+from exai.app.files import open_files
 from exai.app.identity import open_identity
 from exai.app.jobs import open_jobs
 from exai.app.models import open_models
@@ -16,6 +17,7 @@ from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
+from exai.files.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
@@ -37,6 +39,7 @@ class Services:
     dispatcher: Dispatcher
     scheduler: Scheduler
     report: SystemReport
+    shelf: Shelf
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -71,6 +74,7 @@ async def build(
             open_storage(settings, metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
+            open_files(settings, storage, clock, scheduler) as shelf,
             open_models(settings, storage, monitoring, clock, work) as asking,
             open_jobs(
                 settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs
@@ -79,5 +83,5 @@ async def build(
             open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
         ):
             yield Services(
-                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, jobs
+                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, shelf, jobs
             )

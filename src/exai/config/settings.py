@@ -317,6 +317,24 @@ class Files(Section):
     max_decoding_bytes: Bytes = 1_280 * 2**20
     """Memory for all pictures that are decoded at once, in bytes. A pixel takes up to 16, of a WebP 24."""
 
+    max_upload_bytes: Bytes = 512 * 2**20
+    """Largest file that is stored, in bytes."""
+
+    max_owner_bytes: Bytes = 10 * 2**30
+    """All stored files of one owner together, in bytes."""
+
+    max_owner_files: Count = 10_000
+    """Stored files of one owner."""
+
+    keep_free_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Space that is left free on the disk of the file store, in bytes."""
+
+    grace_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
+    """How long a content is kept that no stored file has any more, in hours."""
+
+    collect_most: Count = 1_000
+    """Contents that are deleted at a time, a few times a day."""
+
 
 class ToolLoop(Section):
     """How far a model may go with tools, such as a search tool, before it has to answer."""

@@ -26,10 +26,14 @@ __all__ = [
     "StorableText",
     "UtcDateTime",
     "auth_revision",
+    "blobs",
     "calls",
     "conversations",
     "dashboard_tickets",
     "exchanges",
+    "file_references",
+    "file_uploads",
+    "files",
     "idempotent_calls",
     "metadata",
     "principals",
@@ -277,6 +281,55 @@ provider_file_deletions = Table(
     Index(None, "condemned_at"),
 )
 """Files that nobody uses any more; a job deletes each at its provider, and its row afterwards."""
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("state", Text, nullable=False),  # see `storage.files.tables`
+    Column("run_id", Text),  # the process that deletes it
+    Column("last_referenced_at", UtcDateTime, nullable=False),
+    Index(None, "state", "last_referenced_at"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("file_id", Text, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),  # null: it is there
+    Index(None, "owner", "created_at"),
+    Index(None, "sha256"),
+)
+
+file_references = Table(
+    "file_references",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("owner", StorableText, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "reason", "subject"),
+)
+
+file_uploads = Table(
+    "file_uploads",
+    metadata,
+    Column("upload_id", Text, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),  # the process that receives it
+    Column("began_at", UtcDateTime, nullable=False),
+    Index(None, "owner"),
+)
+"""Space that is reserved for what is being received."""
 
 signing_keys = Table(
     "signing_keys",

@@ -27,7 +27,7 @@ from exai.web.bodies import ClientGone
 from exai.web.faults import BodyTooSlow
 from exai.web.hosts import HostRule
 from exai.web.refusals import PlainRefusal
-from exai.web.requests import AuthorizedRequest
+from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
 from exai.web.routes import Match, Route, RouteTable
 
 __all__ = ["HttpPort"]
@@ -77,7 +77,7 @@ class HttpPort:
         try:
             app = await self._app(match, route, scope, receive)
             await app(scope, receive, answer.send)
-        except ClientGone:
+        except (ClientGone, AnswerBrokenOff):
             return
         except Exception as error:
             incident = record_incident(error, where=route.path, publish=self._publish)

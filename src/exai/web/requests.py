@@ -15,9 +15,13 @@ from exai.web.bodies import Body, StreamedBody, WholeBody, pieces
 from exai.web.faults import BodyRefused, MediaTypeRefused
 from exai.web.hosts import peer_address
 
-__all__ = ["AuthorizedRequest"]
+__all__ = ["AnswerBrokenOff", "AuthorizedRequest"]
 
 T = TypeVar("T")
+
+
+class AnswerBrokenOff(Exception):
+    """An answer that has begun is not to be finished: its connection is closed, so that no part is taken for all."""
 
 
 class AuthorizedRequest:
@@ -76,6 +80,11 @@ class AuthorizedRequest:
         value = self._header(b"content-length")
         return int(value) if value is not None and value.isdigit() else None
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether its caller's credential was revoked meanwhile."""
+        return self._caller is not None and self._end_of(self._caller) == "revoked"
+
     async def whole_body(self) -> bytes:
         """Read the whole body.
 
@@ -118,15 +127,13 @@ class AuthorizedRequest:
             raise TypeError("this route streams no body")
         async with aclosing(pieces(self.receive, self._body, self.declared_bytes)) as body:
             async for piece in body:
-                self._check_not_revoked()
+                # A body has an end, so one whose credential only expires may be finished.
+                if self.is_revoked:
+                    raise Unauthenticated(
+                        "The token was revoked while this was under way. Come back with another one.",
+                        presented=True,
+                    )
                 yield piece
-
-    def _check_not_revoked(self) -> None:
-        # A body has an end, so one whose credential only expires may be finished.
-        if self._caller is not None and self._end_of(self._caller) == "revoked":
-            raise Unauthenticated(
-                "The token was revoked while this was under way. Come back with another one.", presented=True
-            )
 
     def _header(self, name: bytes) -> bytes | None:
         return next((value for each, value in self.headers if each == name), None)

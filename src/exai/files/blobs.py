@@ -1,0 +1,337 @@
+"""Contents by their SHA-256, in a folder.
+
+    incoming/<run>.<upload>    what is being received by one process
+    blobs/ab/cd/<sha256>       whole contents, never changed
+
+A content is written beside its place, flushed to the disk, renamed into it, and the folder is flushed: after a crash
+there is all of it at its place, or nothing. Which contents are kept is known to the rows (`storage.files`) alone; this
+module knows no owners, and removes what it is told to.
+
+Disks are waited for in threads of the folder's own. A content is hashed and written in blocks of a mebibyte, one of
+which is written while the next one is received.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from exai.files.faults import FileDamaged, LengthWrong, StoreFull, StoreUnavailable
+from exai.files.kinds import HEAD_BYTES
+from exai.runtime.os_errors import reason_of
+
+__all__ = ["BlobFolder", "Content", "Part"]
+
+T = TypeVar("T")
+
+BLOCK_BYTES = 2**20
+THREADS = 4
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Digest(Protocol):
+    """A hash that is being fed."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Part:
+    """A content that is being received. Its methods block; they run in threads, one at a time."""
+
+    def __init__(self, file: Path, most: int) -> None:
+        self.file = file
+        self.most = most
+        self.size = 0
+        self.head = b""
+        self._hash: Digest = hashlib.sha256()
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._hash.hexdigest()
+
+    def write(self, block: bytes) -> None:
+        """Append a block; once the part is closed, nothing is written."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._hash.update(block)
+            if len(self.head) < HEAD_BYTES:
+                self.head += block[: HEAD_BYTES - len(self.head)]
+            view = memoryview(block)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            self.size += len(block)
+
+    def close(self, *, keep: bool) -> None:
+        """Flush to the disk what is to be kept; remove what is not, or what cannot be flushed."""
+        with self._lock:
+            self._is_open = False
+            try:
+                if keep:
+                    os.fsync(self._descriptor)
+            except OSError:
+                keep = False
+                raise
+            finally:
+                os.close(self._descriptor)
+                if not keep:
+                    self.file.unlink(missing_ok=True)
+
+
+class Content:
+    """A whole content that is open for reading."""
+
+    def __init__(self, folder: "BlobFolder", descriptor: int, digest: str) -> None:
+        self._folder = folder
+        self._descriptor = descriptor
+        self._digest = digest
+        self.size = os.fstat(descriptor).st_size
+
+    async def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` up to `end`, and close the content. All of it is checked on the way.
+
+        Raises:
+            FileDamaged: it was read whole, and is not what its digest says; or it ends early.
+            StoreUnavailable: the disk fails.
+        """
+        digest: Digest | None = hashlib.sha256() if (start, end) == (0, self.size) else None
+        at = start
+        try:
+            while at < end:
+                block = await self._folder.run(self._block, at, min(BLOCK_BYTES, end - at), digest)
+                if not block:
+                    raise _damaged()
+                at += len(block)
+                if at >= end and digest is not None and digest.hexdigest() != self._digest:
+                    raise _damaged()
+                yield block
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file; more than once does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _block(self, at: int, size: int, digest: Digest | None) -> bytes:
+        block = os.pread(self._descriptor, size, at)
+        if digest is not None:
+            digest.update(block)
+        return block
+
+
+class BlobFolder:
+    """The folder of one store. Several processes of one machine may share it."""
+
+    def __init__(self, folder: Path, run_id: str, *, keep_free_bytes: int) -> None:
+        """`run_id` marks what this process is receiving, so that others can tell what a dead one left."""
+        self._blobs = folder / "blobs"
+        self._incoming = folder / "incoming"
+        self._run_id = run_id
+        self._keep_free_bytes = keep_free_bytes
+        self._reserved = 0
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run what waits for the disk in a thread.
+
+        Raises:
+            StoreFull, StoreUnavailable: the disk fails.
+        """
+        with _disk_faults():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def receive(self, upload_id: str, most: int, pieces: AsyncIterable[bytes]) -> Part:
+        """Write what comes, up to its end, and flush it to the disk.
+
+        Args:
+            most: how many bytes may come; the space for them is kept free meanwhile.
+
+        Raises:
+            StoreFull, StoreUnavailable: the disk fails, or would have less free space than is to be kept.
+            LengthWrong: more came.
+        """
+        with self._reserving(most):
+            part = await self.run(self._begin, upload_id, most)
+            keep = False
+            try:
+                await self._write_all(part, pieces)
+                if part.size > most:
+                    raise LengthWrong(f"More than the {most} bytes came that were announced; send it again.")
+                keep = True
+            finally:
+                await asyncio.shield(self.run(lambda: part.close(keep=keep)))
+            return part
+
+    async def publish(self, part: Part, digest: str) -> None:
+        """Move a received content to its place; it is on the disk when this returns.
+
+        Raises:
+            StoreFull, StoreUnavailable: the disk fails.
+        """
+        await self.run(self._publish, part.file, digest)
+
+    async def discard(self, part: Part) -> None:
+        """Remove what was received, where it is not at its place."""
+        with suppress(StoreUnavailable, StoreFull):
+            await self.run(lambda: part.file.unlink(missing_ok=True))
+
+    async def has(self, digest: str, size: int) -> bool:
+        """Whether there is a content of this size at its place."""
+        return await self.run(lambda: _size(self._place(digest)) == size)
+
+    async def open(self, digest: str) -> Content:
+        """Open a content.
+
+        Raises:
+            FileDamaged: it is not there.
+            StoreUnavailable: the disk fails.
+        """
+        return await self.run(self._open, digest)
+
+    async def remove(self, digest: str) -> None:
+        """Remove a content; it is gone from the disk when this returns.
+
+        Raises:
+            StoreUnavailable: the disk fails.
+        """
+        await self.run(self._remove, digest)
+
+    async def unfinished(self) -> dict[str, list[str]]:
+        """List what is being received, or was when its process died: names by the run that began them."""
+        found: dict[str, list[str]] = {}
+        for name in await self.run(self._incoming_names):
+            found.setdefault(name.partition(".")[0], []).append(name)
+        return found
+
+    async def remove_unfinished(self, names: list[str]) -> None:
+        """Remove what a dead process was receiving."""
+        for name in names:
+            await self.run(lambda name=name: (self._incoming / name).unlink(missing_ok=True))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    @contextmanager
+    def _reserving(self, most: int) -> Iterator[None]:
+        self._reserved += most
+        try:
+            yield
+        finally:
+            self._reserved -= most
+
+    async def _write_all(self, part: Part, pieces: AsyncIterable[bytes]) -> None:
+        block = bytearray()
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for piece in pieces:
+                block += piece
+                if part.size + len(block) > part.most + BLOCK_BYTES:
+                    break  # more came than may come, and at most what is on its way is written
+                if len(block) >= BLOCK_BYTES:
+                    await _written(writing)
+                    writing = self._write(part, bytes(block))
+                    block = bytearray()
+        finally:
+            await _written(writing)
+        await _written(self._write(part, bytes(block)))
+
+    def _write(self, part: Part, block: bytes) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, part.write, block)
+
+    def _begin(self, upload_id: str, most: int) -> Part:
+        for folder in (self._blobs, self._incoming):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(self._incoming).free - self._reserved < self._keep_free_bytes:
+            raise _full()
+        return Part(self._incoming / f"{self._run_id}.{upload_id}", most)
+
+    def _incoming_names(self) -> list[str]:
+        return [file.name for file in self._incoming.iterdir()] if self._incoming.is_dir() else []
+
+    def _publish(self, received: Path, digest: str) -> None:
+        place = self._place(digest)
+        made = [folder for folder in (place.parent.parent, place.parent) if not folder.is_dir()]
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        received.rename(place)
+        for folder in {place.parent, *(each.parent for each in made)}:
+            _flush(folder)
+
+    def _open(self, digest: str) -> Content:
+        try:
+            descriptor = os.open(self._place(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _damaged() from None
+        return Content(self, descriptor, digest)
+
+    def _remove(self, digest: str) -> None:
+        place = self._place(digest)
+        with suppress(FileNotFoundError):
+            place.unlink()
+            _flush(place.parent)
+
+    def _place(self, digest: str) -> Path:
+        return self._blobs / digest[:2] / digest[2:4] / digest
+
+
+def _size(place: Path) -> int | None:
+    try:
+        return place.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _written(writing: asyncio.Future[None] | None) -> None:
+    """Wait for a block. A wait that is cancelled leaves it to be written: the part is closed behind it."""
+    if writing is not None:
+        with _disk_faults():
+            await asyncio.shield(writing)
+
+
+@contextmanager
+def _disk_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full() from error
+        raise StoreUnavailable(
+            f"The store of files cannot be used now ({reason_of(error)}). Nothing was lost; try again later, "
+            "and tell the operator if it goes on."
+        ) from error
+
+
+def _full() -> StoreFull:
+    return StoreFull(
+        "The disk of the file store is full: remove files, or ask the operator for more space "
+        "(`files.keep_free_bytes` is kept free)."
+    )
+
+
+def _damaged() -> FileDamaged:
+    return FileDamaged(
+        "The stored bytes of this file are missing or changed. Store the same content again, which repairs it."
+    )

@@ -1,0 +1,94 @@
+"""What is wrong with a stored file, or with storing one."""
+
+from exai.errors import ToolFault
+
+__all__ = [
+    "DigestDiffers",
+    "FileDamaged",
+    "FileTooLarge",
+    "LengthMissing",
+    "LengthWrong",
+    "QuotaExceeded",
+    "StoreBusy",
+    "StoreFull",
+    "StoreUnavailable",
+    "UnknownFile",
+]
+
+
+class UnknownFile(ToolFault):
+    """The caller has no such file; the same for one of somebody else and for one that never was."""
+
+    code = "unknown_file"
+    http_status = 404
+    fixable_by = "caller"
+
+
+class FileTooLarge(ToolFault):
+    """The content is larger than one file may be."""
+
+    code = "file_too_large"
+    http_status = 413
+    fixable_by = "caller"
+
+
+class QuotaExceeded(ToolFault):
+    """The caller's files would be more, or larger together, than one owner may have."""
+
+    code = "file_quota_exceeded"
+    http_status = 413
+    fixable_by = "caller"
+
+
+class LengthMissing(ToolFault):
+    """The length of what is to be stored was not declared, so no space can be reserved for it."""
+
+    code = "length_missing"
+    http_status = 411
+    fixable_by = "caller"
+
+
+class LengthWrong(ToolFault):
+    """Fewer or more bytes came than were declared."""
+
+    code = "length_wrong"
+    http_status = 400
+    fixable_by = "caller"
+
+
+class DigestDiffers(ToolFault):
+    """The bytes that came are not those whose SHA-256 was given."""
+
+    code = "digest_differs"
+    http_status = 422
+    fixable_by = "caller"
+
+
+class FileDamaged(ToolFault):
+    """The stored bytes are gone or changed. Storing the same content again repairs it."""
+
+    code = "file_damaged"
+    http_status = 500
+
+
+class StoreFull(ToolFault):
+    """The disk has no space for it."""
+
+    code = "store_full"
+    http_status = 507
+
+
+class StoreUnavailable(ToolFault):
+    """The folder of the store cannot be written or read."""
+
+    code = "store_unavailable"
+    http_status = 503
+    retryable = True
+
+
+class StoreBusy(ToolFault):
+    """The same content is being deleted just now."""
+
+    code = "store_busy"
+    http_status = 503
+    retryable = True

@@ -1,0 +1,240 @@
+"""Files of owners: rows (`storage.files`) and bytes (`blobs`) together. Owners are checked here and below.
+
+A put, and what a crash after each step leaves:
+
+=====================================================  ==============================================================
+true from here on                                      a crash after it leaves
+=====================================================  ==============================================================
+space of the owner is reserved, committed              a reservation, which `sweep` of a later process takes away
+the bytes are beside their place, on the disk          that, and a part, removed by the same
+the content is referred to by the upload, committed    that, and a row in `uploading`, condemned by the same
+the bytes are at their place, on the disk              the same, with bytes; they go with the row
+the file is there, the upload is over, one commit      the file
+the caller is answered                                 the file, which its owner can list
+=====================================================  ==============================================================
+
+A removal takes the file and its reference away in one commit; the content stays for a grace, then `collect` takes the
+row (nobody can claim it any more), removes the bytes, and forgets the row. A process that dies in between leaves a row
+in `deleting`, which the next `collect` of any process finishes.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from exai import config
+from exai.errors import ExaiError
+from exai.files.blobs import BlobFolder, Content, Part
+from exai.files.faults import DigestDiffers, FileDamaged, FileTooLarge, QuotaExceeded, StoreBusy, UnknownFile
+from exai.files.kinds import kind_of
+from exai.files.names import storable_name
+from exai.runtime.clock import Clock
+from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Upload, Usage
+
+__all__ = ["Shelf"]
+
+_log = structlog.get_logger(__name__)
+
+BUSY_S = 5.0
+"""How long a put waits for the deletion of the same content."""
+BUSY_PAUSE_S = 0.05
+
+
+class Shelf:
+    """Puts, finds, opens and removes files."""
+
+    def __init__(
+        self, tables: FileTables, folder: BlobFolder, run_id: str, settings: config.Files, clock: Clock
+    ) -> None:
+        self._tables = tables
+        self._folder = folder
+        self._run_id = run_id
+        self._settings = settings
+        self._quota = Quota(settings.max_owner_bytes, settings.max_owner_files)
+        self._clock = clock
+        self._collecting = asyncio.Lock()
+
+    async def put(
+        self, owner: str, name: str, most: int, pieces: AsyncIterable[bytes], *, expected: str | None = None
+    ) -> FileRow:
+        """Store a content under a name.
+
+        Args:
+            most: how many bytes `pieces` may have; as much space is reserved meanwhile.
+            expected: the SHA-256 that the content is to have, in lower case.
+
+        Raises:
+            QuotaExceeded, StoreFull: there is no space for it; no byte was read.
+            FileTooLarge: it is larger than one file may be.
+            LengthWrong, DigestDiffers: it is not what was announced; nothing is kept.
+            StoreUnavailable, StoreBusy, StoreFailed: it cannot be kept now.
+        """
+        upload = Upload(_new_id("upload"), owner, most, self._run_id, self._clock.utc())
+        if (used := await self._tables.reserve(upload, self._quota)) is not None:
+            raise self._over_quota(used)
+        try:
+            part = await self._folder.receive(upload.upload_id, most, pieces)
+            try:
+                if part.size > self._settings.max_upload_bytes:
+                    raise _too_large(self._settings.max_upload_bytes)
+                return await self._keep(upload, part, storable_name(name), expected)
+            finally:
+                await self._folder.discard(part)
+        except BaseException:
+            await asyncio.shield(self._abandon(upload))
+            raise
+
+    async def put_again(self, owner: str, name: str, sha256: str) -> FileRow | None:
+        """Return the owner's file with this name and content, or make one of a content that he has; else `None`.
+
+        Raises:
+            QuotaExceeded: he may have no further file.
+            StoreFailed: it cannot be kept now.
+        """
+        name = storable_name(name)
+        if (known := await self._tables.find_content(owner, sha256, name)) is not None:
+            return known
+        linked = await self._tables.link(
+            NewFile(_new_id("file"), owner, sha256, name, self._clock.utc()), self._quota
+        )
+        if isinstance(linked, Usage):
+            raise self._over_quota(linked)
+        return linked
+
+    async def get(self, owner: str, file_id: str) -> FileRow:
+        """Find a file of this owner.
+
+        Raises:
+            UnknownFile: he has none with this id.
+        """
+        row = await self._tables.find(owner, file_id)
+        if row is None:
+            raise _unknown()
+        return row
+
+    async def find_content(self, owner: str, sha256: str) -> FileRow | None:
+        """Find the newest file of this owner with a content."""
+        return await self._tables.find_content(owner, sha256)
+
+    async def newest(self, owner: str, limit: int, *, after: str | None = None) -> Sequence[FileRow]:
+        """List files of this owner, newest first, behind the one with the id `after`."""
+        return await self._tables.newest(owner, limit, after=after)
+
+    async def open(self, file: FileRow) -> Content:
+        """Open the content of a file.
+
+        Raises:
+            FileDamaged: its bytes are missing or changed.
+            StoreUnavailable: the disk fails.
+        """
+        if file.is_damaged:
+            raise FileDamaged(
+                "The stored bytes of this file are missing or changed. Store the same content again, which repairs it."
+            )
+        try:
+            content = await self._folder.open(file.sha256)
+        except FileDamaged:
+            await self.note_damage(file)
+            raise
+        if content.size != file.bytes:
+            content.close()
+            await self.note_damage(file)
+            raise FileDamaged("The stored bytes of this file are changed. Store the same content again.")
+        return content
+
+    async def note_damage(self, file: FileRow) -> None:
+        """Note that the bytes of a file are missing or changed, so that the next put writes them again."""
+        _log.error("a stored file is damaged", sha256=file.sha256)
+        await self._tables.mark_damaged(file.sha256)
+
+    async def remove(self, owner: str, file_id: str) -> None:
+        """Remove a file of this owner; its bytes go after a grace, unless another file has them.
+
+        Raises:
+            UnknownFile: he has none with this id.
+            StoreFailed: it was not removed.
+        """
+        if not await self._tables.remove(owner, file_id, self._clock.utc()):
+            raise _unknown()
+
+    async def collect(self) -> int:
+        """Delete contents that nobody has needed for the grace; how many there were.
+
+        Raises:
+            StoreFailed, StoreUnavailable: some are left for the next time.
+        """
+        async with self._collecting:
+            before = self._clock.utc() - timedelta(hours=self._settings.grace_hours)
+            digests = await self._tables.begin_deleting(before, self._settings.collect_most)
+            for digest in digests:
+                await self._folder.remove(digest)
+            if digests:
+                await self._tables.end_deleting(digests)
+            return len(digests)
+
+    async def sweep(self) -> None:
+        """Take away what processes left that died while they received something.
+
+        Raises:
+            StoreFailed, StoreUnavailable: some is left for the next time.
+        """
+        left = await self._tables.left_behind()
+        for upload_id in left:
+            await self._tables.abandon(upload_id, self._clock.utc())
+        kept = await self._folder.unfinished()
+        for run_id, names in kept.items():
+            if await self._tables.is_over(run_id):
+                await self._folder.remove_unfinished(names)
+        if left:
+            _log.info("took away uploads of processes that ended", uploads=len(left))
+
+    async def _keep(self, upload: Upload, part: Part, name: str, expected: str | None) -> FileRow:
+        digest = part.sha256
+        if expected is not None and digest != expected:
+            raise DigestDiffers(
+                f"The content has the SHA-256 {digest}, and not the one that was given; send it again."
+            )
+        claim = await self._claim(upload, part, digest)
+        if claim is Claim.WRITE or not await self._folder.has(digest, part.size):
+            await self._folder.publish(part, digest)
+        return await self._tables.commit(
+            upload, NewFile(_new_id("file"), upload.owner, digest, name, self._clock.utc())
+        )
+
+    async def _claim(self, upload: Upload, part: Part, digest: str) -> Claim:
+        kind = kind_of(part.head)
+        end = self._clock.monotonic() + BUSY_S
+        while True:
+            claim = await self._tables.claim(upload, digest, part.size, kind.name, kind.media_type)
+            if claim is not Claim.BUSY:
+                return claim
+            if self._clock.monotonic() > end:
+                raise StoreBusy("The same content is being deleted just now. Send it again in a few seconds.")
+            await asyncio.sleep(BUSY_PAUSE_S)
+
+    async def _abandon(self, upload: Upload) -> None:
+        try:
+            await self._tables.abandon(upload.upload_id, self._clock.utc())
+        except ExaiError:
+            _log.warning("an upload that failed keeps its reservation until the next start")
+
+    def _over_quota(self, used: Usage) -> QuotaExceeded:
+        return QuotaExceeded(
+            f"You have {used.files} files of {used.bytes} bytes; more is not allowed than {self._quota.files} files of "
+            f"{self._quota.bytes} bytes together (`files.max_owner_files`, `files.max_owner_bytes`). Remove some first."
+        )
+
+
+def _too_large(most: int) -> FileTooLarge:
+    return FileTooLarge(f"One file may have {most} bytes (`files.max_upload_bytes`); send a smaller one.")
+
+
+def _unknown() -> UnknownFile:
+    return UnknownFile("You have no file with this id. `GET /files` lists what you have.")
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(16)}"

@@ -1,0 +1,1 @@
+"""Tables of stored files: contents, files of owners, references, reservations."""

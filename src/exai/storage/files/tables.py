@@ -1,0 +1,458 @@
+"""Rows of stored files: contents, the files that their owners see, and who refers to a content.
+
+Four things, each with a life of its own:
+
+* a **blob** is a content, by its SHA-256, whoever has it;
+* a **file** is an owner's handle to a content, with a name;
+* a **reference** says who needs a content, and why; nothing counts them but `count(*)`;
+* an **upload** reserves an owner's space while bytes come in.
+
+A blob goes through these states; each change is one statement that names the state before:
+
+    none       claim                 uploading
+    uploading  commit                live
+    uploading  last reference gone   condemned   the upload was abandoned
+    live       last reference gone   condemned
+    live       found broken          damaged
+    damaged    last reference gone   condemned
+    damaged    commit                live        its bytes were written again
+    condemned  commit                live        its bytes were written again
+    condemned  begin_deleting        deleting    after a grace, while nobody refers to it
+    deleting   end_deleting          none        its bytes are gone; until then it cannot be claimed
+
+Whoever puts a content refers to it (`upload`) from before its bytes are moved to their place until its file is there,
+and nothing with a reference is deleted. A crash leaves the reference of an upload whose process is over: `abandon`
+takes it away, and what nobody refers to then is condemned.
+
+All of it is one lock group whose transactions follow one another (`LockGroup.FILES`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+
+from exai.storage.database import Database
+from exai.storage.schema import blobs, file_references, file_uploads, files
+from exai.storage.write_operations import LockGroup, row_by_row
+
+__all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Upload", "Usage"]
+
+BY_UPLOAD, BY_FILE = "upload", "file"
+UPLOADING, LIVE, CONDEMNED, DELETING, DAMAGED = "uploading", "live", "condemned", "deleting", "damaged"
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What one owner may have."""
+
+    bytes: int
+    files: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What one owner has, and has reserved."""
+
+    bytes: int
+    files: int
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """Bytes that are to come."""
+
+    upload_id: str
+    owner: str
+    length: int
+    run_id: str
+    at: datetime
+
+
+class NewFile(msgspec.Struct, frozen=True):
+    """A file that is to be there once its content is."""
+
+    file_id: str
+    owner: str
+    sha256: str
+    name: str
+    at: datetime
+
+
+class FileRow(msgspec.Struct, frozen=True):
+    """A file as its owner sees it."""
+
+    file_id: str
+    name: str
+    sha256: str
+    bytes: int
+    kind: str
+    media_type: str
+    created_at: datetime
+    is_damaged: bool
+
+
+class Claim(StrEnum):
+    """What a put has to do with the bytes that it has received."""
+
+    WRITE = "write"
+    """They are to be moved to their place."""
+    PRESENT = "present"
+    """The content should be at its place."""
+    BUSY = "busy"
+    """The content is being deleted: ask again in a moment."""
+
+
+class FileTables:
+    """Finds and changes rows. An owner sees and changes only what is his."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reserve(self, upload: Upload, quota: Quota) -> Usage | None:
+        """Reserve space for an upload; `None`, or what the owner has if that leaves too little.
+
+        Raises:
+            StoreFailed: it was not reserved.
+        """
+        return await self._database.write(_reserve, (upload, quota))
+
+    async def claim(self, upload: Upload, sha256: str, size: int, kind: str, media_type: str) -> Claim:
+        """Refer to a content from now on, for an upload whose bytes were received.
+
+        Raises:
+            StoreFailed: it was not claimed.
+        """
+        return await self._database.write(_claim, (upload, sha256, size, kind, media_type))
+
+    async def commit(self, upload: Upload, file: NewFile) -> FileRow:
+        """Make the file of an upload whose content is at its place.
+
+        Raises:
+            StoreFailed: that is not sure.
+        """
+        return await self._database.write(_commit, (upload, file))
+
+    async def link(self, file: NewFile, quota: Quota) -> FileRow | Usage | None:
+        """Make a further file of a content that its owner has; `None` if he has it not, or not whole.
+
+        Raises:
+            StoreFailed: it was not made.
+        """
+        return await self._database.write(_link, (file, quota))
+
+    async def abandon(self, upload_id: str, at: datetime) -> None:
+        """Forget an upload and its claim.
+
+        Raises:
+            StoreFailed: it was not forgotten.
+        """
+        await self._database.write(_abandon, (upload_id, at))
+
+    async def left_behind(self) -> list[str]:
+        """List the uploads of processes that are over."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                select(file_uploads.c.run_id, file_uploads.c.upload_id)
+            ).all()
+        )
+        over = {run for run in {row.run_id for row in rows} if await self._database.is_over(run)}
+        return [row.upload_id for row in rows if row.run_id in over]
+
+    async def is_over(self, run_id: str) -> bool:
+        """Whether the process of a run has gone."""
+        return await self._database.is_over(run_id)
+
+    async def find(self, owner: str, file_id: str) -> FileRow | None:
+        """Find a file of this owner."""
+        return await self._first(_FILES.where(files.c.owner == owner, files.c.file_id == file_id))
+
+    async def find_content(self, owner: str, sha256: str, name: str | None = None) -> FileRow | None:
+        """Find the newest file of this owner with a whole content, and with a name where one is given."""
+        query = _FILES.where(files.c.owner == owner, files.c.sha256 == sha256, blobs.c.state == LIVE)
+        if name is not None:
+            query = query.where(files.c.name == name)
+        return await self._first(query.order_by(*_NEWEST_FIRST))
+
+    async def newest(self, owner: str, limit: int, *, after: str | None = None) -> list[FileRow]:
+        """List files of this owner, newest first, behind the one with the id `after`."""
+        query = _FILES.where(files.c.owner == owner).order_by(*_NEWEST_FIRST).limit(limit)
+        if after is not None:
+            at = (
+                select(files.c.created_at)
+                .where(files.c.owner == owner, files.c.file_id == after)
+                .scalar_subquery()
+            )
+            is_older = (files.c.created_at == at) & (files.c.file_id < after)
+            query = query.where(or_(files.c.created_at < at, is_older))
+        return await self._database.read(
+            lambda connection: [_file(row) for row in connection.execute(query).all()]
+        )
+
+    async def usage(self, owner: str) -> Usage:
+        """Add up what this owner has, and has reserved."""
+        return await self._database.read(lambda connection: _used(connection, owner))
+
+    async def remove(self, owner: str, file_id: str, at: datetime) -> bool:
+        """Remove a file of this owner; whether there was one.
+
+        Raises:
+            StoreFailed: it was not removed.
+        """
+        return await self._database.write(_remove, (owner, file_id, at))
+
+    async def mark_damaged(self, sha256: str) -> None:
+        """Note that the bytes of a content are missing or changed.
+
+        Raises:
+            StoreFailed: it was not noted.
+        """
+        await self._database.write(_mark_damaged, sha256)
+
+    async def begin_deleting(self, before: datetime, most: int) -> list[str]:
+        """Take contents to delete that nobody has referred to since then, the longest unneeded first.
+
+        What a process took that is over is among them. Nobody can claim them until `end_deleting`.
+
+        Raises:
+            StoreFailed: none was taken.
+        """
+        run_ids = await self._database.read(
+            lambda connection: connection.scalars(
+                select(blobs.c.run_id).where(blobs.c.state == DELETING).distinct()
+            ).all()
+        )
+        over = [run for run in run_ids if await self._database.is_over(run)]
+        return await self._database.write(
+            _begin_deleting, (before, most, self._database.run_id, [*over, self._database.run_id])
+        )
+
+    async def end_deleting(self, digests: Sequence[str]) -> None:
+        """Forget contents whose bytes are gone.
+
+        Raises:
+            StoreFailed: they were not forgotten.
+        """
+        await self._database.write(_end_deleting, list(digests))
+
+    async def _first(self, query: Any) -> FileRow | None:
+        row = await self._database.read(lambda connection: connection.execute(query.limit(1)).first())
+        return None if row is None else _file(row)
+
+
+_NEWEST_FIRST = (files.c.created_at.desc(), files.c.file_id.desc())
+_FILES = (
+    select(
+        files.c.file_id,
+        files.c.name,
+        files.c.sha256,
+        blobs.c.bytes,
+        blobs.c.kind,
+        blobs.c.media_type,
+        files.c.created_at,
+        blobs.c.state,
+    )
+    .join(blobs, blobs.c.sha256 == files.c.sha256)
+    .where(files.c.removed_at.is_(None))
+)
+_is_referred_to = exists().where(file_references.c.sha256 == blobs.c.sha256)
+
+
+def _file(row: Any) -> FileRow:
+    file_id, name, sha256, size, kind, media_type, created_at, state = row
+    return FileRow(file_id, name, sha256, size, kind, media_type, created_at, state == DAMAGED)
+
+
+def _used(connection: Connection, owner: str) -> Usage:
+    kept = connection.execute(
+        select(func.coalesce(func.sum(blobs.c.bytes), 0), func.count())
+        .select_from(files.join(blobs, blobs.c.sha256 == files.c.sha256))
+        .where(files.c.owner == owner, files.c.removed_at.is_(None))
+    ).one()
+    coming = connection.execute(
+        select(func.coalesce(func.sum(file_uploads.c.length), 0), func.count()).where(
+            file_uploads.c.owner == owner
+        )
+    ).one()
+    return Usage(int(kept[0] + coming[0]), int(kept[1] + coming[1]))
+
+
+def _fits(used: Usage, size: int, quota: Quota) -> bool:
+    return used.bytes + size <= quota.bytes and used.files < quota.files
+
+
+@row_by_row(LockGroup.FILES)
+def _reserve(connection: Connection, write: tuple[Upload, Quota]) -> Usage | None:
+    upload, quota = write
+    used = _used(connection, upload.owner)
+    if not _fits(used, upload.length, quota):
+        return used
+    connection.execute(
+        insert(file_uploads).values(
+            upload_id=upload.upload_id,
+            owner=upload.owner,
+            length=upload.length,
+            run_id=upload.run_id,
+            began_at=upload.at,
+        )
+    )
+    return None
+
+
+@row_by_row(LockGroup.FILES)
+def _claim(connection: Connection, write: tuple[Upload, str, int, str, str]) -> Claim:
+    upload, sha256, size, kind, media_type = write
+    state = connection.scalar(select(blobs.c.state).where(blobs.c.sha256 == sha256))
+    if state == DELETING:
+        return Claim.BUSY
+    if state is None:
+        connection.execute(
+            insert(blobs).values(
+                sha256=sha256,
+                bytes=size,
+                kind=kind,
+                media_type=media_type,
+                state=UPLOADING,
+                last_referenced_at=upload.at,
+            )
+        )
+    _refer(connection, sha256, upload.owner, BY_UPLOAD, upload.upload_id, upload.at)
+    return Claim.PRESENT if state == LIVE else Claim.WRITE
+
+
+@row_by_row(LockGroup.FILES)
+def _commit(connection: Connection, write: tuple[Upload, NewFile]) -> FileRow:
+    upload, file = write
+    _set_state(connection, file.sha256, LIVE, file.at)
+    row = _insert_file(connection, file)
+    _forget_upload(connection, upload.upload_id)
+    return row
+
+
+@row_by_row(LockGroup.FILES)
+def _link(connection: Connection, write: tuple[NewFile, Quota]) -> FileRow | Usage | None:
+    file, quota = write
+    own = connection.execute(
+        _FILES.where(files.c.owner == file.owner, files.c.sha256 == file.sha256, blobs.c.state == LIVE).limit(
+            1
+        )
+    ).first()
+    if own is None:
+        return None
+    used = _used(connection, file.owner)
+    if not _fits(used, own.bytes, quota):
+        return used
+    _set_state(connection, file.sha256, LIVE, file.at)
+    return _insert_file(connection, file)
+
+
+@row_by_row(LockGroup.FILES)
+def _abandon(connection: Connection, write: tuple[str, datetime]) -> None:
+    upload_id, at = write
+    claimed = connection.scalars(
+        select(file_references.c.sha256).where(
+            file_references.c.reason == BY_UPLOAD, file_references.c.subject == upload_id
+        )
+    ).all()
+    _forget_upload(connection, upload_id)
+    for sha256 in claimed:
+        _condemn_unless_referred_to(connection, sha256, at)
+
+
+@row_by_row(LockGroup.FILES)
+def _remove(connection: Connection, write: tuple[str, str, datetime]) -> bool:
+    owner, file_id, at = write
+    mine: tuple[ColumnElement[bool], ...] = (
+        files.c.owner == owner,
+        files.c.file_id == file_id,
+        files.c.removed_at.is_(None),
+    )
+    sha256 = connection.scalar(select(files.c.sha256).where(*mine))
+    if sha256 is None:
+        return False
+    connection.execute(update(files).where(*mine).values(removed_at=at))
+    connection.execute(
+        delete(file_references).where(
+            file_references.c.sha256 == sha256,
+            file_references.c.owner == owner,
+            file_references.c.reason == BY_FILE,
+            file_references.c.subject == file_id,
+        )
+    )
+    _condemn_unless_referred_to(connection, sha256, at)
+    return True
+
+
+@row_by_row(LockGroup.FILES)
+def _mark_damaged(connection: Connection, sha256: str) -> None:
+    connection.execute(
+        update(blobs).where(blobs.c.sha256 == sha256, blobs.c.state == LIVE).values(state=DAMAGED)
+    )
+
+
+@row_by_row(LockGroup.FILES)
+def _begin_deleting(connection: Connection, write: tuple[datetime, int, str, list[str]]) -> list[str]:
+    before, most, run_id, over = write
+    is_unneeded = (blobs.c.state == CONDEMNED) & (blobs.c.last_referenced_at < before) & ~_is_referred_to
+    was_left = (blobs.c.state == DELETING) & blobs.c.run_id.in_(over)
+    digests = connection.scalars(
+        select(blobs.c.sha256)
+        .where(or_(was_left, is_unneeded))
+        .order_by(blobs.c.last_referenced_at)
+        .limit(most)
+    ).all()
+    if digests:
+        connection.execute(
+            update(blobs).where(blobs.c.sha256.in_(digests)).values(state=DELETING, run_id=run_id)
+        )
+    return list(digests)
+
+
+@row_by_row(LockGroup.FILES)
+def _end_deleting(connection: Connection, digests: list[str]) -> None:
+    connection.execute(delete(blobs).where(blobs.c.sha256.in_(digests), blobs.c.state == DELETING))
+
+
+def _set_state(connection: Connection, sha256: str, state: str, at: datetime) -> None:
+    connection.execute(
+        update(blobs)
+        .where(blobs.c.sha256 == sha256, blobs.c.state != DELETING)
+        .values(state=state, last_referenced_at=at)
+    )
+
+
+def _refer(connection: Connection, sha256: str, owner: str, reason: str, subject: str, at: datetime) -> None:
+    connection.execute(
+        insert(file_references).values(sha256=sha256, owner=owner, reason=reason, subject=subject, at=at)
+    )
+
+
+def _insert_file(connection: Connection, file: NewFile) -> FileRow:
+    connection.execute(
+        insert(files).values(
+            file_id=file.file_id, owner=file.owner, sha256=file.sha256, name=file.name, created_at=file.at
+        )
+    )
+    _refer(connection, file.sha256, file.owner, BY_FILE, file.file_id, file.at)
+    return _file(connection.execute(_FILES.where(files.c.file_id == file.file_id)).one())
+
+
+def _forget_upload(connection: Connection, upload_id: str) -> None:
+    connection.execute(
+        delete(file_references).where(
+            file_references.c.reason == BY_UPLOAD, file_references.c.subject == upload_id
+        )
+    )
+    connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload_id))
+
+
+def _condemn_unless_referred_to(connection: Connection, sha256: str, at: datetime) -> None:
+    connection.execute(
+        update(blobs)
+        .where(
+            blobs.c.sha256 == sha256,
+            blobs.c.state.in_((UPLOADING, LIVE, DAMAGED)),
+            ~_is_referred_to,
+        )
+        .values(state=CONDEMNED, last_referenced_at=at)
+    )

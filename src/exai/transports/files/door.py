@@ -1,0 +1,204 @@
+"""HTTP requests for stored files: put, list, read, remove.
+
+A caller reaches what is his own, and no answer depends on what others have: a content that somebody else has stored is
+sent again by whoever wants a file of it.
+"""
+
+import base64
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from exai import config
+from exai.errors import BadArguments
+from exai.files.blobs import Content
+from exai.files.faults import FileDamaged, LengthMissing
+from exai.files.shelf import Shelf
+from exai.storage.files.tables import FileRow
+from exai.transports.files.form import FileForm
+from exai.transports.files.range import Unsatisfiable, range_of
+from exai.web.bodies import StreamedBody
+from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
+from exai.web.routes import READ, Route
+
+__all__ = ["FileDoor"]
+
+FORM_BYTES = 65_536
+"""What a form may have around its file."""
+MOST_LISTED = 100
+NOSNIFF = {"x-content-type-options": "nosniff"}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class FileDoor:
+    """Answers `/files`."""
+
+    def __init__(self, shelf: Shelf, settings: config.Files) -> None:
+        self._shelf = shelf
+        self._settings = settings
+
+    def routes(self, scope: str) -> Iterator[Route]:
+        """Yield the rows; `scope` opens them."""
+        content = StreamedBody(self._settings.max_upload_bytes)
+        form = StreamedBody(self._settings.max_upload_bytes + FORM_BYTES)
+        yield Route(("GET",), "/files", self.list, scope=scope)
+        yield Route(("POST",), "/files", self.post, scope=scope, body=form)
+        yield Route(("HEAD",), "/files/sha256/{digest}", self.look, scope=scope)
+        yield Route(("PUT",), "/files/sha256/{digest}", self.put, scope=scope, body=content)
+        yield Route(READ, "/files/{file_id}", self.show, scope=scope)
+        yield Route(("DELETE",), "/files/{file_id}", self.remove, scope=scope)
+        yield Route(READ, "/files/{file_id}/content", self.content, scope=scope)
+
+    async def look(self, request: AuthorizedRequest) -> Response:
+        """Answer whether the caller has a content, by his newest file of it."""
+        row = await self._shelf.find_content(request.caller.subject, _digest(request))
+        if row is None:
+            return Response(status_code=404, headers=NOSNIFF)
+        return Response(headers={**NOSNIFF, "exai-file": row.file_id, "content-length": str(row.bytes)})
+
+    async def put(self, request: AuthorizedRequest) -> Response:
+        """Store a content by its SHA-256; none of it is read where the caller has it already."""
+        owner, digest = request.caller.subject, _digest(request)
+        name = request.query.get("name", digest)
+        if (row := await self._shelf.put_again(owner, name, digest)) is not None:
+            return _entry(row)
+        length = _length(request)
+        row = await self._shelf.put(owner, name, length, request.streamed_body(), expected=digest)
+        return _entry(row, 201)
+
+    async def post(self, request: AuthorizedRequest) -> Response:
+        """Store the file of a form."""
+        declared = _length(request)
+        content_type = next((value for name, value in request.headers if name == b"content-type"), b"")
+        form = FileForm(content_type, request.streamed_body())
+        await form.open()
+        row = await self._shelf.put(request.caller.subject, form.name, declared, form.content())
+        return _entry(row, 201)
+
+    async def list(self, request: AuthorizedRequest) -> Response:
+        """List the caller's files, newest first."""
+        limit = _limit(request.query.get("limit"))
+        after = request.query.get("after")
+        rows = await self._shelf.newest(request.caller.subject, limit + 1, after=after)
+        files, further = rows[:limit], rows[limit:]
+        body = {"files": [_described(row) for row in files], "next": files[-1].file_id if further else None}
+        return JSONResponse(body, headers=NOSNIFF)
+
+    async def show(self, request: AuthorizedRequest) -> Response:
+        """Describe a file."""
+        return _entry(await self._shelf.get(request.caller.subject, request.params["file_id"]))
+
+    async def remove(self, request: AuthorizedRequest) -> Response:
+        """Remove a file."""
+        await self._shelf.remove(request.caller.subject, request.params["file_id"])
+        return JSONResponse({"removed": True}, headers=NOSNIFF)
+
+    async def content(self, request: AuthorizedRequest) -> Response:
+        """Send the bytes of a file, or one range of them."""
+        row = await self._shelf.get(request.caller.subject, request.params["file_id"])
+        headers = _content_headers(row)
+        asked = {name: value.decode("latin-1") for name, value in request.headers}
+        if headers["etag"] in _tags(asked.get(b"if-none-match")):
+            return Response(status_code=304, headers=headers)
+        is_current = asked.get(b"if-range", headers["etag"]) == headers["etag"]
+        try:
+            part = range_of(asked.get(b"range") if is_current else None, row.bytes)
+        except Unsatisfiable:
+            return Response(status_code=416, headers={**NOSNIFF, "content-range": f"bytes */{row.bytes}"})
+        start, end = part or (0, row.bytes)
+        headers["content-length"] = str(end - start)
+        if part is not None:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{row.bytes}"
+        status = 200 if part is None else 206
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        opened = await self._shelf.open(row)
+        return _ContentResponse(opened, self._checked(request, row, opened.read(start, end)), status, headers)
+
+    async def _checked(
+        self, request: AuthorizedRequest, row: FileRow, blocks: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Pass the bytes on; damage and a revoked token break the answer off, so that nobody takes it for the file."""
+        try:
+            async for block in blocks:
+                if request.is_revoked:
+                    raise AnswerBrokenOff
+                yield block
+        except FileDamaged:
+            await self._shelf.note_damage(row)
+            raise
+
+
+class _ContentResponse(StreamingResponse):
+    """Sends a content, and closes it whatever becomes of the answer."""
+
+    def __init__(
+        self, content: Content, blocks: AsyncIterator[bytes], status: int, headers: dict[str, str]
+    ) -> None:
+        super().__init__(blocks, status, headers)
+        self._content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._content.close()
+
+
+def _entry(row: FileRow, status: int = 200) -> Response:
+    return JSONResponse(_described(row), status, headers=NOSNIFF)
+
+
+def _described(row: FileRow) -> dict[str, Any]:
+    return {
+        "id": row.file_id,
+        "name": row.name,
+        "bytes": row.bytes,
+        "sha256": row.sha256,
+        "kind": row.kind,
+        "created_at": row.created_at.isoformat(timespec="milliseconds"),
+        "damaged": row.is_damaged,
+    }
+
+
+def _content_headers(row: FileRow) -> dict[str, str]:
+    digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
+    return {
+        **NOSNIFF,
+        "content-type": row.media_type,
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(row.name, safe='')}",
+        "content-security-policy": "sandbox; default-src 'none'",
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "etag": f'"{row.sha256}"',
+        "repr-digest": f"sha-256=:{digest}:",
+    }
+
+
+def _tags(header: str | None) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in (header or "").split(",")}
+
+
+def _digest(request: AuthorizedRequest) -> str:
+    digest = request.params["digest"].lower()
+    if _SHA256.fullmatch(digest) is None:
+        raise BadArguments("The path ends in the content's SHA-256: 64 hexadecimal digits.")
+    return digest
+
+
+def _length(request: AuthorizedRequest) -> int:
+    if request.declared_bytes is None:
+        raise LengthMissing("Say how long the body is (`Content-Length`), so that space is reserved for it.")
+    return request.declared_bytes
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return MOST_LISTED
+    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= MOST_LISTED):
+        raise BadArguments(f"`limit` is a number from 1 to {MOST_LISTED}.")
+    return int(given)

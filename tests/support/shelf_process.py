@@ -1,0 +1,99 @@
+"""Puts, removals and deletions of stored files, in a process that kills itself at one of their steps.
+
+Steps are each write, flush, rename and unlink of the store's folder, and each transaction, before and after.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from exai import config
+from exai.storage.database import Database
+from support.forked_runs import Order, serve_runs
+from support.shelves import OpenShelf
+
+CONTENTS = {"small": b"small", "large": bytes(range(256)) * 9_000, "other": b"other" * 70_000}
+DISK_CALLS = ("write", "fsync", "rename", "unlink")
+
+
+def run(order: Order) -> None:
+    """Do everything, or die at step `kill_at`; what was acknowledged is written into `acknowledged`."""
+    asyncio.run(_run(Path(order["data_dir"]), int(order["kill_at"])))
+
+
+async def _run(data_dir: Path, kill_at: int) -> None:
+    database = await Database.open(config.Database(), data_dir)
+    shelf = OpenShelf(database, data_dir / "files", grace_hours=0)
+    note = _acknowledger(data_dir / "acknowledged")
+    _count_steps(database, kill_at)
+    ids = {}
+    for owner, name in (("alice", "small"), ("bob", "small"), ("alice", "large"), ("bob", "other")):
+        ids[owner, name] = await shelf.put(owner, name, CONTENTS[name])
+        note("put", owner, ids[owner, name], name)
+    for owner, name in (("alice", "small"), ("alice", "large")):
+        note("removing", owner, ids[owner, name], name)
+        await shelf.shelf.remove(owner, ids[owner, name])
+        note("removed", owner, ids[owner, name], name)
+    shelf.clock.advance(1)
+    await shelf.shelf.collect()
+    file_id = await shelf.put("alice", "large", CONTENTS["large"])
+    note("put", "alice", file_id, "large")
+    shelf.blobs.close()
+    await database.close()
+
+
+def _acknowledger(file: Path) -> Callable[..., None]:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    write = os.write
+
+    def note(*words: str) -> None:
+        write(descriptor, json.dumps(words).encode() + b"\n")
+
+    return note
+
+
+def _count_steps(database: Database, kill_at: int) -> None:
+    steps = iter(range(1, 10_000))
+
+    def step() -> None:
+        if next(steps) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in DISK_CALLS:
+        setattr(os, name, _counted(getattr(os, name), step))
+    backend = database._backend
+    transact = backend.transact
+
+    async def counted(work: Callable[[Any], Any]) -> Any:
+        step()
+        result = await transact(work)
+        step()
+        return result
+
+    database._writer._transact = counted
+
+
+def _counted(original: Callable[..., Any], step: Callable[[], None]) -> Callable[..., Any]:
+    def counted(*arguments: Any, **options: Any) -> Any:
+        step()
+        result = original(*arguments, **options)
+        step()
+        return result
+
+    return counted
+
+
+def acknowledged(data_dir: Path) -> Iterator[tuple[str, str, str, str]]:
+    """What a run noted before it died: what was done, the owner, the file's id, the content's name."""
+    file = data_dir / "acknowledged"
+    for line in file.read_text().splitlines() if file.exists() else []:
+        done, owner, file_id, name = json.loads(line)
+        yield done, owner, file_id, name
+
+
+if __name__ == "__main__":
+    serve_runs(run)

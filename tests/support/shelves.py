@@ -1,0 +1,58 @@
+"""A shelf of files on a database and a folder of the test's own."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from exai import config
+from exai.files.blobs import BlobFolder
+from exai.files.shelf import Shelf
+from exai.runtime.clock import ManualClock
+from exai.storage.database import Database
+from exai.storage.files.tables import FileTables
+
+__all__ = ["OpenShelf", "pieces", "sha256_of"]
+
+
+def sha256_of(content: bytes) -> str:
+    """The digest under which a content is stored."""
+    return hashlib.sha256(content).hexdigest()
+
+
+async def pieces(content: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
+    """A content as it comes over a connection."""
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+class OpenShelf:
+    """A shelf with its parts, for tests that look behind it."""
+
+    def __init__(self, database: Database, folder: Path, **settings: object) -> None:
+        self.settings = config.Files.model_validate({"keep_free_bytes": 0, **settings})
+        self.folder = folder
+        self.tables = FileTables(database)
+        self.blobs = BlobFolder(folder, database.run_id, keep_free_bytes=self.settings.keep_free_bytes)
+        self.clock = ManualClock()
+        self.shelf = Shelf(self.tables, self.blobs, database.run_id, self.settings, self.clock)
+
+    async def put(self, owner: str, name: str, content: bytes, *, expected: str | None = None) -> str:
+        """Store a content; the id of its file."""
+        row = await self.shelf.put(owner, name, len(content), pieces(content), expected=expected)
+        return row.file_id
+
+    async def read(self, owner: str, file_id: str) -> bytes:
+        """All bytes of a file."""
+        content = await self.shelf.open(await self.shelf.get(owner, file_id))
+        return b"".join([block async for block in content.read(0, content.size)])
+
+    @property
+    def on_disk(self) -> set[str]:
+        """The digests of the contents that lie in the folder."""
+        return {file.name for file in (self.folder / "blobs").rglob("*") if file.is_file()}
+
+    @property
+    def incoming(self) -> list[str]:
+        """What lies beside them."""
+        folder = self.folder / "incoming"
+        return [file.name for file in folder.iterdir()] if folder.is_dir() else []
