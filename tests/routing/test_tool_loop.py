@@ -11,7 +11,7 @@ from exai import config
 from exai.costs import Cost
 from exai.errors import AnswerEmpty, DeadlineExceeded, ProviderFailed, ToolLoopExceeded
 from exai.events.requests import Purpose
-from exai.providers.base import Completion, DeltaKind
+from exai.providers.base import Charges, Completion, DeltaKind
 from exai.providers.wire.stream import AnswerAccumulator
 from exai.routing.tool_loop import EchoTool, ToolLoop, TypedTool
 from exai.runtime.clock import ManualClock
@@ -415,10 +415,16 @@ async def test_kimis_searches_under_one_index_are_counted_each(open_desk: Any) -
     desk.emulator.faults.add(
         "kimi", Fault(status=200, body=body, headers={"Content-Type": "text/event-stream"})
     )
-    answer = await desk.ask_streaming("kimi-k2.6", web_search=True)
+    charges = Charges()
+    answer = await desk.router.providers["kimi"].complete(
+        desk.prompt("kimi-k2.6", web_search=True),
+        deadline=desk.clock.monotonic() + 9,
+        on_delta=lambda _kind, _text: None,
+        charges=charges,
+    )
     assert [json.loads(each.arguments) for each in answer.tool_calls] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert len({each.id for each in answer.tool_calls}) == 3
-    assert answer.services == {"web_search": 3}
+    assert charges.services == {"web_search": 3}
 
 
 def test_a_call_without_id_and_arguments_is_read() -> None:

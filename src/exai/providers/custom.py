@@ -8,7 +8,7 @@ from exai.errors import StartFault
 from exai.messages import Effort
 from exai.providers.base import Shared
 from exai.providers.catalog import Model, Price
-from exai.providers.dialects import DIALECTS, ERRORS, FINISHES, OVERRIDABLE, Dialect
+from exai.providers.dialects import DIALECTS, ERRORS, FINISHES, OTHER_SPELLINGS, OVERRIDABLE, Dialect
 from exai.providers.profile import Profile
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
 
@@ -101,7 +101,7 @@ def _profile(name: str, settings: config.CustomProvider) -> Profile:
         request_fields=habits.request_fields,
         stream_fields={"stream_options": {"include_usage": True}} if habits.stream_usage else {},
         errors=(*habits.errors, *ERRORS),
-        finishes={**FINISHES, **habits.finishes},
+        finishes={**({} if habits.strict_finish else OTHER_SPELLINGS), **FINISHES, **habits.finishes},
         lenient=not habits.strict_finish,
         think_tags=habits.think_tags,
     )

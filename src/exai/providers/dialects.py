@@ -24,7 +24,7 @@ from exai.messages import Effort
 from exai.providers.faults import Row, Verdict
 from exai.providers.profile import WINDOW_FULL, CutShort, Finish, ThinkTags
 
-__all__ = ["DIALECTS", "ERRORS", "FINISHES", "OVERRIDABLE", "Dialect", "Thinking"]
+__all__ = ["DIALECTS", "ERRORS", "FINISHES", "OTHER_SPELLINGS", "OVERRIDABLE", "Dialect", "Thinking"]
 
 Thinking = Literal["off", "reasoning_effort", "reasoning", "thinking"]
 
@@ -86,25 +86,29 @@ ERRORS: tuple[Row, ...] = (
 
 FINISHES: Mapping[str, Finish] = {
     "stop": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
     "length": "length",
-    "max_new_tokens": "length",
     "max_tokens": "length",
-    "model_length": "length",
     "model_context_window_exceeded": CutShort(WINDOW_FULL, _OVERFLOW),
-    "function_call": "tool_calls",
     "tool_calls": "tool_calls",
-    "tool_use": "tool_calls",
     "content_filter": _FILTERED,
     "sensitive": _FILTERED,
     "abort": _LOST,
     "error": _LOST,
     "network_error": _LOST,
 }
-"""Finish reasons of compatible servers: OpenAI's, and those of TGI, Mistral, Anthropic, vLLM and GLM behind a proxy."""
+"""Finish reasons of OpenAI, and the failures and cuts of vLLM and of GLM behind a proxy."""
+
+OTHER_SPELLINGS: Mapping[str, Finish] = {
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "max_new_tokens": "length",
+    "model_length": "length",
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+}
+"""Finish reasons of TGI, Mistral and Anthropic behind a proxy, for rows without `strict_finish`."""
 
 
 @dataclass(frozen=True, kw_only=True)
