@@ -279,7 +279,8 @@ async def test_without_a_key_nothing_is_looked_up_or_kept(database: Database) ->
     services = Services(database, ScriptedProvider("one", "two"))
     for expected in ("one", "two"):
         answer = await services.call(word="x")
-        assert (answer.text, answer.meta) == (expected, None)
+        assert (answer.text, how(answer)) == (expected, None)
+        assert META_KEY not in (answer.meta or {})
     assert await idempotent_call_rows(database) == []
 
 

@@ -402,6 +402,27 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_is_over(
         assert sum(line["writes_lost"] for line in (*failed, *over)) == 100
 
 
+async def test_what_is_given_up_in_an_outage_is_one_number_at_its_end(
+    postgresql: PostgresqlServer,
+    tmp_path: Path,
+    logged: list[EventDict],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_writer, "MOST_PENDING", 1)
+    async with remote(postgresql, "given_up", tmp_path) as there:
+        await there.begin()
+        await there.proxy.stop()
+        for _ in range(10):
+            there.journal.end_soon(OK)
+            with suppress(StoreFailed):
+                await there.database.write(run, "SELECT 1")
+        await wait_until(lambda: there.database.dropped_writes == 9, what="all but one are lost")
+        assert len(logged) <= 2
+        await there.proxy.start()
+        await there.until_it_has_ended()
+        assert sum(line["durable_writes_given_up"] for line in logged if line["of"] == "writes") == 9
+
+
 @pytest.mark.virtual_time
 async def test_a_long_outage_is_counted_once_a_minute_and_one_that_flaps_no_oftener(
     logged: list[EventDict],

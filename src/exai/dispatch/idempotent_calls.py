@@ -51,6 +51,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import structlog
 
 from exai import config
 from exai.dispatch.idempotent_run import JOINABLE, OWING, IdempotentRun, Stage, Work, stopping
@@ -64,6 +65,8 @@ from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCall
 from exai.tools.base import ToolAnswer
 
 __all__ = ["IdempotentCallId", "IdempotentCalls", "digest_of"]
+
+_log = structlog.get_logger(__name__)
 
 MAX_OWING = 1_000
 """Runs that may owe their end at once; beyond that the end is given up."""
@@ -88,6 +91,8 @@ class IdempotentCalls:
         self._publish = publish
         self._runs: dict[IdempotentCallId, IdempotentRun] = {}
         self._closed = False
+        self._given_up = 0
+        """Ends that were not written."""
 
     @property
     def running(self) -> int:
@@ -161,8 +166,16 @@ class IdempotentCalls:
         return run
 
     def _may_owe(self) -> bool:
+        """Whether one more run may go on trying; the first, second, fourth, eighth ... that may not is logged."""
         owing = sum(run.stage in OWING for run in self._runs.values())
-        return owing <= MAX_OWING and not self._closed
+        if owing <= MAX_OWING and not self._closed:
+            return True
+        self._given_up += 1
+        if self._given_up & (self._given_up - 1) == 0:
+            _log.error(
+                "ends of idempotent calls were not kept: asked again, they are in doubt", calls=self._given_up
+            )
+        return False
 
     def _forget(self, run: IdempotentRun) -> None:
         if self._runs.get(run.call) is run:  # after GONE, the next run may have taken its place

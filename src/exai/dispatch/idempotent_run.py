@@ -7,8 +7,6 @@ from enum import Enum
 from functools import partial
 from types import MappingProxyType
 
-import structlog
-
 from exai.dispatch.failures import ERROR_KEY
 from exai.dispatch.kept_results import KeptResults
 from exai.dispatch.progress import ProgressFanout
@@ -27,8 +25,6 @@ __all__ = [
     "Work",
     "stopping",
 ]
-
-_log = structlog.get_logger(__name__)
 
 STOPPING_RETRY_AFTER_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
@@ -167,7 +163,6 @@ class IdempotentRun:
 
     async def _write_later(self, write: Callable[[], Awaitable[None]], may_owe: Callable[[], bool]) -> None:
         if not may_owe():
-            _log.error("the end of an idempotent call was not kept: asked again, it is in doubt")
             self._step("given_up")
             return
         pause_s = FIRST_RETRY_S

@@ -33,7 +33,7 @@ class FaultLog:
         self._began: float | None = None
         """When the first failure since the last success came."""
         self._is_told = False
-        self._failures = self._writes_lost = 0
+        self._failures = self._writes_lost = self._given_up = 0
         """Since the last line that told them."""
         self._worked_at: float | None = None
         self._away_at: float | None = None
@@ -86,6 +86,15 @@ class FaultLog:
             _log.info("the database works again", of=self._of, seconds=seconds, **self._counts())
         self._is_told = False
 
+    def gave_up(self, writes: int) -> None:
+        """Count durable writes that are lost for good; the next line tells how many."""
+        self._given_up += writes
+
+    def close(self) -> None:
+        """Tell what no line has told yet."""
+        if self._given_up:
+            _log.error("durable writes were given up", of=self._of, **self._counts())
+
     def samples(self) -> Iterator[Sample]:
         """Return the metric."""
         labels = (("of", self._of),)
@@ -95,6 +104,10 @@ class FaultLog:
         return asyncio.get_running_loop().time() - moment
 
     def _counts(self) -> dict[str, int]:
-        counts = {"failures": self._failures, "writes_lost": self._writes_lost}
-        self._failures = self._writes_lost = 0
+        counts = {
+            "failures": self._failures,
+            "writes_lost": self._writes_lost,
+            "durable_writes_given_up": self._given_up,
+        }
+        self._failures = self._writes_lost = self._given_up = 0
         return counts

@@ -103,6 +103,7 @@ class GroupWriter:
         self._requeue(len(self._pending))
         self._wake.set()
         await asyncio.wait([self._task])
+        self.faults.close()
 
     def _add(self, write: _Write) -> None:
         self._queue.append(write)
@@ -135,7 +136,7 @@ class GroupWriter:
             self._fail(batch, error)
             durable = [write for write in batch if write.durable]
             if verdict is Verdict.REFUSED:
-                self._give_up(len(durable), "the database refused a write that insists")
+                self._give_up(len(durable))
             else:
                 self._postpone(durable)
             return
@@ -153,10 +154,9 @@ class GroupWriter:
             if write.done is not None and not write.done.done():
                 write.done.set_exception(store_failed() if is_fault else error)
 
-    def _give_up(self, writes: int, why: str) -> None:
-        if writes:
-            self.dropped += writes
-            _log.error(why, writes_lost=writes)
+    def _give_up(self, writes: int) -> None:
+        self.dropped += writes
+        self.faults.gave_up(writes)
 
     def _postpone(self, writes: list[_Write]) -> None:
         """Keep durable writes until the outage is over: these and the queued ones, whose batches would wait as long.
@@ -170,7 +170,7 @@ class GroupWriter:
         excess = max(0, len(self._pending) - room)
         for _ in range(excess):
             self._pending.popleft()
-        self._give_up(excess, "writes were given up while the database was out of reach")
+        self._give_up(excess)
         if self._pending and self._next_try is None:
             loop = asyncio.get_running_loop()
             self._next_try = loop.call_later(RETRY_S, self._requeue, LARGEST_BATCH)
