@@ -61,7 +61,7 @@ class Database:
         """This process' time on the database; its journal rows carry it."""
         self._writer = GroupWriter(backend.transact, commit_interval_s)
         self._faults = FaultLog("reads")
-        self._trial: asyncio.Task[None] | None = None
+        self._trial: asyncio.Task[bool] | None = None
         """The write of `check`, which several may wait for."""
 
     @classmethod
@@ -145,17 +145,17 @@ class Database:
             return
         if self._trial is None or self._trial.done():
             self._trial = tasks.spawn(self._try_to_write(), name="trial write")
-        await asyncio.wait([self._trial])
-        if writes.is_away:
+        if not await asyncio.shield(self._trial):
             raise StoreFailed("The database takes no writes.", retry_after_s=5.0)
 
-    async def _try_to_write(self) -> None:
+    async def _try_to_write(self) -> bool:
         try:
             await self._backend.transact(write_nothing)
         except FAULTS as error:
             self._writer.faults.failed(error)
-        else:
-            self._writer.faults.succeeded()
+            return False
+        self._writer.faults.succeeded()
+        return True
 
     async def is_over(self, run_id: str) -> bool:
         """Whether the process of another run has gone.
