@@ -168,8 +168,11 @@ async def _ask(session: Session, ledger: Ledger) -> None:
         return
     assert answer.structured is not None
     assert answer.structured["answer"].endswith(f"] {question}"), "somebody else's answer"
-    ledger.acknowledged.append(question)
-    ledger.conversation = answer.structured["continuation_id"]
+    ledger.conversation = answer.structured.get("continuation_id", ledger.conversation)
+    if any("kept" in note for note in answer.structured.get("notes", ())):
+        ledger.in_doubt.append(question)  # the answer says that the database did not confirm it
+    else:
+        ledger.acknowledged.append(question)
 
 
 class Load:
@@ -258,10 +261,22 @@ async def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost_or
             await load.gets_on()
 
             load.ended.set()
+        await _wait_for_ends(processes.store)
         assert await processes.stop_daemon() == 0
 
         assert {facts["retryable"] for ledger in load.ledgers for facts in ledger.refused} == {True}
         await _check_store(processes.store, load.ledgers)
+
+
+async def _wait_for_ends(store: PostgresqlServer) -> None:
+    """Until calls of the process that was killed beside a restart of PostgreSQL are marked lost too."""
+    connection = await asyncpg.connect(store.url().replace("+asyncpg", ""))
+
+    async def all_ended() -> bool:
+        return not await connection.fetch("SELECT call_id FROM calls WHERE outcome IS NULL LIMIT 1")
+
+    await wait_until(all_ended, within=PHASE_S, what="every call has an end")
+    await connection.close()
 
 
 async def _check_store(store: PostgresqlServer, ledgers: list[Ledger]) -> None:

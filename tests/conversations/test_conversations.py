@@ -83,7 +83,7 @@ async def test_a_foreign_handle_answers_exactly_like_an_unknown_one(conversation
 async def test_a_foreign_append_adds_nothing(conversations: Conversations) -> None:
     handle = await started(conversations, "one")
     stolen = Conversation(handle, 1, None)
-    with pytest.raises(ConversationFull):
+    with pytest.raises(UnknownConversation):
         await say(conversations, stolen, "two", caller=BOB)
     assert (await conversations.open(ALICE, handle)).exchanges == 1
 
@@ -220,7 +220,7 @@ async def test_appends_of_several_conversations_and_owners_share_a_commit_and_st
         for caller in (ALICE, BOB)
     ]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [int, ConversationFull] * 16
+    assert [type(outcome) for outcome in outcomes] == [int, UnknownConversation] * 16
     for index, handle in enumerate(handles):
         assert set(outcomes[index * 2 :: 8]) == {2, 3, 4, 5}
         recalled = await conversations.recall(Conversation(handle, 5, None), 10_000, reasoning_of=None)

@@ -40,7 +40,7 @@ CREDENTIALS_S = 0.25
 """By how much an expiry may be noticed late. It is judged by the wall clock, so no timer can be set for it."""
 SESSIONS_S = 1.0
 RUN_LOCK_S = 1.0
-LOST_CALLS_S = 300.0
+LOST_CALLS_S = 30.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 

@@ -44,6 +44,11 @@ class TriedModel(msgspec.Struct, frozen=True):
     outcome: str
     requests: int
 
+    @classmethod
+    def of(cls, tried: Tried) -> "TriedModel":
+        """Make it of the ledger's entry."""
+        return cls(tried.model, tried.provider, tried.outcome, tried.requests)
+
 
 class PromptContents(msgspec.Struct, frozen=True):
     """What entered the prompt."""
@@ -148,7 +153,7 @@ def _tried(tried: Sequence[Tried]) -> tuple[TriedModel, ...]:
     """The models that were asked; none where the first request was answered."""
     if sum(max(each.requests, each.was_asked) for each in tried) <= 1:
         return ()
-    return tuple(TriedModel(each.model, each.provider, each.outcome, each.requests) for each in tried)
+    return tuple(map(TriedModel.of, tried))
 
 
 def _contents(consultation: Consultation) -> PromptContents:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from exai.consulting.answer import TriedModel
 from exai.errors import Stopping, ToolFault
 from exai.routing.ledger import Tried
 from exai.tools.base import ToolAnswer
@@ -28,7 +29,7 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool
     fixable_by: str
     call_id: str
-    tried: tuple[Tried, ...] | UnsetType = UNSET
+    tried: tuple[TriedModel, ...] | UnsetType = UNSET
     retry_after_s: float | UnsetType = UNSET
     begun: bool | UnsetType = UNSET
     """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
@@ -42,7 +43,7 @@ def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> Tool
         retryable=fault.retryable,
         fixable_by=fault.fixable_by,
         call_id=call_id,
-        tried=tuple(tried) or UNSET,
+        tried=tuple(map(TriedModel.of, tried)) or UNSET,
         retry_after_s=UNSET if fault.retry_after_s is None else fault.retry_after_s,
         begun=False if isinstance(fault, Stopping) and not fault.begun else UNSET,
     )
