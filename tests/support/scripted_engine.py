@@ -137,9 +137,9 @@ def _stopping() -> ToolAnswer:
     return ToolAnswer("Stopping.", None, {"exai/error": {"code": "stopping"}}, is_error=True)
 
 
-async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) -> None:
+async def _serve(max_frame_bytes: int, drain_s: float) -> None:
     engine = ScriptedEngine()
-    limits = config.WebSocket(max_frame_bytes=max_frame_bytes, send_timeout_s=send_timeout_s)
+    limits = config.WebSocket(max_frame_bytes=max_frame_bytes)
     bus = EventBus()
     await serve_stdio(
         build_server(engine, version=VERSION, bus=bus),
@@ -153,4 +153,4 @@ async def _serve(max_frame_bytes: int, drain_s: float, send_timeout_s: float) ->
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))

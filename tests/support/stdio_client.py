@@ -84,10 +84,10 @@ async def forked(
 
 @asynccontextmanager
 async def stdio(
-    *, max_bytes: int = 100_000, drain_s: float = 5, send_timeout_s: float = 20, handshake: bool = True
+    *, max_bytes: int = 100_000, drain_s: float = 5, handshake: bool = True
 ) -> AsyncIterator[ForkedClient]:
     """The scripted engine as a process."""
-    arguments = (str(max_bytes), str(drain_s), str(send_timeout_s))
+    arguments = (str(max_bytes), str(drain_s))
     async with forked("support.scripted_engine", *arguments, env=os.environ, cwd=TESTS) as client:
         if handshake:
             await client.shake_hands()

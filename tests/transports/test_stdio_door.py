@@ -121,14 +121,6 @@ async def test_a_second_signal_hurries() -> None:
         assert await client.ended() == 0
 
 
-async def test_a_client_that_does_not_read_is_given_up() -> None:
-    async with stdio(drain_s=600, send_timeout_s=0.3) as client:
-        await client.send(tool(0, "wait"))
-        for number in range(1, 9):
-            await client.send(tool(number, "big", characters=8_000_000))
-        assert await client.ended() == 0
-
-
 async def test_a_client_that_closes_its_end_is_given_up() -> None:
     async with stdio(drain_s=600) as client:
         await client.send(tool(1, "wait"))
@@ -138,11 +130,20 @@ async def test_a_client_that_closes_its_end_is_given_up() -> None:
         await asyncio.sleep(0)  # the transport lets go of its pipe one turn of the loop later
         await client.send(PING)
         assert await client.ended() == 0
+        assert b"closed the end at which it read" in client.log
 
 
-async def test_a_client_that_never_reads_does_not_keep_the_process() -> None:
+@pytest.mark.parametrize("by", ["signal", "end of stdin"])
+async def test_a_client_that_never_reads_does_not_keep_the_process(by: str) -> None:
     async with stdio(drain_s=0.2) as client:
         for number in range(8):
             await client.send(tool(number, "big", characters=8_000_000))
-        client.process.send_signal(signal.SIGTERM)
+            await client.send(PING)
+        if by == "signal":
+            client.process.send_signal(signal.SIGTERM)
+        else:
+            client.stdin.close()
         assert await client.ended() == 0
+        assert b"Traceback" not in client.log
+        assert b"incident" not in client.log
+        assert b"stopping" in client.log

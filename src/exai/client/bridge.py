@@ -13,9 +13,6 @@ from exai.runtime.stop import Stop
 
 __all__ = ["serve_bridge"]
 
-WRITE_S = 20.0
-"""How long the client may leave one line unread."""
-
 
 async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max_line_bytes: int) -> None:
     """Relay until stdin ends, a signal comes, or the client is gone.
@@ -24,7 +21,7 @@ async def serve_bridge(url: str, tokens: ClientTokens, *, patience_s: float, max
     """
     loop = asyncio.get_running_loop()
     stop, ended = Stop(), asyncio.Event()
-    writer = LineWriter(loop, take_stdout(), WRITE_S, lambda _: stop.ask())
+    writer = LineWriter(loop, take_stdout(), stop.ask)
 
     async def deliver(text: str) -> None:
         try:

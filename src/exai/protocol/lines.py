@@ -3,11 +3,15 @@
 import asyncio
 import os
 import queue
+import select
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
+
+import structlog
 
 from exai.protocol.jsonrpc import INVALID_REQUEST, Refusal
 from exai.protocol.request_ids import SCANNED_BYTES, readable_id
@@ -15,20 +19,25 @@ from exai.protocol.standard_streams import STDIN
 
 __all__ = ["LineReader", "LineTooLong", "LineWriter"]
 
+_log = structlog.get_logger(__name__)
+
+LOOK_S = 5.0
+"""How often the end of stdin is looked for while a line waits for a client that does not read."""
+
 
 class LineWriter:
-    """Writes lines in order in a daemon thread: a client that does not read blocks neither the loop nor the exit."""
+    """Writes lines in order in a daemon thread: a client that does not read blocks neither the loop nor the exit.
+
+    A line waits as long as the client lives, which may sleep for hours with its machine; one that is gone has closed
+    its end. What waits is bounded by what is written: each `send` returns when its line was.
+    """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        descriptor: int,
-        timeout_s: float,
-        at_fault: Callable[[str], None],
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, at_fault: Callable[[], None]
     ) -> None:
+        """Take over a descriptor; `at_fault` is called once the client has closed its end."""
         self._loop = loop
         self._descriptor = descriptor
-        self._timeout_s = timeout_s
         self._at_fault = at_fault
         self._lines: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
         self.broken = False
@@ -39,26 +48,22 @@ class LineWriter:
         """Write one line.
 
         Raises:
-            ConnectionError: the client is gone, or did not read for too long.
+            ConnectionError: the client is gone.
         """
         if self.broken:
             raise ConnectionResetError("the client is gone")
         written: asyncio.Future[None] = self._loop.create_future()
         self._lines.put((text.encode() + b"\n", written))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await written
-        except TimeoutError:
-            self._break("stuck")
-            raise ConnectionAbortedError("the client did not read") from None
+            await written
         except ConnectionError:
-            self._break("client")
+            if not self.broken:
+                self.broken = True
+                _log.warning(
+                    "the client has closed the end at which it read: nothing more can be written to it"
+                )
+                self._at_fault()
             raise
-
-    def _break(self, reason: str) -> None:
-        if not self.broken:
-            self.broken = True
-            self._at_fault(reason)
 
     def _run(self) -> None:
         while True:
@@ -129,8 +134,9 @@ class LineReader:
                     self._hand_over(LineTooLong(line[:SCANNED_BYTES], end))
                 elif line.strip():
                     self._hand_over(line)
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError, CancelledError):
             pass  # the client, stdin or the loop is gone: the same as the end of stdin
+        _log.info("the client has closed stdin: nothing more comes from it")
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._at_end)
 
@@ -142,7 +148,20 @@ class LineReader:
         async def take() -> None:
             await self._take(line)
 
-        asyncio.run_coroutine_threadsafe(take(), self._loop).result()
+        handed = asyncio.run_coroutine_threadsafe(take(), self._loop)
+        while not wait([handed], timeout=LOOK_S).done:
+            if _is_hung_up(STDIN):
+                raise BrokenPipeError("stdin has ended")  # and the client never read the answer to this line
+        handed.result()
+
+
+def _is_hung_up(descriptor: int) -> bool:
+    """Check whether the other end was closed, without reading; where the system cannot tell, `False`."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _skipped(lines: BinaryIO, begun: bytes) -> bytes:

@@ -108,11 +108,13 @@ class Pump:
         """Take one message. Returns at once, but for what is answered inline: `initialize`, `ping`, refusals.
 
         Raises:
-            OSError: the peer is gone.
+            OSError: the peer is gone, or the pump was closed.
         """
         self._taken += 1
         if self._taken % TURN == 0:
             await asyncio.sleep(0)
+        if self._closed:
+            raise ConnectionResetError("the connection was closed")
         try:
             message = parse(text, self._max_json_depth)
         except Refusal as refusal:

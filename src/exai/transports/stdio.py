@@ -42,7 +42,7 @@ async def serve_stdio(
     bus: EventBus,
     opening: Opening | None = None,
 ) -> None:
-    """Serve until stdin ends, a signal comes, the client is gone or stuck, or the caller's credential has ended.
+    """Serve until stdin ends, a signal comes, the client is gone, or the caller's credential has ended.
 
     Running calls may finish within `drain_s` while the client can still read their answers and its credential is good;
     else they are cancelled.
@@ -58,7 +58,7 @@ async def serve_stdio(
         stop.ask()
 
     stdout = take_stdout() if opening is None else opening.stdout
-    writer = LineWriter(loop, stdout, limits.send_timeout_s, leave)
+    writer = LineWriter(loop, stdout, lambda: leave("client"))
     pump = Pump(server, caller=caller, send=writer.send, limits=limits, traffic=traffic, bus=bus)
 
     async def take(line: bytes | LineTooLong) -> None:
