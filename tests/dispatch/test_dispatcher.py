@@ -24,6 +24,7 @@ from support.queued_writes import commit_queued
 from support.scripted import ScriptedProvider
 from support.services import CALLER, Run, Said, Services, Words, ask, error_facts
 from support.virtual_time import LoopClock
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -122,6 +123,28 @@ async def test_the_row_is_on_disk_before_the_provider_is_asked(database: Databas
 
     await services(database, ScriptedProvider(look)).call()
     assert seen == [None]
+
+
+async def test_what_calls_were_given_is_bounded_by_caller_and_in_all(database: Database) -> None:
+    made = services(
+        database, ScriptedProvider(*[forever] * 5), caller_limit=9, caller_bytes=50_000, global_bytes=100_000
+    )
+    admission = made.admission
+    other = replace(CALLER, subject="somebody else")
+    running = [made.start(word="a" * 60_000)]  # above the bound, and the only one of its caller
+    await made.provider.asked_now.wait()
+    refused = error_facts(await made.call(word="a" * 1_000))
+    assert (refused["code"], refused["retryable"]) == ("overloaded", True)
+    assert [event.error_code for event in made.events_of(CallRefused)] == ["overloaded"]
+    running += [made.start(caller=other, word="b" * 19_000) for _ in range(2)]
+    await wait_until(lambda: made.dispatcher.running == 3, what="the other caller's calls run")
+    assert "admission.global_bytes" in (await made.call(caller=other, word="b" * 2_000)).text
+    assert (await made.call("tell", caller=other, word="b" * 2_000)).is_error is False
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    assert admission.bytes_in_flight.total == 0
+    assert len(await rows(database)) == 3
 
 
 async def test_a_tool_that_asks_nobody_needs_no_permit_and_no_row(database: Database) -> None:

@@ -160,6 +160,12 @@ class Admission(Section):
     model_limit: Count = 64
     """Requests at one provider's one model. Providers count in-flight requests per model."""
 
+    caller_bytes: Bytes = 64 * 2**20
+    """Arguments of one caller's running and waiting calls together, in bytes; one more is answered `overloaded`."""
+
+    global_bytes: Bytes = 256 * 2**20
+    """The same for all callers together."""
+
     max_queue: Annotated[int, Field(ge=0, le=1_000_000)] = 512
     """Calls that may wait for a permit; one more is answered `overloaded` at once."""
 

@@ -10,6 +10,7 @@ crash leaves is a row without an end, which the next start marks `lost`.
 import asyncio
 import itertools
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -261,7 +262,7 @@ class Dispatcher:
             async with asyncio.timeout(call.deadline_s + GRACE_S) as limit:
                 arguments = call.request.invocation.arguments()
                 call.requested = arguments.requested()
-                run = self._run_admitted if call.tool.asks_provider else self._run_tool
+                run = self._run_holding if call.tool.asks_provider else self._run_tool
                 return await run(call, arguments)
         except asyncio.CancelledError:
             if call.id not in self._aborted:
@@ -279,6 +280,11 @@ class Dispatcher:
                 raise _out_of_time(call) from None
             incident = record_incident(error, where=call.tool.name, publish=self._bus.publish)
             raise Incident(incident.sentence) from error
+
+    async def _run_holding(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
+        """Run a tool that asks a provider, if there is room for what it was given."""
+        with self._admission.holding(call.context.caller, _size_of(call.request.invocation.given)):
+            return await self._run_admitted(call, arguments)
 
     async def _run_admitted(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
         """Run a tool that asks a provider, under the permits of its caller and of all calls."""
@@ -365,6 +371,15 @@ class Dispatcher:
             )
         )
         return timings
+
+
+def _size_of(given: Any) -> int:
+    """Return how much memory the texts of arguments take, in bytes."""
+    if isinstance(given, str):
+        return sys.getsizeof(given)
+    if isinstance(given, Mapping):
+        return sum(map(_size_of, given.values()))
+    return sum(map(_size_of, given)) if isinstance(given, list | tuple) else 0
 
 
 def _current_task() -> asyncio.Task[Any]:

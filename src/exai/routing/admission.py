@@ -47,8 +47,9 @@ holds none of its call's: so no two can wait for each other.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +60,7 @@ from exai.runtime.clock import Clock
 from exai.runtime.gate import Gate
 from exai.runtime.samples import Sample
 
-__all__ = ["Admission", "CallPermits", "Patience", "Permit"]
+__all__ = ["Admission", "BytesInFlight", "CallPermits", "Patience", "Permit"]
 
 
 class Patience:
@@ -279,6 +280,44 @@ class CallPermits:
                 permit.give_back()
 
 
+class BytesInFlight:
+    """How many bytes the arguments of running and waiting calls have, of each caller and of all.
+
+    What is beyond is refused at once: a call that waits holds its arguments as well. A caller's only call is never
+    too large for the caller, nor the only call of all.
+    """
+
+    def __init__(self, most: int, most_per_caller: int) -> None:
+        self._most = most
+        self._most_per_caller = most_per_caller
+        self._by_subject: Counter[str] = Counter()
+        self.total = 0
+
+    def full(self, subject: str, size: int) -> str | None:
+        """Return the reason for which a call of that size cannot be taken now; `None` when it can."""
+        own = self._by_subject.get(subject, 0)
+        if own and own + size > self._most_per_caller:
+            return f"your calls have {own / 2**20:.0f} MiB of arguments under way (admission.caller_bytes)"
+        if self.total and self.total + size > self._most:
+            return (
+                f"all calls have {self.total / 2**20:.0f} MiB of arguments under way (admission.global_bytes)"
+            )
+        return None
+
+    @contextmanager
+    def counted(self, subject: str, size: int) -> Iterator[None]:
+        """A scope in which a call holds arguments of that size."""
+        self.total += size
+        self._by_subject[subject] += size
+        try:
+            yield
+        finally:
+            self.total -= size
+            self._by_subject[subject] -= size
+            if not self._by_subject[subject]:
+                del self._by_subject[subject]
+
+
 class Admission:
     """All gates of the daemon: one per caller, one for all calls, one per provider and per each of its models."""
 
@@ -288,6 +327,7 @@ class Admission:
         self.total = Gate(limits.global_limit)
         self.by_provider: dict[str, Gate] = {}
         self.by_model: dict[tuple[str, str], Gate] = {}
+        self.bytes_in_flight = BytesInFlight(limits.global_bytes, limits.caller_bytes)
         self._by_caller: dict[str, tuple[Gate, int]] = {}
         self._mean_held_s = 1.0
 
@@ -296,6 +336,7 @@ class Admission:
         return [
             Sample("permits_in_use", "Permits for calls in use, whatever they ask.", self.total.in_use),
             Sample("calls_waiting", "Calls waiting for a permit.", self.waiting),
+            Sample("argument_bytes", "Arguments of running and waiting calls.", self.bytes_in_flight.total),
         ]
 
     @property
@@ -312,6 +353,16 @@ class Admission:
     def callers(self) -> int:
         """Callers that hold or await a permit."""
         return len(self._by_caller)
+
+    def holding(self, caller: Caller, size: int) -> AbstractContextManager[None]:
+        """A scope in which a call holds arguments of `size` bytes.
+
+        Raises:
+            Overloaded: this caller's calls, or all calls, hold too much already.
+        """
+        if (why := self.bytes_in_flight.full(caller.subject, size)) is not None:
+            raise self._overloaded(why)
+        return self.bytes_in_flight.counted(caller.subject, size)
 
     def patience(self) -> Patience:
         """How long a new call may wait: its permits share it."""

@@ -42,9 +42,9 @@ from exai.protocol.jsonrpc import (
     Refusal,
     encode,
     error_message,
-    parse,
 )
 from exai.runtime import tasks
+from exai.transports.parsing import MessageParser
 from exai.transports.server import incident_error
 from exai.transports.traffic import Traffic
 
@@ -77,13 +77,15 @@ class Pump:
         limits: config.WebSocket,
         traffic: Traffic,
         bus: EventBus,
+        parser: MessageParser | None = None,
     ) -> None:
+        """Serve what `send` answers to; `parser` is one that other connections share."""
         self._server = server
         self._send_text = send
         self._traffic = traffic
         self._bus = bus
         self._max_in_flight = limits.max_in_flight
-        self._max_json_depth = limits.max_json_depth
+        self._parser = parser or MessageParser(limits.max_json_depth)
         self._taken = 0
         self._tasks: set[asyncio.Task[None]] = set()
         """One per request, until its answer is written."""
@@ -102,6 +104,7 @@ class Pump:
 
     def serve_for(self, caller: Caller) -> None:
         """Serve what comes from now on on behalf of `caller`."""
+        self._caller = caller
         self.metadata = ServerMessageMetadata(request_context=caller)
 
     async def receive(self, text: str | bytes) -> None:
@@ -116,7 +119,7 @@ class Pump:
         if self._closed:
             raise ConnectionResetError("the connection was closed")
         try:
-            message = parse(text, self._max_json_depth)
+            message = await self._parser.parse(text, self._caller)
         except Refusal as refusal:
             await self.refuse(refusal)
             return

@@ -19,13 +19,14 @@ from exai import config
 from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
-from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode, parse
+from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode
 from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
 from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
 from exai.transports.http.faults import TooManySessions, rpc_fault
 from exai.transports.http.running_requests import RunningRequests, Session
 from exai.transports.http.sessions import HttpSessions, session_id_of
+from exai.transports.parsing import MessageParser
 from exai.transports.pump import STREAMING_METHODS
 from exai.transports.server import CALLER_KEY, Engine
 from exai.transports.traffic import Traffic
@@ -55,7 +56,7 @@ class HttpDoor:
         self._gate = gate
         self._watcher = watcher
         self._traffic = traffic
-        self._max_json_depth = settings.websocket.max_json_depth
+        self._parser = MessageParser(settings.websocket.max_json_depth)
         self._open = False
         self._running = RunningRequests()
         self._sessions = HttpSessions(server, settings, watcher, clock)
@@ -91,7 +92,7 @@ class HttpDoor:
             RequestFault: the body is too large, or came too slowly.
         """
         body = await request.whole_body()
-        message = parse(body, self._max_json_depth)
+        message = await self._parser.parse(body, request.caller)
         try:
             self._check(message, request.caller)
         except (ScopeMissing, TooManySessions) as fault:

@@ -20,6 +20,7 @@ from exai.events.bus import EventBus
 from exai.events.events import ConnectionClosed, ConnectionOpened
 from exai.protocol.session import SESSION_SUBPROTOCOL
 from exai.runtime.clock import Clock
+from exai.transports.parsing import MessageParser
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.traffic import Traffic
@@ -60,6 +61,7 @@ class WebSocketDoor:
     ) -> None:
         self._server = server
         self._limits = settings.websocket
+        self._parser = MessageParser(settings.websocket.max_json_depth)
         self._handshake_s = settings.sessions.handshake_s
         self._hosts = hosts
         self._gate = gate
@@ -132,7 +134,13 @@ class WebSocketDoor:
 
     def _pump(self, caller: Caller, send: SendText) -> Pump:
         return Pump(
-            self._server, caller=caller, send=send, limits=self._limits, traffic=self._traffic, bus=self._bus
+            self._server,
+            caller=caller,
+            send=send,
+            limits=self._limits,
+            parser=self._parser,
+            traffic=self._traffic,
+            bus=self._bus,
         )
 
 

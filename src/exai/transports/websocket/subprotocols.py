@@ -61,6 +61,7 @@ class PlainMessages(Subprotocol):
     async def _serve(self) -> None:
         while (text := await self._connection.text()) is not None:
             await self._pump.receive(text)
+            del text  # megabytes, until another message comes
 
     async def _leave(self) -> None:
         await self._pump.close()
@@ -94,6 +95,7 @@ class SessionFrames(Subprotocol):
                 if not await session.take(text, self._generation):
                     await self._sessions.end(session, "client")
                     return
+                del text  # megabytes, until another message comes
         except Violation as violation:
             await self._connection.refuse(CloseCode.POLICY_VIOLATION, str(violation)[:MAX_REASON])
 
