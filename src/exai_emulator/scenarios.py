@@ -5,8 +5,9 @@ pattern is in the last user text, else the persona in force and the queue of fau
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -54,6 +55,8 @@ class ReplyRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """See `Step.fault`."""
     provider: str | None = None
     model: str | None = None
+    times: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Of the requests with one and the same text, as retries have it, how many are answered so; None for all."""
 
     def __post_init__(self) -> None:
         if len(self.matches) > _LONGEST_PATTERN:
@@ -107,6 +110,23 @@ class _Running:
         return step
 
 
+@dataclass(slots=True)
+class _Reply:
+    pattern: re.Pattern[str]
+    rule: ReplyRule
+    given: Counter[str] = field(default_factory=Counter)
+    """How often, by the text of the requests, where that is bounded."""
+
+    def fits(self, asked: Asked, text: str) -> bool:
+        rule = self.rule
+        return (
+            rule.provider in (None, asked.provider)
+            and rule.model in (None, asked.model)
+            and self.pattern.search(text) is not None
+            and (rule.times is None or self.given[text] < rule.times)
+        )
+
+
 class Script:
     """The scenarios that run, and the replies in force."""
 
@@ -114,7 +134,7 @@ class Script:
         """`check` raises ValueError for a fault that a provider cannot have."""
         self._check = check
         self._running: list[_Running] = []
-        self._replies: list[tuple[re.Pattern[str], ReplyRule]] = []
+        self._replies: list[_Reply] = []
 
     @property
     def is_empty(self) -> bool:
@@ -140,7 +160,7 @@ class Script:
             raise ValueError("A reply with an error of a table names the provider whose table it is.")
         if rule.provider is not None:
             self._check(rule.provider, rule.fault or Fault())
-        self._replies.append((re.compile(rule.matches), rule))
+        self._replies.append(_Reply(re.compile(rule.matches), rule))
 
     def take(self, asked: Asked) -> Step | None:
         """What was told about this request."""
@@ -150,18 +170,13 @@ class Script:
                 if not running.left:
                     del self._running[place]
                 return step
-        return next((Step(rule.persona, rule.fault) for rule in self._fitting(asked)), None)
-
-    def _fitting(self, asked: Asked) -> list[ReplyRule]:
         if asked.text is None:
-            return []
-        return [
-            rule
-            for pattern, rule in self._replies
-            if rule.provider in (None, asked.provider)
-            and rule.model in (None, asked.model)
-            and pattern.search(asked.text) is not None
-        ]
+            return None
+        for reply in self._replies:
+            if reply.fits(asked, asked.text):
+                reply.given[asked.text] += reply.rule.times is not None
+                return Step(reply.rule.persona, reply.rule.fault)
+        return None
 
     def listed(self) -> dict[str, list[dict[str, object]]]:
         """What waits, as the control port shows it."""
@@ -170,5 +185,5 @@ class Script:
                 {"scenario": msgspec.to_builtins(running.scenario), "steps_left": running.left}
                 for running in self._running
             ],
-            "replies": [msgspec.to_builtins(rule) for _, rule in self._replies],
+            "replies": [msgspec.to_builtins(reply.rule) for reply in self._replies],
         }

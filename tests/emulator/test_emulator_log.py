@@ -26,6 +26,25 @@ async def test_a_request_is_recorded_with_its_body_and_without_its_key(emulator:
     assert "sk-emulated-kimi" not in str(record.as_json())
 
 
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("provider", ["glm", "kimi"])
+async def test_what_is_charged_is_recorded_and_whether_it_was_reported(
+    emulator: Emulator, ask: Any, raw_ask: Any, provider: str, streams: bool
+) -> None:
+    for fault in (None, Fault(usage="none"), Fault(cut="close", at="mid_frame", after_frames=2)):
+        if fault is not None:
+            emulator.faults.add(provider, fault)
+        connection = await raw_ask(provider, stream=streams)
+        await connection.until(b"\r\n\r\n")
+        await emulator.log.wait_for(lambda record: record.ended is not None)
+    await ask(provider, model="nobody's")
+    told, silent, cut, refused = emulator.log.of(provider)
+    assert told.charged is not None
+    assert told.charged.output > told.charged.reasoning > 0
+    assert [each.charged is not None for each in (told, silent, cut, refused)] == [True, True, True, False]
+    assert [each.usage_sent for each in (told, silent, cut, refused)] == [True, False, False, False]
+
+
 async def test_requests_of_one_connection_share_a_port(emulator: Emulator, ask: Any, raw_ask: Any) -> None:
     await ask("glm")
     await ask("glm")

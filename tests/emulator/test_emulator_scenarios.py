@@ -57,6 +57,13 @@ async def test_a_reply_answers_what_the_last_user_text_says(emulator: Emulator, 
         assert (await ask(door, messages=[{"role": "user", "content": "Please break."}])).status == 503
 
 
+async def test_a_reply_may_be_given_so_often_for_each_text(emulator: Emulator, ask: Any) -> None:
+    emulator.script.reply(ReplyRule("hello", fault=Fault(status=503), times=1))
+    for text in ("hello, one", "hello, two"):
+        asked = [{"role": "user", "content": text}]
+        assert [(await ask("glm", messages=asked)).status for _ in range(2)] == [503, 200]
+
+
 async def test_a_scenario_comes_before_a_reply(emulator: Emulator, ask: Any) -> None:
     emulator.script.reply(ReplyRule("hello", Persona("fixed", text="reply")))
     emulator.script.run(Scenario("glm", (Step(persona=Persona("fixed", text="step")),)))

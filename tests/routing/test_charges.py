@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 
+from exai import config
 from exai.costs import Usage
 from exai.errors import AnswerBroken, DeadlineExceeded, ProviderRefused, ToolFault
-from exai.providers.base import DeltaKind, Prompt
+from exai.providers.base import Charges, DeltaKind, Prompt
+from exai.providers.glm import glm_profile
 from exai.providers.search import SearchQuery
+from exai.providers.wire.exchange import Exchange, Patience, Waits
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Entry
 from exai_emulator import EmulatorOptions, Fault, Persona
@@ -18,13 +23,13 @@ from support.desks import Desk, OpenDesk
 from support.scripted import asker, asking
 from support.virtual_time import now
 
-TOLD = {"prompt_tokens": 10, "completion_tokens": 20}
+USAGE = {"prompt_tokens": 10, "completion_tokens": 20}
 SILENCE = Fault(
     status=200,
     headers={"Content-Type": "text/event-stream"},
     body=(
         'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}],"usage":'
-        + msgspec.json.encode(TOLD).decode()
+        + msgspec.json.encode(USAGE).decode()
         + "}\n\n"
         + ":" * 200
         + "\n\n"
@@ -74,6 +79,24 @@ async def test_usage_that_was_told_stays_when_the_time_is_over(desk: Desk, model
     entry = await ended(asker_at(desk, seconds=5), desk.prompt(model))
     assert (entry.outcome, entry.bill.unreported) == (DeadlineExceeded.code, 0)
     assert entry.bill.usage == Usage(input=10, output=20)
+
+
+async def test_usage_that_arrives_just_when_the_caller_leaves_is_read(desk: Desk) -> None:
+    prompt, loop = desk.prompt("glm-5.3"), asyncio.get_running_loop()
+    exchange = Exchange(glm_profile("http://127.0.0.1:1/"), prompt, None, desk.clock)
+    protocol = BaseProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    content = aiohttp.StreamReader(protocol, 2**16, loop=loop)
+    waits = Waits(Patience(config.Timeouts(), None, streams=True), 30)
+    task = loop.create_task(exchange._read_stream(content, waits))
+    await asyncio.sleep(0)
+    content.feed_data(b'data: {"choices":[],"usage":' + msgspec.json.encode(USAGE) + b"}\n\n")
+    task.cancel()
+    await asyncio.wait([task])
+    charges = Charges()
+    charges.leave()
+    exchange.note(charges)
+    assert (charges.usage, charges.unreported) == (Usage(input=10, output=20), 0)
 
 
 @pytest.mark.parametrize("model", KINDS)

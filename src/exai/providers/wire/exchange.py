@@ -180,6 +180,14 @@ class Exchange:
 
     async def _read_stream(self, content: aiohttp.StreamReader, waits: Waits) -> None:
         parser = SseParser(MAX_EVENT_BYTES)
+        try:
+            await self._read_events(content, parser, waits)
+        except asyncio.CancelledError:
+            # What arrived just when the caller left, or the time was over, is charged for too.
+            self._answer.add_late_usage(_unread(content, parser))
+            raise
+
+    async def _read_events(self, content: aiohttp.StreamReader, parser: SseParser, waits: Waits) -> None:
         answer = self._answer
         size = 0
         while not answer.done:
@@ -412,6 +420,14 @@ async def _read_up_to(response: aiohttp.ClientResponse, limit: int, waits: Waits
                 raise AnswerTooLongError
             break
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _unread(content: aiohttp.StreamReader, parser: SseParser) -> list[bytes]:
+    """Return the events that arrived and were not read."""
+    try:
+        return parser.feed(content.read_nowait())
+    except (aiohttp.ClientError, EventTooLargeError):
+        return []
 
 
 async def _read_late_usage(
