@@ -18,9 +18,12 @@ __all__ = ["SUMMARIES", "CommandGroup", "load_command", "new_app"]
 
 SUMMARIES: Mapping[str, str] = MappingProxyType(
     {
+        "chat": "Ask a model from the terminal, and see the answer as it is written.",
         "serve": "Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C.",
         "stdio": "Serve one MCP client over stdin and stdout; what MCP clients start by themselves.",
         "connect": "Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.",
+        "status": "Print what the running daemon says of itself: providers, limits, usage, recent errors.",
+        "stop": "Stop the running daemon; running calls may finish.",
         "dashboard": "Print an address that signs a browser in to the dashboard: once, within 30 seconds.",
         "models": "List providers and models: abilities, windows, prices, and which have a key.",
         "init": "Write the configuration of MCP clients, after showing what changes.",

@@ -57,7 +57,7 @@ def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     if not roots:
         raise FileRefused(
             "No file of this machine may be read, as `files.roots` is empty; "
-            "ask the operator to list the folder there."
+            "start EXAI with `--root FOLDER`, or list the folder there."
         )
     if not Path(path).is_absolute():
         raise FileRefused(f"`{shown(path)}` is not an absolute path; name the file from `/` on.")
@@ -114,5 +114,5 @@ def _not_regular(path: str, mode: int) -> str:
 def _outside(path: str) -> str:
     return (
         f"`{shown(path)}` is not inside a folder that may be read; "
-        "name a file below `files.roots`, or ask the operator to add its folder there."
+        "name a file below `files.roots`, or start EXAI with `--root FOLDER`, which adds one."
     )

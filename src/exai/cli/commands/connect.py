@@ -8,6 +8,7 @@ import typer
 from exai.cli.command_group import new_app
 from exai.cli.event_loop import run
 from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.running import daemon_address
 from exai.client.bridge import serve_bridge
 from exai.client.tokens import client_tokens
 from exai.config import client as config_client
@@ -47,8 +48,7 @@ def connect(
     token = None if credentials is not None else config_client.token_variable()
     logs.configure(settings.logging, secrets=() if token is None else (token,))
     if url is None:
-        host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
-        url = f"ws://{host}:{settings.server.port}/mcp"
+        url = daemon_address(settings.server)
     tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
     limit = settings.websocket.max_frame_bytes
     run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))

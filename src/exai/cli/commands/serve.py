@@ -12,6 +12,7 @@ from exai.app.services import Services
 from exai.cli.command_group import new_app
 from exai.cli.event_loop import run
 from exai.cli.options import ConfigFile, Demo, Overrides, Roots, load_settings
+from exai.cli.running import Note
 from exai.cli.setup.server import executable
 from exai.cli.setup.snippets import snippets
 from exai.config.tree import secret_values
@@ -45,10 +46,12 @@ def serve(
 
     def ready(addresses: Addresses, services: Services) -> None:
         sys.stderr.write(_banner(addresses, services, demo=demo, auth_mode=settings.auth.mode))
+        note.write(addresses.mcp_ws, addresses.operations)
         if ready_json:
             _print_json(addresses)
 
-    run(run_daemon(settings, demo=demo, on_ready=ready))
+    with Note(settings.data_dir) as note:
+        run(run_daemon(settings, demo=demo, on_ready=ready))
 
 
 def _print_json(addresses: Addresses) -> None:

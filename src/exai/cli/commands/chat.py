@@ -1,0 +1,165 @@
+"""`exai chat`: a question to a model from the terminal."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exai.cli.command_group import new_app
+from exai.cli.event_loop import run
+from exai.cli.options import AsJson, ConfigFile, Demo, Overrides, load_settings
+from exai.cli.running import daemon_address
+from exai.cli.terminal.last_conversation import last_conversation, remember_conversation
+from exai.cli.terminal.own_daemon import is_listening, own_daemon
+from exai.cli.terminal.prompt import data_url, is_picture, prompt_of
+from exai.cli.terminal.screen import Screen, facts_of, summary
+from exai.client.connection import CallFailed, connect
+from exai.config.values import is_loopback
+from exai.errors import StartFault
+
+__all__ = ["app"]
+
+HERE = "here"
+"""Names the daemon of these settings, whether it runs or is started for the question."""
+
+app = new_app()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the question is asked."""
+
+    url: str
+    may_start: bool
+    """Whether a daemon is started where none listens."""
+    options: tuple[str, ...]
+    """The options of that daemon."""
+    credentials: Path | None
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How the answer is shown."""
+
+    as_json: bool
+    shows_thinking: bool
+    quiet: bool
+
+
+@app.command("chat")
+def chat(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROMPT", help="The question. What is piped in is put below it."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A name that `exai models` lists.")
+    ] = None,
+    goes_on: Annotated[
+        bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")
+    ] = False,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with this conversation, a `continuation_id`.")
+    ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", help="A text or a picture to send along. May be repeated."),
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Let the model search the web.")] = False,
+    effort: Annotated[
+        str | None, typer.Option(help="How hard the model thinks: minimal, low, medium, high or max.")
+    ] = None,
+    thinking: Annotated[bool, typer.Option("--thinking", help="Show what it thinks, on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the answer.")] = False,
+    as_json: AsJson = False,
+    demo: Demo = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The daemon, as ws://host:port/mcp. Left out: as the settings have it."
+        ),
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `exai token create --save FILE` wrote.")
+    ] = None,
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Ask a model from the terminal, and see the answer as it is written.
+
+    Asks the running daemon; where none runs, it starts one for the question. The answer goes to stdout, everything
+    else to stderr.
+    """
+    settings = load_settings(config_file, overrides).settings
+    attached = tuple(files or ())
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    arguments: dict[str, object] = {
+        "prompt": prompt_of(words or (), piped, [file for file in attached if not is_picture(file)]),
+        "images": [data_url(file) for file in attached if is_picture(file)],
+        "model": model,
+        "effort": effort,
+        "use_websearch": web or None,
+        "continuation_id": last_conversation(settings.data_dir, url or HERE) if goes_on else conversation,
+    }
+    may_start = url is None and is_loopback(settings.server.host)
+    options = _serve_options(config_file, overrides or [], demo=demo)
+    place = _Place(url or daemon_address(settings.server), may_start, options, credentials)
+    given = {name: value for name, value in arguments.items() if value not in (None, [])}
+    asked_in = run(_ask(place, given, _Style(as_json, thinking, quiet)))
+    if asked_in is not None:
+        remember_conversation(settings.data_dir, url or HERE, asked_in)
+
+
+def _serve_options(config_file: Path | None, overrides: list[str], *, demo: bool) -> tuple[str, ...]:
+    options = ["--demo"] if demo else []
+    if config_file is not None:
+        options += ["--config", str(config_file)]
+    for override in overrides:
+        options += ["--set", override]
+    return tuple(options)
+
+
+async def _ask(place: _Place, arguments: dict[str, object], style: _Style) -> str | None:
+    """Ask, show the answer, and return the id of the conversation.
+
+    Raises:
+        StartFault: nobody could be asked.
+        typer.Exit: the call failed.
+    """
+    streams = sys.stdout.isatty() and not style.as_json
+    screen = Screen(sys.stdout, sys.stderr, streams=streams, shows_thinking=style.shows_thinking)
+    try:
+        async with (
+            _daemon(place) as url,
+            connect(url, credentials=place.credentials) as session,
+        ):
+            answer = await session.call("chat", arguments, on_progress=screen.receive)
+    except CallFailed as fault:
+        raise StartFault(str(fault)) from None
+    facts = facts_of(answer)
+    if style.as_json:
+        typer.echo(json.dumps(facts or answer.meta, indent=2, ensure_ascii=False))
+    elif answer.is_error:
+        typer.echo(answer.text, err=True)
+    else:
+        screen.end(str(facts["answer"]))
+    if answer.is_error:
+        raise typer.Exit(1)
+    if not (style.quiet or style.as_json):
+        typer.echo(f"{summary(facts)} | go on: exai chat --continue", err=True)
+    return str(facts["continuation_id"])
+
+
+@asynccontextmanager
+async def _daemon(place: _Place) -> AsyncIterator[str]:
+    """Find the daemon, or run one within this scope."""
+    if not place.may_start or await is_listening(place.url):
+        yield place.url
+        return
+    async with own_daemon(place.options) as url:
+        yield url
