@@ -6,11 +6,12 @@ import signal
 import socket
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from exai_emulator import Emulator, Persona
-from support.daemons import EXAI, StartDaemon, clean_environ
+from support.daemons import EXAI, StartDaemon, clean_environ, daemon
 from support.mcp_websocket import mcp_socket
 
 
@@ -47,7 +48,17 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         sentence = await refused(tmp_path, "--set", f"server.port={port}", "--demo")
     assert str(port) in sentence
-    assert "server.port" in sentence
+    assert "`--set server.port=PORT`" in sentence
+    assert "EXAI is running" not in sentence
+
+
+async def test_a_second_start_says_that_exai_is_running_there(tmp_path: Path) -> None:
+    async with daemon(data_dir=tmp_path / "data", arguments=("--demo",)) as running:
+        port, operations_port = (urlsplit(url).port for url in (running.mcp_http, running.operations))
+        ports = [f"server.port={port}", f"server.operations_port={operations_port}"]
+        sentence = await refused(tmp_path, "--set", ports[0], "--set", ports[1], "--demo")
+    assert f"Port {port} on 127.0.0.1 cannot be opened: EXAI is running there already" in sentence
+    assert "`--set server.port=PORT`" in sentence
 
 
 async def test_a_key_of_the_wrong_shape_is_one_sentence_without_the_key(tmp_path: Path) -> None:
@@ -72,8 +83,9 @@ async def test_binding_elsewhere_without_authentication_is_refused(tmp_path: Pat
     assert "server.host" in sentence
 
 
-async def test_sigterm_lets_running_calls_finish_and_exits_0(
-    start_daemon: StartDaemon, emulator: Emulator
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_lets_running_calls_finish_and_exits_0(
+    start_daemon: StartDaemon, emulator: Emulator, number: signal.Signals
 ) -> None:
     emulator.persona = Persona(kind="long", tokens=60, delay_per_token_ms=20)
     async with start_daemon() as daemon:
@@ -83,7 +95,7 @@ async def test_sigterm_lets_running_calls_finish_and_exits_0(
                 "chat", {"prompt": "A story.", "model": "glm-5.3"}, lambda _: growing.set()
             )
             await growing.wait()
-            daemon.process.send_signal(signal.SIGTERM)
+            daemon.process.send_signal(number)
             result = (await answer)["result"]
         assert result["isError"] is False
         assert await daemon.ended() == 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import suppress
 
@@ -22,9 +23,11 @@ class Stop:
 
     @contextlib.contextmanager
     def by_signals(self) -> Generator[None, None, None]:
-        """Let SIGTERM and SIGINT request a stop, within this scope."""
+        """Let SIGTERM, SIGINT and, unless `nohup` has it ignored, SIGHUP request a stop, within this scope."""
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)  # the terminal was closed
         for number in numbers:
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, self.ask)

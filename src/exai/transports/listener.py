@@ -6,9 +6,13 @@ stop, then drains, ends the streams and closes the sockets.
 
 import asyncio
 import contextlib
+import errno
 import gc
+import http.client
+import json
 import socket
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import uvicorn
@@ -25,11 +29,14 @@ from exai.transports.draining import drain
 from exai.transports.server import Engine
 from exai.transports.websocket.protocol import AbortableWebSocket
 from exai.web.bounded_http import MAX_HEAD_BYTES, bounded
+from exai.web.hosts import EVERY_ADDRESS
 from exai.web.unauthenticated import UnauthenticatedConnections
 
 __all__ = ["Addresses", "Listener"]
 
 BACKLOG = 2048
+ANSWER_S = 1.0
+"""How long an EXAI that holds the port may take to say so, while another one fails to start."""
 CLOSE_S = 0.5
 """How long peers may take to read what was written before their connections are cut."""
 GC_THRESHOLDS = (10_000, 10, 20)
@@ -58,9 +65,9 @@ class Listener:
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._mcp = _bound(settings.host, settings.port, "server.port")
+        self._mcp = _bound(settings, settings.port, "server.port")
         try:
-            self._operations = _bound(settings.host, settings.operations_port, "server.operations_port")
+            self._operations = _bound(settings, settings.operations_port, "server.operations_port")
         except StartFault:
             self._mcp.close()
             raise
@@ -163,7 +170,8 @@ def _settle_memory() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _bound(host: str, port: int, setting: str) -> socket.socket:
+def _bound(settings: config.Server, port: int, setting: str) -> socket.socket:
+    host = settings.host
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -176,9 +184,26 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
             sock.close()
             raise
     except OSError as error:
-        reason = reason_of(error)
+        other = f"choose another port: `--set {setting}=PORT`"
+        if error.errno == errno.EADDRINUSE and _is_exai(host, settings.operations_port):
+            raise StartFault(
+                f"Port {port} on {host} cannot be opened: EXAI is running there already. "
+                f"Use that one, stop it, or {other}."
+            ) from None
         raise StartFault(
-            f"Port {port} on {host} cannot be opened ({reason}). "
-            f"Stop what uses it, or choose another port with `{setting}`."
+            f"Port {port} on {host} cannot be opened ({reason_of(error)}). Stop what uses it, or {other}."
         ) from error
     return sock
+
+
+def _is_exai(host: str, operations_port: int) -> bool:
+    """Return whether an EXAI answers on this operations port."""
+    reached_at = EVERY_ADDRESS.get(host, host)
+    with closing(http.client.HTTPConnection(reached_at, operations_port, timeout=ANSWER_S)) as connection:
+        try:
+            connection.request("GET", "/readyz", headers={"Host": "localhost"})
+            told = json.loads(connection.getresponse().read(MAX_HEAD_BYTES))
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+    checks = told.get("checks") if isinstance(told, dict) else None
+    return isinstance(checks, dict) and "admitting" in checks
