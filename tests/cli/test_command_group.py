@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from exai.cli import build_app, commands
 from exai.cli.command_group import SUMMARIES, load_command
 
-MODULES = {path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py")}
+MODULES = {path.stem for path in Path(commands.__file__).parent.rglob("[a-z]*.py")}
 
 
 def test_every_command_module_is_listed() -> None:

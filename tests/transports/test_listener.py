@@ -25,7 +25,7 @@ def test_a_taken_port_is_one_sentence_that_names_the_setting(setting: str) -> No
         with pytest.raises(StartFault) as fault:
             Listener(config.Server(**{"port": 0, "operations_port": 0, setting: port}))
     assert str(port) in str(fault.value)
-    assert f"`server.{setting}`" in str(fault.value)
+    assert f"`--set server.{setting}=PORT`" in str(fault.value)
 
 
 def test_a_second_port_that_is_taken_gives_the_first_one_back() -> None:

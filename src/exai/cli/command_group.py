@@ -39,6 +39,9 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
 )
 """Each command and the first line of its help. A command is `app` in the module of its name in `exai.cli.commands`."""
 
+_FOLDERS: Mapping[str, str] = MappingProxyType({"token": "identity.", "keys": "identity."})
+"""Where below it, for those that are not in the folder itself."""
+
 
 class PlainGroup(TyperGroup):
     """A group whose help has each command's summary whole."""
@@ -67,7 +70,7 @@ def new_app(**options: Any) -> typer.Typer:
 
 def load_command(name: str) -> Any:
     """Import the command of this name."""
-    return get_command(importlib.import_module(f"exai.cli.commands.{name}").app)
+    return get_command(importlib.import_module(f"exai.cli.commands.{_FOLDERS.get(name, '')}{name}").app)
 
 
 class CommandGroup(TyperGroup):

@@ -35,7 +35,7 @@ from exai.web.unauthenticated import UnauthenticatedConnections
 __all__ = ["Addresses", "Listener"]
 
 BACKLOG = 2048
-ANSWER_S = 1.0
+ANSWER_S = 5.0
 """How long an EXAI that holds the port may take to say so, while another one fails to start."""
 CLOSE_S = 0.5
 """How long peers may take to read what was written before their connections are cut."""

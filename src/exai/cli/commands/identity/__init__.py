@@ -1,0 +1,1 @@
+"""The commands of tokens and signing keys."""
