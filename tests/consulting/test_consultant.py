@@ -19,7 +19,7 @@ from exai.conversations.token_counts import TokenCounts
 from exai.costs import Usage
 from exai.dispatch.progress import ProgressReporter
 from exai.errors import AbilityMissing, ContextOverflow, ProviderFailed, UnknownConversation
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.messages import Effort, Role
 from exai.providers.base import Prompt
 from exai.routing.progress import Progress, SilentProgress

@@ -19,7 +19,7 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.recording import LONGEST_S
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.routing.progress import SilentProgress
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.conversations.calibrations import CalibrationTable

@@ -17,7 +17,7 @@ from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.events.bus import EventBus
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.conversations.calibrations import CalibrationTable

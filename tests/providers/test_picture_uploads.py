@@ -26,7 +26,7 @@ from exai.errors import (
     ProviderUnconfigured,
     ProviderUnreachable,
 )
-from exai.files.pictures import check_picture
+from exai.files.pictures.pictures import check_picture
 from exai.messages import Image, Message, Role
 from exai.providers.base import Completion, Prompt
 from exai.providers.remote_files import account_fingerprint

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from exai import config
-from exai.files.blobs import BlobFolder
-from exai.files.shelf import Shelf
+from exai.files.store.blobs import BlobFolder
+from exai.files.store.shelf import Shelf
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.files.tables import FileTables

@@ -14,7 +14,7 @@ from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.events.incidents import record_incident
-from exai.files.shelf import Shelf
+from exai.files.store.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
 from exai.routing.reachability import Reachability

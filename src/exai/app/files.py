@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from exai.app.duties import file_duties
 from exai.app.storage import Storage
 from exai.config import Settings
-from exai.files.blobs import BlobFolder
-from exai.files.shelf import Shelf
+from exai.files.store.blobs import BlobFolder
+from exai.files.store.shelf import Shelf
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.files.tables import FileTables

@@ -17,7 +17,7 @@ from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
-from exai.files.shelf import Shelf
+from exai.files.store.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock

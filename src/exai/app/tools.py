@@ -11,7 +11,7 @@ from exai.consulting.consultant import Consultant
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.files.heavy_work import HeavyWork
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler

@@ -22,7 +22,7 @@ from exai.conversations.conversations import Conversation, Conversations
 from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
 from exai.costs import Usage
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.messages import Message, Role
 from exai.providers.base import Completion, Prompt
 from exai.providers.catalog import Model, SearchWay

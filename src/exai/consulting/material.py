@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from exai.callers import Caller
 from exai.consulting.inquiry import Inquiry
-from exai.files.reader import FileReader
+from exai.files.paths.reader import FileReader
 from exai.messages import FileExcerpt, Image
 
 __all__ = ["Material", "gather"]

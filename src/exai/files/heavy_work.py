@@ -1,7 +1,7 @@
 """The threads of what takes long in a call, by kind: reading files, decoding pictures, going over long texts."""
 
 from exai import config
-from exai.files.picture_work import PictureWork
+from exai.files.pictures.work import PictureWork
 from exai.runtime.worker_pool import WorkerPool
 
 __all__ = ["HeavyWork"]

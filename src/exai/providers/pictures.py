@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exai.errors import AbilityMissing
-from exai.files.picture_work import PictureWork
+from exai.files.pictures.work import PictureWork
 from exai.messages import Image
 from exai.providers.base import Prompt
 from exai.providers.catalog import Model

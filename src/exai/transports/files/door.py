@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from exai import config
 from exai.errors import BadArguments
-from exai.files.blobs import Content
 from exai.files.faults import FileDamaged, LengthMissing
-from exai.files.shelf import Shelf
+from exai.files.store.blobs import Content
+from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 from exai.transports.files.form import FileForm
 from exai.transports.files.range import Unsatisfiable, range_of

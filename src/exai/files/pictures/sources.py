@@ -11,7 +11,7 @@ from base64 import b64decode
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from exai.errors import FileRefused
-from exai.files.picture_header import begins_a_picture
+from exai.files.pictures.header import begins_a_picture
 
 __all__ = ["content_of", "path_of"]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from exai.errors import FileRefused
-from exai.files.picture_header import read_header
-from exai.files.pictures import check_picture, fit_picture
+from exai.files.pictures.header import read_header
+from exai.files.pictures.pictures import check_picture, fit_picture
 from exai.messages import PictureLimits
 from support.drawn_pictures import drawn, moving_gif, noise
 

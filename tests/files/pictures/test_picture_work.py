@@ -16,10 +16,11 @@ from PIL import Image as Pillow
 
 from exai import config
 from exai.errors import FileRefused
-from exai.files import FileReader, pictures
+from exai.files import FileReader
 from exai.files.heavy_work import HeavyWork
-from exai.files.picture_header import read_header
-from exai.files.picture_work import PictureWork
+from exai.files.pictures import pictures
+from exai.files.pictures.header import read_header
+from exai.files.pictures.work import PictureWork
 from exai.messages import Image, PictureLimits
 from support.drawn_pictures import drawn
 from support.waiting import wait_until
@@ -165,7 +166,7 @@ FORMS = {
 
 MEASURE = """
 import sys
-from exai.files.pictures import fit_picture, judge_picture
+from exai.files.pictures.pictures import fit_picture, judge_picture
 from exai.messages import Image, PictureLimits
 from PIL import Image as Pillow
 import PIL.GifImagePlugin, PIL.JpegImagePlugin, PIL.PngImagePlugin, PIL.WebPImagePlugin

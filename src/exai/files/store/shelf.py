@@ -27,10 +27,10 @@ import structlog
 
 from exai import config
 from exai.errors import ExaiError
-from exai.files.blobs import BlobFolder, Content, Part
 from exai.files.faults import DigestDiffers, FileDamaged, FileTooLarge, QuotaExceeded, StoreBusy, UnknownFile
 from exai.files.kinds import kind_of
-from exai.files.names import storable_name
+from exai.files.store.blobs import BlobFolder, Content, Part
+from exai.files.store.names import storable_name
 from exai.runtime.clock import Clock
 from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Upload, Usage
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from exai import config
 from exai.errors import FileRefused
-from exai.files.picture_header import PictureHeader, read_header
+from exai.files.pictures.header import PictureHeader, read_header
 from exai.messages import Image, PictureLimits
 from exai.runtime.worker_pool import SharedResults, WorkerPool
 
 if TYPE_CHECKING:
-    from exai.files.pictures import Fitted, Verdict
+    from exai.files.pictures.pictures import Fitted, Verdict
 
 __all__ = ["PictureWork"]
 
@@ -104,12 +104,12 @@ def _fitting_bytes(header: PictureHeader) -> int:
 
 
 def _judge(data: bytes, max_pixels: int) -> "Verdict":
-    from exai.files.pictures import judge_picture  # noqa: PLC0415
+    from exai.files.pictures.pictures import judge_picture  # noqa: PLC0415
 
     return judge_picture(data, max_pixels)
 
 
 def _fit(image: Image, limits: PictureLimits, name: str) -> "Fitted":
-    from exai.files.pictures import fit_picture  # noqa: PLC0415
+    from exai.files.pictures.pictures import fit_picture  # noqa: PLC0415
 
     return fit_picture(image, limits, name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exai.files.names import storable_name
+from exai.files.store.names import storable_name
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from exai import config
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
 from exai.files.heavy_work import HeavyWork
-from exai.files.opening import open_inside, shown
-from exai.files.picture_sources import content_of, path_of
+from exai.files.paths.opening import open_inside, shown
+from exai.files.pictures.sources import content_of, path_of
 from exai.messages import FileExcerpt, Image
 from exai.runtime.os_errors import reason_of
 

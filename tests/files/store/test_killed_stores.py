@@ -14,7 +14,7 @@ from support.forked_runs import ForkedRuns, forked_runs
 from support.shelf_process import CONTENTS, acknowledged
 from support.shelves import OpenShelf, sha256_of
 
-PROCESS = Path(__file__).parents[1] / "support" / "shelf_process.py"
+PROCESS = Path(__file__).parents[2] / "support" / "shelf_process.py"
 AT_ONCE = 16
 KILLED = -9
 

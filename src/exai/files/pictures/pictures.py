@@ -1,6 +1,6 @@
 """Checks pictures, and converts them into what a model accepts.
 
-All functions work on bytes in memory and take time and memory: `exai.files.picture_work` calls them in threads. None
+All functions work on bytes in memory and take time and memory: `exai.files.pictures.work` calls them in threads. None
 decodes a picture whose header has more pixels than the limit.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from exai.errors import FileRefused, ToolFault
-from exai.files.picture_header import read_header
+from exai.files.pictures.header import read_header
 from exai.messages import Image, PictureLimits
 
 __all__ = ["IMAGE_KINDS", "Fitted", "Verdict", "check_picture", "fit_picture", "judge_picture"]

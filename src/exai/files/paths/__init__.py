@@ -1,0 +1,1 @@
+"""Files of this machine, opened and read within the allowed roots."""

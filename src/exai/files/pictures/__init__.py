@@ -1,0 +1,1 @@
+"""Pictures: where they come from, what they are, and how they are made ready for a model."""

@@ -1,0 +1,1 @@
+"""The store: contents by their SHA-256, and the files of owners."""
