@@ -7,12 +7,19 @@ from typer.testing import CliRunner
 
 from exai.cli import build_app, commands
 from exai.cli.command_group import SUMMARIES, load_command
+from exai.cli.commands.files import group
 
-MODULES = {path.stem for path in Path(commands.__file__).parent.rglob("[a-z]*.py")}
+COMMANDS = Path(commands.__file__).parent
+NESTED = {"files": group.SUMMARIES}
+"""Groups whose commands have a folder of modules."""
+MODULES = {path.stem for path in COMMANDS.rglob("[a-z]*.py") if path.parent.name not in NESTED}
 
 
 def test_every_command_module_is_listed() -> None:
-    assert set(SUMMARIES) == MODULES
+    assert set(SUMMARIES) == MODULES | NESTED.keys()
+    for name, summaries in NESTED.items():
+        modules = {path.stem for path in (COMMANDS / name).glob("[a-z]*.py")}
+        assert set(summaries) == modules - {"group"}
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -22,7 +29,14 @@ def test_a_summary_is_the_first_line_of_the_help(name: str) -> None:
     assert command.name in {name, ""}
 
 
-@pytest.mark.parametrize("arguments", [[], ["token"], ["keys"]])
+@pytest.mark.parametrize("name", group.SUMMARIES)
+def test_a_summary_of_files_is_the_first_line_of_the_help(name: str) -> None:
+    command = load_command("files").get_command(None, name)
+    assert group.SUMMARIES[name] == command.help.splitlines()[0]
+    assert command.name == name
+
+
+@pytest.mark.parametrize("arguments", [[], ["token"], ["keys"], ["files"]])
 def test_help_is_asked_for_by_h_and_no_summary_is_cut(arguments: list[str]) -> None:
     for name in ("-h", "--help"):
         result = CliRunner().invoke(build_app(), [*arguments, name])
@@ -30,7 +44,9 @@ def test_help_is_asked_for_by_h_and_no_summary_is_cut(arguments: list[str]) -> N
         assert "..." not in result.output.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize(("line", "expected"), [("exai to", "token"), ("exai token rev", "revoke")])
+@pytest.mark.parametrize(
+    ("line", "expected"), [("exai to", "token"), ("exai token rev", "revoke"), ("exai files sh", "show")]
+)
 def test_a_shell_completes_commands(line: str, expected: str) -> None:
     environ = {"_EXAI_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     result = CliRunner().invoke(build_app(), prog_name="exai", env=environ)

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 from typing_extensions import override
 
-__all__ = ["SUMMARIES", "CommandGroup", "load_command", "new_app"]
+__all__ = ["SUMMARIES", "CommandGroup", "LazyGroup", "load_command", "new_app"]
 
 SUMMARIES: Mapping[str, str] = MappingProxyType(
     {
@@ -31,6 +31,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
         "migrate": "Bring the database to the schema that this version needs. Back it up first.",
         "usage": "List calls, tokens and cost by caller and model.",
+        "files": "Store, list, read and remove files.",
         "conversations": "List, export and delete conversations.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
@@ -39,7 +40,9 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
 )
 """Each command and the first line of its help. A command is `app` in the module of its name in `exai.cli.commands`."""
 
-_FOLDERS: Mapping[str, str] = MappingProxyType({"token": "identity.", "keys": "identity."})
+_MODULES: Mapping[str, str] = MappingProxyType(
+    {"token": "identity.token", "keys": "identity.keys", "files": "files.group"}
+)
 """Where below it, for those that are not in the folder itself."""
 
 
@@ -70,25 +73,45 @@ def new_app(**options: Any) -> typer.Typer:
 
 def load_command(name: str) -> Any:
     """Import the command of this name."""
-    return get_command(importlib.import_module(f"exai.cli.commands.{_FOLDERS.get(name, '')}{name}").app)
+    return get_command(importlib.import_module(f"exai.cli.commands.{_MODULES.get(name, name)}").app)
 
 
-class CommandGroup(TyperGroup):
-    """Lists the commands from their summaries, and imports one when it is run."""
+class LazyGroup(TyperGroup):
+    """Lists the commands of a table, and imports one when it is run."""
+
+    summaries: Mapping[str, str]
+    """Each command and the first line of its help."""
+    package: str
+    """Where its module is, whose `app` is the command."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = {
-            name: TyperCommand(name, callback=None, help=summary) for name, summary in SUMMARIES.items()
+            name: TyperCommand(name, callback=None, help=summary) for name, summary in self.summaries.items()
         }
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the command, or return `None` when there is none of this name."""
-        return load_command(cmd_name) if cmd_name in self.commands else None
+        return self.load(cmd_name) if cmd_name in self.commands else None
+
+    def load(self, name: str) -> Any:
+        """Import the command of this name."""
+        return get_command(importlib.import_module(f"{self.package}.{name}").app)
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands into the help."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(SUMMARIES.items()))
+            formatter.write_dl(list(self.summaries.items()))
+
+
+class CommandGroup(LazyGroup):
+    """The commands of `exai`."""
+
+    summaries = SUMMARIES
+
+    @override
+    def load(self, name: str) -> Any:
+        """Import the command of this name."""
+        return load_command(name)

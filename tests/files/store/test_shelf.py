@@ -20,6 +20,7 @@ from exai.files.faults import (
     StoreUnavailable,
     UnknownFile,
 )
+from exai.files.store.shelf import Collected
 from exai.storage.database import Database
 from support.shelves import OpenShelf, pieces, sha256_of
 
@@ -74,13 +75,13 @@ async def test_a_content_goes_after_its_last_file_and_the_grace(make: MakeShelf)
     second = await shelf.put("alice", "b.txt", b"equal bytes")
     await shelf.shelf.remove("alice", first)
     shelf.clock.advance(25 * 3600)
-    assert await shelf.shelf.collect() == 0
+    assert (await shelf.shelf.collect()).contents == 0
     await shelf.shelf.remove("alice", second)
     shelf.clock.advance(23 * 3600)
-    assert await shelf.shelf.collect() == 0
+    assert (await shelf.shelf.collect()).contents == 0
     assert shelf.on_disk
     shelf.clock.advance(2 * 3600)
-    assert await shelf.shelf.collect() == 1
+    assert (await shelf.shelf.collect()).contents == 1
     assert shelf.on_disk == set()
     assert await shelf.shelf.newest("alice", 10) == []
 
@@ -91,15 +92,31 @@ async def test_a_put_within_the_grace_revives_the_content(make: MakeShelf) -> No
     shelf.clock.advance(23 * 3600)
     file_id = await shelf.put("bob", "b.txt", b"back again")
     shelf.clock.advance(48 * 3600)
-    assert await shelf.shelf.collect() == 0
+    assert (await shelf.shelf.collect()).contents == 0
     assert await shelf.read("bob", file_id) == b"back again"
+
+
+async def test_a_dry_run_reports_what_a_collection_then_deletes(make: MakeShelf) -> None:
+    shelf = make(grace_hours=24)
+    await shelf.put("alice", "kept.txt", b"kept")
+    for content in (b"12345", b"123"):
+        await shelf.shelf.remove("alice", await shelf.put("alice", "a.txt", content))
+    assert await shelf.shelf.collect(dry_run=True) == Collected(0, 0, 2, 8)
+    shelf.clock.advance(25 * 3600)
+    few = make(grace_hours=24, collect_most=1)
+    few.clock.advance(25 * 3600)
+    assert await few.shelf.collect(dry_run=True) == Collected(1, 5, 1, 3)
+    assert len(shelf.on_disk) == 3
+    assert await few.shelf.collect() == Collected(1, 5, 1, 3)
+    assert await shelf.shelf.collect() == Collected(1, 3, 0, 0)
+    assert shelf.on_disk == {sha256_of(b"kept")}
 
 
 async def test_a_put_waits_for_the_deletion_of_its_content_and_writes_it_again(make: MakeShelf) -> None:
     shelf, other = make(grace_hours=0), make(grace_hours=0)
     await shelf.shelf.remove("alice", await shelf.put("alice", "a.txt", b"contested"))
     shelf.clock.advance(1)
-    digests = await shelf.tables.begin_deleting(shelf.clock.utc(), 10)
+    digests = [content.sha256 for content in await shelf.tables.begin_deleting(shelf.clock.utc(), 10)]
     assert digests == [sha256_of(b"contested")]
     putting = asyncio.create_task(other.put("bob", "b.txt", b"contested"))
     await asyncio.sleep(0.1)
@@ -133,7 +150,7 @@ async def test_a_deletion_that_was_left_is_finished_by_the_next_one(make: MakeSh
     await shelf.shelf.remove("alice", await shelf.put("alice", "a.txt", b"half gone"))
     shelf.clock.advance(1)
     await shelf.tables.begin_deleting(shelf.clock.utc(), 10)
-    assert await shelf.shelf.collect() == 1
+    assert (await shelf.shelf.collect()).contents == 1
     assert shelf.on_disk == set()
 
 

@@ -21,8 +21,9 @@ in `deleting`, which the next `collect` of any process finishes.
 import asyncio
 import secrets
 from collections.abc import AsyncIterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 
 from exai import config
@@ -32,15 +33,25 @@ from exai.files.kinds import kind_of
 from exai.files.store.blobs import BlobFolder, Content, Part
 from exai.files.store.names import storable_name
 from exai.runtime.clock import Clock
-from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Upload, Usage
+from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Unneeded, Upload, Usage
 
-__all__ = ["Shelf"]
+__all__ = ["Collected", "Shelf"]
 
 _log = structlog.get_logger(__name__)
 
 BUSY_S = 5.0
 """How long a put waits for the deletion of the same content."""
 BUSY_PAUSE_S = 0.05
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What a collection has deleted, or would delete, and what it leaves."""
+
+    contents: int
+    bytes: int
+    waiting: int
+    """Contents that no file has any more and whose grace is not over, or that were too many for one collection."""
+    waiting_bytes: int
 
 
 class Shelf:
@@ -160,20 +171,23 @@ class Shelf:
         if not await self._tables.remove(owner, file_id, self._clock.utc()):
             raise _unknown()
 
-    async def collect(self) -> int:
-        """Delete contents that nobody has needed for the grace; how many there were.
+    async def collect(self, *, dry_run: bool = False) -> Collected:
+        """Delete contents that nobody has needed for the grace; with `dry_run`, report what would be deleted.
 
         Raises:
             StoreFailed, StoreUnavailable: some are left for the next time.
         """
         async with self._collecting:
             before = self._clock.utc() - timedelta(hours=self._settings.grace_hours)
-            digests = await self._tables.begin_deleting(before, self._settings.collect_most)
-            for digest in digests:
-                await self._folder.remove(digest)
-            if digests:
-                await self._tables.end_deleting(digests)
-            return len(digests)
+            if dry_run:
+                deleted = await self._tables.deletable(before, self._settings.collect_most)
+            else:
+                deleted = await self._delete_unneeded(before)
+            unneeded = await self._tables.unneeded()
+        contents, size = len(deleted), sum(content.bytes for content in deleted)
+        if dry_run:
+            return Collected(contents, size, unneeded.files - contents, unneeded.bytes - size)
+        return Collected(contents, size, unneeded.files, unneeded.bytes)
 
     async def sweep(self) -> None:
         """Take away what processes left that died while they received something.
@@ -190,6 +204,14 @@ class Shelf:
                 await self._folder.remove_unfinished(names)
         if left:
             _log.info("took away uploads of processes that ended", uploads=len(left))
+
+    async def _delete_unneeded(self, before: datetime) -> list[Unneeded]:
+        taken = await self._tables.begin_deleting(before, self._settings.collect_most)
+        for content in taken:
+            await self._folder.remove(content.sha256)
+        if taken:
+            await self._tables.end_deleting([content.sha256 for content in taken])
+        return taken
 
     async def _keep(self, upload: Upload, part: Part, name: str, expected: str | None) -> FileRow:
         digest = part.sha256
@@ -233,7 +255,7 @@ def _too_large(most: int) -> FileTooLarge:
 
 
 def _unknown() -> UnknownFile:
-    return UnknownFile("You have no file with this id. `GET /files` lists what you have.")
+    return UnknownFile("You have no file with this id. List your files to see what you have.")
 
 
 def _new_id(prefix: str) -> str:

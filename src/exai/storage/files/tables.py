@@ -39,7 +39,7 @@ from exai.storage.database import Database
 from exai.storage.schema import blobs, file_references, file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Upload", "Usage"]
+__all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Unneeded", "Upload", "Usage"]
 
 BY_UPLOAD, BY_FILE = "upload", "file"
 UPLOADING, LIVE, CONDEMNED, DELETING, DAMAGED = "uploading", "live", "condemned", "deleting", "damaged"
@@ -90,6 +90,13 @@ class FileRow(msgspec.Struct, frozen=True):
     media_type: str
     created_at: datetime
     is_damaged: bool
+
+
+class Unneeded(msgspec.Struct, frozen=True):
+    """A content that no file has any more."""
+
+    sha256: str
+    bytes: int
 
 
 class Claim(StrEnum):
@@ -209,7 +216,19 @@ class FileTables:
         """
         await self._database.write(_mark_damaged, sha256)
 
-    async def begin_deleting(self, before: datetime, most: int) -> list[str]:
+    async def deletable(self, before: datetime, most: int) -> list[Unneeded]:
+        """List what `begin_deleting` would take now."""
+        over = await self._ended_runs()
+        return await self._database.read(lambda connection: _deletable(connection, before, most, over))
+
+    async def unneeded(self) -> Usage:
+        """Add up the contents that no file has any more and that are not deleted yet."""
+        is_unneeded = blobs.c.state.in_((CONDEMNED, DELETING)) & ~_is_referred_to
+        query = select(func.coalesce(func.sum(blobs.c.bytes), 0), func.count()).where(is_unneeded)
+        size, count = await self._database.read(lambda connection: connection.execute(query).one())
+        return Usage(int(size), int(count))
+
+    async def begin_deleting(self, before: datetime, most: int) -> list[Unneeded]:
         """Take contents to delete that nobody has referred to since then, the longest unneeded first.
 
         What a process took that is over is among them. Nobody can claim them until `end_deleting`.
@@ -217,15 +236,8 @@ class FileTables:
         Raises:
             StoreFailed: none was taken.
         """
-        run_ids = await self._database.read(
-            lambda connection: connection.scalars(
-                select(blobs.c.run_id).where(blobs.c.state == DELETING).distinct()
-            ).all()
-        )
-        over = [run for run in run_ids if await self._database.is_over(run)]
-        return await self._database.write(
-            _begin_deleting, (before, most, self._database.run_id, [*over, self._database.run_id])
-        )
+        over = await self._ended_runs()
+        return await self._database.write(_begin_deleting, (before, most, self._database.run_id, over))
 
     async def end_deleting(self, digests: Sequence[str]) -> None:
         """Forget contents whose bytes are gone.
@@ -234,6 +246,15 @@ class FileTables:
             StoreFailed: they were not forgotten.
         """
         await self._database.write(_end_deleting, list(digests))
+
+    async def _ended_runs(self) -> list[str]:
+        """List the runs whose deletions are to be finished: those of processes that are over, and this one."""
+        run_ids = await self._database.read(
+            lambda connection: connection.scalars(
+                select(blobs.c.run_id).where(blobs.c.state == DELETING).distinct()
+            ).all()
+        )
+        return [*[run for run in run_ids if await self._database.is_over(run)], self._database.run_id]
 
     async def _first(self, query: Any) -> FileRow | None:
         row = await self._database.read(lambda connection: connection.execute(query.limit(1)).first())
@@ -391,21 +412,27 @@ def _mark_damaged(connection: Connection, sha256: str) -> None:
 
 
 @row_by_row(LockGroup.FILES)
-def _begin_deleting(connection: Connection, write: tuple[datetime, int, str, list[str]]) -> list[str]:
+def _begin_deleting(connection: Connection, write: tuple[datetime, int, str, list[str]]) -> list[Unneeded]:
     before, most, run_id, over = write
+    taken = _deletable(connection, before, most, over)
+    if taken:
+        digests = [content.sha256 for content in taken]
+        connection.execute(
+            update(blobs).where(blobs.c.sha256.in_(digests)).values(state=DELETING, run_id=run_id)
+        )
+    return taken
+
+
+def _deletable(connection: Connection, before: datetime, most: int, over: list[str]) -> list[Unneeded]:
     is_unneeded = (blobs.c.state == CONDEMNED) & (blobs.c.last_referenced_at < before) & ~_is_referred_to
     was_left = (blobs.c.state == DELETING) & blobs.c.run_id.in_(over)
-    digests = connection.scalars(
-        select(blobs.c.sha256)
+    rows = connection.execute(
+        select(blobs.c.sha256, blobs.c.bytes)
         .where(or_(was_left, is_unneeded))
         .order_by(blobs.c.last_referenced_at)
         .limit(most)
     ).all()
-    if digests:
-        connection.execute(
-            update(blobs).where(blobs.c.sha256.in_(digests)).values(state=DELETING, run_id=run_id)
-        )
-    return list(digests)
+    return [Unneeded(sha256, size) for sha256, size in rows]
 
 
 @row_by_row(LockGroup.FILES)

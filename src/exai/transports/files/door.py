@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from exai import config
 from exai.errors import BadArguments
 from exai.files.faults import FileDamaged, LengthMissing
 from exai.files.store.blobs import Content
+from exai.files.store.entries import entry_of
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 from exai.transports.files.form import FileForm
@@ -154,15 +156,8 @@ def _entry(row: FileRow, status: int = 200) -> Response:
 
 
 def _described(row: FileRow) -> dict[str, Any]:
-    return {
-        "id": row.file_id,
-        "name": row.name,
-        "bytes": row.bytes,
-        "sha256": row.sha256,
-        "kind": row.kind,
-        "created_at": row.created_at.isoformat(timespec="milliseconds"),
-        "damaged": row.is_damaged,
-    }
+    described: dict[str, Any] = msgspec.to_builtins(entry_of(row))
+    return described
 
 
 def _content_headers(row: FileRow) -> dict[str, str]:

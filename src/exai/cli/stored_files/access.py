@@ -1,0 +1,169 @@
+"""How the commands reach the store: over HTTP while a daemon runs, else on the data folder, in this process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar
+
+import typer
+
+from exai.app.files import open_shelf
+from exai.callers import LOCAL_SUBJECT
+from exai.cli.event_loop import run
+from exai.cli.options import load_settings
+from exai.cli.running import daemon_address, running_daemons
+from exai.cli.stored_files.own_store import OwnStore
+from exai.cli.terminal.own_daemon import is_listening
+from exai.client.stored_files import (
+    DaemonUnreachable,
+    FileRequestFailed,
+    TokenRefused,
+    open_stored_files,
+)
+from exai.client.tokens import client_tokens
+from exai.config import Settings
+from exai.config import client as config_client
+from exai.config.tree import secret_values
+from exai.errors import StartFault, ToolFault
+from exai.files.store.shelf import Shelf
+from exai.monitoring import logs
+from exai.runtime.clock import SystemClock
+from exai.storage.database import Database
+
+__all__ = ["REFUSALS", "Access", "Credentials", "Owner", "Place", "Url", "in_own_store", "with_files"]
+
+T = TypeVar("T")
+
+REFUSALS = (FileRequestFailed, ToolFault)
+"""Why the store does not do one thing; others may succeed."""
+
+Url = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The daemon, as ws://host:port/mcp. Left out: as the settings have it."),
+]
+Credentials = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What `exai token create --save FILE` wrote.")
+]
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        "--owner",
+        metavar="SUBJECT",
+        help="The files of this subject, in the data folder, without the daemon.",
+    ),
+]
+
+
+class Access(Protocol):
+    """The files of one owner. Descriptions of files have the members that HTTP gives them."""
+
+    async def put(
+        self, name: str, sha256: str, size: int, body: Callable[[], AsyncIterator[bytes]]
+    ) -> dict[str, Any]: ...
+
+    async def newest(self, limit: int, after: str | None = None) -> dict[str, Any]: ...
+
+    async def get(self, file_id: str) -> dict[str, Any]: ...
+
+    async def remove(self, file_id: str) -> dict[str, Any]: ...
+
+    def content(self, file_id: str) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files are, as the options say."""
+
+    config_file: Path | None
+    overrides: Sequence[str] | None
+    url: str | None = None
+    credentials: Path | None = None
+    owner: str | None = None
+
+
+def with_files(place: Place, work: Callable[[Access], Awaitable[T]]) -> T:
+    """Run `work` with the store that is to be used; a request that is refused ends the command with code 1.
+
+    Raises:
+        StartFault: no store can be reached.
+    """
+    settings = load_settings(place.config_file, place.overrides).settings
+
+    async def worked() -> T:
+        async with _open(settings, place) as files:
+            return await work(files)
+
+    return _ended(worked())
+
+
+def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
+    """Run `work` with the store of the data folder, whether or not a daemon runs.
+
+    Raises:
+        StartFault: the database cannot be used.
+    """
+    settings = load_settings(place.config_file, place.overrides).settings
+
+    async def worked() -> T:
+        async with _open_own(settings) as shelf:
+            return await work(shelf)
+
+    return _ended(worked())
+
+
+def _ended(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return run(work)
+    except REFUSALS as fault:
+        typer.echo(str(fault), err=True)
+        raise typer.Exit(1) from None
+    except (DaemonUnreachable, TokenRefused) as fault:
+        raise StartFault(str(fault)) from None
+
+
+@asynccontextmanager
+async def _open(settings: Settings, place: Place) -> AsyncIterator[Access]:
+    url = place.url or (await _running_daemon(settings) if place.owner is None else None)
+    if url is not None:
+        token = None if place.credentials is not None else config_client.token_variable()
+        file = place.credentials or config_client.credentials_variable()
+        async with open_stored_files(url, client_tokens(url, token=token, file=file)) as files:
+            yield files
+        return
+    owner = place.owner or _only_owner(settings)
+    async with _open_own(settings) as shelf:
+        yield OwnStore(shelf, owner)
+
+
+async def _running_daemon(settings: Settings) -> str | None:
+    running = running_daemons(settings.data_dir)
+    if len(running) == 1:
+        return running[0].mcp_ws
+    address = daemon_address(settings.server)
+    return address if await is_listening(address) else None
+
+
+def _only_owner(settings: Settings) -> str:
+    if settings.auth.mode == "local":
+        return LOCAL_SUBJECT
+    raise StartFault(
+        "No daemon runs here, and files belong to the subjects of tokens: say whose by `--owner SUBJECT`, or start "
+        "`exai serve`."
+    )
+
+
+@asynccontextmanager
+async def _open_own(settings: Settings) -> AsyncIterator[Shelf]:
+    """Open the store of the data folder.
+
+    Raises:
+        StartFault: the database cannot be used.
+    """
+    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
+    database = await Database.open(settings.database, settings.data_dir)
+    try:
+        with open_shelf(settings, database, SystemClock()) as shelf:
+            yield shelf
+    finally:
+        await database.close()

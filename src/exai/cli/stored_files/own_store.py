@@ -1,0 +1,58 @@
+"""Files of one owner in the store of the data folder, without a daemon."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from exai.files.store.entries import entry_of
+from exai.files.store.shelf import Shelf
+from exai.storage.files.tables import FileRow
+
+__all__ = ["OwnStore"]
+
+
+class OwnStore:
+    """Does what the routes of the daemon do, and describes files as they do."""
+
+    def __init__(self, shelf: Shelf, owner: str) -> None:
+        self._shelf = shelf
+        self._owner = owner
+
+    async def put(
+        self, name: str, sha256: str, size: int, body: Callable[[], AsyncIterator[bytes]]
+    ) -> dict[str, Any]:
+        """Store a content under a name, and return the file; none of `body` is read where it is stored already."""
+        row = await self._shelf.put_again(self._owner, name, sha256)
+        if row is None:
+            row = await self._shelf.put(self._owner, name, size, body(), expected=sha256)
+        return _described(row)
+
+    async def newest(self, limit: int, after: str | None = None) -> dict[str, Any]:
+        """List files, newest first: `files`, and in `next` the id to give as `after`."""
+        rows = await self._shelf.newest(self._owner, limit + 1, after=after)
+        files = rows[:limit]
+        return {
+            "files": [_described(row) for row in files],
+            "next": files[-1].file_id if len(rows) > limit else None,
+        }
+
+    async def get(self, file_id: str) -> dict[str, Any]:
+        """Describe a file."""
+        return _described(await self._shelf.get(self._owner, file_id))
+
+    async def remove(self, file_id: str) -> dict[str, Any]:
+        """Remove a file."""
+        await self._shelf.remove(self._owner, file_id)
+        return {"removed": True}
+
+    async def content(self, file_id: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file."""
+        content = await self._shelf.open(await self._shelf.get(self._owner, file_id))
+        async for block in content.read(0, content.size):
+            yield block
+
+
+def _described(row: FileRow) -> dict[str, Any]:
+    described: dict[str, Any] = msgspec.to_builtins(entry_of(row))
+    return described

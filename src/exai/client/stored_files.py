@@ -1,0 +1,152 @@
+"""Files in the store of a running daemon, over HTTP.
+
+Each request carries the token that the daemon's MCP port takes; one that is refused is refreshed once.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+import msgspec
+
+from exai.client.tokens import ClientTokens, NotAdmitted
+
+__all__ = [
+    "DaemonUnreachable",
+    "FileRequestFailed",
+    "StoredFiles",
+    "TokenRefused",
+    "files_url",
+    "open_stored_files",
+]
+
+CONNECT_S = 5.0
+SILENCE_S = 120.0
+"""How long the daemon may send nothing: it flushes a large file to its disk before it answers."""
+BLOCK_BYTES = 2**18
+
+Body = Callable[[], AsyncIterator[bytes]]
+"""Makes a request's body; it may be made again, where a token is refreshed meanwhile."""
+
+
+class FileRequestFailed(Exception):
+    """The daemon refused a request; the message is its sentence, `code` its code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class DaemonUnreachable(Exception):
+    """The daemon does not answer, or broke its answer off."""
+
+
+class TokenRefused(Exception):
+    """The daemon requires a token, or accepts none of these; the message says how to get one."""
+
+
+def files_url(url: str) -> str:
+    """Return the address of stored files beside the MCP address `url`, such as `ws://127.0.0.1:8079/mcp`."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme in ("wss", "https") else "http"
+    return f"{scheme}://{parts.netloc}{parts.path.removesuffix('/').removesuffix('/mcp')}/files"
+
+
+@asynccontextmanager
+async def open_stored_files(url: str, tokens: ClientTokens) -> AsyncIterator["StoredFiles"]:
+    """Open a session with the daemon at the MCP address `url`."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    async with aiohttp.ClientSession(timeout=timeout, read_bufsize=BLOCK_BYTES) as http:
+        yield StoredFiles(files_url(url), tokens, http)
+
+
+class StoredFiles:
+    """Requests for files. Each may raise what the three classes of errors above say."""
+
+    def __init__(self, url: str, tokens: ClientTokens, http: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._tokens = tokens
+        self._http = http
+
+    async def put(self, name: str, sha256: str, size: int, body: Body) -> dict[str, Any]:
+        """Store a content under a name, and return the file. None of `body` is read where the caller has it already."""
+        query = urlencode({"name": name})
+        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        return await self._json("PUT", f"/sha256/{sha256}?{query}", body, headers)
+
+    async def newest(self, limit: int, after: str | None = None) -> dict[str, Any]:
+        """List files, newest first: `files`, and in `next` the id to give as `after`."""
+        query = {"limit": str(limit)} | ({} if after is None else {"after": after})
+        return await self._json("GET", f"?{urlencode(query)}")
+
+    async def get(self, file_id: str) -> dict[str, Any]:
+        """Describe a file."""
+        return await self._json("GET", f"/{quote(file_id, safe='')}")
+
+    async def remove(self, file_id: str) -> dict[str, Any]:
+        """Remove a file, and return what the daemon says of it."""
+        return await self._json("DELETE", f"/{quote(file_id, safe='')}")
+
+    async def content(self, file_id: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file."""
+        async with self._answer("GET", f"/{quote(file_id, safe='')}/content") as response:
+            async for block in response.content.iter_chunked(BLOCK_BYTES):
+                yield block
+
+    async def _json(
+        self, method: str, path: str, body: Body | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        async with self._answer(method, path, body, headers) as response:
+            try:
+                answer: dict[str, Any] = msgspec.json.decode(await response.read())
+            except msgspec.DecodeError:
+                raise DaemonUnreachable(f"What answers at {self._url} is no EXAI.") from None
+            return answer
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, body: Body | None = None, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask, with another token where one is refused, and yield an answer of success."""
+        try:
+            token = await self._tokens.token()
+            response = await self._ask(method, path, token, body, headers)
+            if response.status == 401 and (token := await self._tokens.refresh(token)) is not None:
+                response.release()
+                response = await self._ask(method, path, token, body, headers)
+            async with response:
+                if response.status >= 400:
+                    raise await self._failure(response)
+                yield response
+        except NotAdmitted as fault:
+            raise TokenRefused(str(fault)) from None
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            raise DaemonUnreachable(
+                f"The daemon at {self._url} does not answer, or broke off ({type(error).__name__}); "
+                "nothing is sure of this request. Look whether it runs (`exai status`), and ask again."
+            ) from error
+
+    async def _ask(
+        self, method: str, path: str, token: str | None, body: Body | None, headers: dict[str, str] | None
+    ) -> aiohttp.ClientResponse:
+        fields = {**(headers or {}), **({} if token is None else {"authorization": f"Bearer {token}"})}
+        return await self._http.request(
+            method,
+            f"{self._url}{path}",
+            headers=fields,
+            data=None if body is None else body(),
+            expect100=body is not None,
+            allow_redirects=False,
+        )
+
+    async def _failure(self, response: aiohttp.ClientResponse) -> Exception:
+        try:
+            fault = msgspec.json.decode(await response.read())["error"]
+            code, message = str(fault["code"]), str(fault["message"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return DaemonUnreachable(f"What answers at {self._url} is no EXAI (HTTP {response.status}).")
+        if response.status == 401:
+            return TokenRefused(f"{message} {self._tokens.advice}")
+        return FileRequestFailed(code, message)

@@ -1,0 +1,200 @@
+"""`exai files`: stored files from the terminal, with a running daemon and without."""
+
+import asyncio
+import json
+import os
+import pty
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exai.cli import build_app
+from exai.errors import StartFault
+from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+
+CONTENT = os.urandom(3 * 2**20 + 17)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The commands, on one store."""
+
+    options: tuple[str, ...]
+
+    async def run(self, *arguments: str) -> Result:
+        """Run one in a thread, while a daemon may answer in this one's loop."""
+        command = ["files", *arguments, *self.options]
+        return await asyncio.to_thread(lambda: CliRunner().invoke(build_app(), command))
+
+    async def json(self, *arguments: str) -> Any:
+        result = await self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(params=["daemon", "data folder"])
+async def files(
+    request: pytest.FixtureRequest, data_dir: Path, tmp_path: Path, start_daemon: StartDaemon
+) -> AsyncIterator[Files]:
+    if request.param == "data folder":
+        yield Files(("--set", f"server.port={free_port()}"))
+        return
+    async with start_daemon() as daemon:
+        yield Files(("--url", daemon.mcp_ws))
+
+
+async def test_a_file_comes_back_as_it_was_put(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    put = await files.run("put", "data.bin")
+    assert put.exit_code == 0, put.stderr
+    file_id, size, unit, kind, name = put.stdout.split()
+    assert (size, unit, kind, name) == ("3.0", "MiB", "binary", "data.bin")
+    (tmp_path / "data.bin").unlink()
+    got = await files.run("get", file_id)
+    assert (got.exit_code, got.stderr) == (0, "")
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    out = await files.run("get", file_id, "-o", "-")
+    assert out.stdout_bytes == CONTENT
+    assert {path.name for path in await asyncio.to_thread(list, tmp_path.iterdir())} <= {"data.bin", "data"}
+
+
+async def test_files_are_listed_described_and_removed(files: Files, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(name)
+    stored = (await files.json("put", "a.txt", "b.txt", "c.txt"))["files"]
+    again = (await files.json("put", "b.txt"))["files"]
+    assert again == [stored[1]]
+    assert (await files.json("ls")) == {"files": stored[::-1], "next": None}
+    first = await files.json("ls", "--most", "2")
+    assert (first["files"], first["next"]) == (stored[:0:-1], stored[1]["id"])
+    assert (await files.run("ls", "--most", "1")).stdout.endswith("There are more; --most shows them.\n")
+    assert await files.json("show", stored[0]["id"]) == stored[0]
+    assert "sha256      " in (await files.run("show", stored[0]["id"])).stdout
+    removed = await files.json("rm", stored[0]["id"], stored[1]["id"])
+    assert [answer["removed"] for answer in removed["files"]] == [True, True]
+    assert (await files.json("ls"))["files"] == [stored[2]]
+
+
+async def test_what_cannot_be_done_is_told_and_the_rest_is_done(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    os.mkfifo(tmp_path / "pipe")
+    put = await files.run("put", "missing.txt", ".", "pipe", "a.txt")
+    assert put.exit_code == 1
+    assert put.stdout.endswith("a.txt\n")
+    for said in ("missing.txt cannot be read", ". is a folder", "pipe is no regular file"):
+        assert said in put.stderr
+    file_id = put.stdout.split()[0]
+    removed = await files.run("rm", "file_unknown", file_id)
+    assert (removed.exit_code, removed.stdout) == (1, f"{file_id}  removed\n")
+    assert "You have no file with this id" in removed.stderr
+    for command in ("show", "get"):
+        unknown = await files.run(command, file_id)
+        assert (unknown.exit_code, unknown.stdout) == (1, "")
+        assert "You have no file with this id" in unknown.stderr
+
+
+async def test_a_file_that_is_there_is_kept_unless_it_is_named(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("stored")
+    file_id = (await files.json("put", "a.txt", "--name", "../b.txt"))["files"][0]["id"]
+    (tmp_path / "b.txt").write_text("mine")
+    refused = await files.run("get", file_id)
+    assert isinstance(refused.exception, StartFault)
+    assert (tmp_path / "b.txt").read_text() == "mine"
+    assert (await files.json("get", file_id, "-o", "b.txt"))["path"] == "b.txt"
+    assert (tmp_path / "b.txt").read_text() == "stored"
+    nowhere = await files.run("get", file_id, "-o", "no/such/folder")
+    assert isinstance(nowhere.exception, StartFault)
+    assert "cannot be written" in str(nowhere.exception)
+
+
+async def test_contents_without_a_file_are_collected_after_a_dry_run(
+    files: Files, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("unneeded")
+    (file,) = (await files.json("put", "a.txt"))["files"]
+    await files.json("rm", file["id"])
+    own = Files(())
+    kept = {"contents": 0, "bytes": 0, "waiting": 1, "waiting_bytes": 8}
+    assert await own.json("gc") == {"dry_run": False, **kept}
+    due = ("--set", "files.grace_hours=0")
+    would = await own.run("gc", "--dry-run", *due)
+    assert would.stdout == "Would delete: 1 content, 8 B.\n"
+    blobs = data_dir / "files" / "blobs"
+    assert [path.name for path in blobs.rglob("*") if path.is_file()] == [file["sha256"]]
+    assert (await own.run("gc", *due)).stdout == "Deleted: 1 content, 8 B.\n"
+    assert [path for path in blobs.rglob("*") if path.is_file()] == []
+
+
+async def test_a_running_daemon_is_found_by_itself(
+    start_daemon: StartDaemon, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    async with start_daemon(EXAI_FILES__MAX_UPLOAD_BYTES="3"):
+        (tmp_path / "large.txt").write_text("large")
+        stored = await Files(()).run("put", "a.txt", "large.txt")
+    assert stored.exit_code == 1
+    assert stored.stdout.endswith("a.txt\n")
+    assert "3 bytes" in stored.stderr
+
+
+async def test_files_behind_tokens_take_the_token_of_the_environment_and_its_scope(
+    start_daemon: StartDaemon, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    required = ("--set", "auth.mode=required")
+
+    async def key(subject: str, scope: str) -> str:
+        command = ["token", "create", subject, "--key", "--scope", scope, "--json", *required]
+        made = await asyncio.to_thread(lambda: CliRunner().invoke(build_app(), command))
+        token: str = json.loads(made.stdout)["access_token"]
+        return token
+
+    alice, nobody = await key("alice", "files"), await key("nobody", "tools:chat")
+    async with start_daemon(EXAI_AUTH__MODE="required") as daemon:
+        files = Files(("--url", daemon.mcp_ws))
+        refused = await files.run("ls")
+        assert isinstance(refused.exception, StartFault)
+        assert "exai token create" in str(refused.exception)
+        monkeypatch.setenv("EXAI_TOKEN", nobody)
+        forbidden = await files.run("put", "a.txt")
+        assert (forbidden.exit_code, forbidden.stdout) == (1, "")
+        assert "files" in forbidden.stderr
+        monkeypatch.setenv("EXAI_TOKEN", alice)
+        (file,) = (await files.json("put", "a.txt"))["files"]
+    without_daemon = ("--set", f"server.port={free_port()}", *required)
+    assert isinstance((await Files(without_daemon).run("ls")).exception, StartFault)
+    assert (await Files((*without_daemon, "--owner", "alice")).json("ls"))["files"] == [file]
+    assert (await Files((*without_daemon, "--owner", "bob")).json("ls"))["files"] == []
+
+
+@pytest.mark.usefixtures("data_dir")
+async def test_a_daemon_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    result = await Files(("--url", f"ws://127.0.0.1:{free_port()}/mcp")).run("put", "a.txt")
+    assert isinstance(result.exception, StartFault)
+    assert "does not answer" in str(result.exception)
+
+
+async def test_a_terminal_sees_how_far_a_transfer_is(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    terminal, inside = pty.openpty()
+    environ = {"EXAI_SERVER__PORT": str(free_port()), "TERM": "xterm"}
+    process = await asyncio.create_subprocess_exec(
+        *EXAI,
+        *("files", "put", "data.bin"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=inside,
+        env=clean_environ(tmp_path / "data", environ),
+        cwd=tmp_path,
+    )
+    os.close(inside)
+    out, _ = await process.communicate()
+    shown = await asyncio.to_thread(os.read, terminal, 65_536)
+    os.close(terminal)
+    assert process.returncode == 0, shown
+    assert out.decode().rstrip().endswith("data.bin")
+    assert b"100%" in shown
