@@ -11,6 +11,7 @@ import aiohttp
 from exai import config
 from exai.auth.authority import Authority
 from exai.auth.scopes import FILES, SCOPES
+from exai.config.demo import demo_data_dir
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
@@ -35,6 +36,13 @@ class GuardedDaemon:
     authority: Authority
     refused: Mapping[str, str | None]
     """Tokens that no door may take, by what is wrong with them."""
+    data_dir: Path
+    """The data folder of the settings."""
+
+    @property
+    def its_data(self) -> Path:
+        """Where a demonstration keeps its data."""
+        return demo_data_dir(self.data_dir)
 
     async def token(self, *scopes: str, subject: str = "alice", lifetime: timedelta | None = None) -> str:
         """An access token that allows just this."""
@@ -51,12 +59,13 @@ async def guarded_daemon(data_dir: Path, **environ: str) -> AsyncIterator[Guarde
     }
     async with (
         daemon(data_dir=data_dir, arguments=("--demo",), environ=settings) as running,
-        _tables(data_dir) as tables,
+        _tables(demo_data_dir(data_dir)) as tables,
     ):
-        authority = Authority(config.Auth(), tables, data_dir, SystemClock())
-        refused = await _refused(authority, tables, data_dir)
+        its_data = demo_data_dir(data_dir)
+        authority = Authority(config.Auth(), tables, its_data, SystemClock())
+        refused = await _refused(authority, tables, its_data)
         await _until_heard_of(running, refused["subject revoked"])
-        yield GuardedDaemon(running, authority, refused)
+        yield GuardedDaemon(running, authority, refused, data_dir)
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ async def sign_in(line: Wire, here: str, ticket: str) -> Reply:
 
 async def ticket_of_the_command(guarded: GuardedDaemon) -> str:
     """What `exai dashboard` prints, run beside the daemon."""
-    data_dir = guarded.daemon._log.parent
+    data_dir = guarded.data_dir
     process = await asyncio.create_subprocess_exec(
         *EXAI,
         "dashboard",
@@ -191,7 +191,7 @@ async def test_a_request_that_names_another_host_is_not_served(guarded: GuardedD
 async def test_no_forged_token_opens_this_port(guarded: GuardedDaemon) -> None:
     here = host(guarded)
     genuine = await guarded.token(*SCOPES)
-    signer = own_signer(genuine, guarded.daemon._log.parent)
+    signer = own_signer(genuine, guarded.its_data)
     sendable = (each for each in forged(signer) if each.token.isascii() and each.token.isprintable())
     corpus = [each for each in sendable if len(each.token) < MAX_HEAD]
     assert len(corpus) >= 300

@@ -64,7 +64,7 @@ def is_same_time(one: list[float], other: list[float]) -> bool:
 
 async def kept(guarded: GuardedDaemon) -> dict[str, tuple[str, list[str]]]:
     """Of each conversation its owner and its questions, as the database has them."""
-    database = await Database.open(config.Database(), guarded.daemon._log.parent)
+    database = await Database.open(config.Database(), guarded.its_data)
     try:
         owners = dict(
             await database.read(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "ConfigFile", "Demo", "Overrides", "Roots"]
+__all__ = ["AsJson", "ConfigFile", "Demo", "OfDemo", "Overrides", "Roots", "WhichData"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -19,8 +19,19 @@ Overrides = Annotated[
 ]
 Demo = Annotated[
     bool,
-    typer.Option("--demo", help="Answer from the built-in emulator, without any key; every answer says so."),
+    typer.Option(
+        "--demo",
+        help="Answer from the built-in emulator, without any key, on data of its own; every answer says so.",
+    ),
 ]
+WhichData = Annotated[
+    bool | None,
+    typer.Option(
+        "--demo/--no-demo",
+        help="The data of `exai serve --demo`, or the ordinary ones. Left out: those of the daemon that runs here.",
+    ),
+]
+OfDemo = Annotated[bool, typer.Option("--demo", help="Those of `exai serve --demo`, not the ordinary ones.")]
 Roots = Annotated[
     list[Path] | None,
     typer.Option("--root", metavar="FOLDER", help="A folder whose files a call may name. May be repeated."),

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import typer
 
-from exai.cli.option_types import AsJson, ConfigFile, Demo, Overrides, Roots
+from exai.cli.option_types import AsJson, ConfigFile, Demo, OfDemo, Overrides, Roots, WhichData
+from exai.config.demo import of_demonstration
 from exai.config.secrets import ask_keyring
 from exai.config.sources import Loaded, load
 from exai.errors import StartFault
 
-__all__ = ["AsJson", "ConfigFile", "Demo", "Overrides", "Roots", "load_settings"]
+__all__ = [
+    "AsJson",
+    "ConfigFile",
+    "Demo",
+    "OfDemo",
+    "Overrides",
+    "Roots",
+    "WhichData",
+    "load_settings",
+]
 
 
 def load_settings(
@@ -20,6 +30,7 @@ def load_settings(
     *,
     further: Mapping[str, object] | None = None,
     trust_cwd: bool = True,
+    demo: bool = False,
 ) -> Loaded:
     """Load the settings of this process.
 
@@ -29,6 +40,7 @@ def load_settings(
         further: the command's own options, by dotted keys; they have precedence over `--set`.
         trust_cwd: whether `exai.toml` in the working folder counts; no for a process that a client starts
             in a folder that may hold somebody else's files.
+        demo: whether they are those of the demonstration.
 
     Raises:
         StartFault: a setting is unknown, misplaced or malformed.
@@ -45,7 +57,7 @@ def load_settings(
         typer.echo(f"exai: {loaded.keyring_trouble} Its secrets are taken from elsewhere.", err=True)
     for name in loaded.unread_variables:
         typer.echo(f"exai: the variable {name} is no setting of EXAI; it is not read.", err=True)
-    return loaded
+    return of_demonstration(loaded) if demo else loaded
 
 
 def _working_folder() -> Path:

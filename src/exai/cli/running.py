@@ -19,7 +19,7 @@ import structlog
 from exai.config import Server
 from exai.runtime.file_lock import try_lock
 from exai.runtime.os_errors import reason_of
-from exai.runtime.private_files import replace_private
+from exai.runtime.private_files import make_private_folder, replace_private
 
 __all__ = ["Note", "RunningDaemon", "daemon_address", "running_daemons"]
 
@@ -71,7 +71,7 @@ class Note:
 
 @contextmanager
 def _noted(folder: Path, mcp_ws: str, operations: str) -> Iterator[None]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     note = folder / f"{urlsplit(mcp_ws).port}.json"
     lock = note.with_suffix(".lock")
     with lock.open("wb") as held:

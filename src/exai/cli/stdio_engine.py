@@ -30,7 +30,7 @@ def run_engine(
     Raises:
         StartFault: a setting, the token or the database makes it impossible to start.
     """
-    settings = load_settings(config_file, overrides, trust_cwd=False).settings
+    settings = load_settings(config_file, overrides, trust_cwd=False, demo=demo).settings
     files = settings.files
     widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
     settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})

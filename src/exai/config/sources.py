@@ -73,6 +73,9 @@ class Loaded:
     unread_variables: tuple[str, ...] = ()
     """Environment variables with the prefix of settings that are no settings and not near one."""
 
+    demo: bool = False
+    """Whether these are the settings of the demonstration."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Assignment:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, ok, problem, warning
 from exai.errors import ExaiError, StartFault
@@ -54,11 +55,16 @@ async def check_providers(loaded: Loaded, clock: Clock) -> list[Finding]:
     except StartFault as fault:
         return [problem("models", str(fault).rstrip("."), "Correct the setting.")]
     try:
-        asked = {name: each for name, each in router.providers.items() if each.configured}
+        emulated = EMULATED_PROVIDERS if loaded.demo else frozenset()
+        asked = {
+            name: each for name, each in router.providers.items() if each.configured and name not in emulated
+        }
         outcomes = await asyncio.gather(*(_reach(provider) for provider in asked.values()))
     finally:
         await router.close()
     found = [_provider(name, outcome) for name, outcome in zip(asked, outcomes, strict=True)]
+    if loaded.demo and not asked:
+        return []
     return [*found, _providers_clock(dict(zip(asked, outcomes, strict=True)))]
 
 

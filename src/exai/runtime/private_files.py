@@ -12,7 +12,14 @@ from typing import TextIO
 
 from exai.errors import StartFault
 
-__all__ = ["exposure", "open_private", "prove_writable", "read_private", "replace_private"]
+__all__ = [
+    "exposure",
+    "make_private_folder",
+    "open_private",
+    "prove_writable",
+    "read_private",
+    "replace_private",
+]
 
 LARGEST = 2**20
 """Characters; no secret is longer, and a device or a log given by mistake is not read to its end."""
@@ -53,6 +60,19 @@ def read_private(file: Path) -> str:
         raise StartFault(f"{file} is not UTF-8 text; write it anew.") from None
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder with mode 700, and those above it that are missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
 def prove_writable(file: Path) -> None:
     """Make the folder of `file` where it is missing, with mode 700, and prove that `replace_private` can work in it.
 
@@ -60,7 +80,7 @@ def prove_writable(file: Path) -> None:
         OSError: it cannot.
     """
     target = file.resolve()
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(target.parent)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):

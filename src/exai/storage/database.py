@@ -19,6 +19,7 @@ from exai import config
 from exai.errors import StartFault, StoreFailed
 from exai.runtime import tasks
 from exai.runtime.os_errors import reason_of
+from exai.runtime.private_files import make_private_folder
 from exai.runtime.samples import Sample
 from exai.storage import migrate
 from exai.storage.dialects import write_nothing
@@ -276,7 +277,7 @@ def _place(settings: config.Database, data_dir: Path) -> Path | URL:
 
 def _sqlite(file: Path, setting: str) -> tuple[Backend, Runs]:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(file.parent)
         file.touch(mode=0o600)  # the folder may be one that others read
         with TemporaryFile(dir=file.parent):
             pass

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from exai.cli.command_group import new_app
+from exai.cli.data_choice import choose_data
 from exai.cli.event_loop import run
-from exai.cli.options import AsJson, ConfigFile, Demo, Overrides, load_settings
-from exai.cli.running import daemon_address
+from exai.cli.options import AsJson, ConfigFile, Overrides
 from exai.cli.terminal.last_conversation import last_conversation, remember_conversation
 from exai.cli.terminal.own_daemon import is_listening, own_daemon
 from exai.cli.terminal.prompt import data_url, is_picture, prompt_of
@@ -34,7 +34,8 @@ app = new_app()
 class _Place:
     """Where the question is asked."""
 
-    url: str
+    url: str | None
+    """`None`: it is known that no daemon runs on these data."""
     may_start: bool
     """Whether a daemon is started where none listens."""
     options: tuple[str, ...]
@@ -77,7 +78,14 @@ def chat(
     thinking: Annotated[bool, typer.Option("--thinking", help="Show what it thinks, on stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but the answer.")] = False,
     as_json: AsJson = False,
-    demo: Demo = False,
+    demo: Annotated[
+        bool | None,
+        typer.Option(
+            "--demo/--no-demo",
+            help="Ask the built-in emulator, without any key and on data of its own; or never it. Left out: the "
+            "daemon that runs here.",
+        ),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +103,10 @@ def chat(
     Asks the running daemon; where none runs, it starts one for the question. The answer goes to stdout, everything
     else to stderr.
     """
-    settings = load_settings(config_file, overrides).settings
+    if demo and url is not None:
+        raise typer.BadParameter("name a daemon by --url, or the demonstration by --demo")
+    chosen = choose_data(config_file, overrides, demo)
+    settings = chosen.settings
     attached = tuple(files or ())
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments: dict[str, object] = {
@@ -107,8 +118,8 @@ def chat(
         "continuation_id": last_conversation(settings.data_dir, url or HERE) if goes_on else conversation,
     }
     may_start = url is None and is_loopback(settings.server.host)
-    options = _serve_options(config_file, overrides or [], demo=demo)
-    place = _Place(url or daemon_address(settings.server), may_start, options, credentials)
+    options = _serve_options(config_file, overrides or [], demo=chosen.loaded.demo)
+    place = _Place(url or chosen.address, may_start, options, credentials)
     given = {name: value for name, value in arguments.items() if value not in (None, [])}
     asked_in = run(_ask(place, given, _Style(as_json, thinking, quiet)))
     if asked_in is not None:
@@ -158,7 +169,7 @@ async def _ask(place: _Place, arguments: dict[str, object], style: _Style) -> st
 @asynccontextmanager
 async def _daemon(place: _Place) -> AsyncIterator[str]:
     """Find the daemon, or run one within this scope."""
-    if not place.may_start or await is_listening(place.url):
+    if place.url is not None and (not place.may_start or await is_listening(place.url)):
         yield place.url
         return
     async with own_daemon(place.options) as url:

@@ -15,7 +15,8 @@ import msgspec
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import choose_data
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.errors import StartFault
@@ -49,13 +50,14 @@ app = new_app(no_args_is_help=True, help="List, export and delete conversations.
 def listing(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     owner: Owner = None,
     unused: Unused = None,
     most: Annotated[int, typer.Option("--most", min=1, help="How many to show.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List conversations, the latest used first; nothing of what was said."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     selection = _selection(None, owner, unused)
 
     async def found() -> tuple[Sequence[ConversationSummary], int]:
@@ -78,6 +80,7 @@ def export(
     ids: Ids = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     owner: Owner = None,
     unused: Unused = None,
     everything: Annotated[bool, typer.Option("--all", help="Every conversation.")] = False,
@@ -89,7 +92,7 @@ def export(
     ] = None,
 ) -> None:
     """Write conversations as JSON, a line for each, with all that was said."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     selection = _selection(ids, owner, unused)
     if (selection == NOTHING) is not everything:
         raise typer.BadParameter("name conversations by their ID, by --owner or --unused, or all by --all")
@@ -122,12 +125,13 @@ def delete(
     ids: Ids = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     owner: Owner = None,
     unused: Unused = None,
     agreed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete conversations for ever; one with a call under way stays."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     selection = _selection(ids, owner, unused)
     if selection == NOTHING:
         raise typer.BadParameter("name conversations by their ID, or by --owner or --unused")

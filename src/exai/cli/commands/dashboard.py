@@ -7,7 +7,8 @@ import typer
 
 from exai.auth.tickets import Tickets
 from exai.cli.command_group import new_app
-from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import ChosenData, choose_data
+from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.doctor.ports import readiness
 from exai.errors import StartFault
 from exai.runtime.clock import SystemClock
@@ -24,6 +25,7 @@ app = new_app()
 def dashboard(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     address: Annotated[
         str | None,
         typer.Option("--address", metavar="URL", help="Where the browser finds the operations port."),
@@ -31,20 +33,10 @@ def dashboard(
     subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="As whom to sign in.")] = "local",
 ) -> None:
     """Print an address that signs a browser in to the dashboard: once, within 30 seconds."""
-    settings = load_settings(config_file, overrides).settings
-    server = settings.server
+    chosen = choose_data(config_file, overrides, demo)
+    settings = chosen.settings
     if address is None:
-        if server.operations_port == 0:
-            raise StartFault(
-                "`server.operations_port` is 0, so the port is known to the daemon alone; name it: --address URL."
-            )
-        host = EVERY_ADDRESS.get(server.host, server.host)
-        address = f"http://{f'[{host}]' if ':' in host else host}:{server.operations_port}"
-        if readiness(server.host, server.operations_port) is None:
-            raise StartFault(
-                f"No EXAI answers at {address}, so there is nothing to sign in to. Start it with `exai serve`, or name "
-                "where it is: --address URL."
-            )
+        address = _operations_of(chosen)
 
     async def issue() -> str:
         database = await Database.open(settings.database, settings.data_dir)
@@ -54,3 +46,30 @@ def dashboard(
             await database.close()
 
     typer.echo(f"{address.rstrip('/')}/#ticket={asyncio.run(issue())}")
+
+
+def _operations_of(chosen: ChosenData) -> str:
+    """Return where the operations port of the chosen data's daemon is found.
+
+    Raises:
+        StartFault: no daemon answers.
+    """
+    if chosen.daemon is not None:
+        return chosen.daemon.operations
+    server = chosen.settings.server
+    if chosen.address is None:
+        raise StartFault(
+            f"No EXAI runs on {chosen.settings.data_dir}, so there is nothing to sign in to. {chosen.how_to_start}"
+        )
+    if server.operations_port == 0:
+        raise StartFault(
+            "`server.operations_port` is 0, so the port is known to the daemon alone; name it: --address URL."
+        )
+    host = EVERY_ADDRESS.get(server.host, server.host)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{server.operations_port}"
+    if readiness(server.host, server.operations_port) is None:
+        raise StartFault(
+            f"No EXAI answers at {address}, so there is nothing to sign in to. {chosen.how_to_start[:-1]}, or name "
+            "where it is: --address URL."
+        )
+    return address

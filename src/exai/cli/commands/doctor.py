@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import choose_data
+from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.config import client as config_client
 from exai.config.tree import secret_values
 from exai.doctor.checks import run_checks
@@ -24,6 +25,7 @@ app = new_app()
 def doctor(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no provider and no issuer of tokens.")
     ] = False,
@@ -34,7 +36,7 @@ def doctor(
     Changes nothing. Exit code 1 when there is a problem.
     """
     try:
-        loaded = load_settings(config_file, overrides)
+        loaded = choose_data(config_file, overrides, demo).loaded
     except StartFault as fault:
         findings = [problem("settings", str(fault).rstrip("."), "Then run `exai doctor` again.")]
     else:

@@ -15,6 +15,8 @@ from exai.cli.options import ConfigFile, Demo, Overrides, Roots, load_settings
 from exai.cli.running import Note
 from exai.cli.setup.server import executable
 from exai.cli.setup.snippets import snippets
+from exai.config import Settings
+from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.tree import secret_values
 from exai.monitoring import logs
 from exai.runtime.version import __version__
@@ -37,7 +39,7 @@ def serve(
     ] = False,
 ) -> None:
     """Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C."""
-    settings = load_settings(config_file, overrides).settings
+    settings = load_settings(config_file, overrides, demo=demo).settings
     if roots:
         files = settings.files
         widened = (*files.roots, *(root.absolute() for root in roots))
@@ -45,7 +47,7 @@ def serve(
     logs.configure(settings.logging, secrets=secret_values(settings))
 
     def ready(addresses: Addresses, services: Services) -> None:
-        sys.stderr.write(_banner(addresses, services, demo=demo, auth_mode=settings.auth.mode))
+        sys.stderr.write(_banner(addresses, services, settings, demo=demo))
         note.write(addresses.mcp_ws, addresses.operations)
         if ready_json:
             _print_json(addresses)
@@ -60,22 +62,23 @@ def _print_json(addresses: Addresses) -> None:
     sys.stdout.flush()
 
 
-def _banner(addresses: Addresses, services: Services, *, demo: bool, auth_mode: str) -> str:
-
-    providers = (
-        "the built-in emulator plays GLM and Kimi, and every answer says so"
-        if demo
-        else ", ".join(services.configured_providers)
-    )
+def _banner(addresses: Addresses, services: Services, settings: Settings, *, demo: bool) -> str:
+    auth_mode = settings.auth.mode
     wants_token = auth_mode != "local"
+    of_demo = " --demo" if demo else ""
     lines = [
         f"EXAI {__version__} is ready.",
         "",
         f"  WebSocket         {addresses.mcp_ws}",
         f"  Streamable HTTP   {addresses.mcp_http}",
         f"  health, metrics   {addresses.operations}",
-        f"  answers from      {providers}",
-        *([f"  tokens            {auth_mode}; make one: exai token create NAME"] if wants_token else []),
+        f"  answers from      {_providers(services, demo=demo)}",
+        *([f"  keeps its data in {settings.data_dir}, apart from the ordinary ones"] if demo else []),
+        *(
+            [f"  tokens            {auth_mode}; make one: exai token create NAME{of_demo}"]
+            if wants_token
+            else []
+        ),
         "",
         "Connect a client (`exai init` writes this for Claude Code, Codex, Cursor, VS Code and others):",
     ]
@@ -83,3 +86,12 @@ def _banner(addresses: Addresses, services: Services, *, demo: bool, auth_mode: 
         lines += ["", f"  {snippet.title}", *(f"    {line}" for line in snippet.text.splitlines())]
     lines += ["", "Stop with Ctrl-C; running calls may finish.", ""]
     return "\n".join(lines)
+
+
+def _providers(services: Services, *, demo: bool) -> str:
+    names = services.configured_providers
+    if not demo:
+        return ", ".join(names)
+    real = [name for name in names if name not in EMULATED_PROVIDERS]
+    emulator = "the built-in emulator, which plays GLM and Kimi, and every answer says so"
+    return f"{emulator}; {', '.join(real)} as ever" if real else emulator

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
-from exai.cli.running import daemon_address, running_daemons
+from exai.cli.data_choice import choose_data
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.client.connection import Answer, CallFailed, connect
 
 __all__ = ["app"]
@@ -27,6 +27,7 @@ def status(
     ] = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     credentials: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What `exai token create --save FILE` wrote.")
     ] = None,
@@ -36,11 +37,14 @@ def status(
 
     Exit code 1 where none answers.
     """
-    settings = load_settings(config_file, overrides).settings
-    running = [] if url is not None else running_daemons(settings.data_dir)
-    address = url or daemon_address(settings.server)
-    if len(running) == 1:
-        address = running[0].mcp_ws
+    if demo and url is not None:
+        raise typer.BadParameter("name a daemon by its URL, or the demonstration by --demo")
+    chosen = choose_data(config_file, overrides, demo)
+    daemon = None if url is not None else chosen.daemon
+    address = url or chosen.address
+    if address is None:
+        typer.echo(f"No EXAI runs on {chosen.settings.data_dir}. {chosen.how_to_start}", err=True)
+        raise typer.Exit(1)
     try:
         answer = asyncio.run(_ask(address, credentials))
     except CallFailed as fault:
@@ -49,7 +53,7 @@ def status(
     if as_json and answer.structured is not None:
         typer.echo(json.dumps({"address": address, **answer.structured}, indent=2))
         return
-    process = f" (process {running[0].pid})" if len(running) == 1 else ""
+    process = f" (process {daemon.pid})" if daemon is not None else ""
     typer.echo(f"EXAI at {address}{process}\n\n{answer.text}")
     if answer.is_error:
         raise typer.Exit(1)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import choose_data
+from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.runtime.clock import SystemClock
 from exai.storage.calls.usage import Usage, UsageReports
 from exai.storage.database import Database
@@ -36,6 +37,7 @@ app = new_app()
 def usage(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     days: Annotated[float, typer.Option("--days", min=0.001, max=3_650, help="How far back to look.")] = 30.0,
     caller: Annotated[
         str | None, typer.Option("--caller", metavar="SUBJECT", help="Of this caller alone.")
@@ -43,7 +45,7 @@ def usage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List calls, tokens and cost by caller and model."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
 
     async def report() -> Sequence[Usage]:
         database = await Database.open(settings.database, settings.data_dir)

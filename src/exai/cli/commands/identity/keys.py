@@ -10,7 +10,8 @@ import typer
 from exai.auth.summaries import KeySummary
 from exai.cli.authority import open_authority
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import choose_data
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 
 __all__ = ["app"]
 
@@ -18,9 +19,14 @@ app = new_app(no_args_is_help=True, help="List and replace the keys that sign to
 
 
 @app.command("list")
-def listing(config_file: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def listing(
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    demo: WhichData = None,
+    as_json: AsJson = False,
+) -> None:
     """List the signing keys, the newest first."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
 
     async def found() -> list[KeySummary]:
         async with open_authority(settings) as authority:
@@ -39,6 +45,7 @@ def listing(config_file: ConfigFile = None, overrides: Overrides = None, as_json
 def rotate(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     algorithm: Annotated[
         Literal["ES256", "EdDSA"] | None,
         typer.Option("--algorithm", help="Of the new key; default: auth.algorithm."),
@@ -54,7 +61,7 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Sign with a new key from now on; the old one verifies until its tokens have expired."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
 
     async def made() -> KeySummary:
         async with open_authority(settings) as authority:

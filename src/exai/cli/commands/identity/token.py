@@ -17,7 +17,8 @@ from exai.auth.authority import IssuedTokens
 from exai.auth.summaries import TokenSummary
 from exai.cli.authority import open_authority
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides, load_settings
+from exai.cli.data_choice import choose_data
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.errors import StartFault
 from exai.runtime.os_errors import reason_of
@@ -46,6 +47,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is for, such as `laptop`; for people.")],
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     subject: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +78,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a token for one client; its secrets are shown this once."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     chosen = None if lifetime is None else _duration(lifetime)
     if key and renewable is not None:
         raise typer.BadParameter("an API key has no refresh token", param_hint="--key")
@@ -95,13 +97,14 @@ def create(
 def listing(
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that ended within the last month.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List tokens and API keys, the newest first."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
 
     async def found() -> list[TokenSummary]:
         async with open_authority(settings) as authority:
@@ -123,6 +126,7 @@ def revoke(
     ] = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     subject: Annotated[
         str | None,
         typer.Option(
@@ -138,7 +142,7 @@ def revoke(
     ] = None,
 ) -> None:
     """End a token, or everything of a principal; open sockets close within a second."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     if (token_id is None) == (subject is None) or (subject is not None and issuer is not None):
         raise typer.BadParameter("name one token by its ID, or a principal with --subject")
 
@@ -161,11 +165,12 @@ def rotate(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai token list` shows it.")],
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
     save: Save = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace a token by one like it; the old one ends at the same moment."""
-    settings = load_settings(config_file, overrides).settings
+    settings = choose_data(config_file, overrides, demo).settings
     _prepare(save)
 
     async def made() -> IssuedTokens:

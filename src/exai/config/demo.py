@@ -1,0 +1,31 @@
+"""The demonstration's data: a folder and a database of its own, so that nothing of it is taken for real."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from exai.config.sources import Loaded
+
+__all__ = ["EMULATED_PROVIDERS", "demo_data_dir", "of_demonstration"]
+
+EMULATED_PROVIDERS = frozenset({"glm", "kimi"})
+"""Those that the emulator plays; a custom row is asked as ever."""
+
+FOLDER = "demo"
+ORIGIN = "--demo"
+
+
+def demo_data_dir(data_dir: Path) -> Path:
+    """Return the data folder of the demonstration, which is inside the ordinary one."""
+    return data_dir / FOLDER
+
+
+def of_demonstration(loaded: Loaded) -> Loaded:
+    """Return the settings of the demonstration: with its data folder, and with SQLite files in it."""
+    settings = loaded.settings
+    changed = {
+        "data_dir": demo_data_dir(settings.data_dir),
+        "database": settings.database.model_copy(update={"url": None}),
+        "jobs": settings.jobs.model_copy(update={"file": None}),
+    }
+    origins = {**loaded.origins, "data_dir": ORIGIN, "database.url": ORIGIN, "jobs.file": ORIGIN}
+    return replace(loaded, settings=settings.model_copy(update=changed), origins=origins, demo=True)
