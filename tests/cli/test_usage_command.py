@@ -42,6 +42,16 @@ def test_usage_is_printed_by_caller(data_dir: Path) -> None:
     assert (row["caller"], row["input_tokens"], row["cost_usd"]) == ("alice\x1b[2J", 1_200, 0.5)
 
 
+def test_what_was_emulated_is_in_no_sum(data_dir: Path) -> None:
+    asyncio.run(write_a_call(data_dir, "alice", emulated=True))
+    lines = usage().output.splitlines()
+    assert lines[1].split()[1:3] == ["glm-5.3", "(emulated)"]
+    assert lines[-1] == (
+        "0 calls, 0.0000 USD by list price. Emulated, and not in this sum: 1 calls, which would have cost 0.5000 USD; "
+        "nothing was charged."
+    )
+
+
 def test_a_sum_says_what_it_lacks(data_dir: Path) -> None:
     asyncio.run(write_a_call(data_dir, "alice", unreported=2, without_price=True))
     assert usage().output.splitlines()[-1] == (

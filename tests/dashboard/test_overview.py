@@ -42,7 +42,12 @@ async def test_the_overview_tells_how_things_stand_and_who_looks(open_port: Open
     port.clock.advance(2)
     token = (await port.authority.create("alice", "desk", [DASHBOARD])).access_token
     told = (await port.ask("GET", "/api/overview", token=token)).json
-    assert told["service"] == {"version": __version__, "auth_mode": "required", "uptime_s": 67.0}
+    assert told["service"] == {
+        "version": __version__,
+        "demo": False,
+        "auth_mode": "required",
+        "uptime_s": 67.0,
+    }
     assert (told["you"]["subject"], told["you"]["scopes"], told["you"]["by"]) == (
         "alice",
         [DASHBOARD],

@@ -108,6 +108,7 @@ async def test_a_calls_requests_are_written_with_its_end(database: Database) -> 
         "services": '{"file":1,"web_search":2}',
         "cost_usd": 0.25,
         "without_price": 1,
+        "emulated": 0,
         **REQUEST_TIMES,
         "began_at": began,
         "ended_at": began + timedelta(seconds=1),

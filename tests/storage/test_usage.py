@@ -75,6 +75,19 @@ async def test_calls_tokens_and_cost_add_up_by_caller_and_model(database: Databa
     assert (unchosen.provider, unchosen.calls, unchosen.unanswered, unchosen.requests) == (None, 2, 1, 0)
 
 
+async def test_what_an_emulator_answered_is_a_row_of_its_own(database: Database) -> None:
+    book = Book(database)
+    emulated = record("glm-5.3", Tokens(input=3, output=1), cost_usd=0.125, number=2, emulated=True)
+    await book.call(ALICE, tokens=Tokens(input=10, output=5), cost=0.25, others=[emulated])
+    await book.call(ALICE, model=None)
+    report = await book.usage.report(days=1, caller=None)
+    assert {(each.model, each.emulated): (each.calls, each.cost_usd) for each in report} == {
+        ("glm-5.3", False): (1, 0.25),
+        ("glm-5.3", True): (1, 0.125),
+        (None, False): (1, 0.0),
+    }
+
+
 async def test_a_call_that_asked_two_models_counts_for_each_with_what_each_used(database: Database) -> None:
     book = Book(database)
     kimi = record(

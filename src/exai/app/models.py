@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
+from exai.config.demo import EMULATED_PROVIDERS
 from exai.files.heavy_work import HeavyWork
 from exai.routing.admission import Admission
 from exai.routing.breaker import Breakers
@@ -19,7 +20,13 @@ __all__ = ["open_models"]
 
 @asynccontextmanager
 async def open_models(
-    settings: Settings, storage: Storage, monitoring: Monitoring, clock: Clock, work: HeavyWork
+    settings: Settings,
+    storage: Storage,
+    monitoring: Monitoring,
+    clock: Clock,
+    work: HeavyWork,
+    *,
+    demo: bool,
 ) -> AsyncIterator[Asking]:
     """Make every configured model askable; leaving closes the connections to providers.
 
@@ -40,6 +47,7 @@ async def open_models(
         admission = Admission(settings.admission, clock)
         monitoring.metrics.read_samples(admission.samples)
         retry = RetryPolicy(settings.retry, clock)
-        yield Asking(admission, router, breakers, retry, monitoring.bus, clock)
+        emulated = EMULATED_PROVIDERS if demo else frozenset()
+        yield Asking(admission, router, breakers, retry, monitoring.bus, clock, emulated)
     finally:
         await router.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from exai.events.bus import EventBus
 from exai.monitoring.breaker_log import log_breakers
+from exai.monitoring.call_log import log_calls
 from exai.monitoring.call_metrics import CallMetrics, UsageMetrics
 from exai.monitoring.connection_metrics import ConnectionMetrics, IncidentMetrics
 from exai.monitoring.loop_lag import LoopLag
@@ -41,6 +42,7 @@ def build_monitoring(clock: Clock, *, version: str) -> Monitoring:
     monitoring.running_calls.watch(bus)
     monitoring.open_connections.watch(bus)
     log_breakers(bus)
+    log_calls(bus)
     metrics.read_samples(monitoring.loop_lag.samples)
     metrics.read_value("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
     return monitoring

@@ -75,7 +75,7 @@ async def build(
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
             open_files(settings, storage, clock, scheduler) as shelf,
-            open_models(settings, storage, monitoring, clock, work) as asking,
+            open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             open_jobs(
                 settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs
             ) as jobs,

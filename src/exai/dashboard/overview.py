@@ -52,6 +52,7 @@ class Overview:
         body = {
             "service": {
                 "version": service.version,
+                "demo": service.demo,
                 "auth_mode": self.auth_mode,
                 "uptime_s": service.uptime_s,
             },

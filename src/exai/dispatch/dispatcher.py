@@ -230,9 +230,9 @@ class Dispatcher:
         except ToolFault as fault:
             self._end(call, self._outcome(call, fault), fault.code)
             return failure(fault, call.id, call.asker.ledger.tried)
-        timings = self._end(call, "ok", None, returned.findings, returned.report)
+        facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
-        return with_facts(answer, CallFacts(call.id, timings)) if call.tool.asks_provider else answer
+        return with_facts(answer, facts) if call.tool.asks_provider else answer
 
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
@@ -330,13 +330,13 @@ class Dispatcher:
         code: str | None,
         findings: Findings = _NOTHING,
         report: Report | None = None,
-    ) -> dict[str, float]:
-        """Record how the call ended, and publish it; return the stage timings, which add up to the latency."""
+    ) -> CallFacts:
+        """Record how the call ended, and publish it; return what its answer says of it."""
         del self._running[call.id]
         self._aborted.discard(call.id)
         ledger, caller = call.asker.ledger, call.context.caller
         timings = ledger.timings(call.request.began, self._clock.monotonic())
-        bill, requests = ledger.bill, ledger.records()
+        bill, requests = ledger.bill, ledger.records(self._asking.emulated)
         provider, model = _model_of(findings, ledger)
         if code == Overloaded.code and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
@@ -370,7 +370,7 @@ class Dispatcher:
                 requests=requests,
             )
         )
-        return timings
+        return CallFacts(call.id, timings, emulated=any(request.emulated for request in requests))
 
 
 def _size_of(given: Any) -> int:

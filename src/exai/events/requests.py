@@ -47,3 +47,5 @@ class RequestRecord(msgspec.Struct, frozen=True):
     began_at: float
     """Seconds since 1970-01-01 UTC, as the next."""
     ended_at: float
+    emulated: bool = False
+    """Whether the emulator of a demonstration answered it, so that nothing of its cost was charged."""

@@ -19,7 +19,8 @@ def log_calls(bus: EventBus) -> None:
 def _log_ended(event: CallEnded) -> None:
     level = _log.info if event.requests or event.outcome != "ok" else _log.debug
     used = [request.usage for request in event.requests if request.usage is not None]
-    costs = [request.cost_usd for request in event.requests if request.cost_usd is not None]
+    charged = [request for request in event.requests if not request.emulated]
+    costs = [request.cost_usd for request in charged if request.cost_usd is not None]
     level(
         "call ended",
         call_id=event.call_id,
@@ -35,6 +36,7 @@ def _log_ended(event: CallEnded) -> None:
         input=sum(usage.input or 0 for usage in used),
         output=sum(usage.output or 0 for usage in used),
         usd=round(sum(costs), 6) if costs else None,
+        emulated=len(charged) < len(event.requests),
     )
 
 

@@ -73,6 +73,19 @@ class UsageMetrics:
             "provider",
             "model",
         )
+        self._emulated_tokens = metrics.counter(
+            "emulated_tokens",
+            "Tokens of a demonstration, which are in no other sum.",
+            "provider",
+            "model",
+            "kind",
+        )
+        self._emulated_cost = metrics.counter(
+            "emulated_cost_usd",
+            "What a demonstration would have cost, in US dollars; nothing was charged.",
+            "provider",
+            "model",
+        )
         self._callers = CallerLabels()
         self._caller_calls = metrics.counter(
             "caller_calls", "Tool calls that ended, by caller.", "caller", "outcome"
@@ -92,7 +105,19 @@ class UsageMetrics:
         caller = self._callers.of(event.caller.subject)
         self._caller_calls[caller, event.outcome].inc()
         for request in event.requests:
-            self._count(request, caller)
+            if request.emulated:
+                self._count_emulated(request)
+            else:
+                self._count(request, caller)
+
+    def _count_emulated(self, request: RequestRecord) -> None:
+        provider, model = request.provider, request.model
+        if request.usage is not None:
+            for kind in TOKEN_KINDS:
+                if count := getattr(request.usage, kind):
+                    self._emulated_tokens[provider, model, kind].inc(count)
+        if request.cost_usd:
+            self._emulated_cost[provider, model].inc(request.cost_usd)
 
     def _count(self, request: RequestRecord, caller: str) -> None:
         provider, model = request.provider, request.model

@@ -15,7 +15,7 @@ requests ran at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
@@ -257,11 +257,16 @@ class Ledger:
         timings[LATENCY] = round((ended - began) * 1000, 3)
         return timings
 
-    def records(self) -> tuple[RequestRecord, ...]:
-        """The entries as they are kept and published. One that is still open ends now, as its call does."""
+    def records(self, emulated: Collection[str] = ()) -> tuple[RequestRecord, ...]:
+        """The entries as they are kept and published. One that is still open ends now, as its call does.
+
+        `emulated` are the providers that an emulator plays.
+        """
         now = self._clock.monotonic()
         to_wall = self._clock.wall() - now
-        return tuple(_record(entry, now, to_wall) for entry in self.entries)
+        return tuple(
+            _record(entry, now, to_wall, emulated=entry.provider in emulated) for entry in self.entries
+        )
 
 
 class ModelTurn(Ledger):
@@ -292,7 +297,7 @@ class ModelTurn(Ledger):
         return Tried(self._model, self._provider, outcome, requests, was_asked=bool(asked))
 
 
-def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
+def _record(entry: Entry, now: float, to_wall: float, *, emulated: bool) -> RequestRecord:
     is_open = entry.ended is None
     return RequestRecord(
         number=entry.number,
@@ -309,6 +314,7 @@ def _record(entry: Entry, now: float, to_wall: float) -> RequestRecord:
         timings={_NAMES[stage]: round(seconds * 1000, 3) for stage, seconds in entry.stages.items()},
         began_at=entry.began + to_wall,
         ended_at=(now if entry.ended is None else entry.ended) + to_wall,
+        emulated=emulated,
     )
 
 

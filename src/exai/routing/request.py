@@ -48,6 +48,8 @@ class Asking:
     retry: RetryPolicy
     bus: EventBus
     clock: Clock
+    emulated: frozenset[str] = frozenset()
+    """The providers that an emulator plays."""
 
 
 @dataclass(slots=True)

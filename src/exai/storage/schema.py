@@ -143,6 +143,9 @@ calls = Table(
     Column("reasoning_tokens", Integer),
     Column("cost_usd", Double),  # of all parts with a known price
     Column("without_price", Integer),  # requests of which a part has none, so that it is not in `cost_usd`
+    Column(
+        "emulated", Integer
+    ),  # requests that a demonstration's emulator answered: nothing was charged for them
     *(Column(name, Double) for name in TIMINGS),
     Column("report", StorableText),  # JSON: how the answer came about, without content
     Index(None, "began_at"),
@@ -188,6 +191,9 @@ requests = Table(
     Column(
         "without_price", Integer, nullable=False, server_default="0"
     ),  # 1 where a part has none, so that it is not in `cost_usd`
+    Column(
+        "emulated", Integer, nullable=False, server_default="0"
+    ),  # 1 where a demonstration's emulator answered: nothing was charged
     *(Column(name, Double) for name in REQUEST_TIMINGS),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime, nullable=False),

@@ -62,6 +62,8 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
     model_used: str | None
     model_reason: str | None
     cost_usd: float | None
+    emulated: bool | None
+    """True: a demonstration's emulator answered, and nothing was charged."""
     input_tokens: int | None
     output_tokens: int | None
     timings: dict[str, float]
@@ -84,6 +86,7 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
             error=facts["error_code"],
             caller=None if recorded.owner == reader else recorded.owner,
             continuation_id=facts["conversation_id"],
+            emulated=bool(facts["emulated"]) or None,
             output_tokens=facts["output_tokens"],
             timings=dict(recorded.timings),
             requests=tuple(map(ReportedRequest.of, asked[:MOST_REQUESTS])),
@@ -103,9 +106,10 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"Model: {model}" + (f" ({self.model_reason})" if self.model_reason else ""))
         if self.continuation_id is not None:
             lines.append(f"continuation_id: {self.continuation_id}")
-        lines.append(
-            f"Cost: {_dollars(self.cost_usd)}; {self.input_tokens or 0} tokens in, {self.output_tokens or 0} out"
+        charged = (
+            f"Cost: {_dollars(self.cost_usd)}{', emulated: nothing was charged' if self.emulated else ''}"
         )
+        lines.append(f"{charged}; {self.input_tokens or 0} tokens in, {self.output_tokens or 0} out")
         if self.timings:
             spent = (f"{name.removesuffix('_ms')} {ms:g}" for name, ms in self.timings.items())
             lines.append(f"Milliseconds: {', '.join(spent)}")

@@ -15,13 +15,15 @@ REPORT_KEY = "exai/report"
 """In the `_meta` of an answer: for programs, as no client shows it to its model."""
 
 
-class CallFacts(msgspec.Struct, frozen=True):
+class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the dispatcher adds to the report of a tool that asks a provider."""
 
     call_id: str
     """Its row in the journal."""
     timings: dict[str, float]
-    """Milliseconds by stage."""
+    """Milliseconds by stage, which add up to the latency."""
+    emulated: bool = False
+    """Whether a demonstration's emulator answered, so that nothing of the cost was charged."""
 
 
 def listed_output(tool: Tool[Any, Any]) -> JsonObject:

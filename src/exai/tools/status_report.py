@@ -195,9 +195,10 @@ def _usage_text(usage: tuple[ModelUsage, ...]) -> str:
 
 def _used_text(used: ModelUsage) -> str:
     unknown = f" and {used.without_price} of unknown price" if used.without_price else ""
+    emulated = ", emulated: nothing was charged" if used.emulated else ""
     return (
         f"- {used.model or 'no model chosen'}: {used.calls} ({used.unanswered} unanswered), "
-        f"{used.input_tokens} tokens in, {used.output_tokens} out, {used.cost_usd:.4f} USD{unknown}"
+        f"{used.input_tokens} tokens in, {used.output_tokens} out, {used.cost_usd:.4f} USD{unknown}{emulated}"
     )
 
 

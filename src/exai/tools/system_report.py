@@ -119,6 +119,8 @@ class ModelUsage(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: float
     without_price: int
+    emulated: bool | None
+    """True: a demonstration's emulator answered, and nothing was charged."""
 
 
 class FailedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,6 +253,7 @@ class SystemReport:
                 output_tokens=each.output_tokens,
                 cost_usd=round(each.cost_usd, 9),
                 without_price=each.without_price,
+                emulated=each.emulated or None,
             )
             for each in used
         )

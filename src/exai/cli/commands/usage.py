@@ -75,7 +75,9 @@ def _table(found: Sequence[Usage]) -> str:
 
 
 def _total(found: Sequence[Usage]) -> str:
-    """The sum, and what it lacks."""
+    """The sum, and what it lacks; what a demonstration's emulator answered is beside it."""
+    emulated = [each for each in found if each.emulated]
+    found = [each for each in found if not each.emulated]
     calls = sum(each.calls for each in found)
     usd = sum(each.cost_usd for each in found)
     unpriced = sum(each.without_price for each in found)
@@ -86,16 +88,22 @@ def _total(found: Sequence[Usage]) -> str:
     if unreported:
         lacks.append(f"{unreported} of the requests sent ended before the provider told their usage")
     least = "at least " if unpriced else ""
-    return (
+    total = (
         ": ".join([f"{calls} calls, {least}{usd:.4f} USD by list price", *filter(None, ["; ".join(lacks)])])
         + "."
     )
+    return f"{total} {_emulated(emulated)}" if emulated else total
+
+
+def _emulated(found: Sequence[Usage]) -> str:
+    calls, usd = sum(each.calls for each in found), sum(each.cost_usd for each in found)
+    return f"Emulated, and not in this sum: {calls} calls, which would have cost {usd:.4f} USD; nothing was charged."
 
 
 def _cells(usage: Usage) -> tuple[str, ...]:
     return (
         usage.caller if usage.caller.isprintable() else ascii(usage.caller),
-        usage.model or "(none chosen)",
+        f"{usage.model or '(none chosen)'}{' (emulated)' if usage.emulated else ''}",
         str(usage.calls),
         str(usage.unanswered),
         str(usage.input_tokens),

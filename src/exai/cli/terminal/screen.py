@@ -54,7 +54,8 @@ def summary(facts: Mapping[str, object]) -> str:
     if isinstance(usage, dict):
         parts.append(f"{usage.get('input')} tokens in, {usage.get('output')} out")
     if isinstance(cost, int | float):
-        parts.append(f"${cost:.6f}")
+        emulated = " if it were real" if facts.get("emulated") else ""
+        parts.append(f"${cost:.6f}{emulated}")
     if isinstance(timings, dict) and isinstance(latency := timings.get("latency_ms"), int | float):
         parts.append(f"{latency / 1000:.1f} s")
     return " | ".join(parts)

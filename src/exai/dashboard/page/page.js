@@ -54,7 +54,8 @@ function duration(seconds) {
 
 function showOverview(told) {
   const { service, you } = told;
-  byId("service").textContent = `${service.version}, up ${duration(service.uptime_s)}, auth.mode ${service.auth_mode}`;
+  byId("service").textContent = `${service.version}${service.demo ? " (demonstration: nothing is charged)" : ""}, ` +
+    `up ${duration(service.uptime_s)}, auth.mode ${service.auth_mode}`;
   const until = you.signed_in_until && new Date(you.signed_in_until * 1000).toLocaleTimeString();
   byId("you").textContent = until ? `${you.subject}, until ${until}` : `${you.subject}, without a token`;
   byId("sign-out").hidden = !until;
@@ -77,7 +78,7 @@ function showUsage(told) {
   rows(
     "usage",
     told.usage.map((each) => [
-      each.caller, each.model ?? "(none chosen)", each.calls, each.unanswered,
+      each.caller, `${each.model ?? "(none chosen)"}${each.emulated ? " (emulated)" : ""}`, each.calls, each.unanswered,
       each.input_tokens, each.output_tokens, Number(each.cost_usd.toFixed(4)),
     ]),
     7,

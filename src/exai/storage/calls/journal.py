@@ -130,6 +130,7 @@ class Journal:
             "reasoning_tokens": usage.reasoning,
             "cost_usd": end.cost_usd,
             "without_price": sum(request.without_price for request in end.requests),
+            "emulated": sum(request.emulated for request in end.requests),
             "report": end.report,
         }
         for name in TIMINGS:
@@ -195,6 +196,7 @@ _ENDS_IN = (
     "reasoning_tokens",
     "cost_usd",
     "without_price",
+    "emulated",
     "report",
     *TIMINGS,
 )

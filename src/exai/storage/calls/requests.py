@@ -46,6 +46,7 @@ def _row(call_id: str, record: RequestRecord) -> dict[str, Any]:
         "services": _encode(record.services).decode() if record.services else None,
         "cost_usd": record.cost_usd,
         "without_price": int(record.without_price),
+        "emulated": int(record.emulated),
         "began_at": datetime.fromtimestamp(record.began_at, UTC),
         "ended_at": datetime.fromtimestamp(record.ended_at, UTC),
     }

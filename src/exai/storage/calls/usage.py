@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_, select
 
 from exai.events.requests import Purpose
 from exai.runtime.clock import Clock
@@ -42,6 +42,8 @@ class Usage:
     """By list price, of everything whose price is known."""
     without_price: int
     """Requests of which a part has no known price, or was not told, so that the sum lacks it."""
+    emulated: bool
+    """Whether a demonstration's emulator answered, so that nothing of the cost was charged."""
 
 
 class UsageReports:
@@ -86,6 +88,8 @@ _used = (
 _calls = func.count(calls.c.call_id.distinct())
 _cost = func.coalesce(func.sum(requests.c.cost_usd), 0.0)
 _key = (calls.c.owner, requests.c.provider, requests.c.model)
+_emulated = requests.c.emulated.is_not_distinct_from(literal_column("1"))
+"""In literals: PostgreSQL takes what has parameters for two expressions."""
 _REPORT = (
     select(
         *_key,
@@ -95,9 +99,10 @@ _REPORT = (
         *(func.coalesce(func.sum(column), 0) for column in _used),
         _cost,
         func.coalesce(func.sum(requests.c.without_price), 0),
+        _emulated,
     )
     .select_from(calls.outerjoin(requests))
-    .group_by(*_key)
-    .order_by(_cost.desc(), _calls.desc(), *_key)
+    .group_by(*_key, _emulated)
+    .order_by(_cost.desc(), _calls.desc(), *_key, _emulated)
     .limit(MOST_ROWS)
 )
