@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
+from exai.cli.command_group import SUMMARIES, load_command
 from exai.cli.data_choice import choose_data
 from exai.cli.running import Note, running_daemons
 from exai.config.demo import demo_data_dir
@@ -32,6 +34,26 @@ def owners(result: Result) -> list[str]:
     return [row["caller"] for row in json.loads(result.stdout)]
 
 
+def leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The commands that do something, each with its full name."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for each in command.list_commands(None):
+        yield from leaves(f"{name} {each}", command.get_command(None, each))
+
+
+def test_every_command_with_settings_takes_the_option_but_those_that_have_no_data() -> None:
+    lacking = {
+        full
+        for name in SUMMARIES
+        for full, command in leaves(name, load_command(name))
+        if {"overrides", "demo"} & {each.name for each in command.params} == {"overrides"}
+    }
+    assert lacking == {"connect", "models"}
+
+
 async def test_every_command_beside_a_demonstration_is_about_its_data(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +69,10 @@ async def test_every_command_beside_a_demonstration_is_about_its_data(
         further = json.loads((await run("chat", "--json", "--continue", "And?")).stdout)
         assert further["continuation_id"] == conversation
         assert owners(await run("usage", "--json")) == ["local"]
+        (data_dir / "note.txt").write_text("A heron.")
+        assert (await run("files", "put", str(data_dir / "note.txt"))).exit_code == 0
+        assert "note.txt" in (await run("files", "ls")).stdout
+        assert "note.txt" in (await run("files", "ls", "--owner", "local")).stdout
         made = json.loads((await run("token", "create", "laptop", "--json")).stdout)
         assert made["token_id"] in (await run("token", "list")).stdout
         assert (await run("keys", "list")).stdout.strip()
@@ -59,7 +85,7 @@ async def test_every_command_beside_a_demonstration_is_about_its_data(
         assert (await run("token", "revoke", made["token_id"])).exit_code == 0
         assert (await run("stop")).stdout == "Stopped.\n"
         assert await demo.ended() == 0
-    assert names_in(data_dir) == {"demo", "stderr.log"}
+    assert names_in(data_dir) == {"demo", "stderr.log", "note.txt"}
 
 
 async def test_the_ordinary_data_are_not_touched_and_no_call_is_counted_there(

@@ -6,7 +6,7 @@ from exai.events.requests import RequestRecord
 from exai.monitoring.caller_labels import CallerLabels
 from exai.monitoring.metrics import Metrics
 
-__all__ = ["CallMetrics", "UsageMetrics"]
+__all__ = ["CallMetrics", "EmulatedUsageMetrics", "UsageMetrics"]
 
 SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
 STAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120)
@@ -52,7 +52,7 @@ class CallMetrics:
 
 
 class UsageMetrics:
-    """Counts tokens and cost, by model and by caller."""
+    """Counts tokens and cost, by model and by caller; what a demonstration's emulator answered is not among them."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._tokens = metrics.counter(
@@ -70,19 +70,6 @@ class UsageMetrics:
         self._unreported = metrics.counter(
             "requests_unreported",
             "Requests sent that a provider may charge for without having told their usage, retries included.",
-            "provider",
-            "model",
-        )
-        self._emulated_tokens = metrics.counter(
-            "emulated_tokens",
-            "Tokens of a demonstration, which are in no other sum.",
-            "provider",
-            "model",
-            "kind",
-        )
-        self._emulated_cost = metrics.counter(
-            "emulated_cost_usd",
-            "What a demonstration would have cost, in US dollars; nothing was charged.",
             "provider",
             "model",
         )
@@ -105,19 +92,8 @@ class UsageMetrics:
         caller = self._callers.of(event.caller.subject)
         self._caller_calls[caller, event.outcome].inc()
         for request in event.requests:
-            if request.emulated:
-                self._count_emulated(request)
-            else:
+            if not request.emulated:
                 self._count(request, caller)
-
-    def _count_emulated(self, request: RequestRecord) -> None:
-        provider, model = request.provider, request.model
-        if request.usage is not None:
-            for kind in TOKEN_KINDS:
-                if count := getattr(request.usage, kind):
-                    self._emulated_tokens[provider, model, kind].inc(count)
-        if request.cost_usd:
-            self._emulated_cost[provider, model].inc(request.cost_usd)
 
     def _count(self, request: RequestRecord, caller: str) -> None:
         provider, model = request.provider, request.model
@@ -133,3 +109,39 @@ class UsageMetrics:
         if request.cost_usd:
             self._cost[provider, model].inc(request.cost_usd)
             self._caller_cost[caller,].inc(request.cost_usd)
+
+
+class EmulatedUsageMetrics:
+    """Counts tokens and cost of what a demonstration's emulator answered, by model."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._tokens = metrics.counter(
+            "emulated_tokens",
+            "Tokens of a demonstration, which are in no other sum.",
+            "provider",
+            "model",
+            "kind",
+        )
+        self._cost = metrics.counter(
+            "emulated_cost_usd",
+            "What a demonstration would have cost, in US dollars; nothing was charged.",
+            "provider",
+            "model",
+        )
+
+    def watch(self, bus: EventBus) -> None:
+        """Count from now on."""
+        bus.watch(self._call_ended, CallEnded)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        for request in event.requests:
+            if request.emulated:
+                self._count(request)
+
+    def _count(self, request: RequestRecord) -> None:
+        provider, model = request.provider, request.model
+        for kind in TOKEN_KINDS:
+            if count := getattr(request.usage, kind, None):
+                self._tokens[provider, model, kind].inc(count)
+        if request.cost_usd:
+            self._cost[provider, model].inc(request.cost_usd)

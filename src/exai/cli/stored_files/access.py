@@ -10,9 +10,8 @@ import typer
 
 from exai.app.files import open_shelf
 from exai.callers import LOCAL_SUBJECT
+from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run
-from exai.cli.options import load_settings
-from exai.cli.running import daemon_address, running_daemons
 from exai.cli.stored_files.own_store import OwnStore
 from exai.cli.terminal.own_daemon import is_listening
 from exai.client.stored_files import (
@@ -80,6 +79,7 @@ class Place:
     url: str | None = None
     credentials: Path | None = None
     owner: str | None = None
+    demo: bool | None = None
 
 
 def with_files(place: Place, work: Callable[[Access], Awaitable[T]]) -> T:
@@ -88,10 +88,12 @@ def with_files(place: Place, work: Callable[[Access], Awaitable[T]]) -> T:
     Raises:
         StartFault: no store can be reached.
     """
-    settings = load_settings(place.config_file, place.overrides).settings
+    if place.demo and place.url is not None:
+        raise typer.BadParameter("name a daemon by --url, or the demonstration by --demo")
+    chosen = choose_data(place.config_file, place.overrides, place.demo)
 
     async def worked() -> T:
-        async with _open(settings, place) as files:
+        async with _open(chosen, place) as files:
             return await work(files)
 
     return _ended(worked())
@@ -103,7 +105,7 @@ def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
     Raises:
         StartFault: the database cannot be used.
     """
-    settings = load_settings(place.config_file, place.overrides).settings
+    settings = choose_data(place.config_file, place.overrides, place.demo).settings
 
     async def worked() -> T:
         async with _open_own(settings) as shelf:
@@ -123,8 +125,9 @@ def _ended(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def _open(settings: Settings, place: Place) -> AsyncIterator[Access]:
-    url = place.url or (await _running_daemon(settings) if place.owner is None else None)
+async def _open(chosen: ChosenData, place: Place) -> AsyncIterator[Access]:
+    settings = chosen.settings
+    url = place.url or (await _running_daemon(chosen) if place.owner is None else None)
     if url is not None:
         token = None if place.credentials is not None else config_client.token_variable()
         file = place.credentials or config_client.credentials_variable()
@@ -136,12 +139,11 @@ async def _open(settings: Settings, place: Place) -> AsyncIterator[Access]:
         yield OwnStore(shelf, owner)
 
 
-async def _running_daemon(settings: Settings) -> str | None:
-    running = running_daemons(settings.data_dir)
-    if len(running) == 1:
-        return running[0].mcp_ws
-    address = daemon_address(settings.server)
-    return address if await is_listening(address) else None
+async def _running_daemon(chosen: ChosenData) -> str | None:
+    if chosen.daemon is not None:
+        return chosen.daemon.mcp_ws
+    address = chosen.address
+    return address if address is not None and await is_listening(address) else None
 
 
 def _only_owner(settings: Settings) -> str:

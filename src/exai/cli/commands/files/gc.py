@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import Place, in_own_store
 from exai.cli.stored_files.listing import as_json_text, size_of
 
@@ -21,12 +21,15 @@ def collect(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
 ) -> None:
     """Delete contents that no file has any more, after their grace.
 
     The daemon does so by itself, a few times a day. Works in the data folder, with and without it.
     """
-    collected = in_own_store(Place(config_file, overrides), lambda shelf: shelf.collect(dry_run=dry_run))
+    collected = in_own_store(
+        Place(config_file, overrides, demo=demo), lambda shelf: shelf.collect(dry_run=dry_run)
+    )
     if as_json:
         typer.echo(as_json_text({"dry_run": dry_run, **msgspec.to_builtins(collected)}))
         return

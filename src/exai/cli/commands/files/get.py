@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import Access, Credentials, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text, size_of
 from exai.cli.stored_files.sources import OnBytes, progress
@@ -41,12 +41,13 @@ def get(
     owner: Owner = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
 ) -> None:
     """Fetch a stored file.
 
     It is at its place when all of it is there and has its SHA-256, else nothing is.
     """
-    place = Place(config_file, overrides, url, credentials, owner)
+    place = Place(config_file, overrides, url, credentials, owner, demo)
 
     async def fetched(files: Access) -> tuple[dict[str, Any], Path]:
         entry = await files.get(file_id)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import Access, Credentials, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text, file_lines
 
@@ -26,9 +26,10 @@ def listing(
     owner: Owner = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
 ) -> None:
     """List stored files, newest first."""
-    place = Place(config_file, overrides, url, credentials, owner)
+    place = Place(config_file, overrides, url, credentials, owner, demo)
 
     async def listed(files: Access) -> tuple[list[dict[str, Any]], bool]:
         rows: list[dict[str, Any]] = []

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import REFUSALS, Access, Credentials, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text, file_line
 from exai.cli.stored_files.sources import Source, Unreadable, progress
@@ -28,6 +28,7 @@ def put(
     owner: Owner = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
 ) -> None:
     """Store files, and print their handles.
 
@@ -35,7 +36,7 @@ def put(
     """
     if name is not None and len(paths) > 1:
         raise typer.BadParameter("one name is for one file", param_hint="--name")
-    place = Place(config_file, overrides, url, credentials, owner)
+    place = Place(config_file, overrides, url, credentials, owner, demo)
 
     async def stored(files: Access) -> tuple[list[dict[str, Any]], int]:
         entries, failures = [], 0

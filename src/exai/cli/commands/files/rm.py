@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from exai.cli.command_group import new_app
-from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import REFUSALS, Access, Credentials, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text
 
@@ -23,13 +23,14 @@ def remove(
     owner: Owner = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
+    demo: WhichData = None,
 ) -> None:
     """Remove stored files.
 
     They are gone at once; their bytes go after a grace, unless another file has them. Exit code 1 where one of them
     could not be removed.
     """
-    place = Place(config_file, overrides, url, credentials, owner)
+    place = Place(config_file, overrides, url, credentials, owner, demo)
 
     async def removed(files: Access) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
