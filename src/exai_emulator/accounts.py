@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,8 +25,20 @@ class FileState(msgspec.Struct, forbid_unknown_fields=True):
     """Files that it may hold; one more is refused."""
     max_file_bytes: int = 100 * 1024 * 1024
     """Largest file."""
-    content_delay_s: int = 0
+    max_total_bytes: int = 10 * 1024**3
+    """Kimi: size of all its files together."""
+    content_delay_s: float = 0
     """How long after its upload a file's content is answered like that of an unknown file."""
+    list_delay_s: float = 0
+    """How long after its upload a file is not listed yet."""
+    kept_s: float | None = None
+    """GLM: how long a `user_data` file is kept; None for the 30 days of the sample."""
+    parse_s: float = 0
+    """Kimi: how long a document is `processing`."""
+    parses_per_minute: _Limit = None
+    """Kimi: documents that it takes in a minute; one more is refused with 429."""
+    name_suffix: Literal["repeated", "always", "never"] = "repeated"
+    """Kimi: which new files are listed under a name that is longer than their own."""
     fails: bool = False
     """Kimi: what is uploaded from now on cannot be parsed and is listed with the status `error`."""
 
@@ -63,7 +75,7 @@ class AccountState(msgspec.Struct, forbid_unknown_fields=True):
     plan_ends_at: float | None = None
     """GLM, coding root: when the plan expires, in Unix seconds; then 1309."""
     files: FileState = msgspec.field(default_factory=FileState)
-    """The file store: `max_files`, `max_file_bytes`, `content_delay_s`, `fails`."""
+    """The file store."""
     task_s: float = 0
     """How long GLM's asynchronous chats and parsed documents and Kimi's batches take."""
     tasks_fail: bool = False
@@ -88,10 +100,13 @@ class Account:
     """Kimi: the tokens of the results of each `$web_search`, by its handle."""
     fees: Counter[str] = field(default_factory=Counter)
     """What was charged by the piece, such as web searches, and how often."""
-    files: FileStore = field(default_factory=FileStore)
+    files: FileStore = field(init=False)
     """What was uploaded and not deleted."""
     tasks: dict[str, Task] = field(default_factory=dict)
     """What was begun to be fetched later, by id."""
+
+    def __post_init__(self) -> None:
+        self.files = FileStore(self.clock)
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""

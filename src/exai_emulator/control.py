@@ -277,11 +277,11 @@ class _Control:
         return await self._ordered(request, DialectOrder, carry_out)
 
     async def files(self, _: web.Request) -> web.Response:
-        fields = ("id", "filename", "purpose", "created", "status", "sha256")
+        fields = ("id", "filename", "purpose", "created", "expires_at", "status", "sha256")
         return _answer(
             {
                 name: [
-                    {**{field: getattr(file, field) for field in fields}, "bytes": len(file.content)}
+                    {**{field: getattr(file, field) for field in fields}, "bytes": file.size}
                     for file in account.files
                 ]
                 for name, account in self._emulator.accounts.items()

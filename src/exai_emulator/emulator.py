@@ -11,6 +11,8 @@ from exai_emulator.custom.api import CustomApi
 from exai_emulator.custom.dialects import DIALECTS
 from exai_emulator.custom.rules import BEHAVIOURS as CUSTOM_BEHAVIOURS
 from exai_emulator.custom.rules import RULES as CUSTOM_RULES
+from exai_emulator.documents.extraction import Extract
+from exai_emulator.documents.kinds import kind_of
 from exai_emulator.faults import FaultQueue
 from exai_emulator.files import StoredFile
 from exai_emulator.glm.api import GlmApi
@@ -50,9 +52,11 @@ from exai_emulator.options import EmulatorOptions
 from exai_emulator.other_forms import OtherForm
 from exai_emulator.personas import Persona, Personas
 from exai_emulator.provider import ProviderApi
+from exai_emulator.receiving import Receiving
 from exai_emulator.rules import AnyRule, RuleBook
 from exai_emulator.scenarios import Script
 from exai_emulator.server import ProviderServer
+from exai_emulator.uploads import UploadFolder
 
 __all__ = ["CONFORMANCE", "Addresses", "Emulator"]
 
@@ -118,6 +122,7 @@ class Emulator:
         self.clock = EmulatedClock()
         self.rules = RuleBook(CONFORMANCE, strictness=options.strictness, switched=options.rules)
         self.personas = Personas(options.persona)
+        self.uploads = UploadFolder()
         self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
         self._custom = CustomApi(options)
         apis: list[ProviderApi] = [
@@ -171,7 +176,7 @@ class Emulator:
         return ProviderServer(
             api,
             accounts=self.accounts,
-            log=self.log,
+            receiving=Receiving(self.uploads, self.log, self.options.max_body_bytes),
             faults=self.faults,
             script=self.script,
             rules=self.rules,
@@ -179,11 +184,33 @@ class Emulator:
             identities=self._identities,
         )
 
-    def place_file(self, provider: str, filename: str, purpose: str, content: bytes) -> StoredFile:
-        """Put a file into an account as if it had been uploaded; also one that nobody can upload."""
+    def place_file(
+        self,
+        provider: str,
+        filename: str,
+        purpose: str,
+        content: bytes,
+        *,
+        file_id: str | None = None,
+        size: int | None = None,
+    ) -> StoredFile:
+        """Put a file into an account as if it had been uploaded; also one that nobody can upload.
+
+        `size` makes it that long, by zeros that take no space on disk.
+        """
         identity = self._identities.next(provider)
-        file = StoredFile(f"file_{identity.digest[:20]}", filename, purpose, content, identity.created)
-        self.accounts[provider].files.add(file)
+        account = self.accounts[provider]
+        upload = self.uploads.filled(content, size=size)
+        kind = kind_of(upload.path, upload.head)
+        file = StoredFile(
+            file_id or f"file_{identity.digest[:20]}",
+            filename,
+            purpose,
+            upload,
+            account.clock.now(),
+            extract=Extract(kind, upload.path if kind == "text" else None),
+        )
+        account.files.add(file)
         return file
 
     def reset(self) -> None:

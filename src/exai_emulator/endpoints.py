@@ -1,14 +1,16 @@
 """What a provider answers beside chats: a request as an endpoint sees it, its reply, and where each endpoint is."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, Refusal
+from exai_emulator.forms import Form
 from exai_emulator.identities import Identity
 from exai_emulator.personas import Answer
+from exai_emulator.uploads import UploadFolder
 
 __all__ = ["Endpoint", "EndpointRequest", "Endpoints", "Reply"]
 
@@ -24,10 +26,12 @@ class EndpointRequest:
     """The parts of the path that the endpoint's pattern names."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    content: bytes
+    form: Form | None
+    """The form in the body; None when the body is no whole, well-formed one."""
     json: Any
     """The decoded body; None when there was none or it was not JSON."""
     account: Account
+    uploads: UploadFolder
     identity: Identity
     answer_to: Callable[[ChatCall], Answer]
     """What the persona in force says to a chat, for endpoints that answer one in their own way."""
@@ -48,7 +52,7 @@ class Reply:
     """What the request's record shows as its body, where that is not JSON."""
 
 
-Endpoint = Callable[[EndpointRequest], Reply | Refusal]
+Endpoint = Callable[[EndpointRequest], Reply | Refusal | Awaitable[Reply | Refusal]]
 
 
 class Endpoints:

@@ -78,6 +78,7 @@ class RequestRecord:
         self.body: Any = None
         """The decoded JSON body; None when there was none or it was not JSON."""
         self.body_bytes = 0
+        """How much of the body has come."""
         self.peer_port = peer_port
         """The client's port: requests of one connection share it."""
         self.status = 0
@@ -189,8 +190,8 @@ class RequestLog:
     ) -> RequestRecord:
         """The first request that satisfies `predicate`, as soon as there is one.
 
-        The predicate is asked when a request has been read, at each frame of its stream,
-        and when it ends. Raises TimeoutError after `timeout` seconds.
+        The predicate is asked at each piece of a request's body, when it has been read, at each frame of
+        its stream, and when it ends. Raises TimeoutError after `timeout` seconds.
         """
         for record in self.requests:
             if predicate(record):
@@ -231,10 +232,14 @@ class RequestLog:
         self._enter((provider, None))
         return record
 
-    def read(self, record: RequestRecord, body: Any, body_bytes: int) -> None:
+    def received(self, record: RequestRecord, body_bytes: int) -> None:
+        """Count bytes of the body that came."""
+        record.body_bytes += body_bytes
+        self._tell(record)
+
+    def read(self, record: RequestRecord, body: Any) -> None:
         """Add the decoded body."""
         record.body = body
-        record.body_bytes = body_bytes
         if (model := record.model) is not None:
             self._enter((record.provider, model))
         self._tell(record)

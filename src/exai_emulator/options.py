@@ -65,6 +65,8 @@ class EmulatorOptions:
     """The status of an exhausted Kimi quota: 429 in the documentation, 403 in recordings of 2025."""
     kimi_file_content: Literal["json", "text"] = "json"
     """The content of a Kimi document: an object that holds the text, or the text itself."""
+    kimi_ready_status: Literal["ready", "ok"] = "ready"
+    """The status of a good Kimi file: `ready` in the newest documentation, `ok` in older examples."""
 
     custom_dialect: CustomDialectName = "compatible"
     """Whose habits the custom service has."""

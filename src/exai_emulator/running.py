@@ -56,8 +56,9 @@ async def running(options: EmulatorOptions) -> AsyncIterator[Emulator]:
             kimi_key=options.kimi_key,
             custom_key=options.custom_key,
         )
+        stack.callback(emulator.uploads.close)
         for provider in emulator.apis:
-            server = _http_server(emulator.handler(provider), options.max_body_bytes)
+            server = _http_server(emulator.handler(provider))
             await _serve(
                 stack, web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS), sockets[provider]
             )
@@ -84,11 +85,9 @@ def _origin(host: str, listening: socket.socket) -> str:
     return f"http://{reachable}:{port}"
 
 
-def _http_server(
-    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], max_body: int
-) -> web.Server:
+def _http_server(handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> web.Server:
     """aiohttp's plain server. A client that leaves cancels its handler: so its leaving is noticed."""
-    factory = functools.partial(web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=max_body)
+    factory = functools.partial(web.BaseRequest, loop=asyncio.get_running_loop())
     return web.Server(
         handle, request_factory=factory, handler_cancellation=True, access_log=None, tcp_keepalive=False
     )

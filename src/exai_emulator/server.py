@@ -1,6 +1,7 @@
 """One provider over HTTP: key, body, rules, faults, answer; and the record of it all."""
 
 import asyncio
+import inspect
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -14,9 +15,10 @@ from exai_emulator.calls import ChatCall, Refusal
 from exai_emulator.endpoints import EndpointRequest
 from exai_emulator.faults import Fault, FaultQueue
 from exai_emulator.identities import Identities, Identity
-from exai_emulator.log import Charged, Outcome, RequestLog, RequestRecord
+from exai_emulator.log import Charged, Outcome, RequestRecord
 from exai_emulator.personas import Answer, Persona, Personas, Question, answer_of
 from exai_emulator.provider import CHAT, READS_A_CALL, ProviderApi
+from exai_emulator.receiving import Receiver, Receiving
 from exai_emulator.rules import RuleBook
 from exai_emulator.scenarios import Asked, Script, Step
 from exai_emulator.shapes import function_tools
@@ -41,7 +43,7 @@ class ProviderServer:
         api: ProviderApi,
         *,
         accounts: Accounts,
-        log: RequestLog,
+        receiving: Receiving,
         faults: FaultQueue,
         script: Script,
         rules: RuleBook,
@@ -50,7 +52,8 @@ class ProviderServer:
     ) -> None:
         self._api = api
         self._accounts = accounts
-        self._log = log
+        self._receiving = receiving
+        self._log = receiving.log
         self._faults = faults
         self._script = script
         self._rules = rules
@@ -65,8 +68,9 @@ class ProviderServer:
         )
         record.query = request.rel_url.raw_query_string
         outcome: Outcome = "failed"
+        body = self._receiving.begin(request, record)
         try:
-            await self._answer(request, wire, record)
+            await self._answer(body, wire, record)
             outcome = "complete" if record.fault is None else "fault"
         except ConnectionError:
             outcome = "disconnected"
@@ -75,17 +79,18 @@ class ProviderServer:
             outcome = "disconnected"
             raise
         finally:
+            body.discard()
             self._log.finished(record, outcome)
         return _GOES_ON if wire.keep_alive else _ENDS
 
-    async def _answer(self, request: web.BaseRequest, wire: Wire, record: RequestRecord) -> None:
-        api = self._api
+    async def _answer(self, body: Receiver, wire: Wire, record: RequestRecord) -> None:
+        api, request = self._api, body.request
         identity = self._identities.next(api.name)
-        body = await self._body(request, wire)
-        if body is None:
+        await self._receive(body, wire)
+        if body.too_large:
             return self._refuse(wire, record, api.too_large(record.path), identity)
-        raw = _decoded(body)
-        self._log.read(record, raw, len(body))
+        raw = _decoded(body.content)
+        self._log.read(record, raw)
         wire.further_lines = header_lines(dict(api.further_headers(record.path, request.headers, identity)))
         authorization = api.credentials(request.headers)
         key = authorization.partition(" ")[2].strip()
@@ -99,9 +104,10 @@ class ProviderServer:
                 named={},
                 query=request.rel_url.query,
                 headers=request.headers,
-                content=body,
+                form=body.form,
                 json=raw,
                 account=account,
+                uploads=self._receiving.folder,
                 identity=identity,
                 answer_to=self._answer_to,
             )
@@ -145,18 +151,13 @@ class ProviderServer:
         refusal = self._rules.key_refusal(name, self._api.key_verdict(authorization))
         return self._accounts[name], refusal
 
-    async def _body(self, request: web.BaseRequest, wire: Wire) -> bytes | None:
-        """The whole body; None when it is larger than the service takes, and the connection is given up."""
-        if "Expect" in request.headers:
+    async def _receive(self, body: Receiver, wire: Wire) -> None:
+        """Receive the body; when it did not come whole, the connection is given up."""
+        if "Expect" in body.request.headers:
             wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            return await request.read()
-        except web.HTTPRequestEntityTooLarge:
+        await body.receive()
+        if body.broken:
             wire.keep_alive = False
-            return None
-        except web.RequestPayloadError:
-            wire.keep_alive = False
-            return b""
 
     async def _chat(
         self, wire: Wire, record: RequestRecord, call: ChatCall, identity: Identity, told: Step
@@ -264,6 +265,8 @@ class ProviderServer:
             return self._send(wire, record, status, lines, _encode(content))
         endpoint, named = found
         reply = endpoint(replace(asked, named=named))
+        if inspect.isawaitable(reply):
+            reply = await reply
         if isinstance(reply, Refusal):
             return self._refuse(wire, record, reply, asked.identity)
         if reply.logged is not None:

@@ -20,9 +20,9 @@ class Task:
     fails: bool
 
     @classmethod
-    def begun(cls, account: "Account", result: Mapping[str, Any]) -> "Task":
-        """A task that begins now and goes as the account's state has it."""
-        return cls(result, account.clock.now(), account.state.tasks_fail)
+    def begun(cls, account: "Account", result: Mapping[str, Any], *, fails: bool = False) -> "Task":
+        """A task that begins now and goes as the account's state has it; one that `fails` fails anyhow."""
+        return cls(result, account.clock.now(), fails or account.state.tasks_fail)
 
     def status(self, account: "Account") -> Literal["running", "done", "failed"]:
         if account.clock.now() - self.begun_at < account.state.task_s:

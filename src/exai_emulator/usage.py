@@ -78,6 +78,7 @@ class AccountUsage:
     def __init__(self) -> None:
         self.minute_calls = SlidingWindow(MINUTE)
         self.minute_tokens = SlidingWindow(MINUTE)
+        self.minute_parses = SlidingWindow(MINUTE)
         self.day_calls = Day()
         self.day_tokens = Day()
         self.plan_window = Spell(FIVE_HOURS)

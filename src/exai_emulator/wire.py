@@ -73,12 +73,14 @@ class Wire:
 
     def head(self, status: int, headers: str, *, length: int | None) -> bytes:
         """A status line and headers. `headers` is CRLF-ended lines; without a length the body is chunked."""
-        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        framing = "Transfer-Encoding: chunked\r\n" if length is None else f"Content-Length: {length}\r\n"
+        if status == HTTPStatus.NO_CONTENT:
+            framing = ""
         if not self.keep_alive:
-            framing += "\r\nConnection: close"
+            framing += "Connection: close\r\n"
         reason = _REASONS.get(status, "Unknown")
         return (
-            f"HTTP/1.1 {status} {reason}\r\n{headers}{self.further_lines}{framing}\r\n".encode("latin-1")
+            f"HTTP/1.1 {status} {reason}\r\n{headers}{self.further_lines}{framing}".encode("latin-1")
             + _date.line()
             + b"\r\n"
         )

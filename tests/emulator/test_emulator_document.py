@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exai_emulator import AccountState, Emulator, EmulatorOptions, Fault, Persona
+from exai_emulator import AccountState, Emulator, EmulatorOptions, Fault, FileState, Persona
 from exai_emulator.conformance import conformance_page
 from exai_emulator.control import control_app
 from exai_emulator.emulator import CONFORMANCE
@@ -53,7 +53,7 @@ def test_every_row_names_its_evidence() -> None:
     assert [row for row, of_row in marks.items() if not of_row or set(of_row) - MARKS.keys()] == []
 
 
-@pytest.mark.parametrize("struct", [Fault, Persona, AccountState])
+@pytest.mark.parametrize("struct", [Fault, Persona, AccountState, FileState])
 def test_every_setting_is_named(struct: type[msgspec.Struct]) -> None:
     missing = [name for name in struct.__struct_fields__ if f"`{name}`" not in DOCUMENT]
     assert missing in ([], ["kind"])

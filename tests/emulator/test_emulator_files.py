@@ -2,24 +2,28 @@
 
 import asyncio
 import base64
+import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zai import ZaiClient
 
 from exai_emulator import Emulator, EmulatorOptions, Fault, FileState
-from exai_emulator.forms import read_form
+from exai_emulator.forms import Form, FormReader
 from exai_emulator.pictures import picture_size
+from exai_emulator.uploads import UploadFolder
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
 )
+
+LINES = b'{"custom_id":"request-1"}'
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ async def test_zai_sdk_manages_files_at_glm(emulator: Emulator) -> None:
     def run() -> tuple[Any, Any, Any]:
         there = emulator.addresses
         with ZaiClient(api_key=there.glm_key, base_url=there.glm, max_retries=0) as client:
-            made = client.files.create(file=("batch.jsonl", io.BytesIO(b'{"a":1}')), purpose="batch")
+            made = client.files.create(file=("batch.jsonl", io.BytesIO(LINES)), purpose="batch")
             listed = client.files.list(purpose="batch")
             return made, listed, client.files.delete(str(made.id))
 
@@ -104,7 +108,7 @@ async def test_kimi_lists_newest_first_page_by_page(kimi_files: Files) -> None:
 
 async def test_glm_lists_one_purpose_and_says_whether_there_is_more(glm_files: Files) -> None:
     for number in range(3):
-        assert (await glm_files.upload(b"{}", f"{number}.jsonl", purpose="batch"))[0] == 200
+        assert (await glm_files.upload(LINES, f"{number}.jsonl", purpose="batch"))[0] == 200
     status, body = await glm_files.upload(b"%PDF-1.7", "a.pdf", purpose="user_data")
     assert (status, body["expires_at"] - body["created_at"]) == (200, 30 * 86_400)
     _, first = await glm_files.ask("GET", "?purpose=batch&limit=2&order=created_at")
@@ -116,7 +120,7 @@ async def test_glm_lists_one_purpose_and_says_whether_there_is_more(glm_files: F
 
 
 async def test_glm_gives_the_content_of_batch_outputs_alone(glm_files: Files, emulator: Emulator) -> None:
-    _, made = await glm_files.upload(b"{}", "a.jsonl", purpose="batch")
+    _, made = await glm_files.upload(LINES, "a.jsonl", purpose="batch")
     status, body = await glm_files.ask("GET", f"/{made['id']}/content")
     assert (status, body["error"]["code"]) == (400, "1210")
     placed = emulator.place_file("glm", "out.jsonl", "batch_output", b'{"id":1}')
@@ -129,6 +133,9 @@ async def test_glm_gives_the_content_of_batch_outputs_alone(glm_files: Files, em
         (b"x", "a.txt", {"purpose": "file"}, "purpose"),
         (b"x", "a.txt", {"purpose": "user_data"}, "当前仅支持：doc、docx、pdf"),
         (b"", "a.jsonl", {"purpose": "batch"}, "不能为空"),
+        (b'{"custom_id":"12345"}', "a.jsonl", {"purpose": "batch"}, "格式错误"),
+        (b"x", "a.txt", {"purpose": "retrieval"}, "当前仅支持：doc、docx、pdf、xlsx"),
+        (b"\0" * (5 * 2**20 + 1), "a.pdf", {"purpose": "retrieval"}, "最大5MB"),
         (PNG + b"\0" * 5 * 2**20, "a.png", {"purpose": "code-interpreter"}, "最大5MB"),
         (b"\0" * (20 * 2**20 + 1), "a.bin", {"purpose": "agent"}, "最大20MB"),
     ],
@@ -266,29 +273,49 @@ FORM = (
 )
 
 
-def test_a_form_is_whole_or_none() -> None:
-    form = read_form("multipart/form-data; boundary=b", FORM)
+@pytest.fixture
+def folder() -> Iterator[UploadFolder]:
+    folder = UploadFolder()
+    yield folder
+    folder.close()
+
+
+def read_form(content_type: str, body: bytes, folder: UploadFolder, step: int = 1 << 20) -> Form | None:
+    reader = FormReader(content_type, folder)
+    for start in range(0, len(body), step):
+        reader.feed(body[start : start + step])
+    form = reader.finish()
+    if form is None:
+        reader.discard()
+    return form
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_a_form_is_whole_or_none(folder: UploadFolder, step: int) -> None:
+    form = read_form("multipart/form-data; boundary=b", FORM, folder, step)
     assert form is not None
     assert form.fields == {"purpose": "image"}
-    assert (form.files["file"].content, form.files["file"].media_type) == (PNG, "image/png")
+    file = form.files["file"]
+    assert (file.upload.content, file.upload.size, file.media_type) == (PNG, len(PNG), "image/png")
+    assert file.upload.sha256 == hashlib.sha256(PNG).hexdigest()
     for cut in range(len(FORM) - 4):
-        assert read_form("multipart/form-data; boundary=b", FORM[:cut]) is None
+        assert read_form("multipart/form-data; boundary=b", FORM[:cut], folder, step) is None
     for kind in ("application/json", "multipart/form-data", "multipart/mixed; boundary=b", ""):
-        assert read_form(kind, FORM) is None
+        assert read_form(kind, FORM, folder) is None
 
 
-def test_a_form_is_bounded() -> None:
+def test_a_form_is_bounded(folder: UploadFolder) -> None:
     many = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 33 + b"--b--\r\n"
     long = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 70_000 + b"\r\n--b--\r\n"
     headers = (
         b"--b\r\nX-A: " + b"x" * 9_000 + b'\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n'
     )
     for body in (many, long, headers):
-        assert read_form("multipart/form-data; boundary=b", body) is None
+        assert read_form("multipart/form-data; boundary=b", body, folder) is None
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.integers(0, len(FORM)), st.integers(0, len(FORM)))
-def test_no_bytes_make_reading_a_form_fail(noise: bytes, start: int, end: int) -> None:
-    read_form("multipart/form-data; boundary=b", FORM[:start] + noise + FORM[end:])
-    read_form("multipart/form-data; boundary=" + noise.decode("latin-1"), FORM)
+def test_no_bytes_make_reading_a_form_fail(folder: UploadFolder, noise: bytes, start: int, end: int) -> None:
+    read_form("multipart/form-data; boundary=b", FORM[:start] + noise + FORM[end:], folder)
+    read_form("multipart/form-data; boundary=" + noise.decode("latin-1"), FORM, folder)

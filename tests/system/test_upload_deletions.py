@@ -26,7 +26,6 @@ from exai.storage.database import Database
 from exai.storage.schema import provider_file_deletions, provider_file_uploads
 from exai.storage.uploads import Store, UploadRow, UploadTable
 from exai_emulator import Emulator, Fault
-from exai_emulator.files import StoredFile
 from support.daemons import Daemon, StartDaemon, clean_environ
 from support.forked_runs import ForkedRuns, forked_runs
 from support.mcp_websocket import mcp_socket
@@ -53,10 +52,7 @@ class Account:
     ) -> str:
         """A file of Alice's there with its row; its id."""
         now = datetime.now(UTC)
-        file = StoredFile(
-            id=f"file_{name}", filename=name, purpose="image", content=name.encode(), created=0, stored_at=0
-        )
-        self.emulator.accounts["kimi"].files.add(file)
+        file = self.emulator.place_file("kimi", name, "image", name.encode(), file_id=f"file_{name}")
         row = UploadRow(f"sha256 of {content or name}", file.id, 3, now - unused_for)
         await self.table.keep(self.store, "alice", row)
         return file.id

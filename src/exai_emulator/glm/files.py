@@ -1,15 +1,13 @@
 """GLM's files: upload, list, read, delete."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from exai_emulator.accounts import Account
 from exai_emulator.calls import Refusal
+from exai_emulator.documents.extraction import Extract, extract
 from exai_emulator.endpoints import Endpoint, EndpointRequest, Reply
 from exai_emulator.files import StoredFile
-from exai_emulator.forms import Form, read_form
-from exai_emulator.pictures import picture_type
+from exai_emulator.glm.uploads import UPLOAD_RULES, USER_DATA, GlmUpload
 from exai_emulator.rules import Behaviour, EndpointRule, RuleBook
 
 __all__ = ["BATCH_OUTPUT", "BEHAVIOURS", "RULES", "GlmFiles"]
@@ -17,84 +15,8 @@ __all__ = ["BATCH_OUTPUT", "BEHAVIOURS", "RULES", "GlmFiles"]
 BATCH_OUTPUT = "batch_output"
 """The purpose of what a finished batch leaves; nobody uploads it."""
 
-_MEGABYTE = 1024**2
 _KEPT_S = 30 * 86_400
 """How long a `user_data` file is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Purpose:
-    """What may be uploaded for one purpose."""
-
-    suffixes: frozenset[str] = frozenset()
-    """File name endings; empty takes any."""
-    max_bytes: int = 100 * _MEGABYTE
-    max_picture_bytes: int = 100 * _MEGABYTE
-    max_files: int = 1_000
-
-
-_DOCUMENTS = frozenset({"pptx", "ppt", "docx", "doc", "xlsx", "xls", "pdf"})
-_PURPOSES = {
-    "batch": _Purpose(frozenset({"jsonl"})),
-    "code-interpreter": _Purpose(max_bytes=20 * _MEGABYTE, max_picture_bytes=5 * _MEGABYTE, max_files=100),
-    "agent": _Purpose(max_bytes=20 * _MEGABYTE),
-    "voice-clone-input": _Purpose(frozenset({"mp3", "wav"}), max_bytes=10 * _MEGABYTE),
-    "user_data": _Purpose(_DOCUMENTS, max_bytes=50 * _MEGABYTE),
-    "file-extract": _Purpose(max_bytes=50 * _MEGABYTE),
-    "fine-tune": _Purpose(frozenset({"jsonl"})),
-    "retrieval": _Purpose(max_bytes=50 * _MEGABYTE),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    """An upload as the rules see it."""
-
-    account: Account
-    form: Form | None
-    purpose: str
-    filename: str
-    content: bytes | None
-
-    @property
-    def limits(self) -> _Purpose:
-        return _PURPOSES.get(self.purpose, _Purpose())
-
-
-def _form(upload: _Upload) -> Refusal | None:
-    if upload.form is None or upload.content is None:
-        return Refusal("1214", "file不能为空")
-    return None
-
-
-def _purpose(upload: _Upload) -> Refusal | None:
-    return None if upload.purpose in _PURPOSES else Refusal("1210", "purpose参数错误，请检查文档")
-
-
-def _type(upload: _Upload) -> Refusal | None:
-    suffixes = upload.limits.suffixes
-    if not suffixes or upload.filename.rpartition(".")[2].lower() in suffixes:
-        return None
-    return Refusal("1210", f"文件类型不支持，当前仅支持：{'、'.join(sorted(suffixes))}")
-
-
-def _zero(upload: _Upload) -> Refusal | None:
-    return Refusal("1214", "文件内容不能为空") if upload.content == b"" else None
-
-
-def _size(upload: _Upload) -> Refusal | None:
-    content = upload.content or b""
-    limits, own = upload.limits, upload.account.state.files.max_file_bytes
-    most = limits.max_bytes if picture_type(content) is None else limits.max_picture_bytes
-    most = min(most, limits.max_bytes, own)
-    return Refusal("1210", f"文件大小超过限制，最大{most // _MEGABYTE}MB") if len(content) > most else None
-
-
-def _count(upload: _Upload) -> Refusal | None:
-    most = min(upload.limits.max_files, upload.account.state.files.max_files)
-    if len(upload.account.files.of(upload.purpose)) < most:
-        return None
-    return Refusal("1210", f"文件数量超过限制，最多{most}个")
 
 
 def _list_purpose(request: EndpointRequest) -> Refusal | None:
@@ -119,14 +41,6 @@ def _content_kind(file: StoredFile) -> Refusal | None:
     return Refusal("1210", "仅支持下载batch任务的结果文件")
 
 
-_UPLOAD_RULES = (
-    EndpointRule("glm.files.form", "?", "an upload that is no well-formed form with a file: 400/1214", _form),
-    EndpointRule("glm.files.purpose", "DLS", "another purpose than one of any source: 400/1210", _purpose),
-    EndpointRule("glm.files.type", "L", "a type that the purpose does not take: 400/1210, in Chinese", _type),
-    EndpointRule("glm.files.zero", "?", "an empty file: 400/1214", _zero),
-    EndpointRule("glm.files.size", "D", "a file above the size of its purpose: 400/1210", _size),
-    EndpointRule("glm.files.count", "D", "a file above the number of its purpose: 400/1210", _count),
-)
 _LIST_RULES = (
     EndpointRule("glm.files.list.purpose", "D", "a list without `purpose`: 400/1214", _list_purpose),
     EndpointRule("glm.files.list.limit", "D", "`limit` outside 1 to 100: 400/1214", _list_limit),
@@ -137,12 +51,14 @@ _CONTENT_RULES = (
         "glm.files.content.batch", "D", "the content of other than a batch's output: 400/1210", _content_kind
     ),
 )
-RULES = (*_UPLOAD_RULES, *_LIST_RULES, *_CONTENT_RULES)
+RULES = (*UPLOAD_RULES, *_LIST_RULES, *_CONTENT_RULES)
 
 BEHAVIOURS = (
     Behaviour("glm.files.list", "D", "`GET /files` lists one purpose by `after`, `order` and `limit`"),
     Behaviour("glm.files.unknown", "?", "an unknown file id: 400/1214"),
-    Behaviour("glm.files.expiry", "L", "a `user_data` file carries `expires_at`, 30 days ahead"),
+    Behaviour(
+        "glm.files.expiry", "L", "a `user_data` file carries `expires_at`, 30 days ahead, and is gone then"
+    ),
 )
 
 
@@ -158,34 +74,24 @@ class GlmFiles:
             ("DELETE", "/files/{id}", self._of_file(_delete)),
         )
 
-    def _upload(self, request: EndpointRequest) -> Reply | Refusal:
-        form = read_form(request.headers.get("Content-Type", ""), request.content)
-        sent = form.files.get("file") if form is not None else None
-        upload = _Upload(
-            request.account,
-            form,
-            form.fields.get("purpose", "") if form is not None else "",
-            sent.filename if sent is not None else "",
-            sent.content if sent is not None else None,
-        )
-        if (refusal := self._rules.first_of(_UPLOAD_RULES, upload)) is not None:
+    async def _upload(self, request: EndpointRequest) -> Reply | Refusal:
+        sent = GlmUpload(request.account, request.form)
+        if (refusal := self._rules.first_of(UPLOAD_RULES, sent)) is not None:
             return refusal
-        identity = request.identity
-        file = StoredFile(
-            id=f"{identity.created}_{identity.digest[:32]}",
-            filename=upload.filename,
-            purpose=upload.purpose,
-            content=upload.content or b"",
-            created=identity.created,
-            stored_at=request.account.clock.now(),
-        )
+        read: Extract | None = None
+        if sent.purpose == USER_DATA and sent.upload is not None:
+            read = await extract(sent.upload)
+            # Others may have filled the account meanwhile.
+            if (refusal := self._rules.first_of(UPLOAD_RULES, sent)) is not None:
+                return refusal
+        file = _stored(request, sent, read)
         return Reply(
             _listed(file),
             commit=lambda: request.account.files.add(file),
             logged={
                 "purpose": file.purpose,
                 "filename": file.filename,
-                "bytes": len(file.content),
+                "bytes": file.size,
                 "sha256": file.sha256,
             },
         )
@@ -194,7 +100,12 @@ class GlmFiles:
         if (refusal := self._rules.first_of(_LIST_RULES, request)) is not None:
             return refusal
         query = request.query
-        files = request.account.files.of(query.get("purpose", ""))
+        now, delay = request.account.clock.now(), request.account.state.files.list_delay_s
+        files = [
+            file
+            for file in request.account.files.of(query.get("purpose", ""))
+            if now - file.stored_at >= delay
+        ]
         if query.get("order") == "desc":
             files.reverse()
         after, limit = query.get("after"), query.get("limit", "20")
@@ -234,15 +145,31 @@ def _unknown() -> Refusal:
     return Refusal("1214", "文件不存在")
 
 
+def _stored(request: EndpointRequest, sent: GlmUpload, read: Extract | None) -> StoredFile:
+    """The file that an upload becomes."""
+    account, identity = request.account, request.identity
+    now = account.clock.now()
+    kept_s = account.state.files.kept_s
+    return StoredFile(
+        id=f"{identity.created}_{identity.digest[:32]}",
+        filename=sent.filename,
+        purpose=sent.purpose,
+        upload=sent.upload or request.uploads.filled(b""),
+        stored_at=now,
+        extract=read,
+        expires_at=now + (_KEPT_S if kept_s is None else kept_s) if sent.purpose == USER_DATA else None,
+    )
+
+
 def _listed(file: StoredFile) -> dict[str, Any]:
     listed: dict[str, Any] = {
         "id": file.id,
         "object": "file",
-        "bytes": len(file.content),
+        "bytes": file.size,
         "created_at": file.created,
         "filename": file.filename,
         "purpose": file.purpose,
     }
-    if file.purpose == "user_data":
-        listed["expires_at"] = file.created + _KEPT_S
+    if file.expires_at is not None:
+        listed["expires_at"] = int(file.expires_at)
     return listed

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from exai_emulator.calls import ChatCall, Refusal
+from exai_emulator.documents.extraction import extract
 from exai_emulator.endpoints import Endpoint, EndpointRequest, Reply
-from exai_emulator.forms import Form, read_form
+from exai_emulator.forms import Form
 from exai_emulator.provider import ProviderApi
 from exai_emulator.rules import Behaviour, EndpointRule, RuleBook
 from exai_emulator.tasks import Task
+from exai_emulator.uploads import Upload
 
 __all__ = ["BEHAVIOURS", "RULES", "GlmTasks"]
 
@@ -26,16 +28,16 @@ class _Parse:
     form: Form | None
 
     @property
-    def content(self) -> bytes | None:
+    def upload(self) -> Upload | None:
         sent = self.form.files.get("file") if self.form is not None else None
-        return sent.content if sent is not None else None
+        return sent.upload if sent is not None else None
 
     def field(self, name: str) -> str:
         return self.form.fields.get(name, "") if self.form is not None else ""
 
 
 def _form(parse: _Parse) -> Refusal | None:
-    return None if parse.content is not None else Refusal("1214", "file不能为空")
+    return None if parse.upload is not None else Refusal("1214", "file不能为空")
 
 
 def _tool(parse: _Parse) -> Refusal | None:
@@ -138,18 +140,18 @@ class GlmTasks:
             }
         )
 
-    def _parse(self, request: EndpointRequest) -> Reply | Refusal:
-        parse = _Parse(read_form(request.headers.get("Content-Type", ""), request.content))
+    async def _parse(self, request: EndpointRequest) -> Reply | Refusal:
+        parse = _Parse(request.form)
         if (refusal := self._rules.first_of(_PARSE_RULES, parse)) is not None:
             return refusal
-        content = parse.content or b""
+        upload = parse.upload or request.uploads.filled(b"")
         identifier = request.identity.digest[:32]
-        text = f"[emulated parsing of {len(content)} bytes]\n{content.decode('utf-8', 'replace')}"
-        task = Task.begun(request.account, {"content": text})
+        read = await extract(upload)
+        task = Task.begun(request.account, {"content": read.text}, fails=bool(read.trouble))
         return Reply(
             {"success": True, "message": "任务创建成功", "task_id": identifier},
             commit=lambda: request.account.tasks.update({identifier: task}),
-            logged={"tool_type": parse.field("tool_type"), "bytes": len(content)},
+            logged={"tool_type": parse.field("tool_type"), "bytes": upload.size, "sha256": upload.sha256},
         )
 
     def _parse_result(self, request: EndpointRequest) -> Reply | Refusal:

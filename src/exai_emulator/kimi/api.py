@@ -14,9 +14,10 @@ from exai_emulator.identities import Identity
 from exai_emulator.kimi.batches import KimiBatches
 from exai_emulator.kimi.catalog import MODELS
 from exai_emulator.kimi.errors import errors_of
-from exai_emulator.kimi.files import TOO_LARGE, KimiFiles
+from exai_emulator.kimi.files import KimiFiles
 from exai_emulator.kimi.platform import KimiPlatform, signature_headers
 from exai_emulator.kimi.rest_tools import KimiRestTools, is_rest_tool, track_headers
+from exai_emulator.kimi.uploads import TOO_LARGE
 from exai_emulator.kimi.web_search import result_tokens, search_instead
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
@@ -58,7 +59,8 @@ class KimiApi:
         self._windows = options.context_windows
         self._stream_usage = options.kimi_stream_usage
         self._cache_writes = options.kimi_cache_writes
-        files, tools = KimiFiles(rules, options.kimi_file_content), KimiRestTools(rules)
+        files = KimiFiles(rules, options.kimi_file_content, options.kimi_ready_status)
+        tools = KimiRestTools(rules)
         platform, batches = KimiPlatform(rules), KimiBatches(self, rules, "v1")
         self.endpoints = Endpoints(
             (method, ROOT + path, endpoint)

@@ -195,7 +195,11 @@ def _seen(request: EndpointRequest, task: Task) -> Reply:
             if kept and status == "completed" and request.account.files.get(file_id) is None:
                 request.account.files.add(
                     StoredFile(
-                        file_id, f"{made['id']}_{name}.jsonl", "batch", b"\n".join(kept), made["created_at"]
+                        file_id,
+                        f"{made['id']}_{name}.jsonl",
+                        "batch",
+                        request.uploads.filled(b"\n".join(kept)),
+                        request.account.clock.now(),
                     )
                 )
 
