@@ -1,13 +1,13 @@
 """Usage and cost of requests to providers: values that can be added, in which an unknown price is never zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 __all__ = ["Bill", "Cost", "Usage"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens as the provider reports them; `None` for what it does not report."""
 
     input: int | None = None
@@ -37,11 +37,10 @@ def _sum(one: int | None, other: int | None) -> int | None:
     return one + other
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """List price in US dollars of one request or of several."""
 
-    items: Mapping[str, float] = field(default_factory=dict)
+    items: Mapping[str, float] = msgspec.field(default_factory=dict)
     """Dollars by kind: `input`, `cached_input`, `cache_write`, `output`, `search`, `file`.
 
     A kind that is free is 0; one that did not occur is missing.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
+
 __all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "PictureLimits", "Role", "ToolCall"]
 
 
@@ -90,19 +92,22 @@ class ToolCall:
     """Its `type` on the wire."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message of a prompt."""
 
     role: Role
-    text: str = field(repr=False)
+    text: str
     images: tuple[Image, ...] = ()
-    reasoning: str | None = field(default=None, repr=False)
+    reasoning: str | None = None
     """The assistant's reasoning, for a provider whose protocol requires it back."""
     tool_calls: tuple[ToolCall, ...] = ()
     """The tools that the assistant called; their messages follow directly."""
     answers: ToolCall | None = None
     """For a tool's message: the call that it answers."""
+
+    def __repr__(self) -> str:
+        """Name what it is made of without its texts, which belong in no log."""
+        return f"Message({self.role}, {len(self.text)} characters, {len(self.images)} pictures)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import json
 import random
 from contextlib import suppress
-from dataclasses import astuple
 from typing import Any
 
+import msgspec
 import pytest
 
 from exai.costs import Usage
@@ -338,7 +338,9 @@ def test_whatever_comes_is_an_answer_or_broken(seed: int) -> None:
         said = [answer.text, answer.reasoning or "", answer.id or "", answer.echoed_model or ""]
         called = [(each.id, each.name, each.arguments, each.kind) for each in answer.tool_calls]
         "".join([*said, *(text for call in called for text in call)]).encode()
-        assert all(count is None or 0 <= count <= MAX_TOKENS for count in astuple(answer.usage))
+        assert all(
+            count is None or 0 <= count <= MAX_TOKENS for count in msgspec.structs.astuple(answer.usage)
+        )
 
 
 def test_names_that_come_again_and_again_are_read_in_time() -> None:

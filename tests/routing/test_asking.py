@@ -1,9 +1,9 @@
 """Asking models: retries, the breaker and the next model, on a provider that answers from a script."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from exai import config
@@ -270,5 +270,7 @@ async def test_counting_a_prompt_is_an_entry_and_no_turn(
     assert (entry.purpose, entry.attempts, entry.outcome) == ("count", 1, outcome)
     assert desk.timings()["first_token_ms"] == 2_000
     assert desk.asker.ledger.tried == ()
-    assert await desk.asker.count_tokens(replace(prompt, tools=(ToolSpec("f", "", {}),))) is None
+    assert (
+        await desk.asker.count_tokens(msgspec.structs.replace(prompt, tools=(ToolSpec("f", "", {}),))) is None
+    )
     assert len(desk.asker.ledger.entries) == 1

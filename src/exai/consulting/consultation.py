@@ -1,7 +1,8 @@
 """One question that a model answered, and how it came about."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import Material
@@ -16,8 +17,7 @@ from exai.routing.router import AUTO, Choice
 __all__ = ["Consultation"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consultation:
+class Consultation(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, and what became of its exchange."""
 
     inquiry: Inquiry

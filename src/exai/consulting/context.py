@@ -1,7 +1,8 @@
 """What a tool is given beside its arguments: the caller, a way to ask models, progress."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+import msgspec
 
 from exai.callers import Caller
 from exai.routing.asker import ModelAsker
@@ -11,8 +12,7 @@ from exai.routing.progress import Progress
 __all__ = ["CallContext"]
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(msgspec.Struct, frozen=True):
     """The call as its tool sees it. Read-only: what a tool finds is in its return value."""
 
     call_id: str

@@ -1,7 +1,8 @@
 """A question to a model, before the model is chosen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from exai import config
 from exai.messages import Effort
@@ -9,8 +10,7 @@ from exai.messages import Effort
 __all__ = ["Inquiry"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inquiry:
+class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     """One question to one model, with what the caller shows beside it."""
 
     instructions: str

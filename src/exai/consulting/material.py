@@ -1,7 +1,8 @@
 """The question of a prompt with its files and pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from exai.callers import Caller
 from exai.consulting.inquiry import Inquiry
@@ -11,8 +12,7 @@ from exai.messages import FileExcerpt, Image
 __all__ = ["Material", "gather"]
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
+class Material(msgspec.Struct, frozen=True):
     """What was read for an inquiry; the same for every model."""
 
     files: tuple[FileExcerpt, ...]

@@ -1,6 +1,6 @@
 """Which model an inquiry goes to: the one it names, else its conversation's, else the configured default."""
 
-from dataclasses import replace
+import msgspec
 
 from exai.consulting.inquiry import Inquiry
 from exai.conversations.conversations import Conversation
@@ -34,4 +34,4 @@ def choose_model(router: ModelRouter, inquiry: Inquiry, conversation: Conversati
         return resolve(before, kept=True)
     except (UnknownModel, AbilityMissing, ProviderUnconfigured) as fault:
         why = f"No model was named, and this conversation's {before} cannot answer: {fault}"
-        return replace(resolve(None), reason=why)
+        return msgspec.structs.replace(resolve(None), reason=why)

@@ -1,7 +1,8 @@
 """Records an exchange. An answer that cannot be kept is given all the same: it was paid for."""
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from exai.consulting.context import CallContext
 from exai.consulting.material import Material
@@ -17,8 +18,7 @@ LONGEST_S = 10.0
 LEAST_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(msgspec.Struct, frozen=True):
     """What became of an exchange."""
 
     conversation_id: str | None

@@ -1,6 +1,5 @@
 """What a tool returns: a result that an agent reads, a report for programs and operators, what the journal keeps."""
 
-from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 import msgspec
@@ -31,8 +30,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """What the journal keeps of a call beside its requests and the tool's report."""
 
     provider: str | None = None
@@ -45,8 +43,7 @@ class Findings:
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolReturn(Generic[R_co]):
+class ToolReturn(msgspec.Struct, Generic[R_co], frozen=True):
     """All that a tool found. Nothing is added to it afterwards."""
 
     result: R_co

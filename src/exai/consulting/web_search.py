@@ -1,6 +1,5 @@
 """Web search in a chat: by the provider, or by tools that the model calls; and what the caller learns of it."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -57,10 +56,10 @@ class WebSearch:
             ToolFault: one of its subclasses.
         """
         context = self._context
-        declared = replace(prompt, tools=self._loop.specs)
+        declared = msgspec.structs.replace(prompt, tools=self._loop.specs)
         completion = await self._loop.run(context.ask, declared, on_delta)
         citations = {citation.url or citation.title: citation for citation in completion.citations}
-        return replace(
+        return msgspec.structs.replace(
             completion,
             citations=tuple({**self._citations, **citations}.values()),
             notes=(*completion.notes, *self._notes()),

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from exai import config
 from exai.consulting.context import CallContext
@@ -25,8 +26,7 @@ NEAR = (0.85, 1.25)
 counter is asked where there is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What is to fit beside the history."""
 
     text: str
@@ -38,8 +38,7 @@ class Question:
     """The whole prompt, given the history's messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """A prompt that fits."""
 
     recalled: Recalled

@@ -5,7 +5,8 @@ conversation does not exist.
 """
 
 import secrets
-from dataclasses import dataclass
+
+import msgspec
 
 from exai.callers import Caller
 from exai.conversations.estimates import estimate_long_text
@@ -20,8 +21,7 @@ TOKENS_PER_EXCHANGE = 16
 """Tokens that the two messages of an exchange take beside their text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(msgspec.Struct, frozen=True):
     """A conversation at the moment when it was opened."""
 
     id: str
@@ -30,8 +30,7 @@ class Conversation:
     last_model: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(msgspec.Struct, frozen=True):
     """The earlier exchanges that enter a prompt."""
 
     messages: tuple[Message, ...]

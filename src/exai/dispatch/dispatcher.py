@@ -12,7 +12,6 @@ import itertools
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -55,8 +54,7 @@ _NOTHING = Findings()
 _NO_REQUEST = Requested()
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     """A call as it arrived."""
 
     id: str
@@ -70,8 +68,7 @@ class _Request:
         return self.invocation.tool
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(msgspec.Struct):
     """A call that runs."""
 
     request: _Request

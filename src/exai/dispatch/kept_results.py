@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+
+import msgspec
 
 from exai.errors import CallInDoubt, IdempotencyKeyReused, ResultLost, RunningElsewhere
 from exai.events.events import CallRecalled, Event
@@ -128,7 +129,9 @@ def recalled(answer: ToolAnswer, how: str, call_id: str | None) -> ToolAnswer:
     """Mark an answer as recalled, unless it is marked already."""
     if META_KEY in (answer.meta or ()):
         return answer
-    return replace(answer, meta={**(answer.meta or {}), META_KEY: {"recalled": how, "call_id": call_id}})
+    return msgspec.structs.replace(
+        answer, meta={**(answer.meta or {}), META_KEY: {"recalled": how, "call_id": call_id}}
+    )
 
 
 def _packed(answer: ToolAnswer) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from exai import config
 from exai.callers import LOCAL_SUBJECT
 from exai.costs import Usage
@@ -57,8 +59,7 @@ class ToolSpec:
     """JSON Schema without references: GLM returns referenced values as text."""
 
 
-@dataclass(frozen=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """What a model is asked, independent of providers; the adapter encodes it."""
 
     model: Model
@@ -77,8 +78,7 @@ class Prompt:
     """The subject for whom it is asked; uploads at a provider are never shared between subjects."""
 
 
-@dataclass(slots=True)
-class ProviderTimings:
+class ProviderTimings(msgspec.Struct):
     """How long the stages of one request took, in milliseconds."""
 
     connect_ms: float = 0.0
@@ -88,11 +88,10 @@ class ProviderTimings:
     """From the first piece to the end."""
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """A model's answer."""
 
-    text: str = field(repr=False)
+    text: str
     provider: str
     model: str
     """The model that was asked, by its name in the catalogue."""
@@ -101,7 +100,7 @@ class Completion:
     finish_reason: Literal["stop", "length", "tool_calls"]
     usage: Usage
     timings: ProviderTimings
-    reasoning: str | None = field(default=None, repr=False)
+    reasoning: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     """The tools that the model calls before it goes on; there may be no text then."""
     citations: tuple[Citation, ...] = ()
@@ -111,6 +110,10 @@ class Completion:
     """Whether the answer is cut, or may be, for another cause than its token cap; a note says which."""
     request_id: str | None = None
     """The provider's id of the request, for its support."""
+
+    def __repr__(self) -> str:
+        """Name what it is without its texts, which belong in no log."""
+        return f"Completion({self.provider}, {self.model}, {self.finish_reason}, {len(self.text)} characters)"
 
 
 class Charges:

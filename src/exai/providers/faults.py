@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
+
 from exai.errors import (
     ContextOverflow,
     ProviderDenied,
@@ -37,8 +39,7 @@ _MOST_CHARACTERS = 2_000
 """Of a code or a text that is looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """The values that messages are filled with."""
 
     title: str

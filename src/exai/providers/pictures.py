@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from exai.errors import AbilityMissing
 from exai.files.pictures.work import PictureWork
 from exai.messages import Image
@@ -65,8 +67,8 @@ async def fit_pictures(prompt: Prompt, work: PictureWork) -> tuple[Prompt, tuple
             images.append(image if fitted is None else fitted.image)
             if fitted is not None and fitted.change is not None:
                 notes.append(f"Image {number} was changed for {_what_it_takes(model)}: {fitted.change}.")
-        messages.append(replace(message, images=tuple(images)) if images else message)
-    return replace(prompt, messages=tuple(messages)), tuple(notes)
+        messages.append(msgspec.structs.replace(message, images=tuple(images)) if images else message)
+    return msgspec.structs.replace(prompt, messages=tuple(messages)), tuple(notes)
 
 
 def refuse_too_much(prompt: Prompt, shown: Shown) -> None:

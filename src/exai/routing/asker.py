@@ -6,8 +6,9 @@ answer that began is never asked for again, neither of the same model nor of ano
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
+
+import msgspec
 
 from exai.callers import Caller
 from exai.costs import Cost, Usage
@@ -79,7 +80,7 @@ class ModelAsker:
             DeadlineExceeded: the call's time is over.
         """
         if prompt.owner != self.terms.caller.subject:
-            prompt = replace(prompt, owner=self.terms.caller.subject)
+            prompt = msgspec.structs.replace(prompt, owner=self.terms.caller.subject)
         model = prompt.model
         entry = self.ledger.open(Purpose.CHAT, model.provider, model.name)
         request = Request(self._asking, self.terms, entry, self._patience_s)

@@ -16,11 +16,12 @@ requests ran at once.
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from exai.costs import Bill
 from exai.errors import ExaiError
@@ -63,8 +64,7 @@ _Interval = tuple[float, float, Stage]
 _BEGAN = itemgetter(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """One model that was to answer, and what became of it."""
 
     model: str
@@ -161,8 +161,7 @@ class _StageScope:
         self._intervals.append((self._began, self._clock.monotonic(), self._stage))
 
 
-@dataclass(frozen=True, slots=True)
-class _Lists:
+class _Lists(msgspec.Struct, frozen=True):
     """Where what happens in a ledger is noted: in its own lists, and in those of the ledgers that it is a part of.
 
     A ledger knows these lists, and not the ledgers above it: they know the turns below them, and whatever refers to

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from exai.callers import Caller
 from exai.errors import DeadlineExceeded, ProviderFault
 from exai.events.bus import EventBus
@@ -52,8 +54,7 @@ class Asking:
     """The providers that an emulator plays."""
 
 
-@dataclass(slots=True)
-class CallTerms:
+class CallTerms(msgspec.Struct):
     """What all requests of one call have in common."""
 
     caller: Caller

@@ -1,8 +1,10 @@
 """Chooses the model that answers, and knows its provider. A named model answers or fails, unless others are allowed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
+
+import msgspec
 
 from exai import config
 from exai.errors import AbilityMissing, ProviderUnconfigured, StartFault, UnknownModel
@@ -32,8 +34,7 @@ Available = Callable[[str, str], bool]
 """Of a provider and a model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The model of one call."""
 
     model: Model
@@ -55,11 +56,10 @@ class Choice:
         failed = " and ".join(f"{each.model} ({each.outcome})" for each in tried if each.model != model.name)
         taken_over = f"{failed} could not answer; {model.name} took over, as {self.consent} allows."
         reason = taken_over if self.reason is None else f"{self.reason} {taken_over}"
-        return replace(self, model=model, reason=reason)
+        return msgspec.structs.replace(self, model=model, reason=reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Needs:
+class _Needs(msgspec.Struct, frozen=True):
     """What a call asks of its model beyond text."""
 
     images: bool
@@ -205,15 +205,17 @@ class ModelRouter:
         """
         needs = _Needs(images, web_search, effort not in {None, Effort.NONE})
         if requested is None and self._default is not None:
-            model = self._able(self._default, replace(needs, thinking=False))
+            model = self._able(self._default, msgspec.structs.replace(needs, thinking=False))
             choice = Choice(model, None, "No model was named; this is the configured default.")
         elif requested is None or requested.strip().casefold() == AUTO:
             choice = self._auto(requested, needs)
         else:
             model, reason = self._named(requested)
-            choice = Choice(self._able(model, replace(needs, thinking=False)), requested, reason)
+            choice = Choice(
+                self._able(model, msgspec.structs.replace(needs, thinking=False)), requested, reason
+            )
             if kept:
-                choice = replace(
+                choice = msgspec.structs.replace(
                     choice,
                     model_requested=None,
                     reason="No model was named: the conversation keeps its own.",
@@ -226,10 +228,12 @@ class ModelRouter:
         """Add the models that may take over: those of the call, else those of the chains."""
         if fallback is not None:
             named = [self._named(name)[0] for name in fallback]
-            choice = replace(choice, fallbacks=tuple(named), consent="fallback_models of the call")
+            choice = msgspec.structs.replace(
+                choice, fallbacks=tuple(named), consent="fallback_models of the call"
+            )
         elif (chain := self._chains.get(choice.model.name)) is not None:
             then, filtered_too = chain
-            choice = replace(
+            choice = msgspec.structs.replace(
                 choice,
                 fallbacks=tuple(model for model in then if model.name in self._served),
                 consent="models.chains",
@@ -238,7 +242,7 @@ class ModelRouter:
         if not choice.fallbacks:
             return choice
         others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
-        return replace(choice, fallbacks=tuple(others.values()))
+        return msgspec.structs.replace(choice, fallbacks=tuple(others.values()))
 
     async def condemn_uploads(self) -> int:
         """Decide that files at providers which were not used for long are deleted; how many there were.

@@ -10,7 +10,7 @@ answer: the model is asked to answer with what it has, and only if it goes on ca
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -158,7 +158,7 @@ class ToolLoop:
                 reasoning=completion.reasoning,
                 tool_calls=completion.tool_calls,
             )
-            prompt = replace(prompt, messages=(*prompt.messages, called, *answers))
+            prompt = msgspec.structs.replace(prompt, messages=(*prompt.messages, called, *answers))
 
 
 class _Run:

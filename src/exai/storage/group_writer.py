@@ -14,9 +14,9 @@ alone. The order within a transaction is that of `write_operations.LockGroup`.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from sqlalchemy import Connection
 
@@ -44,8 +44,7 @@ Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 """Runs its argument in one transaction, committed when it returns."""
 
 
-@dataclass(slots=True)
-class _Write:
+class _Write(msgspec.Struct):
     operation: WriteOperation[Any, Any]
     parameters: Any
     done: asyncio.Future[Any] | None = None

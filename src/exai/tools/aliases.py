@@ -1,8 +1,9 @@
 """Older names of tools, and how the arguments that were given under them become a tool's own."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from exai.errors import BadArguments
 from exai.tools.normalizing import is_blank
@@ -10,19 +11,18 @@ from exai.tools.normalizing import is_blank
 __all__ = ["Alias", "renamed"]
 
 
-@dataclass(frozen=True)
-class Alias:
+class Alias(msgspec.Struct, frozen=True):
     """One older name. Arguments that it does not mention keep their names."""
 
     name: str
 
-    renames: Mapping[str, str] = field(default_factory=dict)
+    renames: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Its arguments by the names that the tool has for them."""
 
-    joins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joins: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Arguments of the tool that are made of several texts, in this order, with a blank line between them."""
 
-    presets: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Arguments that the name implies; the caller may override them."""
 
     ignored: frozenset[str] = frozenset()

@@ -21,8 +21,7 @@ __all__ = ["Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
 JsonObject = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(msgspec.Struct, frozen=True):
     """What a call asks for, for its row in the journal."""
 
     model: str | None = None
@@ -37,8 +36,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Requested()
 
 
-@dataclass(frozen=True, slots=True)
-class ToolAnswer:
+class ToolAnswer(msgspec.Struct, frozen=True):
     """A call's answer as every door sends it."""
 
     text: str

@@ -1,6 +1,7 @@
 """The answer of a call: the tool's result as text and as JSON, and in its `_meta` the report of how it came about."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -47,7 +48,8 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
     Fields of the result that have their default are left out, and so are empty ones of the objects in it.
     """
     result = returned.result
-    usual = {field.name: field.default for field in msgspec.structs.fields(result) if not field.required}
+    kind: object = type(result)
+    usual = _defaults_of(kind)
     structured = {
         name: _said(value)
         for name, value in msgspec.to_builtins(result).items()
@@ -60,7 +62,14 @@ def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
     """Return the answer with the facts of its call in the report."""
     meta = answer.meta or {}
     report = {**msgspec.to_builtins(facts), **meta.get(REPORT_KEY, {})}
-    return replace(answer, meta={**meta, REPORT_KEY: report})
+    return msgspec.structs.replace(answer, meta={**meta, REPORT_KEY: report})
+
+
+@cache
+def _defaults_of(result: object) -> Mapping[str, Any]:
+    """Return the defaults of the fields of a result's class."""
+    assert isinstance(result, type), "a result's class"  # noqa: S101 - `cache` takes what is hashable
+    return {field.name: field.default for field in msgspec.structs.fields(result) if not field.required}
 
 
 def _meta(report: Report | None) -> JsonObject | None:

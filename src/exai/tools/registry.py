@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from exai.errors import UnknownTool
 from exai.protocol.schemas import input_schema
 from exai.tools.aliases import Alias
@@ -28,8 +30,7 @@ class ToolDescription:
     meta: JsonObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """A tool as it was called: under which name, with what."""
 
     name: str

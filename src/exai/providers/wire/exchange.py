@@ -3,9 +3,9 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 
 from exai import config
 from exai.costs import Usage
@@ -120,8 +120,7 @@ class Waits:
         return min(silence_ends_at, self._ends_at)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
+class _Ending(msgspec.Struct, frozen=True):
     """How an answer ended."""
 
     reason: FinishReason

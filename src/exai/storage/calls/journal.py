@@ -209,13 +209,11 @@ _BEGIN_AND_END = upsert(calls, _ENDS_IN)
 """For a row that may not be there: waits for a transaction that is still to commit it, and else writes it whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Begin:
+class _Begin(msgspec.Struct, frozen=True):
     row: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(msgspec.Struct, frozen=True):
     row: dict[str, Any]
     requests: list[dict[str, Any]]
     begun: dict[str, Any] | None
