@@ -15,6 +15,7 @@ from exai.callers import Caller, Door
 from exai.dispatch.dispatcher import Dispatcher
 from exai.events.bus import EventBus
 from exai.tools.chat import Chat
+from exai.tools.files import Files
 from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
@@ -31,7 +32,8 @@ async def recorded() -> dict[str, Any]:
     """Ask the tools' own server, without anything behind it, what it answers."""
     absent: Any = None
     asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
-    registry = Registry([each(absent).tool() for each in (Chat, Search, Models, Status)])
+    tools = Chat(absent), Search(absent), Files(absent, absent), Models(absent), Status(absent)
+    registry = Registry([each.tool() for each in tools])
     engine = Dispatcher(
         registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0
     )

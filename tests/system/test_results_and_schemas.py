@@ -142,3 +142,20 @@ async def test_every_variant_of_models_and_status(start_daemon: StartDaemon, emu
         for section in whole:
             assert set(well(await call("status", section=section))) == {section}
         well(await call("version", of="status"))
+
+
+async def test_every_variant_of_files(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("heron")
+    async with (
+        start_daemon(EXAI_FILES__ROOTS=f'["{tmp_path}"]') as daemon,
+        mcp_socket(daemon.mcp_ws) as socket,
+    ):
+        call = (await checked(socket)).call
+        assert well(await call("files", action="list")) == {"files": []}
+        put = well(await call("files", action="put", path=str(tmp_path / "a.txt")))
+        assert (await call("files", action="put", path="/etc/passwd"))["isError"]
+        assert well(await call("files", action="list"))["files"] == [put]
+        assert well(await call("files", action="show", id=put["id"]))["sha256"]
+        assert well(await call("files", action="delete", id=put["id"]))["removed"]
+        unknown = await call("files", action="show", id=put["id"])
+        assert unknown["_meta"]["exai/error"]["code"] == "unknown_file"

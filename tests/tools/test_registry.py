@@ -14,6 +14,7 @@ from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
 from exai.tools.chat import Chat
+from exai.tools.files import Files
 from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
@@ -29,6 +30,7 @@ def registry() -> Registry:
         [
             Chat(absent).tool(),
             Search(absent).tool(),
+            Files(absent, absent).tool(),
             Models(absent).tool(),
             Status(absent).tool(),
         ]
@@ -52,13 +54,15 @@ def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
 
 
 def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
-    assert [tool.name for tool in registry.listing] == ["chat", "search", "models", "status"]
+    assert [tool.name for tool in registry.listing] == ["chat", "search", "files", "models", "status"]
     for tool in registry.listing:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
         assert (tool.output_schema or {})["type"] == "object"
         assert tool.description
-        assert set(tool.annotations) == {"readOnlyHint", "openWorldHint"}, "all of them only read"
+        assert tool.annotations["readOnlyHint"] is (tool.name != "files")
+        writes = {"destructiveHint", "idempotentHint"} if tool.name == "files" else set()
+        assert set(tool.annotations) == {"readOnlyHint", "openWorldHint", *writes}
 
 
 def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> None:
@@ -84,7 +88,7 @@ def test_older_names_answer_without_being_listed(registry: Registry) -> None:
 
 
 def test_an_unknown_name_is_answered_with_what_there_is(registry: Registry) -> None:
-    with pytest.raises(UnknownTool, match="This server has: chat, search, models, status") as caught:
+    with pytest.raises(UnknownTool, match="This server has: chat, search, files, models, status") as caught:
         registry.find("x" * 5000)
     assert len(str(caught.value)) < 300
     assert registry.input_schema("nothing") is None
@@ -101,6 +105,7 @@ def test_what_each_tool_needs(registry: Registry) -> None:
     assert needed == {
         "chat": ("tools:models",),
         "search": ("tools:search",),
+        "files": ("files",),
         "models": ("tools:status",),
         "status": ("tools:status",),
     }

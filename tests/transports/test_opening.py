@@ -63,7 +63,13 @@ async def test_handshake_ping_and_list_are_answered_before_the_engine_stands(tmp
         assert (await process.client.ask(ping)) == {"jsonrpc": "2.0", "id": 7, "result": {}}
         initialize, listing = await open_by(process.client)
         assert initialize["result"]["serverInfo"]["name"] == "exai"
-        assert [tool["name"] for tool in listing["result"]["tools"]] == ["chat", "search", "models", "status"]
+        assert [tool["name"] for tool in listing["result"]["tools"]] == [
+            "chat",
+            "search",
+            "files",
+            "models",
+            "status",
+        ]
         await process.release()
         assert (await process.client.ask(LIST)) == listing, "the engine itself answers the same"
 

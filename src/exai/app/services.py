@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
-from exai.app.files import open_files
+from exai.app.files import StoredFiles, open_files
 from exai.app.identity import open_identity
 from exai.app.jobs import open_jobs
 from exai.app.models import open_models
@@ -17,7 +17,6 @@ from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
-from exai.files.store.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
@@ -39,7 +38,7 @@ class Services:
     dispatcher: Dispatcher
     scheduler: Scheduler
     report: SystemReport
-    shelf: Shelf
+    files: StoredFiles
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -74,14 +73,14 @@ async def build(
             open_storage(settings, metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
-            open_files(settings, storage, clock, scheduler) as shelf,
+            open_files(settings, storage, clock, scheduler, work) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             open_jobs(
                 settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs
             ) as jobs,
-            open_tools(settings, storage, monitoring, asking, jobs, scheduler, work, demo=demo) as tools,
+            open_tools(settings, storage, monitoring, asking, jobs, scheduler, files, demo=demo) as tools,
             open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
         ):
             yield Services(
-                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, shelf, jobs
+                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, files, jobs
             )

@@ -4,18 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from exai.app.files import StoredFiles
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
 from exai.consulting.consultant import Consultant
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
-from exai.files.heavy_work import HeavyWork
-from exai.files.paths.reader import FileReader
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
 from exai.tools.chat import Chat
+from exai.tools.files import Files
 from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
@@ -41,7 +41,7 @@ async def open_tools(
     asking: Asking,
     jobs: DurableJobs | None,
     scheduler: Scheduler,
-    work: HeavyWork,
+    files: StoredFiles,
     *,
     demo: bool,
 ) -> AsyncIterator[Tools]:
@@ -51,7 +51,7 @@ async def open_tools(
     consultant = Consultant(
         router=asking.router,
         conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
-        files=FileReader(settings.files, work),
+        files=files.reader,
         limits=settings.conversations,
         tool_limits=settings.tool_loop,
         counts=counts,
@@ -72,7 +72,13 @@ async def open_tools(
         calls=storage.recorded_calls,
         running=monitoring.running_calls,
     )
-    tools = Chat(consultant), Search(asking.router), Models(states), Status(report)
+    tools = (
+        Chat(consultant),
+        Search(asking.router),
+        Files(files.shelf, files.paths),
+        Models(states),
+        Status(report),
+    )
     try:
         yield Tools(Registry([each.tool() for each in tools]), report)
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["input_schema", "output_schema"]
+__all__ = ["LISTED_DEPTH", "input_schema", "output_schema"]
 
 NULL = {"type": "null"}
 

@@ -13,7 +13,7 @@ import msgspec
 
 from exai.consulting.context import CallContext
 from exai.consulting.results import Report, Result, ToolReturn
-from exai.protocol.schemas import input_schema
+from exai.protocol.schemas import LISTED_DEPTH, input_schema
 from exai.tools.aliases import Alias
 
 __all__ = ["Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
@@ -95,7 +95,10 @@ class Tool(Generic[A, R]):
 
     read_only: bool = True
     open_world: bool = False
+    destructive: bool = False
     idempotent: bool = False
+    listed_depth: int = LISTED_DEPTH
+    """How deep the objects of its result are described in the list of tools."""
 
     @cached_property
     def argument_schema(self) -> JsonObject:

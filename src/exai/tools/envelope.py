@@ -29,7 +29,7 @@ class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def listed_output(tool: Tool[Any, Any]) -> JsonObject:
     """Make the output schema of a tool from the fields of its result."""
-    return output_schema(tool.result)
+    return output_schema(tool.result, depth=tool.listed_depth)
 
 
 def check_report(tool: Tool[Any, Any]) -> None:

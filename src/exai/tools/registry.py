@@ -134,5 +134,5 @@ def _annotations(tool: Tool[Any, Any]) -> JsonObject:
     """The hints of MCP; how a tool writes means nothing for one that only reads."""
     hints: JsonObject = {"readOnlyHint": tool.read_only, "openWorldHint": tool.open_world}
     if not tool.read_only:
-        hints |= {"destructiveHint": False, "idempotentHint": tool.idempotent}
+        hints |= {"destructiveHint": tool.destructive, "idempotentHint": tool.idempotent}
     return hints

@@ -69,6 +69,7 @@ class Status:
             scope=scopes.STATUS,
             aliases=(Alias("version"),),
             idempotent=True,
+            listed_depth=0,  # two thirds of the whole list else, and agents read its text
         )
 
     async def run(self, arguments: StatusArguments, context: CallContext) -> ToolReturn[StatusReport]:

@@ -1,0 +1,42 @@
+"""How a stored file is named: its id, or its URI, which may name lines of it."""
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["FILE_URIS", "LINES_URIS", "FileUri", "file_id_of", "uri_of", "uri_parts"]
+
+_PREFIX = "exai://files/"
+FILE_URIS = f"{_PREFIX}{{id}}"
+LINES_URIS = f"{_PREFIX}{{id}}/lines/{{from}}-{{to}}"
+_URI = re.compile(
+    r"exai://files/(?P<id>[^/?#\s]{1,200})(/lines/(?P<first>[0-9]{1,12})-(?P<last>[0-9]{1,12}))?/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileUri:
+    """What a URI names."""
+
+    file_id: str
+    lines: tuple[int, int] | None
+    """The first and the last one; `None`: all of the file."""
+
+
+def uri_of(file_id: str) -> str:
+    """Return the URI of a file."""
+    return f"{_PREFIX}{file_id}"
+
+
+def uri_parts(uri: str) -> FileUri | None:
+    """Return what a URI names; `None` if it is none of a stored file."""
+    found = _URI.fullmatch(uri.strip())
+    if found is None:
+        return None
+    lines = None if found["first"] is None else (int(found["first"]), int(found["last"]))
+    return FileUri(found["id"], lines)
+
+
+def file_id_of(given: str) -> str:
+    """Return the id that is given by itself or as a URI; whether there is such a file, the store knows."""
+    parts = uri_parts(given)
+    return given.strip() if parts is None else parts.file_id

@@ -1,0 +1,195 @@
+"""`files`: one's own stored files, through the registry, on both databases."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exai.callers import Caller, Door
+from exai.errors import BadArguments, ExaiError, FileRefused
+from exai.files.faults import FileTooLarge, QuotaExceeded, UnknownFile
+from exai.files.heavy_work import HeavyWork
+from exai.files.paths.storing import PathStore
+from exai.storage.database import Database
+from exai.tools.envelope import answer_of
+from exai.tools.files import Files
+from exai.tools.registry import Registry
+from support.shelves import OpenShelf, sha256_of
+
+BLOCKS = os.urandom(2**21 + 5)
+
+
+class FileTool:
+    """The tool, over a folder whose files may be named."""
+
+    def __init__(self, database: Database, folder: Path, **settings: object) -> None:
+        self.folder = folder / "work"
+        self.folder.mkdir(exist_ok=True)
+        self.shelf = OpenShelf(database, folder / "files", **{"roots": (self.folder,), **settings})
+        work = HeavyWork(self.shelf.settings)
+        self.tool = Files(self.shelf.shelf, PathStore(self.shelf.shelf, self.shelf.settings, work)).tool()
+        self._registry = Registry([self.tool])
+
+    def file(self, name: str, content: bytes = b"content") -> str:
+        """Write a file that may be named; its path."""
+        path = self.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    async def answer(self, subject: str = "alice", /, tool: str = "files", **arguments: Any) -> Any:
+        """Call it; the whole answer, which fits its schema."""
+        caller = Caller(subject=subject, door=Door.HTTP)
+        invocation = self._registry.find(tool, arguments)
+        context: Any = SimpleNamespace(caller=caller)
+        answer = answer_of(await self.tool.run(invocation.arguments(), context))  # type: ignore[arg-type]
+        jsonschema.validate(answer.structured, self._registry.listing[0].output_schema or {})
+        return answer
+
+    async def __call__(self, subject: str = "alice", /, **arguments: Any) -> Mapping[str, Any]:
+        structured: Mapping[str, Any] = (await self.answer(subject, **arguments)).structured
+        return structured
+
+
+@pytest.fixture
+def files(database: Database, tmp_path: Path) -> FileTool:
+    return FileTool(database, tmp_path)
+
+
+async def test_a_file_is_put_by_its_path_once_and_described(files: FileTool) -> None:
+    path = files.file("data.bin", BLOCKS)
+    put = await files(action="put", path=path)
+    assert next(iter(put)) == "id", "what the next step needs stands first"
+    assert put == {"id": put["id"], "name": "data.bin", "bytes": len(BLOCKS), "kind": "binary"}
+    assert await files.shelf.read("alice", put["id"]) == BLOCKS
+    assert await files(action="put", path=f"file://{path}") == put
+    shown = await files(action="show", id=f"exai://files/{put['id']}")
+    assert {name: shown[name] for name in put} == put
+    assert shown["sha256"] == sha256_of(BLOCKS)
+    renamed = await files(action="put", path=path, name="other.bin")
+    assert renamed["id"] != put["id"]
+    assert files.shelf.on_disk == {sha256_of(BLOCKS)}
+
+
+async def test_the_list_is_ones_own_in_pages_and_costs_little(files: FileTool) -> None:
+    for number in range(25):
+        await files(action="put", path=files.file(f"{number}.txt", str(number).encode()))
+        files.shelf.clock.advance(1)
+    first = await files(action="list")
+    assert [file["name"] for file in first["files"]] == [f"{number}.txt" for number in range(24, 4, -1)]
+    rest = await files(action="list", id=first["next"])
+    assert [file["name"] for file in rest["files"]] == [f"{number}.txt" for number in range(4, -1, -1)]
+    assert "next" not in rest
+    assert await files("bob", action="list") == {"files": []}
+    text = (await files.answer(action="list")).text
+    assert text.splitlines()[0] == f"{first['files'][0]['id']} 24.txt (text, 2 bytes)"
+    assert text.splitlines()[-1] == f"There are more: list with id {first['next']}."
+
+
+async def test_what_is_removed_is_gone_for_its_owner(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    assert await files(action="delete", id=file_id) == {"id": file_id, "removed": True}
+    with pytest.raises(UnknownFile):
+        await files(action="show", id=file_id)
+    assert await files(action="list") == {"files": []}
+
+
+async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    for action in ("show", "delete"):
+        faults = []
+        for asked in (file_id, f"file_{'0' * 32}", "nonsense"):
+            with pytest.raises(UnknownFile) as caught:
+                await files("bob", action=action, id=asked)
+            faults.append(str(caught.value))
+        assert len(set(faults)) == 1
+    assert await files("bob", action="list", id=file_id) == {"files": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"action": "put"}, "put needs `path`"),
+        ({"action": "show"}, "show needs `id`"),
+        ({"action": "delete"}, "delete needs `id`"),
+        ({"action": "burn"}, "action"),
+        ({}, "action"),
+        ({"action": "list", "folder": "/"}, "Unknown argument 'folder'"),
+    ],
+)
+async def test_what_is_missing_is_named(files: FileTool, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadArguments, match=says):
+        await files(**arguments)
+
+
+async def test_a_path_that_may_not_be_read_is_refused_and_leaves_nothing(
+    files: FileTool, tmp_path: Path
+) -> None:
+    (tmp_path / "outside.txt").write_text("outside")
+    (files.folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+    os.mkfifo(files.folder / "pipe")
+    refused = [
+        str(tmp_path / "outside.txt"),
+        str(tmp_path / "missing.txt"),
+        str(files.folder / "link.txt"),
+        str(files.folder / "pipe"),
+        str(files.folder),
+        "relative.txt",
+        str(files.folder / "nul\0.txt"),
+        files.file(".env", b"KEY=1"),
+        files.file("id_rsa"),
+        files.file("key.pem", b"-----BEGIN PRIVATE KEY-----\n"),
+    ]
+    for path in refused:
+        with pytest.raises(FileRefused):
+            await files(action="put", path=path)
+    outside = {await _sentence(files, tmp_path / name) for name in ("outside.txt", "missing.txt")}
+    assert len({sentence.replace("outside.txt", "missing.txt") for sentence in outside}) == 1
+    assert await files(action="list") == {"files": []}
+    assert (files.shelf.on_disk, files.shelf.incoming) == (set(), [])
+
+
+async def _sentence(files: FileTool, path: Path) -> str:
+    with pytest.raises(FileRefused) as caught:
+        await files(action="put", path=str(path))
+    return str(caught.value)
+
+
+@pytest.mark.sqlite
+async def test_limits_are_named_before_anything_is_kept(database: Database, tmp_path: Path) -> None:
+    files = FileTool(database, tmp_path, max_upload_bytes=1_000, max_owner_files=1)
+    with pytest.raises(FileTooLarge, match=r"files\.max_upload_bytes"):
+        await files(action="put", path=files.file("large.bin", bytes(1_001)))
+    await files(action="put", path=files.file("a.txt", b"a"))
+    with pytest.raises(QuotaExceeded, match=r"files\.max_owner_files"):
+        await files(action="put", path=files.file("b.txt", b"b"))
+    assert len((await files(action="list"))["files"]) == 1
+
+
+@pytest.mark.sqlite
+async def test_a_file_that_changes_while_it_is_stored_is_refused(
+    files: FileTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.file("a.txt", b"before")
+    again = files.shelf.shelf.put_again
+
+    async def changed(*arguments: Any) -> Any:
+        files.file("a.txt", b"behind")
+        return await again(*arguments)
+
+    monkeypatch.setattr(files.shelf.shelf, "put_again", changed)
+    with pytest.raises(ExaiError, match="SHA-256"):
+        await files(action="put", path=path)
+    assert files.shelf.incoming == []
+
+
+@pytest.mark.sqlite
+async def test_a_damaged_file_says_so(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    await files.shelf.tables.mark_damaged(sha256_of(b"content"))
+    answer = await files.answer(action="show", id=file_id)
+    assert answer.structured["state"] == "damaged"
+    assert "put the same content again" in answer.text
