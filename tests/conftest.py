@@ -18,6 +18,7 @@ from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
+from support.s3_server import S3Server, s3_server
 from support.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["support.desks"]
@@ -49,6 +50,13 @@ def _see_no_keyring_of_the_developer() -> None:
 def postgresql() -> Iterator[PostgresqlServer]:
     """A real PostgreSQL, one for the whole session."""
     with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3, one for the whole session."""
+    with s3_server() as server:
         yield server
 
 

@@ -241,3 +241,24 @@ def test_a_header_that_follows_from_the_request_is_refused(header: str) -> None:
 @pytest.mark.parametrize("url", ["https://u:p@h", "https://h/?a=b", "https://h/#a"])
 def test_a_public_address_has_no_more_than_a_path(url: str) -> None:
     assert "server.public_url" in refusal(server={"public_url": url}, auth={"mode": "required"})
+
+
+@pytest.mark.parametrize(
+    "place", ["", "s3://", "s3://UPPER", "s3://bucket/", "s3://b/../c", "https://b", "s3:bucket"]
+)
+def test_a_place_of_files_that_is_none_is_refused(place: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"files": {"store": place}})
+
+
+def test_half_a_key_of_a_bucket_is_refused_without_quoting_it() -> None:
+    sentence = refusal(files={"store": "s3://bucket", "s3": {"secret_access_key": CANARY}})
+    assert "`files.s3.access_key_id`" in sentence
+    assert CANARY not in sentence
+
+
+def test_an_address_of_a_bucket_has_no_user_and_no_query() -> None:
+    for url in (f"https://user:{CANARY}@s3.example.org", "https://s3.example.org/?x=1"):
+        sentence = refusal(files={"store": "s3://bucket", "s3": {"endpoint": url}})
+        assert "files.s3.endpoint" in sentence
+        assert CANARY not in sentence

@@ -49,6 +49,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "keys",
         "keys",
         "data folder",
+        "file store",
         "database",
         "ports",
         "ports",

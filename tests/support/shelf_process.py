@@ -1,18 +1,20 @@
 """Puts, removals and deletions of stored files, in a process that kills itself at one of their steps.
 
-Steps are each write, flush, rename and unlink of the store's folder, and each transaction, before and after.
+Steps are each write, flush, rename and unlink of the store's folder, each transaction, and each request to
+a bucket, where contents are kept in one: before and after.
 """
 
 import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from exai import config
 from exai.storage.database import Database
+from support.buckets import OpenBucket
 from support.forked_runs import Order, serve_runs
 from support.shelves import OpenShelf
 
@@ -22,14 +24,24 @@ DISK_CALLS = ("write", "fsync", "rename", "unlink")
 
 def run(order: Order) -> None:
     """Do everything, or die at step `kill_at`; what was acknowledged is written into `acknowledged`."""
-    asyncio.run(_run(Path(order["data_dir"]), int(order["kill_at"])))
+    asyncio.run(_run(Path(order["data_dir"]), int(order["kill_at"]), order.get("s3")))
 
 
-async def _run(data_dir: Path, kill_at: int) -> None:
-    database = await Database.open(config.Database(), data_dir)
+def open_shelf(database: Database, data_dir: Path, s3: str | None) -> tuple[OpenShelf, OpenBucket | None]:
+    """Open the store of a run; `s3` is the address of the bucket that has its contents, if one has."""
     shelf = OpenShelf(database, data_dir / "files", grace_hours=0)
+    if s3 is None:
+        return shelf, None
+    bucket = OpenBucket(s3, data_dir / "files", prefix="killed" + str(data_dir))
+    shelf.keep_in(bucket.blobs)
+    return shelf, bucket
+
+
+async def _run(data_dir: Path, kill_at: int, s3: str | None) -> None:
+    database = await Database.open(config.Database(), data_dir)
+    shelf, bucket = open_shelf(database, data_dir, s3)
     note = _acknowledger(data_dir / "acknowledged")
-    _count_steps(database, kill_at)
+    _count_steps(database, bucket, kill_at)
     ids = {}
     for owner, name in (("alice", "small"), ("bob", "small"), ("alice", "large"), ("bob", "other")):
         ids[owner, name] = await shelf.put(owner, name, CONTENTS[name])
@@ -56,7 +68,7 @@ def _acknowledger(file: Path) -> Callable[..., None]:
     return note
 
 
-def _count_steps(database: Database, kill_at: int) -> None:
+def _count_steps(database: Database, bucket: OpenBucket | None, kill_at: int) -> None:
     steps = iter(range(1, 10_000))
 
     def step() -> None:
@@ -75,6 +87,21 @@ def _count_steps(database: Database, kill_at: int) -> None:
         return result
 
     database._writer._transact = counted
+    if bucket is not None:
+        for name in ("put", "remove"):
+            setattr(bucket.bucket, name, _counted_request(getattr(bucket.bucket, name), step))
+
+
+def _counted_request(
+    original: Callable[..., Awaitable[Any]], step: Callable[[], None]
+) -> Callable[..., Awaitable[Any]]:
+    async def counted(*arguments: Any) -> Any:
+        step()
+        result = await original(*arguments)
+        step()
+        return result
+
+    return counted
 
 
 def _counted(original: Callable[..., Any], step: Callable[[], None]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from exai import config
 from exai.files.store.blobs import BlobFolder
+from exai.files.store.contract import BlobStore
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
@@ -34,7 +35,12 @@ class OpenShelf:
         self.tables = FileTables(database)
         self.blobs = BlobFolder(folder, database.run_id, keep_free_bytes=self.settings.keep_free_bytes)
         self.clock = ManualClock()
-        self.shelf = Shelf(self.tables, self.blobs, database.run_id, self.settings, self.clock)
+        self._run_id = database.run_id
+        self.keep_in(self.blobs)
+
+    def keep_in(self, place: BlobStore) -> None:
+        """Keep contents there; else it is the folder in which they are received."""
+        self.shelf = Shelf(self.tables, self.blobs, place, self._run_id, self.settings, self.clock)
 
     async def put(self, owner: str, name: str, content: bytes, *, expected: str | None = None) -> str:
         """Store a content; the id of its file."""

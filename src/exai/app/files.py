@@ -1,9 +1,11 @@
 """The store of files, and the duties that keep it in order."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from exai import config
 from exai.app.duties import file_duties
 from exai.app.storage import Storage
 from exai.config import Settings
@@ -11,6 +13,9 @@ from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
 from exai.files.store.blobs import BlobFolder
+from exai.files.store.contract import BlobStore
+from exai.files.store.copies import CopyFolder
+from exai.files.store.s3 import S3Blobs, open_bucket
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
@@ -31,13 +36,18 @@ class StoredFiles:
     """Stores files of this machine."""
 
 
-@contextmanager
-def open_shelf(settings: Settings, database: Database, clock: Clock) -> Iterator[Shelf]:
-    """Open the store; its folder is made with the first file."""
-    run_id = database.run_id
-    folder = BlobFolder(settings.data_dir / "files", run_id, keep_free_bytes=settings.files.keep_free_bytes)
+@asynccontextmanager
+async def open_shelf(settings: Settings, database: Database, clock: Clock) -> AsyncIterator[Shelf]:
+    """Open the store; its folder is made with the first file.
+
+    Raises:
+        StartFault: contents are to be kept in a bucket, and the extra for that is not installed.
+    """
+    run_id, place = database.run_id, settings.data_dir / "files"
+    folder = BlobFolder(place, run_id, keep_free_bytes=settings.files.keep_free_bytes)
     try:
-        yield Shelf(FileTables(database), folder, run_id, settings.files, clock)
+        async with _blobs(settings.files, place, folder) as blobs:
+            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock)
     finally:
         folder.close()
 
@@ -47,7 +57,19 @@ async def open_files(
     settings: Settings, storage: Storage, clock: Clock, scheduler: Scheduler, work: HeavyWork
 ) -> AsyncIterator[StoredFiles]:
     """Open the store, with its duties."""
-    with open_shelf(settings, storage.database, clock) as shelf:
-        async with scheduler.running(*file_duties(shelf)):
-            reader = FileReader(settings.files, work)
-            yield StoredFiles(shelf, reader, PathStore(shelf, settings.files, work))
+    async with open_shelf(settings, storage.database, clock) as shelf, scheduler.running(*file_duties(shelf)):
+        reader = FileReader(settings.files, work)
+        yield StoredFiles(shelf, reader, PathStore(shelf, settings.files, work))
+
+
+@asynccontextmanager
+async def _blobs(settings: config.Files, place: Path, folder: BlobFolder) -> AsyncIterator[BlobStore]:
+    """Open where contents are kept."""
+    if settings.store == "folder":
+        yield folder
+        return
+    blobs = S3Blobs(open_bucket(settings), folder, CopyFolder(place / "copies", settings.cache_bytes))
+    try:
+        yield blobs
+    finally:
+        await blobs.close()

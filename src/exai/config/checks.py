@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import HttpUrl, SecretStr
 
-from exai.config import CustomProvider, GlmProvider, KimiProvider, Settings
+from exai.config import CustomProvider, Files, GlmProvider, KimiProvider, Settings
 from exai.config.auth_checks import check_auth
 from exai.config.values import is_loopback, is_resolvable
 from exai.errors import StartFault
@@ -43,6 +43,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         _refuse_userinfo(f"{section}.base_url", _providers(settings)[section].base_url, origins)
     for name, row in settings.providers.custom.items():
         _check_custom(f"providers.custom.{name}", row, origins)
+    _check_bucket(settings.files, origins)
     if settings.providers.glm.api_key is not None:
         key = "providers.glm.api_key"
         parts = settings.providers.glm.api_key.get_secret_value().split(".")
@@ -73,6 +74,12 @@ def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path)
                     f"`{section}.base_url` ({origin}) would be sent `{secret}` ({origins[secret]}), and a file in "
                     f"the working folder may be somebody else's; if it is yours, name it: `--config {found}`."
                 )
+    for key in ("files.store", "files.s3.endpoint"):
+        if origins[key] == origin and settings.files.store != "folder":
+            raise StartFault(
+                f"`{key}` ({origin}) would have stored files sent to an address, and a file in the working folder may "
+                f"be somebody else's; if it is yours, name it: `--config {found}`."
+            )
 
 
 def _is_platform(section: str, address: HttpUrl) -> bool:
@@ -148,6 +155,21 @@ def _check_key(key: str, secret: str, origin: str) -> None:
         raise StartFault(f"`{key}` ({origin}) holds white space, which no key does; copy the key once more.")
     if not (secret.isascii() and secret.isprintable()):
         raise StartFault(f"`{key}` ({origin}) holds characters that no key does; copy the key once more.")
+
+
+def _check_bucket(files: Files, origins: Mapping[str, str]) -> None:
+    """Refuse half a key, and an address that has more than a root."""
+    s3 = files.s3
+    if (s3.access_key_id is None) != (s3.secret_access_key is None):
+        raise StartFault(
+            "`files.s3.access_key_id` and `files.s3.secret_access_key` belong together; set both, or none."
+        )
+    url = s3.endpoint
+    if url is not None and (url.username or url.password or url.query or url.fragment):
+        origin = origins.get("files.s3.endpoint", "default")
+        raise StartFault(
+            f"`files.s3.endpoint` ({origin}) has more than scheme, host, port and path; leave the rest out."
+        )
 
 
 def _check_custom(section: str, row: CustomProvider, origins: Mapping[str, str]) -> None:

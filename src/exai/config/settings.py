@@ -12,7 +12,7 @@ from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config.auth import Auth, Issuer
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
-from exai.config.values import Bytes, Count, Port, Seconds, Section
+from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 
 __all__ = [
     "Admission",
@@ -31,6 +31,7 @@ __all__ = [
     "KimiProvider",
     "Logging",
     "Models",
+    "ObjectStorage",
     "Providers",
     "Retry",
     "Server",
@@ -296,6 +297,22 @@ class Conversations(Section):
     """Share of the model's window kept free for the answer when the caller sets no cap."""
 
 
+class ObjectStorage(Section):
+    """The service that has the bucket of `files.store`."""
+
+    endpoint: HttpUrl | None = None
+    """Its address, such as `https://s3.example.org`. Unset: Amazon's, by `region`."""
+
+    region: str = "us-east-1"
+    """The bucket's region. Services that know none take the default."""
+
+    access_key_id: SecretStr | None = None
+    """The id of the access key. Unset: as Amazon's own tools find it, `AWS_ACCESS_KEY_ID` or the machine's role."""
+
+    secret_access_key: SecretStr | None = None
+    """The secret of the access key."""
+
+
 class Files(Section):
     """What a tool may read from this machine's disk."""
 
@@ -323,6 +340,12 @@ class Files(Section):
     max_decoding_bytes: Bytes = 1_280 * 2**20
     """Memory for all pictures that are decoded at once, in bytes. A pixel takes up to 16, of a WebP 24."""
 
+    store: StorePlace = "folder"
+    """Where contents are kept: `folder` is `files` in the data folder; a bucket needs the extra `exai[s3]`."""
+
+    cache_bytes: Bytes = 2**30
+    """Copies of a bucket's contents on this machine's disk, in bytes."""
+
     max_upload_bytes: Bytes = 512 * 2**20
     """Largest file that is stored, in bytes."""
 
@@ -340,6 +363,8 @@ class Files(Section):
 
     collect_most: Count = 1_000
     """Contents that are deleted at a time, a few times a day."""
+
+    s3: ObjectStorage = ObjectStorage()
 
 
 class ToolLoop(Section):

@@ -26,6 +26,7 @@ __all__ = [
     "Price",
     "Seconds",
     "Section",
+    "StorePlace",
     "is_loopback",
     "is_resolvable",
 ]
@@ -57,6 +58,13 @@ def _auth_mode(mode: str) -> str:
 
 AuthMode = Annotated[
     str, AfterValidator(_auth_mode), Label("`local`, `required` or `optional-until YYYY-MM-DD`")
+]
+
+
+StorePlace = Annotated[
+    str,
+    StringConstraints(pattern=r"^(folder|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*)$"),
+    Label("`folder` or `s3://BUCKET/PREFIX`"),
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from exai.config.sources import Loaded
+from exai.doctor.files import check_bucket, check_file_store
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.doctor.machine import check_data_folder, check_keys, check_settings
@@ -34,6 +35,7 @@ async def run_checks(
         ("settings", check_settings),
         ("keys", check_keys),
         ("data folder", check_data_folder),
+        ("file store", check_file_store),
         ("database", partial(check_database, clock=clock)),
         ("ports", check_ports),
         ("tokens", partial(check_tokens, clock=clock)),
@@ -43,6 +45,7 @@ async def run_checks(
         checks += [
             ("issuers", partial(check_issuers, clock=clock)),
             ("providers", partial(check_providers, clock=clock)),
+            ("file store", check_bucket),
         ]
     findings: list[Finding] = []
     for name, check in checks:

@@ -13,6 +13,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "UnknownFile",
+    "damaged",
 ]
 
 
@@ -92,3 +93,10 @@ class StoreBusy(ToolFault):
     code = "store_busy"
     http_status = 503
     retryable = True
+
+
+def damaged() -> FileDamaged:
+    """Make the fault of a content that the store has not, or not as it was put."""
+    return FileDamaged(
+        "The stored bytes of this file are missing or changed. Store the same content again, which repairs it."
+    )

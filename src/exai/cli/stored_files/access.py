@@ -165,7 +165,7 @@ async def _open_own(settings: Settings) -> AsyncIterator[Shelf]:
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
-        with open_shelf(settings, database, SystemClock()) as shelf:
+        async with open_shelf(settings, database, SystemClock()) as shelf:
             yield shelf
     finally:
         await database.close()

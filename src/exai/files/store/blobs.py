@@ -17,13 +17,13 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from exai.files.faults import FileDamaged, LengthWrong, StoreFull, StoreUnavailable
+from exai.files.faults import LengthWrong, StoreFull, StoreUnavailable, damaged
 from exai.files.kinds import HEAD_BYTES
 from exai.runtime.os_errors import reason_of
 
@@ -113,10 +113,10 @@ class Content:
             while at < end:
                 block = await self._folder.run(self._block, at, min(BLOCK_BYTES, end - at), digest)
                 if not block:
-                    raise _damaged()
+                    raise damaged()
                 at += len(block)
                 if at >= end and digest is not None and digest.hexdigest() != self._digest:
-                    raise _damaged()
+                    raise damaged()
                 yield block
         finally:
             self.close()
@@ -211,6 +211,9 @@ class BlobFolder:
         """
         await self.run(self._remove, digest)
 
+    async def forget_removed(self, known: Callable[[list[str]], Awaitable[set[str]]]) -> None:
+        """Do nothing: there are no copies beside the contents."""
+
     async def unfinished(self) -> dict[str, list[str]]:
         """List what is being received, or was when its process died: names by the run that began them."""
         found: dict[str, list[str]] = {}
@@ -276,7 +279,7 @@ class BlobFolder:
         try:
             descriptor = os.open(self._place(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise _damaged() from None
+            raise damaged() from None
         return Content(self, descriptor, digest)
 
     def _remove(self, digest: str) -> None:
@@ -328,10 +331,4 @@ def _full() -> StoreFull:
     return StoreFull(
         "The disk of the file store is full: remove files, or ask the operator for more space "
         "(`files.keep_free_bytes` is kept free)."
-    )
-
-
-def _damaged() -> FileDamaged:
-    return FileDamaged(
-        "The stored bytes of this file are missing or changed. Store the same content again, which repairs it."
     )

@@ -28,9 +28,18 @@ import structlog
 
 from exai import config
 from exai.errors import ExaiError
-from exai.files.faults import DigestDiffers, FileDamaged, FileTooLarge, QuotaExceeded, StoreBusy, UnknownFile
+from exai.files.faults import (
+    DigestDiffers,
+    FileDamaged,
+    FileTooLarge,
+    QuotaExceeded,
+    StoreBusy,
+    UnknownFile,
+    damaged,
+)
 from exai.files.kinds import kind_of
-from exai.files.store.blobs import BlobFolder, Content, Part
+from exai.files.store.blobs import BlobFolder, Part
+from exai.files.store.contract import BlobStore, OpenContent
 from exai.files.store.names import storable_name
 from exai.runtime.clock import Clock
 from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Unneeded, Upload, Usage
@@ -58,10 +67,18 @@ class Shelf:
     """Puts, finds, opens and removes files."""
 
     def __init__(
-        self, tables: FileTables, folder: BlobFolder, run_id: str, settings: config.Files, clock: Clock
+        self,
+        tables: FileTables,
+        folder: BlobFolder,
+        blobs: BlobStore,
+        run_id: str,
+        settings: config.Files,
+        clock: Clock,
     ) -> None:
+        """`folder` is where contents are received, `blobs` where they are kept: the same, or a bucket."""
         self._tables = tables
         self._folder = folder
+        self._blobs = blobs
         self._run_id = run_id
         self._settings = settings
         self._quota = Quota(settings.max_owner_bytes, settings.max_owner_files)
@@ -134,7 +151,7 @@ class Shelf:
         """List files of this owner, newest first, behind the one with the id `after`."""
         return await self._tables.newest(owner, limit, after=after)
 
-    async def open(self, file: FileRow) -> Content:
+    async def open(self, file: FileRow) -> OpenContent:
         """Open the content of a file.
 
         Raises:
@@ -142,18 +159,16 @@ class Shelf:
             StoreUnavailable: the disk fails.
         """
         if file.is_damaged:
-            raise FileDamaged(
-                "The stored bytes of this file are missing or changed. Store the same content again, which repairs it."
-            )
+            raise damaged()
         try:
-            content = await self._folder.open(file.sha256)
+            content = await self._blobs.open(file.sha256)
         except FileDamaged:
             await self.note_damage(file)
             raise
         if content.size != file.bytes:
             content.close()
             await self.note_damage(file)
-            raise FileDamaged("The stored bytes of this file are changed. Store the same content again.")
+            raise damaged()
         return content
 
     async def note_damage(self, file: FileRow) -> None:
@@ -190,7 +205,7 @@ class Shelf:
         return Collected(contents, size, unneeded.files, unneeded.bytes)
 
     async def sweep(self) -> None:
-        """Take away what processes left that died while they received something.
+        """Take away what processes left that died while they received something, and copies of what is no more.
 
         Raises:
             StoreFailed, StoreUnavailable: some is left for the next time.
@@ -202,13 +217,14 @@ class Shelf:
         for run_id, names in kept.items():
             if await self._tables.is_over(run_id):
                 await self._folder.remove_unfinished(names)
+        await self._blobs.forget_removed(self._tables.known)
         if left:
             _log.info("took away uploads of processes that ended", uploads=len(left))
 
     async def _delete_unneeded(self, before: datetime) -> list[Unneeded]:
         taken = await self._tables.begin_deleting(before, self._settings.collect_most)
         for content in taken:
-            await self._folder.remove(content.sha256)
+            await self._blobs.remove(content.sha256)
         if taken:
             await self._tables.end_deleting([content.sha256 for content in taken])
         return taken
@@ -220,8 +236,8 @@ class Shelf:
                 f"The content has the SHA-256 {digest}, and not the one that was given; send it again."
             )
         claim = await self._claim(upload, part, digest)
-        if claim is Claim.WRITE or not await self._folder.has(digest, part.size):
-            await self._folder.publish(part, digest)
+        if claim is Claim.WRITE or not await self._blobs.has(digest, part.size):
+            await self._blobs.publish(part, digest)
         return await self._tables.commit(
             upload, NewFile(_new_id("file"), upload.owner, digest, name, self._clock.utc())
         )

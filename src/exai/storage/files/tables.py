@@ -30,6 +30,7 @@ All of it is one lock group whose transactions follow one another (`LockGroup.FI
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -42,6 +43,8 @@ from exai.storage.write_operations import LockGroup, row_by_row
 __all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Unneeded", "Upload", "Usage"]
 
 BY_UPLOAD, BY_FILE = "upload", "file"
+_AT_ONCE = 500
+"""Digests that one statement asks for."""
 UPLOADING, LIVE, CONDEMNED, DELETING, DAMAGED = "uploading", "live", "condemned", "deleting", "damaged"
 
 
@@ -247,6 +250,14 @@ class FileTables:
         """
         await self._database.write(_end_deleting, list(digests))
 
+    async def known(self, digests: Sequence[str]) -> set[str]:
+        """Return those of some digests whose content is kept."""
+        found: set[str] = set()
+        for start in range(0, len(digests), _AT_ONCE):
+            asked = digests[start : start + _AT_ONCE]
+            found |= set(await self._database.read(partial(_known, asked)))
+        return found
+
     async def _ended_runs(self) -> list[str]:
         """List the runs whose deletions are to be finished: those of processes that are over, and this one."""
         run_ids = await self._database.read(
@@ -277,6 +288,10 @@ _FILES = (
     .where(files.c.removed_at.is_(None))
 )
 _is_referred_to = exists().where(file_references.c.sha256 == blobs.c.sha256)
+
+
+def _known(digests: Sequence[str], connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(digests))).all()
 
 
 def _file(row: Any) -> FileRow:

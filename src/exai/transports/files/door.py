@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from exai import config
 from exai.errors import BadArguments
 from exai.files.faults import FileDamaged, LengthMissing
-from exai.files.store.blobs import Content
+from exai.files.store.contract import OpenContent
 from exai.files.store.entries import entry_of
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
@@ -139,7 +139,7 @@ class _ContentResponse(StreamingResponse):
     """Sends a content, and closes it whatever becomes of the answer."""
 
     def __init__(
-        self, content: Content, blocks: AsyncIterator[bytes], status: int, headers: dict[str, str]
+        self, content: OpenContent, blocks: AsyncIterator[bytes], status: int, headers: dict[str, str]
     ) -> None:
         super().__init__(blocks, status, headers)
         self._content = content
