@@ -269,7 +269,10 @@ class Overloaded(ToolFault):
 
 
 class DeadlineExceeded(ToolFault):
-    """The call's deadline has passed; `partial` has the text received so far."""
+    """The call's deadline has passed; `partial` has the text received so far.
+
+    Its message names no setting: which one bounds a call is known where its tool is.
+    """
 
     code = "deadline_exceeded"
     http_status = 504

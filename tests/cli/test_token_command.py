@@ -78,6 +78,22 @@ def test_each_kind_is_made_listed_replaced_and_ended(data_dir: Path) -> None:
     assert len(document("token", "list", "--all")) == 4
 
 
+def test_a_name_will_do_where_only_one_active_token_has_it(data_dir: Path) -> None:
+    first = document("token", "create", "laptop")
+    assert exai("token", "revoke", "laptop").output == f"laptop ({first['token_id']}) has ended.\n"
+    second, third = document("token", "create", "laptop"), document("token", "create", "laptop", "--key")
+    refused = exai("token", "revoke", "laptop")
+    assert all(each["token_id"] in str(refused.exception) for each in (second, third))
+    assert judge(data_dir, second["access_token"], third["access_token"]).count(None) == 0
+    assert exai("token", "revoke", second["token_id"]).exit_code == 0
+    replaced = document("token", "rotate", "laptop")
+    assert [entry["token_id"] for entry in document("token", "list")] == [replaced["token_id"]]
+    assert "exai token list" in str(exai("token", "revoke", "phone").exception)
+    other = document("token", "create", replaced["token_id"])
+    assert exai("token", "revoke", replaced["token_id"]).exit_code == 0
+    assert [entry["token_id"] for entry in document("token", "list")] == [other["token_id"]]
+
+
 def test_a_credentials_file_is_private_and_no_secret_is_printed(data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
     result = exai("token", "create", "laptop", "--save", str(file))

@@ -123,4 +123,5 @@ async def test_the_end_of_the_calls_own_time_leaves_what_had_arrived(
         assert now() - began == pytest.approx(30)
         await emulator.log.wait_for(lambda record: record.outcome == "disconnected")
     assert code(result) == "deadline_exceeded"
+    assert "`timeouts.call_s`" in result["content"][0]["text"]
     assert f"What had arrived:\n[emulated {MODELS[provider]}] " in result["content"][0]["text"]

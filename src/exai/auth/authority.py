@@ -171,6 +171,24 @@ class Authority:
         now = self._clock.utc()
         return [summarize_token(row, now) for row in await self._tables.tokens()]
 
+    async def id_of(self, named: str) -> str:
+        """Find the id of a token or key of our own by its id, or by its name where only one that is active has it.
+
+        Raises:
+            UnknownToken: none has it.
+            TokenRefused: several have that name.
+        """
+        rows = await self.listing()
+        own_id = named.partition(".")[0]
+        if any(row.token_id == own_id for row in rows):
+            return own_id
+        found = [row.token_id for row in rows if row.name == named and row.state == "active"]
+        if len(found) > 1:
+            raise TokenRefused(f"Several tokens have that name; say which by its id: {', '.join(found)}.")
+        if not found:
+            raise UnknownToken("No token of that id or name is active; `exai token list` shows them.")
+        return found[0]
+
     async def revoke(self, token_id: str, *, issuer: str = OWN_ISSUER) -> None:
         """Revoke a token: of our own by the id of the listing (or a whole `jti`), of another issuer by its `jti`.
 

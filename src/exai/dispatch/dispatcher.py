@@ -226,7 +226,7 @@ class Dispatcher:
             raise
         except ToolFault as fault:
             self._end(call, self._outcome(call, fault), fault.code)
-            return failure(fault, call.id, call.asker.ledger.tried)
+            return failure(fault, call.id, call.asker.ledger.tried, advice=_advice(call, fault))
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
         return with_facts(answer, facts) if call.tool.asks_provider else answer
@@ -396,9 +396,12 @@ def _model_of(findings: Findings, ledger: Ledger) -> tuple[str | None, str | Non
 
 
 def _out_of_time(call: _Call) -> DeadlineExceeded:
-    setting = (
-        " or lower the effort" if call.tool.deadline_s else ", lower the effort, or raise timeouts.call_s"
-    )
     return DeadlineExceeded(
-        f"The call did not end within {call.deadline_s:g} s and was stopped. Ask for less{setting}."
+        f"The call did not end within {call.deadline_s:g} s and was stopped. Ask for less, or lower the effort."
     )
+
+
+def _advice(call: _Call, fault: ToolFault) -> str:
+    """Name the setting that bounds the call, if its time was over and the bound is not its tool's own."""
+    is_bounded_by_setting = isinstance(fault, DeadlineExceeded) and not call.tool.deadline_s
+    return "Whoever runs EXAI can raise `timeouts.call_s`." if is_bounded_by_setting else ""

@@ -35,11 +35,15 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
 
 
-def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> ToolAnswer:
-    """Make the answer of a failed call: the sentence for the model, the facts for the program."""
+def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = (), *, advice: str = "") -> ToolAnswer:
+    """Make the answer of a failed call: the sentence for the model, the facts for the program.
+
+    `advice` is a further sentence of what to do.
+    """
+    text = f"{fault} {advice}" if advice else str(fault)
     facts = ErrorFacts(
         code=fault.code,
-        message=str(fault),
+        message=text,
         retryable=fault.retryable,
         fixable_by=fault.fixable_by,
         call_id=call_id,
@@ -47,7 +51,6 @@ def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = ()) -> Tool
         retry_after_s=UNSET if fault.retry_after_s is None else fault.retry_after_s,
         begun=False if isinstance(fault, Stopping) and not fault.begun else UNSET,
     )
-    text = str(fault)
     if len(tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
     if fault.partial:

@@ -134,8 +134,7 @@ class Request:
         """Make the attempt, which holds a permit since `began`."""
         if began >= self._terms.deadline:
             raise DeadlineExceeded(
-                f"The time of this call ran out before {self.entry.model} was asked. Ask for less, or raise "
-                "timeouts.call_s."
+                f"The time of this call ran out before {self.entry.model} was asked. Ask for less."
             )
         with self._breaker.attempt() as attempt:
             try:

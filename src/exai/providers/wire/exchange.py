@@ -315,8 +315,7 @@ class Exchange:
     def too_late(self, unanswered_s: float) -> DeadlineExceeded:
         """Return the error for a call whose deadline has passed."""
         return DeadlineExceeded(
-            f"The time of this call ran out before {self._model.name} was done. Ask for less, or raise "
-            "timeouts.call_s.",
+            f"The time of this call ran out before {self._model.name} was done. Ask for less.",
             partial=self._answer.text,
             unanswered_s=unanswered_s,
         )

@@ -424,7 +424,7 @@ class OpenAiCompatible:
             if left <= self._timeouts.upload_s:
                 raise DeadlineExceeded(
                     f"The time of this call ran out while {title}'s file store was asked. Send fewer or smaller "
-                    "pictures, or raise timeouts.call_s."
+                    "pictures."
                 ) from None
             raise ProviderTimeout(
                 f"{title}'s file store did not answer within the time allowed. Try again, or raise timeouts.upload_s."

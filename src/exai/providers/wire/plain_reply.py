@@ -52,7 +52,7 @@ class PlainReply:
             if left_s <= longest_s:
                 raise DeadlineExceeded(
                     f"The time of this call ran out before the {self._names.model} of {self._names.title} was "
-                    "done. Ask for less, or raise timeouts.call_s."
+                    "done. Ask for less."
                 ) from None
             raise ProviderSilent(
                 f"The {self._names.model} of {self._names.title} gave no answer within {longest_s:g} s. Try again."

@@ -27,6 +27,7 @@ from exai.runtime.private_files import prove_writable
 __all__ = ["app"]
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+ID_OR_NAME = "As `exai token list` shows it; its name will do where no other active one has it."
 COLUMNS = ("id", "kind", "name", "subject", "scopes", "used", "until", "state")
 
 Save = Annotated[
@@ -121,9 +122,7 @@ def listing(
 
 @app.command("revoke")
 def revoke(
-    token_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="As `exai token list` shows it.")
-    ] = None,
+    token: Annotated[str | None, typer.Argument(metavar="ID", help=ID_OR_NAME)] = None,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
     demo: WhichData = None,
@@ -143,8 +142,8 @@ def revoke(
 ) -> None:
     """End a token, or everything of a principal; open sockets close within a second."""
     settings = choose_data(config_file, overrides, demo).settings
-    if (token_id is None) == (subject is None) or (subject is not None and issuer is not None):
-        raise typer.BadParameter("name one token by its ID, or a principal with --subject")
+    if (token is None) == (subject is None) or (subject is not None and issuer is not None):
+        raise typer.BadParameter("name one token by its ID or name, or a principal with --subject")
 
     if issuer is not None and issuer not in settings.auth.issuer_names:
         raise typer.BadParameter("there is no such issuer", param_hint="--issuer")
@@ -154,15 +153,19 @@ def revoke(
             if subject is not None:
                 count = await authority.revoke_subject(subject)
                 return f"Everything issued to {subject} up to now has ended, {count} of EXAI's own tokens among it."
-            await authority.revoke(token_id or "", issuer=issuer or "exai")
-            return f"{token_id} has ended."
+            if issuer is not None:
+                await authority.revoke(token or "", issuer=issuer)
+                return f"{token} has ended."
+            token_id = await authority.id_of(token or "")
+            await authority.revoke(token_id)
+            return f"{token} has ended." if token == token_id else f"{token} ({token_id}) has ended."
 
     typer.echo(asyncio.run(ended()))
 
 
 @app.command("rotate")
 def rotate(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai token list` shows it.")],
+    token: Annotated[str, typer.Argument(metavar="ID", help=ID_OR_NAME)],
     config_file: ConfigFile = None,
     overrides: Overrides = None,
     demo: WhichData = None,
@@ -175,7 +178,7 @@ def rotate(
 
     async def made() -> IssuedTokens:
         async with open_authority(settings) as authority:
-            return await authority.rotate(token_id)
+            return await authority.rotate(await authority.id_of(token))
 
     _hand_over(asyncio.run(made()), save, as_json=as_json)
 
