@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -21,7 +22,6 @@ from exai.errors import (
     ProviderFailed,
     ProviderRefused,
     ProviderThrottled,
-    ProviderTimeout,
     ProviderUnauthorized,
     ProviderUnconfigured,
     ProviderUnreachable,
@@ -29,11 +29,13 @@ from exai.errors import (
 from exai.files.pictures.pictures import check_picture
 from exai.messages import Image, Message, Role
 from exai.providers.base import Completion, Prompt
-from exai.providers.remote_files import account_fingerprint
+from exai.providers.remote_files.accounts import account_fingerprint
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
-from exai.storage.uploads import UploadTable
+from exai.storage.files.copies import CopyTables
+from exai.storage.files.copy_rows import Status, Store
 from exai_emulator import Emulator, EmulatorOptions, Fault, FileState, running
 from support.drawn_pictures import drawn, noise
 
@@ -72,8 +74,12 @@ class Studio:
             }
         )
         timeouts = config.Timeouts(upload_s=5)
+        self.copies = copies = CopyTables(database)
         self.router = ModelRouter.from_settings(
-            providers, config.Models(), timeouts, self.clock, uploads=UploadTable(database)
+            providers, config.Models(), timeouts, self.clock, copies=copies
+        )
+        self.remote = RemoteFiles(
+            self.router.file_hosts, copies, self.clock, config.Files(), request_s=timeouts.upload_s
         )
 
     async def show(self, model: str, *pictures: bytes | Image, owner: str = "local") -> Completion:
@@ -89,6 +95,10 @@ class Studio:
     @property
     def stored(self) -> list[Any]:
         return list(self.emulator.accounts["kimi"].files)
+
+    async def statuses(self) -> list[Status]:
+        """Of all copies, the oldest first."""
+        return [row.status for row in await self.copies.of_store(self.remote.stores["kimi"])]
 
     def uploads(self) -> int:
         return len([record for record in self.emulator.log.of("kimi", "/files") if record.method == "POST"])
@@ -221,7 +231,7 @@ async def test_a_large_picture_is_uploaded_once_and_named_afterwards(
     assert studio.uploads() == 1
     (file,) = studio.stored
     assert (file.purpose, file.content) == ("image", LARGE)
-    assert file.filename == f"exai-{checked(LARGE).sha256}.png"
+    assert re.fullmatch(rf"exai-{checked(LARGE).sha256[:32]}-copy_[0-9a-f]{{16}}\.png", file.filename)
     assert studio.urls("kimi")[0].startswith("data:")
     assert studio.urls("kimi")[1] == f"ms://{file.id}"
     restarted = await open_studio()
@@ -308,7 +318,7 @@ async def test_an_upload_that_cannot_be_processed_is_taken_away_again(studio: St
     completion = await studio.show("kimi-k3", LARGE)
     assert "did not keep a large picture" in " ".join(completion.notes)
     assert studio.urls("kimi")[0].startswith("data:")
-    assert studio.stored == []
+    assert await studio.statuses() == [Status.DELETING]
     studio.emulator.accounts["kimi"].state.files.fails = False
     await studio.show("kimi-k3", LARGE)
     assert studio.urls("kimi")[0].startswith("ms://")
@@ -332,9 +342,7 @@ async def test_a_file_that_turned_bad_is_uploaded_again(studio: Studio) -> None:
         (Fault(path="/files", status=200, body='{"id":"../../etc"}'), ProviderFailed),
         (Fault(path="/files", status=200, body='{"id":' + "[" * 30_000), ProviderFailed),
         (Fault(path="/files", status=500, body='{"error":' + "[" * 30_000), ProviderFailed),
-        (Fault(path="/files", endless=True), ProviderFailed),
-        (Fault(path="/files", cut="reset", at="before_headers"), ProviderUnreachable),
-        (Fault(path="/files", cut="stall", at="before_headers"), ProviderTimeout),
+        (Fault(path="/files", status=502, times=2), ProviderFailed),
     ],
 )
 async def test_an_upload_that_fails_is_a_failure_of_the_provider(
@@ -354,11 +362,34 @@ async def test_an_odd_field_of_a_files_entry_does_not_lose_the_file(studio: Stud
     assert "ms://file-1" in str(studio.emulator.log.of("kimi")[0].body)
 
 
-async def test_a_lost_reply_leaves_a_file_found_by_its_name(studio: Studio) -> None:
+LOST = (
+    Fault(path="/files", endless=True),
+    Fault(path="/files", cut="reset", at="before_headers"),
+    Fault(path="/files", cut="stall", at="before_headers"),
+)
+"""The file arrives, and no answer does."""
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_an_upload_whose_answer_is_lost_is_found_by_its_name(studio: Studio, fault: Fault) -> None:
+    studio.emulator.faults.add("kimi", fault)
+    assert (await studio.show("kimi-k3", LARGE)).text
+    (file,) = studio.stored
+    assert studio.urls("kimi") == [f"ms://{file.id}"]
+    await studio.show("kimi-k3", LARGE)
+    assert studio.uploads() == 1
+
+
+async def test_an_upload_in_doubt_is_looked_for_by_the_next_call(studio: Studio) -> None:
     studio.emulator.faults.add("kimi", Fault(path="/files", cut="reset", at="before_headers"))
-    await failing(studio, "kimi-k3", LARGE)
-    (orphan,) = studio.stored
-    assert orphan.filename == f"exai-{orphan.sha256}.png"
+    studio.emulator.faults.add("kimi", Fault(path="/files", status=502))
+    assert isinstance(await failing(studio, "kimi-k3", LARGE), ProviderUnreachable)
+    (file,) = studio.stored
+    assert await studio.statuses() == [Status.DOUBTFUL]
+    await studio.show("kimi-k3", LARGE)
+    assert studio.urls("kimi") == [f"ms://{file.id}"]
+    assert studio.uploads() == 1
+    assert await studio.statuses() == [Status.READY]
 
 
 async def test_a_call_that_is_cancelled_closes_its_upload(studio: Studio) -> None:
@@ -376,10 +407,10 @@ async def test_what_nobody_used_for_long_is_condemned_and_not_shown_again(
 ) -> None:
     unused, new = (noise("PNG", 700, 700, seed=seed) for seed in (1, 2))
     await studio.show("kimi-k3", LARGE, unused)
-    assert await studio.router.condemn_uploads() == 0
+    assert await studio.remote.condemn_unused() == 0
     later = await open_studio(MonthLater())
     await later.show("kimi-k3", LARGE, new)
-    assert await later.router.condemn_uploads() == 1
+    assert await later.remote.condemn_unused() == 1
     assert {file.content for file in later.stored} == {LARGE, unused, new}
     await later.show("kimi-k3", unused)
     assert later.uploads() == 4
@@ -393,10 +424,10 @@ async def test_an_upload_is_deleted_in_its_account_and_a_missing_one_counts_as_d
     account = account_fingerprint(studio.emulator.addresses.kimi, studio.emulator.addresses.kimi_key)
     for provider, other in (("kimi", "another"), ("glm", account), ("unknown", account)):
         with pytest.raises(ProviderUnconfigured):
-            await studio.router.delete_upload(provider, other, file.id)
+            await studio.remote.delete(Store(provider, other), file.id)
     assert studio.stored == [file]
-    for _ in range(2):
-        await studio.router.delete_upload("kimi", account, file.id)
+    for confirmed_by in ("deleted", "not_found"):
+        assert await studio.remote.delete(Store("kimi", account), file.id) == confirmed_by
         assert studio.stored == []
 
 
@@ -406,7 +437,7 @@ async def test_a_deletion_that_fails_is_a_failure_of_the_provider(studio: Studio
     (file,) = studio.stored
     studio.emulator.faults.add("kimi", Fault(path=f"/files/{file.id}", error="server_error"))
     with pytest.raises(ProviderFailed):
-        await studio.router.delete_upload("kimi", account, file.id)
+        await studio.remote.delete(Store("kimi", account), file.id)
     assert studio.stored == [file]
 
 

@@ -21,12 +21,14 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.calibrations import Calibration, CalibrationTable
 from exai.storage.conversations.tables import ConversationTables, NewExchange
 from exai.storage.database import Database
+from exai.storage.files.copies import CopyTables
+from exai.storage.files.copy_rows import CopyKey, Store
 from exai.storage.group_writer import GroupWriter
 from exai.storage.identity.rows import TokenRow
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
-from exai.storage.uploads import Store, UploadRow, UploadTable
 from exai.storage.write_operations import LockGroup, WriteOperation, all_at_once, row_by_row, together
+from support.copies import new_copy
 from support.postgresql_server import PostgresqlServer
 from support.queued_writes import commit_queued
 from support.waiting import wait_until
@@ -34,7 +36,7 @@ from support.waiting import wait_until
 _numbers = itertools.count(1)
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
-KIMI = Store("kimi", "account-1", "image")
+KIMI = Store("kimi", "account-1")
 Write = Callable[[Database], Awaitable[Any]]
 NOBODY: Any = None
 """A connection that is not used."""
@@ -197,14 +199,12 @@ def append(conversation_id: str) -> Write:
     return lambda database: ConversationTables(database).append(exchange(conversation_id))
 
 
-def keep(digest: str) -> Write:
-    return lambda database: UploadTable(database).keep(
-        KIMI, "alice", UploadRow(digest, f"file_{digest}", 3, AT)
-    )
+def settle(copy_id: str) -> Write:
+    return lambda database: CopyTables(database).settle(copy_id, f"file_{copy_id}", None, AT)
 
 
-def forget(digest: str) -> Write:
-    return lambda database: UploadTable(database).forget(KIMI, f"file_{digest}")
+def condemn(copy_id: str) -> Write:
+    return lambda database: CopyTables(database).condemn([copy_id], AT)
 
 
 def begin(key: str) -> Write:
@@ -248,9 +248,12 @@ async def test_two_groups_of_tables_in_both_orders(pair: Pair) -> None:
 
 
 async def test_two_operations_of_one_table_on_the_same_rows(pair: Pair) -> None:
-    for digest in "ab":
-        await keep(digest)(pair.one.database)
-    await pair.commit_at_once([keep("a"), forget("b")], [keep("b"), forget("a")])
+    tables = CopyTables(pair.one.database)
+    copies = [new_copy(CopyKey(KIMI, "image", "alice", digest), tables.run_id, AT) for digest in "ab"]
+    for copy in copies:
+        await tables.begin(copy)
+    one, two = (copy.copy_id for copy in copies)
+    await pair.commit_at_once([settle(one), condemn(two)], [settle(two), condemn(one)])
 
 
 async def test_idempotent_calls_under_the_same_keys_in_both_orders(pair: Pair) -> None:

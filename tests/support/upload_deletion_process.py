@@ -14,22 +14,23 @@ from exai.app.monitoring import build_monitoring
 from exai.app.storage import open_storage
 from exai.config import Settings
 from exai.jobs.engine import Engine
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import SystemClock
 from exai.runtime.periodic import Scheduler
-from exai.storage.uploads import UploadTable
+from exai.storage.files.copies import CopyTables
 from support.forked_runs import Order, serve_runs
 
 __all__ = ["BOUNDARIES"]
 
 _PLACES: tuple[tuple[type, str], ...] = (
-    (UploadTable, "condemn_unused"),
-    (UploadTable, "condemned"),
+    (CopyTables, "condemn_unused"),
+    (CopyTables, "condemned"),
     (Engine, "enqueue"),
     (SystemDatabase, "start_queued_workflows"),
-    (ModelRouter, "delete_upload"),
+    (RemoteFiles, "delete"),
     (SystemDatabase, "record_operation_result"),
-    (UploadTable, "forget_condemned"),
+    (CopyTables, "end_deleting"),
     (SystemDatabase, "update_workflow_outcome"),
 )
 """Everything that leaves something behind, in the order in which it happens."""
@@ -87,17 +88,18 @@ async def _run(settings: Settings) -> None:
     clock = SystemClock()
     monitoring = build_monitoring(clock, version="test")
     async with open_storage(settings, monitoring.metrics, clock) as storage:
-        uploads = storage.uploads
+        copies = storage.copies
         router = ModelRouter.from_settings(
-            settings.providers, settings.models, settings.timeouts, clock, uploads=uploads
+            settings.providers, settings.models, settings.timeouts, clock, copies=copies
         )
+        remote = RemoteFiles(router.file_hosts, copies, clock, settings.files, request_s=10)
         scheduler = Scheduler(clock)
-        async with open_jobs(settings, storage, monitoring, router, clock, scheduler, wanted=True) as jobs:
+        async with open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=True) as jobs:
             assert jobs is not None
             while True:
                 await asyncio.sleep(0.05)
                 begun = await jobs.list(limit=1_000)
-                if begun and all(job.state.is_over for job in begun) and not await uploads.condemned(1):
+                if begun and all(job.state.is_over for job in begun) and not await copies.condemned(1):
                     break
         await router.close()
 

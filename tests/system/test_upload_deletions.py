@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import select
 
 from exai.app import daemon as daemon_module
 from exai.app import jobs, services, upload_deletions
@@ -19,13 +18,15 @@ from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.jobs.job import State
 from exai.jobs.testing import JobsByHand
-from exai.providers.remote_files import account_fingerprint
+from exai.providers.remote_files.accounts import account_fingerprint
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database
-from exai.storage.schema import provider_file_deletions, provider_file_uploads
-from exai.storage.uploads import Store, UploadRow, UploadTable
+from exai.storage.files.copies import CopyTables
+from exai.storage.files.copy_rows import CopyKey, Status, Store
 from exai_emulator import Emulator, Fault
+from support.copies import keep
 from support.daemons import Daemon, StartDaemon, clean_environ
 from support.forked_runs import ForkedRuns, forked_runs
 from support.mcp_websocket import mcp_socket
@@ -34,6 +35,7 @@ from support.waiting import wait_until
 
 PROCESS = Path(__file__).parents[1] / "support" / "upload_deletion_process.py"
 UNUSED = timedelta(days=31)
+CONDEMNED = {Status.DELETING, Status.UNDELETED}
 
 
 class Account:
@@ -41,11 +43,11 @@ class Account:
 
     def __init__(self, emulator: Emulator, settings: Settings, database: Database) -> None:
         self.emulator = emulator
-        self.table = UploadTable(database)
+        self.table = CopyTables(database)
         self.database = database
         self.settings = settings
         there = emulator.addresses
-        self.store = Store("kimi", account_fingerprint(there.kimi, there.kimi_key), "image")
+        self.store = Store("kimi", account_fingerprint(there.kimi, there.kimi_key))
 
     async def put(
         self, name: str, *, content: str | None = None, unused_for: timedelta = timedelta(0)
@@ -53,8 +55,8 @@ class Account:
         """A file of Alice's there with its row; its id."""
         now = datetime.now(UTC)
         file = self.emulator.place_file("kimi", name, "image", name.encode(), file_id=f"file_{name}")
-        row = UploadRow(f"sha256 of {content or name}", file.id, 3, now - unused_for)
-        await self.table.keep(self.store, "alice", row)
+        digest = f"sha256 of {content or name}"
+        await keep(self.table, self.store, "image", "alice", digest, file.id, now - unused_for)
         return file.id
 
     @property
@@ -71,11 +73,9 @@ class Account:
 
     async def rows(self) -> tuple[set[str], set[str]]:
         """Ids in use, and condemned ones."""
-        tables = (provider_file_uploads, provider_file_deletions)
-        used, condemned = await self.database.read(
-            lambda connection: [set(connection.scalars(select(table.c.remote_id)).all()) for table in tables]
-        )
-        return used, condemned
+        rows = await self.table.of_store(self.store)
+        used = {row.provider_file_id or "" for row in rows if row.status is Status.READY}
+        return used, {row.provider_file_id or "" for row in rows if row.status in CONDEMNED}
 
 
 @pytest.fixture
@@ -138,33 +138,35 @@ async def test_what_is_used_again_before_it_is_condemned_stays(
 ) -> None:
     again = await account.put("again", unused_for=UNUSED)
     gone = await account.put("gone", unused_for=UNUSED)
-    found = await account.table.use(account.store, "alice", ["sha256 of again"], datetime.now(UTC))
-    assert found == {"sha256 of again": again}
+    key = CopyKey(account.store, "image", "alice", "sha256 of again")
+    found = await account.table.use(key, datetime.now(UTC))
+    assert found is not None
+    assert found.provider_file_id == again
     assert await processes.run({"settings": settings}) == [0]
     assert account.files == {again}
     assert account.deletions() == Counter([gone])
 
 
 @pytest.fixture
-async def router(account: Account) -> AsyncIterator[ModelRouter]:
+async def remote(account: Account) -> AsyncIterator[RemoteFiles]:
     tree = account.settings
     router = ModelRouter.from_settings(
-        tree.providers, tree.models, tree.timeouts, SystemClock(), uploads=account.table
+        tree.providers, tree.models, tree.timeouts, SystemClock(), copies=account.table
     )
-    yield router
+    yield RemoteFiles(router.file_hosts, account.table, SystemClock(), tree.files, request_s=10)
     await router.close()
 
 
 async def test_a_provider_that_fails_for_days_is_asked_again_until_it_does(
-    account: Account, router: ModelRouter
+    account: Account, remote: RemoteFiles
 ) -> None:
     file = await account.put("unused", unused_for=UNUSED)
     account.emulator.faults.add("kimi", Fault(path=f"/files/{file}", error="server_error", times=30))
-    deletions = UploadDeletions(router, account.table)
+    deletions = UploadDeletions(remote, account.table)
     clock = ManualClock()
     began = clock.wall()
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], clock)
-    assert await deletions.start_jobs(jobs) == 1
+    assert await deletions.delete_unused(jobs) == 1
     assert await deletions.start_jobs(jobs) == 1
     (job,) = await jobs.drain(waiting=True)
     assert (job.state, job.failures, job.principal) == (State.DONE, 30, "alice")
@@ -174,46 +176,55 @@ async def test_a_provider_that_fails_for_days_is_asked_again_until_it_does(
 
 
 async def test_a_provider_that_never_does_it_leaves_a_dead_job_and_the_row(
-    account: Account, router: ModelRouter
+    account: Account, remote: RemoteFiles
 ) -> None:
     file = await account.put("unused", unused_for=UNUSED)
     account.emulator.faults.add("kimi", Fault(path=f"/files/{file}", error="server_error", times=None))
-    deletions = UploadDeletions(router, account.table)
+    deletions = UploadDeletions(remote, account.table)
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock())
-    await deletions.start_jobs(jobs)
+    await deletions.delete_unused(jobs)
     (job,) = await jobs.drain(waiting=True)
     assert job.state is State.DEAD
     assert job.last_error is not None
     assert job.last_error.startswith("provider_failed: ")
     assert await account.rows() == (set(), {file})
-    await deletions.start_jobs(jobs)
+    await deletions.delete_unused(jobs)
     assert jobs.enqueued() == []
+    (row,) = await account.table.of_store(account.store)
+    assert (row.status, row.error_code) == (Status.UNDELETED, "provider_failed")
+    assert await account.table.retry() == 1
+    account.emulator.faults.clear()
+    assert await deletions.start_jobs(jobs) == 1
+    (job,) = await jobs.drain(waiting=True)
+    assert job.state is State.DONE
+    assert account.files == set()
+    assert await account.rows() == (set(), set())
 
 
 async def test_dead_jobs_hold_up_no_later_file(
-    account: Account, router: ModelRouter, monkeypatch: pytest.MonkeyPatch
+    account: Account, remote: RemoteFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_deletions, "PAGE", 2)
     for number in range(3):
         file = await account.put(f"lasting{number}", unused_for=UNUSED)
         account.emulator.faults.add("kimi", Fault(path=f"/files/{file}", error="server_error", times=None))
-    deletions = UploadDeletions(router, account.table)
+    deletions = UploadDeletions(remote, account.table)
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock())
-    assert await deletions.start_jobs(jobs) == 3
+    assert await deletions.delete_unused(jobs) == 3
     assert {job.state for job in await jobs.drain(waiting=True)} == {State.DEAD}
     later = await account.put("later", unused_for=UNUSED)
-    assert await deletions.start_jobs(jobs) == 4
+    assert await deletions.delete_unused(jobs) == 4
     (job,) = await jobs.drain(waiting=True)
     assert job.state is State.DONE
     assert later not in account.files
 
 
-async def test_a_file_that_has_gone_is_deleted(account: Account, router: ModelRouter) -> None:
+async def test_a_file_that_has_gone_is_deleted(account: Account, remote: RemoteFiles) -> None:
     file = await account.put("unused", unused_for=UNUSED)
     account.emulator.accounts["kimi"].files.remove(file)
-    deletions = UploadDeletions(router, account.table)
+    deletions = UploadDeletions(remote, account.table)
     jobs = JobsByHand([deletions.kind(account.settings.jobs)], ManualClock(), at_once=True)
-    await deletions.start_jobs(jobs)
+    await deletions.delete_unused(jobs)
     (job,) = await jobs.list()
     assert (job.state, job.attempt) == (State.DONE, 1)
     assert await account.rows() == (set(), set())

@@ -4,6 +4,7 @@
 `exai stdio`; those of a port while it is open.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -41,6 +42,9 @@ CREDENTIALS_S = 0.25
 SESSIONS_S = 1.0
 RUN_LOCK_S = 1.0
 LOST_CALLS_S = 30.0
+CONDEMNED_S = 60.0
+"""How soon copies are deleted that another process condemned."""
+LOST_UPLOADS_S = 600.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -99,11 +103,25 @@ def _process_duties(
     )
 
 
-def job_duties(jobs: DurableJobs, deletions: UploadDeletions) -> tuple[Duty, ...]:
-    """List the duties of a process that runs jobs."""
+def job_duties(jobs: DurableJobs, deletions: UploadDeletions, condemned: asyncio.Event) -> tuple[Duty, ...]:
+    """List the duties of a process that runs jobs; `condemned` is set when it condemned copies."""
     return (
         Duty(name="maintain_jobs", run=jobs.maintain, every_s=JOBS_S, at_start=True, wake=jobs.attempted),
-        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.start_jobs, jobs)),
+        Duty(
+            name="delete_condemned_uploads",
+            run=partial(deletions.start_jobs, jobs),
+            every_s=CONDEMNED_S,
+            at_start=True,
+            wake=condemned,
+        ),
+        Duty(
+            name="settle_lost_uploads",
+            run=partial(deletions.settle_lost, jobs),
+            every_s=LOST_UPLOADS_S,
+            at_start=True,
+            role="housekeeper",
+        ),
+        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.delete_unused, jobs)),
     )
 
 

@@ -17,12 +17,14 @@ from exai.files.store.contract import BlobStore
 from exai.files.store.copies import CopyFolder
 from exai.files.store.s3 import S3Blobs, open_bucket
 from exai.files.store.shelf import Shelf
+from exai.providers.remote_files.remote_files import RemoteFiles
+from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
 from exai.storage.files.tables import FileTables
 
-__all__ = ["StoredFiles", "open_files", "open_shelf"]
+__all__ = ["StoredFiles", "open_files", "open_shelf", "remote_files"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ async def open_files(
     async with open_shelf(settings, storage.database, clock) as shelf, scheduler.running(*file_duties(shelf)):
         reader = FileReader(settings.files, work)
         yield StoredFiles(shelf, reader, PathStore(shelf, settings.files, work))
+
+
+@asynccontextmanager
+async def remote_files(
+    settings: Settings, storage: Storage, router: ModelRouter, clock: Clock
+) -> AsyncIterator[RemoteFiles]:
+    """Yield the copies at the providers of a router."""
+    yield RemoteFiles(
+        router.file_hosts, storage.copies, clock, settings.files, request_s=settings.timeouts.upload_s
+    )
 
 
 @asynccontextmanager

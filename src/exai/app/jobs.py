@@ -9,7 +9,7 @@ from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.jobs.durable import DurableJobs
-from exai.routing.router import ModelRouter
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.jobs_file import JOBS_FILE_NAME
@@ -22,7 +22,7 @@ async def open_jobs(
     settings: Settings,
     storage: Storage,
     monitoring: Monitoring,
-    router: ModelRouter,
+    remote: RemoteFiles,
     clock: Clock,
     scheduler: Scheduler,
     *,
@@ -35,7 +35,7 @@ async def open_jobs(
     if not (wanted and settings.jobs.run):
         yield None
         return
-    deletions = UploadDeletions(router, storage.uploads)
+    deletions = UploadDeletions(remote, storage.copies)
     jobs = DurableJobs(
         [deletions.kind(settings.jobs)],
         settings.jobs.file or settings.data_dir / JOBS_FILE_NAME,
@@ -46,7 +46,7 @@ async def open_jobs(
     )
     monitoring.metrics.read_samples(jobs.samples)
     try:
-        async with scheduler.running(*job_duties(jobs, deletions)):
+        async with scheduler.running(*job_duties(jobs, deletions, remote.condemned)):
             yield jobs
     finally:
         await jobs.close()

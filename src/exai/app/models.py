@@ -40,7 +40,8 @@ async def open_models(
         settings.timeouts,
         clock,
         available=breakers.available,
-        uploads=storage.uploads,
+        copies=storage.copies,
+        files=settings.files,
         work=work,
     )
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
-from exai.app.files import StoredFiles, open_files
+from exai.app.files import StoredFiles, open_files, remote_files
 from exai.app.identity import open_identity
 from exai.app.jobs import open_jobs
 from exai.app.models import open_models
@@ -18,6 +18,7 @@ from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
 from exai.jobs.durable import DurableJobs
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.periodic import Scheduler
@@ -39,6 +40,7 @@ class Services:
     scheduler: Scheduler
     report: SystemReport
     files: StoredFiles
+    remote: RemoteFiles
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -75,12 +77,21 @@ async def build(
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
             open_files(settings, storage, clock, scheduler, work) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
-            open_jobs(
-                settings, storage, monitoring, asking.router, clock, scheduler, wanted=runs_jobs
-            ) as jobs,
+            remote_files(settings, storage, asking.router, clock) as remote,
+            open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=runs_jobs) as jobs,
             open_tools(settings, storage, monitoring, asking, jobs, scheduler, files, demo=demo) as tools,
             open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
         ):
             yield Services(
-                clock, monitoring, storage, identity, asking, dispatcher, scheduler, tools.report, files, jobs
+                clock,
+                monitoring,
+                storage,
+                identity,
+                asking,
+                dispatcher,
+                scheduler,
+                tools.report,
+                files,
+                remote,
+                jobs,
             )

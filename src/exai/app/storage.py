@@ -17,7 +17,7 @@ from exai.storage.conversations.archive import ConversationArchive
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
-from exai.storage.uploads import UploadTable
+from exai.storage.files.copies import CopyTables
 
 __all__ = ["Storage", "open_storage"]
 
@@ -33,7 +33,7 @@ class Storage:
     usage: UsageReports
     recorded_calls: RecordedCalls
     idempotent_calls: IdempotentCallTable
-    uploads: UploadTable
+    copies: CopyTables
     conversations: ConversationTables
     archive: ConversationArchive
     calibrations: CalibrationTable
@@ -58,7 +58,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             UsageReports(database, clock),
             RecordedCalls(database, clock),
             IdempotentCallTable(database, clock),
-            UploadTable(database),
+            CopyTables(database),
             ConversationTables(database),
             ConversationArchive(database, clock),
             CalibrationTable(database),

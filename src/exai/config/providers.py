@@ -32,6 +32,9 @@ class GlmProvider(Section):
     allowed_models: tuple[str, ...] = ()
     """Only these models; empty allows the whole catalogue."""
 
+    keep_uploads_days: Count = 30
+    """How long a file stays in the account's file store after its last use."""
+
 
 class KimiProvider(Section):
     """Kimi, by Moonshot AI."""
@@ -54,7 +57,7 @@ class KimiProvider(Section):
     """Pictures above this are uploaded to the account's file store once, instead of being sent in each request."""
 
     keep_uploads_days: Count = 30
-    """How long such a picture stays there after its last use. An account holds 1,000 files."""
+    """How long a file stays in the account's file store after its last use. An account holds 1,000 files."""
 
     count_tokens: bool = False
     """Have Kimi count a prompt whose estimate comes near the window's limit: a free request, but one more wait."""

@@ -364,6 +364,19 @@ class Files(Section):
     collect_most: Count = 1_000
     """Contents that are deleted at a time, a few times a day."""
 
+    share_copies: Literal["owner", "house"] = "owner"
+    """Whose a copy at a provider is: its owner's, or everybody's (`house`). Shared, it is sent once for all, and
+    whoever sends the same content can find out by the time it takes that somebody else has it."""
+
+    keep_copies: bool = False
+    """Leave a document at the provider that read its text, instead of deleting it there at once."""
+
+    verify_after_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
+    """How long a copy at a provider is relied upon before the provider is asked whether it still has it, in hours."""
+
+    keep_proof_days: Count = 90
+    """How long it can be looked up what became of a copy at a provider, and of what was deleted."""
+
     s3: ObjectStorage = ObjectStorage()
 
 

@@ -15,6 +15,7 @@ from exai.files.heavy_work import HeavyWork
 from exai.messages import Citation, Effort, Message, ToolCall
 from exai.providers.catalog import Model
 from exai.runtime.clock import Clock
+from exai.storage.files.copies import CopyTables
 
 __all__ = [
     "Charges",
@@ -37,6 +38,9 @@ class Shared:
     clock: Clock
     work: HeavyWork
     """The threads for pictures and long prompts."""
+    copies: CopyTables | None = None
+    """What lies in the providers' file stores; without it nothing is put there."""
+    files: config.Files = field(default_factory=config.Files)
 
 
 class DeltaKind(StrEnum):

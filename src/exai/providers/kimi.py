@@ -20,11 +20,12 @@ from exai.providers.base import Shared
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Row, Verdict
 from exai.providers.profile import Profile
-from exai.providers.remote_files import PictureUploads, account_fingerprint
+from exai.providers.remote_files.accounts import account_copies
+from exai.providers.remote_files.file_store import FileDialect, Purpose
+from exai.providers.remote_files.pictures import PictureUploads
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
-from exai.storage.uploads import Store, UploadTable
 
-__all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]
+__all__ = ["BUILTIN_SEARCH", "ERRORS", "FILES", "KIMI", "kimi_provider"]
 
 
 BUILTIN_SEARCH = "$web_search"
@@ -149,6 +150,16 @@ KIMI = Profile(
 """Kimi's profile."""
 
 
+FILES = FileDialect(
+    purposes={name: Purpose(100 * 2**20) for name in ("file-extract", "image", "video", "batch")},
+    max_files=1_000,
+    max_bytes=10 * 2**30,
+    source="platform.kimi.ai, files, 2026-09",
+    lists_by="token",
+    has_text=True,
+)
+"""Kimi's file store."""
+
 COUNT_PATH = "/tokenizers/estimate-token-count"
 
 
@@ -156,9 +167,8 @@ def kimi_provider(
     settings: config.KimiProvider,
     models: Mapping[str, Model],
     shared: Shared,
-    uploads: UploadTable | None = None,
 ) -> OpenAiCompatible:
-    """Make Kimi's adapter. With `uploads`, large pictures are kept in its file store.
+    """Make Kimi's adapter. Where copies are remembered, large pictures are kept in its file store.
 
     Raises:
         StartFault: the key is malformed.
@@ -170,16 +180,7 @@ def kimi_provider(
         }
     key = usable_key(settings.api_key, KIMI.key_hint)
     base_url = str(settings.base_url)
-    pictures = None
-    if key is not None and uploads is not None:
-        pictures = PictureUploads(
-            table=uploads,
-            store=Store("kimi", account_fingerprint(base_url, key), "image"),
-            errors=ERRORS,
-            clock=shared.clock,
-            above_bytes=settings.upload_images_above_bytes,
-            keep_days=settings.keep_uploads_days,
-        )
+    copies = account_copies("kimi", KIMI, FILES, base_url, key, shared, settings.keep_uploads_days)
     return OpenAiCompatible(
         name="kimi",
         profile=replace(KIMI, count_path=COUNT_PATH) if settings.count_tokens else KIMI,
@@ -187,5 +188,8 @@ def kimi_provider(
         base_url=base_url,
         authorization=None if key is None else bearer(key),
         shared=shared,
-        uploads=pictures,
+        copies=copies,
+        pictures=None
+        if copies is None
+        else PictureUploads(copies, above_bytes=settings.upload_images_above_bytes),
     )

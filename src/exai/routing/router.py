@@ -17,11 +17,12 @@ from exai.providers.glm import glm_provider, search_engines
 from exai.providers.glm_search import GlmSearch
 from exai.providers.kimi import kimi_provider
 from exai.providers.kimi_search import KimiSearch
+from exai.providers.remote_files.remote_files import FileHost
 from exai.providers.search import SearchEngine
 from exai.providers.wire.openai_compatible import OpenAiCompatible
 from exai.routing.ledger import Tried
 from exai.runtime.clock import Clock
-from exai.storage.uploads import UploadTable
+from exai.storage.files.copies import CopyTables
 
 __all__ = ["AUTO", "Choice", "ModelRouter"]
 
@@ -124,12 +125,13 @@ class ModelRouter:
         clock: Clock,
         *,
         available: Available = lambda _provider, _model: True,
-        uploads: UploadTable | None = None,
+        copies: CopyTables | None = None,
+        files: config.Files | None = None,
         work: HeavyWork | None = None,
     ) -> "ModelRouter":
         """Build every provider. Needs no running event loop; connections are opened on the first call.
 
-        `available` says whether a model's breaker would let a request through now; `auto` asks it. `uploads`
+        `available` says whether a model's breaker would let a request through now; `auto` asks it. `copies`
         remembers what lies in the providers' file stores; without it nothing is put there. `work` has the threads that
         all calls share.
 
@@ -137,7 +139,8 @@ class ModelRouter:
             StartFault: a setting names a model that does not exist or makes a provider impossible.
         """
         catalog = Catalog.load()
-        shared = Shared(timeouts, clock, work or HeavyWork(config.Files()))
+        files = files or config.Files()
+        shared = Shared(timeouts, clock, work or HeavyWork(files), copies, files)
         built = {
             "glm": glm_provider(
                 providers.glm, _allowed(catalog, "glm", providers.glm.allowed_models), shared
@@ -146,7 +149,6 @@ class ModelRouter:
                 providers.kimi,
                 _allowed(catalog, "kimi", providers.kimi.allowed_models),
                 shared,
-                uploads,
             ),
         }
         _, engine = search_engines(str(providers.glm.base_url), providers.glm.search_engine)
@@ -168,6 +170,11 @@ class ModelRouter:
     def providers(self) -> Mapping[str, Provider]:
         """All providers that are known, configured or not, by name."""
         return self._providers
+
+    @property
+    def file_hosts(self) -> Mapping[str, FileHost]:
+        """The providers that keep files, by name; those without a key keep none."""
+        return {name: self._providers[name] for name in ("kimi", "glm")}
 
     @property
     def fees(self) -> tuple[Fee, ...]:
@@ -243,24 +250,6 @@ class ModelRouter:
             return choice
         others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
         return msgspec.structs.replace(choice, fallbacks=tuple(others.values()))
-
-    async def condemn_uploads(self) -> int:
-        """Decide that files at providers which were not used for long are deleted; how many there were.
-
-        Raises:
-            StoreFailed: the database did not keep it.
-        """
-        return sum([await provider.condemn_uploads() for provider in self._providers.values()])
-
-    async def delete_upload(self, provider: str, account: str, remote_id: str) -> None:
-        """Delete a file at a provider; one that is not there is deleted.
-
-        Raises:
-            ProviderFault: the provider did not do it, or is not configured.
-        """
-        if (there := self._providers.get(provider)) is None:
-            raise ProviderUnconfigured(f"No provider is configured under the name {provider}.")
-        await there.delete_upload(account, remote_id)
 
     async def close(self) -> None:
         """Close every provider's connections."""

@@ -30,6 +30,7 @@ __all__ = [
     "calls",
     "conversations",
     "dashboard_tickets",
+    "deletions",
     "exchanges",
     "file_references",
     "file_uploads",
@@ -37,7 +38,6 @@ __all__ = [
     "idempotent_calls",
     "metadata",
     "principals",
-    "provider_file_deletions",
     "provider_file_uploads",
     "refresh_tokens",
     "requests",
@@ -264,29 +264,58 @@ token_calibrations = Table(
 provider_file_uploads = Table(
     "provider_file_uploads",
     metadata,
-    Column("provider", Text, primary_key=True),
-    Column("account", Text, primary_key=True),  # a fingerprint of address and key
-    Column("purpose", Text, primary_key=True),
-    Column("owner", StorableText, primary_key=True),
-    Column("sha256", Text, primary_key=True),  # of the content as it was uploaded
-    Column("remote_id", StorableText, nullable=False),
+    Column("copy_id", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("account", Text, nullable=False),  # a fingerprint of address and key
+    Column("purpose", Text, nullable=False),
+    Column("owner", StorableText, nullable=False),  # empty: shared by all, see `files.share_copies`
+    Column("sha256", Text),  # of the content as it was sent; null where that is not known any more
+    Column("provider_file_id", StorableText),  # null: no answer was received
+    Column("filename", StorableText, nullable=False),  # as it was sent; the provider may append to it
+    Column("upload_method", Text, nullable=False),  # this and the next: see `storage.files.copies`
+    Column("status", Text, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("uploaded_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),  # how often its deletion was given up and begun again
+    Column("error_code", Text),
+    Column("run_id", Text),  # the process that sends it
+    Column("uploaded_at", UtcDateTime, nullable=False),  # from the row's commit, before the request
     Column("used_at", UtcDateTime, nullable=False),
+    Column("verified_at", UtcDateTime),  # when the provider said last that it has it
+    Column("expires_at", UtcDateTime),  # when the provider deletes it by itself, where it says so
+    Column("ended_at", UtcDateTime),  # when it was gone, missing or failed
+    Index(
+        "ix_provider_file_uploads_live",
+        "provider",
+        "account",
+        "purpose",
+        "owner",
+        "sha256",
+        unique=True,
+        sqlite_where=text("status IN ('sending', 'ready', 'unverified')"),
+        postgresql_where=text("status IN ('sending', 'ready', 'unverified')"),
+    ),
+    Index(None, "provider", "account", "provider_file_id"),
     Index(None, "provider", "account", "used_at"),
+    Index(None, "owner", "sha256"),
+    Index(None, "status"),
 )
+"""Copies at providers, also those that were: a row stays for a while as proof of what became of it."""
 
-provider_file_deletions = Table(
-    "provider_file_deletions",
+deletions = Table(
+    "deletions",
     metadata,
-    Column("provider", Text, primary_key=True),
-    Column("account", Text, primary_key=True),
-    Column("remote_id", StorableText, primary_key=True),
-    Column("owner", StorableText, nullable=False),
-    Column("condemned_at", UtcDateTime, nullable=False),
-    Index(None, "condemned_at"),
+    Column("what", Text, primary_key=True),  # file, copy or blob
+    Column("subject", Text, primary_key=True),  # its id; of a blob the SHA-256
+    Column("owner", StorableText),
+    Column("sha256", Text),
+    Column("place", Text, nullable=False),  # the store, or a provider
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("confirmed_at", UtcDateTime),
+    Column("confirmed_by", Text),
+    Column("error_code", Text),
+    Index(None, "asked_at"),
 )
-"""Files that nobody uses any more; a job deletes each at its provider, and its row afterwards."""
+"""What was to be deleted, and how that was confirmed."""
 
 blobs = Table(
     "blobs",

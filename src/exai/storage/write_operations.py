@@ -35,12 +35,10 @@ group                rule     operations, with their tables in the order in whic
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
 `CALIBRATIONS`       alone    add: token_calibrations
-`UPLOADS`            alone    keep, use, forget: provider_file_uploads; condemn: provider_file_uploads,
-                              provider_file_deletions
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, file_uploads, blobs; begin and end
-                              deleting, mark damaged: blobs
+                              deleting, mark damaged: blobs; changes of copies: provider_file_uploads, deletions
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================
@@ -77,14 +75,11 @@ class LockGroup(IntEnum):
     CALLS = 4
     CONVERSATIONS = 5
     CALIBRATIONS = 6
-    UPLOADS = 7
     FILES = 8
     CLEANING = 9
 
 
-ALONE = frozenset(
-    {LockGroup.IDENTITY, LockGroup.TICKETS, LockGroup.CALIBRATIONS, LockGroup.UPLOADS, LockGroup.FILES}
-)
+ALONE = frozenset({LockGroup.IDENTITY, LockGroup.TICKETS, LockGroup.CALIBRATIONS, LockGroup.FILES})
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""
 
 

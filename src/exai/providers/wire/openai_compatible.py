@@ -36,7 +36,9 @@ from exai.providers.catalog import Model
 from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.profile import Profile
-from exai.providers.remote_files import FileReply, PictureUploads
+from exai.providers.remote_files.copies import AccountCopies
+from exai.providers.remote_files.file_store import ENTRY_BYTES, FileReply, FileRequest
+from exai.providers.remote_files.pictures import PictureUploads
 from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json
 from exai.providers.wire.connections import Attempt, open_session
 from exai.providers.wire.exchange import BROKEN, Exchange, Patience, Waits
@@ -59,9 +61,6 @@ STALE_RETRIES = 2
 
 LONGEST_POST_S = 60.0
 """The limit for a service beside chat; Kimi's searches take no longer."""
-
-MAX_ENTRY_BYTES = 64 * 2**10
-"""How much of an answer of the file store or the counter is read; they have a few hundred bytes."""
 
 COUNT_S = 10.0
 """How long the provider may take to count a prompt; after that the estimate is used."""
@@ -108,9 +107,9 @@ def _counted(reply: bytes, body_bytes: int) -> int | None:
     )
 
 
-async def _read_entry(response: aiohttp.ClientResponse) -> bytes:
+async def _read_entry(response: aiohttp.ClientResponse, most_bytes: int = ENTRY_BYTES) -> bytes:
     body = bytearray()
-    while len(body) < MAX_ENTRY_BYTES and (chunk := await response.content.readany()):
+    while len(body) < most_bytes and (chunk := await response.content.readany()):
         body += chunk
     return bytes(body)
 
@@ -147,15 +146,18 @@ class OpenAiCompatible:
         base_url: str,
         authorization: Callable[[], str | None] | None,
         shared: Shared,
-        uploads: PictureUploads | None = None,
+        copies: AccountCopies | None = None,
+        pictures: PictureUploads | None = None,
     ) -> None:
         """`authorization` returns the header's value for each request; `None`: no key is set.
 
-        `uploads` keeps large pictures at the provider; without it they are sent inside the requests.
+        `copies` are those in the provider's file store; `pictures` keeps large pictures there, and without it they are
+        sent inside the requests.
         """
         self._name = name
         self._work = shared.work
-        self._uploads = uploads
+        self.copies = copies
+        self._pictures = pictures
         self._profile = profile
         self._models = MappingProxyType(dict(models))
         self._root = base_url.rstrip("/")
@@ -225,28 +227,9 @@ class OpenAiCompatible:
             return await self._complete_with_pictures(prompt, deadline, on_delta, charges)
         return await self._ask(prompt, NO_PICTURES, deadline, on_delta, charges)
 
-    async def condemn_uploads(self) -> int:
-        """Condemn uploads that were not used for long, and return how many.
-
-        Raises:
-            StoreFailed: the database did not accept it.
-        """
-        return 0 if self._uploads is None else await self._uploads.condemn_unused()
-
-    async def delete_upload(self, account: str, remote_id: str) -> None:
-        """Delete a file at the provider.
-
-        Raises:
-            ProviderFault: it failed, or the file is in an account whose key is not set.
-        """
-        profile = self._profile
-        if self._uploads is None or self._uploads.account != account:
-            raise ProviderUnconfigured(
-                f"The file lies in an account of {profile.title} whose key is not set. Set {profile.key_hint}."
-            )
-        names = Names(profile.title, "files", profile.key_hint, profile.url_setting)
-        request = partial(self._file_request, self._clock.monotonic() + self._timeouts.call_s)
-        await self._uploads.delete(remote_id, request, names)
+    def file_request(self, deadline: float) -> FileRequest:
+        """Return what sends requests to the provider's file store until a moment of `Clock.monotonic`."""
+        return partial(self._file_request, deadline)
 
     def counts_tokens(self, prompt: Prompt) -> bool:
         """See `Provider.counts_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
@@ -282,19 +265,18 @@ class OpenAiCompatible:
         self, prompt: Prompt, deadline: float, on_delta: OnDelta | None, charges: Charges
     ) -> Completion:
         prompt, notes = await fit_pictures(prompt, self._work.pictures)
-        if self._uploads is None:
+        if self._pictures is None:
             return await self._ask(prompt, Shown(notes=notes), deadline, on_delta, charges)
-        request = partial(self._file_request, deadline)
-        names = self._names(prompt.model)
+        request = self.file_request(deadline)
         began = self._clock.monotonic()
-        shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
+        shown = await self._pictures.shown(pictures_of(prompt), prompt.owner, request)
         try:
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         except (ProviderRefused, ProviderDenied):
             # A picture that is gone explains any refusal, and can be uploaded again.
-            if not await self._uploads.forget_missing(shown, request):
+            if not await self._pictures.forget_missing(shown, request):
                 raise
-            shown = await self._uploads.shown(pictures_of(prompt), prompt.owner, request, names)
+            shown = await self._pictures.shown(pictures_of(prompt), prompt.owner, request)
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         timings = completion.timings
         asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms
@@ -404,6 +386,8 @@ class OpenAiCompatible:
         method: str,
         path: str,
         form: Callable[[], aiohttp.MultipartWriter] | None = None,
+        *,
+        most_bytes: int = ENTRY_BYTES,
     ) -> FileReply:
         """Send one request to the provider's file store; see `FileRequest`.
 
@@ -417,7 +401,9 @@ class OpenAiCompatible:
             async with asyncio.timeout(min(left, self._timeouts.upload_s)):
                 response, _ = await self._open(method, URL(self._root + path), form or _nothing)
                 try:
-                    return FileReply(response.status, response.headers, await _read_entry(response))
+                    body = await _read_entry(response, most_bytes + 1)
+                    is_cut = len(body) > most_bytes
+                    return FileReply(response.status, response.headers, body[:most_bytes], is_cut)
                 finally:
                     response.close()
         except TimeoutError:
@@ -433,10 +419,6 @@ class OpenAiCompatible:
             raise ProviderUnreachable(
                 f"The connection to {title} broke while its file store was asked. Try again."
             ) from error
-
-    def _names(self, model: Model) -> Names:
-        profile = self._profile
-        return Names(profile.title, model.name, profile.key_hint, profile.url_setting)
 
     async def _send(self, body: bytes, charges: Charges) -> tuple[aiohttp.ClientResponse, Attempt]:
         """Send a prompt; return when the head of the response has arrived."""

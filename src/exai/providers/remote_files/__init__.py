@@ -1,0 +1,1 @@
+"""Copies of contents in the providers' own file stores."""

@@ -1,0 +1,378 @@
+"""Speaks to the file store of one account at one provider: upload, look, list, read, delete.
+
+Contents are sent in blocks as they are read; nothing holds one whole. What a provider answers is not trusted: an entry
+without a usable id is none.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from typing_extensions import override
+
+from exai.errors import ProviderFailed, ProviderFault
+from exai.files.faults import FileDamaged
+from exai.providers.faults import Names, Refusal, Row, fault_of
+from exai.providers.remote_files.faults import FileTooLargeForProvider, PurposeUnknown
+from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json, well_formed
+from exai.runtime.clock import Clock
+from exai.storage.files.copy_rows import Store
+
+__all__ = [
+    "FileDialect",
+    "FileReply",
+    "FileRequest",
+    "FileStore",
+    "Purpose",
+    "RemoteEntry",
+    "Source",
+    "safe_suffix",
+]
+
+_REMOTE_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_SAFE_SUFFIX = re.compile(r"[a-z0-9]{1,8}")
+ENTRY_BYTES = 64 * 2**10
+"""How much of an answer about one file is read; it has a few hundred bytes."""
+PAGE_BYTES = 4 * 2**20
+"""How much of a page of a list is read."""
+CONTENT_BYTES = 64 * 2**20
+"""How much of a file's text is read."""
+MOST_PAGES = 100
+_TEXT_FIELDS = {"content", "file_type", "filename"}
+"""Of the object that holds a file's text."""
+LATEST_MOMENT = 253_402_300_799.0
+"""The last second of the year 9999."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """A complete response of the provider's file store."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    is_cut: bool = False
+    """Whether the body was longer than what was read of it."""
+
+
+class FileRequest(Protocol):
+    """Sends one request to the provider's file store, within the time left to the call."""
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        form: Callable[[], aiohttp.MultipartWriter] | None = None,
+        *,
+        most_bytes: int = ENTRY_BYTES,
+    ) -> FileReply: ...
+
+
+class Source(Protocol):
+    """A content that can be read from its beginning, more than once."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def suffix(self) -> str:
+        """The ending of a name for such a content, without a dot."""
+        ...
+
+    @property
+    def media_type(self) -> str: ...
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """Yield all of it.
+
+        Raises:
+            FileDamaged: it is not what its digest says.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a provider takes for one purpose."""
+
+    max_bytes: int
+    suffixes: frozenset[str] = frozenset()
+    """Endings of names that it takes; empty: any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDialect:
+    """One provider's file store, by its documentation."""
+
+    purposes: Mapping[str, Purpose]
+    max_files: int
+    """Files of one account."""
+    max_bytes: int | None
+    """All files of one account together; `None`: no limit is documented."""
+    source: str
+    """Where that is documented, for messages."""
+    lists_by: Literal["token", "purpose"]
+    """`token`: one list of all files, in pages by a token. `purpose`: a list for each, in pages behind an id; a single
+    file cannot be asked for."""
+    has_text: bool = False
+    """Whether the text of what was uploaded for `file-extract` can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEntry:
+    """A file as the provider lists it."""
+
+    id: str
+    filename: str = ""
+    purpose: str = ""
+    bytes: int | None = None
+    failed: bool = False
+    """Whether the provider could not process it."""
+    expires_at: datetime | None = None
+
+
+class FileStore:
+    """The file store of one account. Every method sends its requests through the `request` that it is given."""
+
+    def __init__(
+        self, store: Store, dialect: FileDialect, errors: Sequence[Row], names: Names, clock: Clock
+    ) -> None:
+        self.store = store
+        self.dialect = dialect
+        self.names = names
+        self._errors = tuple(errors)
+        self._clock = clock
+
+    def check(self, source: Source, purpose: str) -> None:
+        """See that the provider takes a content of this size and kind, before anything is read.
+
+        Raises:
+            PurposeUnknown: it keeps no files for this purpose, or none of this kind.
+            FileTooLargeForProvider: it is too large.
+        """
+        title = self.names.title
+        taken = self.dialect.purposes.get(purpose)
+        if taken is None:
+            known = ", ".join(sorted(self.dialect.purposes))
+            raise PurposeUnknown(f"{title} keeps no files for the purpose {purpose!r}; it does for {known}.")
+        if taken.suffixes and source.suffix not in taken.suffixes:
+            raise PurposeUnknown(
+                f"{title} takes no {source.suffix or 'such'} file for {purpose}; it takes "
+                f"{', '.join(sorted(taken.suffixes))}."
+            )
+        if source.size > taken.max_bytes:
+            raise FileTooLargeForProvider(
+                f"{title} takes files of at most {taken.max_bytes / 2**20:g} MB for {purpose} ({self.dialect.source}), "
+                f"and this one has {source.size / 2**20:.1f} MB. Send a smaller one, or a part of it."
+            )
+
+    async def upload(self, source: Source, filename: str, purpose: str, request: FileRequest) -> RemoteEntry:
+        """Send a content under a name.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+            FileDamaged: the stored bytes are not the content; the upload was broken off.
+        """
+        reply = await request("POST", "/files", lambda: _form(source, filename, purpose))
+        if reply.status not in {200, 201}:
+            raise self._fault(reply)
+        entry = _entry(_content_of(reply))
+        if entry is None:
+            raise ProviderFailed(
+                f"{self.names.title} took a file but did not say under which id. Try again; if it stays so, check "
+                f"{self.names.url_setting}."
+            )
+        return entry
+
+    async def look(self, file_id: str, purpose: str, request: FileRequest) -> RemoteEntry | None:
+        """Ask for a file; `None` if it is not there.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+        """
+        if self.dialect.lists_by == "purpose":
+            return next((each for each in await self.entries(request, purpose) if each.id == file_id), None)
+        reply = await request("GET", f"/files/{file_id}")
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise self._fault(reply)
+        return _entry(_content_of(reply)) or RemoteEntry(file_id)
+
+    async def find(self, filename: str, purpose: str, request: FileRequest) -> RemoteEntry | None:
+        """Look a file up by the name under which it was sent; the provider may have appended to it.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+        """
+        stem = filename.rpartition(".")[0] or filename
+        return next(
+            (each for each in await self.entries(request, purpose) if each.filename.startswith(stem)), None
+        )
+
+    async def entries(self, request: FileRequest, purpose: str | None = None) -> list[RemoteEntry]:
+        """List the account's files, of one purpose or of all.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+        """
+        if self.dialect.lists_by == "token":
+            return await self._pages("/files?page_size=1000", "page_token", request)
+        found: list[RemoteEntry] = []
+        for each in self.dialect.purposes if purpose is None else (purpose,):
+            found += await self._pages(f"/files?purpose={quote(each)}&limit=100", "after", request)
+        return found
+
+    async def text(self, file_id: str, request: FileRequest) -> str | None:
+        """Read the text of a file; `None` if there is none yet.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+            FileTooLargeForProvider: it is longer than what is read.
+        """
+        reply = await request("GET", f"/files/{file_id}/content", most_bytes=CONTENT_BYTES)
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise self._fault(reply)
+        if reply.is_cut:
+            raise FileTooLargeForProvider(
+                f"The text of this file at {self.names.title} has more than {CONTENT_BYTES // 2**20} MB. Send a "
+                "part of it."
+            )
+        return _text(reply.body)
+
+    async def delete(self, file_id: str, request: FileRequest) -> Literal["deleted", "not_found"]:
+        """Delete a file; how it is known that it is gone.
+
+        Raises:
+            ProviderFault: the provider failed, or refused.
+        """
+        reply = await request("DELETE", f"/files/{file_id}")
+        if reply.status in {200, 204}:
+            return "deleted"
+        if reply.status == 404:
+            return "not_found"
+        if reply.status == 400 and not any(each.id == file_id for each in await self.entries(request)):
+            return "not_found"
+        raise self._fault(reply)
+
+    async def _pages(self, path: str, cursor: str, request: FileRequest) -> list[RemoteEntry]:
+        found: dict[str, RemoteEntry] = {}
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            further = "" if after is None else f"&{cursor}={quote(after)}"
+            reply = await request("GET", path + further, most_bytes=PAGE_BYTES)
+            if reply.status != 200:
+                raise self._fault(reply)
+            page = _content_of(reply)
+            entries = page.get("data")
+            if reply.is_cut or not isinstance(entries, list):
+                raise ProviderFailed(
+                    f"{self.names.title} sent something that is no list of files. Try again."
+                )
+            before = len(found)
+            found |= {each.id: each for each in map(_entry, entries) if each is not None}
+            after = page.get("next_page_token") if cursor == "page_token" else None
+            if cursor == "after" and page.get("has_more") is True and entries:
+                after = next(reversed(found), None)
+            if not isinstance(after, str) or not after or len(found) == before:
+                return list(found.values())
+        raise ProviderFailed(f"{self.names.title} lists more files than an account may have.")
+
+    def _fault(self, reply: FileReply) -> ProviderFault:
+        refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
+        return fault_of(refusal, self._errors, self.names)
+
+
+class _SourcePayload(aiohttp.Payload):
+    """A source as a part of a form, with a known length, read block by block while it is sent."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, content_type=source.media_type)
+        self._source = source
+        self._size = source.size
+
+    @override
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("A content is sent in blocks, and not decoded.")
+
+    @override
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        sent = 0
+        async for block in self._source.blocks():
+            sent += len(block)
+            if sent > self._source.size:
+                break
+            await writer.write(block)
+        if sent != self._source.size:
+            raise FileDamaged("The stored bytes of this file are changed. Store the same content again.")
+
+
+def _form(source: Source, filename: str, purpose: str) -> aiohttp.MultipartWriter:
+    form = aiohttp.MultipartWriter("form-data")
+    form.append(purpose).set_content_disposition("form-data", name="purpose")
+    content = form.append_payload(_SourcePayload(source))
+    content.set_content_disposition("form-data", name="file", filename=filename)
+    return form
+
+
+def safe_suffix(suffix: str) -> str:
+    """Return a suffix that every provider takes: of a file's kind, never of the name that its owner gave."""
+    return suffix if _SAFE_SUFFIX.fullmatch(suffix) else "bin"
+
+
+def _content_of(reply: FileReply) -> dict[str, Any]:
+    try:
+        content = read_json(reply.body)
+    except UnreadableJsonError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _entry(content: Any) -> RemoteEntry | None:
+    """Read a file's entry; one without a usable id is none."""
+    if not isinstance(content, dict):
+        return None
+    file_id, filename, purpose = (content.get(name) for name in ("id", "filename", "purpose"))
+    if not isinstance(file_id, str) or _REMOTE_ID.fullmatch(file_id) is None:
+        return None
+    return RemoteEntry(
+        id=file_id,
+        filename=filename if isinstance(filename, str) else "",
+        purpose=purpose if isinstance(purpose, str) else "",
+        bytes=as_count(content.get("bytes"), 2**53),
+        failed=content.get("status") == "error",
+        expires_at=_moment(content.get("expires_at")),
+    )
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read Unix seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LATEST_MOMENT:
+        return None
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _text(body: bytes) -> str:
+    """Read a file's text: as it is, or out of the JSON object that holds it."""
+    if body.startswith(b"{"):
+        try:
+            content = read_json(body)
+        except UnreadableJsonError:
+            content = None
+        if (
+            isinstance(content, dict)
+            and content.keys() >= _TEXT_FIELDS
+            and isinstance(content["content"], str)
+        ):
+            return well_formed(content["content"])
+    return body.decode("utf-8", "replace")
