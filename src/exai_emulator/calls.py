@@ -12,6 +12,7 @@ __all__ = [
     "PLAN_ROOT",
     "ChatCall",
     "Check",
+    "Document",
     "ErrorRow",
     "KeyVerdict",
     "Model",
@@ -73,6 +74,22 @@ class ErrorRow:
     """The type of a verbatim body."""
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that a message shows."""
+
+    message: int
+    """The place of its message."""
+    source: str
+    """The field that names it."""
+    name: str
+    size: int = 0
+    kind: str = "unknown"
+    text: str = ""
+    trouble: str = ""
+    """Why the model cannot see it; empty when it can."""
+
+
 @dataclass(slots=True)
 class ChatCall:
     """One chat request. `body` is a mapping and `messages` a list of mappings whatever was sent."""
@@ -98,6 +115,8 @@ class ChatCall:
     """None where the service does not count them."""
     stop: Sequence[str] = ()
     json_mode: bool = False
+    documents: Sequence[Document] = ()
+    """The files that its messages show, in order."""
     query: Mapping[str, str] = field(default_factory=dict)
     """Of the URL."""
 
@@ -131,13 +150,19 @@ def text_of(content: Any) -> str:
     return ""
 
 
-def canonical_prompt(messages: Sequence[Mapping[str, Any]], tools: Any) -> tuple[list[tuple[str, str]], str]:
-    """The role and text of each message, and the prompt as one text whose beginnings can be compared."""
+def canonical_prompt(
+    messages: Sequence[Mapping[str, Any]], tools: Any, documents: Sequence[Document] = ()
+) -> tuple[list[tuple[str, str]], str]:
+    """The role and text of each message, and the prompt as one text whose beginnings can be compared.
+
+    Documents stand in the prompt before the text of their message.
+    """
     texts = []
     prompt = []
     if isinstance(tools, list) and tools:
         prompt.append(msgspec.json.encode(tools).decode())
-    for message in messages:
+    for place, message in enumerate(messages):
+        prompt += [document.text for document in documents if document.message == place]
         role, content = message.get("role"), message.get("content")
         text = text_of(content)
         role = role if isinstance(role, str) else ""

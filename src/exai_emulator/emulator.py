@@ -19,12 +19,13 @@ from exai_emulator.glm.api import GlmApi
 from exai_emulator.glm.closed import BEHAVIOURS as GLM_CLOSED_BEHAVIOURS
 from exai_emulator.glm.files import BEHAVIOURS as GLM_FILE_BEHAVIOURS
 from exai_emulator.glm.files import RULES as GLM_FILE_RULES
+from exai_emulator.glm.parsing import BEHAVIOURS as GLM_PARSING_BEHAVIOURS
+from exai_emulator.glm.parsing import RULES as GLM_PARSING_RULES
 from exai_emulator.glm.rules import BEHAVIOURS as GLM_BEHAVIOURS
 from exai_emulator.glm.rules import RULES as GLM_RULES
 from exai_emulator.glm.search import BEHAVIOURS as GLM_SEARCH_BEHAVIOURS
 from exai_emulator.glm.search import RULES as GLM_SEARCH_RULES
 from exai_emulator.glm.tasks import BEHAVIOURS as GLM_TASK_BEHAVIOURS
-from exai_emulator.glm.tasks import RULES as GLM_TASK_RULES
 from exai_emulator.identities import Identities
 from exai_emulator.kimi.api import KimiApi
 from exai_emulator.kimi.batches import BEHAVIOURS as KIMI_BATCH_BEHAVIOURS
@@ -65,12 +66,13 @@ CONFORMANCE: dict[str, Sequence[AnyRule]] = {
         *GLM_RULES,
         *GLM_FILE_RULES,
         *GLM_SEARCH_RULES,
-        *GLM_TASK_RULES,
+        *GLM_PARSING_RULES,
         *MESSAGES_RULES["glm"],
         *GLM_BEHAVIOURS,
         *GLM_FILE_BEHAVIOURS,
         *GLM_SEARCH_BEHAVIOURS,
         *GLM_TASK_BEHAVIOURS,
+        *GLM_PARSING_BEHAVIOURS,
         *GLM_CLOSED_BEHAVIOURS,
         *MESSAGES_BEHAVIOURS["glm"],
     ),
@@ -126,7 +128,7 @@ class Emulator:
         self._identities = Identities(seed=options.seed, starts_at=options.starts_at)
         self._custom = CustomApi(options)
         apis: list[ProviderApi] = [
-            GlmApi(options, self.rules, self.clock),
+            GlmApi(options, self.rules, self.clock, self.uploads),
             KimiApi(options, self.rules),
             self._custom,
         ]

@@ -12,7 +12,7 @@ from exai_emulator.identities import Identity
 from exai_emulator.personas import Answer
 from exai_emulator.uploads import UploadFolder
 
-__all__ = ["Endpoint", "EndpointRequest", "Endpoints", "Reply"]
+__all__ = ["Endpoint", "EndpointRequest", "EndpointRow", "Endpoints", "Reply"]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -55,11 +55,22 @@ class Reply:
 Endpoint = Callable[[EndpointRequest], Reply | Refusal | Awaitable[Reply | Refusal]]
 
 
+EndpointRow = tuple[str, str, Endpoint]
+"""Method, pattern of the path, and what answers."""
+
+
 class Endpoints:
     """Endpoints by method and path. A pattern such as `/files/{id}` names parts of the path."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, Endpoint]]) -> None:
+    def __init__(self, rows: Iterable[EndpointRow], open_rows: Iterable[EndpointRow] = ()) -> None:
+        """Those of `open_rows` need no key."""
+        self._open = [(method, _compiled(pattern), endpoint) for method, pattern, endpoint in open_rows]
         self._rows = [(method, _compiled(pattern), endpoint) for method, pattern, endpoint in rows]
+        self._rows += self._open
+
+    def is_open(self, method: str, path: str) -> bool:
+        """Whether the endpoint needs no key."""
+        return any(method == of_method and pattern.fullmatch(path) for of_method, pattern, _ in self._open)
 
     def find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
         """The endpoint of a request and the named parts of its path."""

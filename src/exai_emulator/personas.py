@@ -41,7 +41,7 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     - `echo`: the last user message.
     - `fixed`: `text`.
     - `recall`: only from the conversation that was sent: the word that followed "secret word is" in a user
-      or system message, or the earlier user messages themselves.
+      or system message or in a file that was shown, or the earlier user messages themselves.
     - `long`: `tokens` tokens of a fixed text.
     """
 
@@ -98,6 +98,8 @@ class Question:
     """How often the model has called tools since the last user message."""
     query_tool: str | None = None
     """A declared function that requires a `query` and nothing else."""
+    documents: Sequence[tuple[str, str]] = ()
+    """Name and text of the files that its messages show."""
 
 
 @dataclass(slots=True)
@@ -257,7 +259,8 @@ def _asks_to_recall(text: str) -> bool:
 
 
 def _recalled(question: Question) -> str:
-    told = [text for role, text in question.texts if role in {"user", "system"}]
+    told = [text for _, text in question.documents]
+    told += [text for role, text in question.texts if role in {"user", "system"}]
     words = [word for text in told for word in _SECRET.findall(text)]
     if words:
         return f"The secret word is {words[-1]}."

@@ -95,7 +95,7 @@ class ProviderServer:
         authorization = api.credentials(request.headers)
         key = authorization.partition(" ")[2].strip()
         account, refusal = self._account_of(authorization, key)
-        if refusal is not None:
+        if refusal is not None and not api.endpoints.is_open(record.method, record.path):
             return self._refuse(wire, record, api.refused_key(record.path, refusal), identity)
         route = api.routes.get((record.method, record.path))
         if route is None:
@@ -113,8 +113,10 @@ class ProviderServer:
             )
             return await self._beside_the_routes(wire, record, asked, key)
         operation, root = route
-        call = api.read_call(raw, root, account) if operation in READS_A_CALL else None
-        if call is not None:
+        call: ChatCall | None = None
+        if operation in READS_A_CALL:
+            await api.read_documents(raw)
+            call = api.read_call(raw, root, account)
             call.query = request.rel_url.query
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:
             return self._refuse(wire, record, refusal, identity)
@@ -200,6 +202,7 @@ class ProviderServer:
                 tools=any(True for _ in function_tools(call.body)),
                 rounds_made=calls_before(call.messages)[0],
                 query_tool=asked_for_a_query(call.body),
+                documents=[(document.name, document.text) for document in call.documents],
             ),
         )
 

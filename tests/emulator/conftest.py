@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -93,7 +94,10 @@ def post(http: aiohttp.ClientSession) -> Post:
         else:
             url = getattr(emulator.addresses, door) + "/chat/completions" + query
         async with http.post(
-            url, data=content if raw is None else raw, headers=headers, allow_redirects=False
+            url,
+            data=io.BytesIO((content if raw is None else raw).encode()),
+            headers=headers,
+            allow_redirects=False,
         ) as response:
             return Reply(response.status, response.headers, await response.read())
 

@@ -18,6 +18,7 @@ from exai_emulator import Emulator, EmulatorOptions, Fault, FileState
 from exai_emulator.forms import Form, FormReader
 from exai_emulator.pictures import picture_size
 from exai_emulator.uploads import UploadFolder
+from support.documents import pdf_of
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
@@ -245,7 +246,7 @@ async def test_a_chat_may_name_an_uploaded_picture_and_no_other(
 
 
 async def test_a_glm_chat_takes_user_data_files_on_vision_models(glm_files: Files, ask: Any) -> None:
-    _, good = await glm_files.upload(b"%PDF-1.7", "a.pdf", purpose="user_data")
+    _, good = await glm_files.upload(pdf_of(["x"]), "a.pdf", purpose="user_data")
     _, other = await glm_files.upload(b"x", "a.txt", purpose="file-extract")
 
     async def show(file_id: str, model: str = "glm-5.3-flash") -> Any:
@@ -255,6 +256,8 @@ async def test_a_glm_chat_takes_user_data_files_on_vision_models(glm_files: File
     assert (await show(good["id"])).status == 200
     assert (await show(other["id"])).json["error"]["code"] == "1210"
     assert (await show(good["id"], "glm-5.3")).status == 400
+    await glm_files.ask("DELETE", f"/{good['id']}")
+    assert (await show(good["id"])).json["error"]["code"] == "1210"
 
 
 async def test_glm_refuses_a_picture_with_too_many_pixels(ask: Any) -> None:

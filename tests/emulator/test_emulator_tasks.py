@@ -92,7 +92,8 @@ async def test_a_document_is_parsed(glm: Desk, emulator: Emulator) -> None:
     emulator.clock.advance(5)
     _, text = await glm("GET", f"{at}/text")
     assert (text["status"], text["content"]) == ("succeeded", "plover")
-    assert (await glm("GET", f"{at}/download_link"))[1]["parsing_result_url"].startswith("https://")
+    link = (await glm("GET", f"{at}/download_link"))[1]["parsing_result_url"]
+    assert link == f"{emulator.addresses.glm.removesuffix('/api/paas/v4')}/parsed/{begun['task_id']}.zip"
     assert (await glm("GET", f"{at}/html"))[0] == 400
     assert (await glm("GET", "/files/parser/result/nothing/text"))[0] == 400
     assert (await glm("POST", "/files/parser/create", data=form(tool_type="best", file_type="TXT")))[0] == 400

@@ -84,6 +84,10 @@ class CustomApi(ProviderApi):
         return {}
 
     @override
+    async def read_documents(self, _: Any, /) -> None:
+        """Nothing to read: no part of a message holds a document."""
+
+    @override
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")

@@ -11,6 +11,7 @@ from typing_extensions import override
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
 from exai_emulator.clock import EmulatedClock, china_time
+from exai_emulator.documents.inline import InlineDocuments
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.glm.catalog import MODELS, SWAPPED_ON_CODING_ROOT, find_model
@@ -18,6 +19,8 @@ from exai_emulator.glm.closed import ENDPOINTS as CLOSED_ENDPOINTS
 from exai_emulator.glm.errors import ERRORS, RESET
 from exai_emulator.glm.files import GlmFiles
 from exai_emulator.glm.keys import judge
+from exai_emulator.glm.parsing import GlmParsing
+from exai_emulator.glm.parts import documents_in, inline_data
 from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
 from exai_emulator.glm.search import FIRST_CHUNK, GlmSearch, search_in_chat
 from exai_emulator.glm.tasks import GlmTasks
@@ -30,6 +33,7 @@ from exai_emulator.shapes import as_int, strings_of
 from exai_emulator.streaming import DONE, StreamFrames, data_frame
 from exai_emulator.tokens import count_tokens
 from exai_emulator.tool_calls import CallForm
+from exai_emulator.uploads import UploadFolder
 
 __all__ = ["CODING_ROOT", "GENERAL_ROOT", "GlmApi"]
 
@@ -61,24 +65,30 @@ class GlmApi(ProviderApi):
         for method, path, operation in (("POST", "/chat/completions", "chat"), ("GET", "/models", "models"))
     }
 
-    def __init__(self, options: EmulatorOptions, rules: RuleBook, clock: EmulatedClock) -> None:
+    def __init__(
+        self, options: EmulatorOptions, rules: RuleBook, clock: EmulatedClock, uploads: UploadFolder
+    ) -> None:
         self._key = options.glm_key
         self._good_header = f"Bearer {options.glm_key}"
         self._windows = options.context_windows
         self._is_on = rules.is_on
         self._clock = clock
+        self._inline = InlineDocuments(uploads)
         self._listed_at = options.starts_at
         files, search, tasks = GlmFiles(rules), GlmSearch(rules), GlmTasks(self, rules, GENERAL)
-        self._endpoints = Endpoints(
+        parsing = GlmParsing(rules)
+        rows = (
             (method, root + path, endpoint)
             for root in (GENERAL_ROOT, CODING_ROOT)
             for method, path, endpoint in (
                 *files.endpoints,
                 *search.endpoints,
                 *tasks.endpoints,
+                *parsing.endpoints,
                 *CLOSED_ENDPOINTS,
             )
         )
+        self._endpoints = Endpoints(rows, open_rows=parsing.open_endpoints)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -104,13 +114,18 @@ class GlmApi(ProviderApi):
     def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
         return {}
 
+    @override
+    async def read_documents(self, raw: Any, /) -> None:
+        await self._inline.read(inline_data(raw))
+
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")
         messages = (
             [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         )
-        texts, prompt = canonical_prompt(messages, body.get("tools"))
+        documents = documents_in(messages, account, self._inline)
+        texts, prompt = canonical_prompt(messages, body.get("tools"), documents)
         asked = body.get("model")
         asked = asked if isinstance(asked, str) else ""
         model = self._model(asked, root)
@@ -137,6 +152,7 @@ class GlmApi(ProviderApi):
             think_tokens=0 if body.get("reasoning_effort") in _THOUGHTLESS_EFFORTS else DEFAULT_THINK_TOKENS,
             stop=strings_of(body.get("stop")),
             json_mode=json_mode,
+            documents=documents,
         )
 
     def _model(self, asked: str, root: str) -> Model | None:

@@ -15,8 +15,6 @@ _NOT_OPEN = (
     "/audio/transcriptions",
     "/audio/speech",
     "/layout_parsing",
-    "/files/parser/sync",
-    "/files/ocr",
 )
 """Of every platform, for accounts that have them."""
 _MAINLAND = ("/embeddings", "/rerank", "/moderations", "/batches")

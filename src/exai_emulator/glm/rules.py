@@ -39,6 +39,7 @@ UNSAFE_OUTPUT = "emulated-unsafe-output"
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _TOOLS = 128
 _FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_VISION_PARTS = ("text", "image_url", "video_url", "file", "file_url")
 _TEXT_ONLY = "messages.content.type is invalid, allowed values: ['text']"
 
 KNOWN_FIELDS = fields(
@@ -130,6 +131,14 @@ def _text_model(call: ChatCall) -> Refusal | None:
     for message in call.messages:
         if any(isinstance(part, dict) and part.get("type") != "text" for part in parts_of(message)):
             return Refusal("1210", _TEXT_ONLY, content_type=False)
+    return None
+
+
+def _vision_model(call: ChatCall) -> Refusal | None:
+    for message in call.messages:
+        for part in parts_of(message):
+            if isinstance(part, dict) and part.get("type") not in _VISION_PARTS:
+                return _bad(f"messages.content.type is invalid, allowed values: {list(_VISION_PARTS)}")
     return None
 
 
@@ -264,6 +273,12 @@ RULES: tuple[Rule | KeyRule, ...] = (
         "W",
         "another part than text on a text model: 400/1210, no Content-Type",
         _text_model,
+    ),
+    Rule(
+        "glm.content.vision_model",
+        "D",
+        "a part other than text, image_url, video_url, file and file_url: 400/1210",
+        _vision_model,
     ),
     *PART_RULES,
     Rule(

@@ -94,6 +94,9 @@ class KimiApi:
             return track_headers(headers, identity)
         return signature_headers(headers, identity.created)
 
+    async def read_documents(self, _: Any, /) -> None:
+        """Nothing to read: no part of a message holds a document."""
+
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         entries = body.get("messages")
