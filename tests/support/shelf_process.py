@@ -19,7 +19,7 @@ from support.forked_runs import Order, serve_runs
 from support.shelves import OpenShelf
 
 CONTENTS = {"small": b"small", "large": bytes(range(256)) * 9_000, "other": b"other" * 70_000}
-DISK_CALLS = ("write", "fsync", "rename", "unlink")
+DISK_CALLS = ("write", "fsync", "ftruncate", "rename", "unlink")
 
 
 def run(order: Order) -> None:
@@ -41,7 +41,7 @@ async def _run(data_dir: Path, kill_at: int, s3: str | None) -> None:
     database = await Database.open(config.Database(), data_dir)
     shelf, bucket = open_shelf(database, data_dir, s3)
     note = _acknowledger(data_dir / "acknowledged")
-    _count_steps(database, bucket, kill_at)
+    count_steps(database, kill_at, bucket)
     ids = {}
     for owner, name in (("alice", "small"), ("bob", "small"), ("alice", "large"), ("bob", "other")):
         ids[owner, name] = await shelf.put(owner, name, CONTENTS[name])
@@ -68,7 +68,8 @@ def _acknowledger(file: Path) -> Callable[..., None]:
     return note
 
 
-def _count_steps(database: Database, bucket: OpenBucket | None, kill_at: int) -> None:
+def count_steps(database: Database, kill_at: int, bucket: OpenBucket | None = None) -> None:
+    """Have the process kill itself at a step; at none for 0."""
     steps = iter(range(1, 10_000))
 
     def step() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from exai import config
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
+from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
 __all__ = ["OpenShelf", "pieces", "sha256_of"]
@@ -36,11 +38,15 @@ class OpenShelf:
         self.blobs = BlobFolder(folder, database.run_id, keep_free_bytes=self.settings.keep_free_bytes)
         self.clock = ManualClock()
         self._run_id = database.run_id
+        self._resumable = ResumableUploadTable(database)
         self.keep_in(self.blobs)
 
     def keep_in(self, place: BlobStore) -> None:
         """Keep contents there; else it is the folder in which they are received."""
         self.shelf = Shelf(self.tables, self.blobs, place, self._run_id, self.settings, self.clock)
+        self.uploads = ResumableUploads(
+            self._resumable, self.blobs, self.shelf, self._run_id, self.settings, self.clock
+        )
 
     async def put(self, owner: str, name: str, content: bytes, *, expected: str | None = None) -> str:
         """Store a content; the id of its file."""
@@ -56,6 +62,12 @@ class OpenShelf:
     def on_disk(self) -> set[str]:
         """The digests of the contents that lie in the folder."""
         return {file.name for file in (self.folder / "blobs").rglob("*") if file.is_file()}
+
+    @property
+    def parts(self) -> list[str]:
+        """What lies in the folder of resumable uploads."""
+        folder = self.folder / "resumable"
+        return [file.name for file in folder.iterdir()] if folder.is_dir() else []
 
     @property
     def incoming(self) -> list[str]:

@@ -15,6 +15,7 @@ from exai.files.paths.storing import PathStore
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
 from exai.files.store.copies import CopyFolder
+from exai.files.store.resumable import ResumableUploads
 from exai.files.store.s3 import S3Blobs, open_bucket
 from exai.files.store.shelf import Shelf
 from exai.providers.remote_files.remote_files import RemoteFiles
@@ -22,6 +23,7 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
+from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
 __all__ = ["StoredFiles", "open_files", "open_shelf", "remote_files"]
@@ -32,6 +34,7 @@ class StoredFiles:
     """What reads and keeps files."""
 
     shelf: Shelf
+    uploads: ResumableUploads
     reader: FileReader
     """Reads files of this machine for a prompt."""
     paths: PathStore
@@ -45,11 +48,19 @@ async def open_shelf(settings: Settings, database: Database, clock: Clock) -> As
     Raises:
         StartFault: contents are to be kept in a bucket, and the extra for that is not installed.
     """
+    async with _opened(settings, database, clock) as (shelf, _):
+        yield shelf
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, database: Database, clock: Clock
+) -> AsyncIterator[tuple[Shelf, BlobFolder]]:
     run_id, place = database.run_id, settings.data_dir / "files"
     folder = BlobFolder(place, run_id, keep_free_bytes=settings.files.keep_free_bytes)
     try:
         async with _blobs(settings.files, place, folder) as blobs:
-            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock)
+            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock), folder
     finally:
         folder.close()
 
@@ -59,9 +70,12 @@ async def open_files(
     settings: Settings, storage: Storage, clock: Clock, scheduler: Scheduler, work: HeavyWork
 ) -> AsyncIterator[StoredFiles]:
     """Open the store, with its duties."""
-    async with open_shelf(settings, storage.database, clock) as shelf, scheduler.running(*file_duties(shelf)):
-        reader = FileReader(settings.files, work)
-        yield StoredFiles(shelf, reader, PathStore(shelf, settings.files, work))
+    database, options = storage.database, settings.files
+    async with _opened(settings, database, clock) as (shelf, folder):
+        table = ResumableUploadTable(database)
+        uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
+        async with scheduler.running(*file_duties(shelf, uploads)):
+            yield StoredFiles(shelf, uploads, FileReader(options, work), PathStore(shelf, options, work))
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         settings,
         bus,
         services.clock,
-        further=FileDoor(services.files.shelf, settings.files).routes(FILES),
+        further=FileDoor(services.files.shelf, services.files.uploads, settings.files).routes(FILES),
     )
     services.monitoring.metrics.read_samples(mcp.sessions.samples)
     asking = services.asking

@@ -358,6 +358,9 @@ class Files(Section):
     keep_free_bytes: Annotated[int, Field(ge=0)] = 2**30
     """Space that is left free on the disk of the file store, in bytes."""
 
+    upload_keep_hours: Annotated[float, Field(gt=0, le=8_760)] = 24.0
+    """How long a resumable upload waits for its next bytes, in hours."""
+
     grace_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
     """How long a content is kept that no stored file has any more, in hours."""
 

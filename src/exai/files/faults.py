@@ -3,6 +3,7 @@
 from exai.errors import ToolFault
 
 __all__ = [
+    "ChecksumDiffers",
     "DigestDiffers",
     "FileDamaged",
     "FileTooLarge",
@@ -13,6 +14,11 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "UnknownFile",
+    "UnknownUpload",
+    "UploadExpired",
+    "UploadFinished",
+    "UploadLocked",
+    "WrongOffset",
     "damaged",
 ]
 
@@ -93,6 +99,55 @@ class StoreBusy(ToolFault):
     code = "store_busy"
     http_status = 503
     retryable = True
+
+
+class UnknownUpload(ToolFault):
+    """The caller has no such upload here; the same for one of somebody else and for one that never was."""
+
+    code = "unknown_upload"
+    http_status = 404
+    fixable_by = "caller"
+
+
+class UploadExpired(ToolFault):
+    """Nothing was sent to the upload for too long."""
+
+    code = "upload_expired"
+    http_status = 410
+    fixable_by = "caller"
+
+
+class UploadFinished(ToolFault):
+    """All of the upload has come; nothing can be added."""
+
+    code = "upload_finished"
+    http_status = 403
+    fixable_by = "caller"
+
+
+class UploadLocked(ToolFault):
+    """Another request is sending to the same upload."""
+
+    code = "upload_locked"
+    http_status = 423
+    retryable = True
+    fixable_by = "caller"
+
+
+class WrongOffset(ToolFault):
+    """The bytes do not follow those that have come."""
+
+    code = "wrong_offset"
+    http_status = 409
+    fixable_by = "caller"
+
+
+class ChecksumDiffers(ToolFault):
+    """The bytes are not those whose checksum was sent with them."""
+
+    code = "checksum_differs"
+    http_status = 460
+    fixable_by = "caller"
 
 
 def damaged() -> FileDamaged:

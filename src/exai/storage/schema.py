@@ -360,11 +360,19 @@ file_uploads = Table(
     Column("upload_id", Text, primary_key=True),
     Column("owner", StorableText, nullable=False),
     Column("length", BigInteger, nullable=False),
-    Column("run_id", Text, nullable=False),  # the process that receives it
+    Column("run_id", Text, nullable=False),  # the process that receives it, or began to
     Column("began_at", UtcDateTime, nullable=False),
+    Column("state", Text),  # of a resumable upload, as are the following; see `storage.files.resumable`
+    Column("received", BigInteger),  # bytes that are on the disk for sure
+    Column("name", StorableText),
+    Column("expected_sha256", Text),
+    Column("metadata", StorableText),  # as its client sent it
+    Column("expires_at", UtcDateTime),
+    Column("file_id", Text),  # what became of it
     Index(None, "owner"),
+    Index(None, "expires_at"),
 )
-"""Space that is reserved for what is being received."""
+"""Space that is reserved for what is being received; and resumable uploads, also when they are over."""
 
 signing_keys = Table(
     "signing_keys",

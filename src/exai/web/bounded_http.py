@@ -20,8 +20,9 @@ __all__ = ["MAX_HEAD_BYTES", "bounded"]
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of a request's head; a token may have half of it."""
-MOST_DISCARDED = 64 * 1024
-"""Read of a body after its request was answered; a little more where it comes in one piece."""
+MOST_DISCARDED = 16 * 2**20
+"""Read of a body after its request was answered; a little more where it comes in one piece. More than the buffers of
+both systems take: a client that has handed all of a body to its system takes the connection for good, and uses it."""
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 

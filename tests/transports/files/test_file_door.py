@@ -4,13 +4,9 @@ import asyncio
 import base64
 import hashlib
 import io
-import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -18,10 +14,8 @@ import pytest
 from exai.auth.scopes import FILES
 from exai.events.events import IncidentRecorded
 from exai.storage.database import Database
-from exai.transports.files.door import FileDoor
-from support.open_doors import Doors, open_doors
-from support.scripted_authenticator import ScriptedAuthenticator
-from support.shelves import OpenShelf, sha256_of
+from support.file_ports import FilePort, file_port
+from support.shelves import sha256_of
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.sqlite
@@ -30,74 +24,13 @@ CONTENT = os.urandom(2**21 + 5)
 DIGEST = sha256_of(CONTENT)
 
 
-@dataclass
-class Port:
-    """A port with a store of files."""
-
-    doors: Doors
-    shelf: OpenShelf
-    http: aiohttp.ClientSession
-    authenticator: ScriptedAuthenticator
-
-    @property
-    def url(self) -> str:
-        return self.doors.http.removesuffix("/mcp")
-
-    async def ask(
-        self, method: str, path: str, subject: str = "alice", body: Any = None, **headers: str
-    ) -> "Reply":
-        token = self.authenticator.issue(subject, subject, FILES)
-        if isinstance(body, bytes):
-            body = io.BytesIO(body)
-        fields = token | {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.http.request(method, self.url + path, data=body, headers=fields) as response:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status, headers, await response.read())
-
-    async def put(self, content: bytes, name: str = "a.bin", subject: str = "alice") -> str:
-        reply = await self.ask("PUT", f"/files/sha256/{sha256_of(content)}?name={name}", subject, content)
-        assert reply.status == 201
-        file_id: str = reply.json["id"]
-        return file_id
-
-
-@dataclass
-class Reply:
-    """An answer, whole."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.body)
-        return answer
-
-    @property
-    def code(self) -> str:
-        code: str = self.json["error"]["code"]
-        return code
-
-
-@asynccontextmanager
-async def file_port(database: Database, folder: Path, **settings: object) -> AsyncIterator[Port]:
-    shelf, authenticator = OpenShelf(database, folder, **settings), ScriptedAuthenticator()
-    routes = list(FileDoor(shelf.shelf, shelf.settings).routes(FILES))
-    async with (
-        open_doors(judge=authenticator, further=routes) as doors,
-        aiohttp.ClientSession() as http,
-    ):
-        yield Port(doors, shelf, http, authenticator)
-
-
 @pytest.fixture
-async def port(database: Database, tmp_path: Path) -> AsyncIterator[Port]:
+async def port(database: Database, tmp_path: Path) -> AsyncIterator[FilePort]:
     async with file_port(database, tmp_path / "files") as opened:
         yield opened
 
 
-async def test_a_content_is_put_by_its_digest_and_comes_back(port: Port) -> None:
+async def test_a_content_is_put_by_its_digest_and_comes_back(port: FilePort) -> None:
     reply = await port.ask("PUT", f"/files/sha256/{DIGEST}?name=data.bin", body=CONTENT)
     assert reply.status == 201
     entry = reply.json
@@ -119,7 +52,7 @@ async def test_a_content_is_put_by_its_digest_and_comes_back(port: Port) -> None
     assert got.headers["content-disposition"] == "attachment; filename*=UTF-8''data.bin"
 
 
-async def test_a_content_that_the_caller_has_is_not_read_again(port: Port) -> None:
+async def test_a_content_that_the_caller_has_is_not_read_again(port: FilePort) -> None:
     first = await port.put(CONTENT)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(port.url.rpartition(":")[2]))
     token = port.authenticator.issue("alice", "alice", FILES)["Authorization"]
@@ -133,7 +66,7 @@ async def test_a_content_that_the_caller_has_is_not_read_again(port: Port) -> No
     assert (await port.ask("GET", "/files")).json["files"][0]["id"] == first
 
 
-async def test_looking_for_a_content_finds_only_ones_own(port: Port) -> None:
+async def test_looking_for_a_content_finds_only_ones_own(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     mine = await port.ask("HEAD", f"/files/sha256/{DIGEST.upper()}")
     assert (mine.status, mine.headers["exai-file"]) == (200, file_id)
@@ -146,7 +79,7 @@ async def test_looking_for_a_content_finds_only_ones_own(port: Port) -> None:
     assert foreign.status == 404
 
 
-async def test_files_of_others_are_answered_as_unknown_ones(port: Port) -> None:
+async def test_files_of_others_are_answered_as_unknown_ones(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/content")):
         foreign = await port.ask(method, f"/files/{file_id}{rest}", "bob")
@@ -156,7 +89,7 @@ async def test_files_of_others_are_answered_as_unknown_ones(port: Port) -> None:
     assert (await port.ask("GET", "/files", "bob")).json == {"files": [], "next": None}
 
 
-async def test_a_form_stores_its_file(port: Port) -> None:
+async def test_a_form_stores_its_file(port: FilePort) -> None:
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("file", io.BytesIO(CONTENT), filename="../naïve name.txt")
     reply = await port.ask("POST", "/files", body=form)
@@ -165,7 +98,7 @@ async def test_a_form_stores_its_file(port: Port) -> None:
 
 @pytest.mark.parametrize("boundary", [b"x", b"a" * 70])
 async def test_a_file_that_holds_what_looks_like_its_boundary_comes_whole(
-    port: Port, boundary: bytes
+    port: FilePort, boundary: bytes
 ) -> None:
     content = b"\r\n--" + boundary[:-1] + b"\r\n" * 5 + b"!--" + boundary
     body = (
@@ -204,7 +137,7 @@ async def test_a_file_that_holds_what_looks_like_its_boundary_comes_whole(
     ],
 )
 async def test_what_is_no_form_with_one_file_is_refused(
-    port: Port, kind: str, body: bytes, status: int
+    port: FilePort, kind: str, body: bytes, status: int
 ) -> None:
     reply = await port.ask("POST", "/files", body=body, Content_Type=kind)
     assert reply.status == status
@@ -212,7 +145,7 @@ async def test_what_is_no_form_with_one_file_is_refused(
     assert (port.shelf.on_disk, port.shelf.incoming) == (set(), [])
 
 
-async def test_one_range_is_answered_alone(port: Port) -> None:
+async def test_one_range_is_answered_alone(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     path = f"/files/{file_id}/content"
     part = await port.ask("GET", path, Range="bytes=10-19")
@@ -230,7 +163,7 @@ async def test_one_range_is_answered_alone(port: Port) -> None:
     assert (head.status, head.headers["content-length"]) == (200, str(len(CONTENT)))
 
 
-async def test_files_are_listed_page_by_page(port: Port) -> None:
+async def test_files_are_listed_page_by_page(port: FilePort) -> None:
     ids = []
     for number in range(5):
         ids.append(await port.put(str(number).encode(), f"{number}.txt"))
@@ -245,7 +178,7 @@ async def test_files_are_listed_page_by_page(port: Port) -> None:
         assert (refused.status, refused.code) == (400, "bad_arguments")
 
 
-async def test_a_removed_file_is_gone_and_its_content_after_the_grace(port: Port) -> None:
+async def test_a_removed_file_is_gone_and_its_content_after_the_grace(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     removed = await port.ask("DELETE", f"/files/{file_id}")
     assert (removed.status, removed.json) == (200, {"removed": True})
@@ -256,7 +189,7 @@ async def test_a_removed_file_is_gone_and_its_content_after_the_grace(port: Port
     assert port.shelf.on_disk == set()
 
 
-async def test_bad_puts_are_refused_and_leave_nothing(port: Port) -> None:
+async def test_bad_puts_are_refused_and_leave_nothing(port: FilePort) -> None:
     wrong = await port.ask("PUT", f"/files/sha256/{'0' * 64}", body=CONTENT)
     assert (wrong.status, wrong.code) == (422, "digest_differs")
     no_digest = await port.ask("PUT", "/files/sha256/abc", body=CONTENT)
@@ -280,7 +213,7 @@ async def test_limits_are_named_before_a_byte_is_read(database: Database, tmp_pa
         assert (over.status, over.code) == (413, "file_quota_exceeded")
 
 
-async def test_a_client_that_goes_in_the_middle_leaves_nothing(port: Port) -> None:
+async def test_a_client_that_goes_in_the_middle_leaves_nothing(port: FilePort) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(port.url.rpartition(":")[2]))
     token = port.authenticator.issue("alice", "alice", FILES)["Authorization"]
     writer.write(
@@ -298,7 +231,7 @@ async def test_a_client_that_goes_in_the_middle_leaves_nothing(port: Port) -> No
     await wait_until(nothing_reserved, what="its space is free again")
 
 
-async def test_damage_breaks_the_answer_off_and_is_reported(port: Port) -> None:
+async def test_damage_breaks_the_answer_off_and_is_reported(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     (place,) = (file for file in (port.shelf.folder / "blobs").rglob("*") if file.is_file())
     place.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
@@ -312,7 +245,7 @@ async def test_damage_breaks_the_answer_off_and_is_reported(port: Port) -> None:
     assert (await port.ask("GET", f"/files/{file_id}/content")).body == CONTENT
 
 
-async def test_a_download_ends_with_the_token(port: Port) -> None:
+async def test_a_download_ends_with_the_token(port: FilePort) -> None:
     large = os.urandom(64 * 2**20)
     file_id = await port.put(large)
     token = port.authenticator.issue("alice", "alice", FILES)

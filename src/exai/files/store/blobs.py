@@ -27,7 +27,7 @@ from exai.files.faults import LengthWrong, StoreFull, StoreUnavailable, damaged
 from exai.files.kinds import HEAD_BYTES
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["BlobFolder", "Content", "Part"]
+__all__ = ["BLOCK_BYTES", "BlobFolder", "Content", "Part", "ReceivedPart", "finished", "flush_folder"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,19 @@ class Digest(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
     def hexdigest(self) -> str: ...
+
+
+class ReceivedPart(Protocol):
+    """A content that is whole, and not at its place yet."""
+
+    @property
+    def file(self) -> Path: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def head(self) -> bytes: ...
 
 
 class Part:
@@ -139,11 +152,13 @@ class BlobFolder:
 
     def __init__(self, folder: Path, run_id: str, *, keep_free_bytes: int) -> None:
         """`run_id` marks what this process is receiving, so that others can tell what a dead one left."""
+        self.root = folder
         self._blobs = folder / "blobs"
         self._incoming = folder / "incoming"
         self._run_id = run_id
         self._keep_free_bytes = keep_free_bytes
         self._reserved = 0
+        self._promised: dict[str, int] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -177,7 +192,7 @@ class BlobFolder:
                 await asyncio.shield(self.run(lambda: part.close(keep=keep)))
             return part
 
-    async def publish(self, part: Part, digest: str) -> None:
+    async def publish(self, part: ReceivedPart, digest: str) -> None:
         """Move a received content to its place; it is on the disk when this returns.
 
         Raises:
@@ -226,6 +241,28 @@ class BlobFolder:
         for name in names:
             await self.run(lambda name=name: (self._incoming / name).unlink(missing_ok=True))
 
+    def start(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
+        """Begin what waits for the disk in a thread; `finished` waits for it."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def promise(self, upload_id: str, most: int) -> None:
+        """Keep space free for what is still to come of an upload, in place of what was promised to it before."""
+        self._promised[upload_id] = most
+
+    def release(self, upload_id: str) -> None:
+        """Keep nothing free for an upload any more."""
+        self._promised.pop(upload_id, None)
+
+    def check_free(self) -> None:
+        """Compare the disk's free space with all that is reserved, and with what is to be kept free.
+
+        Raises:
+            StoreFull: it is less.
+        """
+        promised = self._reserved + sum(self._promised.values())
+        if shutil.disk_usage(self.root).free - promised < self._keep_free_bytes:
+            raise _full()
+
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
@@ -247,21 +284,17 @@ class BlobFolder:
                 if part.size + len(block) > part.most + BLOCK_BYTES:
                     break  # more came than may come, and at most what is on its way is written
                 if len(block) >= BLOCK_BYTES:
-                    await _written(writing)
-                    writing = self._write(part, bytes(block))
+                    await finished(writing)
+                    writing = self.start(part.write, bytes(block))
                     block = bytearray()
         finally:
-            await _written(writing)
-        await _written(self._write(part, bytes(block)))
-
-    def _write(self, part: Part, block: bytes) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, part.write, block)
+            await finished(writing)
+        await finished(self.start(part.write, bytes(block)))
 
     def _begin(self, upload_id: str, most: int) -> Part:
         for folder in (self._blobs, self._incoming):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(self._incoming).free - self._reserved < self._keep_free_bytes:
-            raise _full()
+        self.check_free()
         return Part(self._incoming / f"{self._run_id}.{upload_id}", most)
 
     def _incoming_names(self) -> list[str]:
@@ -273,7 +306,7 @@ class BlobFolder:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         received.rename(place)
         for folder in {place.parent, *(each.parent for each in made)}:
-            _flush(folder)
+            flush_folder(folder)
 
     def _open(self, digest: str) -> Content:
         try:
@@ -286,7 +319,7 @@ class BlobFolder:
         place = self._place(digest)
         with suppress(FileNotFoundError):
             place.unlink()
-            _flush(place.parent)
+            flush_folder(place.parent)
 
     def _place(self, digest: str) -> Path:
         return self._blobs / digest[:2] / digest[2:4] / digest
@@ -299,7 +332,8 @@ def _size(place: Path) -> int | None:
         return None
 
 
-def _flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have on the disk which files a folder has."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -307,7 +341,7 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-async def _written(writing: asyncio.Future[None] | None) -> None:
+async def finished(writing: asyncio.Future[None] | None) -> None:
     """Wait for a block. A wait that is cancelled leaves it to be written: the part is closed behind it."""
     if writing is not None:
         with _disk_faults():

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-from exai.files.store.blobs import Part
+from exai.files.store.blobs import ReceivedPart
 
 __all__ = ["BlobStore", "Known", "OpenContent"]
 
@@ -33,7 +33,7 @@ class OpenContent(Protocol):
 class BlobStore(Protocol):
     """Where whole contents are, each under its SHA-256."""
 
-    async def publish(self, part: Part, digest: str) -> None:
+    async def publish(self, part: ReceivedPart, digest: str) -> None:
         """Put a received content at its place; it is kept when this returns. What is there is replaced.
 
         Raises:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from exai import config
 from exai.errors import StartFault
 from exai.files.faults import FileDamaged, StoreFull, StoreUnavailable, damaged
-from exai.files.store.blobs import BlobFolder, Content, Part
+from exai.files.store.blobs import BlobFolder, Content, ReceivedPart
 from exai.files.store.contract import Known, OpenContent
 from exai.files.store.copies import CopyFolder
 from exai.runtime.tasks import spawn
@@ -64,7 +64,7 @@ class S3Blobs:
         self._copies = copies
         self._copying: dict[str, asyncio.Task[bool | FileDamaged]] = {}
 
-    async def publish(self, part: Part, digest: str) -> None:
+    async def publish(self, part: ReceivedPart, digest: str) -> None:
         """Put a received content into the bucket, and keep it as a copy.
 
         Raises:

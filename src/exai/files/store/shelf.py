@@ -38,13 +38,13 @@ from exai.files.faults import (
     damaged,
 )
 from exai.files.kinds import kind_of
-from exai.files.store.blobs import BlobFolder, Part
+from exai.files.store.blobs import BlobFolder, Part, ReceivedPart
 from exai.files.store.contract import BlobStore, OpenContent
 from exai.files.store.names import storable_name
 from exai.runtime.clock import Clock
 from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Unneeded, Upload, Usage
 
-__all__ = ["Collected", "Shelf"]
+__all__ = ["Collected", "Shelf", "new_id", "over_quota", "too_large"]
 
 _log = structlog.get_logger(__name__)
 
@@ -100,14 +100,14 @@ class Shelf:
             LengthWrong, DigestDiffers: it is not what was announced; nothing is kept.
             StoreUnavailable, StoreBusy, StoreFailed: it cannot be kept now.
         """
-        upload = Upload(_new_id("upload"), owner, most, self._run_id, self._clock.utc())
+        upload = Upload(new_id("upload"), owner, most, self._run_id, self._clock.utc())
         if (used := await self._tables.reserve(upload, self._quota)) is not None:
-            raise self._over_quota(used)
+            raise over_quota(used, self._quota)
         try:
             part = await self._folder.receive(upload.upload_id, most, pieces)
             try:
                 if part.size > self._settings.max_upload_bytes:
-                    raise _too_large(self._settings.max_upload_bytes)
+                    raise too_large(self._settings.max_upload_bytes)
                 return await self._keep(upload, part, storable_name(name), expected)
             finally:
                 await self._folder.discard(part)
@@ -126,10 +126,10 @@ class Shelf:
         if (known := await self._tables.find_content(owner, sha256, name)) is not None:
             return known
         linked = await self._tables.link(
-            NewFile(_new_id("file"), owner, sha256, name, self._clock.utc()), self._quota
+            NewFile(new_id("file"), owner, sha256, name, self._clock.utc()), self._quota
         )
         if isinstance(linked, Usage):
-            raise self._over_quota(linked)
+            raise over_quota(linked, self._quota)
         return linked
 
     async def get(self, owner: str, file_id: str) -> FileRow:
@@ -229,20 +229,36 @@ class Shelf:
             await self._tables.end_deleting([content.sha256 for content in taken])
         return taken
 
+    async def place(self, upload: Upload, part: ReceivedPart, digest: str) -> None:
+        """Have an upload refer to its content, and the content at its place.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreBusy, StoreFailed: it cannot be kept now.
+        """
+        claim = await self._claim(upload, part, digest)
+        if claim is Claim.WRITE or not await self.has_content(digest, part.size):
+            await self._blobs.publish(part, digest)
+
+    async def has_content(self, digest: str, size: int) -> bool:
+        """Whether there is a content of this size at its place, whoever has it.
+
+        Raises:
+            StoreUnavailable: the store fails.
+        """
+        return await self._blobs.has(digest, size)
+
     async def _keep(self, upload: Upload, part: Part, name: str, expected: str | None) -> FileRow:
         digest = part.sha256
         if expected is not None and digest != expected:
             raise DigestDiffers(
                 f"The content has the SHA-256 {digest}, and not the one that was given; send it again."
             )
-        claim = await self._claim(upload, part, digest)
-        if claim is Claim.WRITE or not await self._blobs.has(digest, part.size):
-            await self._blobs.publish(part, digest)
+        await self.place(upload, part, digest)
         return await self._tables.commit(
-            upload, NewFile(_new_id("file"), upload.owner, digest, name, self._clock.utc())
+            upload, NewFile(new_id("file"), upload.owner, digest, name, self._clock.utc())
         )
 
-    async def _claim(self, upload: Upload, part: Part, digest: str) -> Claim:
+    async def _claim(self, upload: Upload, part: ReceivedPart, digest: str) -> Claim:
         kind = kind_of(part.head)
         end = self._clock.monotonic() + BUSY_S
         while True:
@@ -259,14 +275,17 @@ class Shelf:
         except ExaiError:
             _log.warning("an upload that failed keeps its reservation until the next start")
 
-    def _over_quota(self, used: Usage) -> QuotaExceeded:
-        return QuotaExceeded(
-            f"You have {used.files} files of {used.bytes} bytes; more is not allowed than {self._quota.files} files of "
-            f"{self._quota.bytes} bytes together (`files.max_owner_files`, `files.max_owner_bytes`). Remove some first."
-        )
+
+def over_quota(used: Usage, quota: Quota) -> QuotaExceeded:
+    """Make the answer to whoever has no room for a further file."""
+    return QuotaExceeded(
+        f"You have {used.files} files of {used.bytes} bytes; more is not allowed than {quota.files} files of "
+        f"{quota.bytes} bytes together (`files.max_owner_files`, `files.max_owner_bytes`). Remove some first."
+    )
 
 
-def _too_large(most: int) -> FileTooLarge:
+def too_large(most: int) -> FileTooLarge:
+    """Make the answer to a content that is larger than one file may be."""
     return FileTooLarge(f"One file may have {most} bytes (`files.max_upload_bytes`); send a smaller one.")
 
 
@@ -274,5 +293,6 @@ def _unknown() -> UnknownFile:
     return UnknownFile("You have no file with this id. List your files to see what you have.")
 
 
-def _new_id(prefix: str) -> str:
+def new_id(prefix: str) -> str:
+    """Make an id that nobody can guess."""
     return f"{prefix}_{secrets.token_hex(16)}"

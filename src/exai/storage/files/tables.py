@@ -34,32 +34,40 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from exai.storage.database import Database
+from exai.storage.files.rows import (
+    BY_FILE,
+    BY_UPLOAD,
+    CONDEMNED,
+    DAMAGED,
+    DELETING,
+    FILES,
+    LIVE,
+    UPLOADING,
+    FileRow,
+    NewFile,
+    Quota,
+    Usage,
+    claims_of,
+    condemn_unless_referred_to,
+    file_row,
+    has_space,
+    insert_file,
+    is_referred_to,
+    refer,
+    release_claims,
+    set_state,
+    space_used,
+)
 from exai.storage.schema import blobs, file_references, file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Unneeded", "Upload", "Usage"]
 
-BY_UPLOAD, BY_FILE = "upload", "file"
 _AT_ONCE = 500
 """Digests that one statement asks for."""
-UPLOADING, LIVE, CONDEMNED, DELETING, DAMAGED = "uploading", "live", "condemned", "deleting", "damaged"
-
-
-class Quota(msgspec.Struct, frozen=True):
-    """What one owner may have."""
-
-    bytes: int
-    files: int
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """What one owner has, and has reserved."""
-
-    bytes: int
-    files: int
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -70,29 +78,6 @@ class Upload(msgspec.Struct, frozen=True):
     length: int
     run_id: str
     at: datetime
-
-
-class NewFile(msgspec.Struct, frozen=True):
-    """A file that is to be there once its content is."""
-
-    file_id: str
-    owner: str
-    sha256: str
-    name: str
-    at: datetime
-
-
-class FileRow(msgspec.Struct, frozen=True):
-    """A file as its owner sees it."""
-
-    file_id: str
-    name: str
-    sha256: str
-    bytes: int
-    kind: str
-    media_type: str
-    created_at: datetime
-    is_damaged: bool
 
 
 class Unneeded(msgspec.Struct, frozen=True):
@@ -160,10 +145,10 @@ class FileTables:
         await self._database.write(_abandon, (upload_id, at))
 
     async def left_behind(self) -> list[str]:
-        """List the uploads of processes that are over."""
+        """List the uploads of processes that are over; resumable ones outlive theirs."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                select(file_uploads.c.run_id, file_uploads.c.upload_id)
+                select(file_uploads.c.run_id, file_uploads.c.upload_id).where(file_uploads.c.state.is_(None))
             ).all()
         )
         over = {run for run in {row.run_id for row in rows} if await self._database.is_over(run)}
@@ -175,18 +160,18 @@ class FileTables:
 
     async def find(self, owner: str, file_id: str) -> FileRow | None:
         """Find a file of this owner."""
-        return await self._first(_FILES.where(files.c.owner == owner, files.c.file_id == file_id))
+        return await self._first(FILES.where(files.c.owner == owner, files.c.file_id == file_id))
 
     async def find_content(self, owner: str, sha256: str, name: str | None = None) -> FileRow | None:
         """Find the newest file of this owner with a whole content, and with a name where one is given."""
-        query = _FILES.where(files.c.owner == owner, files.c.sha256 == sha256, blobs.c.state == LIVE)
+        query = FILES.where(files.c.owner == owner, files.c.sha256 == sha256, blobs.c.state == LIVE)
         if name is not None:
             query = query.where(files.c.name == name)
         return await self._first(query.order_by(*_NEWEST_FIRST))
 
     async def newest(self, owner: str, limit: int, *, after: str | None = None) -> list[FileRow]:
         """List files of this owner, newest first, behind the one with the id `after`."""
-        query = _FILES.where(files.c.owner == owner).order_by(*_NEWEST_FIRST).limit(limit)
+        query = FILES.where(files.c.owner == owner).order_by(*_NEWEST_FIRST).limit(limit)
         if after is not None:
             at = (
                 select(files.c.created_at)
@@ -196,12 +181,12 @@ class FileTables:
             is_older = (files.c.created_at == at) & (files.c.file_id < after)
             query = query.where(or_(files.c.created_at < at, is_older))
         return await self._database.read(
-            lambda connection: [_file(row) for row in connection.execute(query).all()]
+            lambda connection: [file_row(row) for row in connection.execute(query).all()]
         )
 
     async def usage(self, owner: str) -> Usage:
         """Add up what this owner has, and has reserved."""
-        return await self._database.read(lambda connection: _used(connection, owner))
+        return await self._database.read(lambda connection: space_used(connection, owner))
 
     async def remove(self, owner: str, file_id: str, at: datetime) -> bool:
         """Remove a file of this owner; whether there was one.
@@ -226,7 +211,7 @@ class FileTables:
 
     async def unneeded(self) -> Usage:
         """Add up the contents that no file has any more and that are not deleted yet."""
-        is_unneeded = blobs.c.state.in_((CONDEMNED, DELETING)) & ~_is_referred_to
+        is_unneeded = blobs.c.state.in_((CONDEMNED, DELETING)) & ~is_referred_to
         query = select(func.coalesce(func.sum(blobs.c.bytes), 0), func.count()).where(is_unneeded)
         size, count = await self._database.read(lambda connection: connection.execute(query).one())
         return Usage(int(size), int(count))
@@ -269,59 +254,21 @@ class FileTables:
 
     async def _first(self, query: Any) -> FileRow | None:
         row = await self._database.read(lambda connection: connection.execute(query.limit(1)).first())
-        return None if row is None else _file(row)
+        return None if row is None else file_row(row)
 
 
 _NEWEST_FIRST = (files.c.created_at.desc(), files.c.file_id.desc())
-_FILES = (
-    select(
-        files.c.file_id,
-        files.c.name,
-        files.c.sha256,
-        blobs.c.bytes,
-        blobs.c.kind,
-        blobs.c.media_type,
-        files.c.created_at,
-        blobs.c.state,
-    )
-    .join(blobs, blobs.c.sha256 == files.c.sha256)
-    .where(files.c.removed_at.is_(None))
-)
-_is_referred_to = exists().where(file_references.c.sha256 == blobs.c.sha256)
 
 
 def _known(digests: Sequence[str], connection: Connection) -> Sequence[str]:
     return connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(digests))).all()
 
 
-def _file(row: Any) -> FileRow:
-    file_id, name, sha256, size, kind, media_type, created_at, state = row
-    return FileRow(file_id, name, sha256, size, kind, media_type, created_at, state == DAMAGED)
-
-
-def _used(connection: Connection, owner: str) -> Usage:
-    kept = connection.execute(
-        select(func.coalesce(func.sum(blobs.c.bytes), 0), func.count())
-        .select_from(files.join(blobs, blobs.c.sha256 == files.c.sha256))
-        .where(files.c.owner == owner, files.c.removed_at.is_(None))
-    ).one()
-    coming = connection.execute(
-        select(func.coalesce(func.sum(file_uploads.c.length), 0), func.count()).where(
-            file_uploads.c.owner == owner
-        )
-    ).one()
-    return Usage(int(kept[0] + coming[0]), int(kept[1] + coming[1]))
-
-
-def _fits(used: Usage, size: int, quota: Quota) -> bool:
-    return used.bytes + size <= quota.bytes and used.files < quota.files
-
-
 @row_by_row(LockGroup.FILES)
 def _reserve(connection: Connection, write: tuple[Upload, Quota]) -> Usage | None:
     upload, quota = write
-    used = _used(connection, upload.owner)
-    if not _fits(used, upload.length, quota):
+    used = space_used(connection, upload.owner)
+    if not has_space(used, upload.length, quota):
         return used
     connection.execute(
         insert(file_uploads).values(
@@ -352,16 +299,19 @@ def _claim(connection: Connection, write: tuple[Upload, str, int, str, str]) -> 
                 last_referenced_at=upload.at,
             )
         )
-    _refer(connection, sha256, upload.owner, BY_UPLOAD, upload.upload_id, upload.at)
+    release_claims(connection, upload.upload_id, upload.at, but=sha256)
+    if not claims_of(connection, upload.upload_id):
+        refer(connection, sha256, upload.owner, BY_UPLOAD, upload.upload_id, upload.at)
     return Claim.PRESENT if state == LIVE else Claim.WRITE
 
 
 @row_by_row(LockGroup.FILES)
 def _commit(connection: Connection, write: tuple[Upload, NewFile]) -> FileRow:
     upload, file = write
-    _set_state(connection, file.sha256, LIVE, file.at)
-    row = _insert_file(connection, file)
-    _forget_upload(connection, upload.upload_id)
+    set_state(connection, file.sha256, LIVE, file.at)
+    row = insert_file(connection, file)
+    release_claims(connection, upload.upload_id, file.at)
+    connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload.upload_id))
     return row
 
 
@@ -369,30 +319,24 @@ def _commit(connection: Connection, write: tuple[Upload, NewFile]) -> FileRow:
 def _link(connection: Connection, write: tuple[NewFile, Quota]) -> FileRow | Usage | None:
     file, quota = write
     own = connection.execute(
-        _FILES.where(files.c.owner == file.owner, files.c.sha256 == file.sha256, blobs.c.state == LIVE).limit(
+        FILES.where(files.c.owner == file.owner, files.c.sha256 == file.sha256, blobs.c.state == LIVE).limit(
             1
         )
     ).first()
     if own is None:
         return None
-    used = _used(connection, file.owner)
-    if not _fits(used, own.bytes, quota):
+    used = space_used(connection, file.owner)
+    if not has_space(used, own.bytes, quota):
         return used
-    _set_state(connection, file.sha256, LIVE, file.at)
-    return _insert_file(connection, file)
+    set_state(connection, file.sha256, LIVE, file.at)
+    return insert_file(connection, file)
 
 
 @row_by_row(LockGroup.FILES)
 def _abandon(connection: Connection, write: tuple[str, datetime]) -> None:
     upload_id, at = write
-    claimed = connection.scalars(
-        select(file_references.c.sha256).where(
-            file_references.c.reason == BY_UPLOAD, file_references.c.subject == upload_id
-        )
-    ).all()
-    _forget_upload(connection, upload_id)
-    for sha256 in claimed:
-        _condemn_unless_referred_to(connection, sha256, at)
+    release_claims(connection, upload_id, at)
+    connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload_id))
 
 
 @row_by_row(LockGroup.FILES)
@@ -415,7 +359,7 @@ def _remove(connection: Connection, write: tuple[str, str, datetime]) -> bool:
             file_references.c.subject == file_id,
         )
     )
-    _condemn_unless_referred_to(connection, sha256, at)
+    condemn_unless_referred_to(connection, sha256, at)
     return True
 
 
@@ -439,7 +383,7 @@ def _begin_deleting(connection: Connection, write: tuple[datetime, int, str, lis
 
 
 def _deletable(connection: Connection, before: datetime, most: int, over: list[str]) -> list[Unneeded]:
-    is_unneeded = (blobs.c.state == CONDEMNED) & (blobs.c.last_referenced_at < before) & ~_is_referred_to
+    is_unneeded = (blobs.c.state == CONDEMNED) & (blobs.c.last_referenced_at < before) & ~is_referred_to
     was_left = (blobs.c.state == DELETING) & blobs.c.run_id.in_(over)
     rows = connection.execute(
         select(blobs.c.sha256, blobs.c.bytes)
@@ -453,48 +397,3 @@ def _deletable(connection: Connection, before: datetime, most: int, over: list[s
 @row_by_row(LockGroup.FILES)
 def _end_deleting(connection: Connection, digests: list[str]) -> None:
     connection.execute(delete(blobs).where(blobs.c.sha256.in_(digests), blobs.c.state == DELETING))
-
-
-def _set_state(connection: Connection, sha256: str, state: str, at: datetime) -> None:
-    connection.execute(
-        update(blobs)
-        .where(blobs.c.sha256 == sha256, blobs.c.state != DELETING)
-        .values(state=state, last_referenced_at=at)
-    )
-
-
-def _refer(connection: Connection, sha256: str, owner: str, reason: str, subject: str, at: datetime) -> None:
-    connection.execute(
-        insert(file_references).values(sha256=sha256, owner=owner, reason=reason, subject=subject, at=at)
-    )
-
-
-def _insert_file(connection: Connection, file: NewFile) -> FileRow:
-    connection.execute(
-        insert(files).values(
-            file_id=file.file_id, owner=file.owner, sha256=file.sha256, name=file.name, created_at=file.at
-        )
-    )
-    _refer(connection, file.sha256, file.owner, BY_FILE, file.file_id, file.at)
-    return _file(connection.execute(_FILES.where(files.c.file_id == file.file_id)).one())
-
-
-def _forget_upload(connection: Connection, upload_id: str) -> None:
-    connection.execute(
-        delete(file_references).where(
-            file_references.c.reason == BY_UPLOAD, file_references.c.subject == upload_id
-        )
-    )
-    connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload_id))
-
-
-def _condemn_unless_referred_to(connection: Connection, sha256: str, at: datetime) -> None:
-    connection.execute(
-        update(blobs)
-        .where(
-            blobs.c.sha256 == sha256,
-            blobs.c.state.in_((UPLOADING, LIVE, DAMAGED)),
-            ~_is_referred_to,
-        )
-        .values(state=CONDEMNED, last_referenced_at=at)
-    )

@@ -19,10 +19,12 @@ from exai.errors import BadArguments
 from exai.files.faults import FileDamaged, LengthMissing
 from exai.files.store.contract import OpenContent
 from exai.files.store.entries import entry_of
+from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 from exai.transports.files.form import FileForm
 from exai.transports.files.range import Unsatisfiable, range_of
+from exai.transports.files.tus import TusDoor, is_tus, tus_fault
 from exai.web.bodies import StreamedBody
 from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
 from exai.web.routes import READ, Route
@@ -39,8 +41,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class FileDoor:
     """Answers `/files`."""
 
-    def __init__(self, shelf: Shelf, settings: config.Files) -> None:
+    def __init__(self, shelf: Shelf, uploads: ResumableUploads, settings: config.Files) -> None:
         self._shelf = shelf
+        self._tus = TusDoor(uploads, settings)
         self._settings = settings
 
     def routes(self, scope: str) -> Iterator[Route]:
@@ -48,12 +51,13 @@ class FileDoor:
         content = StreamedBody(self._settings.max_upload_bytes)
         form = StreamedBody(self._settings.max_upload_bytes + FORM_BYTES)
         yield Route(("GET",), "/files", self.list, scope=scope)
-        yield Route(("POST",), "/files", self.post, scope=scope, body=form)
+        yield Route(("POST",), "/files", self.post, scope=scope, body=form, fault_form=tus_fault)
         yield Route(("HEAD",), "/files/sha256/{digest}", self.look, scope=scope)
         yield Route(("PUT",), "/files/sha256/{digest}", self.put, scope=scope, body=content)
         yield Route(READ, "/files/{file_id}", self.show, scope=scope)
         yield Route(("DELETE",), "/files/{file_id}", self.remove, scope=scope)
         yield Route(READ, "/files/{file_id}/content", self.content, scope=scope)
+        yield from self._tus.routes(scope)
 
     async def look(self, request: AuthorizedRequest) -> Response:
         """Answer whether the caller has a content, by his newest file of it."""
@@ -73,7 +77,9 @@ class FileDoor:
         return _entry(row, 201)
 
     async def post(self, request: AuthorizedRequest) -> Response:
-        """Store the file of a form."""
+        """Store the file of a form, or begin a resumable upload."""
+        if is_tus(request):
+            return await self._tus.create(request)
         declared = _length(request)
         content_type = next((value for name, value in request.headers if name == b"content-type"), b"")
         form = FileForm(content_type, request.streamed_body())
