@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from exai import config
+from exai.files.documents.extracts import Extracts
+from exai.files.documents.lines import StoredText
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
@@ -39,6 +42,7 @@ class OpenShelf:
         self.clock = ManualClock()
         self._run_id = database.run_id
         self._resumable = ResumableUploadTable(database)
+        self._extracts = ExtractTable(database)
         self.keep_in(self.blobs)
 
     def keep_in(self, place: BlobStore) -> None:
@@ -47,6 +51,8 @@ class OpenShelf:
         self.uploads = ResumableUploads(
             self._resumable, self.blobs, self.shelf, self._run_id, self.settings, self.clock
         )
+        self.extracts = Extracts(self.shelf, self._extracts, self.clock)
+        self.text = StoredText(self.shelf, self.extracts)
 
     async def put(self, owner: str, name: str, content: bytes, *, expected: str | None = None) -> str:
         """Store a content; the id of its file."""

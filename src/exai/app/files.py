@@ -9,6 +9,8 @@ from exai import config
 from exai.app.duties import file_duties
 from exai.app.storage import Storage
 from exai.config import Settings
+from exai.files.documents.extracts import Extracts
+from exai.files.documents.lines import StoredText
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
@@ -23,6 +25,7 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
+from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
@@ -39,6 +42,8 @@ class StoredFiles:
     """Reads files of this machine for a prompt."""
     paths: PathStore
     """Stores files of this machine."""
+    text: StoredText
+    """Reads the texts of stored files by lines."""
 
 
 @asynccontextmanager
@@ -74,8 +79,13 @@ async def open_files(
     async with _opened(settings, database, clock) as (shelf, folder):
         table = ResumableUploadTable(database)
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
-        async with scheduler.running(*file_duties(shelf, uploads)):
-            yield StoredFiles(shelf, uploads, FileReader(options, work), PathStore(shelf, options, work))
+        extracts = Extracts(shelf, ExtractTable(database), clock)
+        reader, paths = FileReader(options, work), PathStore(shelf, options, work)
+        try:
+            async with scheduler.running(*file_duties(shelf, uploads)):
+                yield StoredFiles(shelf, uploads, reader, paths, StoredText(shelf, extracts))
+        finally:
+            await extracts.close()
 
 
 @asynccontextmanager

@@ -1,5 +1,1 @@
-"""Files of this machine that enter a prompt, within the allowed roots."""
-
-from exai.files.paths.reader import FileReader
-
-__all__ = ["FileReader"]
+"""Files that enter a prompt: from this machine's disk, within the allowed roots, and from the store."""

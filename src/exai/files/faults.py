@@ -5,10 +5,12 @@ from exai.errors import ToolFault
 __all__ = [
     "ChecksumDiffers",
     "DigestDiffers",
+    "DocumentUnreadable",
     "FileDamaged",
     "FileTooLarge",
     "LengthMissing",
     "LengthWrong",
+    "NoText",
     "QuotaExceeded",
     "StoreBusy",
     "StoreFull",
@@ -67,6 +69,27 @@ class DigestDiffers(ToolFault):
     """The bytes that came are not those whose SHA-256 was given."""
 
     code = "digest_differs"
+    http_status = 422
+    fixable_by = "caller"
+
+
+class NoText(ToolFault):
+    """The file is of a kind that has no text, or its document has none that can be read here."""
+
+    code = "no_text"
+    http_status = 415
+    fixable_by = "caller"
+
+    def __init__(self, message: str, why: str = "kind") -> None:
+        """`why` is `kind`, `archive`, or `no_text` for a document whose pages are pictures."""
+        super().__init__(message)
+        self.why = why
+
+
+class DocumentUnreadable(ToolFault):
+    """The document is broken or encrypted, or takes more than may be spent on reading it."""
+
+    code = "document_unreadable"
     http_status = 422
     fixable_by = "caller"
 

@@ -32,6 +32,7 @@ __all__ = [
     "dashboard_tickets",
     "deletions",
     "exchanges",
+    "extracts",
     "file_references",
     "file_uploads",
     "files",
@@ -373,6 +374,21 @@ file_uploads = Table(
     Index(None, "expires_at"),
 )
 """Space that is reserved for what is being received; and resumable uploads, also when they are over."""
+
+extracts = Table(
+    "extracts",
+    metadata,
+    Column("sha256", Text, primary_key=True),  # of the content that was read
+    Column("method", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("text_sha256", Text),  # null: it has no text
+    Column("text_bytes", BigInteger, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("cut", Text),
+    Column("refused", Text),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""Texts that were read from documents."""
 
 signing_keys = Table(
     "signing_keys",

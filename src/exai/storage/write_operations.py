@@ -37,11 +37,12 @@ group                rule     operations, with their tables in the order in whic
 `CALIBRATIONS`       alone    add: token_calibrations
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
-                              file_references, blobs; abandon: file_references, blobs, file_uploads; begin and end
-                              deleting, mark damaged: blobs; of resumable uploads begin: files, blobs (read),
-                              file_uploads; note: file_uploads; finish: file_uploads, blobs, files, file_references;
-                              end, expire: file_references, blobs, file_uploads; changes of copies:
-                              provider_file_uploads, deletions
+                              file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,
+                              mark damaged: blobs; end deleting, forget an extract: extracts, file_references, blobs;
+                              keep an extract: blobs, extracts, file_references, file_uploads; of
+                              resumable uploads begin: files, blobs (read), file_uploads; note: file_uploads; finish:
+                              file_uploads, blobs, files, file_references; end, expire: file_references, blobs,
+                              file_uploads; changes of copies: provider_file_uploads, deletions
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================

@@ -15,7 +15,7 @@ import pytest
 
 from exai import config
 from exai.errors import FileRefused
-from exai.files import FileReader
+from exai.files.paths.reader import FileReader
 from support.drawn_pictures import drawn
 
 PNG = base64.b64decode(

@@ -16,8 +16,8 @@ from PIL import Image as Pillow
 
 from exai import config
 from exai.errors import FileRefused
-from exai.files import FileReader
 from exai.files.heavy_work import HeavyWork
+from exai.files.paths.reader import FileReader
 from exai.files.pictures import pictures
 from exai.files.pictures.header import read_header
 from exai.files.pictures.work import PictureWork

@@ -122,7 +122,7 @@ async def test_a_put_waits_for_the_deletion_of_its_content_and_writes_it_again(m
     await asyncio.sleep(0.1)
     assert not putting.done()
     await shelf.blobs.remove(digests[0])
-    await shelf.tables.end_deleting(digests)
+    await shelf.tables.end_deleting(digests, shelf.clock.utc())
     assert await other.read("bob", await putting) == b"contested"
 
 

@@ -1,6 +1,6 @@
 """What every store of contents does, in a folder or in a bucket. It knows bytes and digests, and no owners."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 from exai.files.store.blobs import ReceivedPart
@@ -16,7 +16,7 @@ class OpenContent(Protocol):
 
     size: int
 
-    def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `start` up to `end`, and close the content. All of it is checked on the way.
 
         Raises:

@@ -23,7 +23,7 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -174,7 +174,7 @@ class _BucketContent:
         self._bucket = bucket
         self._digest = digest
 
-    async def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `start` up to `end`. All of it is checked on the way.
 
         Raises:

@@ -20,7 +20,8 @@ in `deleting`, which the next `collect` of any process finishes.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import msgspec
@@ -100,15 +101,37 @@ class Shelf:
             LengthWrong, DigestDiffers: it is not what was announced; nothing is kept.
             StoreUnavailable, StoreBusy, StoreFailed: it cannot be kept now.
         """
+        async with self.receiving(owner, most, pieces, self._quota) as (upload, part):
+            if part.size > self._settings.max_upload_bytes:
+                raise too_large(self._settings.max_upload_bytes)
+            if expected is not None and part.sha256 != expected:
+                raise DigestDiffers(
+                    f"The content has the SHA-256 {part.sha256}, and not the one that was given; send it again."
+                )
+            await self.place(upload, part, part.sha256)
+            return await self._tables.commit(
+                upload,
+                NewFile(new_id("file"), owner, part.sha256, storable_name(name), self._clock.utc()),
+            )
+
+    @asynccontextmanager
+    async def receiving(
+        self, owner: str, most: int, pieces: AsyncIterable[bytes], quota: Quota
+    ) -> AsyncIterator[tuple[Upload, Part]]:
+        """Receive a content, and keep it until the scope is left; what was not committed by then is forgotten.
+
+        Raises:
+            QuotaExceeded, StoreFull: there is no space for it; no byte was read.
+            LengthWrong: more came than `most`.
+            StoreUnavailable, StoreFailed: it cannot be received now.
+        """
         upload = Upload(new_id("upload"), owner, most, self._run_id, self._clock.utc())
-        if (used := await self._tables.reserve(upload, self._quota)) is not None:
-            raise over_quota(used, self._quota)
+        if (used := await self._tables.reserve(upload, quota)) is not None:
+            raise over_quota(used, quota)
         try:
             part = await self._folder.receive(upload.upload_id, most, pieces)
             try:
-                if part.size > self._settings.max_upload_bytes:
-                    raise too_large(self._settings.max_upload_bytes)
-                return await self._keep(upload, part, storable_name(name), expected)
+                yield upload, part
             finally:
                 await self._folder.discard(part)
         except BaseException:
@@ -226,7 +249,7 @@ class Shelf:
         for content in taken:
             await self._blobs.remove(content.sha256)
         if taken:
-            await self._tables.end_deleting([content.sha256 for content in taken])
+            await self._tables.end_deleting([content.sha256 for content in taken], self._clock.utc())
         return taken
 
     async def place(self, upload: Upload, part: ReceivedPart, digest: str) -> None:
@@ -246,17 +269,6 @@ class Shelf:
             StoreUnavailable: the store fails.
         """
         return await self._blobs.has(digest, size)
-
-    async def _keep(self, upload: Upload, part: Part, name: str, expected: str | None) -> FileRow:
-        digest = part.sha256
-        if expected is not None and digest != expected:
-            raise DigestDiffers(
-                f"The content has the SHA-256 {digest}, and not the one that was given; send it again."
-            )
-        await self.place(upload, part, digest)
-        return await self._tables.commit(
-            upload, NewFile(new_id("file"), upload.owner, digest, name, self._clock.utc())
-        )
 
     async def _claim(self, upload: Upload, part: ReceivedPart, digest: str) -> Claim:
         kind = kind_of(part.head)

@@ -37,6 +37,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from exai.storage.database import Database
+from exai.storage.files.extracts import forget_extracts
 from exai.storage.files.rows import (
     BY_FILE,
     BY_UPLOAD,
@@ -227,13 +228,13 @@ class FileTables:
         over = await self._ended_runs()
         return await self._database.write(_begin_deleting, (before, most, self._database.run_id, over))
 
-    async def end_deleting(self, digests: Sequence[str]) -> None:
-        """Forget contents whose bytes are gone.
+    async def end_deleting(self, digests: Sequence[str], at: datetime) -> None:
+        """Forget contents whose bytes are gone, and that text was extracted from them.
 
         Raises:
             StoreFailed: they were not forgotten.
         """
-        await self._database.write(_end_deleting, list(digests))
+        await self._database.write(_end_deleting, (list(digests), at))
 
     async def known(self, digests: Sequence[str]) -> set[str]:
         """Return those of some digests whose content is kept."""
@@ -395,5 +396,7 @@ def _deletable(connection: Connection, before: datetime, most: int, over: list[s
 
 
 @row_by_row(LockGroup.FILES)
-def _end_deleting(connection: Connection, digests: list[str]) -> None:
+def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> None:
+    digests, at = write
+    forget_extracts(connection, digests, at)
     connection.execute(delete(blobs).where(blobs.c.sha256.in_(digests), blobs.c.state == DELETING))

@@ -1,0 +1,163 @@
+"""Sheets of XLSX documents as lines of cells: the row's number, then its cells, separated by tabs."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from exai.files.documents.verdict import TextSink
+from exai.files.documents.xml_events import Element
+
+__all__ = ["SheetReader", "date_styles", "shared_strings"]
+
+MOST_COLUMNS = 16_384
+_BUILT_IN_DATES = frozenset({*range(14, 23), 45, 46, 47})
+_LITERALS = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+_DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
+_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's dates have no zone
+_LAST_DAY = 2_958_466
+_COLUMN = re.compile(r"[A-Z]{1,3}")
+
+
+class Parse(Protocol):
+    """Parses a member of the document."""
+
+    def __call__(
+        self, name: str, begin: Callable[[Element], None], end: Callable[[Element, str], None]
+    ) -> None: ...
+
+
+def shared_strings(parse: Parse) -> list[str]:
+    """Read the texts that cells name by number."""
+    strings: list[str] = []
+    parts: list[str] = []
+    phonetic = 0
+
+    def begin(element: Element) -> None:
+        nonlocal phonetic
+        phonetic += element.name == "rPh"
+        if element.name == "si":
+            parts.clear()
+
+    def end(element: Element, text: str) -> None:
+        nonlocal phonetic
+        phonetic -= element.name == "rPh"
+        if element.name == "t" and not phonetic:
+            parts.append(text)
+        elif element.name == "si":
+            strings.append("".join(parts))
+
+    parse("xl/sharedStrings.xml", begin, end)
+    return strings
+
+
+def date_styles(parse: Parse) -> frozenset[int]:
+    """Find the styles of cells that show a number as a date or time."""
+    formats: dict[str, str] = {}
+    dates: set[int] = set()
+    styles = -1
+    inside = False
+
+    def begin(element: Element) -> None:
+        nonlocal styles, inside
+        if element.name == "numFmt":
+            formats[element.attributes.get("numFmtId", "")] = element.attributes.get("formatCode", "")
+        elif element.name == "cellXfs":
+            inside = True
+        elif element.name == "xf" and inside:
+            styles += 1
+            if _is_date(element.attributes.get("numFmtId", "0"), formats):
+                dates.add(styles)
+
+    def end(element: Element, _: str) -> None:
+        nonlocal inside
+        inside = inside and element.name != "cellXfs"
+
+    parse("xl/styles.xml", begin, end)
+    return frozenset(dates)
+
+
+def _is_date(number: str, formats: dict[str, str]) -> bool:
+    code = formats.get(number)
+    if code is None:
+        return number.isdigit() and int(number) in _BUILT_IN_DATES
+    return _DATE_LETTERS.search(_LITERALS.sub("", code)) is not None
+
+
+class SheetReader:
+    """Writes the rows of one sheet, as its elements end."""
+
+    def __init__(self, sink: TextSink, strings: list[str], dates: frozenset[int]) -> None:
+        self._sink = sink
+        self._strings = strings
+        self._dates = dates
+        self._row = 0
+        self._column = 0
+        self._cells: list[str] = []
+        self._value = ""
+        self._inline: list[str] = []
+
+    def begin(self, element: Element) -> None:
+        """Begin a row or a cell."""
+        if element.name == "row":
+            number = element.attributes.get("r", "")
+            self._row = int(number) if number.isdigit() else self._row + 1
+            self._cells = []
+        elif element.name == "c":
+            self._column = _column(element.attributes.get("r", ""), len(self._cells))
+            self._value = ""
+            self._inline = []
+
+    def end(self, element: Element, text: str) -> None:
+        """Note a value; write a row that has any."""
+        match element.name:
+            case "v":
+                self._value = text
+            case "t":
+                self._inline.append(text)
+            case "c":
+                shown = self._shown(element.attributes)
+                if shown:
+                    self._cells += [""] * (self._column - len(self._cells))
+                    self._cells.append(shown)
+            case "row" if self._cells:
+                self._sink.text("\t".join([str(self._row), *self._cells]) + "\n")
+
+    def _shown(self, attributes: dict[str, str]) -> str:
+        kind = attributes.get("t", "n")
+        text = self._value
+        if kind == "s":
+            place = int(text) if text.isdigit() else -1
+            text = self._strings[place] if 0 <= place < len(self._strings) else ""
+        elif kind == "inlineStr":
+            text = "".join(self._inline)
+        elif kind == "b":
+            text = "TRUE" if text == "1" else "FALSE"
+        elif kind == "n" and attributes.get("s", "").isdigit() and int(attributes["s"]) in self._dates:
+            text = _date(text)
+        return " ".join(text.split()) if any(each in text for each in "\t\n\r") else text
+
+
+def _column(reference: str, following: int) -> int:
+    """Return the place of a cell by its reference, such as `BC12`; without one it follows the one before."""
+    letters = _COLUMN.match(reference)
+    if letters is None:
+        return following
+    place = 0
+    for letter in letters[0]:
+        place = place * 26 + ord(letter) - ord("A") + 1
+    return min(place, MOST_COLUMNS) - 1
+
+
+def _date(text: str) -> str:
+    """Show a number of days as date and time; what is none stays as it is."""
+    try:
+        days = float(text)
+    except ValueError:
+        return text
+    if not 0 <= days < _LAST_DAY:
+        return text
+    moment = _EPOCH + timedelta(seconds=round(days * 86_400))
+    if days < 1:
+        return moment.time().isoformat()
+    return moment.date().isoformat() if days == int(days) else moment.isoformat(sep=" ")
