@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exai_emulator.clock import EmulatedClock
-from exai_emulator.files import FileStore
+from exai_emulator.files import FileStore, StoredFile
 from exai_emulator.tasks import Task
 from exai_emulator.tokens import PrefixCache, count_tokens
 from exai_emulator.usage import AccountUsage
@@ -31,6 +31,10 @@ class FileState(msgspec.Struct, forbid_unknown_fields=True):
     """How long after its upload a file's content is answered like that of an unknown file."""
     list_delay_s: float = 0
     """How long after its upload a file is not listed yet."""
+    lost_after_s: float | None = None
+    """How long after its upload a file's id is unknown, although nobody deleted it."""
+    lists_lost: bool = False
+    """Whether such a file is listed all the same."""
     kept_s: float | None = None
     """GLM: how long a `user_data` file is kept; None for the 30 days of the sample."""
     parse_s: float = 0
@@ -107,6 +111,25 @@ class Account:
 
     def __post_init__(self) -> None:
         self.files = FileStore(self.clock)
+
+    def find_file(self, file_id: str) -> StoredFile | None:
+        """The file of that id, as far as the service knows it."""
+        file = self.files.get(file_id)
+        return None if file is None or self.has_lost(file) else file
+
+    def has_lost(self, file: StoredFile) -> bool:
+        """Whether the service no longer knows the file's id."""
+        after = self.state.files.lost_after_s
+        return after is not None and self.clock.now() - file.stored_at >= after
+
+    def listed_files(self) -> list[StoredFile]:
+        """The files that a list shows, oldest first."""
+        now, state = self.clock.now(), self.state.files
+        return [
+            file
+            for file in self.files
+            if now - file.stored_at >= state.list_delay_s and (state.lists_lost or not self.has_lost(file))
+        ]
 
     def cached_tokens(self, model: str, prompt: str, prompt_tokens: int) -> int:
         """Tokens of the longest beginning that `prompt` shares with an earlier one; it is remembered."""

@@ -76,7 +76,11 @@ class FileOrder(msgspec.Struct, forbid_unknown_fields=True):
     provider: str
     filename: str
     purpose: str
-    content: str
+    content: str = ""
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None = None
+    """How long it is, by zeros after the content."""
+    count: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    """How many of them."""
 
 
 def control_app(emulator: Emulator) -> web.Application:
@@ -104,6 +108,7 @@ def control_app(emulator: Emulator) -> web.Application:
     app.router.add_post("/_ctl/dialect", control.set_dialect)
     app.router.add_get("/_ctl/files", control.files)
     app.router.add_post("/_ctl/files", control.add_file)
+    app.router.add_delete("/_ctl/files", control.lose_files)
     app.router.add_get("/_ctl/rules", control.rules)
     app.router.add_post("/_ctl/rules", control.set_rules)
     return app
@@ -276,22 +281,30 @@ class _Control:
 
         return await self._ordered(request, DialectOrder, carry_out)
 
-    async def files(self, _: web.Request) -> web.Response:
-        fields = ("id", "filename", "purpose", "created", "expires_at", "status", "sha256")
-        return _answer(
-            {
-                name: [
-                    {**{field: getattr(file, field) for field in fields}, "bytes": file.size}
-                    for file in account.files
-                ]
-                for name, account in self._emulator.accounts.items()
-            }
-        )
+    async def files(self, request: web.Request) -> web.Response:
+        provider = request.query.get("provider")
+        shown = [
+            held.as_json()
+            for held in self._emulator.held_files()
+            if provider is None or held.provider == provider
+        ]
+        return _answer({"count": len(shown), "files": shown})
+
+    async def lose_files(self, request: web.Request) -> web.Response:
+        try:
+            self._account_of(provider := request.query.get("provider", ""))
+        except ValueError as error:
+            return _answer({"error": str(error)}, 400)
+        return _answer({"lost": self._emulator.lose_files(provider, request.query.get("id"))})
 
     async def add_file(self, request: web.Request) -> web.Response:
         def carry_out(order: FileOrder) -> None:
             self._account_of(order.provider)
-            self._emulator.place_file(order.provider, order.filename, order.purpose, order.content.encode())
+            content = order.content.encode()
+            for _ in range(order.count):
+                self._emulator.place_file(
+                    order.provider, order.filename, order.purpose, content, size=order.bytes
+                )
 
         return await self._ordered(request, FileOrder, carry_out)
 

@@ -1,6 +1,6 @@
 """The emulator as its owner sees it: where it listens, what it was asked, and what can be changed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -43,7 +43,7 @@ from exai_emulator.kimi.rest_tools import BEHAVIOURS as KIMI_TOOL_BEHAVIOURS
 from exai_emulator.kimi.rest_tools import RULES as KIMI_TOOL_RULES
 from exai_emulator.kimi.rules import BEHAVIOURS as KIMI_BEHAVIOURS
 from exai_emulator.kimi.rules import RULES as KIMI_RULES
-from exai_emulator.log import RequestLog
+from exai_emulator.log import RequestLog, fingerprint
 from exai_emulator.messages_root import BEHAVIOURS as MESSAGES_BEHAVIOURS
 from exai_emulator.messages_root import FORM as MESSAGES_FORM
 from exai_emulator.messages_root import ROOTS as MESSAGES_ROOTS
@@ -59,7 +59,7 @@ from exai_emulator.scenarios import Script
 from exai_emulator.server import ProviderServer
 from exai_emulator.uploads import UploadFolder
 
-__all__ = ["CONFORMANCE", "Addresses", "Emulator"]
+__all__ = ["CONFORMANCE", "Addresses", "Emulator", "HeldFile"]
 
 CONFORMANCE: dict[str, Sequence[AnyRule]] = {
     "glm": (
@@ -111,6 +111,35 @@ class Addresses:
     glm_key: str
     kimi_key: str
     custom_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that a service keeps."""
+
+    provider: str
+    key: str | None
+    """Whose account has it; None for the provider's own."""
+    file: StoredFile
+    is_lost: bool
+    """Whether its id is answered like an unknown one."""
+
+    def as_json(self) -> dict[str, object]:
+        """The file as the control port shows it."""
+        file = self.file
+        return {
+            "provider": self.provider,
+            "key": None if self.key is None else fingerprint(self.key),
+            "id": file.id,
+            "filename": file.filename,
+            "purpose": file.purpose,
+            "status": file.status,
+            "bytes": file.size,
+            "sha256": file.sha256,
+            "created": file.created,
+            "expires_at": file.expires_at,
+            "is_lost": self.is_lost,
+        }
 
 
 class Emulator:
@@ -214,6 +243,25 @@ class Emulator:
         )
         account.files.add(file)
         return file
+
+    def held_files(self) -> Iterator[HeldFile]:
+        """Every file that an account of any key holds, oldest first within an account."""
+        for provider, account in self.accounts.items():
+            yield from (HeldFile(provider, None, file, account.has_lost(file)) for file in account.files)
+        for (provider, key), account in self.accounts.by_key.items():
+            yield from (HeldFile(provider, key, file, account.has_lost(file)) for file in account.files)
+
+    def lose_files(self, provider: str, file_id: str | None = None) -> int:
+        """Let a file, or all of a provider, be gone without anybody's asking; return how many."""
+        lost = 0
+        for held in tuple(self.held_files()):
+            if held.provider == provider and file_id in (None, held.file.id):
+                account = (
+                    self.accounts[provider] if held.key is None else self.accounts.by_key[provider, held.key]
+                )
+                account.files.remove(held.file.id)
+                lost += 1
+        return lost
 
     def reset(self) -> None:
         """As it was at the start; requests in flight go on."""

@@ -78,8 +78,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`reset`: RST. `close`: FIN, the body incomplete. `stall`: silence. `truncate`: an answer that does not
     stream announces more bytes than it sends and a stream lacks its last chunk. `trickle`: single bytes.
     `end`: a stream ends as HTTP wants it, its answer incomplete. `bad_chunk`: a chunk whose size is no number."""
-    at: Literal["before_headers", "after_headers", "mid_body", "mid_frame"] = "mid_body"
-    """Where `cut` happens. In a stream `mid_body` is after `after_frames` frames, `mid_frame` in the next."""
+    at: Literal["while_receiving", "before_headers", "after_headers", "mid_body", "mid_frame"] = "mid_body"
+    """Where `cut` happens. In a stream `mid_body` is after `after_frames` frames, `mid_frame` in the next.
+
+    `while_receiving` is after `after_bytes` of the request's body, before anything is looked at but path and key: the
+    connection is cut, the reading stalls or trickles, or the error or status comes while the body is still sent.
+    """
+    after_bytes: int = 0
+    """How much of the body comes before a fault at `while_receiving`; a shorter body comes whole."""
+    takes_effect: bool = False
+    """What was asked has happened all the same, although an error or another reply comes."""
     stall_ms: float | None = None
     """How long a stall lasts; None until the client leaves. For `trickle`, the time between two bytes."""
 
@@ -123,10 +131,20 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("A fault's lasts_s is above 0.")
         if self.error is not None and self.status is not None:
             raise ValueError("A fault answers with an error of the table or with a status, not with both.")
+        if self.at == "while_receiving" and not (
+            self.cut in {"reset", "close", "stall", "trickle"}
+            or (self.cut is None and self.replaces_the_answer)
+        ):
+            raise ValueError(
+                "A fault at while_receiving resets, closes, stalls, trickles or answers otherwise."
+            )
+        if self.takes_effect and not self.replaces_the_answer:
+            raise ValueError("A fault takes effect all the same only where another reply comes.")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError("A fault's status is between 200 and 599.")
         durations = (self.before_headers_ms, self.before_first_byte_ms, self.heartbeat_ms, self.stall_ms or 0)
-        if min(durations) < 0 or self.after_frames < 0 or self.bytes_per_write < 0:
+        counts = (self.after_frames, self.after_bytes, self.bytes_per_write)
+        if min(durations) < 0 or min(counts) < 0:
             raise ValueError("A fault's times and counts cannot be negative.")
         for name, value in self.headers.items():
             if any(character in f"{name}{value}" for character in "\r\n\0"):
@@ -203,8 +221,10 @@ class FaultQueue:
         """Nothing more goes wrong, everywhere or at one provider."""
         self.queued = [] if provider is None else [row for row in self.queued if row.provider != provider]
 
-    def take(self, provider: str, path: str, model: str | None, key: str = "") -> Fault | None:
-        """The fault that strikes this request, if one waits for it."""
+    def take(
+        self, provider: str, path: str, model: str | None, key: str = "", *, receiving: bool = False
+    ) -> Fault | None:
+        """The fault that strikes this request, if one waits for it: while its body is `receiving`, or afterwards."""
         if not self.queued:
             return None
         self.queued = [entry for entry in self.queued if not self._is_over(entry)]
@@ -212,6 +232,7 @@ class FaultQueue:
             fault = entry.fault
             if (
                 entry.provider == provider
+                and (fault.at == "while_receiving") is receiving
                 and (fault.path is None or path.endswith(fault.path))
                 and fault.model in (None, model)
                 and fault.key in (None, key)

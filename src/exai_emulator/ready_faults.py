@@ -143,6 +143,69 @@ _KIMI = (
     _ready("redirect", "?", "302", error="redirect"),
 )
 
+_UPLOADS = (
+    _ready(
+        "upload_cut",
+        "?",
+        "RST after 64 kB of an upload",
+        path="/files",
+        cut="reset",
+        at="while_receiving",
+        after_bytes=65_536,
+    ),
+    _ready(
+        "upload_closed",
+        "?",
+        "FIN after 64 kB of an upload",
+        path="/files",
+        cut="close",
+        at="while_receiving",
+        after_bytes=65_536,
+    ),
+    _ready(
+        "upload_stall",
+        "?",
+        "an upload is not read on after 64 kB",
+        path="/files",
+        cut="stall",
+        at="while_receiving",
+        after_bytes=65_536,
+    ),
+    _ready(
+        "upload_slow",
+        "?",
+        "a piece of an upload is read each second",
+        path="/files",
+        cut="trickle",
+        at="while_receiving",
+    ),
+    _ready(
+        "upload_refused_early",
+        "?",
+        "413 while an upload is still sent",
+        path="/files",
+        status=413,
+        at="while_receiving",
+        after_bytes=65_536,
+    ),
+    _ready(
+        "upload_answer_lost",
+        "I",
+        "RST instead of the answer to an upload that was kept",
+        path="/files",
+        cut="reset",
+        at="before_headers",
+    ),
+    _ready(
+        "upload_kept_502",
+        "I",
+        "a gateway's 502 for an upload that was kept",
+        path="/files",
+        error="empty_502",
+        takes_effect=True,
+    ),
+)
+
 _CUSTOM = (
     _ready("rate_limit", "D", "429", error="rate_limit"),
     _ready("quota", "D", "the quota error", error="quota"),
@@ -156,7 +219,7 @@ _CUSTOM = (
 
 READY_FAULTS: Mapping[str, Mapping[str, ReadyFault]] = {
     provider: {ready.name: ready for ready in (*own, *_EVERYWHERE)}
-    for provider, own in (("glm", _GLM), ("kimi", _KIMI), ("custom", _CUSTOM))
+    for provider, own in (("glm", (*_GLM, *_UPLOADS)), ("kimi", (*_KIMI, *_UPLOADS)), ("custom", _CUSTOM))
 }
 """By provider and name."""
 

@@ -151,16 +151,21 @@ class Script:
         if not scenario.steps:
             raise ValueError("A scenario has at least one step.")
         for step in scenario.steps:
-            self._check(scenario.provider, step.fault or Fault())
+            self._check_told(scenario.provider, step.fault)
         self._running.append(_Running(scenario))
 
     def reply(self, rule: ReplyRule) -> None:
         """Append a reply. Raises ValueError when its provider or its fault's error does not exist."""
         if rule.fault is not None and rule.fault.error is not None and rule.provider is None:
             raise ValueError("A reply with an error of a table names the provider whose table it is.")
-        if rule.provider is not None:
-            self._check(rule.provider, rule.fault or Fault())
+        self._check_told(rule.provider, rule.fault)
         self._replies.append(_Reply(re.compile(rule.matches), rule))
+
+    def _check_told(self, provider: str | None, fault: Fault | None) -> None:
+        if provider is not None:
+            self._check(provider, fault or Fault())
+        if fault is not None and fault.at == "while_receiving":
+            raise ValueError("A fault at while_receiving waits in the queue of faults, not in a script.")
 
     def take(self, asked: Asked) -> Step | None:
         """What was told about this request."""

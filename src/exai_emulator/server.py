@@ -86,14 +86,17 @@ class ProviderServer:
     async def _answer(self, body: Receiver, wire: Wire, record: RequestRecord) -> None:
         api, request = self._api, body.request
         identity = self._identities.next(api.name)
-        await self._receive(body, wire)
+        key = api.credentials(request.headers).partition(" ")[2].strip()
+        fault = self._faults.take(api.name, record.path, None, key, receiving=True)
+        await self._receive(body, wire, fault)
+        if body.interrupted:
+            return await self._end_early(body, wire, fault, identity)
         if body.too_large:
             return self._refuse(wire, record, api.too_large(record.path), identity)
         raw = _decoded(body.content)
         self._log.read(record, raw)
         wire.further_lines = header_lines(dict(api.further_headers(record.path, request.headers, identity)))
         authorization = api.credentials(request.headers)
-        key = authorization.partition(" ")[2].strip()
         account, refusal = self._account_of(authorization, key)
         if refusal is not None and not api.endpoints.is_open(record.method, record.path):
             return self._refuse(wire, record, api.refused_key(record.path, refusal), identity)
@@ -153,11 +156,20 @@ class ProviderServer:
         refusal = self._rules.key_refusal(name, self._api.key_verdict(authorization))
         return self._accounts[name], refusal
 
-    async def _receive(self, body: Receiver, wire: Wire) -> None:
+    async def _end_early(self, body: Receiver, wire: Wire, fault: Fault | None, identity: Identity) -> None:
+        """Answer before the body has come whole, where the fault left a connection for that."""
+        wire.keep_alive = False
+        if fault is None or not fault.replaces_the_answer:
+            return
+        status, lines, content = self._other_reply(fault, identity)
+        self._send(wire, body.record, status, lines, content)
+        await body.forget_rest()
+
+    async def _receive(self, body: Receiver, wire: Wire, fault: Fault | None) -> None:
         """Receive the body; when it did not come whole, the connection is given up."""
         if "Expect" in body.request.headers:
             wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await body.receive()
+        await body.receive(wire, fault)
         if body.broken:
             wire.keep_alive = False
 
@@ -169,7 +181,7 @@ class ProviderServer:
         in_flight[model] = in_flight.get(model, 0) + 1
         try:
             answer = self._answer_to(call, told.persona)
-            if fault is None or not fault.replaces_the_answer:
+            if _happens(fault):
                 fees = Counter(call.account.fees)
                 self._api.shape(call, answer)
                 record.fees = dict(call.account.fees - fees)
@@ -275,7 +287,7 @@ class ProviderServer:
         if reply.logged is not None:
             record.body = reply.logged
         fault = self._told(record.path, key, None, asked.account).fault
-        if reply.commit is not None and not (fault is not None and fault.replaces_the_answer):
+        if reply.commit is not None and _happens(fault):
             fees = Counter(asked.account.fees)
             reply.commit()
             record.fees = dict(asked.account.fees - fees)
@@ -348,6 +360,11 @@ class ProviderServer:
         record.status = status
         head = wire.head(status, lines, length=len(body))
         wire.send(head if record.method == "HEAD" else head + body)
+
+
+def _happens(fault: Fault | None) -> bool:
+    """Whether what is asked happens, whatever becomes of the answer."""
+    return fault is None or fault.takes_effect or not fault.replaces_the_answer
 
 
 def _charged(call: ChatCall, answer: Answer) -> Charged:

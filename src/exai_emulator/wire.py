@@ -12,6 +12,8 @@ from typing_extensions import override
 
 __all__ = ["LAST_CHUNK", "Wire", "WrittenResponse", "chunk"]
 
+_ENDED_STATES = frozenset({7, 8})
+"""TCP_CLOSE and TCP_CLOSE_WAIT, as Linux numbers them."""
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -84,6 +86,19 @@ class Wire:
             + _date.line()
             + b"\r\n"
         )
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client closed the connection, also while nothing is read from it (where the system tells)."""
+        if self._transport is None or self._transport.is_closing():
+            return True
+        connection = self._transport.get_extra_info("socket")
+        if not hasattr(socket, "TCP_INFO"):
+            return False
+        try:
+            return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _ENDED_STATES
+        except OSError:
+            return True
 
     def send(self, data: bytes) -> None:
         """Put bytes on the way. Raises ConnectionResetError when the client has left."""

@@ -8,7 +8,12 @@ import pytest
 from exai_emulator import READY_FAULTS, Emulator
 from support.virtual_time import now
 
-EVERY = [(provider, name) for provider, faults in READY_FAULTS.items() for name in faults]
+EVERY = [
+    (provider, name)
+    for provider, faults in READY_FAULTS.items()
+    for name, ready in faults.items()
+    if ready.fault.path == "/chat/completions"
+]
 ONLY_IN_STREAMS = {
     "stall",
     "stall_then_on",

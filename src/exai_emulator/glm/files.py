@@ -100,12 +100,8 @@ class GlmFiles:
         if (refusal := self._rules.first_of(_LIST_RULES, request)) is not None:
             return refusal
         query = request.query
-        now, delay = request.account.clock.now(), request.account.state.files.list_delay_s
-        files = [
-            file
-            for file in request.account.files.of(query.get("purpose", ""))
-            if now - file.stored_at >= delay
-        ]
+        purpose = query.get("purpose", "")
+        files = [file for file in request.account.listed_files() if file.purpose == purpose]
         if query.get("order") == "desc":
             files.reverse()
         after, limit = query.get("after"), query.get("limit", "20")
@@ -121,7 +117,7 @@ class GlmFiles:
         """An endpoint of one file, which must exist."""
 
         def endpoint(request: EndpointRequest) -> Reply | Refusal:
-            file = request.account.files.get(request.named["id"])
+            file = request.account.find_file(request.named["id"])
             return _unknown() if file is None else answer(request, file)
 
         return endpoint

@@ -89,7 +89,7 @@ def documents_in(
 
 
 def _uploaded(place: int, file_id: str, account: Account) -> Document:
-    file = account.files.get(file_id)
+    file = account.find_file(file_id)
     if file is None or file.purpose != USER_DATA or file.extract is None:
         return Document(place, "file_id", file_id, trouble="no user_data file")
     found = file.extract

@@ -96,7 +96,7 @@ class KimiBatches:
     def _create(self, request: EndpointRequest) -> Reply | Refusal:
         body = request.json if isinstance(request.json, dict) else {}
         file_id = body.get("input_file_id")
-        file = request.account.files.get(file_id) if isinstance(file_id, str) else None
+        file = request.account.find_file(file_id) if isinstance(file_id, str) else None
         if (refusal := self._rules.first_of(RULES, _Order(body, file))) is not None:
             return refusal
         identity = request.identity

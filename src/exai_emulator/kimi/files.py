@@ -139,7 +139,7 @@ class KimiFiles:
         """An endpoint of one file, which must exist."""
 
         def endpoint(request: EndpointRequest) -> Reply | Refusal:
-            file = request.account.files.get(request.named["id"])
+            file = request.account.find_file(request.named["id"])
             return _unknown(request.named["id"]) if file is None else answer(request, file)
 
         return self._versioned(endpoint)
@@ -170,8 +170,7 @@ class KimiFiles:
     def _list(self, request: EndpointRequest) -> Reply | Refusal:
         if (refusal := self._rules.first_of(_LIST_RULES, request)) is not None:
             return refusal
-        now, delay = request.account.clock.now(), request.account.state.files.list_delay_s
-        files = [file for file in request.account.files if now - file.stored_at >= delay][::-1]
+        files = request.account.listed_files()[::-1]
         token, size = request.query.get("page_token"), request.query.get("page_size", "")
         if token is not None:
             places = [place for place, file in enumerate(files) if file.id == token]

@@ -142,14 +142,14 @@ def _file_parts(call: ChatCall) -> Iterator[tuple[str, str]]:
 
 def _file_known(call: ChatCall) -> Refusal | None:
     for _, file_id in _file_parts(call):
-        if call.account.files.get(file_id) is None:
+        if call.account.find_file(file_id) is None:
             return _bad(f"Invalid request: file {file_id[:80]} not found")
     return None
 
 
 def _file_purpose(call: ChatCall) -> Refusal | None:
     for purpose, file_id in _file_parts(call):
-        file = call.account.files.get(file_id)
+        file = call.account.find_file(file_id)
         if file is not None and (file.purpose != purpose or file.status == "error"):
             return _bad(f"Invalid request: file {file_id[:80]} is not usable as {purpose}")
     return None
