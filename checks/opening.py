@@ -20,6 +20,8 @@ from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
+from exai.transports.files.changes import FileChanges
+from exai.transports.files.resources import FileResources
 from exai.transports.opening import RECORDING
 from exai.transports.pump import Pump
 from exai.transports.server import build_server
@@ -37,9 +39,10 @@ async def recorded() -> dict[str, Any]:
     engine = Dispatcher(
         registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0
     )
+    resources = FileResources(absent, FileChanges(asking.bus))
     sent: asyncio.Queue[str] = asyncio.Queue()
     pump = Pump(
-        build_server(engine, version="", bus=asking.bus),
+        build_server(engine, version="", bus=asking.bus, extend=[resources.add_to]),
         caller=Caller.local(Door.STDIO),
         send=sent.put,
         limits=config.WebSocket(),

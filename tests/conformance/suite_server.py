@@ -123,7 +123,7 @@ async def _serve(data_dir: Path) -> None:
         build(demonstration, version=__version__, demo=True) as services,
     ):
         server = build_server(
-            services.dispatcher, version=__version__, extend=with_fixtures, bus=services.monitoring.bus
+            services.dispatcher, version=__version__, extend=[with_fixtures], bus=services.monitoring.bus
         )
         doors = McpDoors(
             server,

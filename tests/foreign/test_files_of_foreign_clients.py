@@ -7,7 +7,10 @@ import pytest
 
 from foreign.test_foreign_clients import CLIENTS, Connect
 from support.daemons import daemon
+from support.foreign_clients import Refused
 from support.nodes import Node
+
+NOT_FOUND = {-32002, -32602}
 
 
 @pytest.fixture
@@ -31,6 +34,12 @@ async def test_a_file_is_the_same_by_every_door(connect: Connect, tmp_path: Path
             assert [file["id"] for file in listed.structured["files"]] == [handle]
             shown = await client.call("files", {"action": "show", "id": handle})
             assert shown.structured["bytes"] == 13
+            uri = f"exai://files/{handle}"
+            assert await client.resources() == [uri]
+            assert await client.read(uri) == "three herons\n"
+            with pytest.raises(Refused) as refused:
+                await client.read("exai://files/file_unknown")
+            assert refused.value.code in NOT_FOUND
             wrong = await client.call("files", {"action": "show", "id": "file_unknown"})
             assert wrong.is_error
             assert "You have no file with this id" in wrong.text

@@ -1,6 +1,8 @@
 // A conversation by the TypeScript SDK's WebSocket client, led by lines of JSON on stdin:
 //   {"tool": NAME, "arguments": {…}}   → {"result": {…}, "progress": [{…}, …]} or {"error": {"code", "message"}}
 //   {"list": true}                     → {"tools": [NAME, …]}
+//   {"resources": true}                → {"uris": [URI, …]}
+//   {"read": URI}                      → {"text": TEXT} or {"error": {"code", "message"}}
 // Its first line on stdout says whom it has met: {"server": {…}, "instructions": TEXT}
 import { createInterface } from "node:readline";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
@@ -16,6 +18,14 @@ async function answer(asked) {
   if (asked.list) {
     const { tools } = await client.listTools();
     return { tools: tools.map((tool) => tool.name) };
+  }
+  if (asked.resources) {
+    const { resources } = await client.listResources();
+    return { uris: resources.map((resource) => resource.uri) };
+  }
+  if (asked.read) {
+    const { contents } = await client.readResource({ uri: asked.read });
+    return { text: contents.map((part) => part.text).join("") };
   }
   const progress = [];
   const result = await client.callTool({ name: asked.tool, arguments: asked.arguments }, undefined, {

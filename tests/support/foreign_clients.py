@@ -51,6 +51,18 @@ class ForeignClient(Protocol):
         """
         ...
 
+    async def resources(self) -> list[str]:
+        """URIs of the resources on the list."""
+        ...
+
+    async def read(self, uri: str) -> str:
+        """Read a resource that is text.
+
+        Raises:
+            Refused: the server answered with a JSON-RPC error.
+        """
+        ...
+
 
 class _Python:
     def __init__(self, client: Client) -> None:
@@ -75,6 +87,16 @@ class _Python:
             bool(result.is_error),
             tuple(heard),
         )
+
+    async def resources(self) -> list[str]:
+        return [resource.uri for resource in (await self._client.list_resources()).resources]
+
+    async def read(self, uri: str) -> str:
+        try:
+            result = await self._client.read_resource(uri)
+        except MCPError as error:
+            raise Refused(error.code, str(error)) from None
+        return "".join(getattr(part, "text", "") for part in result.contents)
 
 
 @asynccontextmanager
@@ -106,6 +128,17 @@ class _TypeScript:
             bool(result.get("isError")),
             tuple(each["progress"] for each in heard["progress"]),
         )
+
+    async def resources(self) -> list[str]:
+        uris: list[str] = (await self._ask({"resources": True}))["uris"]
+        return uris
+
+    async def read(self, uri: str) -> str:
+        heard = await self._ask({"read": uri})
+        if (error := heard.get("error")) is not None:
+            raise Refused(error["code"], error["message"])
+        text: str = heard["text"]
+        return text
 
 
 @asynccontextmanager

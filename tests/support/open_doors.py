@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,7 @@ async def open_port(
     *,
     authenticates: Authenticates,
     authority: ScriptedAuthority,
-    extend: Extend | None = None,
+    extend: Sequence[Extend] = (),
     further: Iterable[Route] = (),
     operations: ASGIApp | None = None,
 ) -> AsyncIterator[Port]:
@@ -124,7 +124,7 @@ def settings_of(**sections: Any) -> Settings:
 @asynccontextmanager
 async def open_doors(
     *,
-    extend: Extend | None = None,
+    extend: Sequence[Extend] = (),
     judge: Authenticates | None = None,
     further: Iterable[Route] = (),
     operations: ASGIApp | None = None,

@@ -1,10 +1,12 @@
 """A shelf of files on a database and a folder of the test's own."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from exai import config
+from exai.events.bus import EventBus
+from exai.events.events import Event
 from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
 from exai.files.store.blobs import BlobFolder
@@ -43,16 +45,24 @@ class OpenShelf:
         self._run_id = database.run_id
         self._resumable = ResumableUploadTable(database)
         self._extracts = ExtractTable(database)
+        self._publish: Callable[[Event], None] = lambda _: None
         self.keep_in(self.blobs)
 
     def keep_in(self, place: BlobStore) -> None:
         """Keep contents there; else it is the folder in which they are received."""
-        self.shelf = Shelf(self.tables, self.blobs, place, self._run_id, self.settings, self.clock)
+        self.shelf = Shelf(
+            self.tables, self.blobs, place, self._run_id, self.settings, self.clock, self._publish
+        )
         self.uploads = ResumableUploads(
             self._resumable, self.blobs, self.shelf, self._run_id, self.settings, self.clock
         )
         self.extracts = Extracts(self.shelf, self._extracts, self.clock)
         self.text = StoredText(self.shelf, self.extracts)
+
+    def publish_to(self, bus: EventBus) -> None:
+        """Tell a bus what is stored and removed."""
+        self._publish = bus.publish
+        self.keep_in(self.blobs)
 
     async def put(self, owner: str, name: str, content: bytes, *, expected: str | None = None) -> str:
         """Store a content; the id of its file."""

@@ -53,7 +53,7 @@ async def asked(client: McpSocket) -> dict[str, Any]:
 
 
 async def test_a_tool_asks_the_client_and_others_go_on_meanwhile() -> None:
-    async with open_doors(extend=with_asking) as doors, mcp_socket(doors.ws, handshake=False) as client:
+    async with open_doors(extend=[with_asking]) as doors, mcp_socket(doors.ws, handshake=False) as client:
         await client.request("initialize", HELLO)
         await client.notify("notifications/initialized")
         for answered_id in (lambda number: number, str):
@@ -68,7 +68,7 @@ async def test_a_tool_asks_the_client_and_others_go_on_meanwhile() -> None:
 
 
 async def test_a_client_that_answers_with_an_error_fails_that_call_only() -> None:
-    async with open_doors(extend=with_asking) as doors, mcp_socket(doors.ws, handshake=False) as client:
+    async with open_doors(extend=[with_asking]) as doors, mcp_socket(doors.ws, handshake=False) as client:
         await client.request("initialize", HELLO)
         await client.notify("notifications/initialized")
         for error in ({"code": -1, "message": "No."}, {}, "odd", None):
@@ -80,7 +80,7 @@ async def test_a_client_that_answers_with_an_error_fails_that_call_only() -> Non
 
 
 async def test_cancelling_a_call_takes_its_question_back() -> None:
-    async with open_doors(extend=with_asking) as doors, mcp_socket(doors.ws, handshake=False) as client:
+    async with open_doors(extend=[with_asking]) as doors, mcp_socket(doors.ws, handshake=False) as client:
         await client.request("initialize", HELLO)
         await client.notify("notifications/initialized")
         number, _ = await client.begin_tool("ask", {})
@@ -94,7 +94,7 @@ async def test_cancelling_a_call_takes_its_question_back() -> None:
 
 @pytest.mark.parametrize("name", ["ask", "echo"])
 async def test_the_envelope_era_has_no_requests_to_the_client(name: str) -> None:
-    async with open_doors(extend=with_asking) as doors, mcp_socket(doors.ws, handshake=False) as client:
+    async with open_doors(extend=[with_asking]) as doors, mcp_socket(doors.ws, handshake=False) as client:
         answer = await client.request("tools/call", {"name": name, "arguments": {}, "_meta": ENVELOPE})
         assert ("error" in answer) == (name == "ask")
         assert not client.notifications

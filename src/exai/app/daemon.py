@@ -14,6 +14,8 @@ from exai.config.client import TOKEN_VARIABLE
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
+from exai.transports.files.changes import FileChanges
+from exai.transports.files.resources import FileResources
 from exai.transports.key_advice import explain_missing_keys
 from exai.transports.listener import Addresses, Listener
 from exai.transports.opening import Opening
@@ -80,6 +82,7 @@ async def run_stdio(
     async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
         watcher = CredentialWatcher(services.identity.authenticator, services.clock)
+        resources = FileResources(services.files.shelf, FileChanges(services.monitoring.bus))
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
                 build_server(
@@ -87,7 +90,7 @@ async def run_stdio(
                     name="exai",
                     version=__version__,
                     bus=services.monitoring.bus,
-                    extend=explain_missing_keys,
+                    extend=(resources.add_to, explain_missing_keys),
                 ),
                 services.dispatcher,
                 caller=caller,

@@ -1,6 +1,6 @@
 """The store of files, and the duties that keep it in order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from exai import config
 from exai.app.duties import file_duties
 from exai.app.storage import Storage
 from exai.config import Settings
+from exai.events.events import Event
 from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
 from exai.files.heavy_work import HeavyWork
@@ -53,30 +54,35 @@ async def open_shelf(settings: Settings, database: Database, clock: Clock) -> As
     Raises:
         StartFault: contents are to be kept in a bucket, and the extra for that is not installed.
     """
-    async with _opened(settings, database, clock) as (shelf, _):
+    async with _opened(settings, database, clock, lambda _: None) as (shelf, _):
         yield shelf
 
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, database: Database, clock: Clock
+    settings: Settings, database: Database, clock: Clock, publish: Callable[[Event], None]
 ) -> AsyncIterator[tuple[Shelf, BlobFolder]]:
     run_id, place = database.run_id, settings.data_dir / "files"
     folder = BlobFolder(place, run_id, keep_free_bytes=settings.files.keep_free_bytes)
     try:
         async with _blobs(settings.files, place, folder) as blobs:
-            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock), folder
+            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock, publish), folder
     finally:
         folder.close()
 
 
 @asynccontextmanager
 async def open_files(
-    settings: Settings, storage: Storage, clock: Clock, scheduler: Scheduler, work: HeavyWork
+    settings: Settings,
+    storage: Storage,
+    clock: Clock,
+    scheduler: Scheduler,
+    work: HeavyWork,
+    publish: Callable[[Event], None],
 ) -> AsyncIterator[StoredFiles]:
     """Open the store, with its duties."""
     database, options = storage.database, settings.files
-    async with _opened(settings, database, clock) as (shelf, folder):
+    async with _opened(settings, database, clock, publish) as (shelf, folder):
         table = ResumableUploadTable(database)
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
         extracts = Extracts(shelf, ExtractTable(database), clock)

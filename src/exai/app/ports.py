@@ -14,7 +14,9 @@ from exai.dashboard.overview import Overview
 from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
+from exai.transports.files.changes import FileChanges
 from exai.transports.files.door import FileDoor
+from exai.transports.files.resources import FileResources
 from exai.transports.server import build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
@@ -35,7 +37,10 @@ class Ports:
 def build_ports(services: Services, settings: Settings) -> Ports:
     """Build the applications; nothing is served yet."""
     bus, identity = services.monitoring.bus, services.identity
-    server = build_server(services.dispatcher, name="exai", version=__version__, bus=bus)
+    resources = FileResources(services.files.shelf, FileChanges(bus))
+    server = build_server(
+        services.dispatcher, name="exai", version=__version__, bus=bus, extend=[resources.add_to]
+    )
     mcp = McpDoors(
         server,
         services.dispatcher,

@@ -19,6 +19,8 @@ __all__ = [
     "ConnectionOpened",
     "Event",
     "FellBack",
+    "FileRemoved",
+    "FileStored",
     "IncidentRecorded",
     "ProviderCallEnded",
     "RetryPlanned",
@@ -206,3 +208,18 @@ class IncidentRecorded(Event, frozen=True):
 
     def __repr__(self) -> str:
         return f"IncidentRecorded({self.incident_id!r}, {self.where!r}, {self.kind})"
+
+
+class FileStored(Event, frozen=True):
+    """An owner has a further file in the store."""
+
+    owner: str
+    file_id: str
+    bytes: int
+
+
+class FileRemoved(Event, frozen=True):
+    """An owner removed a file."""
+
+    owner: str
+    file_id: str

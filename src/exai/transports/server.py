@@ -1,6 +1,6 @@
 """The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
-__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "incident_error"]
+__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "caller_of", "incident_error"]
 
 CALLER_KEY = "exai.caller"
 """Where an HTTP door puts the caller into the request's scope."""
@@ -109,7 +109,7 @@ def build_server(
     name: str = "exai",
     version: str,
     instructions: str | None = INSTRUCTIONS,
-    extend: Extend | None = None,
+    extend: Sequence[Extend] = (),
     bus: EventBus,
 ) -> Server[Any]:
     """Build the SDK's registry over the engine. The list of tools is read once, here."""
@@ -132,7 +132,7 @@ def build_server(
             answer = await engine.call(
                 params.name,
                 params.arguments,
-                caller=_caller(context),
+                caller=caller_of(context),
                 send_progress=_progress(context),
                 idempotency_key=idempotency_key,
             )
@@ -161,8 +161,8 @@ def build_server(
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
     # Instead of the SDK's tracing, which costs 7 to 14 µs per message without an exporter, and there is none.
     server.middleware[:] = [_explaining(bus)]
-    if extend is not None:
-        extend(server)
+    for add in extend:
+        add(server)
     return server
 
 
@@ -233,7 +233,7 @@ def _result(answer: ToolAnswer) -> JsonObject:
     return encodable(result)
 
 
-def _caller(context: ServerRequestContext[Any, Any]) -> Caller:
+def caller_of(context: ServerRequestContext[Any, Any]) -> Caller:
     """Return the caller that the port attached to the message, with the name that the client gives itself."""
     request: Any = context.request
     caller: Caller = request if isinstance(request, Caller) else request.scope[CALLER_KEY]

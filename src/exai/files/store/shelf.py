@@ -20,7 +20,7 @@ in `deleting`, which the next `collect` of any process finishes.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -29,6 +29,7 @@ import structlog
 
 from exai import config
 from exai.errors import ExaiError
+from exai.events.events import Event, FileRemoved, FileStored
 from exai.files.faults import (
     DigestDiffers,
     FileDamaged,
@@ -75,6 +76,7 @@ class Shelf:
         run_id: str,
         settings: config.Files,
         clock: Clock,
+        publish: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """`folder` is where contents are received, `blobs` where they are kept: the same, or a bucket."""
         self._tables = tables
@@ -84,6 +86,7 @@ class Shelf:
         self._settings = settings
         self._quota = Quota(settings.max_owner_bytes, settings.max_owner_files)
         self._clock = clock
+        self._publish = publish
         self._collecting = asyncio.Lock()
 
     async def put(
@@ -109,10 +112,12 @@ class Shelf:
                     f"The content has the SHA-256 {part.sha256}, and not the one that was given; send it again."
                 )
             await self.place(upload, part, part.sha256)
-            return await self._tables.commit(
+            row = await self._tables.commit(
                 upload,
                 NewFile(new_id("file"), owner, part.sha256, storable_name(name), self._clock.utc()),
             )
+            self.note_stored(owner, row.file_id, row.bytes)
+            return row
 
     @asynccontextmanager
     async def receiving(
@@ -153,6 +158,8 @@ class Shelf:
         )
         if isinstance(linked, Usage):
             raise over_quota(linked, self._quota)
+        if linked is not None:
+            self.note_stored(owner, linked.file_id, linked.bytes)
         return linked
 
     async def get(self, owner: str, file_id: str) -> FileRow:
@@ -194,6 +201,10 @@ class Shelf:
             raise damaged()
         return content
 
+    def note_stored(self, owner: str, file_id: str, size: int) -> None:
+        """Tell watchers of a file that is committed."""
+        self._publish(FileStored(owner, file_id, size))
+
     async def note_damage(self, file: FileRow) -> None:
         """Note that the bytes of a file are missing or changed, so that the next put writes them again."""
         _log.error("a stored file is damaged", sha256=file.sha256)
@@ -208,6 +219,7 @@ class Shelf:
         """
         if not await self._tables.remove(owner, file_id, self._clock.utc()):
             raise _unknown()
+        self._publish(FileRemoved(owner, file_id))
 
     async def collect(self, *, dry_run: bool = False) -> Collected:
         """Delete contents that nobody has needed for the grace; with `dry_run`, report what would be deleted.

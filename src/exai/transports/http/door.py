@@ -22,6 +22,7 @@ from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
 from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode
 from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
+from exai.transports.files.resources import check_scope
 from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
 from exai.transports.http.faults import TooManySessions, rpc_fault
 from exai.transports.http.running_requests import RunningRequests, Session
@@ -103,7 +104,7 @@ class HttpDoor:
         """Refuse here what HTTP can still say by a status; the engine checks scopes once more.
 
         Raises:
-            ScopeMissing: the caller may not make this call.
+            ScopeMissing: the caller may not make this call, or read files.
             TooManySessions: it may not begin another session.
         """
         method, params = message.get("method"), message.get("params")
@@ -111,6 +112,8 @@ class HttpDoor:
             raise TooManySessions(
                 "There is no room for another session. End some of yours by DELETE, or close their streams."
             )
+        if method == "resources/read":
+            check_scope(caller)
         if method != "tools/call" or not isinstance(params, dict):
             return
         name, arguments = params.get("name"), params.get("arguments")
