@@ -53,7 +53,10 @@ def _run(  # noqa: PLR0913, PLR0917 - one parameter per option
     control_port: Annotated[int, _port("control (faults, accounts, clock, log: /_ctl/...)")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     persona: Annotated[
-        str, typer.Option(help="How the models answer: auto, echo, recall, or a persona as a JSON object.")
+        str,
+        typer.Option(
+            help="How the models answer: auto, echo, recall, reader, or a persona as a JSON object."
+        ),
     ] = "auto",
     custom_dialect: Annotated[
         CustomDialectName, typer.Option(help="Whose habits the OpenAI-compatible service has.")

@@ -5,19 +5,20 @@ in JSON mode it is an object whose first key is `emulated`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from exai_emulator.reader import Turn, read_on
 from exai_emulator.tokens import count_tokens, cut_to_tokens
 from exai_emulator.tool_calls import SaidCall, ScriptedCall
 
 __all__ = ["Answer", "Persona", "PersonaKind", "Personas", "Question", "answer_of"]
 
-PersonaKind = Literal["auto", "echo", "fixed", "recall", "long"]
+PersonaKind = Literal["auto", "echo", "fixed", "recall", "long", "reader"]
 
 DEFAULT_THINK_TOKENS = 12
 
@@ -43,6 +44,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     - `recall`: only from the conversation that was sent: the word that followed "secret word is" in a user
       or system message or in a file that was shown, or the earlier user messages themselves.
     - `long`: `tokens` tokens of a fixed text.
+    - `reader`: what the lines hold that the last user message asks about, from what was shown and from tools
+      that read lines.
     """
 
     kind: PersonaKind = "auto"
@@ -98,6 +101,9 @@ class Question:
     """How often the model has called tools since the last user message."""
     query_tool: str | None = None
     """A declared function that requires a `query` and nothing else."""
+    messages: Sequence[Mapping[str, Any]] = ()
+    functions: Sequence[Mapping[str, Any]] = ()
+    """Those that the request declares."""
     documents: Sequence[tuple[str, str]] = ()
     """Name and text of the files that its messages show."""
 
@@ -172,8 +178,9 @@ class Personas:
 
 def answer_of(persona: Persona, question: Question) -> Answer:
     """The answer of `persona`, cut to the request's cap (thinking first) and stop strings."""
-    calls = _calls(persona, question)
-    said = _said(persona, question) if not calls else "" if persona.kind == "fixed" else persona.text
+    turn = _read(question) if persona.kind == "reader" else Turn()
+    calls = _calls(persona, question, turn)
+    said = _said(persona, question, turn) if not calls else "" if persona.kind == "fixed" else persona.text
     content = f"[emulated {question.model}] {said}" if said or not calls else ""
     if question.json_mode and not calls:
         fields = {"emulated": question.model, "answer": content}
@@ -207,21 +214,36 @@ def answer_of(persona: Persona, question: Question) -> Answer:
     )
 
 
-def _calls(persona: Persona, question: Question) -> tuple[SaidCall, ...]:
+def _read(question: Question) -> Turn:
+    """What the reader makes of a question."""
+    return read_on(
+        _last_user_text(question),
+        question.messages,
+        question.documents,
+        question.functions,
+        question.rounds_made,
+    )
+
+
+def _calls(persona: Persona, question: Question, turn: Turn) -> tuple[SaidCall, ...]:
     """The tool calls of this answer."""
     if not question.tools:
         return ()
     if persona.rounds:
         rounds = persona.rounds[question.rounds_made : question.rounds_made + 1]
         return tuple(SaidCall.of(call) for calls in rounds for call in calls)
+    if turn.call is not None:
+        return (SaidCall.of(turn.call),)
     if persona.kind == "auto" and question.query_tool is not None and not question.rounds_made:
         query = _last_user_text(question)[:_QUERY_CHARACTERS]
         return (SaidCall.of(ScriptedCall(question.query_tool, {"query": query})),)
     return ()
 
 
-def _said(persona: Persona, question: Question) -> str:
+def _said(persona: Persona, question: Question, turn: Turn) -> str:
     kind = persona.kind
+    if kind == "reader":
+        return turn.said
     if kind == "fixed":
         return persona.text
     if kind == "long":

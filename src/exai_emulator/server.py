@@ -214,6 +214,8 @@ class ProviderServer:
                 tools=any(True for _ in function_tools(call.body)),
                 rounds_made=calls_before(call.messages)[0],
                 query_tool=asked_for_a_query(call.body),
+                messages=call.messages,
+                functions=tuple(function_tools(call.body)),
                 documents=[(document.name, document.text) for document in call.documents],
             ),
         )

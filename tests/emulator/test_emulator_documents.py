@@ -51,8 +51,7 @@ def files(emulator: Emulator, http: aiohttp.ClientSession) -> KimiFiles:
 
 async def test_the_text_of_documents_is_read(files: KimiFiles) -> None:
     lines = numbered(120)
-    pdf = (await files.text(pdf_of(lines), "ledger.pdf")).split("\n")
-    assert [line for line in pdf if line] == lines
+    assert (await files.text(pdf_of(lines), "ledger.pdf")).splitlines() == lines
     assert (await files.text(docx_of(lines), "ledger.docx")).splitlines() == lines
     rows = [[line, number] for number, line in enumerate(lines)]
     assert f"{lines[7]} | 7" in (await files.text(xlsx_of(rows), "ledger.xlsx")).splitlines()

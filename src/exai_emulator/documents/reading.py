@@ -22,7 +22,9 @@ def _pdf(file: BinaryIO) -> Iterator[str]:
     reader = importlib.import_module("pypdf").PdfReader(file)
     for number, page in enumerate(reader.pages, 1):
         text = page.extract_text()
-        yield text if text.strip() else f"[emulated recognition of page {number}: it holds no text]"
+        yield (
+            text.strip("\n") if text.strip() else f"[emulated recognition of page {number}: it holds no text]"
+        )
 
 
 def _docx(file: BinaryIO) -> Iterator[str]:
