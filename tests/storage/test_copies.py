@@ -13,7 +13,7 @@ from exai import config
 from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
 from exai.storage.files.copies import CopyTables
-from exai.storage.files.copy_rows import CondemnedCopy, CopyKey, CopyRow, Status, Store, StoreUsage
+from exai.storage.files.copy_rows import Begun, CondemnedCopy, CopyKey, CopyRow, Status, Store, StoreUsage
 from exai.storage.schema import deletions, provider_file_uploads
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.copies import keep, new_copy
@@ -75,13 +75,13 @@ async def test_another_owners_copy_is_not_found_and_not_touched(table: CopyTable
 
 async def test_of_one_key_one_copy_is_live(table: CopyTables) -> None:
     first, second = (new_copy(key("aa"), table.run_id, AT) for _ in range(2))
-    assert await table.begin(first)
-    assert not await table.begin(second)
+    assert await table.begin(first) is Begun.BEGUN
+    assert await table.begin(second) is Begun.TAKEN
     row = await table.use(key("aa"), AT)
     assert row is not None
     assert (row.copy_id, row.status, row.provider_file_id) == (first.copy_id, Status.SENDING, None)
     await table.fail(first.copy_id, "provider_refused", AT)
-    assert await table.begin(second)
+    assert await table.begin(second) is Begun.BEGUN
 
 
 async def test_one_file_of_two_copies_is_condemned_once_and_gone_for_both(table: CopyTables) -> None:

@@ -4,7 +4,7 @@ import itertools
 from datetime import datetime
 
 from exai.storage.files.copies import CopyTables
-from exai.storage.files.copy_rows import CopyKey, Method, NewCopy, Status, Store
+from exai.storage.files.copy_rows import Begun, CopyKey, Method, NewCopy, Status, Store
 
 __all__ = ["keep", "new_copy"]
 
@@ -24,6 +24,6 @@ async def keep(
 ) -> str:
     """A copy that arrived; its id."""
     copy = new_copy(CopyKey(store, purpose, owner, sha256), tables.run_id, at)
-    assert await tables.begin(copy)
+    assert await tables.begin(copy) is Begun.BEGUN
     assert await tables.settle(copy.copy_id, file_id, None, at) is Status.READY
     return copy.copy_id

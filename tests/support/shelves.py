@@ -15,7 +15,9 @@ from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
+from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
@@ -40,6 +42,8 @@ class OpenShelf:
         self.settings = config.Files.model_validate({"keep_free_bytes": 0, **settings})
         self.folder = folder
         self.tables = FileTables(database)
+        self.copies = CopyTables(database)
+        self.removals = RemovalTables(database, self.copies)
         self.blobs = BlobFolder(folder, database.run_id, keep_free_bytes=self.settings.keep_free_bytes)
         self.clock = ManualClock()
         self._run_id = database.run_id
@@ -51,7 +55,7 @@ class OpenShelf:
     def keep_in(self, place: BlobStore) -> None:
         """Keep contents there; else it is the folder in which they are received."""
         self.shelf = Shelf(
-            self.tables, self.blobs, place, self._run_id, self.settings, self.clock, self._publish
+            self.tables, self.removals, self.blobs, place, self.settings, self.clock, self._publish
         )
         self.uploads = ResumableUploads(
             self._resumable, self.blobs, self.shelf, self._run_id, self.settings, self.clock

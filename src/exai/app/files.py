@@ -26,7 +26,9 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
+from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
+from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
 
@@ -54,19 +56,24 @@ async def open_shelf(settings: Settings, database: Database, clock: Clock) -> As
     Raises:
         StartFault: contents are to be kept in a bucket, and the extra for that is not installed.
     """
-    async with _opened(settings, database, clock, lambda _: None) as (shelf, _):
+    async with _opened(settings, database, clock, CopyTables(database), lambda _: None) as (shelf, _):
         yield shelf
 
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, database: Database, clock: Clock, publish: Callable[[Event], None]
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    copies: CopyTables,
+    publish: Callable[[Event], None],
 ) -> AsyncIterator[tuple[Shelf, BlobFolder]]:
     run_id, place = database.run_id, settings.data_dir / "files"
     folder = BlobFolder(place, run_id, keep_free_bytes=settings.files.keep_free_bytes)
     try:
         async with _blobs(settings.files, place, folder) as blobs:
-            yield Shelf(FileTables(database), folder, blobs, run_id, settings.files, clock, publish), folder
+            removals = RemovalTables(database, copies)
+            yield Shelf(FileTables(database), removals, folder, blobs, settings.files, clock, publish), folder
     finally:
         folder.close()
 
@@ -82,7 +89,7 @@ async def open_files(
 ) -> AsyncIterator[StoredFiles]:
     """Open the store, with its duties."""
     database, options = storage.database, settings.files
-    async with _opened(settings, database, clock, publish) as (shelf, folder):
+    async with _opened(settings, database, clock, storage.copies, publish) as (shelf, folder):
         table = ResumableUploadTable(database)
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
         extracts = Extracts(shelf, ExtractTable(database), clock)

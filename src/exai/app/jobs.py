@@ -46,7 +46,7 @@ async def open_jobs(
     )
     monitoring.metrics.read_samples(jobs.samples)
     try:
-        async with scheduler.running(*job_duties(jobs, deletions, remote.condemned)):
+        async with scheduler.running(*job_duties(jobs, deletions, storage.copies.deletions_due)):
             yield jobs
     finally:
         await jobs.close()

@@ -89,6 +89,10 @@ class StoredFiles:
         """Remove a file, and return what the daemon says of it."""
         return await self._json("DELETE", f"/{quote(file_id, safe='')}")
 
+    async def proof(self, file_id: str) -> dict[str, Any]:
+        """Ask where the content of a file was, and how it went."""
+        return await self._json("GET", f"/{quote(file_id, safe='')}/proof")
+
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a file."""
         async with self._answer("GET", f"/{quote(file_id, safe='')}/content") as response:

@@ -41,7 +41,8 @@ async def test_a_content_is_put_by_its_digest_and_comes_back(port: FilePort) -> 
         "kind": "binary",
         "damaged": False,
     }
-    assert (await port.ask("GET", f"/files/{entry['id']}")).json == entry
+    shown = (await port.ask("GET", f"/files/{entry['id']}")).json
+    assert shown == {**entry, "copies": [], "references": [{"reason": "file", "subject": entry["id"]}]}
     got = await port.ask("GET", f"/files/{entry['id']}/content")
     assert (got.status, got.body) == (200, CONTENT)
     assert got.headers["etag"] == f'"{DIGEST}"'
@@ -181,7 +182,7 @@ async def test_files_are_listed_page_by_page(port: FilePort) -> None:
 async def test_a_removed_file_is_gone_and_its_content_after_the_grace(port: FilePort) -> None:
     file_id = await port.put(CONTENT)
     removed = await port.ask("DELETE", f"/files/{file_id}")
-    assert (removed.status, removed.json) == (200, {"removed": True})
+    assert (removed.status, removed.json) == (202, {"removed": True, "pending": []})
     assert (await port.ask("GET", f"/files/{file_id}/content")).status == 404
     assert (await port.ask("HEAD", f"/files/sha256/{DIGEST}")).status == 404
     port.shelf.clock.advance(25 * 3600)

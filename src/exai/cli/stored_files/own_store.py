@@ -39,12 +39,23 @@ class OwnStore:
 
     async def get(self, file_id: str) -> dict[str, Any]:
         """Describe a file."""
-        return _described(await self._shelf.get(self._owner, file_id))
+        row = await self._shelf.get(self._owner, file_id)
+        details: dict[str, Any] = msgspec.to_builtins(await self._shelf.details(self._owner, row))
+        return details
 
     async def remove(self, file_id: str) -> dict[str, Any]:
-        """Remove a file."""
-        await self._shelf.remove(self._owner, file_id)
-        return {"removed": True}
+        """Remove a file, and name the copies of it at providers that a daemon deletes from now on."""
+        condemned = await self._shelf.remove(self._owner, file_id)
+        return {
+            "removed": True,
+            "pending": [{"provider": copy.provider, "copy": copy.copy_id} for copy in condemned],
+        }
+
+    async def proof(self, file_id: str) -> dict[str, Any]:
+        """Tell where the content of a file was, and how it went. Whoever runs EXAI learns of its bytes too."""
+        proof = await self._shelf.proof(self._owner, file_id, with_bytes=True)
+        told: dict[str, Any] = msgspec.to_builtins(proof)
+        return told
 
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a file."""

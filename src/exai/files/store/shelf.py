@@ -13,9 +13,10 @@ the file is there, the upload is over, one commit      the file
 the caller is answered                                 the file, which its owner can list
 =====================================================  ==============================================================
 
-A removal takes the file and its reference away in one commit; the content stays for a grace, then `collect` takes the
-row (nobody can claim it any more), removes the bytes, and forgets the row. A process that dies in between leaves a row
-in `deleting`, which the next `collect` of any process finishes.
+A removal takes the file and its reference away in one commit, which condemns copies at providers too
+(`storage.files.removals`). The content stays for a grace, then `collect` takes the row (nobody can claim it any more),
+removes the bytes, and forgets the row. A process that dies in between leaves a row in `deleting`, which the next
+`collect` of any process finishes.
 """
 
 import asyncio
@@ -43,7 +44,10 @@ from exai.files.kinds import kind_of
 from exai.files.store.blobs import BlobFolder, Part, ReceivedPart
 from exai.files.store.contract import BlobStore, OpenContent
 from exai.files.store.names import storable_name
+from exai.files.store.proofs import Details, Proof, details_of, proof_of, with_deleted_bytes
 from exai.runtime.clock import Clock
+from exai.storage.files.copy_rows import CopyRow
+from exai.storage.files.removals import RemovalTables
 from exai.storage.files.tables import Claim, FileRow, FileTables, NewFile, Quota, Unneeded, Upload, Usage
 
 __all__ = ["Collected", "Shelf", "new_id", "over_quota", "too_large"]
@@ -71,18 +75,19 @@ class Shelf:
     def __init__(
         self,
         tables: FileTables,
+        removals: RemovalTables,
         folder: BlobFolder,
         blobs: BlobStore,
-        run_id: str,
         settings: config.Files,
         clock: Clock,
         publish: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """`folder` is where contents are received, `blobs` where they are kept: the same, or a bucket."""
         self._tables = tables
+        self._removals = removals
         self._folder = folder
         self._blobs = blobs
-        self._run_id = run_id
+        self._run_id = tables.run_id
         self._settings = settings
         self._quota = Quota(settings.max_owner_bytes, settings.max_owner_files)
         self._clock = clock
@@ -210,16 +215,46 @@ class Shelf:
         _log.error("a stored file is damaged", sha256=file.sha256)
         await self._tables.mark_damaged(file.sha256)
 
-    async def remove(self, owner: str, file_id: str) -> None:
+    async def remove(self, owner: str, file_id: str) -> list[CopyRow]:
         """Remove a file of this owner; its bytes go after a grace, unless another file has them.
+
+        Returned are the copies at providers that jobs delete from now on.
 
         Raises:
             UnknownFile: he has none with this id.
             StoreFailed: it was not removed.
         """
-        if not await self._tables.remove(owner, file_id, self._clock.utc()):
+        condemned = await self._removals.remove(owner, file_id, self._clock.utc())
+        if condemned is None:
             raise _unknown()
         self._publish(FileRemoved(owner, file_id))
+        return condemned
+
+    async def details(self, owner: str, file: FileRow) -> Details:
+        """Describe a file with its copies at providers, and what refers to its content."""
+        copies = await self._removals.copies(owner, file.sha256)
+        return details_of(file, copies, await self._removals.references(owner, file.sha256))
+
+    async def proof(self, owner: str, file_id: str, *, with_bytes: bool = False) -> Proof:
+        """Tell where the content of a file of this owner was, also of one that was removed.
+
+        Args:
+            with_bytes: tell when its bytes went too. That depends on whether others have the content, so it is for the
+                operator alone.
+
+        Raises:
+            UnknownFile: he never had one with this id, or it was removed too long ago.
+        """
+        history = await self._removals.history(owner, file_id)
+        if history is None:
+            raise _unknown()
+        copies = await self._removals.copies(owner, history.sha256)
+        deletions = await self._removals.deletions([history.sha256, *(copy.copy_id for copy in copies)])
+        proof = proof_of(history, copies, deletions)
+        if not with_bytes:
+            return proof
+        is_kept = await self._removals.is_kept(history.sha256)
+        return with_deleted_bytes(proof, None if is_kept else deletions.get(history.sha256))
 
     async def collect(self, *, dry_run: bool = False) -> Collected:
         """Delete contents that nobody has needed for the grace; with `dry_run`, report what would be deleted.

@@ -43,7 +43,7 @@ from exai.providers.remote_files.faults import CopyUnwanted, FileUnreadable, Pro
 from exai.providers.remote_files.file_store import FileRequest, FileStore, RemoteEntry, Source, safe_suffix
 from exai.runtime.clock import Clock
 from exai.storage.files.copies import CopyTables
-from exai.storage.files.copy_rows import SHARED, CopyKey, CopyRow, Method, NewCopy, Status
+from exai.storage.files.copy_rows import SHARED, Begun, CopyKey, CopyRow, Method, NewCopy, Status
 
 __all__ = ["AccountCopies", "Copy"]
 
@@ -58,7 +58,7 @@ SPARED = timedelta(hours=1)
 LAST_HOUR = timedelta(hours=1)
 """A copy that the provider deletes this soon is not relied upon."""
 DOUBT = timedelta(minutes=15)
-"""How long a file whose answer was lost may still arrive."""
+"""How long a file whose answer was lost may still arrive; no upload takes as long."""
 JOIN_PAUSE_S = 0.2
 JOIN_S = 300.0
 """How long a copy is waited for that another process sends."""
@@ -208,7 +208,9 @@ class AccountCopies:
     async def _is_being_sent(self, row: CopyRow) -> bool:
         if row.run_id == self._tables.run_id:
             return row.copy_id in self._sending
-        return row.status is not Status.DOUBTFUL and not await self._tables.is_over(row.run_id)
+        if row.status is Status.DOUBTFUL or row.uploaded_at < self._clock.utc() - DOUBT:
+            return False
+        return not await self._tables.is_over(row.run_id)
 
     async def _found_lost(self, key: CopyKey, request: FileRequest) -> Copy | None:
         """Find a copy whose answer was lost."""
@@ -240,10 +242,22 @@ class AccountCopies:
         await self._make_room(source.size)
         copy_id = f"copy_{secrets.token_hex(8)}"
         filename = f"exai-{source.sha256[:32]}-{copy_id}.{safe_suffix(source.suffix)}"
-        new = NewCopy(copy_id, key, source.size, filename, method, self._tables.run_id, self._clock.utc())
+        new = NewCopy(
+            copy_id,
+            key,
+            source.size,
+            filename,
+            method,
+            self._tables.run_id,
+            self._clock.utc(),
+            source.file_owner,
+        )
         self._sending.add(copy_id)
         try:
-            if not await self._tables.begin(new):
+            begun = await self._tables.begin(new)
+            if begun is Begun.UNWANTED:
+                raise CopyUnwanted("The file was removed, so it was not sent.")
+            if begun is Begun.TAKEN:
                 return None
             entry = await self._upload(new, source, request)
             return await self._arrived(new, entry, request)
@@ -253,10 +267,8 @@ class AccountCopies:
     async def _upload(self, new: NewCopy, source: Source, request: FileRequest) -> RemoteEntry:
         """Send a content, and find out whether it arrived where no answer said so."""
         try:
-            return await self.files.upload(source, new.filename, new.key.purpose, request)
+            return await self._send_or_find(new, source, request)
         except UNSURE as fault:
-            if (found := await self._look_again(new, request)) is not None:
-                return found
             await self._tables.doubt(new.copy_id, fault.code)
             raise
         except ExaiError as fault:
@@ -266,15 +278,21 @@ class AccountCopies:
             self._tables.doubt_soon(new.copy_id, "cancelled")
             raise
 
-    async def _look_again(self, new: NewCopy, request: FileRequest) -> RemoteEntry | None:
-        try:
-            return await self.files.find(new.filename, new.key.purpose, request)
-        except (ProviderFault, DeadlineExceeded) as fault:
-            _log.warning("a copy is in doubt", provider=self.files.store.provider, error=fault.code)
-            return None
-        except BaseException:
-            self._tables.doubt_soon(new.copy_id, "cancelled")
-            raise
+    async def _send_or_find(self, new: NewCopy, source: Source, request: FileRequest) -> RemoteEntry:
+        """Send a content, and once more where the connection broke and nothing arrived, as one does that is stale."""
+        for is_last in (False, True):
+            try:
+                return await self.files.upload(source, new.filename, new.key.purpose, request)
+            except UNSURE as fault:
+                try:
+                    found = await self.files.find(new.filename, new.key.purpose, request)
+                except (ProviderFault, DeadlineExceeded):
+                    raise fault from None
+                if found is not None:
+                    return found
+                if is_last or not isinstance(fault, ProviderUnreachable):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def _arrived(self, new: NewCopy, entry: RemoteEntry, request: FileRequest) -> Copy:
         now = self._clock.utc()

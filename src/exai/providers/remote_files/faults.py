@@ -2,7 +2,14 @@
 
 from exai.errors import ToolFault
 
-__all__ = ["CopyUnwanted", "FileTooLargeForProvider", "FileUnreadable", "ProviderFilesFull", "PurposeUnknown"]
+__all__ = [
+    "CopyUnwanted",
+    "FileEmpty",
+    "FileTooLargeForProvider",
+    "FileUnreadable",
+    "ProviderFilesFull",
+    "PurposeUnknown",
+]
 
 
 class FileTooLargeForProvider(ToolFault):
@@ -10,6 +17,14 @@ class FileTooLargeForProvider(ToolFault):
 
     code = "file_too_large"
     http_status = 413
+    fixable_by = "caller"
+
+
+class FileEmpty(ToolFault):
+    """There is nothing to send."""
+
+    code = "file_empty"
+    http_status = 400
     fixable_by = "caller"
 
 

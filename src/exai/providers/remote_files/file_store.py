@@ -15,10 +15,9 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from typing_extensions import override
 
-from exai.errors import ProviderFailed, ProviderFault
-from exai.files.faults import FileDamaged
+from exai.errors import ProviderFailed, ProviderFault, ProviderUnreachable, ToolFault
 from exai.providers.faults import Names, Refusal, Row, fault_of
-from exai.providers.remote_files.faults import FileTooLargeForProvider, PurposeUnknown
+from exai.providers.remote_files.faults import FileEmpty, FileTooLargeForProvider, PurposeUnknown
 from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json, well_formed
 from exai.runtime.clock import Clock
 from exai.storage.files.copy_rows import Store
@@ -90,8 +89,13 @@ class Source(Protocol):
     @property
     def media_type(self) -> str: ...
 
+    @property
+    def file_owner(self) -> str | None:
+        """Whose stored file it is; `None`: it is none."""
+        ...
+
     def blocks(self) -> AsyncIterator[bytes]:
-        """Yield all of it.
+        """Yield all of it, `size` bytes.
 
         Raises:
             FileDamaged: it is not what its digest says.
@@ -156,6 +160,7 @@ class FileStore:
 
         Raises:
             PurposeUnknown: it keeps no files for this purpose, or none of this kind.
+            FileEmpty: there is nothing to send.
             FileTooLargeForProvider: it is too large.
         """
         title = self.names.title
@@ -168,6 +173,8 @@ class FileStore:
                 f"{title} takes no {source.suffix or 'such'} file for {purpose}; it takes "
                 f"{', '.join(sorted(taken.suffixes))}."
             )
+        if not source.size:
+            raise FileEmpty(f"The file is empty, and {title} takes no empty ones.")
         if source.size > taken.max_bytes:
             raise FileTooLargeForProvider(
                 f"{title} takes files of at most {taken.max_bytes / 2**20:g} MB for {purpose} ({self.dialect.source}), "
@@ -181,7 +188,13 @@ class FileStore:
             ProviderFault: the provider failed, or refused.
             FileDamaged: the stored bytes are not the content; the upload was broken off.
         """
-        reply = await request("POST", "/files", lambda: _form(source, filename, purpose))
+        faults: list[ToolFault] = []
+        try:
+            reply = await request("POST", "/files", lambda: _form(source, filename, purpose, faults))
+        except ProviderUnreachable:
+            if faults:
+                raise faults[0] from None
+            raise
         if reply.status not in {200, 201}:
             raise self._fault(reply)
         entry = _entry(_content_of(reply))
@@ -296,10 +309,12 @@ class FileStore:
 class _SourcePayload(aiohttp.Payload):
     """A source as a part of a form, with a known length, read block by block while it is sent."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, faults: list[ToolFault]) -> None:
+        """What goes wrong with the source is added to `faults`: for the client it is a broken connection."""
         super().__init__(source, content_type=source.media_type)
         self._source = source
         self._size = source.size
+        self._faults = faults
 
     @override
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -307,20 +322,18 @@ class _SourcePayload(aiohttp.Payload):
 
     @override
     async def write(self, writer: AbstractStreamWriter) -> None:
-        sent = 0
-        async for block in self._source.blocks():
-            sent += len(block)
-            if sent > self._source.size:
-                break
-            await writer.write(block)
-        if sent != self._source.size:
-            raise FileDamaged("The stored bytes of this file are changed. Store the same content again.")
+        try:
+            async for block in self._source.blocks():
+                await writer.write(block)
+        except ToolFault as fault:
+            self._faults.append(fault)
+            raise
 
 
-def _form(source: Source, filename: str, purpose: str) -> aiohttp.MultipartWriter:
+def _form(source: Source, filename: str, purpose: str, faults: list[ToolFault]) -> aiohttp.MultipartWriter:
     form = aiohttp.MultipartWriter("form-data")
     form.append(purpose).set_content_disposition("form-data", name="purpose")
-    content = form.append_payload(_SourcePayload(source))
+    content = form.append_payload(_SourcePayload(source, faults))
     content.set_content_disposition("form-data", name="file", filename=filename)
     return form
 

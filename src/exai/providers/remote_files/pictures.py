@@ -40,6 +40,7 @@ class _Picture:
         self.sha256 = image.sha256
         self.size = len(image.data)
         self.media_type = image.media_type
+        self.file_owner = None
         self.suffix = re.sub(r"[^a-z0-9]", "", image.media_type.partition("/")[2])
 
     async def blocks(self) -> AsyncIterator[bytes]:

@@ -53,8 +53,6 @@ class RemoteFiles:
         self._clock = clock
         self._settings = settings
         self._request_s = request_s
-        self.condemned = asyncio.Event()
-        """Set when copies were condemned here; makes their deletion due."""
 
     @property
     def stores(self) -> dict[str, Store]:
@@ -179,4 +177,3 @@ class RemoteFiles:
 
     async def _condemn(self, copy: Copy) -> None:
         await self._tables.condemn([copy.copy_id], self._clock.utc())
-        self.condemned.set()

@@ -399,7 +399,10 @@ class OpenAiCompatible:
         left = deadline - self._clock.monotonic()
         try:
             async with asyncio.timeout(min(left, self._timeouts.upload_s)):
-                response, _ = await self._open(method, URL(self._root + path), form or _nothing)
+                # A file that is sent twice would lie there twice: who sends it looks for the first one.
+                retries = STALE_RETRIES if form is None else 0
+                url = URL(self._root + path)
+                response, _ = await self._open(method, url, form or _nothing, retries=retries)
                 try:
                     body = await _read_entry(response, most_bytes + 1)
                     is_cut = len(body) > most_bytes
@@ -425,7 +428,13 @@ class OpenAiCompatible:
         return await self._open("POST", self._url, lambda: _sendable(body), charges)
 
     async def _open(
-        self, method: str, url: URL, content: Callable[[], Content], charges: Charges | None = None
+        self,
+        method: str,
+        url: URL,
+        content: Callable[[], Content],
+        charges: Charges | None = None,
+        *,
+        retries: int = STALE_RETRIES,
     ) -> tuple[aiohttp.ClientResponse, Attempt]:
         """Send one request; `content` is called again if a kept connection turns out to be closed.
 
@@ -434,7 +443,6 @@ class OpenAiCompatible:
         session = self._open_session()
         authorization = self._authorization() if self._authorization is not None else None
         headers = {} if authorization is None else {self._profile.key_header: authorization}
-        retries = STALE_RETRIES
         while True:
             began = self._clock.monotonic()
             data = content()

@@ -25,6 +25,7 @@ are his own: were they shared, a content that need not be sent would tell that s
 operator shares them (`files.share_copies`), the owner of all is `SHARED`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,13 +34,14 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, exists, func, select, tuple_, update
 
 from exai.storage.database import Database
-from exai.storage.dialects import insert_if_absent, upsert
+from exai.storage.dialects import insert_if_absent
 from exai.storage.files.copy_rows import (
     ENDED,
     KNOWN,
     LIVE,
     OPEN,
     SHARED,
+    Begun,
     CondemnedCopy,
     CopyKey,
     CopyRow,
@@ -48,7 +50,15 @@ from exai.storage.files.copy_rows import (
     Store,
     StoreUsage,
 )
-from exai.storage.schema import deletions
+from exai.storage.files.deletions import (
+    NewDeletion,
+    What,
+    confirm_deletions,
+    forget_deletions,
+    note_deletion,
+    note_given_up,
+)
+from exai.storage.schema import files
 from exai.storage.schema import provider_file_uploads as copies
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -67,6 +77,8 @@ class CopyTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.deletions_due = asyncio.Event()
+        """Set when copies were condemned in this process, so that their deletion begins at once."""
 
     @property
     def run_id(self) -> str:
@@ -121,8 +133,8 @@ class CopyTables:
         row = await self._database.read(lambda connection: connection.execute(query).one())
         return StoreUsage(int(row[0]), int(row[1]))
 
-    async def begin(self, copy: NewCopy) -> bool:
-        """Note that a copy is about to be sent; false if its key has a live one.
+    async def begin(self, copy: NewCopy) -> Begun:
+        """Note that a copy is about to be sent, if it may be.
 
         Raises:
             StoreFailed: it was not noted, and nothing may be sent.
@@ -195,7 +207,7 @@ class CopyTables:
         Raises:
             StoreFailed: none was condemned.
         """
-        return await self._database.write(_condemn, (list(copy_ids), at, error_code))
+        return self._due(await self._database.write(_condemn, (list(copy_ids), at, error_code)))
 
     async def condemn_unused(self, store: Store, since: datetime, at: datetime, most: int) -> int:
         """Condemn copies that have not been used since then, the longest unused first; how many there were.
@@ -203,7 +215,7 @@ class CopyTables:
         Raises:
             StoreFailed: none was condemned.
         """
-        return await self._database.write(_condemn_unused, (store, since, at, most))
+        return self._due(await self._database.write(_condemn_unused, (store, since, at, most)))
 
     async def condemned(self, most: int, *, after: CondemnedCopy | None = None) -> list[CondemnedCopy]:
         """Read what is to be deleted, at any provider: a page in the order of the files' ids, behind `after`."""
@@ -238,15 +250,20 @@ class CopyTables:
         Raises:
             StoreFailed: it was not noted.
         """
-        return await self._database.write(_retry, None)
+        return self._due(await self._database.write(_retry, None))
 
     async def prune(self, before: datetime) -> int:
-        """Forget copies that ended before then, and what became of them; how many they were.
+        """Forget copies that ended before then, files that were removed, and what became of them; how many copies.
 
         Raises:
             StoreFailed: none was forgotten.
         """
         return await self._database.write(_prune, before)
+
+    def _due(self, count: int) -> int:
+        if count:
+            self.deletions_due.set()
+        return count
 
     async def _change(self, *changes: Change) -> None:
         await self._database.write(_change, changes)
@@ -272,7 +289,6 @@ _CONDEMNED = (
 )
 """Two rows may name one file, where a provider has one id for equal contents."""
 _ADD = insert_if_absent(copies)
-_ASK = upsert(deletions, ("asked_at", "confirmed_at", "confirmed_by", "error_code"))
 
 
 def _copy(row: Any) -> CopyRow:
@@ -312,7 +328,14 @@ def _use(connection: Connection, write: tuple[CopyKey, datetime]) -> CopyRow | N
 
 
 @row_by_row(LockGroup.FILES)
-def _begin(connection: Connection, copy: NewCopy) -> bool:
+def _begin(connection: Connection, copy: NewCopy) -> Begun:
+    if copy.file_owner is not None:
+        needed = (files.c.sha256 == copy.key.sha256) & (files.c.owner == copy.file_owner)
+        if (
+            connection.execute(select(files.c.file_id).where(needed, files.c.removed_at.is_(None))).first()
+            is None
+        ):
+            return Begun.UNWANTED
     values = {
         "copy_id": copy.copy_id,
         "provider": copy.key.store.provider,
@@ -329,7 +352,7 @@ def _begin(connection: Connection, copy: NewCopy) -> bool:
         "uploaded_at": copy.at,
         "used_at": copy.at,
     }
-    return _ADD.execute(connection, values).rowcount == 1
+    return Begun.BEGUN if _ADD.execute(connection, values).rowcount == 1 else Begun.TAKEN
 
 
 @row_by_row(LockGroup.FILES)
@@ -401,19 +424,8 @@ def condemn_copies(
 
 def _ask_for_deletion(connection: Connection, rows: Sequence[CopyRow], at: datetime) -> None:
     for row in rows:
-        _ASK.execute(
-            connection,
-            {
-                "what": "copy",
-                "subject": row.copy_id,
-                "owner": row.owner,
-                "sha256": row.sha256,
-                "place": row.provider,
-                "asked_at": at,
-                "confirmed_at": None,
-                "confirmed_by": None,
-                "error_code": None,
-            },
+        note_deletion(
+            connection, NewDeletion(What.COPY, row.copy_id, row.owner, row.sha256, row.provider, at)
         )
 
 
@@ -441,11 +453,7 @@ def _end_deleting(connection: Connection, write: tuple[Store, str, str, datetime
     is_it = _of_file(store, provider_file_id) & copies.c.status.in_((Status.DELETING, Status.UNDELETED))
     gone = connection.scalars(select(copies.c.copy_id).where(is_it)).all()
     connection.execute(update(copies).where(is_it).values(status=Status.GONE, ended_at=at, error_code=None))
-    connection.execute(
-        update(deletions)
-        .where(deletions.c.what == "copy", deletions.c.subject.in_(gone))
-        .values(confirmed_at=at, confirmed_by=confirmed_by, error_code=None)
-    )
+    confirm_deletions(connection, gone, confirmed_by, at)
 
 
 @row_by_row(LockGroup.FILES)
@@ -455,11 +463,7 @@ def _give_up(connection: Connection, write: tuple[CondemnedCopy, str]) -> bool:
     is_it = is_it & (copies.c.status == Status.DELETING)
     given_up = connection.scalars(select(copies.c.copy_id).where(is_it)).all()
     connection.execute(update(copies).where(is_it).values(status=Status.UNDELETED, error_code=error_code))
-    connection.execute(
-        update(deletions)
-        .where(deletions.c.what == "copy", deletions.c.subject.in_(given_up))
-        .values(error_code=error_code)
-    )
+    note_given_up(connection, given_up, error_code)
     return bool(given_up)
 
 
@@ -472,8 +476,7 @@ def _retry(connection: Connection, _nothing: None) -> int:
 
 @row_by_row(LockGroup.FILES)
 def _prune(connection: Connection, before: datetime) -> int:
-    connection.execute(
-        delete(deletions).where(deletions.c.confirmed_at.is_not(None), deletions.c.confirmed_at < before)
-    )
+    forget_deletions(connection, before)
+    connection.execute(delete(files).where(files.c.removed_at < before))
     done = connection.execute(delete(copies).where(copies.c.status.in_(ENDED), copies.c.ended_at < before))
     return done.rowcount

@@ -11,6 +11,7 @@ __all__ = [
     "LIVE",
     "OPEN",
     "SHARED",
+    "Begun",
     "CondemnedCopy",
     "CopyKey",
     "CopyRow",
@@ -91,6 +92,18 @@ class NewCopy(msgspec.Struct, frozen=True):
     method: Method
     run_id: str
     at: datetime
+    file_owner: str | None = None
+    """Whose stored file it is made of: without such a file nothing is sent. `None`: it is made of none."""
+
+
+class Begun(StrEnum):
+    """Whether a copy may be sent."""
+
+    BEGUN = "begun"
+    TAKEN = "taken"
+    """Its key has a live one."""
+    UNWANTED = "unwanted"
+    """The file of which it is made was removed."""
 
 
 class CopyRow(msgspec.Struct, frozen=True):

@@ -34,12 +34,12 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from exai.storage.database import Database
+from exai.storage.files.deletions import STORE, NewDeletion, What, note_deletion
 from exai.storage.files.extracts import forget_extracts
 from exai.storage.files.rows import (
-    BY_FILE,
     BY_UPLOAD,
     CONDEMNED,
     DAMAGED,
@@ -52,7 +52,6 @@ from exai.storage.files.rows import (
     Quota,
     Usage,
     claims_of,
-    condemn_unless_referred_to,
     file_row,
     has_space,
     insert_file,
@@ -62,7 +61,7 @@ from exai.storage.files.rows import (
     set_state,
     space_used,
 )
-from exai.storage.schema import blobs, file_references, file_uploads, files
+from exai.storage.schema import blobs, file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Unneeded", "Upload", "Usage"]
@@ -104,6 +103,11 @@ class FileTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def run_id(self) -> str:
+        """This process' run."""
+        return self._database.run_id
 
     async def reserve(self, upload: Upload, quota: Quota) -> Usage | None:
         """Reserve space for an upload; `None`, or what the owner has if that leaves too little.
@@ -188,14 +192,6 @@ class FileTables:
     async def usage(self, owner: str) -> Usage:
         """Add up what this owner has, and has reserved."""
         return await self._database.read(lambda connection: space_used(connection, owner))
-
-    async def remove(self, owner: str, file_id: str, at: datetime) -> bool:
-        """Remove a file of this owner; whether there was one.
-
-        Raises:
-            StoreFailed: it was not removed.
-        """
-        return await self._database.write(_remove, (owner, file_id, at))
 
     async def mark_damaged(self, sha256: str) -> None:
         """Note that the bytes of a content are missing or changed.
@@ -341,30 +337,6 @@ def _abandon(connection: Connection, write: tuple[str, datetime]) -> None:
 
 
 @row_by_row(LockGroup.FILES)
-def _remove(connection: Connection, write: tuple[str, str, datetime]) -> bool:
-    owner, file_id, at = write
-    mine: tuple[ColumnElement[bool], ...] = (
-        files.c.owner == owner,
-        files.c.file_id == file_id,
-        files.c.removed_at.is_(None),
-    )
-    sha256 = connection.scalar(select(files.c.sha256).where(*mine))
-    if sha256 is None:
-        return False
-    connection.execute(update(files).where(*mine).values(removed_at=at))
-    connection.execute(
-        delete(file_references).where(
-            file_references.c.sha256 == sha256,
-            file_references.c.owner == owner,
-            file_references.c.reason == BY_FILE,
-            file_references.c.subject == file_id,
-        )
-    )
-    condemn_unless_referred_to(connection, sha256, at)
-    return True
-
-
-@row_by_row(LockGroup.FILES)
 def _mark_damaged(connection: Connection, sha256: str) -> None:
     connection.execute(
         update(blobs).where(blobs.c.sha256 == sha256, blobs.c.state == LIVE).values(state=DAMAGED)
@@ -399,4 +371,12 @@ def _deletable(connection: Connection, before: datetime, most: int, over: list[s
 def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> None:
     digests, at = write
     forget_extracts(connection, digests, at)
-    connection.execute(delete(blobs).where(blobs.c.sha256.in_(digests), blobs.c.state == DELETING))
+    gone = (blobs.c.sha256.in_(digests)) & (blobs.c.state == DELETING)
+    for row in connection.execute(select(blobs.c.sha256, blobs.c.last_referenced_at).where(gone)).all():
+        note_deletion(
+            connection,
+            NewDeletion(
+                What.BLOB, row.sha256, None, row.sha256, STORE, row.last_referenced_at, at, "removed"
+            ),
+        )
+    connection.execute(delete(blobs).where(gone))

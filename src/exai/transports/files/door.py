@@ -56,6 +56,7 @@ class FileDoor:
         yield Route(("PUT",), "/files/sha256/{digest}", self.put, scope=scope, body=content)
         yield Route(READ, "/files/{file_id}", self.show, scope=scope)
         yield Route(("DELETE",), "/files/{file_id}", self.remove, scope=scope)
+        yield Route(READ, "/files/{file_id}/proof", self.prove, scope=scope)
         yield Route(READ, "/files/{file_id}/content", self.content, scope=scope)
         yield from self._tus.routes(scope)
 
@@ -98,12 +99,19 @@ class FileDoor:
 
     async def show(self, request: AuthorizedRequest) -> Response:
         """Describe a file."""
-        return _entry(await self._shelf.get(request.caller.subject, request.params["file_id"]))
+        owner = request.caller.subject
+        row = await self._shelf.get(owner, request.params["file_id"])
+        return _json(await self._shelf.details(owner, row))
 
     async def remove(self, request: AuthorizedRequest) -> Response:
-        """Remove a file."""
-        await self._shelf.remove(request.caller.subject, request.params["file_id"])
-        return JSONResponse({"removed": True}, headers=NOSNIFF)
+        """Remove a file, and say which copies of it at providers are being deleted."""
+        condemned = await self._shelf.remove(request.caller.subject, request.params["file_id"])
+        pending = [{"provider": copy.provider, "copy": copy.copy_id} for copy in condemned]
+        return JSONResponse({"removed": True, "pending": pending}, 202, headers=NOSNIFF)
+
+    async def prove(self, request: AuthorizedRequest) -> Response:
+        """Tell where the content of a file was, and how it went; also of one that was removed."""
+        return _json(await self._shelf.proof(request.caller.subject, request.params["file_id"]))
 
     async def content(self, request: AuthorizedRequest) -> Response:
         """Send the bytes of a file, or one range of them."""
@@ -155,6 +163,10 @@ class _ContentResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._content.close()
+
+
+def _json(described: msgspec.Struct) -> Response:
+    return JSONResponse(msgspec.to_builtins(described), headers=NOSNIFF)
 
 
 def _entry(row: FileRow, status: int = 200) -> Response:

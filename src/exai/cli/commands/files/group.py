@@ -14,6 +14,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "ls": "List stored files, newest first.",
         "show": "Describe a stored file.",
         "rm": "Remove stored files.",
+        "proof": "Tell where the content of a file was, and how it went.",
         "gc": "Delete contents that no file has any more, after their grace.",
     }
 )

@@ -27,8 +27,8 @@ def remove(
 ) -> None:
     """Remove stored files.
 
-    They are gone at once; their bytes go after a grace, unless another file has them. Exit code 1 where one of them
-    could not be removed.
+    They are gone at once; their bytes go after a grace, unless another file has them, and their copies at providers as
+    soon as these delete them. Exit code 1 where one of them could not be removed.
     """
     place = Place(config_file, overrides, url, credentials, owner, demo)
 
@@ -37,7 +37,7 @@ def remove(
         for file_id in file_ids:
             try:
                 answers.append({"id": file_id, **await files.remove(file_id)})
-                outcome = f"{file_id}  removed"
+                outcome = f"{file_id}  removed{_pending(answers[-1])}"
             except REFUSALS as fault:
                 answers.append({"id": file_id, "removed": False, "error": str(fault)})
                 outcome = ""
@@ -51,3 +51,9 @@ def remove(
         typer.echo(as_json_text({"files": answers}))
     if not all(answer["removed"] for answer in answers):
         raise typer.Exit(1)
+
+
+def _pending(answer: dict[str, Any]) -> str:
+    """Say how many copies are still being deleted at providers."""
+    providers = sorted({copy["provider"] for copy in answer.get("pending", [])})
+    return f"; copies at {', '.join(providers)} are being deleted" if providers else ""
