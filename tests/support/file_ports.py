@@ -13,6 +13,7 @@ import aiohttp
 from exai.auth.scopes import FILES
 from exai.storage.database import Database
 from exai.transports.files.door import FileDoor
+from exai.transports.files.tickets import TicketDoor
 from support.open_doors import Doors, open_doors
 from support.scripted_authenticator import ScriptedAuthenticator
 from support.shelves import OpenShelf, sha256_of
@@ -82,7 +83,10 @@ class FilePort:
 async def file_port(database: Database, folder: Path, **settings: object) -> AsyncIterator[FilePort]:
     """A port on a free address; `settings` are of the section `files`."""
     shelf, authenticator = OpenShelf(database, folder, **settings), ScriptedAuthenticator()
-    routes = list(FileDoor(shelf.shelf, shelf.uploads, shelf.settings).routes(FILES))
+    routes = [
+        *FileDoor(shelf.shelf, shelf.uploads, shelf.settings).routes(FILES),
+        *TicketDoor(shelf.tickets, authenticator.attempts, shelf.settings).routes(),
+    ]
     async with (
         open_doors(judge=authenticator, further=routes) as doors,
         aiohttp.ClientSession() as http,

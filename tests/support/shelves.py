@@ -13,6 +13,7 @@ from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
+from exai.files.store.tickets import UploadTickets
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
@@ -20,6 +21,7 @@ from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
+from exai.storage.files.tickets import UploadTicketTable
 
 __all__ = ["OpenShelf", "pieces", "sha256_of"]
 
@@ -50,6 +52,7 @@ class OpenShelf:
         self._resumable = ResumableUploadTable(database)
         self._extracts = ExtractTable(database)
         self._publish: Callable[[Event], None] = lambda _: None
+        self._tickets = UploadTicketTable(database)
         self.keep_in(self.blobs)
 
     def keep_in(self, place: BlobStore) -> None:
@@ -62,6 +65,7 @@ class OpenShelf:
         )
         self.extracts = Extracts(self.shelf, self._extracts, self.clock)
         self.text = StoredText(self.shelf, self.extracts)
+        self.tickets = UploadTickets(self._tickets, self.shelf, self.settings, self.clock)
 
     def publish_to(self, bus: EventBus) -> None:
         """Tell a bus what is stored and removed."""

@@ -42,6 +42,7 @@ OPEN = {
     "/.well-known/{name}": ("GET", "HEAD"),
     "/.well-known/{name}/{path}": ("GET", "HEAD"),
     "/mcp/.well-known/{name}": ("GET", "HEAD"),
+    "/files/tickets/{ticket}": ("POST",),
     "/authorize": ("GET", "HEAD"),
     "/register": ("POST",),
     "/token": ("POST",),

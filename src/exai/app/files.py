@@ -21,6 +21,7 @@ from exai.files.store.copies import CopyFolder
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.s3 import S3Blobs, open_bucket
 from exai.files.store.shelf import Shelf
+from exai.files.store.tickets import UploadTickets
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
@@ -31,6 +32,7 @@ from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.tables import FileTables
+from exai.storage.files.tickets import UploadTicketTable
 
 __all__ = ["StoredFiles", "open_files", "open_shelf", "remote_files"]
 
@@ -41,6 +43,7 @@ class StoredFiles:
 
     shelf: Shelf
     uploads: ResumableUploads
+    tickets: UploadTickets
     reader: FileReader
     """Reads files of this machine for a prompt."""
     paths: PathStore
@@ -93,10 +96,11 @@ async def open_files(
         table = ResumableUploadTable(database)
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
         extracts = Extracts(shelf, ExtractTable(database), clock)
+        tickets = UploadTickets(UploadTicketTable(database), shelf, options, clock)
         reader, paths = FileReader(options, work), PathStore(shelf, options, work)
         try:
             async with scheduler.running(*file_duties(shelf, uploads)):
-                yield StoredFiles(shelf, uploads, reader, paths, StoredText(shelf, extracts))
+                yield StoredFiles(shelf, uploads, tickets, reader, paths, StoredText(shelf, extracts))
         finally:
             await extracts.close()
 

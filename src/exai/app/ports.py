@@ -3,6 +3,7 @@
 Every route of either port is a row of its table; rooms that serve further ones hand their rows in here.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exai.app.readiness import ReadinessChecks
@@ -17,9 +18,11 @@ from exai.transports.doors import McpDoors
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.door import FileDoor
 from exai.transports.files.resources import FileResources
+from exai.transports.files.tickets import TicketDoor
 from exai.transports.server import build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
+from exai.web.routes import Route
 
 __all__ = ["Ports", "build_ports"]
 
@@ -49,7 +52,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         settings,
         bus,
         services.clock,
-        further=FileDoor(services.files.shelf, services.files.uploads, settings.files).routes(FILES),
+        further=_file_routes(services, settings),
     )
     services.monitoring.metrics.read_samples(mcp.sessions.samples)
     asking = services.asking
@@ -57,6 +60,12 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
     return Ports(mcp, _operations(services, mcp, settings, readiness), readiness, reachability)
+
+
+def _file_routes(services: Services, settings: Settings) -> Iterator[Route]:
+    files, attempts = services.files, services.identity.authenticator.attempts
+    yield from FileDoor(files.shelf, files.uploads, settings.files).routes(FILES)
+    yield from TicketDoor(files.tickets, attempts, settings.files).routes()
 
 
 def _operations(

@@ -16,6 +16,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "UnknownFile",
+    "UnknownTicket",
     "UnknownUpload",
     "UploadExpired",
     "UploadFinished",
@@ -128,6 +129,14 @@ class UnknownUpload(ToolFault):
     """The caller has no such upload here; the same for one of somebody else and for one that never was."""
 
     code = "unknown_upload"
+    http_status = 404
+    fixable_by = "caller"
+
+
+class UnknownTicket(ToolFault):
+    """The ticket was never issued, is spent, or has expired; it does not tell which."""
+
+    code = "unknown_ticket"
     http_status = 404
     fixable_by = "caller"
 

@@ -46,6 +46,7 @@ __all__ = [
     "signing_keys",
     "token_calibrations",
     "tokens",
+    "upload_tickets",
 ]
 
 metadata = MetaData(
@@ -389,6 +390,17 @@ extracts = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 """Texts that were read from documents."""
+upload_tickets = Table(
+    "upload_tickets",
+    metadata,
+    Column("ticket_sha256", Text, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("name", StorableText),
+    Column("bytes", BigInteger),
+    Column("sha256", Text),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+"""Each lets whoever holds it put one file of its owner, once."""
 
 signing_keys = Table(
     "signing_keys",

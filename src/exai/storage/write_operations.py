@@ -29,7 +29,7 @@ group                rule     operations, with their tables in the order in whic
                               revoke: auth_revision, principals, tokens, revocations;
                               add or replace signing keys: auth_revision, tokens (read), signing_keys;
                               prune: revocations, refresh_tokens, signing_keys, tokens
-`TICKETS`            alone    add: dashboard_tickets (delete expired, insert); take: dashboard_tickets
+`TICKETS`            alone    add: dashboard_tickets or upload_tickets (delete expired, insert); take: the same
 `IDEMPOTENT_CALLS`   by key   begin, end, free: idempotent_calls. A begin waits for another process' begin of its key;
                               ends and frees touch rows of calls of this process
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process

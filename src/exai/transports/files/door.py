@@ -22,7 +22,7 @@ from exai.files.store.entries import entry_of
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
-from exai.transports.files.form import FileForm
+from exai.transports.files.form import FORM_BYTES, FileForm
 from exai.transports.files.range import Unsatisfiable, range_of
 from exai.transports.files.tus import TusDoor, is_tus, tus_fault
 from exai.web.bodies import StreamedBody
@@ -31,8 +31,6 @@ from exai.web.routes import READ, Route
 
 __all__ = ["FileDoor"]
 
-FORM_BYTES = 65_536
-"""What a form may have around its file."""
 MOST_LISTED = 100
 NOSNIFF = {"x-content-type-options": "nosniff"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -8,7 +8,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from exai.web.faults import BodyRefused, MediaTypeRefused
 
-__all__ = ["FileForm"]
+__all__ = ["FORM_BYTES", "FileForm"]
+
+FORM_BYTES = 65_536
+"""What a form may have around its file."""
 
 LONGEST_HEADERS = 8_192
 
