@@ -13,6 +13,7 @@ import aiohttp
 from exai.auth.scopes import FILES
 from exai.storage.database import Database
 from exai.transports.files.door import FileDoor
+from exai.transports.files.text import TextDoor
 from exai.transports.files.tickets import TicketDoor
 from support.open_doors import Doors, open_doors
 from support.scripted_authenticator import ScriptedAuthenticator
@@ -85,6 +86,7 @@ async def file_port(database: Database, folder: Path, **settings: object) -> Asy
     shelf, authenticator = OpenShelf(database, folder, **settings), ScriptedAuthenticator()
     routes = [
         *FileDoor(shelf.shelf, shelf.uploads, shelf.settings).routes(FILES),
+        *TextDoor(shelf.text).routes(FILES),
         *TicketDoor(shelf.tickets, authenticator.attempts, shelf.settings).routes(),
     ]
     async with (
