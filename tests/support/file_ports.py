@@ -15,6 +15,7 @@ from exai.storage.database import Database
 from exai.transports.files.door import FileDoor
 from exai.transports.files.text import TextDoor
 from exai.transports.files.tickets import TicketDoor
+from exai.transports.files.trees import TreeDoor
 from support.open_doors import Doors, open_doors
 from support.scripted_authenticator import ScriptedAuthenticator
 from support.shelves import OpenShelf, sha256_of
@@ -86,6 +87,7 @@ async def file_port(database: Database, folder: Path, **settings: object) -> Asy
     shelf, authenticator = OpenShelf(database, folder, **settings), ScriptedAuthenticator()
     routes = [
         *FileDoor(shelf.shelf, shelf.uploads, shelf.settings).routes(FILES),
+        *TreeDoor(shelf.snapshots, shelf.shelf).routes(FILES),
         *TextDoor(shelf.text).routes(FILES),
         *TicketDoor(shelf.tickets, authenticator.attempts, shelf.settings).routes(),
     ]

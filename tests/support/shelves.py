@@ -9,6 +9,8 @@ from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
+from exai.files.heavy_work import HeavyWork
+from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
 from exai.files.store.resumable import ResumableUploads
@@ -20,6 +22,7 @@ from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
+from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
 
@@ -53,6 +56,7 @@ class OpenShelf:
         self._extracts = ExtractTable(database)
         self._publish: Callable[[Event], None] = lambda _: None
         self._tickets = UploadTicketTable(database)
+        self._snapshots = SnapshotTable(database)
         self.keep_in(self.blobs)
 
     def keep_in(self, place: BlobStore) -> None:
@@ -65,6 +69,9 @@ class OpenShelf:
         )
         self.extracts = Extracts(self.shelf, self._extracts, self.clock)
         self.text = StoredText(self.shelf, self.extracts)
+        self.snapshots = Snapshots(
+            self._snapshots, self.shelf, HeavyWork(self.settings), self.settings, self.clock
+        )
         self.tickets = UploadTickets(self._tickets, self.shelf, self.settings, self.clock)
 
     def publish_to(self, bus: EventBus) -> None:

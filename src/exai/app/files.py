@@ -15,6 +15,7 @@ from exai.files.documents.lines import StoredText
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
+from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.contract import BlobStore
 from exai.files.store.copies import CopyFolder
@@ -31,6 +32,7 @@ from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
+from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
 
@@ -48,6 +50,7 @@ class StoredFiles:
     """Reads files of this machine for a prompt."""
     paths: PathStore
     """Stores files of this machine."""
+    snapshots: Snapshots
     text: StoredText
     """Reads the texts of stored files by lines."""
 
@@ -97,10 +100,13 @@ async def open_files(
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
         extracts = Extracts(shelf, ExtractTable(database), clock)
         tickets = UploadTickets(UploadTicketTable(database), shelf, options, clock)
+        snapshots = Snapshots(SnapshotTable(database), shelf, work, options, clock)
         reader, paths = FileReader(options, work), PathStore(shelf, options, work)
         try:
             async with scheduler.running(*file_duties(shelf, uploads)):
-                yield StoredFiles(shelf, uploads, tickets, reader, paths, StoredText(shelf, extracts))
+                yield StoredFiles(
+                    shelf, uploads, tickets, reader, paths, snapshots, StoredText(shelf, extracts)
+                )
         finally:
             await extracts.close()
 

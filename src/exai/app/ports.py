@@ -20,6 +20,7 @@ from exai.transports.files.door import FileDoor
 from exai.transports.files.resources import FileResources
 from exai.transports.files.text import TextDoor
 from exai.transports.files.tickets import TicketDoor
+from exai.transports.files.trees import TreeDoor
 from exai.transports.server import build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
@@ -66,6 +67,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
 def _file_routes(services: Services, settings: Settings) -> Iterator[Route]:
     files, attempts = services.files, services.identity.authenticator.attempts
     yield from FileDoor(files.shelf, files.uploads, settings.files).routes(FILES)
+    yield from TreeDoor(files.snapshots, files.shelf).routes(FILES)
     yield from TextDoor(files.text).routes(FILES)
     yield from TicketDoor(files.tickets, attempts, settings.files).routes()
 

@@ -17,6 +17,7 @@ __all__ = [
     "StoreUnavailable",
     "UnknownFile",
     "UnknownTicket",
+    "UnknownTree",
     "UnknownUpload",
     "UploadExpired",
     "UploadFinished",
@@ -137,6 +138,14 @@ class UnknownTicket(ToolFault):
     """The ticket was never issued, is spent, or has expired; it does not tell which."""
 
     code = "unknown_ticket"
+    http_status = 404
+    fixable_by = "caller"
+
+
+class UnknownTree(ToolFault):
+    """The caller has no such snapshot; the same for one of somebody else and for one that never was."""
+
+    code = "unknown_tree"
     http_status = 404
     fixable_by = "caller"
 

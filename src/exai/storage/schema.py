@@ -44,6 +44,7 @@ __all__ = [
     "requests",
     "revocations",
     "signing_keys",
+    "snapshots",
     "token_calibrations",
     "tokens",
     "upload_tickets",
@@ -354,6 +355,7 @@ file_references = Table(
     Column("subject", Text, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
     Index(None, "reason", "subject"),
+    Index(None, "owner", "reason"),
 )
 
 file_uploads = Table(
@@ -390,6 +392,19 @@ extracts = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 """Texts that were read from documents."""
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("tree_id", Text, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of its contents, each counted once
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "owner", "created_at"),
+)
+"""Folders as they were; `file_references` has their contents."""
+
 upload_tickets = Table(
     "upload_tickets",
     metadata,

@@ -42,7 +42,9 @@ group                rule     operations, with their tables in the order in whic
                               keep an extract: blobs, extracts, file_references, file_uploads; of
                               resumable uploads begin: files, blobs (read), file_uploads; note: file_uploads; finish:
                               file_uploads, blobs, files, file_references; end, expire: file_references, blobs,
-                              file_uploads; changes of copies: provider_file_uploads, deletions
+                              file_uploads; of snapshots commit: blobs, snapshots, file_references, file_uploads;
+                              remove: snapshots, file_references, blobs; changes of copies: provider_file_uploads,
+                              deletions
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, or_, select, update
 
-from exai.storage.schema import blobs, file_references, file_uploads, files
+from exai.storage.schema import blobs, file_references, file_uploads, files, snapshots
 
 __all__ = [
     "BY_FILE",
+    "BY_SNAPSHOT",
     "BY_UPLOAD",
     "CONDEMNED",
     "DAMAGED",
@@ -35,7 +36,7 @@ __all__ = [
     "space_used",
 ]
 
-BY_UPLOAD, BY_FILE = "upload", "file"
+BY_UPLOAD, BY_FILE, BY_SNAPSHOT = "upload", "file", "snapshot"
 UPLOADING, LIVE, CONDEMNED, DELETING, DAMAGED = "uploading", "live", "condemned", "deleting", "damaged"
 OPEN = "open"
 """The state of a resumable upload whose bytes are to come, so that their space stays reserved."""
@@ -113,7 +114,22 @@ def space_used(connection: Connection, owner: str) -> Usage:
             file_uploads.c.owner == owner, or_(file_uploads.c.state.is_(None), file_uploads.c.state == OPEN)
         )
     ).one()
-    return Usage(int(kept[0] + coming[0]), int(kept[1] + coming[1]))
+    pictured = connection.execute(_in_snapshots_alone(owner)).scalar_one()
+    trees = connection.execute(
+        select(func.count()).select_from(snapshots).where(snapshots.c.owner == owner)
+    ).scalar_one()
+    return Usage(int(kept[0] + coming[0] + pictured), int(kept[1] + coming[1] + trees))
+
+
+def _in_snapshots_alone(owner: str) -> Select[tuple[Any]]:
+    """Add up what an owner's snapshots keep that none of his files has, each content once."""
+    of_snapshots = select(file_references.c.sha256).where(
+        file_references.c.owner == owner, file_references.c.reason == BY_SNAPSHOT
+    )
+    of_files = select(files.c.sha256).where(files.c.owner == owner, files.c.removed_at.is_(None))
+    return select(func.coalesce(func.sum(blobs.c.bytes), 0)).where(
+        blobs.c.sha256.in_(of_snapshots), blobs.c.sha256.not_in(of_files)
+    )
 
 
 def has_space(used: Usage, size: int, quota: Quota) -> bool:

@@ -4,35 +4,30 @@ A caller reaches what is his own, and no answer depends on what others have: a c
 sent again by whoever wants a file of it.
 """
 
-import base64
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
 
 from exai import config
 from exai.errors import BadArguments
-from exai.files.faults import FileDamaged, LengthMissing
-from exai.files.store.contract import OpenContent
+from exai.files.faults import LengthMissing
 from exai.files.store.entries import entry_of
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
+from exai.transports.files.content import NOSNIFF, send_content
 from exai.transports.files.form import FORM_BYTES, FileForm
-from exai.transports.files.range import Unsatisfiable, range_of
 from exai.transports.files.tus import TusDoor, is_tus, tus_fault
 from exai.web.bodies import StreamedBody
-from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
+from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
 
-__all__ = ["FileDoor"]
+__all__ = ["FileDoor", "limit_of"]
 
 MOST_LISTED = 100
-NOSNIFF = {"x-content-type-options": "nosniff"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -88,7 +83,7 @@ class FileDoor:
 
     async def list(self, request: AuthorizedRequest) -> Response:
         """List the caller's files, newest first."""
-        limit = _limit(request.query.get("limit"))
+        limit = limit_of(request.query.get("limit"))
         after = request.query.get("after")
         rows = await self._shelf.newest(request.caller.subject, limit + 1, after=after)
         files, further = rows[:limit], rows[limit:]
@@ -114,53 +109,7 @@ class FileDoor:
     async def content(self, request: AuthorizedRequest) -> Response:
         """Send the bytes of a file, or one range of them."""
         row = await self._shelf.get(request.caller.subject, request.params["file_id"])
-        headers = _content_headers(row)
-        asked = {name: value.decode("latin-1") for name, value in request.headers}
-        if headers["etag"] in _tags(asked.get(b"if-none-match")):
-            return Response(status_code=304, headers=headers)
-        is_current = asked.get(b"if-range", headers["etag"]) == headers["etag"]
-        try:
-            part = range_of(asked.get(b"range") if is_current else None, row.bytes)
-        except Unsatisfiable:
-            return Response(status_code=416, headers={**NOSNIFF, "content-range": f"bytes */{row.bytes}"})
-        start, end = part or (0, row.bytes)
-        headers["content-length"] = str(end - start)
-        if part is not None:
-            headers["content-range"] = f"bytes {start}-{end - 1}/{row.bytes}"
-        status = 200 if part is None else 206
-        if request.method == "HEAD":
-            return Response(status_code=status, headers=headers)
-        opened = await self._shelf.open(row)
-        return _ContentResponse(opened, self._checked(request, row, opened.read(start, end)), status, headers)
-
-    async def _checked(
-        self, request: AuthorizedRequest, row: FileRow, blocks: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
-        """Pass the bytes on; damage and a revoked token break the answer off, so that nobody takes it for the file."""
-        try:
-            async for block in blocks:
-                if request.is_revoked:
-                    raise AnswerBrokenOff
-                yield block
-        except FileDamaged:
-            await self._shelf.note_damage(row)
-            raise
-
-
-class _ContentResponse(StreamingResponse):
-    """Sends a content, and closes it whatever becomes of the answer."""
-
-    def __init__(
-        self, content: OpenContent, blocks: AsyncIterator[bytes], status: int, headers: dict[str, str]
-    ) -> None:
-        super().__init__(blocks, status, headers)
-        self._content = content
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._content.close()
+        return await send_content(self._shelf, request, row)
 
 
 def _json(described: msgspec.Struct) -> Response:
@@ -176,24 +125,6 @@ def _described(row: FileRow) -> dict[str, Any]:
     return described
 
 
-def _content_headers(row: FileRow) -> dict[str, str]:
-    digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
-    return {
-        **NOSNIFF,
-        "content-type": row.media_type,
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(row.name, safe='')}",
-        "content-security-policy": "sandbox; default-src 'none'",
-        "accept-ranges": "bytes",
-        "cache-control": "private, no-cache",
-        "etag": f'"{row.sha256}"',
-        "repr-digest": f"sha-256=:{digest}:",
-    }
-
-
-def _tags(header: str | None) -> set[str]:
-    return {tag.strip().removeprefix("W/") for tag in (header or "").split(",")}
-
-
 def _digest(request: AuthorizedRequest) -> str:
     digest = request.params["digest"].lower()
     if _SHA256.fullmatch(digest) is None:
@@ -207,7 +138,12 @@ def _length(request: AuthorizedRequest) -> int:
     return request.declared_bytes
 
 
-def _limit(given: str | None) -> int:
+def limit_of(given: str | None) -> int:
+    """Read how many are to be listed.
+
+    Raises:
+        BadArguments: it is no such number.
+    """
     if given is None:
         return MOST_LISTED
     if not (given.isascii() and given.isdigit() and 1 <= int(given) <= MOST_LISTED):

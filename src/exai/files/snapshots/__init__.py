@@ -1,0 +1,1 @@
+"""Snapshots: folders as they were, each a list of paths and contents."""

@@ -1,0 +1,92 @@
+"""Manifests of snapshots, good and bad."""
+
+import json
+
+import pytest
+
+from exai.errors import BadArguments
+from exai.files.snapshots import manifests
+from exai.files.snapshots.manifests import encoded, read_manifest
+
+DIGEST = "0" * 64
+
+
+def line(path: str, **fields: object) -> bytes:
+    return json.dumps({"path": path, "mode": "644", "bytes": 1, "sha256": DIGEST} | fields).encode() + b"\n"
+
+
+def manifest(*paths: str) -> bytes:
+    return b"".join(line(path) for path in paths)
+
+
+def test_one_folder_has_one_manifest() -> None:
+    one, other = read_manifest(manifest("b", "a/c", "a.b")), read_manifest(manifest("a.b", "b", "a/c")[:-1])
+    assert encoded(one) == encoded(other)
+    assert [entry.path for entry in one] == ["a.b", "a/c", "b"]
+    assert read_manifest(encoded(one)) == one
+    assert read_manifest(b"") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "no relative path"),
+        ("/etc/passwd", "no relative path"),
+        ("a//b", "no relative path"),
+        ("a/", "no relative path"),
+        ("../a", "a step"),
+        ("a/../../b", "a step"),
+        ("./a", "a step"),
+        ("a\\b", "a character"),
+        ("a\nb", "a character"),
+        ("a\0b", "a character"),
+        ("x" * 4_097, "longer"),
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused_by_name(path: str, said: str) -> None:
+    with pytest.raises(BadArguments, match=f"Entry 2 .*{said}") as refused:
+        read_manifest(manifest("good", path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["a", "b", "a"], "Entry 3 .*twice"),
+        (["Readme", "README"], "Entry 2 .*case"),
+        (["straße", "STRASSE"], "Entry 2 .*case"),
+        (["é", "e\u0301"], "Entry 2 .*case"),
+        (["a", "a/b"], "Entry 2 .*which is a file"),
+        (["A/x/y", "a"], "Entry 1 .*which is a file"),
+    ],
+)
+def test_paths_that_some_disk_cannot_keep_apart_are_refused(paths: list[str], said: str) -> None:
+    with pytest.raises(BadArguments, match=said):
+        read_manifest(manifest(*paths))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{}\n",
+        b"nonsense\n",
+        b"\n",
+        b"[" * 10_000 + b"\n",
+        b"\xff\n",
+        line("a", mode="777"),
+        line("a", bytes=-1),
+        line("a", bytes="1"),
+        line("a", sha256="0" * 63),
+        line("a", sha256="A" * 64),
+        line("a", owner="bob"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(bad: bytes) -> None:
+    with pytest.raises(BadArguments, match=r"2 of the manifest|Entry 2"):
+        read_manifest(line("good") + bad + line("other"))
+
+
+def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MOST_ENTRIES", 2)
+    with pytest.raises(BadArguments, match="3 entries"):
+        read_manifest(manifest("a", "b", "c"))
