@@ -33,7 +33,7 @@ async def test_a_snapshot_is_made_read_listed_and_removed(port: FilePort) -> Non
     assert (await port.ask("GET", place)).json == made.json
     assert (await port.ask("GET", "/files/trees")).json == {"trees": [made.json], "next": None}
     assert (await port.ask("GET", f"{place}/manifest")).body == MANIFEST
-    assert (await port.ask("DELETE", f"/files/{file_id}")).status == 200
+    assert (await port.ask("DELETE", f"/files/{file_id}")).status == 202
     content = await port.ask("GET", f"{place}/content?path=src/a.py", Range="bytes=0-4")
     assert (content.status, content.body) == (206, CONTENT[:5])
     assert content.headers["content-disposition"].endswith("a.py")
