@@ -1,5 +1,6 @@
 """What the log says, and what it never says: at any level, by anybody's logger."""
 
+import asyncio
 import io
 import json
 import logging
@@ -13,7 +14,14 @@ import pytest
 import structlog
 
 from exai import config
-from exai.monitoring.logs import LONGEST_TRACEBACK, LONGEST_VALUE, MASK, Redaction, configure
+from exai.monitoring.logs import (
+    LONGEST_TRACEBACK,
+    LONGEST_VALUE,
+    MASK,
+    Redaction,
+    configure,
+    frequent_lines,
+)
 
 SECRET = "canary-known-secret"
 GLM_KEY = "0123456789abcdef0123456789abcdef.CanaryCanary1234"
@@ -338,3 +346,41 @@ def test_a_process_at_debug_leaks_neither_a_body_nor_a_key() -> None:
     assert "canary" not in ended.stderr
     assert len(ended.stderr) < 20_000
     assert ended.stderr.count("\n") > 4 * 3
+
+
+class GoneStream(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+async def test_a_frequent_line_reads_like_any_other(configured: Configured) -> None:
+    stream = configured()
+    frequent = frequent_lines("exai.room")
+    assert frequent is not None
+    frequent.info("call ended", {"ms": 1.5, "usd": None}, {"tool": "chat", "caller": SECRET, "code": None})
+    frequent.info("call ended", {"ms": 2}, {"tool": JWT})
+    assert stream.getvalue() == "", "those of one turn are written together"
+    await asyncio.sleep(0)
+    structlog.get_logger("exai.room").info(
+        "call ended", ms=1.5, usd=None, tool="chat", caller=SECRET, code=None
+    )
+    first, second, usual = lines(stream)
+    assert {**first, "timestamp": ""} == {**usual, "timestamp": ""}
+    assert first["caller"] == second["tool"] == MASK
+    assert len(first["timestamp"]) == len(usual["timestamp"])
+
+
+async def test_a_frequent_line_whose_stream_is_gone_is_lost_without_harm(configured: Configured) -> None:
+    configured(GoneStream())
+    frequent = frequent_lines("exai.room")
+    assert frequent is not None
+    frequent.info("call ended", {}, {})
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("settings", [{"level": "warning"}, {"format": "console"}])
+def test_lines_for_a_person_or_below_the_level_go_the_usual_way(
+    configured: Configured, settings: dict[str, str]
+) -> None:
+    configured(**settings)
+    assert frequent_lines("exai.room") is None

@@ -5,22 +5,27 @@ stand, texts that look like one, values under telling names. A long value is rep
 part of a body is still a part of a body.
 """
 
+import asyncio
 import logging
 import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from types import TracebackType
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from exai import config
 
-__all__ = ["MASK", "Redaction", "configure"]
+__all__ = ["MASK", "FrequentLines", "Redaction", "configure", "frequent_lines"]
 
 MASK = "********"
 
@@ -158,7 +163,7 @@ def configure(settings: config.Logging, *, stream: TextIO | None = None, secrets
         cache_logger_on_first_use=True,
     )
     as_console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
-    handler = _Handler(stream)
+    handler = _Handler(stream, None if as_console else redaction)
     handler.addFilter(_is_ours_or_grave)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -177,12 +182,69 @@ def configure(settings: config.Logging, *, stream: TextIO | None = None, secrets
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines; a record that cannot be formatted or written is lost without quoting its content."""
 
+    def __init__(self, stream: TextIO, json_redaction: Redaction | None) -> None:
+        """`json_redaction` is that of lines in JSON; `None`: they are for a person."""
+        super().__init__(stream)
+        self.json_redaction = json_redaction
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         kind = sys.exc_info()[0]
         try:
             self.stream.write(f"a line of {record.name} was lost: {kind.__name__ if kind else 'unknown'}\n")
         except (OSError, ValueError):
             return  # The stream is gone; there is nowhere to say so.
+
+
+class FrequentLines:
+    """Writes lines that come with every call, in JSON, of plain values whose texts are short and mostly the same.
+
+    They look like all other lines, and cost a tenth: they go through none of logging's steps but the redaction, and
+    those of one turn of the event loop are written together.
+    """
+
+    def __init__(self, logger_name: str, handler: _Handler, redaction: Redaction) -> None:
+        self._logger_name = logger_name
+        self._handler = handler
+        self._redacted = lru_cache(maxsize=1_024)(redaction.text)
+        self._lines: list[bytes] = []
+
+    def info(self, event: str, known: Mapping[str, object], texts: Mapping[str, str | None]) -> None:
+        """Write a line with values that can hold no secret, and with texts that are redacted."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._flush)
+        redacted = self._redacted
+        self._lines.append(
+            msgspec.json.encode(
+                {
+                    **known,
+                    **{name: None if text is None else redacted(text) for name, text in texts.items()},
+                    "event": event,
+                    "logger": self._logger_name,
+                    "level": "info",
+                    "timestamp": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                }
+            )
+        )
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        handler = self._handler
+        with handler.lock or nullcontext():
+            try:
+                handler.stream.write(b"\n".join([*lines, b""]).decode())
+                handler.flush()
+            except (OSError, ValueError):
+                return  # The stream is gone; there is nowhere to say so.
+
+
+def frequent_lines(logger_name: str) -> FrequentLines | None:
+    """Return what writes lines at `info` of a logger of ours; `None` where they go the usual way, or nowhere."""
+    if not logging.getLogger(logger_name).isEnabledFor(logging.INFO):
+        return None
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler) and handler.json_redaction is not None:
+            return FrequentLines(logger_name, handler, handler.json_redaction)
+    return None
 
 
 def _install(handler: logging.Handler, level: int) -> None:

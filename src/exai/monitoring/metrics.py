@@ -19,7 +19,16 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from exai.monitoring.series import Counter, Family, Gauge, Histogram, counters, gauges, histograms
+from exai.monitoring.series import (
+    Counter,
+    Family,
+    FamilyCollector,
+    Gauge,
+    Histogram,
+    counters,
+    gauges,
+    histograms,
+)
 from exai.runtime.samples import ReadSamples
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
@@ -67,7 +76,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _register(self, family: Family[S]) -> Family[S]:
-        self._registry.register(family)
+        self._registry.register(FamilyCollector(family.rendered))
         return family
 
 

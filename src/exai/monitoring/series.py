@@ -5,14 +5,14 @@ are plain numbers: they belong to the event loop's thread, where events are publ
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["Counter", "Family", "Gauge", "Histogram", "counters", "gauges", "histograms"]
+__all__ = ["Counter", "Family", "FamilyCollector", "Gauge", "Histogram", "counters", "gauges", "histograms"]
 
 S = TypeVar("S")
 
@@ -68,29 +68,40 @@ class Histogram:
         self.total += value
 
 
-class Family(Collector, Generic[S]):
-    """The series of one metric by their label values."""
+class Family(dict[tuple[str, ...], S]):
+    """The series of one metric by their label values; one that is missing is made."""
 
-    def __init__(self, make: Callable[[], S], render: Callable[[dict[tuple[str, ...], S]], Metric]) -> None:
-        self._series: dict[tuple[str, ...], S] = {}
+    def __init__(
+        self, make: Callable[[], S], render: Callable[[Mapping[tuple[str, ...], S]], Metric]
+    ) -> None:
+        super().__init__()
         self._make = make
         self._render = render
 
-    def __getitem__(self, labels: tuple[str, ...]) -> S:
-        series = self._series.get(labels)
-        if series is None:
-            series = self._series[labels] = self._make()
+    def __missing__(self, labels: tuple[str, ...]) -> S:
+        series = self[labels] = self._make()
         return series
 
-    def collect(self) -> Iterator[Metric]:
+    def rendered(self) -> Metric:
         """Render the series for a scrape."""
-        yield self._render(self._series)
+        return self._render(self)
+
+
+class FamilyCollector(Collector):
+    """Hands a family to Prometheus's registry."""
+
+    def __init__(self, rendered: Callable[[], Metric]) -> None:
+        self._rendered = rendered
+
+    def collect(self) -> Iterator[Metric]:
+        """Render the family for a scrape."""
+        yield self._rendered()
 
 
 def counters(name: str, help_text: str, labels: tuple[str, ...]) -> Family[Counter]:
     """Make a family whose series end in `_total`."""
 
-    def render(series: dict[tuple[str, ...], Counter]) -> Metric:
+    def render(series: Mapping[tuple[str, ...], Counter]) -> Metric:
         family = CounterMetricFamily(name, help_text, labels=labels)
         for values, counter in series.items():
             family.add_metric(values, counter.value)
@@ -102,7 +113,7 @@ def counters(name: str, help_text: str, labels: tuple[str, ...]) -> Family[Count
 def gauges(name: str, help_text: str, labels: tuple[str, ...]) -> Family[Gauge]:
     """Make a family of values that go up and down."""
 
-    def render(series: dict[tuple[str, ...], Gauge]) -> Metric:
+    def render(series: Mapping[tuple[str, ...], Gauge]) -> Metric:
         family = GaugeMetricFamily(name, help_text, labels=labels)
         for values, gauge in series.items():
             family.add_metric(values, gauge.value)
@@ -117,7 +128,7 @@ def histograms(
     """Make a family of distributions with these upper bounds, ascending."""
     names = [*(repr(float(bound)) for bound in bounds), "+Inf"]
 
-    def render(series: dict[tuple[str, ...], Histogram]) -> Metric:
+    def render(series: Mapping[tuple[str, ...], Histogram]) -> Metric:
         family = HistogramMetricFamily(name, help_text, labels=labels)
         for values, histogram in series.items():
             buckets = list(zip(names, accumulate(histogram.counts), strict=True))

@@ -115,6 +115,8 @@ def clean(value: Any, limit: int = MAX_SNIPPET_CHARACTERS) -> str:
         return ""
     # What is cut away is not looked at: a reply may be megabytes of one text.
     begun = value[: 4 * limit + 100].lstrip()
+    if begun.isprintable():
+        return begun.rstrip()[:limit]
     text = "".join(
         character if character.isprintable() or character in "\n\t" else " " for character in begun
     )

@@ -61,6 +61,7 @@ class AnswerAccumulator:
         "_calls",
         "_citations",
         "_more_since_finish",
+        "_read_usage",
         "_text",
         "_usage",
         "done",
@@ -74,6 +75,8 @@ class AnswerAccumulator:
         self._text = AnswerText(on_delta, think_tags)
         self._calls: ToolCallAccumulator | None = None
         self._usage: dict[str, Any] = {}
+        self._read_usage: Usage | None = None
+        """What `_usage` says; `None`: not read since it changed."""
         self._citations: dict[tuple[str, str], Citation] = {}
         self._more_since_finish = True
         self.done = False
@@ -123,6 +126,11 @@ class AnswerAccumulator:
     @property
     def usage(self) -> Usage:
         """The token counts, from any of the documented places."""
+        if self._read_usage is None:
+            self._read_usage = self._usage_as_seen()
+        return self._read_usage
+
+    def _usage_as_seen(self) -> Usage:
         seen = self._usage
         prompt_details = seen.get("prompt_tokens_details")
         completion_details = seen.get("completion_tokens_details")
@@ -226,6 +234,7 @@ class AnswerAccumulator:
 
     def _add_usage(self, usage: Mapping[str, Any]) -> None:
         """Add token counts: later ones replace earlier ones; one that is missing later is kept."""
+        self._read_usage = None
         for name in _COUNTS:
             if (count := _count(usage, name)) is not None:
                 self._usage[name] = count
@@ -252,4 +261,4 @@ def _name(value: Any) -> str | None:
 
 def _count(source: Any, name: str) -> int | None:
     value = source.get(name) if isinstance(source, dict) else None
-    return as_count(value, MAX_TOKENS)
+    return None if value is None else as_count(value, MAX_TOKENS)
