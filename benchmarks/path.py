@@ -8,6 +8,7 @@ the answer is counted, HTTP client and database included. Python calls depend on
 import argparse
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from benchmarks.figures import keep
 from exai import config
 from exai.app.services import build
 from exai.callers import Caller, Door
+from exai.monitoring.logs import configure
 from exai.transports.pump import Pump
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
@@ -217,6 +219,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = _arguments()
+    configure(config.Logging(format="json"), stream=Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     cost = uvloop.run(_measure(given.calls, given.rounds, given.in_flight, given.functions))
     print(f"{'package':28} Python calls")
     for name, count in cost.by_package.items():

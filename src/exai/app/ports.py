@@ -44,7 +44,12 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     bus, identity = services.monitoring.bus, services.identity
     resources = FileResources(services.files.shelf, FileChanges(bus))
     server = build_server(
-        services.dispatcher, name="exai", version=__version__, bus=bus, extend=[resources.add_to]
+        services.dispatcher,
+        name="exai",
+        version=__version__,
+        plain_calls=settings.server.plain_calls,
+        bus=bus,
+        extend=(resources.add_to,),
     )
     mcp = McpDoors(
         server,

@@ -77,6 +77,9 @@ class Server(Section):
     max_body_bytes: Bytes = 4 * 2**20
     """Largest HTTP request body, in bytes."""
 
+    plain_calls: bool = True
+    """Answer plain tool calls over WebSocket and stdio past the MCP SDK's kernel, at less cost. Off: through it."""
+
 
 class WebSocket(Section):
     """Limits of one WebSocket connection."""

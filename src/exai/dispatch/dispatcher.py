@@ -59,20 +59,20 @@ class _Request(msgspec.Struct, frozen=True):
 
     id: str
     invocation: Invocation
+    tool: Tool[Any, Any]
     caller: Caller
     began: float
     """By the monotonic clock."""
-
-    @property
-    def tool(self) -> Tool[Any, Any]:
-        return self.invocation.tool
 
 
 class _Call(msgspec.Struct):
     """A call that runs."""
 
     request: _Request
+    id: str
+    tool: Tool[Any, Any]
     context: CallContext
+    asker: ModelAsker
     deadline_s: float
     """How long it may take."""
     run: IdempotentRun | None
@@ -80,18 +80,6 @@ class _Call(msgspec.Struct):
     requested: Requested = _NO_REQUEST
     journalled: bool = False
     """Whether it has a row in the journal."""
-
-    @property
-    def id(self) -> str:
-        return self.request.id
-
-    @property
-    def tool(self) -> Tool[Any, Any]:
-        return self.request.tool
-
-    @property
-    def asker(self) -> ModelAsker:
-        return self.context.ask
 
 
 class Dispatcher:
@@ -173,7 +161,7 @@ class Dispatcher:
         """
         invocation = self._registry.find(name, arguments)
         self._check_scopes(invocation, caller)
-        request = _Request(self._new_call_id(), invocation, caller, self._clock.monotonic())
+        request = _Request(self._new_call_id(), invocation, invocation.tool, caller, self._clock.monotonic())
         if idempotency_key is not None and request.tool.asks_provider:
             return await self._call_once(idempotency_key, request, send_progress)
         if send_progress is None or not request.tool.asks_provider:
@@ -241,7 +229,8 @@ class Dispatcher:
         asker = ModelAsker.for_call(self._asking, request.caller, request.began + deadline_s, progress)
         self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
         self._running[request.id] = _current_task()
-        return _Call(request, CallContext(request.id, request.caller, asker, progress), deadline_s, run)
+        context = CallContext(request.id, request.caller, asker, progress)
+        return _Call(request, request.id, request.tool, context, asker, deadline_s, run)
 
     def _outcome(self, call: _Call, fault: ToolFault) -> str:
         """The journal's word for how a call failed."""
@@ -259,8 +248,9 @@ class Dispatcher:
             async with asyncio.timeout(call.deadline_s + GRACE_S) as limit:
                 arguments = call.request.invocation.arguments()
                 call.requested = arguments.requested()
-                run = self._run_holding if call.tool.asks_provider else self._run_tool
-                return await run(call, arguments)
+                if call.tool.asks_provider:
+                    return await self._run_admitted(call, arguments)
+                return await call.tool.run(arguments, call.context)
         except asyncio.CancelledError:
             if call.id not in self._aborted:
                 raise
@@ -278,30 +268,23 @@ class Dispatcher:
             incident = record_incident(error, where=call.tool.name, publish=self._bus.publish)
             raise Incident(incident.sentence) from error
 
-    async def _run_holding(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
-        """Run a tool that asks a provider, if there is room for what it was given."""
-        with self._admission.holding(call.context.caller, _size_of(call.request.invocation.given)):
-            return await self._run_admitted(call, arguments)
-
     async def _run_admitted(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
-        """Run a tool that asks a provider, under the permits of its caller and of all calls."""
-        caller, patience = call.context.caller, self._admission.patience()
-        async with (
-            self._admission.caller_permit(caller, patience) as own,
-            self._admission.total_permit(caller, patience) as total,
-        ):
-            call.asker.terms.permits = CallPermits(self._admission, own, total)
-            ledger, admitted = call.asker.ledger, self._clock.monotonic()
-            own_taken = admitted - total.waited_s
-            ledger.spend(Stage.CALLER_WAIT, own_taken - own.waited_s, own_taken)
-            ledger.spend(Stage.TOTAL_WAIT, own_taken, admitted)
-            with ledger.stage(Stage.STORE):
-                await self._begin_rows(call)
-            return await self._run_tool(call, arguments)
-
-    async def _run_tool(self, call: _Call, arguments: Arguments) -> ToolReturn[Any]:
-        returned: ToolReturn[Any] = await call.tool.run(arguments, call.context)
-        return returned
+        """Run a tool that asks a provider, if there is room for what it was given, under the permits of all calls."""
+        caller, admission = call.context.caller, self._admission
+        patience = admission.patience()
+        with admission.holding(caller, _size_of(call.request.invocation.given)):
+            async with (
+                admission.caller_permit(caller, patience) as own,
+                admission.total_permit(caller, patience) as total,
+            ):
+                call.asker.terms.permits = CallPermits(admission, own, total)
+                ledger, admitted = call.asker.ledger, self._clock.monotonic()
+                own_taken = admitted - total.waited_s
+                ledger.spend(Stage.CALLER_WAIT, own_taken - own.waited_s, own_taken)
+                ledger.spend(Stage.TOTAL_WAIT, own_taken, admitted)
+                with ledger.stage(Stage.STORE):
+                    await self._begin_rows(call)
+                return await call.tool.run(arguments, call.context)
 
     async def _begin_rows(self, call: _Call) -> None:
         """Commit the journal's row, and in the same transaction the one of the idempotency key."""

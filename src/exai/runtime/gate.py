@@ -21,7 +21,8 @@ class Gate:
         """Take a permit if one is free and nobody waits."""
         if self.in_use >= self.limit or self.waiting:
             return False
-        self._count_in()
+        self.in_use = in_use = self.in_use + 1
+        self.most_in_use = max(self.most_in_use, in_use)
         return True
 
     async def take(self, turn_key: str) -> None:
@@ -42,7 +43,8 @@ class Gate:
     def give_back(self) -> None:
         """Return a permit; the next in turn gets it."""
         self.in_use -= 1
-        self._serve()
+        if self._turns:
+            self._serve()
 
     def _serve(self) -> None:
         while self.in_use < self.limit and self._turns:
@@ -52,12 +54,9 @@ class Gate:
                 self._turns[turn_key] = queue
             self.waiting -= 1
             if not future.cancelled():
-                self._count_in()
+                self.in_use += 1
+                self.most_in_use = max(self.most_in_use, self.in_use)
                 future.set_result(None)
-
-    def _count_in(self) -> None:
-        self.in_use += 1
-        self.most_in_use = max(self.most_in_use, self.in_use)
 
     def _leave_queue(self, turn_key: str, future: asyncio.Future[None]) -> None:
         queue = self._turns.get(turn_key)

@@ -4,14 +4,12 @@ Codex, Gemini CLI and the Inspector pass on none of their own variables but thos
 key that the user has set in a shell does not arrive, and what EXAI writes to stderr is shown by none of them.
 """
 
-from typing import Any
+import msgspec
 
-import mcp_types as types
-from mcp.server.context import HandlerResult, ServerRequestContext
-from mcp.server.lowlevel import Server
-
+from exai.callers import Caller
 from exai.dispatch.failures import ERROR_KEY
 from exai.errors import ProviderUnconfigured
+from exai.tools.base import ToolAnswer
 
 __all__ = ["advice_for", "explain_missing_keys"]
 
@@ -77,29 +75,13 @@ def advice_for(client: str) -> str:
     return f"{own}. {_EVERYWHERE}; then restart the server."
 
 
-def explain_missing_keys(server: Server[Any]) -> None:
-    """Add to the answers of calls that failed for want of a key what to do in the client that made them."""
-    calling = server.get_request_handler("tools/call")
-    assert calling is not None, "build_server adds it"  # noqa: S101
-
-    async def call_tool(
-        context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
-    ) -> HandlerResult:
-        result = await calling.handler(context, params)
-        if isinstance(result, dict) and _lacks_key(result):
-            known = context.session.client_params
-            _append(result, advice_for(known.client_info.name if known is not None else ""))
-        return result
-
-    server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
-
-
-def _lacks_key(result: dict[str, Any]) -> bool:
-    facts = (result.get("_meta") or {}).get(ERROR_KEY)
-    return facts is not None and facts["code"] == ProviderUnconfigured.code
-
-
-def _append(result: dict[str, Any], advice: str) -> None:
-    result["content"][0]["text"] += f" {advice}"
-    facts = result["_meta"][ERROR_KEY]
-    facts["message"] += f" {advice}"
+def explain_missing_keys(answer: ToolAnswer, caller: Caller) -> ToolAnswer:
+    """Add to the answer of a call that failed for want of a key what to do in the client that made it."""
+    facts = (answer.meta or {}).get(ERROR_KEY)
+    if facts is None or facts["code"] != ProviderUnconfigured.code:
+        return answer
+    advice = advice_for(caller.client or "")
+    told = {**facts, "message": f"{facts['message']} {advice}"}
+    return msgspec.structs.replace(
+        answer, text=f"{answer.text} {advice}", meta={**(answer.meta or {}), ERROR_KEY: told}
+    )

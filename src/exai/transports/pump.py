@@ -45,6 +45,7 @@ from exai.protocol.jsonrpc import (
 )
 from exai.runtime import tasks
 from exai.transports.parsing import MessageParser
+from exai.transports.plain_calls import CALL, PlainCalls
 from exai.transports.server import incident_error
 from exai.transports.traffic import Traffic
 
@@ -100,6 +101,7 @@ class Pump:
         self.envelope_transport = TransportContext(kind=kind, can_send_request=False)
         self._connection = Connection.for_loop(self)
         self._runner = _Runner(server, self._connection, None)
+        self._plain_calls = PlainCalls.of(server, self._connection, self)
         self._notify_only = NotifyOnlyOutbound(self)
 
     def serve_for(self, caller: Caller) -> None:
@@ -156,7 +158,7 @@ class Pump:
             await asyncio.wait(running)
         await _unwind(self._connection)
         # These know this pump, and the writer its session: left so, only a full collection of garbage would free them.
-        del self._connection, self._runner, self._notify_only
+        del self._connection, self._runner, self._notify_only, self._plain_calls
         self._send_text = _gone
 
     async def _take_request(self, request_id: RequestId, method: str, params: Params) -> None:
@@ -203,8 +205,11 @@ class Pump:
 
     async def _served(self, request_id: RequestId, method: str, params: Params) -> Message:
         """The response to a request, whatever happens to it."""
+        plain = self._plain_calls
         try:
-            if method != "initialize" and _has_envelope(params):
+            if plain is not None and method == CALL and params is not None and plain.takes(params):
+                result = await plain.result(params, self._caller)
+            elif method != "initialize" and _has_envelope(params):
                 result = await self._serve_envelope(request_id, method, params)
             else:
                 exchange = _Exchange(self, self.handshake_transport, request_id, params)

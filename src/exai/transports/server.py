@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import mcp_types as types
+import msgspec
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -25,7 +26,20 @@ from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.registry import ToolDescription
 
-__all__ = ["CALLER_KEY", "INSTRUCTIONS", "Engine", "Extend", "build_server", "caller_of", "incident_error"]
+__all__ = [
+    "CALLER_KEY",
+    "INSTRUCTIONS",
+    "Amend",
+    "Calls",
+    "Engine",
+    "EngineServer",
+    "Extend",
+    "answer_call",
+    "build_server",
+    "caller_of",
+    "incident_error",
+    "named_caller",
+]
 
 CALLER_KEY = "exai.caller"
 """Where an HTTP door puts the caller into the request's scope."""
@@ -103,6 +117,26 @@ A profile with tools of its own wraps `server.get_request_handler("tools/list")`
 """
 
 
+Amend = Callable[[ToolAnswer, Caller], ToolAnswer]
+"""Returns what a caller is answered instead."""
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """What answers `tools/call`."""
+
+    engine: Engine
+    bus: EventBus
+    amend: Amend | None
+
+
+class EngineServer(Server[Any]):
+    """The SDK's registry of handlers, with the engine behind its `tools/call`."""
+
+    calls: Calls
+    answers_plain_calls: bool
+    """Whether a plain call may be answered by `calls` alone, past the registry."""
+
+
 def build_server(
     engine: Engine,
     *,
@@ -110,9 +144,12 @@ def build_server(
     version: str,
     instructions: str | None = INSTRUCTIONS,
     extend: Sequence[Extend] = (),
+    amend: Amend | None = None,
+    plain_calls: bool = True,
     bus: EventBus,
-) -> Server[Any]:
+) -> EngineServer:
     """Build the SDK's registry over the engine. The list of tools is read once, here."""
+    calls = Calls(engine, bus, amend)
     listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
         by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"}
     )
@@ -127,24 +164,16 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
-        idempotency_key = _idempotency_key(context)
-        try:
-            answer = await engine.call(
-                params.name,
-                params.arguments,
-                caller=caller_of(context),
-                send_progress=_progress(context),
-                idempotency_key=idempotency_key,
-            )
-        except UnknownTool as fault:
-            raise MCPError(fault.rpc_code, str(fault)) from None
-        except ScopeMissing as fault:
-            raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
-        except Exception as error:
-            raise incident_error(error, where="tools/call", bus=bus) from error
-        return _result(answer)
+        return await answer_call(
+            calls,
+            params.name,
+            params.arguments,
+            caller_of(context),
+            progress=_progress(context),
+            key=_idempotency_key(context),
+        )
 
-    server: Server[Any] = Server(
+    server = EngineServer(
         name,
         version=version,
         title="EXAI",
@@ -163,7 +192,37 @@ def build_server(
     server.middleware[:] = [_explaining(bus)]
     for add in extend:
         add(server)
+    server.calls = calls
+    handler = server.get_request_handler("tools/call")
+    server.answers_plain_calls = plain_calls and handler is not None and handler.handler is call_tool
     return server
+
+
+async def answer_call(
+    calls: Calls,
+    name: str,
+    arguments: Mapping[str, Any] | None,
+    caller: Caller,
+    *,
+    progress: SendProgress | None,
+    key: str | None = None,
+) -> JsonObject:
+    """Call a tool under an idempotency key, if there is one, and make the `CallToolResult`, in the form of 2026-07-28.
+
+    Raises:
+        MCPError: there is no such tool, or the caller may not; every other failure is a result.
+    """
+    try:
+        answer = await calls.engine.call(
+            name, arguments, caller=caller, send_progress=progress, idempotency_key=key
+        )
+    except UnknownTool as fault:
+        raise MCPError(fault.rpc_code, str(fault)) from None
+    except ScopeMissing as fault:
+        raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
+    except Exception as error:
+        raise incident_error(error, where="tools/call", bus=calls.bus) from error
+    return _result(answer if calls.amend is None else calls.amend(answer, caller))
 
 
 def incident_error(error: Exception, *, where: str, bus: EventBus) -> MCPError:
@@ -240,11 +299,12 @@ def caller_of(context: ServerRequestContext[Any, Any]) -> Caller:
     params = context.session.client_params
     if params is None:
         return caller
-    return _named(caller, params.client_info.name, params.client_info.version)
+    return named_caller(caller, params.client_info.name, params.client_info.version)
 
 
 @lru_cache(maxsize=256)
-def _named(caller: Caller, name: str, version: str) -> Caller:
+def named_caller(caller: Caller, name: str, version: str) -> Caller:
+    """Return the caller with the name and version that its client gives itself."""
     words = f"{name[:100]} {version[:50]}"
     return replace(caller, client="".join(filter(str.isprintable, words)))
 

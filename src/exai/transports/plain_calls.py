@@ -1,0 +1,96 @@
+"""Plain `tools/call` requests of a handshake connection, answered without the SDK's kernel.
+
+The kernel validates a request and its result by models, and binds a session for it, which takes as long as the rest of
+the port. A request is plain if its params are a name, arguments, and in `_meta` at most a progress token: then there is
+nothing that the kernel would add. Its answer is equal to the kernel's, which `tests/transports/test_parity.py` holds;
+the setting `server.plain_calls` sends every request through the kernel.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mcp.server.connection import Connection
+from mcp.server.lowlevel import Server
+
+from exai.callers import Caller
+from exai.dispatch.progress import SendProgress
+from exai.protocol.jsonrpc import encodable
+from exai.tools.base import JsonObject
+from exai.transports.server import EngineServer, answer_call, named_caller
+
+__all__ = ["CALL", "Notifier", "PlainCalls"]
+
+CALL = "tools/call"
+
+_VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
+"""Revisions whose results are those of `answer_call` without `resultType`."""
+_MEMBERS = frozenset({"name", "arguments", "_meta"})
+
+
+class Notifier(Protocol):
+    """Sends a notification to the peer."""
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None) -> None: ...
+
+
+class PlainCalls:
+    """Answers the plain calls of one connection."""
+
+    def __init__(self, server: EngineServer, connection: Connection, notifier: Notifier) -> None:
+        self._server = server
+        self._connection = connection
+        self._notifier = notifier
+
+    @classmethod
+    def of(cls, server: Server[Any], connection: Connection, notifier: Notifier) -> "PlainCalls | None":
+        """Make it for a connection, unless each of its requests is the kernel's."""
+        if isinstance(server, EngineServer) and server.answers_plain_calls:
+            return cls(server, connection, notifier)
+        return None
+
+    def takes(self, params: Mapping[str, Any] | None) -> bool:
+        """Return whether these params of a `tools/call` are plain."""
+        connection = self._connection
+        if (
+            params is None
+            or connection.protocol_version not in _VERSIONS
+            or not connection.initialize_accepted
+        ):
+            return False
+        if not params.keys() <= _MEMBERS or type(params.get("name")) is not str:
+            return False
+        if "arguments" in params and type(params["arguments"]) is not dict:
+            return False
+        return "_meta" not in params or _has_token_alone(params["_meta"])
+
+    async def result(self, params: Mapping[str, Any], caller: Caller) -> JsonObject:
+        """Return the result of a call that is plain.
+
+        Raises:
+            MCPError: there is no such tool, or the caller may not.
+        """
+        client = self._connection.client_params
+        if client is not None:
+            caller = named_caller(caller, client.client_info.name, client.client_info.version)
+        meta = params.get("_meta")
+        progress = None if not meta else self._progress(meta["progressToken"])
+        result = await answer_call(
+            self._server.calls, params["name"], params.get("arguments"), caller, progress=progress
+        )
+        del result["resultType"]  # is of the next revision
+        return result
+
+    def _progress(self, token: str | int) -> SendProgress:
+        async def send(number: float, message: str, meta: dict[str, Any]) -> None:
+            params = {"progressToken": token, "progress": number, "message": encodable(message)}
+            await self._notifier.notify(
+                "notifications/progress", {"_meta": meta, **params} if meta else params
+            )
+
+        return send
+
+
+def _has_token_alone(meta: Any) -> bool:
+    if type(meta) is not dict or len(meta) > 1:
+        return False
+    return not meta or type(meta.get("progressToken")) in (str, int)
