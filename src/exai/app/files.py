@@ -1,7 +1,7 @@
 """The store of files, and the duties that keep it in order."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
 
-__all__ = ["StoredFiles", "open_files", "open_shelf", "remote_files"]
+__all__ = ["StoredFiles", "open_files", "open_shelf", "open_snapshots", "remote_files"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,20 @@ async def open_shelf(settings: Settings, database: Database, clock: Clock) -> As
     """
     async with _opened(settings, database, clock, CopyTables(database), lambda _: None) as (shelf, _):
         yield shelf
+
+
+@asynccontextmanager
+async def open_snapshots(
+    settings: Settings, database: Database, clock: Clock
+) -> AsyncIterator[tuple[Shelf, Snapshots]]:
+    """Open the store, and the snapshots in it.
+
+    Raises:
+        StartFault: as `open_shelf`.
+    """
+    with closing(HeavyWork(settings.files)) as work:
+        async with open_shelf(settings, database, clock) as shelf:
+            yield shelf, Snapshots(SnapshotTable(database), shelf, work, settings.files, clock)
 
 
 @asynccontextmanager

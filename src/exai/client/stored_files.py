@@ -26,6 +26,8 @@ CONNECT_S = 5.0
 SILENCE_S = 120.0
 """How long the daemon may send nothing: it flushes a large file to its disk before it answers."""
 BLOCK_BYTES = 2**18
+NOT_FOUND = "not_found"
+"""The code of a 404 without a body."""
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Makes a request's body; it may be made again, where a token is refreshed meanwhile."""
@@ -93,6 +95,25 @@ class StoredFiles:
         """Ask where the content of a file was, and how it went."""
         return await self._json("GET", f"/{quote(file_id, safe='')}/proof")
 
+    async def look(self, sha256: str) -> str | None:
+        """Return the id of a file of the caller with a content; `None` where he has none."""
+        try:
+            async with self._answer("HEAD", f"/sha256/{sha256}") as response:
+                return response.headers.get("exai-file")
+        except FileRequestFailed as fault:
+            if fault.code == NOT_FOUND:
+                return None
+            raise
+
+    async def tree(self, manifest: bytes) -> dict[str, Any]:
+        """Keep a snapshot: its `id`, or what is `missing` for it."""
+        headers = {"content-length": str(len(manifest)), "content-type": "application/jsonl"}
+
+        async def body() -> AsyncIterator[bytes]:
+            yield manifest
+
+        return await self._json("POST", "/trees", body, headers)
+
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a file."""
         async with self._answer("GET", f"/{quote(file_id, safe='')}/content") as response:
@@ -146,6 +167,8 @@ class StoredFiles:
         )
 
     async def _failure(self, response: aiohttp.ClientResponse) -> Exception:
+        if response.method == "HEAD" and response.status == 404:
+            return FileRequestFailed(NOT_FOUND, "There is none.")
         try:
             fault = msgspec.json.decode(await response.read())["error"]
             code, message = str(fault["code"]), str(fault["message"])

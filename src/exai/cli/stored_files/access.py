@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from exai.app.files import open_shelf
+from exai.app.files import open_snapshots
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run
@@ -25,6 +25,7 @@ from exai.config import Settings
 from exai.config import client as config_client
 from exai.config.tree import secret_values
 from exai.errors import StartFault, ToolFault
+from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.shelf import Shelf
 from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
@@ -69,6 +70,8 @@ class Access(Protocol):
 
     async def proof(self, file_id: str) -> dict[str, Any]: ...
 
+    async def tree(self, manifest: bytes) -> dict[str, Any]: ...
+
     def content(self, file_id: str) -> AsyncIterator[bytes]: ...
 
 
@@ -110,7 +113,7 @@ def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
     settings = choose_data(place.config_file, place.overrides, place.demo).settings
 
     async def worked() -> T:
-        async with _open_own(settings) as shelf:
+        async with _open_own(settings) as (shelf, _):
             return await work(shelf)
 
     return _ended(worked())
@@ -137,8 +140,8 @@ async def _open(chosen: ChosenData, place: Place) -> AsyncIterator[Access]:
             yield files
         return
     owner = place.owner or _only_owner(settings)
-    async with _open_own(settings) as shelf:
-        yield OwnStore(shelf, owner)
+    async with _open_own(settings) as (shelf, snapshots):
+        yield OwnStore(shelf, snapshots, owner)
 
 
 async def _running_daemon(chosen: ChosenData) -> str | None:
@@ -158,7 +161,7 @@ def _only_owner(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _open_own(settings: Settings) -> AsyncIterator[Shelf]:
+async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots]]:
     """Open the store of the data folder.
 
     Raises:
@@ -167,7 +170,7 @@ async def _open_own(settings: Settings) -> AsyncIterator[Shelf]:
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
-        async with open_shelf(settings, database, SystemClock()) as shelf:
-            yield shelf
+        async with open_snapshots(settings, database, SystemClock()) as opened:
+            yield opened
     finally:
         await database.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from exai.files.snapshots.snapshots import Missing, Snapshots
 from exai.files.store.entries import entry_of
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
@@ -15,8 +16,9 @@ __all__ = ["OwnStore"]
 class OwnStore:
     """Does what the routes of the daemon do, and describes files as they do."""
 
-    def __init__(self, shelf: Shelf, owner: str) -> None:
+    def __init__(self, shelf: Shelf, snapshots: Snapshots, owner: str) -> None:
         self._shelf = shelf
+        self._snapshots = snapshots
         self._owner = owner
 
     async def put(
@@ -56,6 +58,11 @@ class OwnStore:
         proof = await self._shelf.proof(self._owner, file_id, with_bytes=True)
         told: dict[str, Any] = msgspec.to_builtins(proof)
         return told
+
+    async def tree(self, manifest: bytes) -> dict[str, Any]:
+        """Keep a snapshot: its `id`, or what is `missing` for it."""
+        created = await self._snapshots.create(self._owner, manifest)
+        return {"missing": list(created.digests)} if isinstance(created, Missing) else {"id": created.tree_id}
 
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a file."""

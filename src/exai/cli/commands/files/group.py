@@ -15,6 +15,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "show": "Describe a stored file.",
         "rm": "Remove stored files.",
         "proof": "Tell where the content of a file was, and how it went.",
+        "sync": "Keep a folder as it is now, sending only what is new.",
         "gc": "Delete contents that no file has any more, after their grace.",
     }
 )
