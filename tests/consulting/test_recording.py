@@ -19,13 +19,13 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.recording import LONGEST_S
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
-from exai.files.paths.reader import FileReader
 from exai.routing.progress import SilentProgress
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables, NewExchange
 from exai.storage.database import Database
 from exai.storage.write_operations import LockGroup, row_by_row
+from support.file_sources import file_sources
 from support.scripted import ScriptedProvider, ScriptedRouter, asker, asking
 from support.virtual_time import LoopClock, now
 
@@ -55,6 +55,7 @@ class Talk:
     database: Database
     clock: Clock
     tables: ConversationTables
+    folder: Path
     max_exchanges: int = 50
 
     async def ask(self, question: str, *, seconds: float = 600.0, **fields: Any) -> Consultation:
@@ -63,7 +64,7 @@ class Talk:
         consultant = Consultant(
             router=router,  # type: ignore[arg-type]
             conversations=Conversations(self.tables, self.clock, self.max_exchanges),
-            files=FileReader(config.Files()),
+            files=file_sources(self.database, self.folder),
             limits=limits,
             tool_limits=config.ToolLoop(),
             counts=TokenCounts(CalibrationTable(self.database), self.clock, {}),
@@ -82,8 +83,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def talk(database: Database) -> Talk:
-    return Talk(database, SystemClock(), ConversationTables(database))
+def talk(database: Database, tmp_path: Path) -> Talk:
+    return Talk(database, SystemClock(), ConversationTables(database), tmp_path)
 
 
 async def test_a_first_answer_that_is_not_kept_is_given_without_a_handle(talk: Talk) -> None:
@@ -144,9 +145,9 @@ async def test_an_answer_whose_conversation_is_full_or_gone_meanwhile_is_given(
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(("left_s", "waits_s"), [(600.0, LONGEST_S), (3.0, 3.0)])
 async def test_a_database_that_does_not_answer_holds_no_answer_longer_than_the_call_lasts(
-    database: Database, left_s: float, waits_s: float
+    database: Database, tmp_path: Path, left_s: float, waits_s: float
 ) -> None:
-    talk = Talk(database, LoopClock(), SilentTables(database))
+    talk = Talk(database, LoopClock(), SilentTables(database), tmp_path)
     began = now()
     answer = ModelAnswer.of(await talk.ask("a question", seconds=left_s))
     assert (answer.answer, answer.continuation_id) == ("paid", None)

@@ -17,7 +17,6 @@ from exai.conversations.token_counts import TokenCounts
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.events.bus import EventBus
-from exai.files.paths.reader import FileReader
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.conversations.calibrations import CalibrationTable
@@ -29,6 +28,7 @@ from exai.tools.registry import Registry
 from exai_emulator import Fault, Persona, ScriptedCall
 from support import verdict
 from support.desks import Desk
+from support.file_sources import file_sources
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import open_port, settings_of
 from support.queued_writes import commit_queued
@@ -85,7 +85,7 @@ def serve(desk: Desk, database: Database, tmp_path: Path) -> Serve:
         consultant = Consultant(
             router=desk.router,
             conversations=Conversations(ConversationTables(database), desk.clock, 50),
-            files=FileReader(config.Files(roots=(tmp_path,))),
+            files=file_sources(database, tmp_path, tmp_path),
             limits=config.Conversations(),
             tool_limits=config.ToolLoop(),
             counts=await TokenCounts.open(CalibrationTable(database), desk.clock),
@@ -144,7 +144,7 @@ async def test_it_answers_with_files_in_a_conversation_that_chat_goes_on_with(
         assert (judged["verdict"], judged["model_used"]) == ("holds", "glm-5.3")
         facts = first["_meta"]["exai/report"]
         assert facts["timings"]["latency_ms"] > 0
-        assert "BEGIN FILE" in client.asked["messages"][-1]["content"]
+        assert "<<<FILE E1 " in client.asked["messages"][-1]["content"]
         await client.call("chat", prompt="Why?", continuation_id=judged["continuation_id"])
         assert [message["role"] for message in client.asked["messages"]] == [
             "system",

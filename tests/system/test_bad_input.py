@@ -83,7 +83,6 @@ async def test_files_that_may_not_or_cannot_be_read(client: McpSocket, root: Pat
         root / "link.txt",
         root / ".." / "outside.txt",
         root / "binary.bin",
-        root,
         Path("relative.txt"),
         Path("/etc/passwd"),
     ):

@@ -9,6 +9,7 @@ from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
 from exai.consulting.consultant import Consultant
+from exai.consulting.files.gathering import FileSources
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
@@ -51,7 +52,7 @@ async def open_tools(
     consultant = Consultant(
         router=asking.router,
         conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
-        files=files.reader,
+        files=_sources(files, settings),
         limits=settings.conversations,
         tool_limits=settings.tool_loop,
         counts=counts,
@@ -83,3 +84,9 @@ async def open_tools(
         yield Tools(Registry([each.tool() for each in tools]), report)
     finally:
         counts.store_soon()
+
+
+def _sources(files: StoredFiles, settings: Settings) -> FileSources:
+    return FileSources(
+        reader=files.reader, paths=files.paths, shelf=files.shelf, text=files.text, settings=settings.files
+    )

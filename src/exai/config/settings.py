@@ -323,13 +323,13 @@ class Files(Section):
     """Folders whose files a call may name. Empty: none. `exai stdio` adds the folder it is started in."""
 
     max_file_bytes: Bytes = 2 * 2**20
-    """Largest text file put into a prompt, in bytes."""
+    """Largest text file that is shown whole, in bytes; of a larger one the model sees a part, and reads on by tools."""
 
     max_files: Count = 100
-    """Text files of one call."""
+    """Files of one call, those in folders included."""
 
     max_total_bytes: Bytes = 8 * 2**20
-    """All text files of one call together, in bytes."""
+    """All texts of one call that are shown whole, in bytes."""
 
     max_images: Count = 10
     """Pictures of one call."""

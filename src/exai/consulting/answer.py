@@ -1,12 +1,13 @@
 """A consultation as a result for an agent, and as a report: the model, what entered the prompt, the cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.consulting.consultation import Consultation
+from exai.consulting.material import ShownMaterial
 from exai.consulting.results import Report, Result
 from exai.costs import Cost, Usage
 from exai.messages import Citation
@@ -50,6 +51,23 @@ class TriedModel(msgspec.Struct, frozen=True):
         return cls(tried.model, tried.provider, tried.outcome, tried.requests)
 
 
+class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model was shown of a file, or why it was not."""
+
+    name: str
+    id: str | None = None
+    """By which an answer cites it."""
+    kind: str | None = None
+    lines: str | None = None
+    """Which ones it was shown, as `1-60, 175-214`."""
+    total_lines: int | None = None
+    whole: bool = True
+    extracted_by: str | None = None
+    pages: int | None = None
+    left_out: str | None = None
+    """Why it was not shown."""
+
+
 class PromptContents(msgspec.Struct, frozen=True):
     """What entered the prompt."""
 
@@ -77,7 +95,9 @@ class AnswerReport(Report, frozen=True):
     cost: CostItems
     context: PromptContents
     files: tuple[str, ...]
-    """Paths of the files that entered the prompt."""
+    """Names of the files that entered the prompt."""
+    material: tuple[ShownFile, ...] = ()
+    """What was shown of each file, and what was left out and why."""
 
     @classmethod
     def of(cls, consultation: Consultation) -> Self:
@@ -94,11 +114,12 @@ class AnswerReport(Report, frozen=True):
             cost_usd=consultation.cost.usd,
             cost=CostItems.of(consultation.cost),
             context=_contents(consultation),
-            files=tuple(file.path for file in consultation.material.files),
+            files=tuple(block.item.name for block in consultation.material.blocks),
+            material=tuple(_shown_files(consultation.material)),
         )
 
     def kept(self) -> Self:
-        return msgspec.structs.replace(self, files=())
+        return msgspec.structs.replace(self, files=(), material=())
 
 
 class ModelAnswer(Result, frozen=True, kw_only=True):
@@ -161,12 +182,29 @@ def _contents(consultation: Consultation) -> PromptContents:
     return PromptContents(
         exchanges_included=fit.recalled.included,
         exchanges_dropped=fit.recalled.dropped,
-        files=len(material.files),
+        files=len(material.blocks),
         images=len(material.images),
         tokens_expected=fit.tokens,
         expected_by=consultation.completion.provider if fit.counted else "estimate",
         estimate_error=fit.error,
     )
+
+
+def _shown_files(material: ShownMaterial) -> Iterator[ShownFile]:
+    for block in material.blocks:
+        item = block.item
+        yield ShownFile(
+            name=item.name,
+            id=item.id,
+            kind=item.kind,
+            lines=block.lines,
+            total_lines=item.total,
+            whole=block.is_whole and item.last - item.first + 1 >= item.total,
+            extracted_by=item.method,
+            pages=item.pages or None,
+        )
+    for each in material.left_out:
+        yield ShownFile(name=each.name, whole=False, left_out=each.why)
 
 
 def _source_line(source: Citation) -> str:

@@ -27,10 +27,12 @@ FallbackModels = Annotated[
     list[str], msgspec.Meta(max_length=10, description="May answer instead, in turn, if `model` cannot")
 ]
 FilePaths = Annotated[
-    list[str], msgspec.Meta(max_length=500, description="Text files to show, instead of pasting them")
+    list[str],
+    msgspec.Meta(max_length=500, description="Files (text, PDF, Office), folders or file_… handles to show"),
 ]
 ImageSources = Annotated[
-    list[str], msgspec.Meta(max_length=100, description="Absolute paths or data: URLs (PNG, JPEG, GIF, WebP)")
+    list[str],
+    msgspec.Meta(max_length=100, description="Absolute paths, file_… or data: URLs (PNG, JPEG, GIF, WebP)"),
 ]
 EffortName = Annotated[
     str,

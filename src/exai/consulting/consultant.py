@@ -1,7 +1,7 @@
 """From a tool's inquiry to a recorded answer, the same for every tool that asks a model.
 
-    conversation opened → model chosen → files and pictures read
-        → for each model that may answer: fitted to its window → asked
+    conversation opened → files and pictures read → model chosen
+        → for each model that may answer: fitted to its window → asked, with tools that read what it was not shown
         → estimate corrected → exchange recorded → answer
 
 The exchange is committed before the answer leaves, so a handle that a caller holds always leads to everything it
@@ -9,11 +9,15 @@ was answered. Where the database takes no exchange, the answer says so: it is pa
 fails records nothing, and may be made again.
 """
 
+import msgspec
+
 from exai import config
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
+from exai.consulting.files.gathering import FileSources
+from exai.consulting.files.reading_tools import ReadingTools
 from exai.consulting.inquiry import Inquiry
-from exai.consulting.material import Material, gather
+from exai.consulting.material import Material, ShownMaterial, gather
 from exai.consulting.model_choice import choose_model
 from exai.consulting.recording import Recording, record
 from exai.consulting.web_search import WebSearch
@@ -22,13 +26,13 @@ from exai.conversations.conversations import Conversation, Conversations
 from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
 from exai.costs import Usage
-from exai.files.paths.reader import FileReader
 from exai.messages import Message, Role
 from exai.providers.base import Completion, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
 from exai.routing.router import ModelRouter
+from exai.routing.tool_loop import ToolLoop
 from exai.runtime.clock import Clock
 
 __all__ = ["Consultant"]
@@ -42,7 +46,7 @@ class Consultant:
         *,
         router: ModelRouter,
         conversations: Conversations,
-        files: FileReader,
+        files: FileSources,
         limits: config.Conversations,
         tool_limits: config.ToolLoop,
         counts: TokenCounts,
@@ -65,26 +69,24 @@ class Consultant:
         """
         with context.stage(Stage.STORE):
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
-        choice = choose_model(self._router, inquiry, conversation)
-        asker = context.ask.branch()
         material = await gather(inquiry, self._files, context.caller)
+        choice = choose_model(self._router, inquiry, conversation, has_images=bool(material.images))
+        asker = context.ask.branch()
 
-        async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit]:
+        async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit, ShownMaterial]:
             turn = context.asking_through(ask)
-            prompt, fit = await self._fit(inquiry, conversation, material, model, turn)
-            return await self._ask(inquiry, prompt, turn), prompt, fit
+            prompt, fit, shown = await self._fit(inquiry, conversation, material, model, turn)
+            return await self._ask(inquiry, prompt, fit, shown, turn), prompt, fit, shown
 
-        (completion, prompt, fit), choice = await asker.along(choice, answer_of)
-        if not inquiry.web_search:
-            self._learn(prompt.model, material, fit, completion)
+        (completion, prompt, fit, shown), choice = await asker.along(choice, answer_of)
+        if not inquiry.web_search and not shown.excerpts:
+            self._learn(prompt.model, shown, fit, completion)
         left_s = context.ask.terms.deadline - self._clock.monotonic()
-        recording = await record(
-            self._conversations, conversation, material, completion, context, left_s=left_s
-        )
+        recording = await record(self._conversations, conversation, shown, completion, context, left_s=left_s)
         bill = asker.ledger.bill
         return Consultation(
             inquiry=inquiry,
-            material=material,
+            material=shown,
             choice=choice,
             fit=fit,
             prompt=prompt,
@@ -103,35 +105,47 @@ class Consultant:
         material: Material,
         model: Model,
         context: CallContext,
-    ) -> tuple[Prompt, Fit]:
-        """Make the prompt for one model, with as much of the conversation as its window holds.
+    ) -> tuple[Prompt, Fit, ShownMaterial]:
+        """Make the prompt for one model: files as far as they fit, then as much of the history.
 
         Raises:
-            ContextOverflow: question and files alone leave no room for an answer.
+            ContextOverflow: the question leaves no room for an answer.
         """
+        instruction_tokens = estimate_tokens(inquiry.instructions)
+        room = await self._window.room(
+            model, inquiry.question, instruction_tokens, len(material.images), inquiry.max_answer_tokens
+        )
+        shown = await material.shown(room, can_read=model.calls_tools)
 
         def prompt_with(history: tuple[Message, ...]) -> Prompt:
-            return _prompt(inquiry, conversation, material, model, history)
+            return _prompt(inquiry, conversation, shown, model, history)
 
         question = Question(
-            text=material.question,
-            images=len(material.images),
-            instruction_tokens=estimate_tokens(inquiry.instructions),
+            text=shown.question,
+            images=len(shown.images),
+            instruction_tokens=instruction_tokens,
             max_answer_tokens=inquiry.max_answer_tokens,
             prompt_with=prompt_with,
         )
         fit = await self._window.fit(model, conversation, question, context)
-        return prompt_with(fit.recalled.messages), fit
+        return prompt_with(fit.recalled.messages), fit, shown
 
-    async def _ask(self, inquiry: Inquiry, prompt: Prompt, context: CallContext) -> Completion:
+    async def _ask(
+        self, inquiry: Inquiry, prompt: Prompt, fit: Fit, shown: ShownMaterial, context: CallContext
+    ) -> Completion:
         on_delta = context.progress.deltas_of(prompt.model.name)
-        if not inquiry.web_search:
-            return await context.ask(prompt, on_delta)
         limits = inquiry.tool_limits or self._tool_limits
-        searches = WebSearch(self._router, prompt.model, context, limits, self._clock)
-        return await searches.answer(prompt, on_delta)
+        left = self._window.left(prompt.model, fit, inquiry.max_answer_tokens)
+        reading = ReadingTools(shown.excerpts if shown.can_read else (), left, context.progress).tools
+        if inquiry.web_search:
+            searches = WebSearch(self._router, prompt.model, context, limits, self._clock, further=reading)
+            return await searches.answer(prompt, on_delta)
+        if not reading:
+            return await context.ask(prompt, on_delta)
+        loop = ToolLoop(reading, limits, self._clock)
+        return await loop.run(context.ask, msgspec.structs.replace(prompt, tools=loop.specs), on_delta)
 
-    def _learn(self, model: Model, material: Material, fit: Fit, completion: Completion) -> None:
+    def _learn(self, model: Model, material: ShownMaterial, fit: Fit, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
         reported = completion.usage.input
         if reported is None or material.images or completion.model != model.name:
@@ -145,7 +159,7 @@ class Consultant:
 def _prompt(
     inquiry: Inquiry,
     conversation: Conversation,
-    material: Material,
+    material: ShownMaterial,
     model: Model,
     history: tuple[Message, ...],
 ) -> Prompt:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from exai.consulting.inquiry import Inquiry
-from exai.consulting.material import Material
+from exai.consulting.material import ShownMaterial
 from exai.consulting.recording import Recording
 from exai.consulting.results import Findings
 from exai.consulting.window import Fit
@@ -21,7 +21,7 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, and what became of its exchange."""
 
     inquiry: Inquiry
-    material: Material
+    material: ShownMaterial
     choice: Choice
     """The model that answered, and why it is not the one that was asked for."""
     fit: Fit
@@ -69,5 +69,6 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
             yield "This was the conversation's last exchange. Start a new one without continuation_id."
         if self.choice.reason is not None and (len(self.tried) > 1 or self._named_another):
             yield self.choice.reason
+        yield from self.material.notes
         if dropped := self.fit.recalled.dropped:
             yield f"The {dropped} oldest exchanges did not fit and were left out."

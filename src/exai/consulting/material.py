@@ -1,24 +1,40 @@
-"""The question of a prompt with its files and pictures."""
+"""The question of a prompt with its files and pictures, as far as they fit into a model's window."""
 
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from exai.callers import Caller
+from exai.consulting.files.blocks import Block, excerpt_block, whole_block
+from exai.consulting.files.gathering import FileSources, Gathered, LeftOut
+from exai.consulting.files.text_items import TextItem
 from exai.consulting.inquiry import Inquiry
-from exai.files.paths.reader import FileReader
-from exai.messages import FileExcerpt, Image
+from exai.messages import Image
 
-__all__ = ["Material", "gather"]
+__all__ = ["Material", "ShownMaterial", "gather"]
+
+NAMED_LEFT_OUT = 3
+WHOLE_SHARE = 0.5
+"""Of the window, for texts that are shown whole where others are not: the rest is for reading those."""
 
 
-class Material(msgspec.Struct, frozen=True):
-    """What was read for an inquiry; the same for every model."""
+@dataclass(frozen=True, slots=True)
+class ShownMaterial:
+    """What one model is shown."""
 
-    files: tuple[FileExcerpt, ...]
+    blocks: tuple[Block, ...]
     images: tuple[Image, ...]
-    question: str
+    left_out: tuple[LeftOut, ...]
+    question: str = field(repr=False)
     """The question with its files in front, as it is sent."""
+    can_read: bool
+    """Whether the model has tools by which it reads what it is not shown."""
+    sources: tuple[str, ...] = ()
+    """Sentences about what was stored on the way."""
+
+    @property
+    def excerpts(self) -> tuple[TextItem, ...]:
+        """The texts of which it is shown a part."""
+        return tuple(block.item for block in self.blocks if not block.is_whole)
 
     @property
     def as_recorded(self) -> str:
@@ -30,23 +46,78 @@ class Material(msgspec.Struct, frozen=True):
             f"{self.question}\n\n[{count} picture{'s' if count > 1 else ''} shown here, no longer attached]"
         )
 
+    @property
+    def notes(self) -> Iterator[str]:
+        """What is not as usual, in sentences for the caller."""
+        yield from self.sources
+        excerpts = ", ".join(block.item.id for block in self.blocks if not block.is_whole)
+        if excerpts:
+            rest = "and could read the rest by tools" if self.can_read else "and nothing of the rest"
+            yield f"Too large to be shown whole: {excerpts}. The model saw beginning, end and outline, {rest}."
+        for block in self.blocks:
+            if block.item.cut is not None:
+                yield f"{block.item.id} is not all of its document: {block.item.cut}."
+        if hidden := sum(block.hidden for block in self.blocks):
+            yield f"{hidden} invisible characters in files were shown as codes, such as \\u202e."
+        if self.left_out:
+            named = "; ".join(f"{each.name} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
+            further = len(self.left_out) - NAMED_LEFT_OUT
+            yield f"Left out of folders: {named}{f'; and {further} more' if further > 0 else ''}."
 
-async def gather(inquiry: Inquiry, reader: FileReader, caller: Caller) -> Material:
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What was read for an inquiry; the same for every model."""
+
+    gathered: Gathered
+    question: str = field(repr=False)
+    """The caller's own."""
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures, by whatever argument they were named."""
+        return tuple(self.gathered.images)
+
+    async def shown(self, room: float, *, can_read: bool) -> ShownMaterial:
+        """Show what fits into so many tokens: small texts first, and of what does not fit an excerpt."""
+        whole = self._fitting(room)
+        blocks = []
+        for item in self.gathered.texts:
+            block = whole_block(item) if item.id in whole else None
+            blocks.append(block or await excerpt_block(item, can_read=can_read))
+        question = "\n".join([*(block.text for block in blocks), self.question])
+        return ShownMaterial(
+            tuple(blocks),
+            self.images,
+            tuple(self.gathered.left_out),
+            question,
+            can_read,
+            tuple(self.gathered.notes),
+        )
+
+    def _fitting(self, room: float) -> set[str]:
+        fitting: set[str] = set()
+        if sum(map(_tokens, self.gathered.texts)) > room:
+            room *= WHOLE_SHARE
+        for item in sorted(self.gathered.texts, key=_tokens):
+            room -= _tokens(item)
+            if item.whole is None or room < 0:
+                break
+            fitting.add(item.id)
+        return fitting
+
+
+def _tokens(item: TextItem) -> float:
+    return float("inf") if item.whole is None else item.whole.tokens
+
+
+async def gather(inquiry: Inquiry, sources: FileSources, caller: Caller) -> Material:
     """Read the files and pictures of the caller's inquiry.
 
     Raises:
         FileRefused: one of them may not or cannot be read.
+        ScopeMissing: a stored file is named without the scope for that.
+        ToolFault: what is wrong with a stored file or a document.
     """
-    files = await reader.read_texts(caller.subject, inquiry.file_paths)
-    images = await reader.read_images(caller.subject, inquiry.images)
-    return Material(files, images, _with_files(inquiry.question, files))
-
-
-def _with_files(question: str, files: Sequence[FileExcerpt]) -> str:
-    """Put the files before the question; a file's mark holds its own digest, so no file can forge its end."""
-    parts = []
-    for file in files:
-        mark = f"FILE {file.path} sha256:{file.sha256[:16]}"
-        body = file.text if file.text.endswith("\n") else file.text + "\n"
-        parts.append(f"--- BEGIN {mark}\n{body}--- END {mark}\n")
-    return "\n".join([*parts, question])
+    gathered = await sources.gather(caller, inquiry.file_paths, inquiry.images)
+    return Material(gathered, inquiry.question)

@@ -10,7 +10,9 @@ from exai.routing.router import Choice, ModelRouter
 __all__ = ["choose_model"]
 
 
-def choose_model(router: ModelRouter, inquiry: Inquiry, conversation: Conversation) -> Choice:
+def choose_model(
+    router: ModelRouter, inquiry: Inquiry, conversation: Conversation, *, has_images: bool
+) -> Choice:
     """Choose the model, and who may take over.
 
     Raises:
@@ -20,7 +22,7 @@ def choose_model(router: ModelRouter, inquiry: Inquiry, conversation: Conversati
     def resolve(name: str | None, *, kept: bool = False) -> Choice:
         return router.resolve(
             name,
-            images=bool(inquiry.images),
+            images=has_images,
             web_search=inquiry.web_search,
             effort=inquiry.effort,
             fallback=inquiry.fallback_models,

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from exai.consulting.context import CallContext
-from exai.consulting.material import Material
+from exai.consulting.material import ShownMaterial
 from exai.conversations.conversations import Conversation, Conversations
 from exai.errors import ConversationFull, StoreFailed, UnknownConversation
 from exai.providers.base import Completion
@@ -32,7 +32,7 @@ class Recording(msgspec.Struct, frozen=True):
 async def record(
     conversations: Conversations,
     conversation: Conversation,
-    material: Material,
+    material: ShownMaterial,
     completion: Completion,
     context: CallContext,
     *,

@@ -1,5 +1,6 @@
 """Web search in a chat: by the provider, or by tools that the model calls; and what the caller learns of it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -34,15 +35,23 @@ class WebSearch:
     """The searches of one chat, in the way that its model has."""
 
     def __init__(
-        self, router: ModelRouter, model: Model, context: CallContext, limits: config.ToolLoop, clock: Clock
+        self,
+        router: ModelRouter,
+        model: Model,
+        context: CallContext,
+        limits: config.ToolLoop,
+        clock: Clock,
+        *,
+        further: Sequence[TypedTool] = (),
     ) -> None:
+        """`further` are tools that the model may call beside searching."""
         self._router = router
         self._model = model
         self._context = context
         self._citations: dict[str, Citation] = {}
         self._failures: dict[str, None] = {}
         self._searches = 0
-        tools: list[TypedTool | EchoTool] = []
+        tools: list[TypedTool | EchoTool] = list(further)
         if model.web_search is SearchWay.TOOL:
             tools.append(TypedTool("web_search", DESCRIPTION, SearchArguments, self._search))
         elif model.web_search is SearchWay.BUILTIN:

@@ -81,10 +81,7 @@ class Window:
         )
         beside = model.template_tokens + question.images * TOKENS_PER_IMAGE
         for_question = math.ceil(by_script * factor) + beside
-        for_answer = min(
-            question.max_answer_tokens or model.max_output_tokens,
-            int(window * self._limits.max_answer_share),
-        )
+        for_answer = self._for_answer(model, question.max_answer_tokens)
         counted = None
         if window - for_answer < for_question and _is_near(for_question + for_answer, window):
             counted = await context.ask.count_tokens(question.prompt_with(()))
@@ -112,6 +109,27 @@ class Window:
             counted=counted is not None,
             error=None if known is None else known.mean_error,
             by_script=by_script + recalled.tokens,
+        )
+
+    async def room(
+        self, model: Model, text: str, instruction_tokens: int, images: int, max_answer_tokens: int | None
+    ) -> float:
+        """Return how many tokens, by our own estimate, there are for files beside a question and its answer."""
+        by_script = instruction_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(text)
+        beside = (
+            model.template_tokens + images * TOKENS_PER_IMAGE + self._for_answer(model, max_answer_tokens)
+        )
+        return (model.context_tokens - beside) / self._counts.factor(model.name) - by_script
+
+    def left(self, model: Model, fit: Fit, max_answer_tokens: int | None) -> float:
+        """Return how many tokens, by our own estimate, a prompt that fits may still grow by."""
+        left = model.context_tokens - self._for_answer(model, max_answer_tokens) - fit.tokens
+        return left / self._counts.factor(model.name)
+
+    def _for_answer(self, model: Model, max_answer_tokens: int | None) -> int:
+        return min(
+            max_answer_tokens or model.max_output_tokens,
+            int(model.context_tokens * self._limits.max_answer_share),
         )
 
     async def _recall(

@@ -135,6 +135,8 @@ class Model:
     """Whether earlier answers must be sent back with their reasoning."""
     template_tokens: int = 0
     """The tokens that the provider adds to every prompt."""
+    calls_tools: bool = True
+    """Whether it is known to call tools."""
 
     @property
     def efforts(self) -> tuple[Effort, ...]:

@@ -30,6 +30,7 @@ def custom_models(name: str, settings: config.CustomProvider) -> dict[str, Model
             context_tokens=row.context_tokens,
             max_output_tokens=row.max_output_tokens,
             images=row.images,
+            calls_tools=False,
             price=_price(name, row),
             thinking=habits.thinking_fields(tuple(map(Effort, row.efforts))),
             temperature=(0.0, 2.0) if habits.temperature else None,

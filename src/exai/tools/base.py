@@ -78,6 +78,9 @@ class Tool(Generic[A, R]):
     report: type[Report] | None = None
     """What it tells programs beside its results, in `_meta["exai/report"]`."""
 
+    file_arguments: tuple[str, ...] = ()
+    """Arguments that name files; the entry's `_meta` lists them under `exai/file-arguments`, for what carries files."""
+
     unlisted: frozenset[str] = frozenset()
     """Arguments that are accepted and documented, but not in the list of tools, which every client pays for."""
 

@@ -74,6 +74,7 @@ class Chat:
             scope=scopes.MODELS,
             argument_scopes={"use_websearch": scopes.SEARCH},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
+            file_arguments=("absolute_file_paths", "images"),
             unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens"}),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,

@@ -138,6 +138,7 @@ class Files:
             run=self.run,
             asks_provider=False,
             scope=scopes.FILES,
+            file_arguments=("path",),
             unlisted=frozenset({"name"}),
             read_only=False,
             destructive=True,

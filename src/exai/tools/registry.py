@@ -16,6 +16,8 @@ from exai.tools.normalizing import is_declined
 
 __all__ = ["Invocation", "Registry", "ToolDescription"]
 
+FILE_ARGUMENTS = "exai/file-arguments"
+
 
 @dataclass(frozen=True)
 class ToolDescription:
@@ -108,6 +110,7 @@ def _check(tool: Tool[Any, Any]) -> None:
     named = {
         *tool.unlisted,
         *tool.argument_scopes,
+        *tool.file_arguments,
         *tool.argument_aliases.values(),
         *(name for alias in tool.aliases for name in (*alias.joins, *alias.presets, *alias.renames.values())),
     }
@@ -126,8 +129,14 @@ def _described(tool: Tool[Any, Any]) -> ToolDescription:
         input_schema=input_schema(tool.arguments, tool.unlisted),
         output_schema=listed_output(tool),
         annotations=_annotations(tool),
-        meta=tool.meta,
+        meta=_meta(tool),
     )
+
+
+def _meta(tool: Tool[Any, Any]) -> JsonObject | None:
+    if not tool.file_arguments:
+        return tool.meta
+    return {**(tool.meta or {}), FILE_ARGUMENTS: list(tool.file_arguments)}
 
 
 def _annotations(tool: Tool[Any, Any]) -> JsonObject:

@@ -5,6 +5,7 @@ them. An index per content, built when it is first read and kept for the latest 
 each block of a mebibyte, so that any line is found by reading one block or two.
 """
 
+import asyncio
 import codecs
 from bisect import bisect_left
 from collections import OrderedDict
@@ -15,17 +16,22 @@ from dataclasses import dataclass
 from exai.errors import BadArguments
 from exai.files.documents.extracts import Extracts, FileText
 from exai.files.documents.numbering import numbered
+from exai.files.documents.search import MOST_MATCHES, LinePattern
 from exai.files.faults import FileDamaged
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 
-__all__ = ["MOST_LINES", "LineIndex", "Lines", "StoredText"]
+__all__ = ["MOST_LINES", "LineIndex", "Lines", "Matches", "StoredText"]
 
 MOST_LINES = 2_000
 """What one reading returns."""
 MOST_BYTES = 2**18
 """What one reading returns, in bytes of the text. A line that is longer is cut."""
 BLOCK_BYTES = 2**20
+MATCH_BYTES = 400
+"""What is shown of a line that matches."""
+MOST_HELD_BYTES = 8 * 2**20
+"""A line that is longer is searched in parts."""
 SEARCHED_BYTES = 4_096
 INDEXES_KEPT = 256
 
@@ -65,6 +71,16 @@ class Lines:
     def numbered(self) -> str:
         """Spell them as models and people are shown them: each with its number, invisible characters visible."""
         return numbered(self.first, self.lines).text
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Lines in which a pattern was found."""
+
+    lines: tuple[tuple[int, str], ...]
+    """Their numbers, and what stands around the match where they are long."""
+    has_more: bool
+    """Whether it stopped because they were enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +130,41 @@ class StoredText:
             if text.method is None:
                 raise
         return await self._read(file, await self._extracts.extract_again(owner, file), first, last)
+
+    async def search(
+        self, owner: str, file_id: str, pattern: LinePattern, first: int = 1, most: int = MOST_MATCHES
+    ) -> Matches:
+        """Find the lines from `first` on in which a pattern is found; raises what `read` does."""
+        file = await self._shelf.get(owner, file_id)
+        text = await self._extracts.text_of(owner, file)
+        try:
+            return await self._search(text.content, pattern, first, most)
+        except FileDamaged:
+            if text.method is None:
+                raise
+        text = await self._extracts.extract_again(owner, file)
+        return await self._search(text.content, pattern, first, most)
+
+    async def _search(self, content: FileRow, pattern: LinePattern, first: int, most: int) -> Matches:
+        index = await self._index(content)
+        block = index.block_of(min(first, max(index.total, 1)))
+        number = index.lines_before(block) + 1
+        skip = first - number
+        found: list[tuple[int, str]] = []
+        held = b""
+        async with aclosing(self._pieces(content, block * BLOCK_BYTES)) as pieces:
+            async for piece in pieces:
+                start, skip = _skipped(piece, skip)
+                held += piece[start:]
+                number = max(number, first)
+                end = held.rfind(b"\n") + 1 or (len(held) if len(held) > MOST_HELD_BYTES else 0)
+                found += await asyncio.to_thread(_matches, held[:end], number, pattern, most - len(found))
+                number += held.count(b"\n", 0, end)
+                held = held[end:]
+                if len(found) >= most:
+                    return Matches(tuple(found), has_more=True)
+        found += await asyncio.to_thread(_matches, held, number, pattern, most - len(found))
+        return Matches(tuple(found), has_more=False)
 
     async def _read(self, file: FileRow, text: FileText, first: int, last: int | None) -> Lines:
         index = await self._index(text.content)
@@ -194,6 +245,19 @@ class StoredText:
             raise
         finally:
             opened.close()
+
+
+def _matches(text: bytes, number: int, pattern: LinePattern, most: int) -> list[tuple[int, str]]:
+    """Find matching lines of a piece whose first line has this number; each begins at most a bit before its match."""
+    found = []
+    counted = 0
+    for place in pattern.places(text, most):
+        number += text.count(b"\n", counted, place)
+        counted = place
+        begin = max(text.rfind(b"\n", 0, place) + 1, place - MATCH_BYTES // 2)
+        end = text.find(b"\n", place, begin + MATCH_BYTES)
+        found.append((number, _decoded(text[begin : begin + MATCH_BYTES if end < 0 else end])))
+    return found
 
 
 def _check_range(first: int, last: int | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from exai.errors import FileRefused
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["open_inside", "shown"]
+__all__ = ["open_folder", "open_inside", "shown"]
 
 _LONGEST_SHOWN = 300
 _NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
@@ -50,6 +50,23 @@ def open_inside(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path]]:
         if not stat.S_ISREG(mode):
             raise FileRefused(_not_regular(path, mode))
         yield descriptor, real
+
+
+@contextmanager
+def open_folder(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path, Path] | None]:
+    """Open the folder at `path`; return its descriptor, its resolved path and its root, or `None` where a file is.
+
+    Raises:
+        FileRefused: as of a file.
+    """
+    real, root = _locate(path, roots)
+    with ExitStack() as opened:
+        try:
+            descriptor = _walk(root, real.relative_to(root).parts, opened)
+        except OSError as error:
+            raise _refusal(path, error) from error
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        yield (descriptor, real, root) if is_folder else None
 
 
 def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:

@@ -11,12 +11,14 @@ from exai import config
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
 from exai.files.heavy_work import HeavyWork
+from exai.files.kinds import HEAD_BYTES, Kind, kind_of
+from exai.files.paths.folders import FolderFiles, list_folder
 from exai.files.paths.opening import open_inside, shown
 from exai.files.pictures.sources import content_of, path_of
 from exai.messages import FileExcerpt, Image
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["FileReader"]
+__all__ = ["FileReader", "PathLook"]
 
 _CHUNK = 2**18
 
@@ -31,6 +33,15 @@ class _ReadPicture:
     """What messages call it."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathLook:
+    """What a path names, by the beginning of its content."""
+
+    path: str
+    kind: Kind
+    size: int
+
+
 class FileReader:
     """Reads text files and pictures for a prompt, one after the other, in threads that all callers share in turns."""
 
@@ -42,6 +53,14 @@ class FileReader:
         self._work = work or HeavyWork(settings)
         # Resolved once: a root that is later replaced by a link leads nowhere.
         self._roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
+
+    async def look(self, caller: str, path: str, most: int) -> FolderFiles | PathLook:
+        """Look at what an absolute path or `file:` URL names: the files of a folder, at most `most`, or a file's kind.
+
+        Raises:
+            FileRefused: it may not or cannot be read, looks like a secret, or is a folder with more files.
+        """
+        return await self._work.files.run(caller, partial(self._look, path_of(path), most))
 
     async def read_texts(self, caller: str, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
         """Read the text files at absolute `paths`, or at `file:` URLs, in their order; all or none.
@@ -81,6 +100,26 @@ class FileReader:
             read = await self._work.files.run(caller, partial(self._read_image, source, number))
             images.append(await self._work.pictures.check(caller, read.data, read.sha256, read.name))
         return tuple(images)
+
+    async def check_picture(self, caller: str, data: bytes, sha256: str, name: str) -> Image:
+        """Check a picture that was read elsewhere.
+
+        Raises:
+            FileRefused: it is no whole picture of a known kind.
+        """
+        return await self._work.pictures.check(caller, data, sha256, name)
+
+    def _look(self, path: str, most: int) -> FolderFiles | PathLook:
+        folder = list_folder(path, self._roots, most)
+        if folder is not None:
+            return folder
+        with open_inside(path, self._roots) as (descriptor, real):
+            _refuse_secret(path, real)
+            try:
+                head = os.read(descriptor, HEAD_BYTES)
+            except OSError as error:
+                raise FileRefused(f"`{shown(path)}` cannot be read ({reason_of(error)}).") from error
+            return PathLook(path, kind_of(head), os.fstat(descriptor).st_size)
 
     def _read_text(self, path: str, room: int) -> tuple[FileExcerpt, int]:
         """Read one text file of at most `room` bytes; return it and its size."""

@@ -1,0 +1,265 @@
+"""Gathers what a call names as files: paths, folders, handles of stored files; text, documents and pictures.
+
+Kind is judged by content, and size is looked at before anything is read. What a path names and is too large to be read
+into memory, or is a document, is stored for its caller first, as `files put` would, and read from the store.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from exai import config
+from exai.auth import scopes
+from exai.callers import Caller
+from exai.consulting.files.text_items import MemoryText, StoredSource, TextItem, Whole
+from exai.errors import FileRefused, ScopeMissing
+from exai.files.checks import secret_kind
+from exai.files.documents.lines import Lines, StoredText
+from exai.files.paths.folders import FolderFiles
+from exai.files.paths.opening import shown
+from exai.files.paths.reader import FileReader, PathLook
+from exai.files.paths.storing import PathStore
+from exai.files.store.handles import FileUri, uri_parts
+from exai.files.store.shelf import Shelf
+from exai.messages import Image
+from exai.storage.files.tables import FileRow
+
+__all__ = ["FileSources", "Gathered", "LeftOut"]
+
+DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
+PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
+_HANDLE = re.compile(r"file_[0-9A-Za-z]{1,64}")
+_TEXTS = frozenset({"text", "empty", "binary"})
+"""Kinds that are read as text by path; what is binary behind its beginning is refused there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What was named, and is not shown."""
+
+    name: str
+    why: str
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a call names as files."""
+
+    texts: list[TextItem] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSources:
+    """Where files are read from that callers name."""
+
+    reader: FileReader
+    paths: PathStore
+    shelf: Shelf
+    text: StoredText
+    settings: config.Files
+
+    async def gather(self, caller: Caller, names: Sequence[str], images: Sequence[str]) -> Gathered:
+        """Read files and pictures in the order in which they are named; all or none.
+
+        Raises:
+            FileRefused: one of them may not or cannot be read, or more than the limits allow.
+            ScopeMissing: a stored file is named without the scope for that.
+            ToolFault: the store's faults, and those of documents.
+        """
+        gathering = _Gathering(self, caller)
+        for name in names:
+            await gathering.add(name)
+        await gathering.add_images(images)
+        return gathering.found
+
+
+class _Gathering:
+    """The files of one call, as they are read."""
+
+    def __init__(self, sources: FileSources, caller: Caller) -> None:
+        self._from = sources
+        self._caller = caller
+        self._room = sources.settings.max_total_bytes
+        self.found = Gathered()
+
+    async def add(self, name: str) -> None:
+        """Read a file, or the files of a folder."""
+        uri = uri_parts(name) or (FileUri(name.strip(), None) if _HANDLE.fullmatch(name.strip()) else None)
+        if uri is not None:
+            await self._add_stored(uri)
+            return
+        most = self._from.settings.max_files
+        look = await self._from.reader.look(self._caller.subject, name, most - len(self.found.texts))
+        if isinstance(look, FolderFiles):
+            await self._add_folder(look)
+        elif look.kind.name in PICTURES:
+            await self.add_images([name])
+        elif look.kind.name in DOCUMENTS or (look.kind.name == "text" and self._is_large(look)):
+            row = await self._from.paths.put(self._caller.subject, name)
+            self.found.notes.append(
+                f"`{shown(look.path)}` is kept as {row.file_id}, by which it can be named."
+            )
+            await self._add_text(row, look.path, None)
+        elif look.kind.name in _TEXTS:
+            await self._add_small(look)
+        else:
+            raise FileRefused(
+                f"`{shown(look.path)}` is of kind {look.kind.name}, which models are not shown; name text files, PDF, "
+                "DOCX, XLSX, PPTX, pictures, or folders of text files."
+            )
+        self._check_count()
+
+    async def add_images(self, sources: Sequence[str]) -> None:
+        """Read pictures, by path, handle, or as they are."""
+        for source in sources:
+            number = len(self.found.images) + 1
+            if number > (most := self._from.settings.max_images):
+                raise FileRefused(f"{number} images are too many: one call takes {most}; name fewer.")
+            uri = uri_parts(source) or (
+                FileUri(source.strip(), None) if _HANDLE.fullmatch(source.strip()) else None
+            )
+            if uri is not None:
+                await self._add_picture(await self._stored(uri.file_id))
+            else:
+                self.found.images += await self._from.reader.read_images(self._caller.subject, [source])
+
+    async def _add_folder(self, folder: FolderFiles) -> None:
+        self.found.left_out += (LeftOut(path, why) for path, why in folder.left_out)
+        for path in folder.paths:
+            try:
+                look = await self._from.reader.look(self._caller.subject, path, 0)
+                if isinstance(look, FolderFiles) or look.kind.name not in {"text", "empty"}:
+                    kind = "folder" if isinstance(look, FolderFiles) else look.kind.name
+                    self.found.left_out.append(LeftOut(path, f"of kind {kind}; name it by itself"))
+                elif self._is_large(look):
+                    self.found.left_out.append(
+                        LeftOut(path, "larger than `files.max_file_bytes`; name it by itself")
+                    )
+                else:
+                    await self._add_small(look)
+            except FileRefused as fault:
+                if self._room < 0:
+                    raise
+                self.found.left_out.append(LeftOut(path, str(fault)))
+
+    def _is_large(self, look: PathLook) -> bool:
+        return look.size > self._from.settings.max_file_bytes
+
+    async def _add_small(self, look: PathLook) -> None:
+        (read,) = await self._from.reader.read_texts(self._caller.subject, [look.path])
+        self._take(len(read.text.encode(errors="replace")), look.path)
+        lines = tuple(_lines(read.text))
+        whole = await asyncio.to_thread(Whole.of, 1, lines)
+        self.found.texts.append(
+            TextItem(
+                id=self._next_id(),
+                name=look.path,
+                sha256=read.sha256,
+                kind="text",
+                first=1,
+                last=len(lines),
+                total=len(lines),
+                source=MemoryText(lines),
+                whole=whole,
+            )
+        )
+
+    async def _add_stored(self, uri: FileUri) -> None:
+        row = await self._stored(uri.file_id)
+        if row.kind in PICTURES:
+            await self._add_picture(row)
+            return
+        if (kind := secret_kind(PurePath(row.name))) is not None:
+            raise FileRefused(
+                f"`{shown(row.name)}` looks as if it held {kind}, which are not sent to a provider."
+            )
+        await self._add_text(row, f"{row.name} ({row.file_id})", uri.lines)
+        self._check_count()
+
+    async def _stored(self, file_id: str) -> FileRow:
+        if not self._caller.may(scopes.FILES):
+            raise ScopeMissing(
+                f"To name stored files, a token with the scope `{scopes.FILES}` is needed.",
+                scope=scopes.FILES,
+            )
+        return await self._from.shelf.get(self._caller.subject, file_id)
+
+    async def _add_text(self, row: FileRow, name: str, wanted: tuple[int, int] | None) -> None:
+        source = StoredSource(self._from.text, self._caller.subject, row.file_id)
+        first, last = wanted or (1, None)
+        read = await source.read(first, last)
+        end = min(read.total, last or read.total)
+        lines = await self._all_lines(source, read, end)
+        whole = None
+        if lines is not None:
+            whole = await asyncio.to_thread(Whole.of, first, lines)
+            self._room -= len(whole.body.text)
+        self.found.texts.append(
+            TextItem(
+                id=self._next_id(),
+                name=name,
+                sha256=row.sha256,
+                kind=row.kind,
+                first=first,
+                last=end,
+                total=read.total,
+                source=source,
+                whole=whole,
+                method=read.method,
+                pages=read.pages,
+                cut=read.cut,
+            )
+        )
+
+    async def _all_lines(self, source: StoredSource, read: Lines, end: int) -> tuple[str, ...] | None:
+        """Read lines to an end; `None` where they are more than one file, or all, may be in memory."""
+        most = min(self._room, self._from.settings.max_file_bytes)
+        lines = list(read.lines)
+        size = sum(map(len, lines)) + len(lines)
+        while read.next_line is not None and not read.is_cut and size <= most:
+            read = await source.read(read.next_line, end)
+            lines += read.lines
+            size += sum(map(len, read.lines)) + len(read.lines)
+        return tuple(lines) if size <= most and not read.is_cut else None
+
+    async def _add_picture(self, row: FileRow) -> None:
+        most = self._from.settings.max_image_bytes
+        if row.kind not in PICTURES or row.bytes > most:
+            raise FileRefused(
+                f"{row.file_id} is no picture of at most {most} bytes; PNG, JPEG, GIF and WebP are shown to models."
+            )
+        content = await self._from.shelf.open(row)
+        async with aclosing(content.read(0, row.bytes)) as blocks:
+            data = b"".join([block async for block in blocks])
+        name = f"Image {len(self.found.images) + 1} ({row.file_id})"
+        self.found.images.append(
+            await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
+        )
+
+    def _take(self, size: int, path: str) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise FileRefused(
+                f"The files up to `{shown(path)}` are together larger than one call may read "
+                f"({self._from.settings.max_total_bytes} bytes); name fewer or smaller ones."
+            )
+
+    def _check_count(self) -> None:
+        count, most = len(self.found.texts), self._from.settings.max_files
+        if count > most:
+            raise FileRefused(f"{count} files are too many: one call may name {most}; name fewer.")
+
+    def _next_id(self) -> str:
+        return f"E{len(self.found.texts) + 1}"
+
+
+def _lines(text: str) -> list[str]:
+    """Split a text as the store does: at line feeds, with the carriage return before one."""
+    lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines

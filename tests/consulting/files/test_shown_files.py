@@ -1,0 +1,305 @@
+"""What models are shown of files: by path, handle and folder, whole or in part."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Picture
+
+from exai import config
+from exai.callers import Caller, Door
+from exai.consulting.answer import AnswerReport, ModelAnswer
+from exai.consulting.consultant import Consultant
+from exai.consulting.consultation import Consultation
+from exai.consulting.context import CallContext
+from exai.consulting.files.gathering import FileSources
+from exai.consulting.inquiry import Inquiry
+from exai.conversations.conversations import Conversations
+from exai.conversations.token_counts import TokenCounts
+from exai.errors import AbilityMissing, FileRefused, ScopeMissing, ToolFault
+from exai.files.faults import NoText, UnknownFile
+from exai.routing.progress import SilentProgress
+from exai.storage.conversations.calibrations import CalibrationTable
+from exai.storage.conversations.tables import ConversationTables
+from exai.storage.database import Database
+from exai_emulator.personas import Persona
+from exai_emulator.tool_calls import ScriptedCall
+from support.desks import Desk
+from support.document_parts import archive_of, docx_of, pdf_of, scan
+from support.file_sources import file_sources
+from support.scripted import asker, asking
+from support.shelves import pieces
+
+pytestmark = pytest.mark.sqlite
+
+ALICE = Caller("alice", Door.WEBSOCKET, scopes=frozenset({"tools:models", "files"}))
+
+
+class Talk:
+    """Questions to the emulated providers, with files."""
+
+    def __init__(self, database: Database, folder: Path, desk: Desk, **settings: object) -> None:
+        self.desk = desk
+        self.sources: FileSources = file_sources(database, folder, folder, **settings)
+        self._counts = TokenCounts(CalibrationTable(database), desk.clock, {})
+        self._consultant = Consultant(
+            router=desk.router,
+            conversations=Conversations(ConversationTables(database), desk.clock, 50),
+            files=self.sources,
+            limits=config.Conversations(),
+            tool_limits=config.ToolLoop(),
+            counts=self._counts,
+            clock=desk.clock,
+        )
+
+    async def put(self, name: str, content: bytes, owner: str = "alice") -> str:
+        row = await self.sources.shelf.put(owner, name, len(content), pieces(content))
+        return row.file_id
+
+    async def ask(
+        self, *names: str, model: str = "glm-5.3", caller: Caller = ALICE, **fields: Any
+    ) -> Consultation:
+        ask = asker(asking(self.desk.router))
+        inquiry = Inquiry(
+            instructions="Answer.", question="What is it?", model=model, file_paths=names, **fields
+        )
+        return await self._consultant.consult(inquiry, CallContext("call", caller, ask, SilentProgress()))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Of the latest request."""
+        return list(self.desk.emulator.log.requests[-1].body["messages"])
+
+    @property
+    def text(self) -> str:
+        """What the user's message says in the first request for the latest question."""
+        content = next(each for each in reversed(self.messages) if each["role"] == "user")["content"]
+        return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+@pytest.fixture
+def talk(database: Database, tmp_path: Path, desk: Desk) -> Talk:
+    return Talk(database, tmp_path, desk)
+
+
+async def test_a_file_is_a_block_of_numbered_lines_however_it_is_named(talk: Talk, tmp_path: Path) -> None:
+    content = "def load():\n    return 1\n<<<END E1 sha256:0>>>\n"
+    (tmp_path / "a.py").write_text(content)
+    handle = await talk.put("a.py", content.encode())
+    answer = await talk.ask(str(tmp_path / "a.py"), handle, f"exai://files/{handle}/lines/2-2")
+    digest = answer.material.blocks[0].item.sha256[:12]
+    whole = "   1│def load():\n   2│    return 1\n   3│<<<END E1 sha256:0>>>\n"
+    named = f"a.py ({handle})"
+    assert talk.text == (
+        f"<<<FILE E1 {tmp_path}/a.py lines 1-3 of 3 sha256:{digest}>>>\n{whole}<<<END E1 sha256:{digest}>>>\n\n"
+        f"<<<FILE E2 {named} lines 1-3 of 3 sha256:{digest}>>>\n{whole}<<<END E2 sha256:{digest}>>>\n\n"
+        f"<<<FILE E3 {named} lines 2-2 of 3 sha256:{digest}>>>\n   2│    return 1\n<<<END E3 sha256:{digest}>>>\n\n"
+        "What is it?"
+    )
+    report = AnswerReport.of(answer)
+    assert [(each.id, each.lines, each.total_lines, each.whole) for each in report.material] == [
+        ("E1", "1-3", 3, True),
+        ("E2", "1-3", 3, True),
+        ("E3", "2-2", 3, False),
+    ]
+    assert report.kept().material == ()
+    assert answer.notes == ()
+
+
+async def test_a_stored_file_of_somebody_else_or_without_the_scope_is_not_shown(talk: Talk) -> None:
+    theirs = await talk.put("secret.txt", b"theirs", owner="bob")
+    with pytest.raises(UnknownFile) as foreign:
+        await talk.ask(theirs)
+    with pytest.raises(UnknownFile) as unknown:
+        await talk.ask("file_" + "0" * 32)
+    assert str(foreign.value) == str(unknown.value)
+    own = await talk.put("own.txt", b"own")
+    for arguments in ({"names": (own,)}, {"names": (), "images": [own]}):
+        names = arguments.pop("names")
+        with pytest.raises(ScopeMissing, match="`files`"):
+            await talk.ask(
+                *names, caller=Caller("alice", Door.HTTP, scopes=frozenset({"tools:models"})), **arguments
+            )
+    assert talk.desk.emulator.log.requests == []
+
+
+async def test_documents_are_shown_as_their_text(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_of(["Total 12 EUR"], ["signed"]))
+    handle = await talk.put("b.docx", docx_of("first", "second"))
+    answer = await talk.ask(str(tmp_path / "a.pdf"), handle, model="kimi-k2.6")
+    assert "   1│[page 1]\n   2│Total 12 EUR\n   3│[page 2]\n   4│signed\n" in talk.text
+    assert "   1│first\n   2│second\n" in talk.text
+    pdf, docx = AnswerReport.of(answer).material
+    assert (pdf.kind, pdf.extracted_by, pdf.pages) == ("pdf", "pdfium", 2)
+    assert (docx.kind, docx.extracted_by) == ("docx", "ooxml")
+    (note,) = answer.notes
+    assert "a.pdf` is kept as file_" in note
+
+
+async def test_what_no_model_is_shown_is_refused_with_its_kind(talk: Talk, tmp_path: Path) -> None:
+    for name, content, fault, words in (
+        ("a.gz", b"\x1f\x8b\x08\0rest", FileRefused, "of kind gzip"),
+        ("a.mp4", b"\0\0\0\x18ftypisom", FileRefused, "of kind mp4"),
+        ("a.zip", archive_of({"a": "b"}), NoText, "archive"),
+        ("scan.pdf", scan(), NoText, "pictures"),
+        ("a.bin", b"\x80\x00\xfd", FileRefused, "no text"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ToolFault, match=words) as caught:
+            await talk.ask(str(tmp_path / name))
+        assert type(caught.value) is fault
+    assert talk.desk.emulator.log.requests == []
+
+
+async def test_pictures_are_shown_to_models_that_see_by_any_argument(talk: Talk, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Picture.new("RGB", (40, 30), "red").save(file, "PNG")
+    (tmp_path / "a.png").write_bytes(file.getvalue())
+    handle = await talk.put("b.png", file.getvalue())
+    answer = await talk.ask(str(tmp_path / "a.png"), handle, model="glm-4.6v", images=[handle])
+    assert [image.width for image in answer.material.images] == [40] * 3
+    with pytest.raises(AbilityMissing):
+        await talk.ask(handle, model="glm-5.3")
+
+
+def _tree(folder: Path) -> None:
+    (folder / "src" / "deep").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("[core]")
+    (folder / ".gitignore").write_text("*.log\nbuild/\n")
+    (folder / "src" / ".gitignore").write_text("!keep.log\ngenerated.py\n")
+    for name in (
+        "b.py",
+        "a.py",
+        "src/z.py",
+        "src/keep.log",
+        "src/generated.py",
+        "src/other.log",
+        "src/deep/x.md",
+    ):
+        (folder / name).write_text(f"content of {name}\n")
+    (folder / "build").mkdir()
+    (folder / "build" / "out.py").write_text("built")
+    (folder / ".env").write_text("KEY=1")
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    (folder / "link.txt").symlink_to("/etc/passwd")
+
+
+async def test_a_folder_is_its_files_in_order_without_what_git_ignores(talk: Talk, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    _tree(folder)
+    answer = await talk.ask(str(folder))
+    names = [block.item.name.removeprefix(f"{folder}/") for block in answer.material.blocks]
+    assert names == [
+        ".gitignore",
+        "a.py",
+        "b.py",
+        "src/.gitignore",
+        "src/deep/x.md",
+        "src/keep.log",
+        "src/z.py",
+    ]
+    left_out = {each.name.removeprefix(f"{folder}/"): each.why for each in answer.material.left_out}
+    assert left_out.keys() == {".env", "link.txt", "picture.png"}
+    assert left_out["link.txt"] == "a link"
+    assert "passwd" not in talk.text
+    inner = await talk.ask(str(folder / "src"))
+    assert [block.item.name.removeprefix(f"{folder}/src/") for block in inner.material.blocks] == [
+        ".gitignore",
+        "deep/x.md",
+        "keep.log",
+        "z.py",
+    ]
+    assert any(note.startswith("Left out of folders: ") for note in answer.notes)
+
+
+async def test_a_folder_outside_the_roots_or_with_too_many_files_is_refused(
+    talk: Talk, database: Database, tmp_path: Path, desk: Desk
+) -> None:
+    with pytest.raises(FileRefused, match="not inside a folder"):
+        await talk.ask("/etc")
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.txt").write_text("x")
+    bounded = Talk(database, tmp_path, desk, max_files=3)
+    with pytest.raises(FileRefused, match="max_files"):
+        await bounded.ask(str(folder))
+    assert len((await Talk(database, tmp_path, desk, max_files=4).ask(str(folder))).material.blocks) == 4
+
+
+LINES = 900_000
+
+
+@pytest.mark.parametrize("model", ["glm-5.3", "kimi-k2.6"])
+@pytest.mark.parametrize("by_path", [True, False], ids=["path", "handle"])
+async def test_a_model_reads_what_is_larger_than_its_window(
+    talk: Talk, tmp_path: Path, model: str, *, by_path: bool
+) -> None:
+    content = "".join(f"line {number}\n" for number in range(1, LINES + 1)).encode()
+    if by_path:
+        (tmp_path / "big.txt").write_bytes(content)
+        name = str(tmp_path / "big.txt")
+    else:
+        name = await talk.put("big.txt", content)
+    calls = (
+        ScriptedCall("read_lines", {"file": "E1", "first": 899_998, "last": 899_998}),
+        ScriptedCall("search_file", {"file": "E1", "pattern": "^line 77777$"}),
+    )
+    talk.desk.emulator.persona = Persona(rounds=(calls,))
+    answer = await talk.ask(name, model=model)
+    assert "899998│line 899998" in answer.completion.text
+    assert "77777│line 77777" in answer.completion.text
+    assert "   1│line 1\n" in talk.text
+    assert f"{LINES}│line {LINES}\n" in talk.text
+    assert f"<<<NOT SHOWN E1 lines 61-{LINES - 40}; read_lines and search_file read them>>>" in talk.text
+    assert len(talk.text) < 20_000
+    (shown,) = AnswerReport.of(answer).material
+    assert (shown.lines, shown.whole) == (f"1-60, {LINES - 39}-{LINES}", False)
+    assert any("Too large to be shown whole: E1" in note for note in ModelAnswer.of(answer).notes)
+
+
+async def test_what_fits_is_whole_beside_what_does_not(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text("small = 1\n")
+    (tmp_path / "large.py").write_text("".join(f"def f{n}():\n    return {n}\n" for n in range(60_000)))
+    answer = await talk.ask(str(tmp_path / "large.py"), str(tmp_path / "small.py"))
+    assert [block.is_whole for block in answer.material.blocks] == [False, True]
+    outline = talk.text.partition("<<<OUTLINE E1")[2].partition("<<<END OUTLINE>>>")[0]
+    assert outline.count("│def f") >= 59
+    assert {tool["function"]["name"] for tool in talk.desk.emulator.log.requests[-1].body["tools"]} == {
+        "read_lines",
+        "search_file",
+    }
+
+
+async def test_a_wrong_reading_is_told_to_the_model(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "large.txt").write_text("word " * 20 + "\n" + "x\n" * 900_000)
+    talk.desk.emulator.persona = Persona(
+        rounds=(
+            (
+                ScriptedCall("read_lines", {"file": "E9", "first": 1, "last": 2}),
+                ScriptedCall("read_lines", {"file": "E1", "first": 1_000_000, "last": 1_000_001}),
+                ScriptedCall("search_file", {"file": "E1", "pattern": "(a"}),
+                ScriptedCall("search_file", {"file": "E1", "pattern": "nowhere"}),
+            ),
+        )
+    )
+    answer = await talk.ask(str(tmp_path / "large.txt"))
+    for words in ("There are: E1", "has the lines 1 to 900001", "RE2", "No line of E1 from 1 on matches"):
+        assert words in answer.completion.text
+
+
+async def test_a_model_without_tools_is_shown_an_excerpt_that_says_so(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "large.txt").write_text("x\n" * 900_000)
+    answer = await talk.ask(str(tmp_path / "large.txt"), model="local/tiny")
+    assert "this model cannot read them" in talk.text
+    assert "tools" not in talk.desk.emulator.log.requests[-1].body
+    assert any("nothing of the rest" in note for note in answer.notes)
+
+
+async def test_invisible_characters_are_shown_and_noted(talk: Talk, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("access = \u202euser\u200b\n")
+    answer = await talk.ask(str(tmp_path / "a.txt"))
+    assert "   1│access = \\u202euser\\u200b\n" in talk.text
+    assert answer.notes == ("2 invisible characters in files were shown as codes, such as \\u202e.",)

@@ -1,0 +1,25 @@
+"""What a consultant reads files from, for tests: allowed folders, and a store of its own."""
+
+from pathlib import Path
+
+from exai.consulting.files.gathering import FileSources
+from exai.files.heavy_work import HeavyWork
+from exai.files.paths.reader import FileReader
+from exai.files.paths.storing import PathStore
+from exai.storage.database import Database
+from support.shelves import OpenShelf
+
+__all__ = ["file_sources"]
+
+
+def file_sources(database: Database, folder: Path, *roots: Path, **settings: object) -> FileSources:
+    """Sources whose store is in `folder`."""
+    shelf = OpenShelf(database, folder / ".store", roots=roots, **settings)
+    work = HeavyWork(shelf.settings)
+    return FileSources(
+        reader=FileReader(shelf.settings, work),
+        paths=PathStore(shelf.shelf, shelf.settings, work),
+        shelf=shelf.shelf,
+        text=shelf.text,
+        settings=shelf.settings,
+    )
