@@ -19,7 +19,7 @@ from support.forked_runs import Order, serve_runs
 from support.shelves import OpenShelf
 
 CONTENTS = {"small": b"small", "large": bytes(range(256)) * 9_000, "other": b"other" * 70_000}
-DISK_CALLS = ("write", "fsync", "ftruncate", "rename", "unlink")
+DISK_CALLS = ("write", "writev", "fsync", "ftruncate", "rename", "unlink")
 
 
 def run(order: Order) -> None:

@@ -69,6 +69,13 @@ async def test_fifty_equal_uploads_at_once_are_one_content_and_fifty_files(make:
     assert await shelf.read("owner49", ids[49]) == CONTENT
 
 
+async def test_a_content_that_comes_byte_by_byte_is_kept_whole(make: MakeShelf) -> None:
+    shelf = make()
+    content = os.urandom(5_000)
+    row = await shelf.shelf.put("alice", "a.bin", len(content), pieces(content, 1))
+    assert await shelf.read("alice", row.file_id) == content
+
+
 async def test_a_content_goes_after_its_last_file_and_the_grace(make: MakeShelf) -> None:
     shelf = make(grace_hours=24)
     first = await shelf.put("alice", "a.txt", b"equal bytes")
@@ -271,7 +278,7 @@ async def test_a_disk_that_would_be_too_full_is_refused_unread(make: MakeShelf) 
     ("code", "error"),
     [(errno.ENOSPC, StoreFull), (errno.EIO, StoreUnavailable), (errno.EROFS, StoreUnavailable)],
 )
-@pytest.mark.parametrize("call", ["os.write", "os.fsync", "pathlib.Path.rename"])
+@pytest.mark.parametrize("call", ["os.writev", "os.fsync", "pathlib.Path.rename"])
 async def test_a_disk_that_fails_leaves_nothing_and_goes_on_later(
     make: MakeShelf, monkeypatch: pytest.MonkeyPatch, call: str, code: int, error: type[ExaiError]
 ) -> None:

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 BLOCK_BYTES = 2**20
 THREADS = 4
+MOST_PIECES = 1_000
+"""How many pieces are written at once, however small they are; the operating system takes 1,024."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -75,33 +77,26 @@ class Part:
         """Of what was written so far."""
         return self._hash.hexdigest()
 
-    def write(self, block: bytes) -> None:
-        """Append a block; once the part is closed, nothing is written."""
+    def write(self, pieces: list[bytes]) -> None:
+        """Append a block, as the pieces in which it came; once the part is closed, nothing is written."""
         with self._lock:
             if not self._is_open:
                 return
-            self._hash.update(block)
-            if len(self.head) < HEAD_BYTES:
-                self.head += block[: HEAD_BYTES - len(self.head)]
-            view = memoryview(block)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-            self.size += len(block)
+            for piece in pieces:
+                self._hash.update(piece)
+                if len(self.head) < HEAD_BYTES:
+                    self.head += piece[: HEAD_BYTES - len(self.head)]
+            self.size += write_all(self._descriptor, pieces)
 
     def close(self, *, keep: bool) -> None:
-        """Flush to the disk what is to be kept; remove what is not, or what cannot be flushed."""
+        """Let go of the file; what is to be kept is flushed to the disk before."""
         with self._lock:
             self._is_open = False
             try:
                 if keep:
                     os.fsync(self._descriptor)
-            except OSError:
-                keep = False
-                raise
             finally:
                 os.close(self._descriptor)
-                if not keep:
-                    self.file.unlink(missing_ok=True)
 
 
 class Content:
@@ -159,6 +154,9 @@ class BlobFolder:
         self._keep_free_bytes = keep_free_bytes
         self._reserved = 0
         self._promised: dict[str, int] = {}
+        self._unneeded: set[Path] = set()
+        """What was received and is to be removed."""
+        self._is_made = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -189,8 +187,18 @@ class BlobFolder:
                     raise LengthWrong(f"More than the {most} bytes came that were announced; send it again.")
                 keep = True
             finally:
-                await asyncio.shield(self.run(lambda: part.close(keep=keep)))
+                await asyncio.shield(self._end(part, keep=keep))
             return part
+
+    async def _end(self, part: Part, *, keep: bool) -> None:
+        try:
+            await self.run(lambda: part.close(keep=keep))
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                await self.discard(part)
 
     async def publish(self, part: ReceivedPart, digest: str) -> None:
         """Move a received content to its place; it is on the disk when this returns.
@@ -201,9 +209,10 @@ class BlobFolder:
         await self.run(self._publish, part.file, digest)
 
     async def discard(self, part: Part) -> None:
-        """Remove what was received, where it is not at its place."""
+        """Remove what was received, where it is not at its place; as soon as the disk lets it be removed."""
+        self._unneeded.add(part.file)
         with suppress(StoreUnavailable, StoreFull):
-            await self.run(lambda: part.file.unlink(missing_ok=True))
+            await self.run(self._remove_unneeded)
 
     async def has(self, digest: str, size: int) -> bool:
         """Whether there is a content of this size at its place."""
@@ -230,7 +239,11 @@ class BlobFolder:
         """Do nothing: there are no copies beside the contents."""
 
     async def unfinished(self) -> dict[str, list[str]]:
-        """List what is being received, or was when its process died: names by the run that began them."""
+        """List what is being received, or was when its process died: names by the run that began them.
+
+        What this process received for nothing is removed before.
+        """
+        await self.run(self._remove_unneeded)
         found: dict[str, list[str]] = {}
         for name in await self.run(self._incoming_names):
             found.setdefault(name.partition(".")[0], []).append(name)
@@ -276,24 +289,32 @@ class BlobFolder:
             self._reserved -= most
 
     async def _write_all(self, part: Part, pieces: AsyncIterable[bytes]) -> None:
-        block = bytearray()
+        block: list[bytes] = []
+        waiting = 0
         writing: asyncio.Future[None] | None = None
         try:
             async for piece in pieces:
-                block += piece
-                if part.size + len(block) > part.most + BLOCK_BYTES:
+                block.append(piece)
+                waiting += len(piece)
+                if part.size + waiting > part.most + BLOCK_BYTES:
                     break  # more came than may come, and at most what is on its way is written
-                if len(block) >= BLOCK_BYTES:
+                if waiting >= BLOCK_BYTES or len(block) >= MOST_PIECES:
                     await finished(writing)
-                    writing = self.start(part.write, bytes(block))
-                    block = bytearray()
+                    writing = self.start(part.write, block)
+                    block, waiting = [], 0
         finally:
             await finished(writing)
-        await finished(self.start(part.write, bytes(block)))
+        await finished(self.start(part.write, block))
 
     def _begin(self, upload_id: str, most: int) -> Part:
         for folder in (self._blobs, self._incoming):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._is_made:
+            flush_folder(self.root.parent)
+            flush_folder(self.root)
+            self._is_made = True
+        with suppress(OSError):
+            self._remove_unneeded()
         self.check_free()
         return Part(self._incoming / f"{self._run_id}.{upload_id}", most)
 
@@ -302,10 +323,10 @@ class BlobFolder:
 
     def _publish(self, received: Path, digest: str) -> None:
         place = self._place(digest)
-        made = [folder for folder in (place.parent.parent, place.parent) if not folder.is_dir()]
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         received.rename(place)
-        for folder in {place.parent, *(each.parent for each in made)}:
+        # Also those that were there before: whoever made them may not have come to flushing them.
+        for folder in (place.parent, place.parent.parent, self._blobs):
             flush_folder(folder)
 
     def _open(self, digest: str) -> Content:
@@ -317,9 +338,15 @@ class BlobFolder:
 
     def _remove(self, digest: str) -> None:
         place = self._place(digest)
+        place.unlink(missing_ok=True)
+        # Also where it was gone before: whoever removed it may not have come to flushing that.
         with suppress(FileNotFoundError):
-            place.unlink()
             flush_folder(place.parent)
+
+    def _remove_unneeded(self) -> None:
+        for file in list(self._unneeded):
+            file.unlink(missing_ok=True)
+            self._unneeded.discard(file)
 
     def _place(self, digest: str) -> Path:
         return self._blobs / digest[:2] / digest[2:4] / digest
@@ -330,6 +357,17 @@ def _size(place: Path) -> int | None:
         return place.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def write_all(descriptor: int, pieces: list[bytes]) -> int:
+    """Write at most `MOST_PIECES` one after the other; how many bytes that are."""
+    size = sum(map(len, pieces))
+    written = os.writev(descriptor, pieces)
+    if written < size:
+        view = memoryview(b"".join(pieces))[written:]
+        while view:
+            view = view[os.write(descriptor, view) :]
+    return size
 
 
 def flush_folder(folder: Path) -> None:

@@ -16,7 +16,8 @@ the caller is answered                                 the file, which its owner
 A removal takes the file and its reference away in one commit, which condemns copies at providers too
 (`storage.files.removals`). The content stays for a grace, then `collect` takes the row (nobody can claim it any more),
 removes the bytes, and forgets the row. A process that dies in between leaves a row in `deleting`, which the next
-`collect` of any process finishes.
+`collect` of any process finishes. Where the bytes cannot be removed, the row is given back, so that the same content
+can be put meanwhile.
 """
 
 import asyncio
@@ -293,11 +294,20 @@ class Shelf:
 
     async def _delete_unneeded(self, before: datetime) -> list[Unneeded]:
         taken = await self._tables.begin_deleting(before, self._settings.collect_most)
-        for content in taken:
-            await self._blobs.remove(content.sha256)
-        if taken:
-            await self._tables.end_deleting([content.sha256 for content in taken], self._clock.utc())
+        removed: list[str] = []
+        try:
+            for content in taken:
+                await self._blobs.remove(content.sha256)
+                removed.append(content.sha256)
+        finally:
+            await asyncio.shield(self._end_deleting(taken, removed))
         return taken
+
+    async def _end_deleting(self, taken: list[Unneeded], removed: list[str]) -> None:
+        if removed:
+            await self._tables.end_deleting(removed, self._clock.utc())
+        if left := [content.sha256 for content in taken if content.sha256 not in set(removed)]:
+            await self._tables.give_back(left)
 
     async def place(self, upload: Upload, part: ReceivedPart, digest: str) -> None:
         """Have an upload refer to its content, and the content at its place.
@@ -332,7 +342,7 @@ class Shelf:
         try:
             await self._tables.abandon(upload.upload_id, self._clock.utc())
         except ExaiError:
-            _log.warning("an upload that failed keeps its reservation until the next start")
+            self._tables.abandon_later(upload.upload_id, self._clock.utc())
 
 
 def over_quota(used: Usage, quota: Quota) -> QuotaExceeded:

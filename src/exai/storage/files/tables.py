@@ -19,6 +19,7 @@ A blob goes through these states; each change is one statement that names the st
     condemned  commit                live        its bytes were written again
     condemned  begin_deleting        deleting    after a grace, while nobody refers to it
     deleting   end_deleting          none        its bytes are gone; until then it cannot be claimed
+    deleting   give_back             condemned   its bytes could not be removed
 
 Whoever puts a content refers to it (`upload`) from before its bytes are moved to their place until its file is there,
 and nothing with a reference is deleted. A crash leaves the reference of an upload whose process is over: `abandon`
@@ -149,6 +150,10 @@ class FileTables:
         """
         await self._database.write(_abandon, (upload_id, at))
 
+    def abandon_later(self, upload_id: str, at: datetime) -> None:
+        """Forget an upload and its claim as soon as the database is back."""
+        self._database.write_soon(_abandon, (upload_id, at), durable=True)
+
     async def left_behind(self) -> list[str]:
         """List the uploads of processes that are over; resumable ones outlive theirs."""
         rows = await self._database.read(
@@ -231,6 +236,14 @@ class FileTables:
             StoreFailed: they were not forgotten.
         """
         await self._database.write(_end_deleting, (list(digests), at))
+
+    async def give_back(self, digests: Sequence[str]) -> None:
+        """Let contents be deleted another time, or put again: their bytes could not be removed.
+
+        Raises:
+            StoreFailed: they were not given back.
+        """
+        await self._database.write(_give_back, list(digests))
 
     async def known(self, digests: Sequence[str]) -> set[str]:
         """Return those of some digests whose content is kept."""
@@ -380,3 +393,9 @@ def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> 
             ),
         )
     connection.execute(delete(blobs).where(gone))
+
+
+@row_by_row(LockGroup.FILES)
+def _give_back(connection: Connection, digests: list[str]) -> None:
+    is_left = blobs.c.sha256.in_(digests) & (blobs.c.state == DELETING)
+    connection.execute(update(blobs).where(is_left).values(state=CONDEMNED))
