@@ -1,7 +1,7 @@
 """What uploads are measured against: one thread that receives, hashes, writes and flushes, and does nothing else.
 
-Run as a program in a folder: prints its port, then takes one upload after the other. Asked to read, it reads and hashes a
-file and sends nothing: what a download cannot be faster than.
+Run as a program in a folder, it prints its port and takes one upload after the other. `read_and_hash` is what a
+download is measured against.
 """
 
 import hashlib
