@@ -190,8 +190,8 @@ class RequestLog:
     ) -> RequestRecord:
         """The first request that satisfies `predicate`, as soon as there is one.
 
-        The predicate is asked at each piece of a request's body, when it has been read, at each frame of
-        its stream, and when it ends. Raises TimeoutError after `timeout` seconds.
+        The predicate is asked when a request has been read, when a fault strikes while it comes, at each frame
+        of its stream, and when it ends. Raises TimeoutError after `timeout` seconds.
         """
         for record in self.requests:
             if predicate(record):
@@ -235,6 +235,10 @@ class RequestLog:
     def received(self, record: RequestRecord, body_bytes: int) -> None:
         """Count bytes of the body that came."""
         record.body_bytes += body_bytes
+
+    def struck(self, record: RequestRecord, fault: str) -> None:
+        """Note the fault that strikes while the body comes."""
+        record.fault = fault
         self._tell(record)
 
     def read(self, record: RequestRecord, body: Any) -> None:

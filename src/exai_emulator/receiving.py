@@ -97,8 +97,7 @@ class Receiver:
     async def _interrupt(self, wire: Wire, fault: Fault) -> bool:
         """Do what the fault does; return whether that ends the receiving."""
         self._struck = True
-        self.record.fault = fault.described()
-        self._with.log.received(self.record, 0)
+        self._with.log.struck(self.record, fault.described())
         if fault.cut == "reset":
             wire.reset()
         elif fault.cut == "close":

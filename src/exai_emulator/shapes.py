@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = [
-    "ImageSource",
+    "MediaSource",
     "as_int",
     "fields",
     "function_tools",
     "image_source",
     "is_number",
+    "media_source",
     "parts_of",
     "strings_of",
     "tool_entries",
@@ -64,8 +65,8 @@ def function_tools(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield function if isinstance(function, dict) else {}
 
 
-class ImageSource:
-    """Where a part's image comes from: a URL, or bytes with their declared type."""
+class MediaSource:
+    """Where a part's picture or video comes from: a URL, or bytes with their declared type."""
 
     __slots__ = ("data", "media_type", "url")
 
@@ -82,13 +83,18 @@ class ImageSource:
             self.data = _from_base64(url)
 
 
-def image_source(part: Any) -> ImageSource | None:
-    """The source of an `image_url` part, whose field is `{url}` or the bare string; None for another part."""
-    if not isinstance(part, dict) or part.get("type") != "image_url":
+def media_source(part: Any, kind: str) -> MediaSource | None:
+    """The source of a part of type `kind`, whose field is `{url}` or the bare string; None for another part."""
+    if not isinstance(part, dict) or part.get("type") != kind:
         return None
-    field = part.get("image_url")
+    field = part.get(kind)
     url = field.get("url") if isinstance(field, dict) else field
-    return ImageSource(url if isinstance(url, str) else "")
+    return MediaSource(url if isinstance(url, str) else "")
+
+
+def image_source(part: Any) -> MediaSource | None:
+    """The source of an `image_url` part; None for another part."""
+    return media_source(part, "image_url")
 
 
 def _from_base64(text: str) -> bytes | None:

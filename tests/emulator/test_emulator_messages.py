@@ -11,7 +11,7 @@ from exai_emulator import Emulator, Fault, Persona
 from exai_emulator.tool_calls import ScriptedCall
 
 DOORS = ("glm_anthropic", "kimi_anthropic")
-PNG = base64.b64encode(b"\x89PNG").decode()
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
 every_door = pytest.mark.parametrize("door", DOORS)
 

@@ -10,7 +10,7 @@ from exai_emulator import AccountState, Emulator, EmulatorOptions
 from exai_emulator.emulator import CONFORMANCE
 from exai_emulator.rules import MARKS, Behaviour, Rule
 
-PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 WIDE_PNG = (
     "data:image/png;base64,"
     + base64.b64encode(
@@ -19,6 +19,8 @@ WIDE_PNG = (
 )
 PLACED_FIRST = "file_5061327fdedb17032301"
 """The id of the first file that is placed in a fresh emulator."""
+PLACED_LARGE = "file_large"
+AT = "https://emulated.invalid/a.pdf"
 CUSTOM_KEY = EmulatorOptions().custom_key
 USER = {"role": "user", "content": "Say hello."}
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -37,6 +39,10 @@ def part(shown: dict[str, Any], model: str, *more: dict[str, Any]) -> dict[str, 
 
 def image(url: Any, model: str) -> dict[str, Any]:
     return part({"type": "image_url", "image_url": {"url": url}}, model)
+
+
+def shown_file(**file: str) -> dict[str, Any]:
+    return {"type": "file", "file": file}
 
 
 def tool(**changes: Any) -> dict[str, Any]:
@@ -130,6 +136,15 @@ EXAMPLES: dict[str, Example] = {
     "glm.content.text_model": glm(image(PNG, "glm-5.3"), "1210", TEXT_ONLY, typed=False),
     "glm.image.data": glm(image("data:image/gif;base64,R0lGOA==", "glm-5.3-flash")),
     "glm.image.pixels": glm(image(WIDE_PNG, "glm-5.3-flash")),
+    "glm.video.address": glm(
+        part({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}, "glm-5.3-flash")
+    ),
+    "glm.content.vision_model": glm(part({"type": "input_file", "file_id": "x"}, "glm-5.3-flash")),
+    "glm.file.count": glm(part(shown_file(file_url=AT), "glm-5.3-flash", *[shown_file(file_url=AT)] * 50)),
+    "glm.file.size": glm(part(shown_file(file_id=PLACED_LARGE), "glm-5.3-flash")),
+    "glm.file.address": glm(part(shown_file(file_url="ftp://emulated.invalid/a.pdf"), "glm-5.3-flash")),
+    "glm.file.kind": glm(part(shown_file(file_data="dGV4dA==", filename="a.txt"), "glm-5.3-flash")),
+    "glm.file.readable": glm(part(shown_file(file_data="AAAA", filename="a.pdf"), "glm-5.3-flash")),
     "glm.file.shape": glm(part({"type": "file", "file": {}}, "glm-5.3-flash")),
     "glm.file.purpose": glm(part({"type": "file", "file": {"file_id": "none"}}, "glm-5.3-flash")),
     "glm.file.mixed": glm(
@@ -188,6 +203,9 @@ EXAMPLES: dict[str, Example] = {
     "kimi.image.data": kimi(image("data:image/png;base64,***", "kimi-k3")),
     "kimi.video.url": kimi(
         part({"type": "video_url", "video_url": {"url": "https://emulated.invalid/a.mp4"}}, "kimi-k3")
+    ),
+    "kimi.video.data": kimi(
+        part({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}, "kimi-k3")
     ),
     "kimi.file.known": kimi(image("ms://file_none", "kimi-k3"), "not found"),
     "kimi.file.purpose": kimi(image(f"ms://{PLACED_FIRST}", "kimi-k3"), "not usable as image"),
@@ -353,6 +371,11 @@ async def test_rule_refuses_and_can_be_switched_off(started: Any, post: Any, rul
             assert (await post(emulator, provider, **example.fields)).status == 200
         if rule_id == "kimi.file.purpose":
             assert emulator.place_file("kimi", "a.txt", "file-extract", b"x").id == PLACED_FIRST
+
+        if rule_id == "glm.file.size":
+            emulator.place_file(
+                "glm", "a.pdf", "user_data", b"%PDF-1.7", file_id=PLACED_LARGE, size=50 * 2**20 + 1
+            )
 
         refused = await post(emulator, example.door or provider, **example.fields)
         emulator.rules.set(rule_id, on=False)

@@ -8,9 +8,9 @@ from exai_emulator.calls import ChatCall, Document, Refusal
 from exai_emulator.documents.inline import InlineDocuments
 from exai_emulator.documents.kinds import READ_KINDS
 from exai_emulator.glm.uploads import DOCUMENT_BYTES, USER_DATA
-from exai_emulator.pictures import picture_size
+from exai_emulator.pictures import picture_size, picture_type
 from exai_emulator.rules import Rule
-from exai_emulator.shapes import image_source, parts_of
+from exai_emulator.shapes import image_source, media_source, parts_of
 
 __all__ = ["PART_RULES", "documents_in", "inline_data"]
 
@@ -19,6 +19,7 @@ _IMAGE_SIDE = 6_000
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png"})
 _IMAGES = 50
 _FILES = 50
+_NO_USER_DATA = "no user_data file"
 _FILE_KINDS = READ_KINDS | {"old_office"}
 
 
@@ -41,6 +42,17 @@ def _images(call: ChatCall) -> Refusal | None:
             return _bad("An image is larger than 5 MB")
         if source.media_type is not None and source.media_type not in _IMAGE_TYPES:
             return _bad("Images are jpg, jpeg or png")
+        if picture_type(source.data) not in _IMAGE_TYPES:
+            return _bad("Image input format or parsing error")
+    return None
+
+
+def _videos(call: ChatCall) -> Refusal | None:
+    for message in call.messages:
+        for part in parts_of(message):
+            source = media_source(part, "video_url")
+            if source is not None and not source.url.startswith(("http://", "https://")):
+                return _bad("Video input format or parsing error")
     return None
 
 
@@ -91,8 +103,10 @@ def documents_in(
 def _uploaded(place: int, file_id: str, account: Account) -> Document:
     file = account.find_file(file_id)
     if file is None or file.purpose != USER_DATA or file.extract is None:
-        return Document(place, "file_id", file_id, trouble="no user_data file")
+        return Document(place, "file_id", file_id, trouble=_NO_USER_DATA)
     found = file.extract
+    if account.clock.now() - file.stored_at < account.state.files.content_delay_s:
+        return Document(place, "file_id", file.filename, file.size, found.kind, trouble="not there yet")
     return Document(place, "file_id", file.filename, file.size, found.kind, found.text, found.trouble)
 
 
@@ -121,10 +135,7 @@ def _file_address(call: ChatCall) -> Refusal | None:
 
 
 def _file_purpose(call: ChatCall) -> Refusal | None:
-    unusable = any(
-        document.source == "file_id" and document.trouble == "no user_data file"
-        for document in call.documents
-    )
+    unusable = any(document.trouble == _NO_USER_DATA for document in call.documents)
     return _bad("file parse error") if unusable else None
 
 
@@ -136,7 +147,8 @@ def _file_kind(call: ChatCall) -> Refusal | None:
 
 
 def _file_readable(call: ChatCall) -> Refusal | None:
-    return _bad("file parse error") if any(document.trouble for document in call.documents) else None
+    unread = any(document.trouble not in {"", _NO_USER_DATA} for document in call.documents)
+    return _bad("file parse error") if unread else None
 
 
 def _file_mixed(call: ChatCall) -> Refusal | None:
@@ -159,6 +171,7 @@ def _pixels(call: ChatCall) -> Refusal | None:
 PART_RULES = (
     Rule("glm.image.data", "D", "over 50 images, over 5 MB, not jpg or png, not base64: 400/1210", _images),
     Rule("glm.image.pixels", "D", "an image above 6000 x 6000: 400/1210", _pixels),
+    Rule("glm.video.address", "D", "a `video_url` that is no public address: 400/1210", _videos),
     Rule("glm.file.shape", "D", "a `file` part without one of id, URL and data: 400/1210", _file_shape),
     Rule("glm.file.count", "D", "over 50 files: 400/1210", _file_count),
     Rule("glm.file.size", "D", "a file over 50 MB: 400/1210", _file_size),

@@ -92,6 +92,7 @@ BEHAVIOURS = (
     Behaviour(
         "kimi.files.status", "D", "the status is `ready`, or the older `ok` by option `kimi_ready_status`"
     ),
+    Behaviour("kimi.files.name", "?", "of a name that is a path, only the last part is kept"),
     Behaviour(
         "kimi.files.suffix", "D?", "a name that the account has already gets a suffix before its ending"
     ),
@@ -242,7 +243,8 @@ def _stored(request: EndpointRequest, sent: KimiUpload, read: Extract) -> Stored
 
 
 def _suffixed(account: Account, filename: str, identity: Identity) -> str:
-    """The name under which the account lists a new file."""
+    """The name under which the account lists a new file; of a path, the last part."""
+    filename = filename.replace("\\", "/").rpartition("/")[2]
     when = account.state.files.name_suffix
     taken = any(file.filename == filename for file in account.files)
     if when == "never" or (when == "repeated" and not taken):

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from exai_emulator.calls import ChatCall, Refusal, text_of
+from exai_emulator.documents.kinds import HEAD_BYTES, video_type
 from exai_emulator.kimi.catalog import RETIRED, family_of
 from exai_emulator.kimi.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
 from exai_emulator.kimi.sampling import SAMPLING_RULES
 from exai_emulator.kimi.tools import TOOL_RULES
 from exai_emulator.kimi.web_search import WEB_SEARCH_BEHAVIOURS, WEB_SEARCH_RULES
+from exai_emulator.pictures import picture_type
 from exai_emulator.rules import Behaviour, KeyRule, Rule
-from exai_emulator.shapes import as_int, fields, image_source, parts_of, strings_of
+from exai_emulator.shapes import as_int, fields, image_source, media_source, parts_of, strings_of
 
 __all__ = ["BEHAVIOURS", "KNOWN_FIELDS", "RULES", "UNSAFE_INPUT"]
 
@@ -124,7 +126,7 @@ def _svg_trouble(source: Any) -> str | None:
 def _data_trouble(source: Any) -> str | None:
     if source.url.startswith("ms://") or source.media_type == "image/svg+xml":
         return None
-    if source.media_type not in _IMAGE_TYPES or source.data is None:
+    if source.media_type not in _IMAGE_TYPES or source.data is None or picture_type(source.data) is None:
         return "Invalid request: failed to decode image"
     return None
 
@@ -164,6 +166,17 @@ def _video_url(call: ChatCall) -> Refusal | None:
             url = field.get("url") if isinstance(field, dict) else field
             if not isinstance(url, str) or not url.startswith(("data:video/", "ms://")):
                 return _bad("Invalid request: unsupported video url")
+    return None
+
+
+def _video_data(call: ChatCall) -> Refusal | None:
+    for message in call.messages:
+        for part in parts_of(message):
+            source = media_source(part, "video_url")
+            if source is None or not source.url.startswith("data:"):
+                continue
+            if source.data is None or video_type(source.data[:HEAD_BYTES]) is None:
+                return _bad("Invalid request: failed to decode video")
     return None
 
 
@@ -277,8 +290,9 @@ RULES: tuple[Rule | KeyRule, ...] = (
     Rule("kimi.parts.type", "D", "a part other than text, image_url, video_url: 400", _parts_type),
     Rule("kimi.image.url", "DW", "an image that is neither `data:` nor `ms://`: 400", _image(_url_trouble)),
     Rule("kimi.image.svg", "D", "an SVG image: 400", _image(_svg_trouble)),
-    Rule("kimi.image.data", "?", "an image of unknown type or broken base64: 400", _image(_data_trouble)),
+    Rule("kimi.image.data", "D?", "an image of unknown type or broken base64: 400", _image(_data_trouble)),
     Rule("kimi.video.url", "D", "a video that is neither `data:` nor `ms://`: 400", _video_url),
+    Rule("kimi.video.data", "D?", "a video of an undocumented type or broken base64: 400", _video_data),
     Rule("kimi.file.known", "?", "`ms://` and the id of a file that the account lacks: 400", _file_known),
     Rule(
         "kimi.file.purpose", "D", "`ms://` and a file of another purpose, or a failed one: 400", _file_purpose
