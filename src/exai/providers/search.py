@@ -137,6 +137,8 @@ def entries_of(body: bytes, name: str) -> list[dict[str, Any]] | None:
 
 def clean_line(value: Any, limit: int) -> str:
     """Clean a text as `clean` does, into one line: a title must not look like the text around it."""
+    if isinstance(value, str) and len(value) <= limit and value.isprintable() and " " not in value:
+        return value
     return " ".join(clean(value, 4 * limit).split())[:limit]
 
 

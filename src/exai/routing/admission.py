@@ -304,18 +304,33 @@ class BytesInFlight:
             )
         return None
 
-    @contextmanager
-    def counted(self, subject: str, size: int) -> Iterator[None]:
+    def counted(self, subject: str, size: int) -> AbstractContextManager[None]:
         """A scope in which a call holds arguments of that size."""
+        return _Counted(self, subject, size)
+
+    def add(self, subject: str, size: int) -> None:
+        """Count bytes of a caller's; less than 0 takes them back."""
         self.total += size
-        self._by_subject[subject] += size
-        try:
-            yield
-        finally:
-            self.total -= size
-            self._by_subject[subject] -= size
-            if not self._by_subject[subject]:
-                del self._by_subject[subject]
+        own = self._by_subject[subject] + size
+        if own:
+            self._by_subject[subject] = own
+        else:
+            del self._by_subject[subject]
+
+
+class _Counted(AbstractContextManager[None]):
+    __slots__ = ("_bytes", "_size", "_subject")
+
+    def __init__(self, counted: BytesInFlight, subject: str, size: int) -> None:
+        self._bytes = counted
+        self._subject = subject
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._bytes.add(self._subject, self._size)
+
+    def __exit__(self, *_: object) -> None:
+        self._bytes.add(self._subject, -self._size)
 
 
 class Admission:
