@@ -114,7 +114,7 @@ def fixed_provider() -> Iterator[str]:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 @asynccontextmanager
@@ -179,6 +179,14 @@ async def python_calls(client: PathClient, calls: int, in_flight: int) -> Counte
     return found
 
 
+def by_package(found: Counter[tuple[str, str]]) -> Counter[str]:
+    """Sum up what was counted by package: `exai/routing`, `aiohttp`, `asyncio`."""
+    packages: Counter[str] = Counter()
+    for (file, _), count in found.items():
+        packages[_package(file)] += count
+    return packages
+
+
 async def _measure(calls: int, rounds: int, in_flight: int, functions: int) -> PathCost:
     with tempfile.TemporaryDirectory(prefix="exai-path-") as folder, fixed_provider() as base_url:
         async with path_client(Path(folder), base_url) as client:
@@ -191,9 +199,7 @@ async def _measure(calls: int, rounds: int, in_flight: int, functions: int) -> P
                 began = time.thread_time()
                 await client.call(calls, in_flight)
                 spent.append((time.thread_time() - began) / calls * 1e6)
-    packages: Counter[str] = Counter()
-    for (file, _), count in found.items():
-        packages[_package(file)] += count
+    packages = by_package(found)
     for (file, name), count in found.most_common(functions):
         print(f"{count / 500:7.2f}  {_package(file):24} {name}")
     return PathCost(
