@@ -17,6 +17,7 @@ from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.blobs import BlobFolder
+from exai.files.store.check import StoreCheck
 from exai.files.store.contract import BlobStore
 from exai.files.store.copies import CopyFolder
 from exai.files.store.resumable import ResumableUploads
@@ -28,6 +29,7 @@ from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
+from exai.storage.files.audit import AuditTables
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.removals import RemovalTables
@@ -36,7 +38,14 @@ from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
 
-__all__ = ["StoredFiles", "open_files", "open_shelf", "open_snapshots", "remote_files"]
+__all__ = [
+    "StoredFiles",
+    "open_checked_store",
+    "open_files",
+    "open_shelf",
+    "open_snapshots",
+    "remote_files",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,19 @@ async def open_snapshots(
     with closing(HeavyWork(settings.files)) as work:
         async with open_shelf(settings, database, clock) as shelf:
             yield shelf, Snapshots(SnapshotTable(database), shelf, work, settings.files, clock)
+
+
+@asynccontextmanager
+async def open_checked_store(
+    settings: Settings, database: Database, clock: Clock, copies: CopyTables
+) -> AsyncIterator[tuple[Shelf, StoreCheck]]:
+    """Open the store with what compares its rows with its bytes."""
+    place = settings.data_dir / "files"
+    async with (
+        _opened(settings, database, clock, copies, lambda _: None) as (shelf, folder),
+        _blobs(settings.files, place, folder) as blobs,
+    ):
+        yield shelf, StoreCheck(FileTables(database), AuditTables(database), blobs, clock)
 
 
 @asynccontextmanager

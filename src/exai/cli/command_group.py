@@ -83,6 +83,8 @@ class LazyGroup(TyperGroup):
     """Each command and the first line of its help."""
     package: str
     """Where its module is, whose `app` is the command."""
+    modules: Mapping[str, str] = MappingProxyType({})
+    """The modules of commands that have another name."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -97,7 +99,7 @@ class LazyGroup(TyperGroup):
 
     def load(self, name: str) -> Any:
         """Import the command of this name."""
-        return get_command(importlib.import_module(f"{self.package}.{name}").app)
+        return get_command(importlib.import_module(f"{self.package}.{self.modules.get(name, name)}").app)
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:

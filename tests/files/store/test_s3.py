@@ -118,12 +118,14 @@ async def test_copies_of_what_another_machine_removed_are_removed(
     digests = [(await shelf.shelf.get("alice", each)).sha256 for each in (kept, gone)]
     for digest in digests:
         await read(there, digest)
+    assert sorted(await there.blobs.digests()) == sorted(digests)
     await shelf.shelf.remove("alice", gone)
     shelf.clock.advance(1)
     assert (await shelf.shelf.collect()).contents == 1
     assert sorted(there.copies.digests()) == sorted(digests)
     await there.blobs.forget_removed(shelf.tables.known)
     assert there.copies.digests() == digests[:1]
+    assert await there.blobs.digests() == digests[:1]
     with pytest.raises(FileDamaged):
         await read(there, digests[1])
     shelf.blobs.close()

@@ -31,7 +31,17 @@ from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 
-__all__ = ["REFUSALS", "Access", "Credentials", "Owner", "Place", "Url", "in_own_store", "with_files"]
+__all__ = [
+    "REFUSALS",
+    "Access",
+    "Credentials",
+    "Owner",
+    "Place",
+    "Url",
+    "ended",
+    "in_own_store",
+    "with_files",
+]
 
 T = TypeVar("T")
 
@@ -101,7 +111,7 @@ def with_files(place: Place, work: Callable[[Access], Awaitable[T]]) -> T:
         async with _open(chosen, place) as files:
             return await work(files)
 
-    return _ended(worked())
+    return ended(worked())
 
 
 def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
@@ -116,10 +126,11 @@ def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
         async with _open_own(settings) as (shelf, _):
             return await work(shelf)
 
-    return _ended(worked())
+    return ended(worked())
 
 
-def _ended(work: Coroutine[Any, Any, T]) -> T:
+def ended(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; a refusal ends it with code 1."""
     try:
         return run(work)
     except REFUSALS as fault:

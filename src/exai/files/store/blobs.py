@@ -15,6 +15,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
@@ -35,6 +36,7 @@ BLOCK_BYTES = 2**20
 THREADS = 4
 MOST_PIECES = 1_000
 """How many pieces are written at once, however small they are; the operating system takes 1,024."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -235,6 +237,12 @@ class BlobFolder:
         """
         await self.run(self._remove, digest)
 
+    async def digests(self) -> list[str]:
+        """List the contents that are at their places."""
+        return await self.run(
+            lambda: [file.name for file in self._blobs.glob("??/??/*") if _is_digest(file.name)]
+        )
+
     async def forget_removed(self, known: Callable[[list[str]], Awaitable[set[str]]]) -> None:
         """Do nothing: there are no copies beside the contents."""
 
@@ -350,6 +358,10 @@ class BlobFolder:
 
     def _place(self, digest: str) -> Path:
         return self._blobs / digest[:2] / digest[2:4] / digest
+
+
+def _is_digest(name: str) -> bool:
+    return _DIGEST.fullmatch(name) is not None
 
 
 def _size(place: Path) -> int | None:

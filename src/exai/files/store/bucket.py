@@ -80,6 +80,18 @@ class Bucket:
                 )
             yield bytes(block)
 
+    async def digests(self) -> list[str]:
+        """List the contents.
+
+        Raises:
+            StoreUnavailable: the bucket fails.
+        """
+        found: list[str] = []
+        with _bucket_faults():
+            async for page in self.store.list():
+                found += [str(each["path"]).rpartition("/")[2] for each in page]
+        return found
+
     async def remove(self, digest: str) -> None:
         """Remove a content; it is gone when this returns, or was not there.
 

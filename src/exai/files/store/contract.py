@@ -66,6 +66,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def digests(self) -> list[str]:
+        """List the contents that are at their places.
+
+        Raises:
+            StoreUnavailable: the store fails.
+        """
+        ...
+
     async def forget_removed(self, known: Known) -> None:
         """Remove this machine's copies of contents that are no more, where the store has such copies.
 

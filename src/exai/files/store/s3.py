@@ -108,6 +108,14 @@ class S3Blobs:
         await self._folder.run(self._copies.remove, digest)
         await self._bucket.remove(digest)
 
+    async def digests(self) -> list[str]:
+        """List the contents of the bucket.
+
+        Raises:
+            StoreUnavailable: the bucket fails.
+        """
+        return await self._bucket.digests()
+
     async def forget_removed(self, known: Known) -> None:
         """Remove copies of contents that are no more.
 

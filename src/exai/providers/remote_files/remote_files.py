@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Literal, Protocol
 
 from exai import config
 from exai.errors import DeadlineExceeded, ProviderFault, ProviderUnconfigured
+from exai.providers.remote_files.comparison import CopyComparison
 from exai.providers.remote_files.copies import AccountCopies, Copy
 from exai.providers.remote_files.faults import FileUnreadable, PurposeUnknown
 from exai.providers.remote_files.file_store import FileRequest, Source
+from exai.providers.remote_files.older_copies import OlderCopy, adopted
 from exai.runtime.clock import Clock
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.copy_rows import CondemnedCopy, Method, Store
@@ -136,6 +139,27 @@ class RemoteFiles:
                 "delete the file in the provider's console."
             )
         return await host.copies.delete(file_id, self._within(host))
+
+    def comparisons(self) -> dict[str, CopyComparison]:
+        """Return what compares the copies of each account that can be asked, by provider."""
+        return {
+            name: CopyComparison(host.copies.files, partial(self._within, host), self._tables, self._clock)
+            for name, host in self._hosts.items()
+            if host.copies is not None
+        }
+
+    async def adopt(self, known: OlderCopy, owner: str) -> bool:
+        """Take a copy of an older installation in; false if it is known, or its content has a copy already.
+
+        Raises:
+            PurposeUnknown: the provider is not known.
+            ProviderUnconfigured: the provider has no key, so it is not known in which account the file lies.
+            StoreFailed: it was not kept.
+        """
+        copies, _ = self._at(known.provider, self._clock.monotonic())
+        return await self._tables.adopt(
+            adopted(known, owner, copies.files.store, copies.files.dialect, self._clock.utc())
+        )
 
     async def confirm_deleted(self, file: CondemnedCopy, confirmed_by: str) -> None:
         """Note that a file is gone at its provider.

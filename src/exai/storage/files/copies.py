@@ -58,7 +58,8 @@ from exai.storage.files.deletions import (
     note_deletion,
     note_given_up,
 )
-from exai.storage.schema import files
+from exai.storage.files.rows import BY_UPLOAD
+from exai.storage.schema import file_references, files
 from exai.storage.schema import provider_file_uploads as copies
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -124,6 +125,12 @@ class CopyTables:
     async def of_store(self, store: Store) -> list[CopyRow]:
         """List all copies in one store, whatever their status."""
         return await self._all(_in_store(store))
+
+    async def count_elsewhere(self, store: Store) -> int:
+        """Count copies that lie, or may lie, in other accounts of the same provider."""
+        elsewhere = (copies.c.provider == store.provider) & (copies.c.account != store.account)
+        query = select(func.count()).where(elsewhere, copies.c.status.not_in(ENDED))
+        return await self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
     async def usage(self, store: Store) -> StoreUsage:
         """Add up what lies, or may lie, in a store."""
@@ -330,11 +337,12 @@ def _use(connection: Connection, write: tuple[CopyKey, datetime]) -> CopyRow | N
 @row_by_row(LockGroup.FILES)
 def _begin(connection: Connection, copy: NewCopy) -> Begun:
     if copy.file_owner is not None:
-        needed = (files.c.sha256 == copy.key.sha256) & (files.c.owner == copy.file_owner)
-        if (
-            connection.execute(select(files.c.file_id).where(needed, files.c.removed_at.is_(None))).first()
-            is None
-        ):
+        needed = exists().where(
+            file_references.c.sha256 == copy.key.sha256,
+            file_references.c.owner == copy.file_owner,
+            file_references.c.reason != BY_UPLOAD,
+        )
+        if not connection.scalar(select(needed)):
             return Begun.UNWANTED
     values = {
         "copy_id": copy.copy_id,
@@ -357,7 +365,9 @@ def _begin(connection: Connection, copy: NewCopy) -> Begun:
 
 @row_by_row(LockGroup.FILES)
 def _adopt(connection: Connection, row: CopyRow) -> bool:
-    known = select(copies.c.copy_id).where(_of_file(row.store, row.provider_file_id or ""))
+    known = select(copies.c.copy_id).where(
+        _of_file(row.store, row.provider_file_id or ""), copies.c.status.not_in(ENDED)
+    )
     if connection.execute(known).first() is not None:
         return False
     return _ADD.execute(connection, msgspec.structs.asdict(row)).rowcount == 1

@@ -93,7 +93,8 @@ class NewCopy(msgspec.Struct, frozen=True):
     run_id: str
     at: datetime
     file_owner: str | None = None
-    """Whose stored file it is made of: without such a file nothing is sent. `None`: it is made of none."""
+    """Who needs the stored content of which it is made: if nobody does any more, nothing is sent. `None`: it is made
+    of none."""
 
 
 class Begun(StrEnum):
@@ -103,7 +104,7 @@ class Begun(StrEnum):
     TAKEN = "taken"
     """Its key has a live one."""
     UNWANTED = "unwanted"
-    """The file of which it is made was removed."""
+    """The content of which it is made is not needed any more."""
 
 
 class CopyRow(msgspec.Struct, frozen=True):

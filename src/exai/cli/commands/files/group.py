@@ -14,9 +14,12 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "ls": "List stored files, newest first.",
         "show": "Describe a stored file.",
         "rm": "Remove stored files.",
+        "send": "Place a copy of a stored file at a provider.",
         "proof": "Tell where the content of a file was, and how it went.",
         "sync": "Keep a folder as it is now, sending only what is new.",
         "gc": "Delete contents that no file has any more, after their grace.",
+        "check": "Compare rows with bytes, and copies with what providers list.",
+        "import": "Take in which files an older installation has at providers.",
     }
 )
 """Each command and the first line of its help. A command is `app` in the module of its name beside this one."""
@@ -27,6 +30,7 @@ class FilesGroup(LazyGroup):
 
     summaries = SUMMARIES
     package = "exai.cli.commands.files"
+    modules = MappingProxyType({"import": "imports"})
 
 
 app = new_app(cls=FilesGroup, no_args_is_help=True, help="Store, list, read and remove files.")
