@@ -7,6 +7,7 @@ a bucket, where contents are kept in one: before and after.
 import asyncio
 import json
 import os
+import random
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,12 +20,17 @@ from support.forked_runs import Order, serve_runs
 from support.shelves import OpenShelf
 
 CONTENTS = {"small": b"small", "large": bytes(range(256)) * 9_000, "other": b"other" * 70_000}
+OPERATIONS = 16
+"""Of a run that is drawn."""
 DISK_CALLS = ("write", "writev", "fsync", "ftruncate", "rename", "unlink")
 
 
 def run(order: Order) -> None:
-    """Do everything, or die at step `kill_at`; what was acknowledged is written into `acknowledged`."""
-    asyncio.run(_run(Path(order["data_dir"]), int(order["kill_at"]), order.get("s3")))
+    """Do everything, or die at step `kill_at`; what was acknowledged is written into `acknowledged`.
+
+    With a `seed`, what is done is drawn by it.
+    """
+    asyncio.run(_run(Path(order["data_dir"]), int(order["kill_at"]), order.get("s3"), order.get("seed")))
 
 
 def open_shelf(database: Database, data_dir: Path, s3: str | None) -> tuple[OpenShelf, OpenBucket | None]:
@@ -37,25 +43,63 @@ def open_shelf(database: Database, data_dir: Path, s3: str | None) -> tuple[Open
     return shelf, bucket
 
 
-async def _run(data_dir: Path, kill_at: int, s3: str | None) -> None:
+async def _run(data_dir: Path, kill_at: int, s3: str | None, seed: int | None) -> None:
     database = await Database.open(config.Database(), data_dir)
     shelf, bucket = open_shelf(database, data_dir, s3)
     note = _acknowledger(data_dir / "acknowledged")
     count_steps(database, kill_at, bucket)
-    ids = {}
-    for owner, name in (("alice", "small"), ("bob", "small"), ("alice", "large"), ("bob", "other")):
-        ids[owner, name] = await shelf.put(owner, name, CONTENTS[name])
-        note("put", owner, ids[owner, name], name)
-    for owner, name in (("alice", "small"), ("alice", "large")):
-        note("removing", owner, ids[owner, name], name)
-        await shelf.shelf.remove(owner, ids[owner, name])
-        note("removed", owner, ids[owner, name], name)
-    shelf.clock.advance(1)
-    await shelf.shelf.collect()
-    file_id = await shelf.put("alice", "large", CONTENTS["large"])
-    note("put", "alice", file_id, "large")
+    operations = _Operations(shelf, note)
+    if seed is None:
+        await _all_kinds(operations)
+    else:
+        await _drawn(operations, random.Random(seed))
     shelf.blobs.close()
     await database.close()
+
+
+class _Operations:
+    """Puts, removals and collections that are noted before and after."""
+
+    def __init__(self, shelf: OpenShelf, note: Callable[..., None]) -> None:
+        self._shelf = shelf
+        self._note = note
+        self.files: list[tuple[str, str, str]] = []
+        """By owner, id and the content's name."""
+
+    async def put(self, owner: str, name: str) -> None:
+        file_id = await self._shelf.put(owner, name, CONTENTS[name])
+        self._note("put", owner, file_id, name)
+        self.files.append((owner, file_id, name))
+
+    async def remove(self, at: int) -> None:
+        owner, file_id, name = self.files.pop(at)
+        self._note("removing", owner, file_id, name)
+        await self._shelf.shelf.remove(owner, file_id)
+        self._note("removed", owner, file_id, name)
+
+    async def collect(self) -> None:
+        self._shelf.clock.advance(1)
+        await self._shelf.shelf.collect()
+
+
+async def _all_kinds(operations: _Operations) -> None:
+    for owner, name in (("alice", "small"), ("bob", "small"), ("alice", "large"), ("bob", "other")):
+        await operations.put(owner, name)
+    await operations.remove(0)
+    await operations.remove(1)
+    await operations.collect()
+    await operations.put("alice", "large")
+
+
+async def _drawn(operations: _Operations, draw: random.Random) -> None:
+    for _ in range(OPERATIONS):
+        kind = draw.choice(("put", "put", "remove", "remove", "collect"))
+        if kind == "put":
+            await operations.put(draw.choice(("alice", "bob")), draw.choice(sorted(CONTENTS)))
+        elif kind == "collect":
+            await operations.collect()
+        elif operations.files:
+            await operations.remove(draw.randrange(len(operations.files)))
 
 
 def _acknowledger(file: Path) -> Callable[..., None]:
