@@ -15,6 +15,7 @@ from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.events.incidents import record_incident
+from exai.files.store.measures import StoreMeasures
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.jobs.durable import DurableJobs
@@ -47,6 +48,7 @@ CONDEMNED_S = 60.0
 """How soon copies are deleted that another process condemned."""
 LOST_UPLOADS_S = 600.0
 EXPIRED_UPLOADS_S = 900.0
+MEASURES_S = 60.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -127,12 +129,13 @@ def job_duties(jobs: DurableJobs, deletions: UploadDeletions, condemned: asyncio
     )
 
 
-def file_duties(shelf: Shelf, uploads: ResumableUploads) -> tuple[Duty, ...]:
+def file_duties(shelf: Shelf, uploads: ResumableUploads, measures: StoreMeasures) -> tuple[Duty, ...]:
     """List the duties of a process that has a store of files."""
     return (
         # Not the housekeeper's: what a process was receiving lies in its machine's own folder.
         Duty(name="sweep_file_uploads", run=shelf.sweep, every_s=FEW_TIMES_A_DAY_S, at_start=True),
         Duty(name="sweep_resumable_uploads", run=uploads.sweep, every_s=EXPIRED_UPLOADS_S, at_start=True),
+        Duty(name="measure_file_store", run=measures.refresh, every_s=MEASURES_S, at_start=True),
         Duty(name="delete_unused_contents", run=shelf.collect, every_s=FEW_TIMES_A_DAY_S, at_start=True),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exai import config
 from exai.app.duties import file_duties
+from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
 from exai.events.events import Event
@@ -20,6 +21,7 @@ from exai.files.store.blobs import BlobFolder
 from exai.files.store.check import StoreCheck
 from exai.files.store.contract import BlobStore
 from exai.files.store.copies import CopyFolder
+from exai.files.store.measures import StoreMeasures
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.s3 import S3Blobs, open_bucket
 from exai.files.store.shelf import Shelf
@@ -32,8 +34,10 @@ from exai.storage.database import Database
 from exai.storage.files.audit import AuditTables
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.extracts import ExtractTable
+from exai.storage.files.measures import FileSums
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
+from exai.storage.files.rows import Quota
 from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
@@ -127,11 +131,13 @@ async def open_files(
     clock: Clock,
     scheduler: Scheduler,
     work: HeavyWork,
-    publish: Callable[[Event], None],
+    monitoring: Monitoring,
 ) -> AsyncIterator[StoredFiles]:
     """Open the store, with its duties."""
-    database, options = storage.database, settings.files
+    database, options, publish = storage.database, settings.files, monitoring.bus.publish
     async with _opened(settings, database, clock, storage.copies, publish) as (shelf, folder):
+        measures = _measures(settings, database)
+        monitoring.metrics.read_samples(measures.samples)
         table = ResumableUploadTable(database)
         uploads = ResumableUploads(table, folder, shelf, database.run_id, options, clock)
         extracts = Extracts(shelf, ExtractTable(database), clock)
@@ -139,12 +145,18 @@ async def open_files(
         snapshots = Snapshots(SnapshotTable(database), shelf, work, options, clock)
         reader, paths = FileReader(options, work), PathStore(shelf, options, work)
         try:
-            async with scheduler.running(*file_duties(shelf, uploads)):
+            async with scheduler.running(*file_duties(shelf, uploads, measures)):
                 yield StoredFiles(
                     shelf, uploads, tickets, reader, paths, snapshots, StoredText(shelf, extracts)
                 )
         finally:
             await extracts.close()
+
+
+def _measures(settings: Settings, database: Database) -> StoreMeasures:
+    options = settings.files
+    quota = Quota(options.max_owner_bytes, options.max_owner_files)
+    return StoreMeasures(FileSums(database, quota), settings.data_dir / "files")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.call_log import log_calls
 from exai.monitoring.call_metrics import CallMetrics, EmulatedUsageMetrics, UsageMetrics
 from exai.monitoring.connection_metrics import ConnectionMetrics, IncidentMetrics
+from exai.monitoring.file_metrics import FileMetrics
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
@@ -57,3 +58,4 @@ def count_events(bus: EventBus, metrics: Metrics) -> None:
     BreakerMetrics(metrics).watch(bus)
     ConnectionMetrics(metrics).watch(bus)
     IncidentMetrics(metrics).watch(bus)
+    FileMetrics(metrics).watch(bus)

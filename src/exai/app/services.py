@@ -75,7 +75,7 @@ async def build(
             open_storage(settings, metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
-            open_files(settings, storage, clock, scheduler, work, monitoring.bus.publish) as files,
+            open_files(settings, storage, clock, scheduler, work, monitoring) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             remote_files(settings, storage, asking.router, clock) as remote,
             open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=runs_jobs) as jobs,

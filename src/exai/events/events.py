@@ -17,6 +17,8 @@ __all__ = [
     "CallerRefused",
     "ConnectionClosed",
     "ConnectionOpened",
+    "ContentDamaged",
+    "ContentsDeleted",
     "Event",
     "FellBack",
     "FileRemoved",
@@ -223,3 +225,16 @@ class FileRemoved(Event, frozen=True):
 
     owner: str
     file_id: str
+
+
+class ContentDamaged(Event, frozen=True):
+    """The stored bytes of a content were found missing or changed."""
+
+    sha256: str
+
+
+class ContentsDeleted(Event, frozen=True):
+    """The bytes of contents that nobody needed any more were deleted."""
+
+    contents: int
+    bytes: int

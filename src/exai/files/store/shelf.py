@@ -31,7 +31,7 @@ import structlog
 
 from exai import config
 from exai.errors import ExaiError
-from exai.events.events import Event, FileRemoved, FileStored
+from exai.events.events import ContentDamaged, ContentsDeleted, Event, FileRemoved, FileStored
 from exai.files.faults import (
     DigestDiffers,
     FileDamaged,
@@ -214,6 +214,7 @@ class Shelf:
     async def note_damage(self, file: FileRow) -> None:
         """Note that the bytes of a file are missing or changed, so that the next put writes them again."""
         _log.error("a stored file is damaged", sha256=file.sha256)
+        self._publish(ContentDamaged(file.sha256))
         await self._tables.mark_damaged(file.sha256)
 
     async def remove(self, owner: str, file_id: str) -> list[CopyRow]:
@@ -306,6 +307,8 @@ class Shelf:
     async def _end_deleting(self, taken: list[Unneeded], removed: list[str]) -> None:
         if removed:
             await self._tables.end_deleting(removed, self._clock.utc())
+            size = sum(content.bytes for content in taken if content.sha256 in set(removed))
+            self._publish(ContentsDeleted(len(removed), size))
         if left := [content.sha256 for content in taken if content.sha256 not in set(removed)]:
             await self._tables.give_back(left)
 
