@@ -6,7 +6,10 @@ from exai.consulting.files.gathering import FileSources
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
+from exai.files.secrets.checks import SecretCheck
+from exai.files.secrets.scanner import SecretScanner
 from exai.storage.database import Database
+from exai.storage.files.scans import ScanTable
 from support.shelves import OpenShelf
 
 __all__ = ["file_sources"]
@@ -21,5 +24,12 @@ def file_sources(database: Database, folder: Path, *roots: Path, **settings: obj
         paths=PathStore(shelf.shelf, shelf.settings, work),
         shelf=shelf.shelf,
         text=shelf.text,
+        secrets=SecretCheck(
+            shelf.settings,
+            shelf.text,
+            ScanTable(database),
+            SecretScanner(uses_kingfisher=False),
+            shelf.clock,
+        ),
         settings=shelf.settings,
     )

@@ -16,6 +16,8 @@ from exai.files.documents.lines import StoredText
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
+from exai.files.secrets.checks import SecretCheck
+from exai.files.secrets.scanner import SecretScanner
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.blobs import BlobFolder
 from exai.files.store.check import StoreCheck
@@ -38,6 +40,7 @@ from exai.storage.files.measures import FileSums
 from exai.storage.files.removals import RemovalTables
 from exai.storage.files.resumable import ResumableUploadTable
 from exai.storage.files.rows import Quota
+from exai.storage.files.scans import ScanTable
 from exai.storage.files.snapshots import SnapshotTable
 from exai.storage.files.tables import FileTables
 from exai.storage.files.tickets import UploadTicketTable
@@ -66,6 +69,8 @@ class StoredFiles:
     snapshots: Snapshots
     text: StoredText
     """Reads the texts of stored files by lines."""
+    secrets: SecretCheck
+    """Looks at what is about to leave."""
 
 
 @asynccontextmanager
@@ -144,11 +149,11 @@ async def open_files(
         tickets = UploadTickets(UploadTicketTable(database), shelf, options, clock)
         snapshots = Snapshots(SnapshotTable(database), shelf, work, options, clock)
         reader, paths = FileReader(options, work), PathStore(shelf, options, work)
+        text = StoredText(shelf, extracts)
+        secrets = SecretCheck(options, text, ScanTable(database), SecretScanner(), clock)
         try:
             async with scheduler.running(*file_duties(shelf, uploads, measures)):
-                yield StoredFiles(
-                    shelf, uploads, tickets, reader, paths, snapshots, StoredText(shelf, extracts)
-                )
+                yield StoredFiles(shelf, uploads, tickets, reader, paths, snapshots, text, secrets)
         finally:
             await extracts.close()
 

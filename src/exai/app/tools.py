@@ -88,5 +88,10 @@ async def open_tools(
 
 def _sources(files: StoredFiles, settings: Settings) -> FileSources:
     return FileSources(
-        reader=files.reader, paths=files.paths, shelf=files.shelf, text=files.text, settings=settings.files
+        reader=files.reader,
+        paths=files.paths,
+        shelf=files.shelf,
+        text=files.text,
+        secrets=files.secrets,
+        settings=settings.files,
     )

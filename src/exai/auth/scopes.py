@@ -9,6 +9,7 @@ __all__ = [
     "DEFAULT_SCOPES",
     "ERRORS",
     "FILES",
+    "FILES_SECRETS",
     "MODELS",
     "SCOPES",
     "SEARCH",
@@ -20,6 +21,7 @@ MODELS = "tools:models"
 SEARCH = "tools:search"
 STATUS = "tools:status"
 FILES = "files"
+FILES_SECRETS = "files:secrets"
 ERRORS = "errors"
 DASHBOARD = "dashboard"
 ADMIN = "admin"
@@ -30,6 +32,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         SEARCH: "Search the web with `search`, or with `use_websearch` in a chat.",
         STATUS: "Read how EXAI and its providers stand: `status`, `models`.",
         FILES: "Put files in and take one's own files out.",
+        FILES_SECRETS: "Send a file although it holds a secret (`send_secrets`).",
         ERRORS: "Report errors, and read what became of them.",
         DASHBOARD: "Look at the dashboard, at `/metrics` and at calls by id: everybody's, but no texts.",
         ADMIN: "Make and revoke tokens and keys.",

@@ -367,6 +367,11 @@ class Files(Section):
     grace_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
     """How long a content is kept that no stored file has any more, in hours."""
 
+    secrets: Literal["redact", "block", "warn", "off"] = "redact"
+    """What happens to a secret in a text that a model is to be shown: replaced by the name of its form, the file
+    refused, sent with a note, or not looked for. Bytes that would be sent as they are, such as a picture's, are then
+    refused, unless it is `warn` or `off`."""
+
     collect_most: Count = 1_000
     """Contents that are deleted at a time, a few times a day."""
 

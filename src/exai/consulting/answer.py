@@ -64,6 +64,8 @@ class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
     whole: bool = True
     extracted_by: str | None = None
     pages: int | None = None
+    secrets: tuple[str, ...] = ()
+    """Lines with what looks like a secret, and its form, as `12 github-pat`."""
     left_out: str | None = None
     """Why it was not shown."""
 
@@ -202,6 +204,7 @@ def _shown_files(material: ShownMaterial) -> Iterator[ShownFile]:
             whole=block.is_whole and item.last - item.first + 1 >= item.total,
             extracted_by=item.method,
             pages=item.pages or None,
+            secrets=tuple(f"{place.line} {place.rule}" for place in item.secrets),
         )
     for each in material.left_out:
         yield ShownFile(name=each.name, whole=False, left_out=each.why)

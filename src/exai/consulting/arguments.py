@@ -15,6 +15,7 @@ __all__ = [
     "FilePaths",
     "ImageSources",
     "ModelName",
+    "SendSecrets",
     "Temperature",
     "WebSearchWanted",
     "effort_named",
@@ -44,6 +45,7 @@ EffortName = Annotated[
 ]
 """The schema lists our own efforts; `effort_named` takes those of other servers too."""
 WebSearchWanted = Annotated[bool, msgspec.Meta(description="Let the model search the web")]
+SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they hold secrets")]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 ContinuationId = Annotated[

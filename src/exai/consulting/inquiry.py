@@ -21,6 +21,8 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     fallback_models: Sequence[str] | None = None
     """Models that may answer when `model` cannot; `None`: as configured."""
     file_paths: Sequence[str] = ()
+    send_secrets: bool = False
+    """Whether files are sent although they hold secrets."""
     images: Sequence[str] = ()
     """Absolute paths or `data:` URLs."""
     effort: Effort | None = None

@@ -13,6 +13,7 @@ from exai.messages import Image
 __all__ = ["Material", "ShownMaterial", "gather"]
 
 NAMED_LEFT_OUT = 3
+NAMED_SECRETS = 5
 WHOLE_SHARE = 0.5
 """Of the window, for texts that are shown whole where others are not: the rest is for reading those."""
 
@@ -28,6 +29,7 @@ class ShownMaterial:
     """The question with its files in front, as it is sent."""
     can_read: bool
     """Whether the model has tools by which it reads what it is not shown."""
+    secrets_replaced: bool = True
     sources: tuple[str, ...] = ()
     """Sentences about what was stored on the way."""
 
@@ -59,10 +61,19 @@ class ShownMaterial:
                 yield f"{block.item.id} is not all of its document: {block.item.cut}."
         if hidden := sum(block.hidden for block in self.blocks):
             yield f"{hidden} invisible characters in files were shown as codes, such as \\u202e."
+        if secrets := [(block.item.id, place) for block in self.blocks for place in block.item.secrets]:
+            named = ", ".join(
+                f"{name} line {place.line} ({place.rule})" for name, place in secrets[:NAMED_SECRETS]
+            )
+            further = f" and {len(secrets) - NAMED_SECRETS} more" if len(secrets) > NAMED_SECRETS else ""
+            what = (
+                "were replaced before anything was sent" if self.secrets_replaced else "were sent as they are"
+            )
+            yield f"What looks like secrets {what}: {named}{further}."
         if self.left_out:
             named = "; ".join(f"{each.name} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
-            further = len(self.left_out) - NAMED_LEFT_OUT
-            yield f"Left out of folders: {named}{f'; and {further} more' if further > 0 else ''}."
+            more = len(self.left_out) - NAMED_LEFT_OUT
+            yield f"Left out of folders: {named}{f'; and {more} more' if more > 0 else ''}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class Material:
     gathered: Gathered
     question: str = field(repr=False)
     """The caller's own."""
+    secrets_replaced: bool = True
+    """Whether secrets in texts were replaced, and not sent."""
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -92,6 +105,7 @@ class Material:
             tuple(self.gathered.left_out),
             question,
             can_read,
+            self.secrets_replaced,
             tuple(self.gathered.notes),
         )
 
@@ -119,5 +133,8 @@ async def gather(inquiry: Inquiry, sources: FileSources, caller: Caller) -> Mate
         ScopeMissing: a stored file is named without the scope for that.
         ToolFault: what is wrong with a stored file or a document.
     """
-    gathered = await sources.gather(caller, inquiry.file_paths, inquiry.images)
-    return Material(gathered, inquiry.question)
+    gathered = await sources.gather(
+        caller, inquiry.file_paths, inquiry.images, send_secrets=inquiry.send_secrets
+    )
+    replaced = sources.secrets.mode == "redact" and not inquiry.send_secrets
+    return Material(gathered, inquiry.question, secrets_replaced=replaced)

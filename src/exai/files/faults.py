@@ -12,6 +12,7 @@ __all__ = [
     "LengthWrong",
     "NoText",
     "QuotaExceeded",
+    "SecretFound",
     "StoreBusy",
     "StoreFull",
     "StoreUnavailable",
@@ -93,6 +94,14 @@ class DocumentUnreadable(ToolFault):
 
     code = "document_unreadable"
     http_status = 422
+    fixable_by = "caller"
+
+
+class SecretFound(ToolFault):
+    """A file that is about to leave holds a secret."""
+
+    code = "secret_found"
+    http_status = 403
     fixable_by = "caller"
 
 

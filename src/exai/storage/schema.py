@@ -1,13 +1,8 @@
 """The tables as the code sees them. Migrations alone create and change them; a test holds both together."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -15,16 +10,14 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     text,
 )
-from typing_extensions import override
+
+from exai.storage.column_types import StorableText, UtcDateTime
 
 __all__ = [
     "REQUEST_TIMINGS",
     "TIMINGS",
-    "StorableText",
-    "UtcDateTime",
     "auth_revision",
     "blobs",
     "calls",
@@ -34,6 +27,7 @@ __all__ = [
     "exchanges",
     "extracts",
     "file_references",
+    "file_scans",
     "file_uploads",
     "files",
     "idempotent_calls",
@@ -57,40 +51,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-class StorableText(TypeDecorator[str]):
-    """Text from outside. PostgreSQL keeps no NUL, and a lone surrogate has no UTF-8: both are replaced.
-
-    The same on every database, in stored values and in those that are looked up.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    @override
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment; always with its zone in Python, and in UTC in the table."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    @override
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        return None if value is None else value.astimezone(UTC)
-
-    @override
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if not isinstance(value, datetime):
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
 
 TIMINGS = (
     "session_wait_ms",
@@ -416,6 +376,17 @@ upload_tickets = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 """Each lets whoever holds it put one file of its owner, once."""
+
+file_scans = Table(
+    "file_scans",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("rules", Text, primary_key=True),  # their version
+    Column("verdict", Text, nullable=False),  # `clean` or `found`
+    Column("places", Text, nullable=False),  # JSON: rule, lines and columns; never what stands there
+    Column("at", UtcDateTime, nullable=False),
+)
+"""What the secret check found in texts."""
 
 signing_keys = Table(
     "signing_keys",

@@ -38,7 +38,8 @@ group                rule     operations, with their tables in the order in whic
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,
-                              mark damaged: blobs; end deleting, forget an extract: extracts, file_references, blobs;
+                              mark damaged: blobs; end deleting, forget an extract: extracts, file_references, blobs,
+                              file_scans; keep a verdict: blobs, file_scans;
                               keep an extract: blobs, extracts, file_references, file_uploads; of
                               resumable uploads begin: files, blobs (read), file_uploads; note: file_uploads; finish:
                               file_uploads, blobs, files, file_references; end, expire: file_references, blobs,

@@ -14,6 +14,7 @@ from exai.consulting.arguments import (
     FilePaths,
     ImageSources,
     ModelName,
+    SendSecrets,
     Temperature,
     WebSearchWanted,
     effort_named,
@@ -45,6 +46,7 @@ class ChatArguments(Arguments, frozen=True):
     temperature: Temperature | None = None
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
+    send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
         return Requested(model=self.model, conversation_id=self.continuation_id)
@@ -72,10 +74,10 @@ class Chat:
             run=self.run,
             asks_provider=True,
             scope=scopes.MODELS,
-            argument_scopes={"use_websearch": scopes.SEARCH},
+            argument_scopes={"use_websearch": scopes.SEARCH, "send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
             file_arguments=("absolute_file_paths", "images"),
-            unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens"}),
+            unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens", "send_secrets"}),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,
         )
@@ -100,6 +102,7 @@ class Chat:
             temperature=arguments.temperature,
             max_answer_tokens=arguments.max_answer_tokens,
             continuation_id=arguments.continuation_id,
+            send_secrets=arguments.send_secrets,
         )
         consultation = await self._consultant.consult(inquiry, context)
         return ToolReturn(ModelAnswer.of(consultation), consultation.findings, AnswerReport.of(consultation))

@@ -2,80 +2,22 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image as Picture
 
-from exai import config
 from exai.callers import Caller, Door
 from exai.consulting.answer import AnswerReport, ModelAnswer
-from exai.consulting.consultant import Consultant
-from exai.consulting.consultation import Consultation
-from exai.consulting.context import CallContext
-from exai.consulting.files.gathering import FileSources
-from exai.consulting.inquiry import Inquiry
-from exai.conversations.conversations import Conversations
-from exai.conversations.token_counts import TokenCounts
 from exai.errors import AbilityMissing, FileRefused, ScopeMissing, ToolFault
 from exai.files.faults import NoText, UnknownFile
-from exai.routing.progress import SilentProgress
-from exai.storage.conversations.calibrations import CalibrationTable
-from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai_emulator.personas import Persona
 from exai_emulator.tool_calls import ScriptedCall
+from support.consulted_files import Talk
 from support.desks import Desk
 from support.document_parts import archive_of, docx_of, pdf_of, scan
-from support.file_sources import file_sources
-from support.scripted import asker, asking
-from support.shelves import pieces
 
 pytestmark = pytest.mark.sqlite
-
-ALICE = Caller("alice", Door.WEBSOCKET, scopes=frozenset({"tools:models", "files"}))
-
-
-class Talk:
-    """Questions to the emulated providers, with files."""
-
-    def __init__(self, database: Database, folder: Path, desk: Desk, **settings: object) -> None:
-        self.desk = desk
-        self.sources: FileSources = file_sources(database, folder, folder, **settings)
-        self._counts = TokenCounts(CalibrationTable(database), desk.clock, {})
-        self._consultant = Consultant(
-            router=desk.router,
-            conversations=Conversations(ConversationTables(database), desk.clock, 50),
-            files=self.sources,
-            limits=config.Conversations(),
-            tool_limits=config.ToolLoop(),
-            counts=self._counts,
-            clock=desk.clock,
-        )
-
-    async def put(self, name: str, content: bytes, owner: str = "alice") -> str:
-        row = await self.sources.shelf.put(owner, name, len(content), pieces(content))
-        return row.file_id
-
-    async def ask(
-        self, *names: str, model: str = "glm-5.3", caller: Caller = ALICE, **fields: Any
-    ) -> Consultation:
-        ask = asker(asking(self.desk.router))
-        inquiry = Inquiry(
-            instructions="Answer.", question="What is it?", model=model, file_paths=names, **fields
-        )
-        return await self._consultant.consult(inquiry, CallContext("call", caller, ask, SilentProgress()))
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """Of the latest request."""
-        return list(self.desk.emulator.log.requests[-1].body["messages"])
-
-    @property
-    def text(self) -> str:
-        """What the user's message says in the first request for the latest question."""
-        content = next(each for each in reversed(self.messages) if each["role"] == "user")["content"]
-        return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 @pytest.fixture

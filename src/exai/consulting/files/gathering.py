@@ -14,7 +14,8 @@ from pathlib import PurePath
 from exai import config
 from exai.auth import scopes
 from exai.callers import Caller
-from exai.consulting.files.text_items import MemoryText, StoredSource, TextItem, Whole
+from exai.consulting.files.redaction import RedactedText
+from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
 from exai.errors import FileRefused, ScopeMissing
 from exai.files.checks import secret_kind
 from exai.files.documents.lines import Lines, StoredText
@@ -22,6 +23,8 @@ from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
 from exai.files.paths.reader import FileReader, PathLook
 from exai.files.paths.storing import PathStore
+from exai.files.secrets.checks import SecretCheck
+from exai.files.secrets.places import Place, redacted
 from exai.files.store.handles import FileUri, uri_parts
 from exai.files.store.shelf import Shelf
 from exai.messages import Image
@@ -62,9 +65,12 @@ class FileSources:
     paths: PathStore
     shelf: Shelf
     text: StoredText
+    secrets: SecretCheck
     settings: config.Files
 
-    async def gather(self, caller: Caller, names: Sequence[str], images: Sequence[str]) -> Gathered:
+    async def gather(
+        self, caller: Caller, names: Sequence[str], images: Sequence[str], *, send_secrets: bool = False
+    ) -> Gathered:
         """Read files and pictures in the order in which they are named; all or none.
 
         Raises:
@@ -72,7 +78,7 @@ class FileSources:
             ScopeMissing: a stored file is named without the scope for that.
             ToolFault: the store's faults, and those of documents.
         """
-        gathering = _Gathering(self, caller)
+        gathering = _Gathering(self, caller, send_secrets=send_secrets)
         for name in names:
             await gathering.add(name)
         await gathering.add_images(images)
@@ -82,8 +88,9 @@ class FileSources:
 class _Gathering:
     """The files of one call, as they are read."""
 
-    def __init__(self, sources: FileSources, caller: Caller) -> None:
+    def __init__(self, sources: FileSources, caller: Caller, *, send_secrets: bool) -> None:
         self._from = sources
+        self._send_secrets = send_secrets
         self._caller = caller
         self._room = sources.settings.max_total_bytes
         self.found = Gathered()
@@ -95,7 +102,9 @@ class _Gathering:
             await self._add_stored(uri)
             return
         most = self._from.settings.max_files
-        look = await self._from.reader.look(self._caller.subject, name, most - len(self.found.texts))
+        look = await self._from.reader.look(
+            self._caller.subject, name, most - len(self.found.texts), with_secrets=self._send_secrets
+        )
         if isinstance(look, FolderFiles):
             await self._add_folder(look)
         elif look.kind.name in PICTURES:
@@ -118,6 +127,7 @@ class _Gathering:
     async def add_images(self, sources: Sequence[str]) -> None:
         """Read pictures, by path, handle, or as they are."""
         for source in sources:
+            before = len(self.found.images)
             number = len(self.found.images) + 1
             if number > (most := self._from.settings.max_images):
                 raise FileRefused(f"{number} images are too many: one call takes {most}; name fewer.")
@@ -128,12 +138,18 @@ class _Gathering:
                 await self._add_picture(await self._stored(uri.file_id))
             else:
                 self.found.images += await self._from.reader.read_images(self._caller.subject, [source])
+            for image in self.found.images[before:]:
+                await self._from.secrets.check_raw(
+                    image.data, f"Image {number}", sends_secrets=self._send_secrets
+                )
 
     async def _add_folder(self, folder: FolderFiles) -> None:
         self.found.left_out += (LeftOut(path, why) for path, why in folder.left_out)
         for path in folder.paths:
             try:
-                look = await self._from.reader.look(self._caller.subject, path, 0)
+                look = await self._from.reader.look(
+                    self._caller.subject, path, 0, with_secrets=self._send_secrets
+                )
                 if isinstance(look, FolderFiles) or look.kind.name not in {"text", "empty"}:
                     kind = "folder" if isinstance(look, FolderFiles) else look.kind.name
                     self.found.left_out.append(LeftOut(path, f"of kind {kind}; name it by itself"))
@@ -152,9 +168,14 @@ class _Gathering:
         return look.size > self._from.settings.max_file_bytes
 
     async def _add_small(self, look: PathLook) -> None:
-        (read,) = await self._from.reader.read_texts(self._caller.subject, [look.path])
+        (read,) = await self._from.reader.read_texts(
+            self._caller.subject, [look.path], with_secrets=self._send_secrets
+        )
         self._take(len(read.text.encode(errors="replace")), look.path)
         lines = tuple(_lines(read.text))
+        places = await self._from.secrets.of_lines(lines)
+        source = self._without(places, MemoryText(lines), look.path)
+        lines = await source.lines(1, len(lines))
         whole = await asyncio.to_thread(Whole.of, 1, lines)
         self.found.texts.append(
             TextItem(
@@ -165,8 +186,9 @@ class _Gathering:
                 first=1,
                 last=len(lines),
                 total=len(lines),
-                source=MemoryText(lines),
+                source=source,
                 whole=whole,
+                secrets=places,
             )
         )
 
@@ -175,7 +197,7 @@ class _Gathering:
         if row.kind in PICTURES:
             await self._add_picture(row)
             return
-        if (kind := secret_kind(PurePath(row.name))) is not None:
+        if not self._send_secrets and (kind := secret_kind(PurePath(row.name))) is not None:
             raise FileRefused(
                 f"`{shown(row.name)}` looks as if it held {kind}, which are not sent to a provider."
             )
@@ -195,7 +217,11 @@ class _Gathering:
         first, last = wanted or (1, None)
         read = await source.read(first, last)
         end = min(read.total, last or read.total)
+        places = await self._from.secrets.of_stored(self._caller.subject, row.file_id)
+        readable = self._without(places, source, name)
         lines = await self._all_lines(source, read, end)
+        if lines is not None and readable is not source:
+            lines = redacted(first, lines, places)
         whole = None
         if lines is not None:
             whole = await asyncio.to_thread(Whole.of, first, lines)
@@ -209,8 +235,9 @@ class _Gathering:
                 first=first,
                 last=end,
                 total=read.total,
-                source=source,
+                source=readable,
                 whole=whole,
+                secrets=tuple(each for each in places if first <= each.end_line and each.line <= end),
                 method=read.method,
                 pages=read.pages,
                 cut=read.cut,
@@ -241,6 +268,17 @@ class _Gathering:
         self.found.images.append(
             await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
         )
+
+    def _without(self, places: tuple[Place, ...], source: ReadableText, name: str) -> ReadableText:
+        """Return a text without its secrets, unless they are to be sent.
+
+        Raises:
+            SecretFound: it is to be blocked.
+        """
+        if not places or self._send_secrets:
+            return source
+        self._from.secrets.refuse(name, places)
+        return source if self._from.secrets.mode == "warn" else RedactedText(source, places)
 
     def _take(self, size: int, path: str) -> None:
         self._room -= size

@@ -8,6 +8,7 @@ from exai.conversations.estimates import estimate_tokens
 from exai.files.documents.lines import Lines, Matches, StoredText
 from exai.files.documents.numbering import Numbered, numbered
 from exai.files.documents.search import LinePattern
+from exai.files.secrets.places import Place
 
 __all__ = ["MemoryText", "ReadableText", "StoredSource", "TextItem", "Whole"]
 
@@ -102,6 +103,8 @@ class TextItem:
     source: ReadableText
     whole: Whole | None
     """`None`: it is too large to be shown whole to any model."""
+    secrets: tuple[Place, ...] = ()
+    """Where it holds what looks like a secret."""
     method: str | None = None
     """How it was extracted from a document."""
     pages: int = 0

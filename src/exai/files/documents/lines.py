@@ -131,6 +131,10 @@ class StoredText:
                 raise
         return await self._read(file, await self._extracts.extract_again(owner, file), first, last)
 
+    async def text_of(self, owner: str, file_id: str) -> FileText:
+        """Find the text of a file of this owner, extracted where it is a document; raises what `read` does."""
+        return await self._extracts.text_of(owner, await self._shelf.get(owner, file_id))
+
     async def search(
         self, owner: str, file_id: str, pattern: LinePattern, first: int = 1, most: int = MOST_MATCHES
     ) -> Matches:
@@ -152,7 +156,7 @@ class StoredText:
         skip = first - number
         found: list[tuple[int, str]] = []
         held = b""
-        async with aclosing(self._pieces(content, block * BLOCK_BYTES)) as pieces:
+        async with aclosing(self.pieces(content, block * BLOCK_BYTES)) as pieces:
             async for piece in pieces:
                 start, skip = _skipped(piece, skip)
                 held += piece[start:]
@@ -201,7 +205,7 @@ class StoredText:
         ends: list[int] = []
         count = position = 0
         final = b"\n"
-        async for piece in self._pieces(content, 0):
+        async for piece in self.pieces(content, 0):
             start = 0
             while start < len(piece):
                 end = min(len(piece), start + BLOCK_BYTES - position % BLOCK_BYTES)
@@ -223,7 +227,7 @@ class StoredText:
         block = index.block_of(first)
         skip = first - 1 - index.lines_before(block)
         held = bytearray()
-        async with aclosing(self._pieces(content, block * BLOCK_BYTES)) as pieces:
+        async with aclosing(self.pieces(content, block * BLOCK_BYTES)) as pieces:
             async for piece in pieces:
                 start, skip = _skipped(piece, skip)
                 held += piece[start:]
@@ -233,8 +237,13 @@ class StoredText:
                 held += b"\n"  # the end of the text ends its last line
         return _split(bytes(held).removeprefix(codecs.BOM_UTF8 if first == 1 else b""), wanted)
 
-    async def _pieces(self, content: FileRow, start: int) -> AsyncGenerator[bytes, None]:
-        """Read a content from a place on; damage is noted."""
+    async def pieces(self, content: FileRow, start: int = 0) -> AsyncGenerator[bytes, None]:
+        """Read the bytes of a text from a place on.
+
+        Raises:
+            FileDamaged: they are missing or changed, which is noted.
+            StoreUnavailable: the store fails.
+        """
         opened = await self._shelf.open(content)
         try:
             async with aclosing(opened.read(start, opened.size)) as pieces:

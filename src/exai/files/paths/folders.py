@@ -36,8 +36,13 @@ class FolderFiles:
     """Paths and reasons; what `.gitignore` names is not among them."""
 
 
-def list_folder(path: str, roots: Sequence[Path], most: int) -> FolderFiles | None:
+def list_folder(
+    path: str, roots: Sequence[Path], most: int, *, with_secrets: bool = False
+) -> FolderFiles | None:
     """List at most `most` files of the folder at an absolute path; `None` where there is a file.
+
+    Args:
+        with_secrets: whether files that exist to hold secrets are among them.
 
     Raises:
         FileRefused: it may not or cannot be read, or has more files.
@@ -46,7 +51,7 @@ def list_folder(path: str, roots: Sequence[Path], most: int) -> FolderFiles | No
         if opened is None:
             return None
         descriptor, real, root = opened
-        walk = _Walk(path, real, most)
+        walk = _Walk(path, real, most, with_secrets=with_secrets)
         walk.enter(descriptor, PurePosixPath(), _rules_above(root, real))
         return walk.found
 
@@ -101,10 +106,11 @@ def _lines(descriptor: int, name: str) -> list[str]:
 class _Walk:
     """A walk through one folder."""
 
-    def __init__(self, given: str, real: Path, most: int) -> None:
+    def __init__(self, given: str, real: Path, most: int, *, with_secrets: bool) -> None:
         self._given = given
         self._real = real
         self._most = most
+        self._with_secrets = with_secrets
         self._entries = 0
         self.found = FolderFiles()
 
@@ -135,7 +141,7 @@ class _Walk:
                 os.close(inner)
         elif not stat.S_ISREG(mode):
             self._leave_out(path, "a device, pipe or socket")
-        elif (kind := secret_kind(self._real / path)) is not None:
+        elif not self._with_secrets and (kind := secret_kind(self._real / path)) is not None:
             self._leave_out(path, f"looks as if it held {kind}")
         else:
             self._add(path)

@@ -54,15 +54,21 @@ class FileReader:
         # Resolved once: a root that is later replaced by a link leads nowhere.
         self._roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
 
-    async def look(self, caller: str, path: str, most: int) -> FolderFiles | PathLook:
+    async def look(
+        self, caller: str, path: str, most: int, *, with_secrets: bool = False
+    ) -> FolderFiles | PathLook:
         """Look at what an absolute path or `file:` URL names: the files of a folder, at most `most`, or a file's kind.
 
         Raises:
             FileRefused: it may not or cannot be read, looks like a secret, or is a folder with more files.
         """
-        return await self._work.files.run(caller, partial(self._look, path_of(path), most))
+        return await self._work.files.run(
+            caller, partial(self._look, path_of(path), most, with_secrets=with_secrets)
+        )
 
-    async def read_texts(self, caller: str, paths: Sequence[str]) -> tuple[FileExcerpt, ...]:
+    async def read_texts(
+        self, caller: str, paths: Sequence[str], *, with_secrets: bool = False
+    ) -> tuple[FileExcerpt, ...]:
         """Read the text files at absolute `paths`, or at `file:` URLs, in their order; all or none.
 
         Text is UTF-8, or has a byte order mark. `caller` is the subject in whose turn they are read.
@@ -77,7 +83,8 @@ class FileReader:
         excerpts = []
         room = self._settings.max_total_bytes
         for path in paths:
-            excerpt, size = await self._work.files.run(caller, partial(self._read_text, path_of(path), room))
+            read = partial(self._read_text, path_of(path), room, with_secrets=with_secrets)
+            excerpt, size = await self._work.files.run(caller, read)
             room -= size
             excerpts.append(excerpt)
         return tuple(excerpts)
@@ -109,21 +116,22 @@ class FileReader:
         """
         return await self._work.pictures.check(caller, data, sha256, name)
 
-    def _look(self, path: str, most: int) -> FolderFiles | PathLook:
-        folder = list_folder(path, self._roots, most)
+    def _look(self, path: str, most: int, *, with_secrets: bool) -> FolderFiles | PathLook:
+        folder = list_folder(path, self._roots, most, with_secrets=with_secrets)
         if folder is not None:
             return folder
         with open_inside(path, self._roots) as (descriptor, real):
-            _refuse_secret(path, real)
+            if not with_secrets:
+                _refuse_secret(path, real)
             try:
                 head = os.read(descriptor, HEAD_BYTES)
             except OSError as error:
                 raise FileRefused(f"`{shown(path)}` cannot be read ({reason_of(error)}).") from error
             return PathLook(path, kind_of(head), os.fstat(descriptor).st_size)
 
-    def _read_text(self, path: str, room: int) -> tuple[FileExcerpt, int]:
+    def _read_text(self, path: str, room: int, *, with_secrets: bool) -> tuple[FileExcerpt, int]:
         """Read one text file of at most `room` bytes; return it and its size."""
-        data, real = self._read(path, self._settings.max_file_bytes)
+        data, real = self._read(path, self._settings.max_file_bytes, with_secrets=with_secrets)
         if len(data) > room:
             raise FileRefused(
                 f"The files up to `{shown(path)}` are together larger than one call may read "
@@ -134,7 +142,8 @@ class FileReader:
             raise FileRefused(
                 f"`{shown(path)}` is no text (UTF-8, or with a byte order mark); only text is read."
             )
-        _refuse_secret(path, real, text)
+        if not with_secrets:
+            _refuse_secret(path, real, text)
         return FileExcerpt(path, text, hashlib.sha256(data).hexdigest()), len(data)
 
     def _read_image(self, source: str, number: int) -> _ReadPicture:
@@ -148,10 +157,11 @@ class FileReader:
             name, data = held
         return _ReadPicture(data, hashlib.sha256(data).hexdigest(), name)
 
-    def _read(self, path: str, limit: int) -> tuple[bytes, Path]:
+    def _read(self, path: str, limit: int, *, with_secrets: bool = False) -> tuple[bytes, Path]:
         """Read one file of at most `limit` bytes; return its content and resolved path."""
         with open_inside(path, self._roots) as (descriptor, real):
-            _refuse_secret(path, real)
+            if not with_secrets:
+                _refuse_secret(path, real)
             if os.fstat(descriptor).st_size > limit:
                 raise FileRefused(_too_large(path, limit))
             content = bytearray()

@@ -62,6 +62,7 @@ from exai.storage.files.rows import (
     set_state,
     space_used,
 )
+from exai.storage.files.scans import forget_scans
 from exai.storage.schema import blobs, file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -384,6 +385,7 @@ def _deletable(connection: Connection, before: datetime, most: int, over: list[s
 def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> None:
     digests, at = write
     forget_extracts(connection, digests, at)
+    forget_scans(connection, digests)
     gone = (blobs.c.sha256.in_(digests)) & (blobs.c.state == DELETING)
     for row in connection.execute(select(blobs.c.sha256, blobs.c.last_referenced_at).where(gone)).all():
         note_deletion(
