@@ -3,8 +3,10 @@
 Each request carries the token that the daemon's MCP port takes; one that is refused is refreshed once.
 """
 
+import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -28,6 +30,23 @@ SILENCE_S = 120.0
 BLOCK_BYTES = 2**18
 NOT_FOUND = "not_found"
 """The code of a 404 without a body."""
+GONE = "The upload was taken away meanwhile. Ask again."
+HEAD_CODES = {
+    403: ("insufficient_scope", "Files need a token with the scope `files`."),
+    404: (NOT_FOUND, GONE),
+    410: ("upload_expired", GONE),
+    423: ("upload_locked", "Another request is sending to this upload."),
+}
+"""What a refused `HEAD` means, which has no body that says so."""
+TUS = {"tus-resumable": "1.0.0"}
+AGAIN = ("wrong_offset", "upload_locked", "store_busy", "store_unavailable")
+"""Codes after which an upload goes on from where it is."""
+PATIENCE_S = 60.0
+"""How long an upload tries without any progress."""
+PAUSE_S = 0.5
+
+BodyFrom = Callable[[int], AsyncIterator[bytes]]
+"""Makes the body of a request that sends a content from a byte on."""
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Makes a request's body; it may be made again, where a token is refreshed meanwhile."""
@@ -105,6 +124,56 @@ class StoredFiles:
                 return None
             raise
 
+    async def upload(self, name: str, sha256: str, size: int, body_from: BodyFrom) -> str:
+        """Store a content by tus, going on after cuts and restarts of the daemon; the id of its file."""
+        if not size:
+            return str((await self.put(name, sha256, 0, lambda: body_from(0)))["id"])
+        place = await self._begin_upload(name, sha256, size)
+        offset, last_progress = 0, asyncio.get_running_loop().time()
+        while True:
+            try:
+                file_id = await self._send_from(place, offset, size, body_from)
+                if file_id is not None:
+                    return file_id
+            except FileRequestFailed as fault:
+                if fault.code not in AGAIN:
+                    raise
+            except DaemonUnreachable:
+                if asyncio.get_running_loop().time() - last_progress > PATIENCE_S:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+            with suppress(DaemonUnreachable):
+                came, file_id = await self._progress_of(place)
+                if file_id is not None:
+                    return file_id
+                if came > offset:
+                    last_progress = asyncio.get_running_loop().time()
+                offset = came
+
+    async def _begin_upload(self, name: str, sha256: str, size: int) -> str:
+        pairs = {"filename": name, "sha256": sha256}
+        metadata = ",".join(
+            f"{key} {b64encode(value.encode(errors='replace')).decode()}" for key, value in pairs.items()
+        )
+        headers = {**TUS, "upload-length": str(size), "upload-metadata": metadata}
+        async with self._answer("POST", "", headers=headers) as response:
+            location: str = response.headers.get("location", "")
+            return f"/uploads/{location.rpartition('/')[2]}"
+
+    async def _send_from(self, place: str, offset: int, size: int, body_from: BodyFrom) -> str | None:
+        headers = {
+            **TUS,
+            "content-type": "application/offset+octet-stream",
+            "content-length": str(size - offset),
+            "upload-offset": str(offset),
+        }
+        async with self._answer("PATCH", place, lambda: body_from(offset), headers) as response:
+            return response.headers.get("exai-file")
+
+    async def _progress_of(self, place: str) -> tuple[int, str | None]:
+        async with self._answer("HEAD", place, headers=TUS) as response:
+            return int(response.headers.get("upload-offset", "0")), response.headers.get("exai-file")
+
     async def tree(self, manifest: bytes) -> dict[str, Any]:
         """Keep a snapshot: its `id`, or what is `missing` for it."""
         headers = {"content-length": str(len(manifest)), "content-type": "application/jsonl"}
@@ -166,9 +235,17 @@ class StoredFiles:
             allow_redirects=False,
         )
 
+    def _bodiless_failure(self, status: int) -> Exception:
+        if status == 401:
+            return TokenRefused(f"The daemon accepts no token of this client. {self._tokens.advice}")
+        code, message = HEAD_CODES.get(
+            status, ("failed", f"The daemon answered HTTP {status}; ask again later.")
+        )
+        return FileRequestFailed(code, message)
+
     async def _failure(self, response: aiohttp.ClientResponse) -> Exception:
-        if response.method == "HEAD" and response.status == 404:
-            return FileRequestFailed(NOT_FOUND, "There is none.")
+        if response.method == "HEAD":
+            return self._bodiless_failure(response.status)
         try:
             fault = msgspec.json.decode(await response.read())["error"]
             code, message = str(fault["code"]), str(fault["message"])

@@ -1,7 +1,9 @@
 """`exai connect`: relays stdin and stdout to a running daemon, through cut connections and restarts."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -12,6 +14,7 @@ from exai.cli.running import daemon_address
 from exai.client.bridge import serve_bridge
 from exai.client.tokens import client_tokens
 from exai.config import client as config_client
+from exai.config.values import is_loopback
 from exai.monitoring import logs
 
 __all__ = ["app"]
@@ -35,6 +38,20 @@ def connect(
             "token in EXAI_TOKEN, or the file that EXAI_CREDENTIALS names.",
         ),
     ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A further folder whose files calls may name, beside the one it is started in; may be repeated.",
+        ),
+    ] = None,
+    files: Annotated[
+        bool | None,
+        typer.Option(
+            "--files/--no-files",
+            help="Send the files that calls name to the daemon. Left out: where it is on another machine.",
+        ),
+    ] = None,
     patience: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds that a request waits for a daemon that cannot be reached."),
@@ -51,4 +68,11 @@ def connect(
         url = daemon_address(settings.server)
     tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
     limit = settings.websocket.max_frame_bytes
-    run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))
+    carries = files if files is not None else not is_loopback(urlsplit(url).hostname or "")
+    if not carries:
+        run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))
+        return
+    # Imported by its name: HTTP and the rules of folders take a while, and only this needs them.
+    bridge = import_module("exai.client.carrying_bridge")
+    roots = [Path.cwd(), *(root or [])]
+    run(bridge.serve_carrying_bridge(url, tokens, roots, patience_s=patience, max_line_bytes=limit))

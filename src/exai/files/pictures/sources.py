@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from exai.errors import FileRefused
 from exai.files.pictures.header import begins_a_picture
 
-__all__ = ["content_of", "path_of"]
+__all__ = ["content_of", "is_content", "path_of"]
 
 _DATA_URL = "data:"
 _FILE_URL = "file:"
@@ -44,6 +44,12 @@ def path_of(given: str) -> str:
         "A `file:` URL of another machine, or without an absolute path, cannot be read; "
         "name the file by its path on this machine, as in `/home/me/a.txt`."
     )
+
+
+def is_content(source: str) -> bool:
+    """Whether `source` itself holds a picture, and so names no file."""
+    source = source.strip()
+    return source[: len(_DATA_URL)].lower() == _DATA_URL or _is_base64_of_a_picture(source)
 
 
 def content_of(source: str, limit: int, number: int) -> tuple[str, bytes] | None:
