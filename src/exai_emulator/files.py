@@ -1,7 +1,7 @@
 """The files that an account keeps at a provider."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exai_emulator.clock import EmulatedClock
 from exai_emulator.documents.extraction import Extract
@@ -83,6 +83,11 @@ class FileStore:
         """Keep a file, whose bytes outlive its request from now on."""
         file.upload.kept = True
         self._files[file.id] = file
+
+    def learn(self, file_id: str, extract: Extract) -> None:
+        """Note what was found in a file."""
+        if (file := self._files.get(file_id)) is not None:
+            self._files[file_id] = replace(file, extract=extract)
 
     def remove(self, file_id: str) -> None:
         """Delete a file and its bytes."""

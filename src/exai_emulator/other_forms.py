@@ -77,8 +77,8 @@ class OtherForm(ABC):
     def further_headers(self, path: str, headers: Mapping[str, str], identity: Identity) -> Mapping[str, str]:
         return self.inner.further_headers(path, headers, identity)
 
-    async def read_documents(self, raw: Any, /) -> None:
-        await self.inner.read_documents(raw)
+    async def read_documents(self, raw: Any, account: Account, /) -> None:
+        await self.inner.read_documents(raw, account)
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         call = self.inner.read_call(self.as_chat(raw) if isinstance(raw, dict) else raw, root, account)

@@ -78,8 +78,8 @@ class ProviderApi(Protocol):
         """What every reply at this path carries besides; `headers` are the request's."""
         ...
 
-    async def read_documents(self, raw: Any, /) -> None:
-        """Read the documents that a chat brings with it, so that `read_call` has their text."""
+    async def read_documents(self, raw: Any, account: Account, /) -> None:
+        """Read the documents that a chat shows, so that `read_call` has their text."""
         ...
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:

@@ -118,7 +118,7 @@ class ProviderServer:
         operation, root = route
         call: ChatCall | None = None
         if operation in READS_A_CALL:
-            await api.read_documents(raw)
+            await api.read_documents(raw, account)
             call = api.read_call(raw, root, account)
             call.query = request.rel_url.query
         if call is not None and (refusal := self._rules.first_refusal(api.name, call)) is not None:

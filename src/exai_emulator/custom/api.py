@@ -84,7 +84,7 @@ class CustomApi(ProviderApi):
         return {}
 
     @override
-    async def read_documents(self, _: Any, /) -> None:
+    async def read_documents(self, _: Any, __: Account, /) -> None:
         """Nothing to read: no part of a message holds a document."""
 
     @override

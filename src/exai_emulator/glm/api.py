@@ -11,6 +11,7 @@ from typing_extensions import override
 from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, ErrorRow, KeyVerdict, Model, Refusal, canonical_prompt
 from exai_emulator.clock import EmulatedClock, china_time
+from exai_emulator.documents.extraction import extract
 from exai_emulator.documents.inline import InlineDocuments
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
@@ -20,7 +21,7 @@ from exai_emulator.glm.errors import ERRORS, RESET
 from exai_emulator.glm.files import GlmFiles
 from exai_emulator.glm.keys import judge
 from exai_emulator.glm.parsing import GlmParsing
-from exai_emulator.glm.parts import documents_in, inline_data
+from exai_emulator.glm.parts import documents_in, files_named, inline_data
 from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPUT
 from exai_emulator.glm.search import FIRST_CHUNK, GlmSearch, search_in_chat
 from exai_emulator.glm.tasks import GlmTasks
@@ -115,8 +116,10 @@ class GlmApi(ProviderApi):
         return {}
 
     @override
-    async def read_documents(self, raw: Any, /) -> None:
+    async def read_documents(self, raw: Any, account: Account, /) -> None:
         await self._inline.read(inline_data(raw))
+        for file in files_named(raw, account):
+            account.files.learn(file.id, await extract(file.upload))
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
         body: Mapping[str, Any] = raw if isinstance(raw, dict) else {}

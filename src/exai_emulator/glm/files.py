@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from exai_emulator.calls import Refusal
-from exai_emulator.documents.extraction import Extract, extract
 from exai_emulator.endpoints import Endpoint, EndpointRequest, Reply
 from exai_emulator.files import StoredFile
 from exai_emulator.glm.uploads import UPLOAD_RULES, USER_DATA, GlmUpload
@@ -74,17 +73,11 @@ class GlmFiles:
             ("DELETE", "/files/{id}", self._of_file(_delete)),
         )
 
-    async def _upload(self, request: EndpointRequest) -> Reply | Refusal:
+    def _upload(self, request: EndpointRequest) -> Reply | Refusal:
         sent = GlmUpload(request.account, request.form)
         if (refusal := self._rules.first_of(UPLOAD_RULES, sent)) is not None:
             return refusal
-        read: Extract | None = None
-        if sent.purpose == USER_DATA and sent.upload is not None:
-            read = await extract(sent.upload)
-            # Others may have filled the account meanwhile.
-            if (refusal := self._rules.first_of(UPLOAD_RULES, sent)) is not None:
-                return refusal
-        file = _stored(request, sent, read)
+        file = _stored(request, sent)
         return Reply(
             _listed(file),
             commit=lambda: request.account.files.add(file),
@@ -141,7 +134,7 @@ def _unknown() -> Refusal:
     return Refusal("1214", "文件不存在")
 
 
-def _stored(request: EndpointRequest, sent: GlmUpload, read: Extract | None) -> StoredFile:
+def _stored(request: EndpointRequest, sent: GlmUpload) -> StoredFile:
     """The file that an upload becomes."""
     account, identity = request.account, request.identity
     now = account.clock.now()
@@ -152,7 +145,6 @@ def _stored(request: EndpointRequest, sent: GlmUpload, read: Extract | None) -> 
         purpose=sent.purpose,
         upload=sent.upload or request.uploads.filled(b""),
         stored_at=now,
-        extract=read,
         expires_at=now + (_KEPT_S if kept_s is None else kept_s) if sent.purpose == USER_DATA else None,
     )
 

@@ -7,6 +7,7 @@ from exai_emulator.accounts import Account
 from exai_emulator.calls import ChatCall, Document, Refusal
 from exai_emulator.documents.inline import InlineDocuments
 from exai_emulator.documents.kinds import READ_KINDS
+from exai_emulator.files import StoredFile
 from exai_emulator.glm.uploads import DOCUMENT_BYTES, USER_DATA
 from exai_emulator.pictures import picture_size, picture_type
 from exai_emulator.rules import Rule
@@ -68,13 +69,26 @@ def _file_parts(messages: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Ma
             yield place, file if isinstance(file, dict) else {}
 
 
-def inline_data(raw: Any) -> Iterator[str]:
-    """The base64 of every document that a chat brings with it."""
+def _parts_of_raw(raw: Any) -> Iterator[Mapping[str, Any]]:
+    """The object of every part that shows a file, of a chat that nothing was checked of."""
     entries = raw.get("messages") if isinstance(raw, dict) else None
     messages = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     for _, file in _file_parts(messages):
+        yield file
+
+
+def inline_data(raw: Any) -> Iterator[str]:
+    """The base64 of every document that a chat brings with it."""
+    for file in _parts_of_raw(raw):
         if isinstance(data := file.get("file_data"), str):
             yield data
+
+
+def files_named(raw: Any, account: Account) -> list[StoredFile]:
+    """The uploads that a chat shows and whose text was not read yet."""
+    ids = {file.get("file_id") for file in _parts_of_raw(raw) if isinstance(file.get("file_id"), str)}
+    found = [account.find_file(str(file_id)) for file_id in sorted(map(str, ids))]
+    return [file for file in found if file and file.purpose == USER_DATA and file.extract is None]
 
 
 def documents_in(

@@ -42,7 +42,7 @@ class GlmTasks:
         )
 
     async def _call(self, request: EndpointRequest) -> ChatCall | Refusal:
-        await self._api.read_documents(request.json)
+        await self._api.read_documents(request.json, request.account)
         call = self._api.read_call(request.json, self._root, request.account)
         return self._rules.first_refusal(self._api.name, call) or call
 

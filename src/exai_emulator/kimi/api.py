@@ -94,7 +94,7 @@ class KimiApi:
             return track_headers(headers, identity)
         return signature_headers(headers, identity.created)
 
-    async def read_documents(self, _: Any, /) -> None:
+    async def read_documents(self, _: Any, __: Account, /) -> None:
         """Nothing to read: no part of a message holds a document."""
 
     def read_call(self, raw: Any, root: str, account: Account) -> ChatCall:
