@@ -21,7 +21,7 @@ PROTOCOL = "2025-11-25"
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench first_answer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench first-answer", description=__doc__)
     parser.add_argument("--starts", type=int, default=20, help="how many processes (default 20)")
     parser.add_argument(
         "--json",

@@ -165,8 +165,8 @@ def test_a_database_that_others_use_is_meant_even_beside_a_demonstration(
     chosen = choose_data(None, url, None)
     assert (chosen.loaded.demo, chosen.settings.database.url is None) == (False, False)
     assert "--demo" in capsys.readouterr().err
-    demo = choose_data(None, [*url, "jobs.file=/tmp/jobs"], True)
-    assert (demo.settings.database.url, demo.settings.jobs.file) == (None, None)
+    demo = choose_data(None, [*url, "jobs.file=/tmp/jobs", "files.store=s3://bucket/exai"], True).settings
+    assert (demo.database.url, demo.jobs.file, demo.files.store) == (None, None, "folder")
 
 
 def test_who_looks_where_nothing_is_yet_hears_where_the_data_are(

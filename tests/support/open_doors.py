@@ -16,6 +16,7 @@ from exai.app.duties import mcp_port_duties
 from exai.config import Settings
 from exai.events.bus import EventBus
 from exai.events.events import Event
+from exai.runtime.bytes_in_flight import BytesInFlight
 from exai.runtime.periodic import Scheduler
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Addresses, Listener
@@ -44,6 +45,7 @@ class Doors:
     authenticator: ScriptedAuthenticator
     authority: ScriptedAuthority
     watcher: CredentialWatcher
+    incoming: BytesInFlight
 
     @property
     def ws(self) -> str:
@@ -160,6 +162,7 @@ async def open_doors(
                 authenticator,
                 authority,
                 port.doors.watcher,
+                port.doors.traffic.incoming,
             )
         finally:
             engine.released.set()

@@ -61,7 +61,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         services.clock,
         further=_file_routes(services, settings),
     )
-    services.monitoring.metrics.read_samples(mcp.sessions.samples)
+    services.monitoring.metrics.read_samples(mcp.samples)
     asking = services.asking
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)

@@ -12,6 +12,8 @@ EMULATED_PROVIDERS = frozenset({"glm", "kimi"})
 
 FOLDER = "demo"
 ORIGIN = "--demo"
+PLACES = ("data_dir", "database.url", "jobs.file", "files.store")
+"""The settings that say where something is kept."""
 
 
 def demo_data_dir(data_dir: Path) -> Path:
@@ -20,12 +22,13 @@ def demo_data_dir(data_dir: Path) -> Path:
 
 
 def of_demonstration(loaded: Loaded) -> Loaded:
-    """Return the settings of the demonstration: with its data folder, and with SQLite files in it."""
+    """Return the settings of the demonstration: everything that is kept is in its data folder."""
     settings = loaded.settings
     changed = {
         "data_dir": demo_data_dir(settings.data_dir),
         "database": settings.database.model_copy(update={"url": None}),
         "jobs": settings.jobs.model_copy(update={"file": None}),
+        "files": settings.files.model_copy(update={"store": "folder"}),
     }
-    origins = {**loaded.origins, "data_dir": ORIGIN, "database.url": ORIGIN, "jobs.file": ORIGIN}
+    origins = {**loaded.origins, **dict.fromkeys(PLACES, ORIGIN)}
     return replace(loaded, settings=settings.model_copy(update=changed), origins=origins, demo=True)

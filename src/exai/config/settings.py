@@ -165,7 +165,8 @@ class Admission(Section):
     """Requests at one provider's one model. Providers count in-flight requests per model."""
 
     caller_bytes: Bytes = 64 * 2**20
-    """Arguments of one caller's running and waiting calls together, in bytes; one more is answered `overloaded`."""
+    """One caller's running and waiting calls: arguments, and files and pictures read for them, in bytes; one more is
+    answered `overloaded`. As much again may be coming in."""
 
     global_bytes: Bytes = 256 * 2**20
     """The same for all callers together."""

@@ -69,7 +69,7 @@ class Consultant:
         """
         with context.stage(Stage.STORE):
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
-        material = await gather(inquiry, self._files, context.caller)
+        material = await gather(inquiry, self._files, context)
         choice = choose_model(self._router, inquiry, conversation, has_images=bool(material.images))
         asker = context.ask.branch()
 

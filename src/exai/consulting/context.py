@@ -25,6 +25,14 @@ class CallContext(msgspec.Struct, frozen=True):
         """Return the context of a part of the call, which asks through an asker of its own."""
         return CallContext(self.call_id, self.caller, ask, self.progress)
 
+    def hold(self, size: int) -> None:
+        """Count bytes that are read for the call and held until its end.
+
+        Raises:
+            Overloaded: this caller's calls, or all calls, hold too much already.
+        """
+        self.ask.terms.hold(size)
+
     def stage(self, stage: Stage) -> AbstractContextManager[None]:
         """A scope whose time counts for one stage of the call."""
         return self.ask.ledger.stage(stage)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exai.callers import Caller
+from exai.consulting.context import CallContext
 from exai.consulting.files.blocks import Block, excerpt_block, whole_block
 from exai.consulting.files.gathering import FileSources, Gathered, LeftOut
 from exai.consulting.files.text_items import TextItem
@@ -125,16 +125,21 @@ def _tokens(item: TextItem) -> float:
     return float("inf") if item.whole is None else item.whole.tokens
 
 
-async def gather(inquiry: Inquiry, sources: FileSources, caller: Caller) -> Material:
+async def gather(inquiry: Inquiry, sources: FileSources, context: CallContext) -> Material:
     """Read the files and pictures of the caller's inquiry.
 
     Raises:
         FileRefused: one of them may not or cannot be read.
+        Overloaded: the caller's calls hold too much already.
         ScopeMissing: a stored file is named without the scope for that.
         ToolFault: what is wrong with a stored file or a document.
     """
     gathered = await sources.gather(
-        caller, inquiry.file_paths, inquiry.images, send_secrets=inquiry.send_secrets
+        context.caller,
+        inquiry.file_paths,
+        inquiry.images,
+        context.hold,
+        send_secrets=inquiry.send_secrets,
     )
     replaced = sources.secrets.mode == "redact" and not inquiry.send_secrets
     return Material(gathered, inquiry.question, secrets_replaced=replaced)

@@ -272,7 +272,9 @@ class Dispatcher:
         """Run a tool that asks a provider, if there is room for what it was given, under the permits of all calls."""
         caller, admission = call.context.caller, self._admission
         patience = admission.patience()
-        with admission.holding(caller, _size_of(call.request.invocation.given)):
+        with admission.holding(caller) as holding:
+            holding.add(_size_of(call.request.invocation.given))
+            call.asker.terms.hold = holding.add
             async with (
                 admission.caller_permit(caller, patience) as own,
                 admission.total_permit(caller, patience) as total,

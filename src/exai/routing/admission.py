@@ -47,20 +47,20 @@ holds none of its call's: so no two can wait for each other.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
 from exai import config
 from exai.callers import Caller
 from exai.errors import Overloaded
+from exai.runtime.bytes_in_flight import BytesInFlight, Share
 from exai.runtime.clock import Clock
 from exai.runtime.gate import Gate
 from exai.runtime.samples import Sample
 
-__all__ = ["Admission", "BytesInFlight", "CallPermits", "Patience", "Permit"]
+__all__ = ["Admission", "CallPermits", "Holding", "Patience", "Permit"]
 
 
 class Patience:
@@ -280,57 +280,27 @@ class CallPermits:
                 permit.give_back()
 
 
-class BytesInFlight:
-    """How many bytes the arguments of running and waiting calls have, of each caller and of all.
+class Holding:
+    """A scope for the bytes of one call: its arguments, and the files and pictures that are read for it."""
 
-    What is beyond is refused at once: a call that waits holds its arguments as well. A caller's only call is never
-    too large for the caller, nor the only call of all.
-    """
+    def __init__(self, share: Share, refusal: Callable[[str], Overloaded]) -> None:
+        self._share = share
+        self._refusal = refusal
 
-    def __init__(self, most: int, most_per_caller: int) -> None:
-        self._most = most
-        self._most_per_caller = most_per_caller
-        self._by_subject: Counter[str] = Counter()
-        self.total = 0
-
-    def full(self, subject: str, size: int) -> str | None:
-        """Return the reason for which a call of that size cannot be taken now; `None` when it can."""
-        own = self._by_subject.get(subject, 0)
-        if own and own + size > self._most_per_caller:
-            return f"your calls have {own / 2**20:.0f} MiB of arguments under way (admission.caller_bytes)"
-        if self.total and self.total + size > self._most:
-            return (
-                f"all calls have {self.total / 2**20:.0f} MiB of arguments under way (admission.global_bytes)"
-            )
-        return None
-
-    def counted(self, subject: str, size: int) -> AbstractContextManager[None]:
-        """A scope in which a call holds arguments of that size."""
-        return _Counted(self, subject, size)
-
-    def add(self, subject: str, size: int) -> None:
-        """Count bytes of a caller's; less than 0 takes them back."""
-        self.total += size
-        own = self._by_subject[subject] + size
-        if own:
-            self._by_subject[subject] = own
-        else:
-            del self._by_subject[subject]
-
-
-class _Counted(AbstractContextManager[None]):
-    __slots__ = ("_bytes", "_size", "_subject")
-
-    def __init__(self, counted: BytesInFlight, subject: str, size: int) -> None:
-        self._bytes = counted
-        self._subject = subject
-        self._size = size
-
-    def __enter__(self) -> None:
-        self._bytes.add(self._subject, self._size)
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._bytes.add(self._subject, -self._size)
+        self._share.release()
+
+    def add(self, size: int) -> None:
+        """Hold so many bytes more.
+
+        Raises:
+            Overloaded: this caller's calls, or all calls, hold too much already.
+        """
+        if (why := self._share.resize(self._share.size + size)) is not None:
+            raise self._refusal(why)
 
 
 class Admission:
@@ -342,7 +312,9 @@ class Admission:
         self.total = Gate(limits.global_limit)
         self.by_provider: dict[str, Gate] = {}
         self.by_model: dict[tuple[str, str], Gate] = {}
-        self.bytes_in_flight = BytesInFlight(limits.global_bytes, limits.caller_bytes)
+        self.bytes_in_flight = BytesInFlight(
+            limits.global_bytes, limits.caller_bytes, of_what="arguments, files and pictures"
+        )
         self._by_caller: dict[str, tuple[Gate, int]] = {}
         self._mean_held_s = 1.0
 
@@ -351,7 +323,11 @@ class Admission:
         return [
             Sample("permits_in_use", "Permits for calls in use, whatever they ask.", self.total.in_use),
             Sample("calls_waiting", "Calls waiting for a permit.", self.waiting),
-            Sample("argument_bytes", "Arguments of running and waiting calls.", self.bytes_in_flight.total),
+            Sample(
+                "argument_bytes",
+                "Arguments of running and waiting calls, and files and pictures read for them.",
+                self.bytes_in_flight.total,
+            ),
         ]
 
     @property
@@ -369,15 +345,9 @@ class Admission:
         """Callers that hold or await a permit."""
         return len(self._by_caller)
 
-    def holding(self, caller: Caller, size: int) -> AbstractContextManager[None]:
-        """A scope in which a call holds arguments of `size` bytes.
-
-        Raises:
-            Overloaded: this caller's calls, or all calls, hold too much already.
-        """
-        if (why := self.bytes_in_flight.full(caller.subject, size)) is not None:
-            raise self._overloaded(why)
-        return self.bytes_in_flight.counted(caller.subject, size)
+    def holding(self, caller: Caller) -> "Holding":
+        """A scope for what a call holds in memory."""
+        return Holding(self.bytes_in_flight.share(caller.subject), self._overloaded)
 
     def patience(self) -> Patience:
         """How long a new call may wait: its permits share it."""

@@ -54,6 +54,10 @@ class Asking:
     """The providers that an emulator plays."""
 
 
+def _hold_nothing(_size: int) -> None:
+    pass
+
+
 class CallTerms(msgspec.Struct):
     """What all requests of one call have in common."""
 
@@ -63,6 +67,8 @@ class CallTerms(msgspec.Struct):
     permits: CallPermits
     """The call's own, which others may use while all of its requests wait."""
     progress: Progress
+    hold: Callable[[int], None] = _hold_nothing
+    """Counts bytes that the call holds from now on, or raises `Overloaded`."""
 
 
 class Request:

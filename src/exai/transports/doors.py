@@ -13,6 +13,7 @@ from exai.callers import Door
 from exai.config import Settings
 from exai.events.bus import EventBus
 from exai.runtime.clock import Clock, SystemClock
+from exai.runtime.samples import Sample
 from exai.transports.http.door import HttpDoor
 from exai.transports.http.faults import rpc_fault
 from exai.transports.protected_resource import METADATA_PATH, ProtectedResource
@@ -58,7 +59,7 @@ class McpDoors:
         resource = ProtectedResource(settings)
         gate = AuthGate(authenticator, bus.publish, challenge=resource.challenge)
         self.watcher = CredentialWatcher(authenticator, clock)
-        self.traffic = Traffic()
+        self.traffic = Traffic(settings.admission)
         self._websocket = WebSocketDoor(
             server,
             settings=settings,
@@ -87,6 +88,7 @@ class McpDoors:
             gate=gate,
             publish=bus.publish,
             not_found="Nothing is here. MCP is at /mcp.",
+            incoming=self.traffic.incoming,
         )
 
     def _routes(
@@ -103,6 +105,13 @@ class McpDoors:
             Route(READ, f"{METADATA_PATH}/mcp", metadata, is_open=True),
             *(Route(methods, path, none, is_open=True) for methods, path in AUTHORIZATION_SERVER_ROUTES),
         ]
+
+    def samples(self) -> list[Sample]:
+        """Return the metrics of what comes in, and of the sessions."""
+        coming = Sample(
+            "incoming_bytes", "Of messages that are not complete yet.", self.traffic.incoming.total
+        )
+        return [coming, *self.sessions.samples()]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

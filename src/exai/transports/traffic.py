@@ -1,14 +1,20 @@
-"""How many requests are being answered, over all doors: what a stop waits for before it closes them."""
+"""What is under way over all doors: requests that are answered, which a stop waits for, and messages that come in."""
 
 import asyncio
+
+from exai import config
+from exai.runtime.bytes_in_flight import BytesInFlight
 
 __all__ = ["Traffic"]
 
 
 class Traffic:
-    """Counts requests from their arrival until their answer has been written."""
+    """Counts requests from their arrival until their answer has been written, and bytes until they are a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: config.Admission | None = None) -> None:
+        limits = limits or config.Admission()
+        self.incoming = BytesInFlight(limits.global_bytes, limits.caller_bytes, of_what="messages")
+        """Of messages and bodies that are not complete yet."""
         self._answering = 0
         self._idle = asyncio.Event()
         self._idle.set()

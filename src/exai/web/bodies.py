@@ -27,10 +27,12 @@ from starlette.types import Receive
 
 from exai.web.faults import BodyTooLarge, BodyTooSlow
 
-__all__ = ["Body", "ClientGone", "StreamedBody", "WholeBody", "pieces"]
+__all__ = ["UNCOUNTED_BYTES", "Body", "ClientGone", "StreamedBody", "WholeBody", "pieces"]
 
 SLACK_S = 5.0
 LEAST_BYTES_PER_S = 4_096
+UNCOUNTED_BYTES = 64 * 2**10
+"""Of each body, in no count of what is coming: a short one is taken however much others send."""
 
 
 @dataclass(frozen=True, slots=True)

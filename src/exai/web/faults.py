@@ -2,7 +2,7 @@
 
 from exai.errors import RequestFault
 
-__all__ = ["BodyRefused", "BodyTooLarge", "BodyTooSlow", "MediaTypeRefused", "NotOurPage"]
+__all__ = ["BodyRefused", "BodyTooLarge", "BodyTooSlow", "MediaTypeRefused", "NotOurPage", "TooMuchComing"]
 
 
 class BodyRefused(RequestFault):
@@ -27,6 +27,14 @@ class MediaTypeRefused(BodyRefused):
     """The `Content-Type` is none that the route takes."""
 
     http_status = 415
+
+
+class TooMuchComing(BodyRefused):
+    """What this caller, or all callers, are sending at the moment is too much to be held."""
+
+    code = "overloaded"
+    http_status = 503
+    retryable = True
 
 
 class NotOurPage(RequestFault):

@@ -5,7 +5,7 @@
     caller            401, 403, 429   in the form of the route's faults, with the headers of `challenge.py`
     method            405             plain text, with `Allow`
     page and scope    403             in the form of the route's faults
-    body              408, 413, 415   the same, as the handler reads it
+    body              408, 413, 415, 503   the same, as the handler reads it
 
 All but the last is judged by the request's head. No byte of a body has been read by then, and a client that waits for
 `100 Continue` is answered without one. The path is the one of the request line, decoded once by the server; nothing is
@@ -22,6 +22,7 @@ from exai.callers import Door
 from exai.errors import ExaiError, Incident, TooManyAttempts, Unauthenticated
 from exai.events.events import Event
 from exai.events.incidents import record_incident
+from exai.runtime.bytes_in_flight import BytesInFlight
 from exai.web.auth_gate import AuthGate, check_allowed
 from exai.web.bodies import ClientGone
 from exai.web.faults import BodyTooSlow
@@ -48,8 +49,13 @@ class HttpPort:
         publish: Callable[[Event], None],
         not_found: str = "Nothing is here.",
         headers: Mapping[bytes, bytes] = NO_HEADERS,
+        incoming: BytesInFlight | None = None,
     ) -> None:
-        """Set up the port; `headers` are added to every answer that has no such field of its own."""
+        """Set up the port.
+
+        `headers` are added to every answer that has no such field of its own; `incoming` counts the bodies of all that
+        are held while they come.
+        """
         self.table = RouteTable(routes)
         self._door = door
         self._hosts = hosts
@@ -57,6 +63,7 @@ class HttpPort:
         self._publish = publish
         self._not_found = PlainRefusal(404, not_found)
         self._headers = headers
+        self._incoming = incoming
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send, self._headers)
@@ -100,6 +107,7 @@ class HttpPort:
                 params=match.params,
                 body=route.body,
                 end_of=self._gate.end_of,
+                incoming=self._incoming,
             )
             return await self._handle(route, request)
         except ExaiError as fault:

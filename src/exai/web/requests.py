@@ -11,8 +11,9 @@ from starlette.types import Receive, Scope
 from exai.auth.revocation_state import EndReason
 from exai.callers import Caller, RawHeaders
 from exai.errors import Unauthenticated
-from exai.web.bodies import Body, StreamedBody, WholeBody, pieces
-from exai.web.faults import BodyRefused, MediaTypeRefused
+from exai.runtime.bytes_in_flight import BytesInFlight
+from exai.web.bodies import UNCOUNTED_BYTES, Body, StreamedBody, WholeBody, pieces
+from exai.web.faults import BodyRefused, MediaTypeRefused, TooMuchComing
 from exai.web.hosts import peer_address
 
 __all__ = ["AnswerBrokenOff", "AuthorizedRequest"]
@@ -36,7 +37,9 @@ class AuthorizedRequest:
         params: Mapping[str, str],
         body: Body | None,
         end_of: Callable[[Caller], EndReason | None],
+        incoming: BytesInFlight | None = None,
     ) -> None:
+        """`incoming` counts the bodies of all that are held while they come."""
         self.scope = scope
         self.receive = receive
         self.params = params
@@ -44,6 +47,7 @@ class AuthorizedRequest:
         self._caller = caller
         self._body = body
         self._end_of = end_of
+        self._incoming = incoming
 
     @property
     def caller(self) -> Caller:
@@ -91,11 +95,24 @@ class AuthorizedRequest:
         Raises:
             BodyTooLarge: it is larger than the route takes.
             BodyTooSlow: its sender fell behind.
+            TooMuchComing: the caller sends too much at once.
             ClientGone: the client closed its connection.
         """
         if not isinstance(self._body, WholeBody):
             raise TypeError("this route reads no whole body")
-        return b"".join([piece async for piece in pieces(self.receive, self._body, self.declared_bytes)])
+        coming = pieces(self.receive, self._body, self.declared_bytes)
+        if self._incoming is None or self._caller is None:
+            return b"".join([piece async for piece in coming])
+        parts: list[bytes] = []
+        size = 0
+        with self._incoming.share(self._caller.subject) as share:
+            async with aclosing(coming) as body:
+                async for piece in body:
+                    parts.append(piece)
+                    size += len(piece)
+                    if (why := share.resize(max(0, size - UNCOUNTED_BYTES))) is not None:
+                        raise TooMuchComing(f"EXAI is busy: {why}. Try again in a few seconds.")
+            return b"".join(parts)
 
     async def json_body(self, form: type[T]) -> T:
         """Read a JSON body in its form; what the form does not know is refused.

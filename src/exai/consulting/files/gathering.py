@@ -6,7 +6,7 @@ into memory, or is a document, is stored for its caller first, as `files put` wo
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -31,6 +31,8 @@ from exai.messages import Image
 from exai.storage.files.tables import FileRow
 
 __all__ = ["FileSources", "Gathered", "LeftOut"]
+
+Hold = Callable[[int], None]
 
 DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
 PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
@@ -69,16 +71,24 @@ class FileSources:
     settings: config.Files
 
     async def gather(
-        self, caller: Caller, names: Sequence[str], images: Sequence[str], *, send_secrets: bool = False
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        images: Sequence[str],
+        hold: Hold,
+        *,
+        send_secrets: bool = False,
     ) -> Gathered:
         """Read files and pictures in the order in which they are named; all or none.
+
+        `hold` is told of the bytes of each, and refuses what is too much.
 
         Raises:
             FileRefused: one of them may not or cannot be read, or more than the limits allow.
             ScopeMissing: a stored file is named without the scope for that.
             ToolFault: the store's faults, and those of documents.
         """
-        gathering = _Gathering(self, caller, send_secrets=send_secrets)
+        gathering = _Gathering(self, caller, hold, send_secrets=send_secrets)
         for name in names:
             await gathering.add(name)
         await gathering.add_images(images)
@@ -88,10 +98,11 @@ class FileSources:
 class _Gathering:
     """The files of one call, as they are read."""
 
-    def __init__(self, sources: FileSources, caller: Caller, *, send_secrets: bool) -> None:
+    def __init__(self, sources: FileSources, caller: Caller, hold: Hold, *, send_secrets: bool) -> None:
         self._from = sources
         self._send_secrets = send_secrets
         self._caller = caller
+        self._hold = hold
         self._room = sources.settings.max_total_bytes
         self.found = Gathered()
 
@@ -137,7 +148,7 @@ class _Gathering:
             if uri is not None:
                 await self._add_picture(await self._stored(uri.file_id))
             else:
-                self.found.images += await self._from.reader.read_images(self._caller.subject, [source])
+                self._take_pictures(await self._from.reader.read_images(self._caller.subject, [source]))
             for image in self.found.images[before:]:
                 await self._from.secrets.check_raw(
                     image.data, f"Image {number}", sends_secrets=self._send_secrets
@@ -226,6 +237,7 @@ class _Gathering:
         if lines is not None:
             whole = await asyncio.to_thread(Whole.of, first, lines)
             self._room -= len(whole.body.text)
+            self._hold(len(whole.body.text))
         self.found.texts.append(
             TextItem(
                 id=self._next_id(),
@@ -265,9 +277,13 @@ class _Gathering:
         async with aclosing(content.read(0, row.bytes)) as blocks:
             data = b"".join([block async for block in blocks])
         name = f"Image {len(self.found.images) + 1} ({row.file_id})"
-        self.found.images.append(
-            await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
-        )
+        picture = await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
+        self._take_pictures([picture])
+
+    def _take_pictures(self, pictures: Sequence[Image]) -> None:
+        for picture in pictures:
+            self._hold(len(picture.data))
+            self.found.images.append(picture)
 
     def _without(self, places: tuple[Place, ...], source: ReadableText, name: str) -> ReadableText:
         """Return a text without its secrets, unless they are to be sent.
@@ -281,6 +297,7 @@ class _Gathering:
         return source if self._from.secrets.mode == "warn" else RedactedText(source, places)
 
     def _take(self, size: int, path: str) -> None:
+        self._hold(size)
         self._room -= size
         if self._room < 0:
             raise FileRefused(

@@ -110,5 +110,7 @@ class Connection:
             return
         if code == CloseCode.SERVICE_RESTART:
             self.reason = "stopping"
+        elif code == CloseCode.TRY_AGAIN_LATER:
+            self.reason = "overloaded"
         elif code in PEER_FAULTS:
             self.reason = "protocol"

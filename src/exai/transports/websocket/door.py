@@ -86,7 +86,12 @@ class WebSocketDoor:
         self._bus.publish(ConnectionOpened(Door.WEBSOCKET, caller))
         connection, subprotocol = self._connected(agreed, caller, scope, receive, send)
         try:
-            with self._counted(caller), self._watcher.watching(caller, connection.end):
+            with (
+                self._counted(caller),
+                self._traffic.incoming.share(caller.subject) as share,
+                self._watcher.watching(caller, connection.end),
+            ):
+                protocol_of(scope).incoming = share
                 await subprotocol.serve()
         finally:
             self._bus.publish(ConnectionClosed(Door.WEBSOCKET, caller, connection.reason))

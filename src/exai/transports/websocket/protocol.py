@@ -13,6 +13,9 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from exai.runtime.bytes_in_flight import Share
+from exai.web.bodies import UNCOUNTED_BYTES
+
 __all__ = ["AbortableWebSocket", "protocol_of"]
 
 EXTENSION = "exai.protocol"
@@ -23,6 +26,8 @@ PARTING_S = 1.0
 """How long a peer that answers no ping may take to read why it is closed."""
 LINGER_S = 10.0
 """The same for any other connection that has ended."""
+MOST_REASON = 123
+"""Bytes of the reason in a close frame (RFC 6455, 5.5)."""
 RECONNECT_HINT = "EXAI is stopping. Connect again in a few seconds."
 
 
@@ -32,6 +37,9 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
     An orderly close waits until what was written has been read, which such a peer never does.
     """
 
+    incoming: Share | None = None
+    """Counts what is held of a message that is not complete; `None` until its caller is known."""
+    _fragment_bytes = 0
     _linger: asyncio.TimerHandle | None = None
     parting_hint = RECONNECT_HINT
     """What the peer reads when EXAI stops."""
@@ -47,6 +55,18 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             # A head with too many or too long lines has been answered by now, but uvicorn writes nothing of it.
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
+        elif self.incoming is not None and not self.close_sent:
+            self._count_incoming(self.incoming)
+
+    def _count_incoming(self, share: Share) -> None:
+        """Count the begun message; close the connection where it is more than may be held."""
+        size = len(self.conn.reader.buffer) + self._fragment_bytes
+        if (why := share.resize(max(0, size - UNCOUNTED_BYTES))) is None:
+            return
+        self.frames = []
+        share.release()
+        self.conn.fail(CloseCode.TRY_AGAIN_LATER, f"EXAI is busy: {why}."[:MOST_REASON])
+        self.handle_parser_exception()
 
     def abort(self) -> None:
         """Drop the peer now, whatever it has not read."""
@@ -69,6 +89,14 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
 
+    def handle_text(self, event: Frame) -> None:
+        self._fragment_bytes = 0 if event.fin else len(event.data)
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._fragment_bytes = 0 if event.fin else len(event.data)
+        super().handle_bytes(event)
+
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
             return
@@ -77,6 +105,7 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "A message came in too many fragments.")
             self.handle_parser_exception()
             return
+        self._fragment_bytes = 0 if event.fin else self._fragment_bytes + len(event.data)
         super().handle_cont(event)
 
     def keepalive_timeout(self) -> None:
@@ -94,6 +123,8 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self._linger is not None:
             self._linger.cancel()
+        if self.incoming is not None:
+            self.incoming.release()
         # Ends its parser, which holds it, as would the error that says why it ended.
         with suppress(EOFError):
             self.conn.receive_eof()
