@@ -245,6 +245,35 @@ async def test_what_is_old_is_forgotten_and_its_key_is_free_again(open_jobs: Ope
     assert len(runs) == 5
 
 
+async def test_jobs_are_looked_after_a_page_at_a_time(
+    open_jobs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exai.jobs.durable.PAGE", 2)
+    clock = ManualClock(SystemClock().wall())
+    async with open_jobs(NOTHING, clock=clock) as jobs:
+        names = [await jobs.start("nothing", {}, key=str(each), principal="alice") for each in range(5)]
+        for name in names:
+            await wait_until(lambda each=name: is_over(jobs, each), what="the job is over")  # type: ignore[misc]
+        pages: list[int] = []
+        engine = jobs._engine
+        assert engine is not None
+        read = engine.rows
+
+        def counted(**which: Any) -> list[Any]:
+            page = read(**which)
+            pages.append(len(page))
+            return page
+
+        monkeypatch.setattr(engine, "rows", counted)
+        await jobs.maintain()
+        assert pages == [2, 2, 1]
+        assert jobs.counts == {("nothing", State.DONE): 5}
+        clock.advance(8 * 86_400)
+        await jobs.maintain()
+        assert jobs.counts == {}
+        assert [await jobs.find(name) for name in names] == [None] * 5
+
+
 @pytest.fixture
 async def processes() -> AsyncIterator[ForkedRuns]:
     async with forked_runs(PROCESS) as runs:

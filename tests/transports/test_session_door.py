@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from mcp.server.connection import Connection
@@ -244,6 +245,32 @@ async def test_what_all_sessions_of_a_caller_keep_is_bounded_together_and_costs_
             (small_opened, alice, 1),
             (large_opened, alice, 2),
         ):
+            async with session_socket(doors.ws, headers) as client:
+                assert (await client.resume(opened, last=0))["oldest"] == oldest
+
+
+async def test_what_all_callers_keep_is_bounded_together_at_the_cost_of_who_keeps_most() -> None:
+    async with open_doors(sessions={"max_total_bytes": 50_000}) as doors, AsyncExitStack() as attached:
+        alice, bob = (doors.authenticator.issue(name, name) for name in ("alice", "bob"))
+
+        async def keeps(headers: dict[str, str], *sizes: int) -> dict[str, Any]:
+            client = await attached.enter_async_context(session_socket(doors.ws, headers))
+            opened = await client.open(credit=0)
+            for number, size in enumerate(sizes, 1):
+                before = doors.sessions.statistics()
+                await client.call(number, "echo", {"text": "a" * size})
+                await wait_until(
+                    lambda before=before: doors.sessions.statistics() != before,  # type: ignore[misc]
+                    what="the answer is kept",
+                )
+            return opened
+
+        alices = await keeps(alice, 7_000, 7_000, 7_000)
+        assert doors.sessions.statistics().evicted == 0
+        bobs = await keeps(bob, 7_000)
+        await wait_until(lambda: doors.sessions.statistics().evicted == 1, what="the oldest is given up")
+        assert doors.sessions.statistics().pending_bytes <= 50_000
+        for opened, headers, oldest in ((alices, alice, 2), (bobs, bob, 1)):
             async with session_socket(doors.ws, headers) as client:
                 assert (await client.resume(opened, last=0))["oldest"] == oldest
 

@@ -133,6 +133,9 @@ class Sessions(Section):
     max_caller_bytes: Bytes = 64 * 2**20
     """The same for all sessions of one caller together; beyond, the session that keeps most gives up its oldest."""
 
+    max_total_bytes: Bytes = 512 * 2**20
+    """The same for all sessions of all callers together; beyond, the caller who keeps most gives up its oldest."""
+
     max_age_s: Seconds = 600.0
     """How long one message is kept unacknowledged."""
 

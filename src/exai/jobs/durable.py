@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import structlog
 
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 STOP_S = 2.0
 """How long steps that run may take to end when the process stops; then they are cancelled, and repeated later."""
+
+PAGE = 500
+"""Attempts that maintenance reads or deletes at a time."""
 
 SETTLE_S = 1.0
 """How soon after an attempt the jobs are looked after: by then its end is written, and those of others too."""
@@ -146,14 +149,22 @@ class DurableJobs:
         if over:
             recovered = await self._do(lambda engine: engine.recover(over))
             _log.info("recovered jobs of processes that ended", jobs=recovered)
-        rows = await self._do(lambda engine: engine.rows())
-        if old := _forgettable(rows, self._kinds, self._clock.wall()):
-            await self._do(lambda engine: engine.delete(old))
-        kept = set(old)
-        self._counts = Counter(
-            (job.kind, job.state)
-            for job in _jobs([row for row in rows if row.attempt.attempt_id not in kept])
-        )
+        attempts = await self._attempts()
+        old = _forgettable(attempts, self._kinds, self._clock.wall())
+        for start in range(0, len(old), PAGE):
+            await self._do(partial(_delete, attempt_ids=old[start : start + PAGE]))
+        gone = set(old)
+        latest = _latest([each for each in attempts if each.attempt_id not in gone])
+        self._counts = Counter((each.kind, each.state) for each in latest.values())
+
+    async def _attempts(self) -> Sequence["_KeptAttempt"]:
+        """Read what is kept a page at a time: of each attempt a few words stay, and others use the file in between."""
+        found: list[_KeptAttempt] = []
+        while True:
+            page = await self._do(partial(_page, offset=len(found)))
+            found += map(_kept, page)
+            if len(page) < PAGE:
+                return found
 
     def samples(self) -> Iterator[Sample]:
         """Metrics of jobs."""
@@ -275,22 +286,66 @@ def _job(row: "Row") -> Job:
     )
 
 
-def _forgettable(rows: "Sequence[Row]", kinds: Mapping[str, Kind], now: float) -> list[str]:
+class _KeptAttempt(NamedTuple):
+    """What maintenance needs of an attempt."""
+
+    attempt_id: str
+    job_id: str
+    number: int
+    kind: str
+    state: State
+    ended_at: float | None
+    """Of its job, if it is the latest."""
+    has_outcome: bool
+
+
+def _page(engine: "Engine", *, offset: int) -> "list[Row]":
+    return engine.rows(limit=PAGE, offset=offset)
+
+
+def _delete(engine: "Engine", *, attempt_ids: Sequence[str]) -> None:
+    engine.delete(attempt_ids)
+
+
+def _kept(row: "Row") -> _KeptAttempt:
+    attempt, job = row.attempt, _job(row)
+    return _KeptAttempt(
+        attempt.attempt_id,
+        attempt.job_id,
+        attempt.number,
+        job.kind,
+        job.state,
+        job.ended_at,
+        row.outcome is not None,
+    )
+
+
+def _latest(attempts: Sequence[_KeptAttempt]) -> dict[str, _KeptAttempt]:
+    """Find the latest attempt of each job."""
+    latest: dict[str, _KeptAttempt] = {}
+    for each in attempts:
+        known = latest.get(each.job_id)
+        if known is None or known.number < each.number:
+            latest[each.job_id] = each
+    return latest
+
+
+def _forgettable(attempts: Sequence[_KeptAttempt], kinds: Mapping[str, Kind], now: float) -> list[str]:
     """Ids of attempts nobody needs: of jobs past their retention all, of others those between first and latest.
 
     The first attempt holds the job's key.
     """
-    jobs = {job.job_id: job for job in _jobs(rows)}
+    latest = _latest(attempts)
     return [
-        row.attempt.attempt_id
-        for row in rows
-        if _is_old(jobs[row.attempt.job_id], kinds, now)
-        or (row.outcome is not None and 1 < row.attempt.number < jobs[row.attempt.job_id].attempt)
+        each.attempt_id
+        for each in attempts
+        if _is_old(latest[each.job_id], kinds, now)
+        or (each.has_outcome and 1 < each.number < latest[each.job_id].number)
     ]
 
 
-def _is_old(job: Job, kinds: Mapping[str, Kind], now: float) -> bool:
-    if job.ended_at is None or (kind := kinds.get(job.kind)) is None:
+def _is_old(latest: _KeptAttempt, kinds: Mapping[str, Kind], now: float) -> bool:
+    if latest.ended_at is None or (kind := kinds.get(latest.kind)) is None:
         return False
-    keep_s = kind.keep_dead_s if job.state is State.DEAD else kind.keep_done_s
-    return job.ended_at < now - keep_s
+    keep_s = kind.keep_dead_s if latest.state is State.DEAD else kind.keep_done_s
+    return latest.ended_at < now - keep_s

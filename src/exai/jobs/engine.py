@@ -177,10 +177,18 @@ class Engine:
         DBOS.enqueue_workflow_with_options(options, msgspec.to_builtins(attempt))
 
     def rows(
-        self, *, job_id: str | None = None, kind: str | None = None, principal: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        kind: str | None = None,
+        principal: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
     ) -> list[Row]:
-        """Attempts, of one job, kind or principal; of every one that is kept."""
-        found = DBOS.list_workflows(workflow_id_prefix=job_id, name=kind, user=principal)
+        """Attempts, of one job, kind or principal; of every one that is kept, the oldest first."""
+        found = DBOS.list_workflows(
+            workflow_id_prefix=job_id, name=kind, user=principal, limit=limit, offset=offset
+        )
         return [_row(status) for status in found]
 
     def executors(self) -> set[str]:

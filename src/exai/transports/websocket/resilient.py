@@ -163,27 +163,42 @@ class ClientSession(Carrier):
 
 
 class KeptBytes:
-    """What all sessions of each caller keep for their clients, within `sessions.max_caller_bytes`."""
+    """What sessions keep for their clients, within bounds for each caller and for all callers together."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most_per_caller: int, most: int) -> None:
+        self._most_per_caller = most_per_caller
         self._most = most
+        self.total = 0
         self._by_session: dict[str, dict[ClientSession, int]] = {}
         """By subject; sessions that keep nothing are left out."""
         self._by_subject: Counter[str] = Counter()
 
     def note(self, session: ClientSession) -> None:
-        """Count what a session keeps now; where its caller keeps too much, have the session that keeps most give up."""
+        """Count what a session keeps now.
+
+        Where its caller keeps too much, the caller's session that keeps most gives up; where all do, that of the caller
+        who keeps most.
+        """
         subject, now = session.caller.subject, session.endpoint.pending_bytes
         sessions = self._by_session.setdefault(subject, {})
-        self._by_subject[subject] += now - sessions.pop(session, 0)
+        change = now - sessions.pop(session, 0)
+        self._by_subject[subject] += change
+        self.total += change
         if now:
             sessions[session] = now
         elif not sessions:
             del self._by_session[subject], self._by_subject[subject]
             return
-        if (excess := self._by_subject[subject] - self._most) > 0:
-            largest = max(sessions, key=sessions.__getitem__)
-            largest.enforce_bounds(max(0, sessions[largest] - excess))
+        if (excess := self._by_subject[subject] - self._most_per_caller) > 0:
+            self._give_up(subject, excess)
+        elif (excess := self.total - self._most) > 0:
+            self._give_up(max(self._by_subject, key=self._by_subject.__getitem__), excess)
+
+    def _give_up(self, subject: str, excess: int) -> None:
+        """Have the session of this caller that keeps most give up so much of it."""
+        sessions = self._by_session[subject]
+        largest = max(sessions, key=sessions.__getitem__)
+        largest.enforce_bounds(max(0, sessions[largest] - excess))
 
 
 class ResilientWebSocketManager:
@@ -204,7 +219,7 @@ class ResilientWebSocketManager:
         self._clock = clock
         self._sessions: dict[str, ClientSession] = {}
         self._by_subject: Counter[str] = Counter()
-        self._kept = KeptBytes(settings.max_caller_bytes)
+        self._kept = KeptBytes(settings.max_caller_bytes, settings.max_total_bytes)
         self._gone = Statistics()
         """What sessions that have ended had counted."""
 
