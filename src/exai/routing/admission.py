@@ -280,18 +280,14 @@ class CallPermits:
                 permit.give_back()
 
 
-class Holding:
+class Holding(Share):
     """A scope for the bytes of one call: its arguments, and the files and pictures that are read for it."""
 
-    def __init__(self, share: Share, refusal: Callable[[str], Overloaded]) -> None:
-        self._share = share
-        self._refusal = refusal
+    __slots__ = ("_admission",)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._share.release()
+    def __init__(self, admission: "Admission", subject: str) -> None:
+        super().__init__(admission.bytes_in_flight, subject)
+        self._admission = admission
 
     def add(self, size: int) -> None:
         """Hold so many bytes more.
@@ -299,8 +295,8 @@ class Holding:
         Raises:
             Overloaded: this caller's calls, or all calls, hold too much already.
         """
-        if (why := self._share.resize(self._share.size + size)) is not None:
-            raise self._refusal(why)
+        if (why := self.resize(self.size + size)) is not None:
+            raise self._admission.overloaded(why)
 
 
 class Admission:
@@ -347,7 +343,7 @@ class Admission:
 
     def holding(self, caller: Caller) -> "Holding":
         """A scope for what a call holds in memory."""
-        return Holding(self.bytes_in_flight.share(caller.subject), self._overloaded)
+        return Holding(self, caller.subject)
 
     def patience(self) -> Patience:
         """How long a new call may wait: its permits share it."""
@@ -395,7 +391,7 @@ class Admission:
             Overloaded: the queue is full, or the call has waited long enough.
         """
         if self.waiting >= self.limits.max_queue:
-            raise self._overloaded("every permit is taken and the queue is full")
+            raise self.overloaded("every permit is taken and the queue is full")
         began = self.clock.monotonic()
         try:
             async with patience.waiting():
@@ -406,13 +402,14 @@ class Admission:
 
     def waited_too_long(self) -> Overloaded:
         """The error of a call that has waited for `max_wait_s`."""
-        return self._overloaded(f"no permit became free within {self.limits.max_wait_s:g} s")
+        return self.overloaded(f"no permit became free within {self.limits.max_wait_s:g} s")
 
     def note_held(self, seconds: float) -> None:
         """Learn how long permits are held, for the hint when to come back."""
         self._mean_held_s += 0.1 * (seconds - self._mean_held_s)
 
-    def _overloaded(self, why: str) -> Overloaded:
+    def overloaded(self, why: str) -> Overloaded:
+        """The error of a call that is refused for this reason, with a hint when to come back."""
         turns = 1 + self.waiting / self.limits.global_limit
         retry_after_s = round(min(60.0, max(1.0, self._mean_held_s * turns)), 1)
         return Overloaded(

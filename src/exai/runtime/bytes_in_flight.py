@@ -4,7 +4,6 @@ What is beyond is refused at once, not queued: whoever waits holds bytes as well
 too much for it, nor the only bytes of all for everybody; so a bound below the largest single thing stops nobody.
 """
 
-from collections import Counter
 from typing import Self
 
 __all__ = ["BytesInFlight", "Share"]
@@ -18,7 +17,7 @@ class BytesInFlight:
         self._most = most
         self._most_per_subject = most_per_subject
         self._of_what = of_what
-        self._by_subject: Counter[str] = Counter()
+        self._by_subject: dict[str, int] = {}
         self.total = 0
 
     def share(self, subject: str) -> "Share":
@@ -27,7 +26,7 @@ class BytesInFlight:
 
     def too_much(self, subject: str, held: int, size: int) -> str | None:
         """Return why a share that has `held` bytes may not have `size`; `None` where it may."""
-        others = self._by_subject[subject] - held
+        others = self._by_subject.get(subject, 0) - held
         if others and others + size > self._most_per_subject:
             return (
                 f"yours have {others / 2**20:.1f} MiB of {self._of_what} under way (admission.caller_bytes)"
@@ -40,8 +39,10 @@ class BytesInFlight:
     def change(self, subject: str, by: int) -> None:
         """Count so many bytes more, or fewer."""
         self.total += by
-        self._by_subject[subject] += by
-        if not self._by_subject[subject]:
+        own = self._by_subject.get(subject, 0) + by
+        if own:
+            self._by_subject[subject] = own
+        else:
             del self._by_subject[subject]
 
 
@@ -59,7 +60,8 @@ class Share:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        if self.size:
+            self.release()
 
     def resize(self, size: int) -> str | None:
         """Hold `size` bytes from now on; returns the reason where that is too much, and then nothing changes."""
@@ -71,4 +73,6 @@ class Share:
 
     def release(self) -> None:
         """Hold nothing any more."""
-        self.resize(0)
+        if self.size:
+            self._counts.change(self._subject, -self.size)
+            self.size = 0

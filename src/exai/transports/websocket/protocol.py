@@ -55,12 +55,15 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             # A head with too many or too long lines has been answered by now, but uvicorn writes nothing of it.
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
-        elif self.incoming is not None and not self.close_sent:
-            self._count_incoming(self.incoming)
+        elif (share := self.incoming) is not None and (share.size or self.frames or self.conn.reader.buffer):
+            self._count_incoming(share)
 
     def _count_incoming(self, share: Share) -> None:
         """Count the begun message; close the connection where it is more than may be held."""
-        size = len(self.conn.reader.buffer) + self._fragment_bytes
+        if self.close_sent:
+            return
+        fragments = self._fragment_bytes if len(self.frames) > 1 else sum(map(len, self.frames))
+        size = len(self.conn.reader.buffer) + fragments
         if (why := share.resize(max(0, size - UNCOUNTED_BYTES))) is None:
             return
         self.frames = []
@@ -89,14 +92,6 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
 
-    def handle_text(self, event: Frame) -> None:
-        self._fragment_bytes = 0 if event.fin else len(event.data)
-        super().handle_text(event)
-
-    def handle_bytes(self, event: Frame) -> None:
-        self._fragment_bytes = 0 if event.fin else len(event.data)
-        super().handle_bytes(event)
-
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
             return
@@ -105,7 +100,9 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "A message came in too many fragments.")
             self.handle_parser_exception()
             return
-        self._fragment_bytes = 0 if event.fin else self._fragment_bytes + len(event.data)
+        if len(self.frames) == 1:
+            self._fragment_bytes = len(self.frames[0])
+        self._fragment_bytes += len(event.data)
         super().handle_cont(event)
 
     def keepalive_timeout(self) -> None:
