@@ -12,7 +12,7 @@ A WebSocket begins as an HTTP request, so its handshake has the bounds of a head
 import asyncio
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from exai.web.unauthenticated import STATE_KEY, UnauthenticatedConnection, UnauthenticatedConnections
 
@@ -99,6 +99,17 @@ class _BoundedHttp(H11Protocol):
         self._discarded = 0
         if not self.transport.is_closing():
             self._expect_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP. A request that is under way ends with its connection, and its handler learns that."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()  # an answer has begun, and there can be no second one
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._unauthenticated.leave()  # its request is authenticated or refused at once
