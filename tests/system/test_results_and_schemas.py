@@ -156,6 +156,7 @@ async def test_every_variant_of_files(start_daemon: StartDaemon, tmp_path: Path)
         assert (await call("files", action="put", path="/etc/passwd"))["isError"]
         assert well(await call("files", action="list"))["files"] == [put]
         assert well(await call("files", action="show", id=put["id"]))["sha256"]
+        assert well(await call("files", action="read", id=put["id"]))["lines"] == "   1│heron\n"
         assert well(await call("files", action="delete", id=put["id"]))["removed"]
         unknown = await call("files", action="show", id=put["id"])
         assert unknown["_meta"]["exai/error"]["code"] == "unknown_file"

@@ -11,7 +11,7 @@ import pytest
 
 from exai.callers import Caller, Door
 from exai.errors import BadArguments, ExaiError, FileRefused
-from exai.files.faults import FileTooLarge, QuotaExceeded, UnknownFile
+from exai.files.faults import FileTooLarge, NoText, QuotaExceeded, UnknownFile
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.storing import PathStore
 from exai.storage.database import Database
@@ -31,7 +31,8 @@ class FileTool:
         self.folder.mkdir(exist_ok=True)
         self.shelf = OpenShelf(database, folder / "files", **{"roots": (self.folder,), **settings})
         work = HeavyWork(self.shelf.settings)
-        self.tool = Files(self.shelf.shelf, PathStore(self.shelf.shelf, self.shelf.settings, work)).tool()
+        paths = PathStore(self.shelf.shelf, self.shelf.settings, work)
+        self.tool = Files(self.shelf.shelf, paths, self.shelf.text).tool()
         self._registry = Registry([self.tool])
 
     def file(self, name: str, content: bytes = b"content") -> str:
@@ -89,6 +90,44 @@ async def test_the_list_is_ones_own_in_pages_and_costs_little(files: FileTool) -
     assert text.splitlines()[-1] == f"There are more: list with id {first['next']}."
 
 
+async def test_a_text_is_read_by_numbered_lines(files: FileTool) -> None:
+    text = "".join(f"line {number}\n" for number in range(1, 451))
+    file_id = (await files(action="put", path=files.file("a.txt", text.encode())))["id"]
+    first = await files(action="read", id=file_id)
+    assert {name: first[name] for name in ("id", "from_line", "to_line", "total_lines", "next_line")} == {
+        "id": file_id,
+        "from_line": 1,
+        "to_line": 200,
+        "total_lines": 450,
+        "next_line": 201,
+    }
+    assert first["lines"].splitlines()[199] == " 200│line 200"
+    some = await files.answer(action="read", id=file_id, from_line=440, to_line=460)
+    assert (some.structured["to_line"], "next_line" in some.structured) == (450, False)
+    assert some.text == f"{file_id}, lines 440 to 450 of 450\n{some.structured['lines']}"
+    with pytest.raises(BadArguments, match="450 lines"):
+        await files(action="read", id=file_id, from_line=451)
+    with pytest.raises(UnknownFile):
+        await files("bob", action="read", id=file_id)
+
+
+async def test_what_is_read_is_bounded_and_goes_on(files: FileTool) -> None:
+    lines = [b"x" * 30_000, b"y" * 30_000, b"z" * 100_000]
+    file_id = (await files(action="put", path=files.file("wide.txt", b"\n".join(lines))))["id"]
+    for number in (1, 2):
+        page = await files(action="read", id=file_id, from_line=number)
+        assert (page["to_line"], page["next_line"], len(page["lines"])) == (number, number + 1, 30_006)
+    last = await files(action="read", id=file_id, from_line=3)
+    assert len(last["lines"]) < 41_000
+    assert "left out" in last["note"]
+
+
+async def test_what_has_no_text_is_refused(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("data.bin", BLOCKS)))["id"]
+    with pytest.raises(NoText):
+        await files(action="read", id=file_id)
+
+
 async def test_what_is_removed_is_gone_for_its_owner(files: FileTool) -> None:
     file_id = (await files(action="put", path=files.file("a.txt")))["id"]
     assert await files(action="delete", id=file_id) == {"id": file_id, "removed": True}
@@ -99,7 +138,7 @@ async def test_what_is_removed_is_gone_for_its_owner(files: FileTool) -> None:
 
 async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> None:
     file_id = (await files(action="put", path=files.file("a.txt")))["id"]
-    for action in ("show", "delete"):
+    for action in ("show", "read", "delete"):
         faults = []
         for asked in (file_id, f"file_{'0' * 32}", "nonsense"):
             with pytest.raises(UnknownFile) as caught:
@@ -115,6 +154,8 @@ async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> 
         ({"action": "put"}, "put needs `path`"),
         ({"action": "show"}, "show needs `id`"),
         ({"action": "delete"}, "delete needs `id`"),
+        ({"action": "read"}, "read needs `id`"),
+        ({"action": "read", "id": "file_1", "from_line": -1}, "from_line"),
         ({"action": "burn"}, "action"),
         ({}, "action"),
         ({"action": "list", "folder": "/"}, "Unknown argument 'folder'"),

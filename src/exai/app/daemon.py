@@ -82,7 +82,9 @@ async def run_stdio(
     async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
         watcher = CredentialWatcher(services.identity.authenticator, services.clock)
-        resources = FileResources(services.files.shelf, FileChanges(services.monitoring.bus))
+        resources = FileResources(
+            services.files.shelf, services.files.text, FileChanges(services.monitoring.bus)
+        )
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
                 build_server(

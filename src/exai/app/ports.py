@@ -42,7 +42,7 @@ class Ports:
 def build_ports(services: Services, settings: Settings) -> Ports:
     """Build the applications; nothing is served yet."""
     bus, identity = services.monitoring.bus, services.identity
-    resources = FileResources(services.files.shelf, FileChanges(bus))
+    resources = FileResources(services.files.shelf, services.files.text, FileChanges(bus))
     server = build_server(
         services.dispatcher,
         name="exai",

@@ -76,7 +76,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         Search(asking.router),
-        Files(files.shelf, files.paths),
+        Files(files.shelf, files.paths, files.text),
         Models(states),
         Status(report),
     )

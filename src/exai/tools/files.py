@@ -9,6 +9,8 @@ from exai.auth import scopes
 from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments
+from exai.files.documents.lines import StoredText
+from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
 from exai.files.store.handles import file_id_of
 from exai.files.store.shelf import Shelf
@@ -17,8 +19,12 @@ from exai.tools.base import Arguments, Tool
 
 __all__ = ["Files", "FilesArguments", "FilesResult"]
 
-Action = Literal["put", "list", "show", "delete"]
+Action = Literal["put", "list", "show", "read", "delete"]
 
+LINES = 200
+"""What is read at a time, where no end is named."""
+CHARACTERS = 40_000
+"""What is read at a time, whatever is named: Claude Code cuts results of more than 25,000 tokens."""
 PAGE = 20
 """Files in one list: what an agent looks for is among its latest, and it pays for each."""
 
@@ -35,6 +41,8 @@ class FilesArguments(Arguments, frozen=True):
         Annotated[str, msgspec.Meta(max_length=4_096, description="For put: absolute, where EXAI runs")]
         | None
     ) = None
+    from_line: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    to_line: Annotated[int, msgspec.Meta(ge=1)] | None = None
     name: Annotated[str, msgspec.Meta(max_length=1_024)] | None = None
 
 
@@ -80,6 +88,13 @@ class FilesResult(Result, frozen=True, kw_only=True):
     files: tuple[FileItem, ...] | UnsetType = UNSET
     next: str | None = None
     """The `id` with which the list goes on."""
+    from_line: int | None = None
+    to_line: int | None = None
+    total_lines: int | None = None
+    next_line: int | None = None
+    """The `from_line` with which the text goes on."""
+    note: str | None = None
+    lines: str | None = None
 
     @classmethod
     def of(cls, row: FileRow, *, whole: bool = False) -> "FilesResult":
@@ -95,7 +110,16 @@ class FilesResult(Result, frozen=True, kw_only=True):
             created_at=row.created_at.isoformat(timespec="seconds") if whole else None,
         )
 
+    @classmethod
+    def of_page(cls, page: TextPage) -> "FilesResult":
+        """Show lines of a file."""
+        return cls(**{name: getattr(page, name) for name in page.__struct_fields__})
+
     def text(self) -> str:
+        if self.lines is not None:
+            more = "" if self.next_line is None else f"; go on with from_line {self.next_line}"
+            head = f"{self.id}, lines {self.from_line} to {self.to_line} of {self.total_lines}{more}"
+            return "\n".join([head, *([self.note] if self.note else []), self.lines])
         if self.removed:
             return f"{self.id} is removed."
         if self.files is not UNSET:
@@ -117,13 +141,15 @@ class FilesResult(Result, frozen=True, kw_only=True):
 class Files:
     """Asks no provider for what it does with stored files; owners are checked by the store."""
 
-    def __init__(self, shelf: Shelf, paths: PathStore) -> None:
+    def __init__(self, shelf: Shelf, paths: PathStore, text: StoredText) -> None:
         self._shelf = shelf
+        self._text = text
         self._paths = paths
         self._actions = {
             "put": self._put,
             "list": self._list,
             "show": self._show,
+            "read": self._read,
             "delete": self._delete,
         }
 
@@ -171,6 +197,12 @@ class Files:
 
     async def _show(self, arguments: FilesArguments, owner: str) -> FilesResult:
         return FilesResult.of(await self._shelf.get(owner, _named(arguments)), whole=True)
+
+    async def _read(self, arguments: FilesArguments, owner: str) -> FilesResult:
+        first = arguments.from_line or 1
+        last = arguments.to_line or first + LINES - 1
+        lines = await self._text.read(owner, _named(arguments), first, last)
+        return FilesResult.of_page(page_of(lines, CHARACTERS))
 
     async def _delete(self, arguments: FilesArguments, owner: str) -> FilesResult:
         file_id = _named(arguments)

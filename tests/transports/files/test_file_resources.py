@@ -61,7 +61,7 @@ async def resources(database: Database, tmp_path: Path) -> AsyncIterator[Resourc
     bus, authenticator = EventBus(), ScriptedAuthenticator()
     shelf, changes = OpenShelf(database, tmp_path / "files"), FileChanges(bus)
     shelf.publish_to(bus)
-    served = FileResources(shelf.shelf, changes)
+    served = FileResources(shelf.shelf, shelf.text, changes)
     async with open_doors(judge=authenticator, extend=[served.add_to]) as doors:
         yield Resources(doors, shelf, authenticator, changes)
 
@@ -90,8 +90,18 @@ async def test_ones_files_are_listed_in_pages_and_read(resources: Resources, rev
         (read_blob,) = (await client.read_resource(f"exai://files/{blob}")).contents
         assert isinstance(read_blob, types.BlobResourceContents)
         assert base64.b64decode(read_blob.blob) == content
+        (lines,) = (await client.read_resource(f"{notes.uri}/lines/1-1")).contents
+        assert isinstance(lines, types.TextResourceContents)
+        assert lines.text == "   1│three herons ü\n"
+        with pytest.raises(MCPError, match="1 lines"):
+            await client.read_resource(f"{notes.uri}/lines/2-3")
+        with pytest.raises(MCPError, match="no text"):
+            await client.read_resource(f"exai://files/{blob}/lines/1-3")
         templates = (await client.list_resource_templates()).resource_templates
-        assert "exai://files/{id}" in [each.uri_template for each in templates]
+        assert [each.uri_template for each in templates] == [
+            "exai://files/{id}",
+            "exai://files/{id}/lines/{from}-{to}",
+        ]
 
 
 async def test_a_long_list_has_pages(resources: Resources) -> None:
@@ -114,7 +124,12 @@ async def test_what_is_not_ones_own_is_not_there(resources: Resources, revision:
     async with resources.client("bob", revision) as client:
         assert (await client.list_resources()).resources == []
         said = set()
-        for uri in (f"exai://files/{file_id}", "exai://files/file_0", f"exai://files/{'0' * 32}"):
+        for uri in (
+            f"exai://files/{file_id}",
+            "exai://files/file_0",
+            f"exai://files/{'0' * 32}",
+            f"exai://files/{file_id}/lines/1-2",
+        ):
             with pytest.raises(MCPError) as refused:
                 await client.read_resource(uri)
             assert refused.value.code == NOT_FOUND[revision]

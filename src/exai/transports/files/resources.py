@@ -16,8 +16,11 @@ from exai.auth.scopes import FILES
 from exai.callers import Caller
 from exai.errors import BadArguments, ExaiError, ScopeMissing
 from exai.files.checks import text_of
+from exai.files.documents.lines import StoredText
+from exai.files.documents.pages import page_of
 from exai.files.faults import FileDamaged, FileTooLarge, UnknownFile
-from exai.files.store.handles import FILE_URIS, uri_of, uri_parts
+from exai.files.kinds import TEXT
+from exai.files.store.handles import FILE_URIS, LINES_URIS, uri_of, uri_parts
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 from exai.transports.files.changes import FileChanges
@@ -38,14 +41,22 @@ TEMPLATES = (
     types.ResourceTemplate(
         uri_template=FILE_URIS, name="file", title="A stored file", description="Up to 1 MiB, text or base64."
     ),
+    types.ResourceTemplate(
+        uri_template=LINES_URIS,
+        name="lines",
+        title="Lines of a stored file",
+        description="Numbered; of PDF and Office documents too.",
+        mime_type=TEXT.media_type,
+    ),
 )
 
 
 class FileResources:
     """Answers `resources/…`. Whoever may not have files has none here."""
 
-    def __init__(self, shelf: Shelf, changes: FileChanges) -> None:
+    def __init__(self, shelf: Shelf, text: StoredText, changes: FileChanges) -> None:
         self._shelf = shelf
+        self._text = text
         self._changes = changes
 
     def add_to(self, server: Server[Any]) -> None:
@@ -83,8 +94,14 @@ class FileResources:
             check_scope(caller)
             if named is None:
                 raise UnknownFile(f"Resources here are {FILE_URIS}; `resources/list` has yours.")
-            row = await self._shelf.get(caller.subject, named.file_id)
-            contents = await self._whole(params.uri, row)
+            if named.lines is None:
+                row = await self._shelf.get(caller.subject, named.file_id)
+                contents = await self._whole(params.uri, row)
+            else:
+                page = page_of(await self._text.read(caller.subject, named.file_id, *named.lines))
+                contents = types.TextResourceContents(
+                    uri=params.uri, mime_type=TEXT.media_type, text=page.lines
+                )
         return types.ReadResourceResult(contents=[contents])
 
     async def _whole(self, uri: str, row: FileRow) -> types.TextResourceContents | types.BlobResourceContents:
