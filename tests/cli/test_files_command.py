@@ -85,6 +85,28 @@ async def test_files_are_listed_described_and_removed(files: Files, tmp_path: Pa
     assert (await files.json("ls"))["files"] == [stored[2]]
 
 
+async def test_a_text_is_printed_by_lines(files: Files, tmp_path: Path) -> None:
+    text = "".join(f"line {number}\n" for number in range(1, 4_501))
+    (tmp_path / "long.txt").write_text(text)
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    long, binary = (file["id"] for file in (await files.json("put", "long.txt", "data.bin"))["files"])
+    whole = (await files.run("read", long)).stdout.splitlines()
+    assert (len(whole), whole[0], whole[-1]) == (4_500, "   1│line 1", "4500│line 4500")
+    assert (
+        await files.run("read", long, "--lines", "2000-2001")
+    ).stdout == "2000│line 2000\n2001│line 2001\n"
+    assert (await files.run("read", long, "--lines", "7")).stdout == "   7│line 7\n"
+    assert (await files.run("read", long, "--lines", "4500-")).stdout == "4500│line 4500\n"
+    page = await files.json("read", long, "--lines", "1-4000")
+    assert (page["from"], page["to"], page["lines"], page["next"]) == (1, 4_000, 4_500, None)
+    assert page["text"].splitlines() == whole[:4_000]
+    refused = await files.run("read", binary)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "no text" in refused.stderr
+    for wrong in ("x", "0", "5-2"):
+        assert (await files.run("read", long, "--lines", wrong)).exit_code == 2
+
+
 async def test_what_cannot_be_done_is_told_and_the_rest_is_done(files: Files, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     os.mkfifo(tmp_path / "pipe")

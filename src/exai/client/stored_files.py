@@ -106,6 +106,11 @@ class StoredFiles:
         """Describe a file."""
         return await self._json("GET", f"/{quote(file_id, safe='')}")
 
+    async def read(self, file_id: str, first: int, last: int | None) -> dict[str, Any]:
+        """Read lines of a file; `next` says where to go on."""
+        query = {"from": str(first)} | ({} if last is None else {"to": str(last)})
+        return await self._json("GET", f"/{quote(file_id, safe='')}/text?{urlencode(query)}")
+
     async def remove(self, file_id: str) -> dict[str, Any]:
         """Remove a file, and return what the daemon says of it."""
         return await self._json("DELETE", f"/{quote(file_id, safe='')}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from exai.app.files import open_snapshots
+from exai.app.files import open_snapshots, open_text
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run
@@ -25,6 +25,7 @@ from exai.config import Settings
 from exai.config import client as config_client
 from exai.config.tree import secret_values
 from exai.errors import StartFault, ToolFault
+from exai.files.documents.lines import StoredText
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.shelf import Shelf
 from exai.monitoring import logs
@@ -76,6 +77,8 @@ class Access(Protocol):
 
     async def get(self, file_id: str) -> dict[str, Any]: ...
 
+    async def read(self, file_id: str, first: int, last: int | None) -> dict[str, Any]: ...
+
     async def remove(self, file_id: str) -> dict[str, Any]: ...
 
     async def proof(self, file_id: str) -> dict[str, Any]: ...
@@ -123,7 +126,7 @@ def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
     settings = choose_data(place.config_file, place.overrides, place.demo).settings
 
     async def worked() -> T:
-        async with _open_own(settings) as (shelf, _):
+        async with _open_own(settings) as (shelf, _, _):
             return await work(shelf)
 
     return ended(worked())
@@ -151,8 +154,8 @@ async def _open(chosen: ChosenData, place: Place) -> AsyncIterator[Access]:
             yield files
         return
     owner = place.owner or _only_owner(settings)
-    async with _open_own(settings) as (shelf, snapshots):
-        yield OwnStore(shelf, snapshots, owner)
+    async with _open_own(settings) as (shelf, snapshots, text):
+        yield OwnStore(shelf, snapshots, text, owner)
 
 
 async def _running_daemon(chosen: ChosenData) -> str | None:
@@ -172,7 +175,7 @@ def _only_owner(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots]]:
+async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots, StoredText]]:
     """Open the store of the data folder.
 
     Raises:
@@ -181,7 +184,11 @@ async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots]
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
-        async with open_snapshots(settings, database, SystemClock()) as opened:
-            yield opened
+        clock = SystemClock()
+        async with (
+            open_snapshots(settings, database, clock) as (shelf, snapshots),
+            open_text(shelf, database, clock) as text,
+        ):
+            yield shelf, snapshots, text
     finally:
         await database.close()

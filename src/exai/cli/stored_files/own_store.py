@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from exai.files.documents.lines import StoredText
+from exai.files.documents.pages import described
 from exai.files.snapshots.snapshots import Missing, Snapshots
 from exai.files.store.entries import entry_of
 from exai.files.store.shelf import Shelf
@@ -16,9 +18,10 @@ __all__ = ["OwnStore"]
 class OwnStore:
     """Does what the routes of the daemon do, and describes files as they do."""
 
-    def __init__(self, shelf: Shelf, snapshots: Snapshots, owner: str) -> None:
+    def __init__(self, shelf: Shelf, snapshots: Snapshots, text: StoredText, owner: str) -> None:
         self._shelf = shelf
         self._snapshots = snapshots
+        self._text = text
         self._owner = owner
 
     async def put(
@@ -44,6 +47,10 @@ class OwnStore:
         row = await self._shelf.get(self._owner, file_id)
         details: dict[str, Any] = msgspec.to_builtins(await self._shelf.details(self._owner, row))
         return details
+
+    async def read(self, file_id: str, first: int, last: int | None) -> dict[str, Any]:
+        """Read lines of a file."""
+        return described(await self._text.read(self._owner, file_id, first, last))
 
     async def remove(self, file_id: str) -> dict[str, Any]:
         """Remove a file, and name the copies of it at providers that a daemon deletes from now on."""

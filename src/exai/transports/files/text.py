@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.errors import BadArguments
 from exai.files.documents.lines import StoredText
+from exai.files.documents.pages import described
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import Route
 
@@ -30,19 +31,7 @@ class TextDoor:
         lines = await self._text.read(
             request.caller.subject, request.params["file_id"], 1 if first is None else first, last
         )
-        body = {
-            "id": lines.file.file_id,
-            "from": lines.first,
-            "to": lines.last,
-            "lines": lines.total,
-            "next": lines.next_line,
-            "text": lines.numbered(),
-            "is_cut": lines.is_cut,
-            "extracted_by": lines.method,
-            "pages": lines.pages,
-            "not_whole": lines.cut,
-        }
-        return JSONResponse(body, headers={"x-content-type-options": "nosniff"})
+        return JSONResponse(described(lines), headers={"x-content-type-options": "nosniff"})
 
 
 def _line(name: str, given: str | None) -> int | None:

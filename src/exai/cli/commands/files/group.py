@@ -13,6 +13,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "get": "Fetch a stored file.",
         "ls": "List stored files, newest first.",
         "show": "Describe a stored file.",
+        "read": "Print the text of a stored file, with numbered lines; of PDF and Office documents too.",
         "rm": "Remove stored files.",
         "send": "Place a copy of a stored file at a provider.",
         "proof": "Tell where the content of a file was, and how it went.",
