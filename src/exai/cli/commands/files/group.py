@@ -17,7 +17,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "rm": "Remove stored files.",
         "send": "Place a copy of a stored file at a provider.",
         "proof": "Tell where the content of a file was, and how it went.",
-        "sync": "Keep a folder as it is now, sending only what is new.",
+        "sync": "Keep a folder as it is now, sending only what is new, and print the snapshot's id.",
         "gc": "Delete contents that no file has any more, after their grace.",
         "check": "Compare rows with bytes, and copies with what providers list.",
         "import": "Take in which files an older installation has at providers.",
