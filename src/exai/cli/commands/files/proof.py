@@ -26,7 +26,7 @@ def prove(
     overrides: Overrides = None,
     demo: WhichData = None,
 ) -> None:
-    """Tell where the content of a file was, when it went, and how that was confirmed; also of a removed file.
+    """Tell where the content of a file was, and how it went.
 
     When its bytes went is told to whoever runs EXAI, without the daemon: it depends on whether others have the content.
     """
