@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from exai.app.files import open_snapshots, open_text
+from exai.app.files import open_snapshots
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run
@@ -25,12 +25,14 @@ from exai.config import Settings
 from exai.config import client as config_client
 from exai.config.tree import secret_values
 from exai.errors import StartFault, ToolFault
+from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.shelf import Shelf
 from exai.monitoring import logs
-from exai.runtime.clock import SystemClock
+from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
+from exai.storage.files.extracts import ExtractTable
 
 __all__ = [
     "REFUSALS",
@@ -187,8 +189,17 @@ async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots,
         clock = SystemClock()
         async with (
             open_snapshots(settings, database, clock) as (shelf, snapshots),
-            open_text(shelf, database, clock) as text,
+            _open_text(shelf, database, clock) as text,
         ):
             yield shelf, snapshots, text
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def _open_text(shelf: Shelf, database: Database, clock: Clock) -> AsyncIterator[StoredText]:
+    extracts = Extracts(shelf, ExtractTable(database), clock)
+    try:
+        yield StoredText(shelf, extracts)
+    finally:
+        await extracts.close()
