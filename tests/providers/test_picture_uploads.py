@@ -24,7 +24,6 @@ from exai.errors import (
     ProviderThrottled,
     ProviderUnauthorized,
     ProviderUnconfigured,
-    ProviderUnreachable,
 )
 from exai.files.pictures.pictures import check_picture
 from exai.messages import Image, Message, Role
@@ -382,8 +381,8 @@ async def test_an_upload_whose_answer_is_lost_is_found_by_its_name(studio: Studi
 
 async def test_an_upload_in_doubt_is_looked_for_by_the_next_call(studio: Studio) -> None:
     studio.emulator.faults.add("kimi", Fault(path="/files", cut="reset", at="before_headers"))
-    studio.emulator.faults.add("kimi", Fault(path="/files", status=502))
-    assert isinstance(await failing(studio, "kimi-k3", LARGE), ProviderUnreachable)
+    studio.emulator.faults.add("kimi", Fault(path="/files", status=502, times=2))
+    assert isinstance(await failing(studio, "kimi-k3", LARGE), ProviderFailed)
     (file,) = studio.stored
     assert await studio.statuses() == [Status.DOUBTFUL]
     await studio.show("kimi-k3", LARGE)

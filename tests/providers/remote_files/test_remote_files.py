@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -19,7 +19,6 @@ from exai.errors import (
     ProviderRefused,
     ProviderThrottled,
     ProviderUnconfigured,
-    ProviderUnreachable,
     StoreFailed,
 )
 from exai.files.faults import FileDamaged
@@ -238,8 +237,8 @@ async def test_what_nobody_asks_for_again_is_settled_by_the_sweep(copying: Copyi
     ]
     for file_id in ids:
         copying.emulator.faults.add("kimi", Fault(path="/files", cut="reset", at="before_headers"))
-        copying.emulator.faults.add("kimi", Fault(path="/files", error="server_error"))
-        assert isinstance(await failing(copying.copy("alice", file_id)), ProviderUnreachable)
+        copying.emulator.faults.add("kimi", Fault(path="/files", error="server_error", times=2))
+        assert isinstance(await failing(copying.copy("alice", file_id)), ProviderFailed)
         assert len(copying.there()) == len(await copying.rows())
     assert await copying.statuses() == [Status.DOUBTFUL, Status.DOUBTFUL]
     condemned = await copying.shelf.shelf.remove("alice", ids[1])
@@ -265,6 +264,29 @@ async def test_a_file_that_is_removed_while_it_is_sent_is_deleted_where_it_arriv
     )
     assert isinstance(await failing(late), CopyUnwanted)
     assert copying.sent() == 1
+
+
+@pytest.mark.parametrize("cut", ["reset", "close"])
+async def test_a_connection_that_breaks_while_bytes_are_sent_is_tried_once_more(
+    copying: Copying, cut: Literal["reset", "close"]
+) -> None:
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    broken = Fault(path="/files", cut=cut, at="while_receiving", after_bytes=100_000)
+    copying.emulator.faults.add("kimi", broken)
+    assert (await copying.copy("alice", file_id)).was_sent
+    assert await copying.statuses() == [Status.DOUBTFUL, Status.READY]
+    assert len(copying.there()) == 1
+
+
+async def test_a_file_that_is_listed_late_is_deleted_once_another_took_its_place(copying: Copying) -> None:
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    copying.emulator.accounts["kimi"].state.files = FileState(list_delay_s=3600)
+    copying.emulator.faults.add("kimi", Fault(path="/files", cut="reset", at="before_headers"))
+    assert (await copying.copy("alice", file_id)).was_sent
+    assert len(copying.there()) == 2
+    copying.emulator.accounts["kimi"].state.files = FileState()
+    assert await copying.remote.settle_lost() == 1
+    assert await copying.statuses() == [Status.DELETING, Status.READY]
 
 
 async def test_a_cancelled_upload_is_looked_for(copying: Copying) -> None:
@@ -397,6 +419,20 @@ async def test_a_text_that_is_not_there_in_time_is_said_to_be_late(copying: Copy
     fault = await failing(copying.text("alice", file_id, within_s=3))
     assert isinstance(fault, FileUnreadable | DeadlineExceeded)
     assert await copying.statuses() == [Status.DELETING]
+
+
+async def test_a_deletion_is_confirmed_by_what_the_provider_says_or_lists(copying: Copying) -> None:
+    store = copying.remote.stores["kimi"]
+    placed = copying.emulator.place_file("kimi", "exai-a.txt", "file-extract", CONTENT)
+    path = f"/files/{placed.id}"
+    copying.emulator.faults.add("kimi", Fault(path=path, status=200, body="<html>"))
+    assert isinstance(await failing(copying.remote.delete(store, placed.id)), ProviderFailed)
+    copying.emulator.faults.add("kimi", Fault(path=path, status=200, body="{}", takes_effect=True))
+    assert isinstance(await failing(copying.remote.delete(store, placed.id)), ProviderFailed)
+    assert await copying.remote.delete(store, placed.id) == "not_found"
+    glm = copying.emulator.place_file("glm", "exai-a.txt", "agent", CONTENT)
+    for confirmed_by in ("deleted", "not_found"):
+        assert await copying.remote.delete(copying.remote.stores["glm"], glm.id) == confirmed_by
 
 
 async def test_lists_of_many_pages_are_read_whole(copying: Copying) -> None:

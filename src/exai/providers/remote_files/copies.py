@@ -112,21 +112,28 @@ class AccountCopies:
         self.files.check(source, purpose)
         key = CopyKey(self.files.store, purpose, SHARED if self._is_shared else owner, source.sha256)
         async with self._locks.setdefault(key, asyncio.Lock()):
-            give_up_at = self._clock.monotonic() + JOIN_S
-            while self._clock.monotonic() < give_up_at:
-                row = await self._tables.use(key, self._clock.utc())
-                if row is not None and row.status is not Status.SENDING:
-                    if await self._is_good(row, request):
-                        return _known(row)
-                elif row is not None and not await self._is_lost(row):
-                    await asyncio.sleep(JOIN_PAUSE_S)
-                elif (found := await self._found_lost(key, request)) is not None:
-                    return found
-                elif (sent := await self._send(key, source, method, request)) is not None:
-                    return sent
-            raise ProviderTimeout(
-                f"Another process has been sending the same content to {self.files.names.title} for long. Try again."
-            )
+            try:
+                return await self._copy(key, source, method, request)
+            except ProviderUnreachable:
+                # A connection that was kept too long breaks as it is used: that is no news of the provider.
+                return await self._copy(key, source, method, request)
+
+    async def _copy(self, key: CopyKey, source: Source, method: Method, request: FileRequest) -> Copy:
+        give_up_at = self._clock.monotonic() + JOIN_S
+        while self._clock.monotonic() < give_up_at:
+            row = await self._tables.use(key, self._clock.utc())
+            if row is not None and row.status is not Status.SENDING:
+                if await self._is_good(row, request):
+                    return _known(row)
+            elif row is not None and not await self._is_lost(row):
+                await asyncio.sleep(JOIN_PAUSE_S)
+            elif (found := await self._found_lost(key, request)) is not None:
+                return found
+            elif (sent := await self._send(key, source, method, request)) is not None:
+                return sent
+        raise ProviderTimeout(
+            f"Another process has been sending the same content to {self.files.names.title} for long. Try again."
+        )
 
     async def forget_missing(self, file_ids: Iterable[str], purpose: str, request: FileRequest) -> bool:
         """Forget those of the files that the provider no longer has; return whether there were any."""
@@ -267,8 +274,10 @@ class AccountCopies:
     async def _upload(self, new: NewCopy, source: Source, request: FileRequest) -> RemoteEntry:
         """Send a content, and find out whether it arrived where no answer said so."""
         try:
-            return await self._send_or_find(new, source, request)
+            return await self.files.upload(source, new.filename, new.key.purpose, request)
         except UNSURE as fault:
+            if (found := await self._look_again(new, request)) is not None:
+                return found
             await self._tables.doubt(new.copy_id, fault.code)
             raise
         except ExaiError as fault:
@@ -278,21 +287,15 @@ class AccountCopies:
             self._tables.doubt_soon(new.copy_id, "cancelled")
             raise
 
-    async def _send_or_find(self, new: NewCopy, source: Source, request: FileRequest) -> RemoteEntry:
-        """Send a content, and once more where the connection broke and nothing arrived, as one does that is stale."""
-        for is_last in (False, True):
-            try:
-                return await self.files.upload(source, new.filename, new.key.purpose, request)
-            except UNSURE as fault:
-                try:
-                    found = await self.files.find(new.filename, new.key.purpose, request)
-                except (ProviderFault, DeadlineExceeded):
-                    raise fault from None
-                if found is not None:
-                    return found
-                if is_last or not isinstance(fault, ProviderUnreachable):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+    async def _look_again(self, new: NewCopy, request: FileRequest) -> RemoteEntry | None:
+        try:
+            return await self.files.find(new.filename, new.key.purpose, request)
+        except (ProviderFault, DeadlineExceeded) as fault:
+            _log.warning("a copy is in doubt", provider=self.files.store.provider, error=fault.code)
+            return None
+        except BaseException:
+            self._tables.doubt_soon(new.copy_id, "cancelled")
+            raise
 
     async def _arrived(self, new: NewCopy, entry: RemoteEntry, request: FileRequest) -> Copy:
         now = self._clock.utc()

@@ -270,10 +270,13 @@ class FileStore:
             ProviderFault: the provider failed, or refused.
         """
         reply = await request("DELETE", f"/files/{file_id}")
-        if reply.status in {200, 204}:
+        if reply.status == 204 or (reply.status == 200 and _content_of(reply).get("deleted") is True):
             return "deleted"
         if reply.status == 404:
             return "not_found"
+        if reply.status == 200:
+            # Something between may have answered, and a list may be late: asked again, the provider says it.
+            raise ProviderFailed(f"{self.names.title} did not say whether it deleted a file. Try again.")
         if reply.status == 400 and not any(each.id == file_id for each in await self.entries(request)):
             return "not_found"
         raise self._fault(reply)
