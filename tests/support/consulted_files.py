@@ -12,10 +12,12 @@ from exai.consulting.files.gathering import FileSources
 from exai.consulting.inquiry import Inquiry
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
+from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.progress import SilentProgress
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
+from exai.storage.files.copies import CopyTables
 from support.desks import Desk
 from support.file_sources import file_sources
 from support.scripted import asker, asking
@@ -31,7 +33,10 @@ class Talk:
 
     def __init__(self, database: Database, folder: Path, desk: Desk, **settings: object) -> None:
         self.desk = desk
-        self.sources: FileSources = file_sources(database, folder, folder, **settings)
+        remote = RemoteFiles(
+            desk.router.file_hosts, CopyTables(database), desk.clock, config.Files(), request_s=5
+        )
+        self.sources: FileSources = file_sources(database, folder, folder, remote=remote, **settings)
         self._counts = TokenCounts(CalibrationTable(database), desk.clock, {})
         self._consultant = Consultant(
             router=desk.router,

@@ -69,8 +69,18 @@ class StoredFiles:
     snapshots: Snapshots
     text: StoredText
     """Reads the texts of stored files by lines."""
+    extracts: Extracts
+    """Their texts as they were extracted."""
     secrets: SecretCheck
     """Looks at what is about to leave."""
+
+
+@dataclass(frozen=True)
+class ToolFiles:
+    """What tools need of files."""
+
+    stored: StoredFiles
+    remote: RemoteFiles
 
 
 @asynccontextmanager
@@ -153,7 +163,7 @@ async def open_files(
         secrets = SecretCheck(options, text, ScanTable(database), SecretScanner(), clock)
         try:
             async with scheduler.running(*file_duties(shelf, uploads, measures)):
-                yield StoredFiles(shelf, uploads, tickets, reader, paths, snapshots, text, secrets)
+                yield StoredFiles(shelf, uploads, tickets, reader, paths, snapshots, text, extracts, secrets)
         finally:
             await extracts.close()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
-from exai.app.files import StoredFiles, open_files, remote_files
+from exai.app.files import StoredFiles, ToolFiles, open_files, remote_files
 from exai.app.identity import open_identity
 from exai.app.jobs import open_jobs
 from exai.app.models import open_models
@@ -79,7 +79,9 @@ async def build(
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             remote_files(settings, storage, asking.router, clock) as remote,
             open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=runs_jobs) as jobs,
-            open_tools(settings, storage, monitoring, asking, jobs, scheduler, files, demo=demo) as tools,
+            open_tools(
+                settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
+            ) as tools,
             open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
         ):
             yield Services(

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from exai.app.files import StoredFiles
+from exai.app.files import ToolFiles
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
 from exai.consulting.consultant import Consultant
 from exai.consulting.files.gathering import FileSources
+from exai.consulting.files.scans import ScanReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
@@ -42,7 +43,7 @@ async def open_tools(
     asking: Asking,
     jobs: DurableJobs | None,
     scheduler: Scheduler,
-    files: StoredFiles,
+    files: ToolFiles,
     *,
     demo: bool,
 ) -> AsyncIterator[Tools]:
@@ -76,7 +77,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         Search(asking.router),
-        Files(files.shelf, files.paths, files.text),
+        Files(files.stored.shelf, files.stored.paths, files.stored.text),
         Models(states),
         Status(report),
     )
@@ -86,12 +87,17 @@ async def open_tools(
         counts.store_soon()
 
 
-def _sources(files: StoredFiles, settings: Settings) -> FileSources:
+def _sources(files: ToolFiles, settings: Settings) -> FileSources:
+    stored = files.stored
+    scans = ScanReader(
+        remote=files.remote, extracts=stored.extracts, shelf=stored.shelf, secrets=stored.secrets
+    )
     return FileSources(
-        reader=files.reader,
-        paths=files.paths,
-        shelf=files.shelf,
-        text=files.text,
-        secrets=files.secrets,
+        reader=stored.reader,
+        paths=stored.paths,
+        shelf=stored.shelf,
+        text=stored.text,
+        secrets=stored.secrets,
+        scans=None if settings.files.extract == "local_only" else scans,
         settings=settings.files,
     )

@@ -371,6 +371,9 @@ class Files(Section):
     grace_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
     """How long a content is kept that no stored file has any more, in hours."""
 
+    extract: Literal["local_first", "local_only"] = "local_first"
+    """Who reads the text of documents: EXAI, and of a scan the provider that is asked (Kimi), or EXAI alone."""
+
     secrets: Literal["redact", "block", "warn", "off"] = "redact"
     """What happens to a secret in a text that a model is to be shown: replaced by the name of its form, the file
     refused, sent with a note, or not looked for. Bytes that would be sent as they are, such as a picture's, are then

@@ -71,6 +71,14 @@ class Consultant:
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
         material = await gather(inquiry, self._files, context)
         choice = choose_model(self._router, inquiry, conversation, has_images=bool(material.images))
+        await self._files.read_scans(
+            material.gathered,
+            context.caller,
+            context.hold,
+            choice.model.provider,
+            deadline=context.ask.terms.deadline,
+            send_secrets=inquiry.send_secrets,
+        )
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit, ShownMaterial]:

@@ -15,10 +15,12 @@ from exai import config
 from exai.auth import scopes
 from exai.callers import Caller
 from exai.consulting.files.redaction import RedactedText
+from exai.consulting.files.scans import Scan, ScanReader
 from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
 from exai.errors import FileRefused, ScopeMissing
 from exai.files.checks import secret_kind
 from exai.files.documents.lines import Lines, StoredText
+from exai.files.faults import NoText
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
 from exai.files.paths.reader import FileReader, PathLook
@@ -57,6 +59,8 @@ class Gathered:
     images: list[Image] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    scans: list[Scan] = field(default_factory=list)
+    """Documents whose text is still to be read, once it is known which provider answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,8 @@ class FileSources:
     shelf: Shelf
     text: StoredText
     secrets: SecretCheck
+    scans: ScanReader | None
+    """`None`: scans are refused, as `files.extract` says."""
     settings: config.Files
 
     async def gather(
@@ -94,17 +100,42 @@ class FileSources:
         await gathering.add_images(images)
         return gathering.found
 
+    async def read_scans(
+        self,
+        found: Gathered,
+        caller: Caller,
+        hold: Hold,
+        provider: str,
+        *,
+        deadline: float,
+        send_secrets: bool,
+    ) -> None:
+        """Have the scans among gathered files read by the provider that answers; raises what `ScanReader.read` does."""
+        gathering = _Gathering(self, caller, hold, send_secrets=send_secrets, found=found)
+        for scan in found.scans:
+            if self.scans is not None:
+                await self.scans.read(caller, scan, provider, deadline=deadline, send_secrets=send_secrets)
+            await gathering.add_scan(scan)
+
 
 class _Gathering:
     """The files of one call, as they are read."""
 
-    def __init__(self, sources: FileSources, caller: Caller, hold: Hold, *, send_secrets: bool) -> None:
+    def __init__(
+        self,
+        sources: FileSources,
+        caller: Caller,
+        hold: Hold,
+        *,
+        send_secrets: bool,
+        found: Gathered | None = None,
+    ) -> None:
         self._from = sources
         self._send_secrets = send_secrets
         self._caller = caller
         self._hold = hold
         self._room = sources.settings.max_total_bytes
-        self.found = Gathered()
+        self.found = Gathered() if found is None else found
 
     async def add(self, name: str) -> None:
         """Read a file, or the files of a folder."""
@@ -226,7 +257,13 @@ class _Gathering:
     async def _add_text(self, row: FileRow, name: str, wanted: tuple[int, int] | None) -> None:
         source = StoredSource(self._from.text, self._caller.subject, row.file_id)
         first, last = wanted or (1, None)
-        read = await source.read(first, last)
+        try:
+            read = await source.read(first, last)
+        except NoText as fault:
+            if fault.why != "no_text" or self._from.scans is None or self._has_scan(row):
+                raise
+            self.found.scans.append(Scan(row, name, wanted))
+            return
         end = min(read.total, last or read.total)
         places = await self._from.secrets.of_stored(self._caller.subject, row.file_id)
         readable = self._without(places, source, name)
@@ -255,6 +292,13 @@ class _Gathering:
                 cut=read.cut,
             )
         )
+
+    async def add_scan(self, scan: Scan) -> None:
+        """Add a scan whose text was read."""
+        await self._add_text(scan.file, scan.name, scan.lines)
+
+    def _has_scan(self, row: FileRow) -> bool:
+        return any(scan.file.file_id == row.file_id for scan in self.found.scans)
 
     async def _all_lines(self, source: StoredSource, read: Lines, end: int) -> tuple[str, ...] | None:
         """Read lines to an end; `None` where they are more than one file, or all, may be in memory."""

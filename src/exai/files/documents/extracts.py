@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import msgspec
 
 from exai.files.documents.extraction import MOST_TEXT_BYTES, extracting, refusal
+from exai.files.documents.verdict import MOST_CHARACTERS
 from exai.files.faults import FileDamaged, NoText
 from exai.files.kinds import TEXT
 from exai.files.store.shelf import Shelf
@@ -35,10 +36,12 @@ from exai.storage.files.tables import FileRow, Quota
 
 __all__ = ["Extracts", "FileText"]
 
+NO_TEXT = "no_text"
+BLOCK_BYTES = 2**18
 AT_ONCE = 2
 """Extracting processes."""
 UNBOUNDED = Quota(2**62, 2**31)
-VERSIONS = {"pdfium": 1, "ooxml": 1, "wide": 1}
+VERSIONS = {"pdfium": 1, "ooxml": 1, "wide": 1, "kimi": 1}
 """Raised where a method comes to read the same document otherwise."""
 _METHODS = {"pdf": "pdfium", "docx": "ooxml", "xlsx": "ooxml", "pptx": "ooxml", "zip": "ooxml"}
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -93,6 +96,8 @@ class Extracts:
         row = await self._table.find(file.sha256, method, VERSIONS[method])
         if row is None:
             row = await self._extract_once(owner, file, method)
+        if row.refused == NO_TEXT:
+            row = await self._read_elsewhere(file) or row
         if row.text_sha256 is None:
             raise refusal(row.refused or "damaged")
         text = msgspec.structs.replace(
@@ -103,7 +108,27 @@ class Extracts:
             media_type=TEXT.media_type,
             is_damaged=False,
         )
-        return FileText(text, method, row.pages, row.cut)
+        return FileText(text, row.method, row.pages, row.cut)
+
+    async def keep(self, file: FileRow, method: str, text: str) -> None:
+        """Keep the text of a file that was read elsewhere, such as a scan's by a provider.
+
+        Raises:
+            FileDamaged: the file is gone meanwhile.
+            StoreFull, StoreUnavailable, StoreBusy, StoreFailed: it is not kept.
+        """
+        encoded = text[:MOST_CHARACTERS].encode(errors="replace")
+        cut = f"the text ends after {MOST_CHARACTERS:,} characters" if len(text) > MOST_CHARACTERS else None
+        row = ExtractRow(file.sha256, method, VERSIONS[method], self._clock.utc(), cut=cut)
+        pieces = _blocks(encoded)
+        async with self._shelf.receiving(NOBODY, MOST_TEXT_BYTES, pieces, UNBOUNDED) as (upload, part):
+            await self._shelf.place(upload, part, part.sha256)
+            row = msgspec.structs.replace(row, text_sha256=part.sha256, text_bytes=part.size)
+            if not await self._table.keep(row, upload.upload_id):
+                raise _gone()
+
+    async def _read_elsewhere(self, file: FileRow) -> ExtractRow | None:
+        return await self._table.find(file.sha256, "kimi", VERSIONS["kimi"])
 
     async def extract_again(self, owner: str, file: FileRow) -> FileText:
         """Find the text of a file after what was extracted before was found damaged; raises what `text_of` does."""
@@ -176,6 +201,11 @@ class Extracts:
             raise
         finally:
             content.close()
+
+
+async def _blocks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), BLOCK_BYTES):
+        yield content[start : start + BLOCK_BYTES]
 
 
 def _gone() -> FileDamaged:

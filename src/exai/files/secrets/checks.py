@@ -5,7 +5,8 @@ A content is looked at once per version of the rules; the verdict is kept by its
 
 import asyncio
 import codecs
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -23,6 +24,8 @@ __all__ = ["MOST_PLACES", "SecretCheck"]
 MOST_PLACES = 500
 """Of one content; one that has more is not shown at all."""
 _CARRIED_BYTES = 2**15
+_OVERLAP_BYTES = 4_096
+"""Of two blocks: no form but a private key is longer, and that is found by its beginning."""
 _KEY = b"-----BEGIN "
 _KEY_END = b"-----END "
 
@@ -76,15 +79,30 @@ class SecretCheck:
         Raises:
             SecretFound: they hold a secret.
         """
-        if self.mode in {"off", "warn"} or sends_secrets:
+        if self._passes_raw(sends_secrets=sends_secrets):
             return
         spans = await asyncio.to_thread(self._scanner.spans, content)
         if spans:
-            raise SecretFound(
-                f"`{shown(name)}` holds what looks like a secret ({spans[0].rule}, at byte {spans[0].start:,}), and "
-                "its bytes would be sent as they are. Remove it there, or give `send_secrets` with a token that has "
-                "the scope `files:secrets`."
-            )
+            raise _found_raw(name, spans[0].rule, spans[0].start)
+
+    async def check_blocks(
+        self, blocks: AsyncGenerator[bytes, None], name: str, *, sends_secrets: bool
+    ) -> None:
+        """Check bytes that leave as they are, without having all of them in memory; raises what `check_raw` does."""
+        if self._passes_raw(sends_secrets=sends_secrets):
+            return
+        held, at = b"", 0
+        async with aclosing(blocks):
+            async for block in blocks:
+                held += block
+                spans = await asyncio.to_thread(self._scanner.spans, held)
+                if spans:
+                    raise _found_raw(name, spans[0].rule, at + spans[0].start)
+                at += max(0, len(held) - _OVERLAP_BYTES)
+                held = held[-_OVERLAP_BYTES:]
+
+    def _passes_raw(self, *, sends_secrets: bool) -> bool:
+        return sends_secrets or self.mode in {"off", "warn"}
 
     def refuse(self, name: str, places: Sequence[Place]) -> None:
         """Refuse a text with secrets, where these are to be blocked, or are too many to be replaced.
@@ -101,6 +119,13 @@ class SecretCheck:
 
     def _places(self, content: bytes, first: int) -> tuple[Place, ...]:
         return tuple(places_of(content, self._scanner.spans(content), first))
+
+
+def _found_raw(name: str, rule: str, at: int) -> SecretFound:
+    return SecretFound(
+        f"`{shown(name)}` holds what looks like a secret ({rule}, at byte {at:,}), and its bytes would be sent as they "
+        "are. Remove it there, or give `send_secrets` with a token that has the scope `files:secrets`."
+    )
 
 
 def _cut(held: bytes) -> int:

@@ -1,6 +1,6 @@
 """A stored file as a source of copies."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from exai.files.faults import FileDamaged
 from exai.files.store.shelf import Shelf
@@ -25,7 +25,7 @@ class StoredSource:
         self.suffix = suffix or _SUFFIXES.get(file.kind, file.kind)
         self.file_owner = owner
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Yield the content.
 
         Raises:
