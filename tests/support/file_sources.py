@@ -29,6 +29,7 @@ def file_sources(
         reader=FileReader(shelf.settings, work),
         paths=PathStore(shelf.shelf, shelf.settings, work),
         shelf=shelf.shelf,
+        snapshots=shelf.snapshots,
         text=shelf.text,
         secrets=secrets,
         scans=None

@@ -70,6 +70,7 @@ async def test_a_file_is_put_by_its_path_once_and_described(files: FileTool) -> 
     shown = await files(action="show", id=f"exai://files/{put['id']}")
     assert {name: shown[name] for name in put} == put
     assert shown["sha256"] == sha256_of(BLOCKS)
+    assert await files(action="put", path=put["id"]) == put, "as `exai connect` names what it has sent"
     renamed = await files(action="put", path=path, name="other.bin")
     assert renamed["id"] != put["id"]
     assert files.shelf.on_disk == {sha256_of(BLOCKS)}

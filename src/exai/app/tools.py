@@ -96,6 +96,7 @@ def _sources(files: ToolFiles, settings: Settings) -> FileSources:
         reader=stored.reader,
         paths=stored.paths,
         shelf=stored.shelf,
+        snapshots=stored.snapshots,
         text=stored.text,
         secrets=stored.secrets,
         scans=None if settings.files.extract == "local_only" else scans,

@@ -4,6 +4,7 @@ The files by which contents were sent are removed once the snapshot has them, so
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class TreeStore(Protocol):
 
     async def remove(self, file_id: str) -> dict[str, Any]: ...
 
+    async def find_tree(self, manifest_sha256: str) -> str | None: ...
+
     async def tree(self, manifest: bytes) -> dict[str, Any]: ...
 
 
@@ -53,6 +56,9 @@ async def sync_folder(store: TreeStore, folder: Path) -> Synced:
     top = await asyncio.to_thread(folder.resolve)
     listing = await asyncio.to_thread(list_folder, top)
     manifest = encoded(listing.entries)
+    known = await store.find_tree(hashlib.sha256(manifest).hexdigest())
+    if known is not None:
+        return Synced(known, listing, 0, 0)
     answer = await store.tree(manifest)
     missing = set(answer.get("missing", ()))
     chosen = {entry.sha256: entry for entry in listing.entries if entry.sha256 in missing}

@@ -179,6 +179,11 @@ class StoredFiles:
         async with self._answer("HEAD", place, headers=TUS) as response:
             return int(response.headers.get("upload-offset", "0")), response.headers.get("exai-file")
 
+    async def find_tree(self, manifest_sha256: str) -> str | None:
+        """Return the id of the snapshot with a manifest; `None` where there is none."""
+        trees = (await self._json("GET", f"/trees?manifest={manifest_sha256}"))["trees"]
+        return str(trees[0]["id"]) if trees else None
+
     async def tree(self, manifest: bytes) -> dict[str, Any]:
         """Keep a snapshot: its `id`, or what is `missing` for it."""
         headers = {"content-length": str(len(manifest)), "content-type": "application/jsonl"}

@@ -29,7 +29,7 @@ FallbackModels = Annotated[
 ]
 FilePaths = Annotated[
     list[str],
-    msgspec.Meta(max_length=500, description="Files (text, PDF, Office), folders or file_… handles to show"),
+    msgspec.Meta(max_length=500, description="Files (text, PDF, Office), folders, file_… or tree_… to show"),
 ]
 ImageSources = Annotated[
     list[str],

@@ -4,6 +4,7 @@ import base64
 import codecs
 import json
 import re
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -71,8 +72,13 @@ def _by_name(path: PurePath) -> str | None:
         return "environment secrets"
     if name in _SECRET_NAMES or path.suffix.lower() in _SECRET_SUFFIXES:
         return "credentials"
-    setting = find(path.name)
-    return "a secret of EXAI" if setting is not None and setting.secret else None
+    return "a secret of EXAI" if _names_a_secret_setting(path.name) else None
+
+
+@lru_cache(maxsize=4_096)
+def _names_a_secret_setting(name: str) -> bool:
+    setting = find(name)
+    return setting is not None and setting.secret
 
 
 def _by_content(path: PurePath, text: str) -> str | None:

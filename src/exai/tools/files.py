@@ -25,6 +25,7 @@ LINES = 200
 """What is read at a time, where no end is named."""
 CHARACTERS = 40_000
 """What is read at a time, whatever is named: Claude Code cuts results of more than 25,000 tokens."""
+HANDLE = "file_"
 PAGE = 20
 """Files in one list: what an agent looks for is among its latest, and it pays for each."""
 
@@ -187,6 +188,10 @@ class Files:
                 "put needs `path`, absolute, of a file on the machine where EXAI runs. From another machine: "
                 "action authorize gives a command that uploads."
             )
+        if (file_id := file_id_of(arguments.path)).startswith(
+            HANDLE
+        ):  # `exai connect` has stored it on the way
+            return FilesResult.of(await self._shelf.get(owner, file_id))
         return FilesResult.of(await self._paths.put(owner, arguments.path, arguments.name))
 
     async def _list(self, arguments: FilesArguments, owner: str) -> FilesResult:

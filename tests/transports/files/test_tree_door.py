@@ -33,6 +33,9 @@ async def test_a_snapshot_is_made_read_listed_and_removed(port: FilePort) -> Non
     assert (await port.ask("GET", place)).json == made.json
     assert (await port.ask("GET", "/files/trees")).json == {"trees": [made.json], "next": None}
     assert (await port.ask("GET", f"{place}/manifest")).body == MANIFEST
+    by_manifest = f"/files/trees?manifest={sha256_of(MANIFEST)}"
+    assert (await port.ask("GET", by_manifest)).json["trees"] == [made.json]
+    assert (await port.ask("GET", by_manifest, "bob")).json["trees"] == []
     assert (await port.ask("DELETE", f"/files/{file_id}")).status == 202
     content = await port.ask("GET", f"{place}/content?path=src/a.py", Range="bytes=0-4")
     assert (content.status, content.body) == (206, CONTENT[:5])

@@ -66,6 +66,11 @@ class OwnStore:
         told: dict[str, Any] = msgspec.to_builtins(proof)
         return told
 
+    async def find_tree(self, manifest_sha256: str) -> str | None:
+        """Return the id of the snapshot with a manifest; `None` where there is none."""
+        tree = await self._snapshots.find_manifest(self._owner, manifest_sha256)
+        return None if tree is None else tree.tree_id
+
     async def tree(self, manifest: bytes) -> dict[str, Any]:
         """Keep a snapshot: its `id`, or what is `missing` for it."""
         created = await self._snapshots.create(self._owner, manifest)

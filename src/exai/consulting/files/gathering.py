@@ -18,7 +18,7 @@ from exai.consulting.files.redaction import RedactedText
 from exai.consulting.files.scans import Scan, ScanReader
 from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
 from exai.errors import FileRefused, ScopeMissing
-from exai.files.checks import secret_kind
+from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
 from exai.files.faults import NoText
 from exai.files.paths.folders import FolderFiles
@@ -27,6 +27,7 @@ from exai.files.paths.reader import FileReader, PathLook
 from exai.files.paths.storing import PathStore
 from exai.files.secrets.checks import SecretCheck
 from exai.files.secrets.places import Place, redacted
+from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.handles import FileUri, uri_parts
 from exai.files.store.shelf import Shelf
 from exai.messages import Image
@@ -39,6 +40,7 @@ Hold = Callable[[int], None]
 DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
 PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
 _HANDLE = re.compile(r"file_[0-9A-Za-z]{1,64}")
+_TREE = re.compile(r"tree_[0-9A-Za-z]{1,64}")
 _TEXTS = frozenset({"text", "empty", "binary"})
 """Kinds that are read as text by path; what is binary behind its beginning is refused there."""
 
@@ -70,6 +72,7 @@ class FileSources:
     reader: FileReader
     paths: PathStore
     shelf: Shelf
+    snapshots: Snapshots
     text: StoredText
     secrets: SecretCheck
     scans: ScanReader | None
@@ -138,7 +141,10 @@ class _Gathering:
         self.found = Gathered() if found is None else found
 
     async def add(self, name: str) -> None:
-        """Read a file, or the files of a folder."""
+        """Read a file, or the files of a folder or of a snapshot."""
+        if _TREE.fullmatch(name.strip()):
+            await self._add_snapshot(name.strip())
+            return
         uri = uri_parts(name) or (FileUri(name.strip(), None) if _HANDLE.fullmatch(name.strip()) else None)
         if uri is not None:
             await self._add_stored(uri)
@@ -206,6 +212,36 @@ class _Gathering:
                     raise
                 self.found.left_out.append(LeftOut(path, str(fault)))
 
+    async def _add_snapshot(self, tree_id: str) -> None:
+        self._check_scope()
+        owner, most = self._caller.subject, self._from.settings.max_files - len(self.found.texts)
+        for path, row in await self._from.snapshots.files(owner, tree_id, most):
+            if row.kind not in {"text", "empty"}:
+                self.found.left_out.append(LeftOut(path, f"of kind {row.kind}; store it by itself"))
+            elif row.bytes > self._from.settings.max_file_bytes:
+                self.found.left_out.append(
+                    LeftOut(path, "larger than `files.max_file_bytes`; store it by itself")
+                )
+            elif (text := text_of(await self._content(row))) is None:
+                self.found.left_out.append(LeftOut(path, "no text"))
+            elif not self._send_secrets and (kind := secret_kind(PurePath(path), text)) is not None:
+                self.found.left_out.append(LeftOut(path, f"looks as if it held {kind}"))
+            else:
+                await self._add_lines_unless_refused(path, row.sha256, text)
+
+    async def _add_lines_unless_refused(self, path: str, sha256: str, text: str) -> None:
+        try:
+            await self._add_lines(path, sha256, text)
+        except FileRefused as fault:
+            if self._room < 0:
+                raise
+            self.found.left_out.append(LeftOut(path, str(fault)))
+
+    async def _content(self, row: FileRow) -> bytes:
+        content = await self._from.shelf.open(row)
+        async with aclosing(content.read(0, row.bytes)) as blocks:
+            return b"".join([block async for block in blocks])
+
     def _is_large(self, look: PathLook) -> bool:
         return look.size > self._from.settings.max_file_bytes
 
@@ -213,17 +249,20 @@ class _Gathering:
         (read,) = await self._from.reader.read_texts(
             self._caller.subject, [look.path], with_secrets=self._send_secrets
         )
-        self._take(len(read.text.encode(errors="replace")), look.path)
-        lines = tuple(_lines(read.text))
+        await self._add_lines(look.path, read.sha256, read.text)
+
+    async def _add_lines(self, path: str, sha256: str, text: str) -> None:
+        self._take(len(text.encode(errors="replace")), path)
+        lines = tuple(_lines(text))
         places = await self._from.secrets.of_lines(lines)
-        source = self._without(places, MemoryText(lines), look.path)
+        source = self._without(places, MemoryText(lines), path)
         lines = await source.lines(1, len(lines))
         whole = await asyncio.to_thread(Whole.of, 1, lines)
         self.found.texts.append(
             TextItem(
                 id=self._next_id(),
-                name=look.path,
-                sha256=read.sha256,
+                name=path,
+                sha256=sha256,
                 kind="text",
                 first=1,
                 last=len(lines),
@@ -247,12 +286,15 @@ class _Gathering:
         self._check_count()
 
     async def _stored(self, file_id: str) -> FileRow:
+        self._check_scope()
+        return await self._from.shelf.get(self._caller.subject, file_id)
+
+    def _check_scope(self) -> None:
         if not self._caller.may(scopes.FILES):
             raise ScopeMissing(
                 f"To name stored files, a token with the scope `{scopes.FILES}` is needed.",
                 scope=scopes.FILES,
             )
-        return await self._from.shelf.get(self._caller.subject, file_id)
 
     async def _add_text(self, row: FileRow, name: str, wanted: tuple[int, int] | None) -> None:
         source = StoredSource(self._from.text, self._caller.subject, row.file_id)
@@ -317,9 +359,7 @@ class _Gathering:
             raise FileRefused(
                 f"{row.file_id} is no picture of at most {most} bytes; PNG, JPEG, GIF and WebP are shown to models."
             )
-        content = await self._from.shelf.open(row)
-        async with aclosing(content.read(0, row.bytes)) as blocks:
-            data = b"".join([block async for block in blocks])
+        data = await self._content(row)
         name = f"Image {len(self.found.images) + 1} ({row.file_id})"
         picture = await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
         self._take_pictures([picture])

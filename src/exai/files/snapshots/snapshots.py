@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from exai import config
-from exai.errors import BadArguments
+from exai.errors import BadArguments, FileRefused
 from exai.files.faults import UnknownFile, UnknownTree
 from exai.files.heavy_work import HeavyWork
 from exai.files.snapshots.manifests import ManifestEntry, encoded, read_manifest
@@ -93,6 +93,10 @@ class Snapshots:
             raise _unknown()
         return snapshot
 
+    async def find_manifest(self, owner: str, sha256: str) -> Snapshot | None:
+        """Find the snapshot of this owner whose manifest has a SHA-256."""
+        return await self._table.find_manifest(owner, sha256)
+
     async def newest(self, owner: str, limit: int, *, after: str | None = None) -> Sequence[Snapshot]:
         """List snapshots of this owner, newest first, behind the one with the id `after`."""
         return await self._table.newest(owner, limit, after=after)
@@ -116,6 +120,25 @@ class Snapshots:
         """
         manifest = await self.manifest(owner, tree_id)
         return await self._work.texts.run(owner, lambda: read_manifest(manifest))
+
+    async def files(self, owner: str, tree_id: str, most: int) -> list[tuple[str, FileRow]]:
+        """Return the files of a snapshot with their paths, in the order of these.
+
+        Raises:
+            FileRefused: there are more than `most`.
+            UnknownTree, FileDamaged, StoreUnavailable: as `manifest`.
+        """
+        snapshot = await self.get(owner, tree_id)
+        if snapshot.entries > most:
+            raise FileRefused(
+                f"{tree_id} has {snapshot.entries:,} files, and one call may be shown {most} more (`files.max_files`); "
+                "name fewer."
+            )
+        entries = await self.entries(owner, tree_id)
+        return [
+            (entry.path, await self._row(snapshot, entry.path.rpartition("/")[2], entry.sha256))
+            for entry in entries
+        ]
 
     async def file(self, owner: str, tree_id: str, path: str) -> FileRow:
         """Find a file of a snapshot.

@@ -45,7 +45,11 @@ class TreeDoor:
         return JSONResponse(_described(created), 201, headers=NOSNIFF)
 
     async def list(self, request: AuthorizedRequest) -> Response:
-        """List the caller's snapshots, newest first."""
+        """List the caller's snapshots, newest first, or the one with a manifest."""
+        if (digest := request.query.get("manifest")) is not None:
+            tree = await self._snapshots.find_manifest(request.caller.subject, digest)
+            listed = [] if tree is None else [_described(tree)]
+            return JSONResponse({"trees": listed, "next": None}, headers=NOSNIFF)
         limit = limit_of(request.query.get("limit"))
         after = request.query.get("after")
         found = await self._snapshots.newest(request.caller.subject, limit + 1, after=after)
