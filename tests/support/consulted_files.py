@@ -53,12 +53,15 @@ class Talk:
         return row.file_id
 
     async def ask(
-        self, *names: str, model: str = "glm-5.3", caller: Caller = ALICE, **fields: Any
+        self,
+        *names: str,
+        model: str = "glm-5.3",
+        caller: Caller = ALICE,
+        question: str = "What is it?",
+        **fields: Any,
     ) -> Consultation:
         ask = asker(asking(self.desk.router))
-        inquiry = Inquiry(
-            instructions="Answer.", question="What is it?", model=model, file_paths=names, **fields
-        )
+        inquiry = Inquiry(instructions="Answer.", question=question, model=model, file_paths=names, **fields)
         return await self._consultant.consult(inquiry, CallContext("call", caller, ask, SilentProgress()))
 
     @property
