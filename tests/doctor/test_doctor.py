@@ -51,6 +51,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "data folder",
         "file store",
         "database",
+        "stored files",
         "ports",
         "ports",
         "tokens",

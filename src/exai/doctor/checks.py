@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from exai.config.sources import Loaded
-from exai.doctor.files import check_bucket, check_file_store
+from exai.doctor.files import check_bucket, check_file_store, check_stored_files
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.doctor.machine import check_data_folder, check_keys, check_settings
@@ -37,6 +37,7 @@ async def run_checks(
         ("data folder", check_data_folder),
         ("file store", check_file_store),
         ("database", partial(check_database, clock=clock)),
+        ("stored files", check_stored_files),
         ("ports", check_ports),
         ("tokens", partial(check_tokens, clock=clock)),
         ("credentials", lambda _: check_credentials(credentials, clock)),

@@ -1,18 +1,25 @@
-"""Checks of the store of files: room on the disk, and the bucket where one is configured."""
+"""Checks of the store of files: room, the bucket where one is configured, and what is stored."""
 
 import asyncio
 import hashlib
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, ok, problem, warning
+from exai.errors import StartFault
 from exai.files.faults import StoreUnavailable
 from exai.files.store.s3 import open_bucket
+from exai.storage.database import Database, inspect_schema
+from exai.storage.files.copy_rows import Status
+from exai.storage.files.measures import FileSums, StoreSums
+from exai.storage.files.rows import DAMAGED, Quota
 
-__all__ = ["check_bucket", "check_file_store"]
+__all__ = ["check_bucket", "check_file_store", "check_stored_files"]
 
 NAME = "file store"
+NEAR_QUOTA = 0.9
 INSTALL = "Run `pip install 'exai[s3]'`."
 
 
@@ -32,6 +39,50 @@ async def check_file_store(loaded: Loaded) -> list[Finding]:
         message = f"{folder} has {(free - keep) // 2**20} MiB for files, less than one may have"
         return [warning(NAME, message, "Make room, or lower `files.max_upload_bytes`.")]
     return [ok(NAME, f"{folder} has {(free - keep) // 2**20} MiB for files")]
+
+
+async def check_stored_files(loaded: Loaded) -> list[Finding]:
+    """Check for damaged contents, owners at their quota, and copies at providers whose deletion was given up."""
+    settings = loaded.settings
+    try:
+        schema = await inspect_schema(settings.database, settings.data_dir)
+        if schema.version != schema.needed:
+            return []
+        database = await Database.open(settings.database, settings.data_dir)
+    except StartFault:
+        return []
+    try:
+        quota = Quota(settings.files.max_owner_bytes, settings.files.max_owner_files)
+        return list(_stored(await FileSums(database, quota).read()))
+    finally:
+        await database.close()
+
+
+def _stored(sums: StoreSums) -> Iterator[Finding]:
+    name = "stored files"
+    if damaged := sums.contents.get(DAMAGED, (0, 0))[0]:
+        message = f"{damaged} stored contents are missing or changed"
+        yield problem(
+            name, message, "`exai files check` lists them; put the same content again, which repairs it."
+        )
+    undeleted = {
+        provider: count for (provider, status), count in sums.copies.items() if status == Status.UNDELETED
+    }
+    for provider, count in undeleted.items():
+        message = f"{count} files at {provider} could not be deleted, and no job tries it any more"
+        yield problem(name, message, "See `exai files check`, and docs/operations.md under jobs.")
+    if near := sum(share >= NEAR_QUOTA for share in sums.quota_shares):
+        message = f"{near} owners have {NEAR_QUOTA:.0%} of their quota or more"
+        yield warning(
+            name,
+            message,
+            "Raise `files.max_owner_bytes` or `files.max_owner_files`, or have them remove files.",
+        )
+    if not damaged and not undeleted:
+        number, size = (
+            (sum(column) for column in zip(*sums.contents.values(), strict=True)) if sums.contents else (0, 0)
+        )
+        yield ok(name, f"{number} contents of {size // 2**20} MiB, none known to be damaged")
 
 
 async def check_bucket(loaded: Loaded) -> list[Finding]:
