@@ -20,7 +20,7 @@ from yarl import URL
 
 from exai.app.ports import Ports, build_ports
 from exai.app.services import build
-from exai.auth.scopes import FILES, MODELS, SCOPES, STATUS
+from exai.auth.scopes import ERRORS, FILES, MODELS, SCOPES, STATUS
 from exai.config import Settings
 from exai.web.routes import READ, Route
 from support.forged_tokens import forged, own_signer
@@ -124,7 +124,11 @@ def root(guarded: GuardedDaemon) -> str:
 def arguments_for(schema: dict[str, Any]) -> dict[str, Any]:
     """The least that a tool takes."""
     samples = {"string": "x", "integer": 1, "boolean": False, "array": []}
-    return {name: samples[schema["properties"][name]["type"]] for name in schema.get("required", ())}
+    needed = {name: schema["properties"][name] for name in schema.get("required", ())}
+    return {
+        name: "list" if "list" in form.get("enum", ()) else samples[form["type"]]
+        for name, form in needed.items()
+    }
 
 
 def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -260,7 +264,8 @@ async def test_every_tool_needs_its_scope_and_no_other(
     rows = [(name, arguments) for name, arguments in (await tools(guarded)).items()]
     assert len(rows) >= 4
     rows.append(("chat", {"prompt": "x", "use_websearch": True}))
-    little = bearer(await guarded.token(FILES))
+    rows.append(("chat", {"prompt": "x", "send_secrets": True}))
+    little = bearer(await guarded.token(ERRORS))
     for name, arguments in rows:
         with subtests.test(tool=name, arguments=arguments):
             message, headers = tool_call(name, arguments)
@@ -269,7 +274,7 @@ async def test_every_tool_needs_its_scope_and_no_other(
                 needed = (await response.json())["error"]["data"]["scope"].split()
                 challenge = response.headers["WWW-Authenticate"]
                 assert f'error="insufficient_scope", scope="{" ".join(needed)}"' in challenge
-            assert set(needed) <= {scope for scope in SCOPES if scope.startswith("tools:")}
+            assert set(needed) <= {scope for scope in SCOPES if scope.startswith(("tools:", "files"))}
             for lacking in needed:
                 token = bearer(await guarded.token(*(scope for scope in SCOPES if scope != lacking)))
                 for answer in [
