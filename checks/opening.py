@@ -34,7 +34,7 @@ async def recorded() -> dict[str, Any]:
     """Ask the tools' own server, without anything behind it, what it answers."""
     absent: Any = None
     asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
-    tools = Chat(absent), Search(absent), Files(absent, absent, absent), Models(absent), Status(absent)
+    tools = Chat(absent), Search(absent), Files(absent), Models(absent), Status(absent)
     registry = Registry([each.tool() for each in tools])
     engine = Dispatcher(
         registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0

@@ -60,6 +60,22 @@ async def test_files_and_what_is_piped_in_go_along(
 
 
 @pytest.mark.usefixtures("data_dir")
+async def test_a_stored_file_goes_along_by_its_handle(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("three herons\n")
+    async with start_daemon() as daemon:
+        url = ("--url", daemon.mcp_ws)
+        put = await asyncio.to_thread(
+            lambda: CliRunner().invoke(build_app(), ["files", "put", "notes.txt", "--json", *url])
+        )
+        handle = json.loads(put.stdout)["files"][0]["id"]
+        result = await chat(*url, "-m", "glm-5.3", "-f", handle, "Count.")
+    assert result.exit_code == 0, result.stderr
+    assert "three herons" in json.dumps(emulator.log.of("glm")[-1].body)
+
+
+@pytest.mark.usefixtures("data_dir")
 async def test_what_cannot_be_asked_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "noise.bin").write_bytes(b"\xff\xfe\xfa")
     for arguments, says in (

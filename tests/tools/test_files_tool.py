@@ -1,6 +1,7 @@
 """`files`: one's own stored files, through the registry, on both databases."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +15,30 @@ from exai.errors import BadArguments, ExaiError, FileRefused
 from exai.files.faults import FileTooLarge, NoText, QuotaExceeded, UnknownFile
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.storing import PathStore
+from exai.providers.remote_files.stored_source import StoredSource
 from exai.storage.database import Database
+from exai.storage.files.copy_rows import Method
 from exai.tools.envelope import answer_of
-from exai.tools.files import Files
+from exai.tools.files import Files, FileServices
 from exai.tools.registry import Registry
+from support.drawn_pictures import drawn
 from support.shelves import OpenShelf, sha256_of
 
 BLOCKS = os.urandom(2**21 + 5)
+
+
+class Sent:
+    """Takes what would go to a provider."""
+
+    def __init__(self) -> None:
+        self.copies: list[tuple[str, str, str, str]] = []
+
+    async def copy(
+        self, owner: str, source: StoredSource, to: str, purpose: str, method: Method, *, deadline: float
+    ) -> Any:
+        assert (method, deadline) == (Method.GATEWAY, 1e9)
+        self.copies.append((owner, to, purpose, source.suffix))
+        return SimpleNamespace(file_id=f"{to}-1")
 
 
 class FileTool:
@@ -32,7 +50,12 @@ class FileTool:
         self.shelf = OpenShelf(database, folder / "files", **{"roots": (self.folder,), **settings})
         work = HeavyWork(self.shelf.settings)
         paths = PathStore(self.shelf.shelf, self.shelf.settings, work)
-        self.tool = Files(self.shelf.shelf, paths, self.shelf.text).tool()
+        self.remote = Sent()
+        remote: Any = self.remote
+        services = FileServices(
+            self.shelf.shelf, paths, self.shelf.text, self.shelf.tickets, remote, "http://localhost:8079"
+        )
+        self.tool = Files(services).tool()
         self._registry = Registry([self.tool])
 
     def file(self, name: str, content: bytes = b"content") -> str:
@@ -45,7 +68,9 @@ class FileTool:
         """Call it; the whole answer, which fits its schema."""
         caller = Caller(subject=subject, door=Door.HTTP)
         invocation = self._registry.find(tool, arguments)
-        context: Any = SimpleNamespace(caller=caller)
+        context: Any = SimpleNamespace(
+            caller=caller, ask=SimpleNamespace(terms=SimpleNamespace(deadline=1e9))
+        )
         answer = answer_of(await self.tool.run(invocation.arguments(), context))  # type: ignore[arg-type]
         jsonschema.validate(answer.structured, self._registry.listing[0].output_schema or {})
         return answer
@@ -89,6 +114,92 @@ async def test_the_list_is_ones_own_in_pages_and_costs_little(files: FileTool) -
     text = (await files.answer(action="list")).text
     assert text.splitlines()[0] == f"{first['files'][0]['id']} 24.txt (text, 2 bytes)"
     assert text.splitlines()[-1] == f"There are more: list with id {first['next']}."
+
+
+async def test_a_copy_is_placed_at_a_provider_on_purpose(files: FileTool) -> None:
+    notes = await files(action="put", path=files.file("notes.md", b"three herons"))
+    sent = await files(action="send", id=notes["id"], provider="kimi")
+    assert sent == {**notes, "sent_to": "kimi", "provider_id": "kimi-1"}
+    await files(action="send", id=notes["id"], provider="glm")
+    await files(action="send", id=notes["id"], provider="kimi", purpose="batch")
+    await files(action="put", path=files.file("dot.png", drawn("png", 4, 4)), provider="kimi")
+    assert files.remote.copies == [
+        ("alice", "kimi", "file-extract", "md"),
+        ("alice", "glm", "user_data", "md"),
+        ("alice", "kimi", "batch", "md"),
+        ("alice", "kimi", "image", "png"),
+    ]
+    with pytest.raises(BadArguments, match="needs `provider`"):
+        await files(action="send", id=notes["id"])
+    with pytest.raises(UnknownFile):
+        await files("bob", action="send", id=notes["id"], provider="kimi")
+    secret = await files.shelf.put("alice", "a.txt", b"exk_0123456789abcdef_" + b"x" * 43)
+    with pytest.raises(FileRefused, match="a token"):
+        await files(action="send", id=secret, provider="kimi")
+    assert len(files.remote.copies) == 4
+
+
+async def test_a_ticket_makes_a_command_that_uploads(files: FileTool) -> None:
+    made = await files(action="authorize", path='/tmp/a "b".txt', bytes=5, sha256=sha256_of(b"hello"))
+    words = shlex.split(made["command"])
+    assert words[:4] == ["curl", "-fsS", "-F", 'file=@"/tmp/a \\"b\\".txt"']
+    base, _, secret = words[4].rpartition("/")
+    assert base == "http://localhost:8079/files/tickets"
+    ticket = await files.shelf.tickets.find(secret)
+    assert (ticket.owner, ticket.bytes, ticket.sha256) == ("alice", 5, sha256_of(b"hello"))
+    assert "curl" in (await files.answer(action="authorize")).text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "outcome"),
+    [
+        ("kimi_upload_files", {"files": ["a.txt", "b.txt"], "purpose": "file-extract"}, ["a.txt", "b.txt"]),
+        ("kimi_upload_files", {"files": "a.txt", "purpose": "assistants"}, "a.txt"),
+        ("glm_upload_file", {"file": "a.txt", "purpose": "agent"}, "a.txt"),
+        ("supabase_upload", {"file_path": "a.txt", "bucket": "user-files"}, "a.txt"),
+    ],
+)
+async def test_older_names_upload(
+    files: FileTool, name: str, arguments: dict[str, Any], outcome: str | list[str]
+) -> None:
+    for each in ("a.txt", "b.txt"):
+        files.file(each, each.encode())
+    argument = next(iter(arguments))
+    given = arguments[argument]
+    paths = [str(files.folder / each) for each in given] if isinstance(given, list) else files.folder / given
+    answer = await files.answer(
+        tool=name, **{**arguments, argument: paths if isinstance(paths, list) else str(paths)}
+    )
+    found = answer.structured
+    assert outcome == ([file["name"] for file in found["files"]] if "files" in found else found["name"])
+    sent = [(to, purpose) for _, to, purpose, _ in files.remote.copies]
+    count = 2 if isinstance(outcome, list) else 1
+    expected = {"kimi_upload_files": ("kimi", "file-extract"), "glm_upload_file": ("glm", "agent")}
+    assert sent == ([expected[name]] * count if name in expected else [])
+
+
+@pytest.mark.parametrize("name", ["smart_file_download", "supabase_download"])
+async def test_older_names_of_downloads_say_where_the_bytes_are(files: FileTool, name: str) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    shown = (await files.answer(tool=name, file_id=file_id)).structured
+    assert shown["address"] == f"http://localhost:8079/files/{file_id}/content"
+    with pytest.raises(BadArguments, match="exai files get ID -o FILE"):
+        await files.answer(tool=name, file_id=file_id, destination="/tmp/a")
+
+
+async def test_the_older_name_of_management_lists_and_deletes_and_cleans_nothing(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+
+    async def manage(**arguments: Any) -> Any:
+        return (await files.answer(tool="kimi_manage_files", **arguments)).structured
+
+    assert [file["id"] for file in (await manage(operation="list", limit=50))["files"]] == [file_id]
+    for operation in ("cleanup_all", "cleanup_orphaned", "cleanup_expired"):
+        with pytest.raises(BadArguments, match="exai files gc --dry-run"):
+            await manage(operation=operation, dry_run=True)
+    with pytest.raises(BadArguments, match="dry_run"):
+        await manage(operation="delete", file_id=file_id, dry_run=True)
+    assert (await manage(operation="delete", file_id=file_id, dry_run=False))["removed"]
 
 
 async def test_a_text_is_read_by_numbered_lines(files: FileTool) -> None:

@@ -30,7 +30,7 @@ def registry() -> Registry:
         [
             Chat(absent).tool(),
             Search(absent).tool(),
-            Files(absent, absent, absent).tool(),
+            Files(absent).tool(),
             Models(absent).tool(),
             Status(absent).tool(),
         ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from exai.app.files import ToolFiles
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
-from exai.config import Settings
+from exai.config import Server, Settings
 from exai.consulting.consultant import Consultant
 from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.scans import ScanReader
@@ -17,7 +17,7 @@ from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
 from exai.tools.chat import Chat
-from exai.tools.files import Files
+from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
 from exai.tools.registry import Registry
 from exai.tools.search import Search
@@ -77,7 +77,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         Search(asking.router),
-        Files(files.stored.shelf, files.stored.paths, files.stored.text),
+        Files(_file_services(files, settings)),
         Models(states),
         Status(report),
     )
@@ -85,6 +85,21 @@ async def open_tools(
         yield Tools(Registry([each.tool() for each in tools]), report)
     finally:
         counts.store_soon()
+
+
+def _file_services(files: ToolFiles, settings: Settings) -> FileServices:
+    stored, address = files.stored, _address(settings.server)
+    return FileServices(stored.shelf, stored.paths, stored.text, stored.tickets, files.remote, address)
+
+
+def _address(server: Server) -> str | None:
+    """Return where clients reach the MCP port over HTTP, as far as the settings tell."""
+    if server.public_url is not None:
+        return str(server.public_url).rstrip("/")
+    if server.port == 0:
+        return None
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104 - what is bound
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{server.port}"
 
 
 def _sources(files: ToolFiles, settings: Settings) -> FileSources:

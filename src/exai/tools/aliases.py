@@ -1,6 +1,6 @@
 """Older names of tools, and how the arguments that were given under them become a tool's own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -28,12 +28,21 @@ class Alias(msgspec.Struct, frozen=True):
     ignored: frozenset[str] = frozenset()
     """Its arguments that the tool does not need."""
 
+    fallbacks: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Its arguments that stand for one of the tool where that one is not given."""
+
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    """Raises `BadArguments` for what the tool does not do, and says where to go instead."""
+
     def map(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tool's arguments.
 
         Raises:
-            BadArguments: two arguments mean the same and differ, or a text is none.
+            BadArguments: two arguments mean the same and differ, a text is none, or `check` refuses them.
         """
+        if self.check is not None:
+            self.check(given)
+        given = self._fallen_back(given)
         parts = {name for names in self.joins.values() for name in names}
         kept = {
             name: value for name, value in given.items() if name not in self.ignored and name not in parts
@@ -53,6 +62,14 @@ class Alias(msgspec.Struct, frozen=True):
         for name, value in self._completed(given).items():
             if name not in self.ignored:
                 yield targets.get(name, name), value
+
+    def _fallen_back(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Put arguments in the place of those that they stand for, or leave them out."""
+        kept = {name: value for name, value in given.items() if name not in self.fallbacks}
+        for name, target in self.fallbacks.items():
+            if is_blank(kept.get(target)) and not is_blank(given.get(name)):
+                kept[target] = given[name]
+        return kept
 
     def _completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Put in what the name implies, where nothing else is said."""

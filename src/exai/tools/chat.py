@@ -25,6 +25,7 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import Arguments, Requested, Tool
+from exai.tools.older_names import CHAT_WITH_FILES
 from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
@@ -76,6 +77,7 @@ class Chat:
             scope=scopes.MODELS,
             argument_scopes={"use_websearch": scopes.SEARCH, "send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
+            aliases=CHAT_WITH_FILES,
             file_arguments=("absolute_file_paths", "images"),
             unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens", "send_secrets"}),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},

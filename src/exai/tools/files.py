@@ -1,30 +1,45 @@
 """`files`: the caller's stored files."""
 
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.auth import scopes
+from exai.callers import Door
 from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
-from exai.errors import BadArguments
+from exai.errors import BadArguments, FileRefused
+from exai.files.checks import secret_kind
 from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
 from exai.files.store.handles import file_id_of
 from exai.files.store.shelf import Shelf
+from exai.files.store.tickets import UploadTickets
+from exai.providers.remote_files.remote_files import RemoteFiles
+from exai.providers.remote_files.stored_source import StoredSource
+from exai.storage.files.copy_rows import Method
 from exai.storage.files.tables import FileRow
 from exai.tools.base import Arguments, Tool
+from exai.tools.older_names import STORED_FILES
 
-__all__ = ["Files", "FilesArguments", "FilesResult"]
+__all__ = ["FileServices", "Files", "FilesArguments", "FilesResult"]
 
-Action = Literal["put", "list", "show", "read", "delete"]
+Action = Literal["put", "list", "show", "read", "send", "authorize", "delete"]
 
 LINES = 200
 """What is read at a time, where no end is named."""
 CHARACTERS = 40_000
 """What is read at a time, whatever is named: Claude Code cuts results of more than 25,000 tokens."""
+UNSAID = frozenset({"assistants"})
+"""Purposes of other services, by which agents mean no more than that they will ask about the file."""
+CHECKED_BYTES = 2 * 2**20
+"""Of a text that is to be sent to a provider."""
 HANDLE = "file_"
 PAGE = 20
 """Files in one list: what an agent looks for is among its latest, and it pays for each."""
@@ -39,12 +54,22 @@ class FilesArguments(Arguments, frozen=True):
         | None
     ) = None
     path: (
-        Annotated[str, msgspec.Meta(max_length=4_096, description="For put: absolute, where EXAI runs")]
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=4_096, description="put: absolute, where EXAI runs; authorize: where you run"
+            ),
+        ]
         | None
     ) = None
     from_line: Annotated[int, msgspec.Meta(ge=1)] | None = None
     to_line: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    provider: Annotated[Literal["kimi", "glm"], msgspec.Meta(description="For send")] | None = None
+    paths: Annotated[list[str], msgspec.Meta(max_length=100)] = msgspec.field(default_factory=list)
     name: Annotated[str, msgspec.Meta(max_length=1_024)] | None = None
+    purpose: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
 
 
 class FileItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +110,17 @@ class FilesResult(Result, frozen=True, kw_only=True):
     state: str | None = None
     sha256: str | None = None
     created_at: str | None = None
+    copies: tuple[str, ...] = ()
+    """Provider, purpose and status of each copy that a provider has or had."""
+    address: str | None = None
+    """Where all bytes are fetched by GET."""
+    sent_to: str | None = None
+    provider_id: str | None = None
     removed: bool = False
+    pending: tuple[str, ...] = ()
+    """Copies at providers that are deleted from now on."""
+    command: str | None = None
+    expires_at: str | None = None
     files: tuple[FileItem, ...] | UnsetType = UNSET
     next: str | None = None
     """The `id` with which the list goes on."""
@@ -98,8 +133,8 @@ class FilesResult(Result, frozen=True, kw_only=True):
     lines: str | None = None
 
     @classmethod
-    def of(cls, row: FileRow, *, whole: bool = False) -> "FilesResult":
-        """Describe one file; `whole` with all that is known of it."""
+    def of(cls, row: FileRow) -> "FilesResult":
+        """Describe one file."""
         item = FileItem.of(row)
         return cls(
             id=item.id,
@@ -107,8 +142,6 @@ class FilesResult(Result, frozen=True, kw_only=True):
             bytes=item.bytes,
             kind=item.kind,
             state=item.state,
-            sha256=row.sha256 if whole else None,
-            created_at=row.created_at.isoformat(timespec="seconds") if whole else None,
         )
 
     @classmethod
@@ -121,8 +154,13 @@ class FilesResult(Result, frozen=True, kw_only=True):
             more = "" if self.next_line is None else f"; go on with from_line {self.next_line}"
             head = f"{self.id}, lines {self.from_line} to {self.to_line} of {self.total_lines}{more}"
             return "\n".join([head, *([self.note] if self.note else []), self.lines])
+        if self.command is not None:
+            return (
+                f"Run this where the file is, until {self.expires_at}; its answer has the id:\n{self.command}"
+            )
         if self.removed:
-            return f"{self.id} is removed."
+            pending = f" To be deleted at providers: {'; '.join(self.pending)}." if self.pending else ""
+            return f"{self.id} is removed.{pending}"
         if self.files is not UNSET:
             lines = [item.text() for item in self.files] or ["You have no files."]
             if self.next is not None:
@@ -136,21 +174,37 @@ class FilesResult(Result, frozen=True, kw_only=True):
             state=self.state,
         )
         further = [] if self.sha256 is None else [f"sha256 {self.sha256}", f"stored {self.created_at}"]
+        further += [f"copy: {copy}" for copy in self.copies]
+        further += [] if self.address is None else [f"bytes: GET {self.address}"]
+        further += [] if self.sent_to is None else [f"at {self.sent_to} as {self.provider_id}"]
         return "\n".join([item.text(), *further])
 
 
-class Files:
-    """Asks no provider for what it does with stored files; owners are checked by the store."""
+@dataclass(frozen=True)
+class FileServices:
+    """What the tool works with."""
 
-    def __init__(self, shelf: Shelf, paths: PathStore, text: StoredText) -> None:
-        self._shelf = shelf
-        self._text = text
-        self._paths = paths
-        self._actions = {
+    shelf: Shelf
+    paths: PathStore
+    text: StoredText
+    tickets: UploadTickets
+    remote: RemoteFiles
+    address: str | None
+    """Where clients reach the MCP port; `None`: that is not known."""
+
+
+class Files:
+    """Keeps files by handle; owners are checked by the store."""
+
+    def __init__(self, services: FileServices) -> None:
+        self._services = services
+        self._actions: dict[str, Callable[[FilesArguments, CallContext], Awaitable[FilesResult]]] = {
             "put": self._put,
             "list": self._list,
             "show": self._show,
             "read": self._read,
+            "send": self._send,
+            "authorize": self._authorize,
             "delete": self._delete,
         }
 
@@ -165,8 +219,10 @@ class Files:
             run=self.run,
             asks_provider=False,
             scope=scopes.FILES,
-            file_arguments=("path",),
-            unlisted=frozenset({"name"}),
+            file_arguments=("path", "paths"),
+            argument_scopes={"provider": scopes.MODELS},
+            aliases=STORED_FILES,
+            unlisted=frozenset({"paths", "name", "purpose", "bytes", "sha256"}),
             read_only=False,
             destructive=True,
             idempotent=True,
@@ -179,40 +235,94 @@ class Files:
             BadArguments: the action lacks an argument.
             ToolFault: one of the classes of `files/faults.py`.
         """
-        owner = context.caller.subject
-        return ToolReturn(await self._actions[arguments.action](arguments, owner))
+        return ToolReturn(await self._actions[arguments.action](arguments, context))
 
-    async def _put(self, arguments: FilesArguments, owner: str) -> FilesResult:
-        if arguments.path is None:
+    async def _put(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        owner = context.caller.subject
+        given = [*([] if arguments.path is None else [arguments.path]), *arguments.paths]
+        if not given:
             raise BadArguments(
                 "put needs `path`, absolute, of a file on the machine where EXAI runs. From another machine: "
                 "action authorize gives a command that uploads."
             )
-        if (file_id := file_id_of(arguments.path)).startswith(
-            HANDLE
-        ):  # `exai connect` has stored it on the way
-            return FilesResult.of(await self._shelf.get(owner, file_id))
-        return FilesResult.of(await self._paths.put(owner, arguments.path, arguments.name))
+        rows = [await self._stored(owner, path, arguments.name) for path in given]
+        if arguments.provider is not None:
+            sent = [await self._sent(row, arguments, context) for row in rows]
+            return sent[0] if len(sent) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
+        return FilesResult.of(rows[0]) if len(rows) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
 
-    async def _list(self, arguments: FilesArguments, owner: str) -> FilesResult:
+    async def _stored(self, owner: str, path: str, name: str | None) -> FileRow:
+        if (file_id := file_id_of(path)).startswith(HANDLE):  # `exai connect` has stored it on the way
+            return await self._services.shelf.get(owner, file_id)
+        return await self._services.paths.put(owner, path, name)
+
+    async def _list(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         after = None if arguments.id is None else file_id_of(arguments.id)
-        rows = await self._shelf.newest(owner, PAGE + 1, after=after)
+        rows = await self._services.shelf.newest(context.caller.subject, PAGE + 1, after=after)
         files = tuple(FileItem.of(row) for row in rows[:PAGE])
         return FilesResult(files=files, next=files[-1].id if len(rows) > PAGE else None)
 
-    async def _show(self, arguments: FilesArguments, owner: str) -> FilesResult:
-        return FilesResult.of(await self._shelf.get(owner, _named(arguments)), whole=True)
+    async def _show(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        owner, shelf, base = context.caller.subject, self._services.shelf, self._services.address
+        row = await shelf.get(owner, _named(arguments))
+        details = await shelf.details(owner, row)
+        return msgspec.structs.replace(
+            FilesResult.of(row),
+            sha256=row.sha256,
+            created_at=row.created_at.isoformat(timespec="seconds"),
+            copies=tuple(f"{copy.provider} {copy.purpose} {copy.status}" for copy in details.copies),
+            address=None if base is None else f"{base}/files/{row.file_id}/content",
+        )
 
-    async def _read(self, arguments: FilesArguments, owner: str) -> FilesResult:
+    async def _read(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         first = arguments.from_line or 1
         last = arguments.to_line or first + LINES - 1
-        lines = await self._text.read(owner, _named(arguments), first, last)
+        lines = await self._services.text.read(context.caller.subject, _named(arguments), first, last)
         return FilesResult.of_page(page_of(lines, CHARACTERS))
 
-    async def _delete(self, arguments: FilesArguments, owner: str) -> FilesResult:
+    async def _send(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        if arguments.provider is None:
+            raise BadArguments("send needs `provider`: kimi or glm.")
+        row = await self._services.shelf.get(context.caller.subject, _named(arguments))
+        return await self._sent(row, arguments, context)
+
+    async def _sent(self, row: FileRow, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        owner, provider = context.caller.subject, arguments.provider or ""
+        source = StoredSource(self._services.shelf, owner, row, _suffix(row))
+        await _refuse_secret(row, source)
+        copy = await self._services.remote.copy(
+            owner,
+            source,
+            provider,
+            _purpose(row, provider, arguments.purpose),
+            Method.GATEWAY,
+            deadline=context.ask.terms.deadline,
+        )
+        return msgspec.structs.replace(FilesResult.of(row), sent_to=provider, provider_id=copy.file_id)
+
+    async def _authorize(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        base = self._services.address
+        if base is None or context.caller.door is Door.STDIO:
+            raise BadArguments(
+                "There is no address to upload to: EXAI runs on your machine, or does not know how it is reached "
+                "(`server.public_url`). Use put with `path`."
+            )
+        digest = None if arguments.sha256 is None else arguments.sha256.lower()
+        ticket = await self._services.tickets.issue(
+            context.caller.subject, arguments.name, arguments.bytes, digest
+        )
+        path = (arguments.path or "PATH").replace("\\", "\\\\").replace('"', '\\"')
+        form = shlex.quote(f'file=@"{path}"')
+        return FilesResult(
+            command=f"curl -fsS -F {form} {shlex.quote(base + ticket.path)}",
+            expires_at=ticket.expires_at.isoformat(timespec="seconds"),
+        )
+
+    async def _delete(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         file_id = _named(arguments)
-        await self._shelf.remove(owner, file_id)
-        return FilesResult(id=file_id, removed=True)
+        copies = await self._services.shelf.remove(context.caller.subject, file_id)
+        pending = tuple(f"{copy.provider} {copy.purpose}" for copy in copies)
+        return FilesResult(id=file_id, removed=True, pending=pending)
 
 
 def _named(arguments: FilesArguments) -> str:
@@ -224,3 +334,39 @@ def _named(arguments: FilesArguments) -> str:
     if arguments.id is None:
         raise BadArguments(f"{arguments.action} needs `id`, the handle of a file. Action list has yours.")
     return file_id_of(arguments.id)
+
+
+def _purpose(row: FileRow, provider: str, wanted: str | None) -> str:
+    """Return what a provider is to do with a file: what the caller says, else what fits its kind."""
+    if wanted is not None and wanted not in UNSAID:
+        return wanted
+    if provider == "glm":
+        return "user_data"
+    family = row.media_type.partition("/")[0]
+    return family if family in {"image", "video"} else "file-extract"
+
+
+def _suffix(row: FileRow) -> str | None:
+    """Return the ending that a text has for a reason, as a provider judges by it; others go by their kind."""
+    stem, _, suffix = row.name.rpartition(".")
+    is_plain = bool(stem) and suffix.isascii() and suffix.isalnum() and len(suffix) <= 10
+    return suffix.lower() if row.kind == "text" and is_plain else None
+
+
+async def _refuse_secret(row: FileRow, source: StoredSource) -> None:
+    """Refuse to send what looks like a secret: by its name, or by what its beginning holds.
+
+    Raises:
+        FileRefused: it does.
+    """
+    head = b""
+    if row.kind == "text":
+        async for block in source.blocks():
+            head += block
+            if len(head) >= CHECKED_BYTES:
+                break
+    kind = secret_kind(PurePath(row.name), head.decode(errors="replace"))
+    if kind is not None:
+        raise FileRefused(
+            f"File {row.file_id} looks as if it held {kind}, which are not sent to a provider; send a file without it."
+        )

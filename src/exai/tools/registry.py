@@ -112,7 +112,11 @@ def _check(tool: Tool[Any, Any]) -> None:
         *tool.argument_scopes,
         *tool.file_arguments,
         *tool.argument_aliases.values(),
-        *(name for alias in tool.aliases for name in (*alias.joins, *alias.presets, *alias.renames.values())),
+        *(
+            name
+            for alias in tool.aliases
+            for name in (*alias.joins, *alias.presets, *alias.renames.values(), *alias.fallbacks.values())
+        ),
     }
     if unknown := named - fields:
         raise ValueError(f"{tool.name} has no arguments {', '.join(sorted(unknown))}")

@@ -21,6 +21,7 @@ from exai.cli.terminal.screen import Screen, facts_of, summary
 from exai.client.connection import CallFailed, connect
 from exai.config.values import is_loopback
 from exai.errors import StartFault
+from exai.files.store.handles import is_handle
 
 __all__ = ["app"]
 
@@ -69,7 +70,11 @@ def chat(
     ] = None,
     files: Annotated[
         list[Path] | None,
-        typer.Option("--file", "-f", help="A text or a picture to send along. May be repeated."),
+        typer.Option(
+            "--file",
+            "-f",
+            help="A text, a picture, or the handle of a stored file. May be repeated.",
+        ),
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Let the model search the web.")] = False,
     effort: Annotated[
@@ -107,11 +112,13 @@ def chat(
         raise typer.BadParameter("name a daemon by --url, or the demonstration by --demo")
     chosen = choose_data(config_file, overrides, demo)
     settings = chosen.settings
-    attached = tuple(files or ())
+    stored = [str(file) for file in files or () if is_handle(str(file))]
+    attached = [file for file in files or () if str(file) not in stored]
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments: dict[str, object] = {
         "prompt": prompt_of(words or (), piped, [file for file in attached if not is_picture(file)]),
         "images": [data_url(file) for file in attached if is_picture(file)],
+        "absolute_file_paths": stored,
         "model": model,
         "effort": effort,
         "use_websearch": web or None,

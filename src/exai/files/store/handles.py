@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["FILE_URIS", "LINES_URIS", "FileUri", "file_id_of", "uri_of", "uri_parts"]
+__all__ = ["FILE_URIS", "LINES_URIS", "FileUri", "file_id_of", "is_handle", "uri_of", "uri_parts"]
 
+_ID = re.compile(r"file_[0-9a-f]{32}")
 _PREFIX = "exai://files/"
 FILE_URIS = f"{_PREFIX}{{id}}"
 LINES_URIS = f"{_PREFIX}{{id}}/lines/{{from}}-{{to}}"
@@ -34,6 +35,11 @@ def uri_parts(uri: str) -> FileUri | None:
         return None
     lines = None if found["first"] is None else (int(found["first"]), int(found["last"]))
     return FileUri(found["id"], lines)
+
+
+def is_handle(given: str) -> bool:
+    """Whether this is written as the id of a stored file."""
+    return _ID.fullmatch(given) is not None
 
 
 def file_id_of(given: str) -> str:

@@ -37,7 +37,9 @@ def check(
     overrides: Overrides = None,
     demo: WhichData = None,
 ) -> None:
-    """Compare rows with bytes, each of which is read, and copies with what each provider lists, in both directions.
+    """Compare rows with bytes, and copies with what providers list.
+
+    Each byte is read, and each provider is asked; both are looked through in both directions.
 
     Exit code 1 where something differs, or a provider cannot be asked. Works in the data folder, with and without the
     daemon.
