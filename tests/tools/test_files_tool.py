@@ -12,12 +12,15 @@ import pytest
 
 from exai.callers import Caller, Door
 from exai.errors import BadArguments, ExaiError, FileRefused
-from exai.files.faults import FileTooLarge, NoText, QuotaExceeded, UnknownFile
+from exai.files.faults import FileTooLarge, NoText, QuotaExceeded, SecretFound, UnknownFile
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.storing import PathStore
+from exai.files.secrets.checks import SecretCheck
+from exai.files.secrets.scanner import SecretScanner
 from exai.providers.remote_files.stored_source import StoredSource
 from exai.storage.database import Database
 from exai.storage.files.copy_rows import Method
+from exai.storage.files.scans import ScanTable
 from exai.tools.envelope import answer_of
 from exai.tools.files import Files, FileServices
 from exai.tools.registry import Registry
@@ -53,7 +56,19 @@ class FileTool:
         self.remote = Sent()
         remote: Any = self.remote
         services = FileServices(
-            self.shelf.shelf, paths, self.shelf.text, self.shelf.tickets, remote, "http://localhost:8079"
+            self.shelf.shelf,
+            paths,
+            self.shelf.text,
+            self.shelf.tickets,
+            remote,
+            SecretCheck(
+                self.shelf.settings,
+                self.shelf.text,
+                ScanTable(database),
+                SecretScanner(uses_kingfisher=False),
+                self.shelf.clock,
+            ),
+            "http://localhost:8079",
         )
         self.tool = Files(services).tool()
         self._registry = Registry([self.tool])
@@ -136,6 +151,9 @@ async def test_a_copy_is_placed_at_a_provider_on_purpose(files: FileTool) -> Non
     secret = await files.shelf.put("alice", "a.txt", b"exk_0123456789abcdef_" + b"x" * 43)
     with pytest.raises(FileRefused, match="a token"):
         await files(action="send", id=secret, provider="kimi")
+    forge = await files.shelf.put("alice", "b.txt", b"token = 'ghp_" + b"aB3" * 12 + b"'")
+    with pytest.raises(SecretFound):
+        await files(action="send", id=forge, provider="kimi")
     assert len(files.remote.copies) == 4
 
 

@@ -89,7 +89,9 @@ async def open_tools(
 
 def _file_services(files: ToolFiles, settings: Settings) -> FileServices:
     stored, address = files.stored, _address(settings.server)
-    return FileServices(stored.shelf, stored.paths, stored.text, stored.tickets, files.remote, address)
+    return FileServices(
+        stored.shelf, stored.paths, stored.text, stored.tickets, files.remote, stored.secrets, address
+    )
 
 
 def _address(server: Server) -> str | None:

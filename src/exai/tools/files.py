@@ -18,6 +18,7 @@ from exai.files.checks import secret_kind
 from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
+from exai.files.secrets.checks import SecretCheck
 from exai.files.store.handles import file_id_of
 from exai.files.store.shelf import Shelf
 from exai.files.store.tickets import UploadTickets
@@ -189,6 +190,7 @@ class FileServices:
     text: StoredText
     tickets: UploadTickets
     remote: RemoteFiles
+    secrets: SecretCheck
     address: str | None
     """Where clients reach the MCP port; `None`: that is not known."""
 
@@ -290,6 +292,7 @@ class Files:
         owner, provider = context.caller.subject, arguments.provider or ""
         source = StoredSource(self._services.shelf, owner, row, _suffix(row))
         await _refuse_secret(row, source)
+        await self._services.secrets.check_blocks(source.blocks(), row.name, sends_secrets=False)
         copy = await self._services.remote.copy(
             owner,
             source,
