@@ -167,9 +167,11 @@ async def ended(desk: Any, provider: str, *, streams: bool) -> End:
 async def test_every_ready_fault_ends_in_an_answer_or_a_fault_of_ours(open_desk: Any, provider: str) -> None:
     desk = await open_desk()
     expected = {**EVERYWHERE, **OWN[provider]}
-    assert expected.keys() == READY_FAULTS[provider].keys()
+    # Those of uploads are tried in remote_files/test_upload_faults.py.
+    of_chats = {name: each for name, each in READY_FAULTS[provider].items() if each.fault.path != "/files"}
+    assert expected.keys() == of_chats.keys()
     found = {}
-    for name, ready in READY_FAULTS[provider].items():
+    for name, ready in of_chats.items():
         ends = []
         once = msgspec.structs.replace(ready.fault, lasts_s=None)
         for streams in (True, False):

@@ -113,6 +113,8 @@ class _Submits(Executor):
             return fn(*args, **kwargs)
 
         job = self._executor.submit(work)
+        # A pool may start a thread for a job that one of its idle threads takes first.
+        self._workers.update(getattr(self._executor, "_threads", ()))
         self.job = job
         return job
 

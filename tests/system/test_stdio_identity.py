@@ -51,10 +51,11 @@ async def test_without_a_good_token_it_does_not_start_and_says_what_to_do(tmp_pa
 async def test_it_serves_the_owner_of_its_token_and_ends_when_that_is_revoked(
     tmp_path: Path, place: str
 ) -> None:
-    (tmp_path / "data").mkdir()
-    database = await Database.open(config.Database(), tmp_path / "data")
+    data_dir = tmp_path / "data" / "demo"
+    data_dir.mkdir(parents=True)
+    database = await Database.open(config.Database(), data_dir)
     try:
-        authority = Authority(config.Auth(), IdentityTables(database), tmp_path / "data", SystemClock())
+        authority = Authority(config.Auth(), IdentityTables(database), data_dir, SystemClock())
         key = await authority.create_key("alice", "stdio", [STATUS])
         file = tmp_path / "mine.json"
         write_credentials(file, Credentials(key.access_token))

@@ -100,8 +100,13 @@ async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
     assert again.id != file.id
     assert again.content == large.read_bytes()
     with sqlite3.connect(tmp_path / "data" / "exai.sqlite") as database:
-        rows = list(database.execute("SELECT provider, sha256, remote_id, bytes FROM provider_file_uploads"))
-    assert rows == [("kimi", again.sha256, again.id, len(again.content))]
+        columns = "sha256, provider_file_id, bytes, status"
+        rows = list(database.execute(f"SELECT {columns} FROM provider_file_uploads ORDER BY status DESC"))
+    size = len(again.content)
+    assert rows == [
+        ("kimi", again.sha256, again.id, size, "ready"),
+        ("kimi", again.sha256, file.id, size, "gone"),
+    ]
 
 
 async def test_what_is_refused_sends_nothing_and_says_why(
@@ -147,7 +152,9 @@ async def test_an_upload_that_fails_is_tried_again(
     async with start_daemon(EXAI_FILES__ROOTS=f'["{folder}"]') as daemon, mcp_socket(daemon.mcp_ws) as socket:
         answer = await look(socket, folder / "large.png", model="kimi-k3")
     assert not answer["isError"]
-    assert [record.status for record in emulator.log.of("kimi", "/files")] == [500, 200]
+    # After the failure the list was asked twice for what may have been made, before it was sent again.
+    asked = [(record.method, record.status) for record in emulator.log.of("kimi", "/files")]
+    assert asked == [("POST", 500), ("GET", 200), ("GET", 200), ("POST", 200)]
     assert len(emulator.log.of("kimi")) == 1
 
 
@@ -166,7 +173,7 @@ async def test_a_model_that_takes_over_gets_the_picture_as_it_takes_it(
     assert "converted from WEBP to PNG" in notes[0]
 
 
-async def test_a_crash_after_an_upload_leaves_a_file_found_by_its_name(
+async def test_a_file_whose_sender_crashed_is_found_by_its_name_and_not_sent_again(
     start_daemon: StartDaemon, emulator: Emulator, folder: Path
 ) -> None:
     (folder / "large.png").write_bytes(noise("PNG", 700, 700))
@@ -182,7 +189,8 @@ async def test_a_crash_after_an_upload_leaves_a_file_found_by_its_name(
         await daemon.ended()
     async with start_daemon(**roots) as daemon, mcp_socket(daemon.mcp_ws) as socket:
         assert not (await look(socket, folder / "large.png", model="kimi-k3"))["isError"]
-    orphan, known = emulator.accounts["kimi"].files
-    assert orphan.filename == known.filename == f"exai-{orphan.sha256}.png"
+    (file,) = emulator.accounts["kimi"].files
+    assert file.filename.startswith(f"exai-{file.sha256[:32]}-")
+    assert [record.method for record in emulator.log.of("kimi", "/files")] == ["POST", "GET"]
     url = emulator.log.of("kimi")[-1].body["messages"][-1]["content"][0]["image_url"]["url"]
-    assert url == f"ms://{known.id}"
+    assert url == f"ms://{file.id}"
