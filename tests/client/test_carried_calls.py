@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exai.client.carried_calls import LIST_ID, CarriedCalls
-from exai.client.file_carrier import CarryFailed
+from exai.client.file_carrier import CarriedArguments, CarryFailed
 from support.waiting import wait_until
 
 
@@ -19,13 +19,15 @@ class ScriptedCarrier:
         self.may_end = asyncio.Event()
         self.begun = 0
         self.refuses = False
+        self.notes: tuple[str, ...] = ()
 
-    async def carry(self, arguments: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    async def carry(self, arguments: Mapping[str, Any], names: Sequence[str]) -> CarriedArguments:
         self.begun += 1
         await self.may_end.wait()
         if self.refuses:
             raise CarryFailed("file_refused", "It stays here.")
-        return {k: v.upper() if k in names else v for k, v in arguments.items()}
+        carried = {k: v.upper() if k in names else v for k, v in arguments.items()}
+        return CarriedArguments(carried, self.notes)
 
 
 class Bridge:
@@ -57,7 +59,11 @@ class Bridge:
 
 
 def listing(request_id: int | str) -> str:
-    chat = {"name": "chat", "_meta": {"exai/file-arguments": ["file"]}}
+    chat = {
+        "name": "chat",
+        "_meta": {"exai/file-arguments": ["file"]},
+        "outputSchema": {"properties": {"notes": {}}},
+    }
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "result": {"tools": [chat, {"name": "status"}]}})
 
 
@@ -127,3 +133,37 @@ async def test_what_cannot_be_read_is_left_to_the_relay(bridge: Bridge) -> None:
     for line in (b'tools/call "/', b'["tools/call", "/x"]', b'{"method": "tools/call", "params": "/x"}'):
         await bridge.calls.take(line)
         assert bridge.at_daemon[-1] == line
+
+
+def answer(request_id: int, **structured: Any) -> str:
+    result = {"content": [{"type": "text", "text": "said"}], "structuredContent": structured}
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+async def test_what_stayed_is_told_in_the_answer_of_its_call_alone(bridge: Bridge) -> None:
+    bridge.carrier.may_end.set()
+    bridge.carrier.notes = ("One stayed.",)
+    await bridge.call(1, file="/a")
+    await bridge.calls.settled()
+    await bridge.calls.deliver(answer(2, answer="other"))
+    await bridge.calls.deliver(answer(1, answer="text", notes=["Cut."]))
+    await bridge.calls.deliver(answer(1, answer="again"))
+    other, told, again = (each["result"] for each in bridge.at_client)
+    assert "One stayed." not in json.dumps([other, again])
+    assert [each["text"] for each in told["content"]] == ["Note: One stayed.\n", "said"]
+    assert told["structuredContent"] == {"notes": ["One stayed.", "Cut."], "answer": "text"}
+
+
+async def test_a_call_that_is_cancelled_or_refused_leaves_nothing_to_tell(bridge: Bridge) -> None:
+    bridge.carrier.may_end.set()
+    bridge.carrier.notes = ("One stayed.",)
+    for request_id in (1, 2):
+        await bridge.call(request_id, file="/a")
+    await bridge.calls.settled()
+    await bridge.send(id=0, method="notifications/cancelled", params={"requestId": 1})
+    error = {"code": -32001, "message": "No."}
+    await bridge.calls.deliver(json.dumps({"jsonrpc": "2.0", "id": 2, "error": error}))
+    for request_id in (1, 2):
+        await bridge.calls.deliver(answer(request_id))
+    assert bridge.at_client[0]["error"] == error
+    assert "One stayed." not in json.dumps(bridge.at_client)

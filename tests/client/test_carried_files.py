@@ -30,6 +30,7 @@ pytestmark = pytest.mark.sqlite
 CONTENT = os.urandom(3 * 2**20 + 11)
 SECRET = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"
 OBJECT: dict[str, Any] = {"type": "object"}
+RESULT = OBJECT | {"properties": {"notes": {"type": "array", "items": {"type": "string"}}}}
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def port(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FilePort]:
     echo = ToolDescription(
-        "echo", "Echo", "Echoes.", OBJECT, OBJECT, {}, {"exai/file-arguments": ["paths", "picture"]}
+        "echo", "Echo", "Echoes.", OBJECT, RESULT, {}, {"exai/file-arguments": ["paths", "picture"]}
     )
     monkeypatch.setattr(ScriptedEngine, "listing", lambda _: (echo,))
     async with file_port(database, tmp_path / "store") as opened:
@@ -127,6 +128,25 @@ async def test_what_may_not_leave_is_refused_as_a_tool_error_and_stays(port: Fil
     assert port.shelf.on_disk == {sha256_of(b"print(1)\n")}
 
 
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_what_stayed_of_a_folder_is_told_with_its_reason(
+    port: FilePort, project: Path, mode: str
+) -> None:
+    for number in range(12):
+        (project / f".env.{number:02}").write_text("KEY=1")
+    async with connected(port, project, "--files", mode=mode) as client:
+        told = await client.call("echo", {"paths": [str(project)], "picture": str(project)})
+        silent = await client.call("echo", {"paths": [str(project / "src")]})
+    (note,) = told.structured["notes"]
+    assert told.text.startswith(f"Note: {note}\n")
+    assert note.startswith(f"Of the folder `{project}`, 13 ")
+    assert "`.env.00` (looks as if it held environment secrets); `.env.01`" in note
+    assert note.count("`.env") == 10
+    assert note.endswith("; and 3 more.")
+    assert "notes" not in silent.structured
+    assert "Note:" not in silent.text
+
+
 async def test_further_folders_are_named_by_an_option(port: FilePort, project: Path) -> None:
     outside = project.parent / "outside.txt"
     async with connected(port, project, "--files", "--root", str(project.parent)) as client:
@@ -174,7 +194,7 @@ async def test_a_file_arrives_whole_over_a_connection_that_is_cut_again_and_agai
         for share in (3, 9, 15):
             await wait_until(partial(has_come, port, share * 2**20), what="some of it came")
             proxied.cut()
-        handle = (await carrying)["f"]
+        handle = (await carrying).arguments["f"]
     assert await content_of(port, handle) == large
 
 
@@ -188,10 +208,10 @@ async def test_a_content_that_is_there_is_not_sent_again_and_a_changed_one_is(
 ) -> None:
     file = project / "data.bin"
     async with carrier_over(proxied, port, project) as carrier:
-        first = (await carrier.carry({"f": str(file)}, ["f"]))["f"]
-        assert (await carrier.carry({"f": str(file)}, ["f"]))["f"] == first
+        first = (await carrier.carry({"f": str(file)}, ["f"])).arguments["f"]
+        assert (await carrier.carry({"f": str(file)}, ["f"])).arguments["f"] == first
         file.write_bytes(CONTENT[::-1])
-        other = (await carrier.carry({"f": str(file)}, ["f"]))["f"]
+        other = (await carrier.carry({"f": str(file)}, ["f"])).arguments["f"]
         assert await content_of(port, other) == CONTENT[::-1]
 
 

@@ -3,10 +3,12 @@
 Which arguments name files is told by the daemon in its list of tools (`_meta["exai/file-arguments"]`); the client's own
 request for the list is listened to, and where it made none, the list is asked for. A call that names no file, and every
 other message, passes at once. While files of a call are sent, other messages go on, and the client may cancel it.
+What of a folder was not sent is told in the answer of its call: before its text, and in its `notes` where it has such.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -44,15 +46,20 @@ class CarriedCalls:
         self._listed = asyncio.Event()
         self._asked = False
         self._running: dict[RequestId, asyncio.Task[None]] = {}
+        self._tools_with_notes: set[str] = set()
+        self._unsaid: dict[RequestId, UnsaidNotes] = {}
+        """By the calls that were sent on and have no answer yet."""
 
     async def take(self, line: bytes) -> None:
         """Take a message of the client."""
         message = _decoded(line) if _is_of_interest(line) else None
         if message is not None and message.get("method") == "notifications/cancelled":
             cancelled = _mapping(message.get("params")).get("requestId")
-            if isinstance(cancelled, str | int) and (task := self._running.pop(cancelled, None)) is not None:
-                task.cancel()
-                return
+            if isinstance(cancelled, str | int):
+                self._unsaid.pop(cancelled, None)
+                if (task := self._running.pop(cancelled, None)) is not None:
+                    task.cancel()
+                    return
         request_id = None if message is None else message.get("id")
         is_call = message is not None and message.get("method") == "tools/call"
         if message is None or not is_call or not isinstance(request_id, str | int) or not _names_a_path(line):
@@ -69,7 +76,7 @@ class CarriedCalls:
             self._note(_mapping(message.get("result")).get("tools"), own=message.get("id") == LIST_ID)
             if message.get("id") == LIST_ID:
                 return
-        await self._deliver(text)
+        await self._deliver(self._with_notes(text) if self._unsaid else text)
 
     async def settled(self) -> None:
         """Wait until no call waits for its files any more."""
@@ -78,7 +85,8 @@ class CarriedCalls:
 
     async def _carry(self, request_id: RequestId, message: dict[str, Any], line: bytes) -> None:
         params = _mapping(message.get("params"))
-        names = (await self._file_arguments(params)).get(str(params.get("name")), ())
+        tool = str(params.get("name"))
+        names = (await self._file_arguments(params)).get(tool, ())
         arguments = params.get("arguments")
         if not names or not isinstance(arguments, dict):
             await self.forward(line)
@@ -94,7 +102,21 @@ class CarriedCalls:
             sentence = f"The files could not be sent ({why}). Ask again."
             await self._refuse(request_id, CarryFailed("internal_error", sentence))
             return
-        await self.forward(encode({**message, "params": {**params, "arguments": carried}}))
+        if carried.notes:
+            self._unsaid[request_id] = UnsaidNotes(carried.notes, in_result=tool in self._tools_with_notes)
+        await self.forward(encode({**message, "params": {**params, "arguments": carried.arguments}}))
+
+    def _with_notes(self, text: str) -> str:
+        """Add to an answer what of its call's folders was not sent."""
+        message = _decoded(text.encode()) or {}
+        request_id = message.get("id")
+        if "method" in message or not isinstance(request_id, str | int):
+            return text
+        unsaid = self._unsaid.pop(request_id, None)
+        result = message.get("result")
+        if unsaid is None or not isinstance(result, dict):
+            return text
+        return encode({**message, "result": unsaid.added_to(result)})
 
     async def _refuse(self, request_id: RequestId, fault: CarryFailed) -> None:
         await self._deliver(encode(_refusal(request_id, fault)))
@@ -121,8 +143,35 @@ class CarriedCalls:
             }
             found = {name: names for name, names in named.items() if isinstance(names, list)}
             self._arguments = {**(self._arguments or {}), **found}
+            self._tools_with_notes |= {str(tool.get("name")) for tool in listed if _has_notes(tool)}
         if own or isinstance(tools, list):
             self._listed.set()
+
+
+@dataclass(frozen=True, slots=True)
+class UnsaidNotes:
+    """Sentences that the answer of a call is to have, in front: wherever a client cuts, they are read."""
+
+    notes: Sequence[str]
+    in_result: bool
+    """Whether the tool's results have a list `notes`."""
+
+    def added_to(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a result with them, in its text and in what programs read."""
+        told = dict(result)
+        if isinstance(content := result.get("content"), list):
+            told["content"] = [
+                *({"type": "text", "text": f"Note: {note}\n"} for note in self.notes),
+                *content,
+            ]
+        structured = result.get("structuredContent")
+        if self.in_result and isinstance(structured, dict):
+            notes = [*self.notes, *structured.get("notes", ())]
+            told["structuredContent"] = {
+                "notes": notes,
+                **{k: v for k, v in structured.items() if k != "notes"},
+            }
+        return told
 
 
 async def _nowhere(_: str | bytes) -> None:
@@ -143,6 +192,10 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _has_notes(tool: Mapping[str, Any]) -> bool:
+    return "notes" in _mapping(_mapping(tool.get("outputSchema")).get("properties"))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

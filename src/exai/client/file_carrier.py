@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from exai.client.tokens import ClientTokens
 from exai.errors import ExaiError, FileRefused
 from exai.files.paths.opening import shown
 from exai.files.pictures.sources import is_content, path_of
+from exai.files.snapshots.folders import LeftOut
 
-__all__ = ["CarryFailed", "FileCarrier", "open_carrier"]
+__all__ = ["CarriedArguments", "CarryFailed", "FileCarrier", "open_carrier"]
 
 LONGEST_PATH = 4_096
+NAMED_LEFT_OUT = 10
+"""Of one folder, in its note."""
 CHANGED = ("checksum_differs", "digest_differs", "length_wrong")
 """The codes of a file that is another one than was hashed."""
 
@@ -34,6 +38,15 @@ class CarryFailed(Exception):
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedArguments:
+    """The arguments of a call, with handles in the places of paths."""
+
+    arguments: dict[str, Any]
+    notes: tuple[str, ...]
+    """What of its folders stayed on this machine, in sentences for the model."""
 
 
 @asynccontextmanager
@@ -50,21 +63,21 @@ class FileCarrier:
         self._store = store
         self._files = files
 
-    async def carry(self, arguments: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """Return the arguments with the handles of the files that those with these `names` name.
+    async def carry(self, arguments: Mapping[str, Any], names: Sequence[str]) -> CarriedArguments:
+        """Put the handles of files in the places of their paths, in the arguments with these `names`.
 
         Raises:
             CarryFailed: a file may not leave this machine, or cannot be brought to the daemon.
         """
-        carried = dict(arguments)
+        carried, notes = dict(arguments), dict[str, None]()
         try:
             for name in names:
                 value = carried.get(name)
                 if isinstance(value, str):
-                    carried[name] = await self._handle(value)
+                    carried[name] = await self._handle(value, notes)
                 elif isinstance(value, list):
                     carried[name] = [
-                        await self._handle(each) if isinstance(each, str) else each for each in value
+                        await self._handle(each, notes) if isinstance(each, str) else each for each in value
                     ]
         except FileRequestFailed as fault:
             raise CarryFailed(fault.code, str(fault)) from None
@@ -72,9 +85,9 @@ class FileCarrier:
             raise CarryFailed("files_unreachable", str(fault), retryable=True) from None
         except ExaiError as fault:
             raise CarryFailed(fault.code, str(fault)) from None
-        return carried
+        return CarriedArguments(carried, tuple(notes))
 
-    async def _handle(self, value: str) -> str:
+    async def _handle(self, value: str, notes: dict[str, None]) -> str:
         if len(value) > LONGEST_PATH or is_content(value):
             return value
         path = path_of(value)
@@ -82,7 +95,10 @@ class FileCarrier:
             return value
         folder = await asyncio.to_thread(self._files.folder, path)
         if folder is not None:
-            return (await sync_folder(self._store, folder)).tree_id
+            synced = await sync_folder(self._store, folder)
+            if synced.listing.left_out:
+                notes[_note(path, synced.listing.left_out)] = None
+            return synced.tree_id
         try:
             return await self._sent(await asyncio.to_thread(self._files.look, path))
         except FileRequestFailed as fault:
@@ -108,3 +124,12 @@ class FileCarrier:
         return await self._store.upload(
             file.name, file.sha256, file.size, lambda start: self._files.blocks(file, start)
         )
+
+
+def _note(folder: str, left_out: Sequence[LeftOut]) -> str:
+    named = "; ".join(f"`{shown(each.path)}` ({each.why})" for each in left_out[:NAMED_LEFT_OUT])
+    more = len(left_out) - NAMED_LEFT_OUT
+    return (
+        f"Of the folder `{shown(folder)}`, {len(left_out)} stayed on your machine and were shown to no model: "
+        f"{named}{f'; and {more} more' if more > 0 else ''}."
+    )

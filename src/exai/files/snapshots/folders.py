@@ -18,7 +18,7 @@ from exai.files.checks import secret_kind
 from exai.files.snapshots.manifests import MOST_ENTRIES, ManifestEntry, checked
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["Listing", "list_folder"]
+__all__ = ["LeftOut", "Listing", "list_folder"]
 
 BLOCK_BYTES = 2**20
 SEARCHED_BYTES = 2 * 2**20
@@ -31,15 +31,32 @@ Rule = tuple[str, GitIgnoreSpec]
 """The folder of a `.gitignore`, with a slash at its end unless it is the top, and what it says."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What is in a folder, and not in its listing."""
+
+    path: str
+    why: str
+    is_secret: bool = False
+
+
 @dataclass
 class Listing:
     """What a folder holds."""
 
     entries: list[ManifestEntry] = field(default_factory=list)
-    secrets: list[str] = field(default_factory=list)
-    """Paths of files that seem to hold secrets, which were left out."""
-    unreadable: list[str] = field(default_factory=list)
-    """Paths of files that could not be read, which were left out."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """Files that seem to hold secrets, and what cannot be read; not what `.gitignore` excludes."""
+
+    @property
+    def secrets(self) -> list[str]:
+        """Paths of files that seem to hold secrets."""
+        return [each.path for each in self.left_out if each.is_secret]
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Paths of what cannot be read."""
+        return [each.path for each in self.left_out if not each.is_secret]
 
     @property
     def bytes(self) -> int:
@@ -87,8 +104,8 @@ def _list_below(
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(name, flags, dir_fd=parent)
-    except OSError:
-        listing.unreadable.append(path)
+    except OSError as error:
+        listing.left_out.append(_unreadable(path, error))
         return
     try:
         _list(descriptor, f"{path}/", rules, listing, top)
@@ -108,21 +125,29 @@ def _children(descriptor: int) -> Iterator[tuple[str, os.stat_result]]:
 
 def _take(descriptor: int, name: str, path: str, listing: Listing, top: PurePosixPath) -> None:
     """Hash a file, unless it seems to hold a secret."""
-    if secret_kind(top / path) is not None:
-        listing.secrets.append(path)
+    if (kind := secret_kind(top / path)) is not None:
+        listing.left_out.append(_secret(path, kind))
         return
     try:
-        entry = _hashed(descriptor, name, path, top)
-    except OSError:
-        listing.unreadable.append(path)
+        found = _hashed(descriptor, name, path, top)
+    except OSError as error:
+        listing.left_out.append(_unreadable(path, error))
         return
-    if entry is None:
-        listing.secrets.append(path)
+    if isinstance(found, LeftOut):
+        listing.left_out.append(found)
     else:
-        listing.entries.append(entry)
+        listing.entries.append(found)
 
 
-def _hashed(parent: int, name: str, path: str, top: PurePosixPath) -> ManifestEntry | None:
+def _secret(path: str, kind: str) -> LeftOut:
+    return LeftOut(path, f"looks as if it held {kind}", is_secret=True)
+
+
+def _unreadable(path: str, error: OSError) -> LeftOut:
+    return LeftOut(path, f"cannot be read: {reason_of(error)}")
+
+
+def _hashed(parent: int, name: str, path: str, top: PurePosixPath) -> ManifestEntry | LeftOut:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(name, flags, dir_fd=parent)
     try:
@@ -135,8 +160,8 @@ def _hashed(parent: int, name: str, path: str, top: PurePosixPath) -> ManifestEn
                 head += block
     finally:
         os.close(descriptor)
-    if secret_kind(top / path, head.decode(errors="replace")) is not None:
-        return None
+    if (kind := secret_kind(top / path, head.decode(errors="replace"))) is not None:
+        return _secret(path, kind)
     return ManifestEntry(path, "755" if mode & stat.S_IXUSR else "644", size, digest.hexdigest())
 
 
