@@ -103,10 +103,7 @@ async def test_a_large_picture_is_uploaded_once_over_calls_and_a_restart(
         columns = "sha256, provider_file_id, bytes, status"
         rows = list(database.execute(f"SELECT {columns} FROM provider_file_uploads ORDER BY status DESC"))
     size = len(again.content)
-    assert rows == [
-        ("kimi", again.sha256, again.id, size, "ready"),
-        ("kimi", again.sha256, file.id, size, "gone"),
-    ]
+    assert rows == [(again.sha256, again.id, size, "ready"), (again.sha256, file.id, size, "missing")]
 
 
 async def test_what_is_refused_sends_nothing_and_says_why(
@@ -191,6 +188,6 @@ async def test_a_file_whose_sender_crashed_is_found_by_its_name_and_not_sent_aga
         assert not (await look(socket, folder / "large.png", model="kimi-k3"))["isError"]
     (file,) = emulator.accounts["kimi"].files
     assert file.filename.startswith(f"exai-{file.sha256[:32]}-")
-    assert [record.method for record in emulator.log.of("kimi", "/files")] == ["POST", "GET"]
+    assert [record.method for record in emulator.log.of("kimi", "/files")].count("POST") == 1
     url = emulator.log.of("kimi")[-1].body["messages"][-1]["content"][0]["image_url"]["url"]
     assert url == f"ms://{file.id}"
