@@ -19,8 +19,8 @@ from exai.client.stored_files import (
 from exai.client.tokens import ClientTokens
 from exai.errors import ExaiError, FileRefused
 from exai.files.paths.opening import shown
+from exai.files.paths.walk import LeftOut
 from exai.files.pictures.sources import is_content, path_of
-from exai.files.snapshots.folders import LeftOut
 
 __all__ = ["CarriedArguments", "CarryFailed", "FileCarrier", "open_carrier"]
 
@@ -95,7 +95,7 @@ class FileCarrier:
             return value
         folder = await asyncio.to_thread(self._files.folder, path)
         if folder is not None:
-            synced = await sync_folder(self._store, folder)
+            synced = await sync_folder(self._store, folder, self._files.roots)
             if synced.listing.left_out:
                 notes[_note(path, synced.listing.left_out)] = None
             return synced.tree_id
@@ -127,7 +127,8 @@ class FileCarrier:
 
 
 def _note(folder: str, left_out: Sequence[LeftOut]) -> str:
-    named = "; ".join(f"`{shown(each.path)}` ({each.why})" for each in left_out[:NAMED_LEFT_OUT])
+    secrets_first = sorted(left_out, key=lambda each: not each.is_secret)
+    named = "; ".join(f"`{shown(each.path)}` ({each.why})" for each in secrets_first[:NAMED_LEFT_OUT])
     more = len(left_out) - NAMED_LEFT_OUT
     return (
         f"Of the folder `{shown(folder)}`, {len(left_out)} stayed on your machine and were shown to no model: "

@@ -6,7 +6,7 @@ The files by which contents were sent are removed once the snapshot has them, so
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,15 +46,18 @@ class Synced:
     sent_bytes: int
 
 
-async def sync_folder(store: TreeStore, folder: Path) -> Synced:
+async def sync_folder(store: TreeStore, folder: Path, roots: Sequence[Path] = ()) -> Synced:
     """Keep a folder as a snapshot.
+
+    Args:
+        roots: as of `list_folder`.
 
     Raises:
         FileRefused: it cannot be read, or is changed meanwhile.
         Exception: what the store raises.
     """
     top = await asyncio.to_thread(folder.resolve)
-    listing = await asyncio.to_thread(list_folder, top)
+    listing = await asyncio.to_thread(list_folder, top, roots)
     manifest = encoded(listing.entries)
     known = await store.find_tree(hashlib.sha256(manifest).hexdigest())
     if known is not None:

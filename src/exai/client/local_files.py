@@ -42,7 +42,7 @@ class LocalFiles:
 
     def __init__(self, roots: Sequence[Path]) -> None:
         # Resolved once: a folder that is later replaced by a link leads nowhere.
-        self._roots = tuple(Path(os.path.realpath(root)) for root in roots)
+        self.roots = tuple(Path(os.path.realpath(root)) for root in roots)
         self._hints: OrderedDict[str, tuple[Stamp, LocalFile]] = OrderedDict()
 
     def folder(self, path: str) -> Path | None:
@@ -61,7 +61,7 @@ class LocalFiles:
             FileRefused: it may not or cannot be read, or seems to hold a secret.
         """
         self._inside(path)
-        with open_inside(path, self._roots) as (descriptor, real):
+        with open_inside(path, self.roots) as (descriptor, real):
             status = os.fstat(descriptor)
             stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             known_stamp, known = self._hints.pop(path, (None, None))
@@ -87,7 +87,7 @@ class LocalFiles:
             yield block
 
     def _block(self, file: LocalFile, start: int) -> bytes:
-        with open_inside(file.path, self._roots) as (descriptor, _):
+        with open_inside(file.path, self.roots) as (descriptor, _):
             return _read(descriptor, start, min(BLOCK_BYTES, file.size - start), file.path)
 
     def _inside(self, path: str) -> Path:
@@ -95,7 +95,7 @@ class LocalFiles:
             real = Path(os.path.realpath(path))
         except (OSError, ValueError):
             real = None
-        if real is None or not any(real.is_relative_to(root) for root in self._roots):
+        if real is None or not any(real.is_relative_to(root) for root in self.roots):
             raise FileRefused(
                 f"`{shown(path)}` is not inside a folder that `exai connect` may read: the one it is started in, and "
                 "those that its option `--root FOLDER` adds."

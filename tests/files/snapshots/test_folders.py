@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from exai.errors import BadArguments, FileRefused
+from exai.files.snapshots import folders
 from exai.files.snapshots.folders import list_folder
 from support.shelves import sha256_of
 
@@ -63,7 +64,11 @@ def test_files_that_hold_secrets_are_left_out_and_listed(tmp_path: Path) -> None
     write(tmp_path, {".env": "A=1", ".ssh/config": "", "tls.pem": key, "notes.md": "", ".env.example": ""})
     listing = list_folder(tmp_path)
     assert [entry.path for entry in listing.entries] == [".env.example", "notes.md"]
-    assert sorted(listing.secrets) == [".env", ".ssh/config", "tls.pem"]
+    assert [(each.path, each.why) for each in listing.left_out if each.is_secret] == [
+        (".env", "looks as if it held environment secrets"),
+        (".ssh/config", "looks as if it held credentials"),
+        ("tls.pem", "looks as if it held a private key"),
+    ]
 
 
 def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
@@ -73,6 +78,31 @@ def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
     (folder / "dir").symlink_to(outside)
     os.mkfifo(folder / "fifo")
     assert paths(folder) == ["a"]
+    assert [(each.path, each.why) for each in list_folder(folder).left_out] == [
+        ("dir", "a link"),
+        ("fifo", "a device, pipe or socket"),
+        ("file", "a link"),
+    ]
+
+
+def test_rules_of_the_folders_above_count_up_to_the_root(tmp_path: Path) -> None:
+    write(tmp_path, {".gitignore": "*.log\n", ".git/info/exclude": "mine\n", "src/a.log": "", "src/a.py": ""})
+    write(tmp_path, {"src/mine": ""})
+    src = tmp_path / "src"
+    assert [entry.path for entry in list_folder(src, [tmp_path]).entries] == ["a.py"]
+    assert paths(src) == ["a.log", "a.py", "mine"]
+    assert "src/mine" not in paths(tmp_path)
+
+
+def test_more_files_than_a_snapshot_may_have_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "MOST_ENTRIES", 2)
+    write(tmp_path, {"a": "", "b": "", ".env": ""})
+    assert paths(tmp_path) == ["a", "b"]
+    write(tmp_path, {"c": ""})
+    with pytest.raises(FileRefused, match="more than 2 files"):
+        list_folder(tmp_path)
 
 
 def test_a_folder_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:

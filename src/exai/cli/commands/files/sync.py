@@ -29,7 +29,7 @@ def sync(
 ) -> None:
     """Keep a folder as it is now, sending only what is new, and print the snapshot's id.
 
-    What `.gitignore` excludes is left out, and so are files that seem to hold secrets, which are listed.
+    What `.gitignore` excludes is left out, and so are links and files that seem to hold secrets, which are listed.
     """
     place = Place(config_file, overrides, url, credentials, owner, demo)
 
@@ -40,10 +40,9 @@ def sync(
     if as_json:
         typer.echo(as_json_text(_described(result)))
         return
-    for path in result.listing.secrets:
-        typer.echo(f"left out, as it seems to hold a secret: {_printable(path)}", err=True)
-    for path in result.listing.unreadable:
-        typer.echo(f"left out, as it cannot be read: {_printable(path)}", err=True)
+    for each in result.listing.left_out:
+        why = ", as it seems to hold a secret" if each.is_secret else f" ({each.why})"
+        typer.echo(f"left out{why}: {_printable(each.path)}", err=True)
     typer.echo(
         f"{result.tree_id}  {result.sent_files:,} of {len(result.listing.entries):,} files sent, "
         f"{size_of(result.sent_bytes)}"
@@ -58,8 +57,8 @@ def _described(result: Synced) -> dict[str, object]:
         "bytes": listing.bytes,
         "sent_files": result.sent_files,
         "sent_bytes": result.sent_bytes,
-        "secrets": listing.secrets,
-        "unreadable": listing.unreadable,
+        "secrets": [each.path for each in listing.left_out if each.is_secret],
+        "left_out": [{"path": each.path, "why": each.why} for each in listing.left_out],
     }
 
 
