@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -21,9 +21,9 @@ from exai.events.bus import EventBus
 from exai.events.events import ProviderCallEnded
 from exai.providers.base import Reached
 from exai.routing.breaker import Breakers
-from exai.routing.reachability import FRESH_S, WAIT_S, Reachability, Trouble
+from exai.routing.reachability import FRESH_S, WAIT_S, WITHIN_S, Reachability, Trouble
 from exai.runtime.periodic import Scheduler
-from support.virtual_time import LoopClock, now
+from support.virtual_time import LoopClock, hold_at, now
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.virtual_time
@@ -43,24 +43,26 @@ class Listed:
 
     async def reach(self, *, within_s: float) -> Reached:
         self.asked += 1
-        if self.takes_s > within_s:
-            await asyncio.sleep(within_s)
-            raise ProviderUnreachable("GLM did not answer in time. Try again later.")
-        await asyncio.sleep(self.takes_s)
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.sleep(self.takes_s)
+        except TimeoutError:
+            raise ProviderUnreachable("GLM did not answer in time. Try again later.") from None
         if self.fault is not None:
             raise self.fault
         return Reached(lists_models=True, ahead_s=None)
 
 
 class Watched:
-    """A provider, its breakers, and the reachability of both."""
+    """Providers, their breakers, and the reachability of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_kimi: bool = False) -> None:
         clock = LoopClock()
         self.bus = EventBus()
         self.glm = Listed()
+        self.kimi = Listed("kimi-k3", configured=has_kimi)
         self.breakers = Breakers(config.Breaker(), clock, self.bus.publish)
-        providers: dict[str, Any] = {"glm": self.glm, "kimi": Listed(configured=False)}
+        providers: dict[str, Any] = {"glm": self.glm, "kimi": self.kimi}
         self.reachability = Reachability(providers, self.breakers, clock)
         self.reachability.watch(self.bus)
         self.scheduler = Scheduler(clock)
@@ -74,11 +76,24 @@ class Watched:
                 self.breakers.of("glm", model).ended_with(ProviderOverloaded("busy"))
 
 
+@asynccontextmanager
+async def refreshed(there: Watched) -> AsyncIterator[Watched]:
+    async with there.scheduler.running(*readiness_duties(there.reachability)):
+        yield there
+
+
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
-    there = Watched()
-    async with AsyncExitStack() as scopes:
-        await scopes.enter_async_context(there.scheduler.running(*readiness_duties(there.reachability)))
+    async with refreshed(Watched()) as there:
+        yield there
+
+
+@pytest.fixture
+async def both() -> AsyncIterator[Watched]:
+    """Both providers have keys, and were asked a while ago."""
+    async with refreshed(Watched(has_kimi=True)) as there:
+        assert await there.reachability.troubles() == []
+        await asyncio.sleep(60.0)
         yield there
 
 
@@ -154,4 +169,59 @@ async def test_a_breaker_that_is_open_shows_until_it_is_due(watched: Watched) ->
     (trouble,) = await watched.reachability.troubles()
     assert not trouble.can_answer
     await asyncio.sleep(12.0)
+    assert await watched.reachability.troubles() == []
+
+
+async def test_nobody_waits_for_one_provider_while_another_answers_calls(both: Watched) -> None:
+    both.kimi.takes_s = 60.0
+    for _ in range(20):
+        both.answered()
+        began = now()
+        await both.reachability.troubles()
+        assert now() == began
+        await asyncio.sleep(1.0)
+    (trouble,) = await both.reachability.troubles()
+    assert (trouble.provider, trouble.can_answer) == ("kimi", False)
+    assert "did not come within 4 s" in trouble.reason
+
+
+async def test_a_key_that_is_refused_shows_within_ten_seconds_while_another_answers_calls(
+    both: Watched,
+) -> None:
+    both.kimi.fault = REFUSED
+    changed = now()
+
+    async def shows() -> bool:
+        both.answered()
+        return bool(await both.reachability.troubles())
+
+    await wait_until(shows, what="the refusal shows")
+    assert now() - changed < 10.0
+
+
+async def test_a_provider_that_was_never_asked_is_waited_for() -> None:
+    async with refreshed(Watched(has_kimi=True)) as there:
+        there.kimi.fault = REFUSED
+        there.answered()
+        (trouble,) = await there.reachability.troubles()
+        assert trouble.provider == "kimi"
+
+
+async def test_a_provider_that_answers_calls_does_so_whatever_becomes_of_its_list(watched: Watched) -> None:
+    watched.glm.takes_s = 60.0
+    await watched.reachability.troubles()
+    await asyncio.sleep(1.0)
+    watched.answered()
+    await asyncio.sleep(WITHIN_S + FRESH_S)
+    assert await watched.reachability.troubles() == []
+
+
+@pytest.mark.parametrize("held_s", [WAIT_S, WITHIN_S, 7.0])
+async def test_a_list_that_comes_late_as_the_loop_was_held_is_an_answer(
+    watched: Watched, held_s: float
+) -> None:
+    watched.glm.takes_s = 1.0
+    hold_at(0.5, held_s)
+    assert await watched.reachability.troubles() == []
+    await asyncio.sleep(held_s + 1.0)
     assert await watched.reachability.troubles() == []

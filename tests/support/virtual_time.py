@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from exai.runtime.clock import Clock
 from support.loopback import under_way
 
-__all__ = ["LoopClock", "VirtualTimeLoop", "VirtualTimeStuckError", "now"]
+__all__ = ["LoopClock", "VirtualTimeLoop", "VirtualTimeStuckError", "hold_at", "now"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,13 @@ class VirtualTimeStuckError(RuntimeError):
 def now() -> float:
     """Read the running loop's time: 0 at the start of a test, fixtures included."""
     return asyncio.get_running_loop().time()
+
+
+def hold_at(moment: float, seconds: float) -> None:
+    """Hold the running loop for `seconds`, in so many seconds from now: the timers of that time all come late."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.call_later(moment, loop.advance, seconds)
 
 
 class LoopClock(Clock):

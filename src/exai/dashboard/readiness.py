@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from exai.runtime.loop_time import within
+
 __all__ = ["Check", "Finding", "Readiness", "State", "readiness_of"]
 
 CHECK_TIMEOUT_S = 2.0
+"""Of the time in which the event loop runs: that it was late is no fault of what is looked at."""
 
 
 class State(IntEnum):
@@ -62,15 +65,19 @@ class Readiness:
 
 async def readiness_of(checks: Mapping[str, Check]) -> Readiness:
     """Run all checks side by side. One that breaks, or does not come back in time, has found the worst."""
-    found = await asyncio.gather(*map(_finding, checks.values()))
+    found = await asyncio.gather(*(_finding(name, check) for name, check in checks.items()))
     return Readiness(dict(zip(checks, found, strict=True)))
 
 
-async def _finding(check: Check) -> Finding | None:
+async def _finding(name: str, check: Check) -> Finding | None:
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
+        return await within(CHECK_TIMEOUT_S, _look(check), name=f"readiness of {name}")
     except TimeoutError:
         return Finding(State.UNREADY, f"no answer within {CHECK_TIMEOUT_S:g} s")
+
+
+async def _look(check: Check) -> Finding | None:
+    try:
+        return await check()
     except Exception as error:  # noqa: BLE001 - a check that breaks is a check that fails
         return Finding(State.UNREADY, f"failed: {type(error).__name__}")

@@ -2,7 +2,8 @@
 
 Whoever asks for `/readyz` or the overview wants to know without a call being made for it. Where the latest answer of a
 provider is no proof any more, the duty `check_providers` is woken and asks for its list of models; nobody looks,
-nothing is asked.
+nothing is asked. Who looks waits for that only where no other provider is known to answer, and in the end learns what
+is known then.
 """
 
 import asyncio
@@ -24,13 +25,16 @@ from exai.events.events import ProviderCallEnded
 from exai.providers.base import Provider
 from exai.routing.breaker import Breaker, Breakers
 from exai.runtime.clock import Clock
+from exai.runtime.loop_time import within
 
 __all__ = ["Reachability", "Trouble"]
 
 FRESH_S = 4.0
 """How long an answer is proof."""
 WITHIN_S = 4.0
-"""How long a provider may take to list its models."""
+"""How long a provider may take to list its models, of the time in which the event loop runs."""
+LONGEST_S = 2 * WITHIN_S
+"""How long it may take by the clock, however late the loop is."""
 WAIT_S = 1.5
 """How long whoever asks waits for that; then it learns what was known before."""
 
@@ -88,13 +92,15 @@ class Reachability:
         self._refreshed.set()
 
     async def troubles(self) -> list[Trouble]:
-        """Return what is wrong, after a moment in which it may be found out."""
-        if any(True for _ in self._stale()):
+        """Return what is wrong, after a moment in which it may be found out if nothing proves that calls are served."""
+        stale = set(self._stale())
+        if stale:
             self._refreshed.clear()
             self.wanted.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WAIT_S):
-                    await self._refreshed.wait()
+            if not self._is_proved(stale):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WAIT_S):
+                        await self._refreshed.wait()
         return [trouble for name in self._providers if (trouble := self._trouble_of(name)) is not None]
 
     def _request_ended(self, event: ProviderCallEnded) -> None:
@@ -104,6 +110,15 @@ class Reachability:
     def _note(self, provider: str, fault: str | None) -> None:
         self._seen[provider] = _Evidence(self._clock.monotonic(), fault)
 
+    def _is_proved(self, stale: set[str]) -> bool:
+        """Whether something is known of every provider, and of one that it answers now."""
+        answering = (
+            name
+            for name in self._providers.keys() - stale
+            if (trouble := self._trouble_of(name)) is None or trouble.can_answer
+        )
+        return self._seen.keys() >= self._providers.keys() and any(answering)
+
     def _stale(self) -> Iterator[str]:
         now = self._clock.monotonic()
         for name in self._providers:
@@ -112,13 +127,23 @@ class Reachability:
                 yield name
 
     async def _ask(self, name: str) -> None:
+        began = self._clock.monotonic()
         try:
-            await self._providers[name].reach(within_s=WITHIN_S)
+            fault = await within(WITHIN_S, self._fault_of(name), name=f"reach {name}")
+        except TimeoutError:
+            fault = f"its list of models did not come within {WITHIN_S:g} s"
+        seen = self._seen.get(name)
+        has_answered_since = seen is not None and seen.fault is None and seen.at >= began
+        if fault is None or not has_answered_since:
+            self._note(name, fault)
+
+    async def _fault_of(self, name: str) -> str | None:
+        """Ask for the list; why calls will not be answered, or `None`."""
+        try:
+            await self._providers[name].reach(within_s=LONGEST_S)
         except ProviderFault as fault:
-            sentence = str(fault).partition(". ")[0].rstrip(".")
-            self._note(name, sentence if isinstance(fault, _NO_ANSWERS) else None)
-        else:
-            self._note(name, None)
+            return str(fault).partition(". ")[0].rstrip(".") if isinstance(fault, _NO_ANSWERS) else None
+        return None
 
     def _trouble_of(self, name: str) -> Trouble | None:
         seen = self._seen.get(name)
