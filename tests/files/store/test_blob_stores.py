@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from exai.files.store.contract import BlobStore
 from support.buckets import OpenBucket
 from support.s3_server import S3Server
 from support.shelves import pieces, sha256_of
+from support.waiting import wait_until
 
 LARGE = os.urandom(9 * 2**20 + 11)
 """More than a block of either kind."""
@@ -101,3 +103,33 @@ async def test_what_is_closed_unread_may_be_closed_again(store: Store) -> None:
     content = await store.blobs.open(await store.put(b"unread"))
     content.close()
     content.close()
+
+
+async def test_a_read_that_is_cancelled_in_a_thread_reads_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = BlobFolder(tmp_path / "store", "run", keep_free_bytes=0)
+    store = Store(folder, folder)
+    digest = await store.put(b"mine")
+    begun, may_go_on, pread = threading.Event(), threading.Event(), os.pread
+    got: list[bytes] = []
+
+    def gated(descriptor: int, size: int, at: int) -> bytes:
+        begun.set()
+        assert may_go_on.wait(30)
+        got.append(pread(descriptor, size, at))
+        return got[-1]
+
+    monkeypatch.setattr(os, "pread", gated)
+    reading = asyncio.ensure_future(store.read(digest))
+    await wait_until(begun.is_set, what="a thread reads")
+    reading.cancel()
+    await asyncio.wait([reading])
+    (tmp_path / "other").write_text("other")
+    opened = [os.open(tmp_path / "other", os.O_RDONLY) for _ in range(8)]
+    may_go_on.set()
+    await wait_until(lambda: got, what="the thread has read")
+    folder.close()
+    for descriptor in opened:
+        os.close(descriptor)
+    assert got == [b"mine"]

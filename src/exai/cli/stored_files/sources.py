@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from exai.runtime.open_file import OpenFile
 from exai.runtime.os_errors import reason_of
 
 __all__ = ["Source", "Unreadable", "progress"]
@@ -63,15 +64,19 @@ class Source:
             Unreadable: it cannot be read.
         """
         try:
-            descriptor = await asyncio.to_thread(os.open, self.path, os.O_RDONLY | os.O_CLOEXEC)
+            file, at = await asyncio.to_thread(self._opened), 0
             try:
-                while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
+                while block := await asyncio.to_thread(file.read, at, BLOCK_BYTES):
                     yield block
+                    at += len(block)
                     on_bytes(len(block))
             finally:
-                os.close(descriptor)
+                file.close()
         except OSError as error:
             raise _unreadable(self.path, error) from None
+
+    def _opened(self) -> OpenFile:
+        return OpenFile(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from typing import Protocol, TypeVar
 
 from exai.files.faults import LengthWrong, StoreFull, StoreUnavailable, damaged
 from exai.files.kinds import HEAD_BYTES
+from exai.runtime.open_file import OpenFile
 from exai.runtime.os_errors import reason_of
 
 __all__ = ["BLOCK_BYTES", "BlobFolder", "Content", "Part", "ReceivedPart", "finished", "flush_folder"]
@@ -104,11 +105,11 @@ class Part:
 class Content:
     """A whole content that is open for reading."""
 
-    def __init__(self, folder: "BlobFolder", descriptor: int, digest: str) -> None:
+    def __init__(self, folder: "BlobFolder", file: OpenFile, digest: str) -> None:
         self._folder = folder
-        self._descriptor = descriptor
+        self._file = file
         self._digest = digest
-        self.size = os.fstat(descriptor).st_size
+        self.size = file.size
 
     async def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `start` up to `end`, and close the content. All of it is checked on the way.
@@ -133,12 +134,10 @@ class Content:
 
     def close(self) -> None:
         """Let go of the file; more than once does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def _block(self, at: int, size: int, digest: Digest | None) -> bytes:
-        block = os.pread(self._descriptor, size, at)
+        block = self._file.read(at, size)
         if digest is not None:
             digest.update(block)
         return block
@@ -342,7 +341,7 @@ class BlobFolder:
             descriptor = os.open(self._place(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise damaged() from None
-        return Content(self, descriptor, digest)
+        return Content(self, OpenFile(descriptor), digest)
 
     def _remove(self, digest: str) -> None:
         place = self._place(digest)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from exai.runtime.open_file import OpenFile
+
 __all__ = ["CopyFolder"]
 
 _log = structlog.get_logger(__name__)
@@ -35,8 +37,8 @@ class CopyFolder:
         """What the copies have together, or more where another process removed some; `None`: not counted yet."""
         self._compared: dict[str, tuple[tuple[int, ...], float]] = {}
 
-    def open(self, digest: str) -> int | None:
-        """Return the descriptor of a copy that is what its digest says; another one is removed."""
+    def open(self, digest: str) -> OpenFile | None:
+        """Open a copy that is what its digest says; another one is removed."""
         place = self._place(digest)
         try:
             descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
@@ -47,7 +49,7 @@ class CopyFolder:
         except OSError:
             is_right = False
         if is_right:
-            return descriptor
+            return OpenFile(descriptor)
         os.close(descriptor)
         self.remove(digest)
         _log.warning("a copy of a stored content was damaged and is fetched again", sha256=digest)

@@ -21,7 +21,6 @@ Copies of contents that another machine removed are removed by `forget_removed`.
 
 import asyncio
 import hashlib
-import os
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -91,9 +90,9 @@ class S3Blobs:
             StoreUnavailable: there is no copy, and the bucket fails.
         """
         if await self._copy(digest):
-            descriptor = await self._folder.run(self._copies.open, digest)
-            if descriptor is not None:
-                return Content(self._folder, descriptor, digest)
+            copy = await self._folder.run(self._copies.open, digest)
+            if copy is not None:
+                return Content(self._folder, copy, digest)
         size = await self._bucket.size(digest)
         if size is None:
             raise damaged()
@@ -147,9 +146,9 @@ class S3Blobs:
 
     async def _make_copy(self, digest: str) -> bool | FileDamaged:
         try:
-            descriptor = await self._folder.run(self._copies.open, digest)
-            if descriptor is not None:
-                os.close(descriptor)
+            copy = await self._folder.run(self._copies.open, digest)
+            if copy is not None:
+                copy.close()
                 return True
             return await self._fetch(digest)
         except FileDamaged as fault:
