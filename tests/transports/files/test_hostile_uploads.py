@@ -196,6 +196,18 @@ async def test_framing_lengths_and_aborts_that_are_wrong(
     await wait_until(is_released, what="the release of what was reserved")
 
 
+async def test_a_boundary_that_is_too_long_is_refused(
+    port: FilePort, tmp_path: Path, log: list[dict[str, object]]
+) -> None:
+    for boundary in ("b" * 257, "b" * 9_000):
+        form = f"--{boundary}--".encode()
+        kind = f"Content-Type: multipart/form-data; boundary={boundary}"
+        assert await send(port, head(port, "POST", "/files", kind, f"Content-Length: {len(form)}"), form) == [
+            400
+        ]
+    await assert_harmless(port, tmp_path, log)
+
+
 def archives() -> Iterator[bytes]:
     """Archives whose entries climb, link, lie about their sizes or unfold without end."""
     for entry in ("../../escaped.txt", "/tmp/escaped-exai.txt", "word/document.xml"):

@@ -41,7 +41,12 @@ class FileForm:
             )
         self._pieces = pieces
         self._found = _Parsed()
-        self._parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type]
+        try:
+            self._parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type]
+        except FormParserError:
+            raise BodyRefused(
+                "The form's boundary is longer than one may be (70 characters, RFC 2046)."
+            ) from None
         self.name = ""
 
     async def open(self) -> None:
