@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import structlog
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
 
 from exai import config
 from exai.monitoring.logs import (
@@ -346,6 +348,13 @@ def test_a_process_at_debug_leaks_neither_a_body_nor_a_key() -> None:
     assert "canary" not in ended.stderr
     assert len(ended.stderr) < 20_000
     assert ended.stderr.count("\n") > 4 * 3
+
+
+def test_a_library_that_spells_what_a_caller_sent_says_nothing(configured: Configured) -> None:
+    stream = configured(level="debug")
+    with pytest.raises(FormParserError):
+        MultipartParser(b"b").write(b"--canary")
+    assert stream.getvalue() == ""
 
 
 class GoneStream(io.StringIO):

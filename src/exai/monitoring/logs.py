@@ -44,6 +44,8 @@ _SHORTEST_SECRET = 6
 _OURS = ("exai", "exai_emulator")
 _OTHERS = ("aiohttp", "aiosqlite", "alembic", "asyncio", "dbos", "mcp", "sqlalchemy", "uvicorn", "websockets")
 """Libraries that set levels or handlers of their own; theirs are taken back."""
+_SILENT = ("python_multipart",)
+"""Libraries whose warnings are about what a caller sent, and spell parts of it. Who sent it is answered."""
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:api[_-]?key|private[_-]?key|secret|password|passwd|token|authorization|cookie|credentials?)$",
@@ -261,6 +263,8 @@ def _install(handler: logging.Handler, level: int) -> None:
         logger.setLevel(logging.NOTSET)
         logger.handlers.clear()
         logger.propagate = True
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 
