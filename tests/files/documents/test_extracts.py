@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import Connection, func, select
 
 from exai.files.documents.extraction import PROGRAMS
-from exai.files.faults import DocumentUnreadable, NoText
+from exai.files.faults import DocumentUnreadable, FileDamaged, NoText
 from exai.storage.database import Database
 from exai.storage.schema import extracts, file_references, file_uploads
 from support.document_parts import archive_of, docx_of, pdf_of, scan
@@ -117,6 +118,19 @@ async def test_a_broken_document_is_told_and_leaves_nothing(make: MakeShelf) -> 
         await shelf.text.read("alice", file_id)
     assert (shelf.incoming, len(shelf.on_disk)) == ([], 1)
     assert (await shelf.tables.usage("")).files == 0
+
+
+async def test_what_its_readers_are_told_is_no_failure_of_ours_in_the_log(make: MakeShelf) -> None:
+    shelf = make()
+    file_id = await shelf.put("alice", "a.pdf", pdf_of(["once"]))
+    (only,) = shelf.on_disk
+    (shelf.folder / "blobs" / only[:2] / only[2:4] / only).write_bytes(b"rotten")
+    with structlog.testing.capture_logs() as lines:
+        told = await asyncio.gather(
+            *(shelf.text.read("alice", file_id) for _ in range(2)), return_exceptions=True
+        )
+    assert [type(fault) for fault in told] == [FileDamaged] * 2
+    assert not [line for line in lines if line["event"] == "background task failed"]
 
 
 async def test_kinds_without_text_say_what_has_it(make: MakeShelf) -> None:

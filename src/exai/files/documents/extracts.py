@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from exai.errors import ExaiError
 from exai.files.documents.extraction import MOST_TEXT_BYTES, extracting, refusal
 from exai.files.documents.verdict import MOST_CHARACTERS
 from exai.files.faults import FileDamaged, NoText
@@ -72,7 +73,7 @@ class Extracts:
         self._table = table
         self._clock = clock
         self._gate = Gate(AT_ONCE)
-        self._running: dict[tuple[str, str], asyncio.Task[ExtractRow]] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[ExtractRow | ExaiError]] = {}
 
     async def close(self) -> None:
         """End what is being extracted."""
@@ -159,13 +160,19 @@ class Extracts:
             task = spawn(self._in_turn(owner, file, method), name="extract a document")
             self._running[key] = task
             task.add_done_callback(lambda _: self._running.pop(key))
-        return await asyncio.shield(task)
+        outcome = await asyncio.shield(task)
+        if isinstance(outcome, ExaiError):
+            raise outcome
+        return outcome
 
-    async def _in_turn(self, owner: str, file: FileRow, method: str) -> ExtractRow:
+    async def _in_turn(self, owner: str, file: FileRow, method: str) -> ExtractRow | ExaiError:
+        """Extract a text; a fault that callers are told is returned, as one that a task raises is logged."""
         if not self._gate.try_take():
             await self._gate.take(owner)
         try:
             return await self._extract(file, method)
+        except ExaiError as fault:
+            return fault
         finally:
             self._gate.give_back()
 
