@@ -79,9 +79,11 @@ class FileTool:
         path.write_bytes(content)
         return str(path)
 
-    async def answer(self, subject: str = "alice", /, tool: str = "files", **arguments: Any) -> Any:
+    async def answer(
+        self, subject: str = "alice", /, tool: str = "files", door: Door = Door.HTTP, **arguments: Any
+    ) -> Any:
         """Call it; the whole answer, which fits its schema."""
-        caller = Caller(subject=subject, door=Door.HTTP)
+        caller = Caller(subject=subject, door=door)
         invocation = self._registry.find(tool, arguments)
         context: Any = SimpleNamespace(
             caller=caller, ask=SimpleNamespace(terms=SimpleNamespace(deadline=1e9))
@@ -155,6 +157,15 @@ async def test_a_copy_is_placed_at_a_provider_on_purpose(files: FileTool) -> Non
     with pytest.raises(SecretFound):
         await files(action="send", id=forge, provider="kimi")
     assert len(files.remote.copies) == 4
+
+
+async def test_over_stdio_no_address_is_named(files: FileTool) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    shown = await files.answer(door=Door.STDIO, action="show", id=file_id)
+    assert "address" not in shown.structured
+    assert "http" not in shown.text
+    with pytest.raises(BadArguments, match="no address to upload to"):
+        await files.answer(door=Door.STDIO, action="authorize")
 
 
 async def test_a_ticket_makes_a_command_that_uploads(files: FileTool) -> None:

@@ -265,7 +265,7 @@ class Files:
         return FilesResult(files=files, next=files[-1].id if len(rows) > PAGE else None)
 
     async def _show(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
-        owner, shelf, base = context.caller.subject, self._services.shelf, self._services.address
+        owner, shelf, base = context.caller.subject, self._services.shelf, self._address(context)
         row = await shelf.get(owner, _named(arguments))
         details = await shelf.details(owner, row)
         return msgspec.structs.replace(
@@ -304,8 +304,8 @@ class Files:
         return msgspec.structs.replace(FilesResult.of(row), sent_to=provider, provider_id=copy.file_id)
 
     async def _authorize(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
-        base = self._services.address
-        if base is None or context.caller.door is Door.STDIO:
+        base = self._address(context)
+        if base is None:
             raise BadArguments(
                 "There is no address to upload to: EXAI runs on your machine, or does not know how it is reached "
                 "(`server.public_url`). Use put with `path`."
@@ -320,6 +320,10 @@ class Files:
             command=f"curl -fsS -F {form} {shlex.quote(base + ticket.path)}",
             expires_at=ticket.expires_at.isoformat(timespec="seconds"),
         )
+
+    def _address(self, context: CallContext) -> str | None:
+        """Return where the HTTP door is; a process that serves one client over stdio has none."""
+        return None if context.caller.door is Door.STDIO else self._services.address
 
     async def _delete(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         file_id = _named(arguments)
