@@ -116,9 +116,10 @@ async def test_what_cannot_be_done_is_told_and_the_rest_is_done(files: Files, tm
     for said in ("missing.txt cannot be read", ". is a folder", "pipe is no regular file"):
         assert said in put.stderr
     file_id = put.stdout.split()[0]
-    removed = await files.run("rm", "file_unknown", file_id)
+    wrong = ("file_unknown", "../a", "..", "", "trees/tree_unknown", "exai://files/file_unknown")
+    removed = await files.run("rm", *wrong, file_id)
     assert (removed.exit_code, removed.stdout) == (1, f"{file_id}  removed\n")
-    assert "You have no file with this id" in removed.stderr
+    assert removed.stderr.count("You have no file with this id") == len(wrong)
     for command in ("show", "get"):
         unknown = await files.run(command, file_id)
         assert (unknown.exit_code, unknown.stdout) == (1, "")

@@ -30,6 +30,7 @@ SILENCE_S = 120.0
 BLOCK_BYTES = 2**18
 NOT_FOUND = "not_found"
 """The code of a 404 without a body."""
+UNKNOWN_FILE = "unknown_file"
 GONE = "The upload was taken away meanwhile. Ask again."
 HEAD_CODES = {
     403: ("insufficient_scope", "Files need a token with the scope `files`."),
@@ -104,20 +105,20 @@ class StoredFiles:
 
     async def get(self, file_id: str) -> dict[str, Any]:
         """Describe a file."""
-        return await self._json("GET", f"/{quote(file_id, safe='')}")
+        return await self._json("GET", f"/{_step(file_id)}")
 
     async def read(self, file_id: str, first: int, last: int | None) -> dict[str, Any]:
         """Read lines of a file; `next` says where to go on."""
         query = {"from": str(first)} | ({} if last is None else {"to": str(last)})
-        return await self._json("GET", f"/{quote(file_id, safe='')}/text?{urlencode(query)}")
+        return await self._json("GET", f"/{_step(file_id)}/text?{urlencode(query)}")
 
     async def remove(self, file_id: str) -> dict[str, Any]:
         """Remove a file, and return what the daemon says of it."""
-        return await self._json("DELETE", f"/{quote(file_id, safe='')}")
+        return await self._json("DELETE", f"/{_step(file_id)}")
 
     async def proof(self, file_id: str) -> dict[str, Any]:
         """Ask where the content of a file was, and how it went."""
-        return await self._json("GET", f"/{quote(file_id, safe='')}/proof")
+        return await self._json("GET", f"/{_step(file_id)}/proof")
 
     async def look(self, sha256: str) -> str | None:
         """Return the id of a file of the caller with a content; `None` where he has none."""
@@ -195,7 +196,7 @@ class StoredFiles:
 
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a file."""
-        async with self._answer("GET", f"/{quote(file_id, safe='')}/content") as response:
+        async with self._answer("GET", f"/{_step(file_id)}/content") as response:
             async for block in response.content.iter_chunked(BLOCK_BYTES):
                 yield block
 
@@ -264,3 +265,12 @@ class StoredFiles:
         if response.status == 401:
             return TokenRefused(f"{message} {self._tokens.advice}")
         return FileRequestFailed(code, message)
+
+
+def _step(file_id: str) -> str:
+    """Write an id as a step of a path; what no path can have as one step is nobody's id."""
+    if "/" in file_id or not file_id.strip("."):
+        raise FileRequestFailed(
+            UNKNOWN_FILE, "You have no file with this id. List your files to see what you have."
+        )
+    return quote(file_id, safe="")

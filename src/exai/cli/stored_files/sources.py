@@ -41,7 +41,7 @@ class Source:
         except OSError as error:
             raise _unreadable(path, error) from None
         if stat.S_ISDIR(status.st_mode):
-            raise Unreadable(f"{path} is a folder; name its files.")
+            raise Unreadable(f"{path} is a folder; name its files, or keep all of it by `exai files sync`.")
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable(f"{path} is no regular file.")
         self.size = status.st_size
