@@ -60,7 +60,7 @@ async def test_files_and_what_is_piped_in_go_along(
 
 
 @pytest.mark.usefixtures("data_dir")
-async def test_a_stored_file_goes_along_by_its_handle(
+async def test_what_is_stored_goes_along_by_its_handle(
     start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.txt").write_text("three herons\n")
@@ -70,9 +70,20 @@ async def test_a_stored_file_goes_along_by_its_handle(
             lambda: CliRunner().invoke(build_app(), ["files", "put", "notes.txt", "--json", *url])
         )
         handle = json.loads(put.stdout)["files"][0]["id"]
-        result = await chat(*url, "-m", "glm-5.3", "-f", handle, "Count.")
-    assert result.exit_code == 0, result.stderr
-    assert "three herons" in json.dumps(emulator.log.of("glm")[-1].body)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "a.txt").write_text("two egrets\n")
+        kept = await asyncio.to_thread(
+            lambda: CliRunner().invoke(build_app(), ["files", "sync", "folder", "--json", *url])
+        )
+        tree = json.loads(kept.stdout)["id"]
+        for named, shown in (
+            (handle, "three herons"),
+            (f"exai://files/{handle}/lines/1-1", "three herons"),
+            (tree, "two egrets"),
+        ):
+            result = await chat(*url, "-m", "glm-5.3", "-f", named, "Count.")
+            assert result.exit_code == 0, result.stderr
+            assert shown in json.dumps(emulator.log.of("glm")[-1].body)
 
 
 @pytest.mark.usefixtures("data_dir")

@@ -16,12 +16,11 @@ from exai.cli.event_loop import run
 from exai.cli.options import AsJson, ConfigFile, Overrides
 from exai.cli.terminal.last_conversation import last_conversation, remember_conversation
 from exai.cli.terminal.own_daemon import is_listening, own_daemon
-from exai.cli.terminal.prompt import data_url, is_picture, prompt_of
+from exai.cli.terminal.prompt import data_url, is_picture, is_stored, prompt_of
 from exai.cli.terminal.screen import Screen, facts_of, summary
 from exai.client.connection import CallFailed, connect
 from exai.config.values import is_loopback
 from exai.errors import StartFault
-from exai.files.store.handles import is_handle
 
 __all__ = ["app"]
 
@@ -69,11 +68,12 @@ def chat(
         str | None, typer.Option(metavar="ID", help="Go on with this conversation, a `continuation_id`.")
     ] = None,
     files: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--file",
             "-f",
-            help="A text, a picture, or the handle of a stored file. May be repeated.",
+            metavar="FILE",
+            help="A text, a picture, or what is stored: file_…, tree_… or exai://files/…. May be repeated.",
         ),
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Let the model search the web.")] = False,
@@ -112,8 +112,8 @@ def chat(
         raise typer.BadParameter("name a daemon by --url, or the demonstration by --demo")
     chosen = choose_data(config_file, overrides, demo)
     settings = chosen.settings
-    stored = [str(file) for file in files or () if is_handle(str(file))]
-    attached = [file for file in files or () if str(file) not in stored]
+    stored = [file for file in files or () if is_stored(file)]
+    attached = [Path(file) for file in files or () if not is_stored(file)]
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments: dict[str, object] = {
         "prompt": prompt_of(words or (), piped, [file for file in attached if not is_picture(file)]),

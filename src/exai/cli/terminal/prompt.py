@@ -2,15 +2,24 @@
 
 import base64
 import mimetypes
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from exai.errors import StartFault
+from exai.files.store.handles import is_handle
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["data_url", "is_picture", "prompt_of"]
+__all__ = ["data_url", "is_picture", "is_stored", "prompt_of"]
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"})
+
+_STORED = re.compile(r"tree_[0-9a-f]{32}|exai://.*", re.DOTALL)
+
+
+def is_stored(given: str) -> bool:
+    """Whether this names a stored file, lines of one, or a snapshot; the daemon reads it then."""
+    return is_handle(given) or _STORED.fullmatch(given) is not None
 
 
 def is_picture(file: Path) -> bool:
