@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import mcp_types as types
-from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import ListenHandler, ResourcesListChanged, ResourceUpdated, ServerEvent
 
 from exai.auth.scopes import FILES
@@ -25,22 +25,26 @@ _owner: ContextVar[str | None] = ContextVar("owner", default=None)
 """Whose files the request that is being served listens to."""
 
 
+class _OwnFilesListenHandler(ListenHandler):
+    """The SDK's handler, which notes whose files a request listens to."""
+
+    async def __call__(
+        self, ctx: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        caller = caller_of(ctx)
+        _owner.set(caller.subject if caller.may(FILES) else None)
+        return await super().__call__(ctx, params)
+
+
 class FileChanges:
     """The bus of the SDK's listen handler: a listener hears of the files of its own caller."""
 
     def __init__(self, bus: EventBus) -> None:
         self._listeners: dict[object, tuple[str | None, Listener]] = {}
-        self._handler = ListenHandler(self)
+        self.listen: ListenHandler = _OwnFilesListenHandler(self)
+        """Answers `subscriptions/listen`."""
         bus.watch(self._stored, FileStored)
         bus.watch(self._removed, FileRemoved)
-
-    async def listen(
-        self, context: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
-    ) -> HandlerResult:
-        """Answer `subscriptions/listen`."""
-        caller = caller_of(context)
-        _owner.set(caller.subject if caller.may(FILES) else None)
-        return await self._handler(context, params)
 
     async def publish(self, event: ServerEvent) -> None:
         """Tell everybody; part of the SDK's bus."""
