@@ -22,6 +22,8 @@ from exai.files.faults import (
 )
 from exai.files.store.shelf import Collected
 from exai.storage.database import Database
+from exai.storage.files.rows import Quota, Usage
+from exai.storage.files.tables import FileTables, Upload
 from support.shelves import OpenShelf, pieces, sha256_of
 
 CONTENT = os.urandom(3 * 2**20 + 17)
@@ -259,6 +261,28 @@ async def test_an_upload_that_breaks_off_leaves_nothing(make: MakeShelf) -> None
                 "alice", "wrong", 5, pieces(CONTENT[: 5 if expected else 9]), expected=expected
             )
     assert (shelf.on_disk, shelf.incoming) == (set(), [])
+    assert (await shelf.tables.usage("alice")).files == 0
+
+
+async def test_a_reservation_whose_caller_left_while_it_was_made_is_given_back(
+    make: MakeShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = make()
+    reserve, committed = FileTables.reserve, asyncio.Event()
+
+    async def reserve_and_tarry(tables: FileTables, upload: Upload, quota: Quota) -> Usage | None:
+        used = await reserve(tables, upload, quota)
+        committed.set()
+        await asyncio.sleep(3600)
+        return used
+
+    monkeypatch.setattr(FileTables, "reserve", reserve_and_tarry)
+    put = asyncio.create_task(shelf.put("alice", "left", CONTENT))
+    await committed.wait()
+    assert (await shelf.tables.usage("alice")).files == 1
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
     assert (await shelf.tables.usage("alice")).files == 0
 
 

@@ -137,8 +137,7 @@ class Shelf:
             StoreUnavailable, StoreFailed: it cannot be received now.
         """
         upload = Upload(new_id("upload"), owner, most, self._run_id, self._clock.utc())
-        if (used := await self._tables.reserve(upload, quota)) is not None:
-            raise over_quota(used, quota)
+        await self._reserve(upload, quota)
         try:
             part = await self._folder.receive(upload.upload_id, most, pieces)
             try:
@@ -340,6 +339,15 @@ class Shelf:
             if self._clock.monotonic() > end:
                 raise StoreBusy("The same content is being deleted just now. Send it again in a few seconds.")
             await asyncio.sleep(BUSY_PAUSE_S)
+
+    async def _reserve(self, upload: Upload, quota: Quota) -> None:
+        try:
+            used = await self._tables.reserve(upload, quota)
+        except BaseException:  # it may be committed all the same
+            await asyncio.shield(self._abandon(upload))
+            raise
+        if used is not None:
+            raise over_quota(used, quota)
 
     async def _abandon(self, upload: Upload) -> None:
         try:
