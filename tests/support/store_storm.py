@@ -123,12 +123,18 @@ class _Storm:
             self.kept.counts["refused by the database"] += 1
 
 
-async def _run(order: StormOrder) -> dict[str, Any]:
-    database = await Database.open(config.Database(), Path(order.data_dir))
-    shelf = OpenShelf(database, Path(order.data_dir) / "files", grace_hours=0)
+def _by_the_systems_clock(database: Database, data_dir: Path) -> OpenShelf:
+    """Open a shelf whose contents may go as soon as nothing refers to them."""
+    shelf = OpenShelf(database, data_dir / "files", grace_hours=0)
     shelf.shelf = Shelf(
         shelf.tables, shelf.removals, shelf.blobs, shelf.blobs, shelf.settings, SystemClock(), lambda _: None
     )
+    return shelf
+
+
+async def _run(order: StormOrder) -> dict[str, Any]:
+    database = await Database.open(config.Database(), Path(order.data_dir))
+    shelf = _by_the_systems_clock(database, Path(order.data_dir))
     storm = _Storm(shelf, order)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(order.at_once):
@@ -161,8 +167,7 @@ async def run_storm(orders: Sequence[StormOrder]) -> list[dict[str, Any]]:
 async def audit_storm(data_dir: Path, results: Sequence[dict[str, Any]]) -> list[str]:
     """Compare rows and bytes with what the processes have kept; what is wrong."""
     database = await Database.open(config.Database(), data_dir)
-    shelf = OpenShelf(database, data_dir / "files", grace_hours=0)
-    shelf.clock.advance(3600)
+    shelf = _by_the_systems_clock(database, data_dir)
     await shelf.shelf.sweep()
     await shelf.shelf.collect()
     wrong = [fault for result in results for fault in result["wrong"]]
