@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
+from exai.cli.terminal.attached import AttachedFiles
 from exai.cli.terminal.prompt import prompt_of
 from exai.cli.terminal.screen import Screen, summary
 from exai.errors import StartFault
@@ -154,4 +155,4 @@ def test_an_answer_of_unknown_cost_is_summed_up_without() -> None:
 def test_a_prompt_may_be_a_file_alone(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     file = tmp_path / "a.txt"
-    assert prompt_of((), "", [file]) == f"--- {file} ---\na\n--- end of {file} ---"
+    assert prompt_of((), "", [file], AttachedFiles("redact")) == f"--- {file} ---\na\n--- end of {file} ---"

@@ -14,9 +14,10 @@ from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.event_loop import run
 from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.terminal.attached import AttachedFiles, is_picture
 from exai.cli.terminal.last_conversation import last_conversation, remember_conversation
 from exai.cli.terminal.own_daemon import is_listening, own_daemon
-from exai.cli.terminal.prompt import data_url, is_picture, is_stored, prompt_of
+from exai.cli.terminal.prompt import is_stored, prompt_of
 from exai.cli.terminal.screen import Screen, facts_of, summary
 from exai.client.connection import CallFailed, connect
 from exai.config.values import is_loopback
@@ -76,6 +77,10 @@ def chat(
             help="A text, a picture, or what is stored: file_…, tree_… or exai://files/…. May be repeated.",
         ),
     ] = None,
+    send_secrets: Annotated[
+        bool,
+        typer.Option("--send-secrets", help="Send files as they are, also what looks like a secret in them."),
+    ] = False,
     web: Annotated[bool, typer.Option("--web", help="Let the model search the web.")] = False,
     effort: Annotated[
         str | None, typer.Option(help="How hard the model thinks: minimal, low, medium, high or max.")
@@ -113,17 +118,21 @@ def chat(
     chosen = choose_data(config_file, overrides, demo)
     settings = chosen.settings
     stored = [file for file in files or () if is_stored(file)]
-    attached = [Path(file) for file in files or () if not is_stored(file)]
+    paths = [Path(file) for file in files or () if not is_stored(file)]
+    attached = AttachedFiles("off" if send_secrets else settings.files.secrets)
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     arguments: dict[str, object] = {
-        "prompt": prompt_of(words or (), piped, [file for file in attached if not is_picture(file)]),
-        "images": [data_url(file) for file in attached if is_picture(file)],
+        "prompt": prompt_of(words or (), piped, [file for file in paths if not is_picture(file)], attached),
+        "images": [attached.picture(file) for file in paths if is_picture(file)],
         "absolute_file_paths": stored,
+        "send_secrets": True if send_secrets and stored else None,
         "model": model,
         "effort": effort,
         "use_websearch": web or None,
         "continuation_id": last_conversation(settings.data_dir, url or HERE) if goes_on else conversation,
     }
+    for note in attached.notes:
+        typer.echo(note, err=True)
     may_start = url is None and is_loopback(settings.server.host)
     options = _serve_options(config_file, overrides or [], demo=chosen.loaded.demo)
     place = _Place(url or chosen.address, may_start, options, credentials)

@@ -1,18 +1,14 @@
 """What `exai chat` sends: the words of the command line, what was piped in, and files."""
 
-import base64
-import mimetypes
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from exai.cli.terminal.attached import AttachedFiles
 from exai.errors import StartFault
 from exai.files.store.handles import is_handle
-from exai.runtime.os_errors import reason_of
 
-__all__ = ["data_url", "is_picture", "is_stored", "prompt_of"]
-
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"})
+__all__ = ["is_stored", "prompt_of"]
 
 _STORED = re.compile(r"tree_[0-9a-f]{32}|exai://.*", re.DOTALL)
 
@@ -22,44 +18,15 @@ def is_stored(given: str) -> bool:
     return is_handle(given) or _STORED.fullmatch(given) is not None
 
 
-def is_picture(file: Path) -> bool:
-    """Whether the file's name is that of a picture."""
-    return file.suffix.lower() in PICTURES
-
-
-def prompt_of(words: Sequence[str], piped: str, files: Sequence[Path]) -> str:
+def prompt_of(words: Sequence[str], piped: str, files: Sequence[Path], attached: AttachedFiles) -> str:
     """Put the prompt together. Files are read here: a daemon may run elsewhere, or not be allowed to read them.
 
     Raises:
-        StartFault: there is nothing to ask, or a file cannot be read as text.
+        StartFault: there is nothing to ask, or a file cannot be read as text, or not be sent.
     """
-    parts = [" ".join(words).strip(), piped.strip(), *(_quoted(file) for file in files)]
+    quoted = (f"--- {file} ---\n{attached.text(file).rstrip()}\n--- end of {file} ---" for file in files)
+    parts = [" ".join(words).strip(), piped.strip(), *quoted]
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
         raise StartFault('There is nothing to ask. Say what: `exai chat "…"`, or pipe it in.')
     return prompt
-
-
-def data_url(picture: Path) -> str:
-    """Return a picture as a `data:` URL.
-
-    Raises:
-        StartFault: it cannot be read.
-    """
-    kind = mimetypes.guess_type(picture.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(_content(picture)).decode()}"
-
-
-def _quoted(file: Path) -> str:
-    try:
-        text = _content(file).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise StartFault(f"{file} is not UTF-8 text, and its name is not that of a picture.") from None
-    return f"--- {file} ---\n{text.rstrip()}\n--- end of {file} ---"
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise StartFault(f"{file} cannot be read ({reason_of(error)}).") from error
