@@ -9,6 +9,8 @@ was answered. Where the database takes no exchange, the answer says so: it is pa
 fails records nothing, and may be made again.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from exai import config
@@ -32,7 +34,7 @@ from exai.providers.catalog import Model, SearchWay
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
 from exai.routing.router import ModelRouter
-from exai.routing.tool_loop import ToolLoop
+from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
 __all__ = ["Consultant"]
@@ -120,9 +122,11 @@ class Consultant:
             ContextOverflow: the question leaves no room for an answer.
         """
         instruction_tokens = estimate_tokens(inquiry.instructions)
-        room = await self._window.room(
-            model, inquiry.question, instruction_tokens, len(material.images), inquiry.max_answer_tokens
-        )
+        room = 0.0
+        if material.gathered.texts:
+            room = await self._window.room(
+                model, inquiry.question, instruction_tokens, len(material.images), inquiry.max_answer_tokens
+            )
         shown = await material.shown(room, can_read=model.calls_tools)
 
         def prompt_with(history: tuple[Message, ...]) -> Prompt:
@@ -143,8 +147,10 @@ class Consultant:
     ) -> Completion:
         on_delta = context.progress.deltas_of(prompt.model.name)
         limits = inquiry.tool_limits or self._tool_limits
-        left = self._window.left(prompt.model, fit, inquiry.max_answer_tokens)
-        reading = ReadingTools(shown.excerpts if shown.can_read else (), left, context.progress).tools
+        reading: Sequence[TypedTool] = ()
+        if shown.can_read and shown.excerpts:
+            left = self._window.left(prompt.model, fit, inquiry.max_answer_tokens)
+            reading = ReadingTools(shown.excerpts, left, context.progress).tools
         if inquiry.web_search:
             searches = WebSearch(self._router, prompt.model, context, limits, self._clock, further=reading)
             return await searches.answer(prompt, on_delta)

@@ -54,9 +54,7 @@ class ReadingTools:
 
     @property
     def tools(self) -> list[TypedTool]:
-        """The tools; none where every text was shown whole."""
-        if not self._items:
-            return []
+        """The tools."""
         return [
             TypedTool("read_lines", READ_LINES, ReadLines, self._read),
             TypedTool("search_file", SEARCH_FILE, SearchFile, self._search),
