@@ -191,3 +191,29 @@ async def test_without_keys_nothing_is_taken_in_and_the_store_is_checked(
         report = await files.json("import", str(dump), code=1)
         assert "no key is set for kimi" in report["refused"][0]["reason"]
         assert (await files.json("check"))["providers"] == {}
+
+
+async def test_the_proof_of_a_file_tells_where_its_content_was_and_how_it_went(
+    files: Files, tmp_path: Path
+) -> None:
+    file_id = await files.put(tmp_path / "a.txt", TEXT)
+    kept = await files.run("proof", file_id)
+    assert kept.exit_code == 0, kept.stderr
+    assert kept.stdout.splitlines()[0] == f"{file_id}  sha256 {hashlib.sha256(TEXT).hexdigest()}"
+    assert "removed  no" in kept.stdout
+    assert "none was ever sent" in kept.stdout
+    await files.json("send", file_id, "--to", "kimi")
+    other = await files.put(tmp_path / "b.txt", TEXT)
+    assert (await files.run("rm", file_id)).exit_code == 0
+    proof = await files.json("proof", file_id)
+    (copy,) = proof["copies"]
+    assert (proof["sha256"], proof["still_needed"]) == (hashlib.sha256(TEXT).hexdigest(), True)
+    assert copy["provider"] == "kimi"
+    told = (await files.run("proof", file_id)).stdout
+    assert "removed  20" in told
+    assert "another file of the same owner has the content" in told
+    assert " at kimi for " in told
+    assert (await files.run("proof", other)).exit_code == 0
+    unknown = await files.run("proof", "file_" + "0" * 32)
+    assert unknown.exit_code == 1
+    assert unknown.stdout == ""

@@ -7,6 +7,7 @@ piece by piece, and ends the extraction when it grows beyond its bound. Archives
 import io
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +25,15 @@ _FREE_BYTES = 2**20
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
+    struct.error,
     EOFError,
     NotImplementedError,
-    KeyError,
+    LookupError,
     OSError,
-    UnicodeDecodeError,
+    ArithmeticError,
+    ValueError,
 )
+"""What `zipfile` raises of an archive whose sizes, offsets or names are wrong."""
 _RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _NUMBER = re.compile(r"(\d+)\.xml$")
 
