@@ -36,7 +36,7 @@ class ShownMaterial:
     @property
     def excerpts(self) -> tuple[TextItem, ...]:
         """The texts of which it is shown a part."""
-        return tuple(block.item for block in self.blocks if not block.is_whole)
+        return tuple([block.item for block in self.blocks if not block.is_whole]) if self.blocks else ()
 
     @property
     def as_recorded(self) -> str:
@@ -93,7 +93,7 @@ class Material:
 
     async def shown(self, room: float, *, can_read: bool) -> ShownMaterial:
         """Show what fits into so many tokens: small texts first, and of what does not fit an excerpt."""
-        whole = self._fitting(room)
+        whole = self._fitting(room) if self.gathered.texts else set()
         blocks = []
         for item in self.gathered.texts:
             block = whole_block(item) if item.id in whole else None

@@ -107,7 +107,13 @@ class ModelRouter:
         self._default = (
             None if models.default == AUTO else self._configured_name(models.default, "models.default")
         )
-        self._preferred = tuple(self._configured_name(name, "models.preferred") for name in models.preferred)
+        preferred = [self._configured_name(name, "models.preferred") for name in models.preferred]
+        self._reachable = [
+            model
+            for model in preferred
+            if model.name in self._served and self._providers[model.provider].configured
+        ]
+        """The preferred models that are served and whose provider has a key, the first choice first."""
         self._chains: dict[str, tuple[tuple[Model, ...], bool]] = {}
         for chain in models.chains:
             first = self._configured_name(chain.model, "models.chains").name
@@ -306,24 +312,16 @@ class ModelRouter:
 
     def _able_preferred(self, needs: _Needs) -> list[Model]:
         """List the preferred models that can be asked and have the abilities, in the order that `auto_by` sets."""
-        able = [model for model in self._reachable() if needs.unmet(model) is None]
+        able = [model for model in self._reachable if needs.unmet(model) is None]
         if self._auto_by == "price":
             able.sort(key=_price_rank)
         elif self._auto_by == "window":
             able.sort(key=lambda model: -model.context_tokens)
         return able
 
-    def _reachable(self) -> list[Model]:
-        """List the preferred models that are served and whose provider has a key."""
-        return [
-            model
-            for model in self._preferred
-            if model.name in self._served and self._providers[model.provider].configured
-        ]
-
     def _nobody(self, needs: _Needs) -> AbilityMissing | ProviderUnconfigured:
         """Say why none of the preferred can answer, and what to do."""
-        reachable = self._reachable()
+        reachable = self._reachable
         if reachable:
             able = [
                 model.name

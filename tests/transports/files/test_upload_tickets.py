@@ -49,10 +49,9 @@ async def test_a_ticket_without_a_name_takes_the_one_that_is_sent(port: FilePort
 
 async def test_a_ticket_is_good_once_also_at_the_same_time(port: FilePort) -> None:
     ticket = await port.shelf.tickets.issue("alice")
-    replies = await asyncio.gather(*(send(port, ticket.path, bytes([each])) for each in range(5)))
-    first, *others = sorted(reply.status for reply in replies)
-    assert first == 201
-    assert set(others) <= {404, 429}, "who guesses too fast is told so"
+    replies = await asyncio.gather(*(send(port, ticket.path, bytes([each])) for each in range(4)))
+    # The three that come late are as many as may guess wrong within a minute here.
+    assert sorted(reply.status for reply in replies) == [201, 404, 404, 404]
     assert len((await port.ask("GET", "/files")).json["files"]) == 1
 
 

@@ -97,6 +97,8 @@ class FileSources:
             ScopeMissing: a stored file is named without the scope for that.
             ToolFault: the store's faults, and those of documents.
         """
+        if not names and not images:
+            return Gathered()
         gathering = _Gathering(self, caller, hold, send_secrets=send_secrets)
         for name in names:
             await gathering.add(name)
@@ -114,6 +116,8 @@ class FileSources:
         send_secrets: bool,
     ) -> None:
         """Have the scans among gathered files read by the provider that answers; raises what `ScanReader.read` does."""
+        if not found.scans:
+            return
         gathering = _Gathering(self, caller, hold, send_secrets=send_secrets, found=found)
         for scan in found.scans:
             if self.scans is not None:
