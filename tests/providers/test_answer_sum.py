@@ -168,3 +168,42 @@ def test_a_whole_body_is_read_like_a_stream() -> None:
     answer.add_whole(json.dumps(body).encode())
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("text", "thought", "length")
     assert (answer.usage.output, answer.echoed_model, answer.id, answer.done) == (40, "m", "i", True)
+
+
+def call_piece(index: int | None = 0, name: str | None = None, arguments: str = "", **further: str) -> bytes:
+    """An event with one piece of a tool call."""
+    function = {"arguments": arguments, **({} if name is None else {"name": name})}
+    place = {} if index is None else {"index": index}
+    return chunk(delta={"tool_calls": [{"function": function, **place, **further}]})
+
+
+@pytest.mark.parametrize(
+    ("pieces", "calls"),
+    [
+        # Kimi's searches came so: three calls, all at index 0, none with an id.
+        (
+            [call_piece(0, "search", f'{{"q":{n}}}') for n in range(3)],
+            [("search", f'{{"q":{n}}}') for n in range(3)],
+        ),
+        (
+            [call_piece(None, "search", f'{{"q":{n}}}') for n in range(2)],
+            [("search", f'{{"q":{n}}}') for n in range(2)],
+        ),
+        (
+            [call_piece(0, "read", '{"a":'), call_piece(0, "search", "{}")],
+            [("read", '{"a":'), ("search", "{}")],
+        ),
+        # Others repeat the name in every piece of one call.
+        ([call_piece(0, "read", '{"a":'), call_piece(0, "read", "1}")], [("read", '{"a":1}')]),
+        ([call_piece(0, "read", '{"a":'), call_piece(0, None, "1}")], [("read", '{"a":1}')]),
+        ([call_piece(0, "read", "{", id="x"), call_piece(0, "read", "}", id="x")], [("read", "{}")]),
+        ([call_piece(0, "read", "{}", id="x"), call_piece(0, "read", "{}", id="y")], [("read", "{}")] * 2),
+    ],
+)
+def test_a_name_or_an_id_that_comes_again_begins_a_call_where_the_one_before_is_whole(
+    pieces: list[bytes], calls: list[tuple[str, str]]
+) -> None:
+    answer = AnswerAccumulator(None)
+    answer.add_events(pieces)
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == calls
+    assert len({call.id for call in answer.tool_calls}) == len(calls)
