@@ -121,14 +121,14 @@ def test_what_clients_send() -> None:
         fallback_models='["kimi-k3"]',
         temperature="0.5",
         use_websearch="true",
-        absolute_file_paths="/work/[id].tsx",
+        absolute_file_paths="/src/[id].tsx",
         images='["/a.png", "/b.png"]',
         max_answer_tokens="100",
     )
     assert chat.fallback_models == ["kimi-k3"]
     assert chat.temperature == 0.5
     assert chat.use_websearch is True
-    assert chat.absolute_file_paths == ["/work/[id].tsx"]
+    assert chat.absolute_file_paths == ["/src/[id].tsx"]
     assert chat.images == ["/a.png", "/b.png"]
     assert chat.max_answer_tokens == 100
     assert parsed("search", count="3", domains="example.org").count == 3

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exai_emulator.accounts import Account
 from exai_emulator.calls import Refusal
-from exai_emulator.forms import Form, FormFile
 from exai_emulator.pictures import picture_type
 from exai_emulator.rules import EndpointRule
-from exai_emulator.uploads import Upload
+from exai_emulator.sent_files import SentFile
 
 __all__ = ["DOCUMENT_BYTES", "DOCUMENT_SUFFIXES", "UPLOAD_RULES", "USER_DATA", "GlmUpload"]
 
@@ -48,32 +46,14 @@ _PURPOSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class GlmUpload:
+class GlmUpload(SentFile):
     """An upload as the rules see it."""
 
-    account: Account
-    form: Form | None
-
-    @property
-    def file(self) -> FormFile | None:
-        return self.form.files.get("file") if self.form is not None else None
-
-    @property
-    def upload(self) -> Upload | None:
-        return self.file.upload if self.file is not None else None
-
-    @property
-    def filename(self) -> str:
-        return self.file.filename if self.file is not None else ""
+    __slots__ = ()
 
     @property
     def purpose(self) -> str:
         return self.form.fields.get("purpose", "") if self.form is not None else ""
-
-    @property
-    def size(self) -> int:
-        return self.upload.size if self.upload is not None else 0
 
     @property
     def limits(self) -> _Purpose:

@@ -1,17 +1,13 @@
 """Where Kimi refuses an upload, in the order of its checks."""
 
-from dataclasses import dataclass
-
 import msgspec
 
-from exai_emulator.accounts import Account
 from exai_emulator.calls import Refusal
 from exai_emulator.documents.kinds import video_type
-from exai_emulator.forms import Form, FormFile
 from exai_emulator.pictures import picture_type
 from exai_emulator.rules import EndpointRule
+from exai_emulator.sent_files import SentFile
 from exai_emulator.shapes import fields
-from exai_emulator.uploads import Upload
 
 __all__ = ["TOO_LARGE", "UPLOAD_RULES", "KimiUpload"]
 
@@ -29,32 +25,14 @@ TOO_LARGE = Refusal(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KimiUpload:
+class KimiUpload(SentFile):
     """An upload as the rules see it."""
 
-    account: Account
-    form: Form | None
-
-    @property
-    def file(self) -> FormFile | None:
-        return self.form.files.get("file") if self.form is not None else None
-
-    @property
-    def upload(self) -> Upload | None:
-        return self.file.upload if self.file is not None else None
+    __slots__ = ()
 
     @property
     def purpose(self) -> str:
         return self.form.fields.get("purpose", "file-extract") if self.form is not None else ""
-
-    @property
-    def size(self) -> int:
-        return self.upload.size if self.upload is not None else 0
-
-    @property
-    def head(self) -> bytes:
-        return self.upload.head if self.upload is not None else b""
 
 
 def _bad(message: str) -> Refusal:
