@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from exai.storage.database import Database
 from exai.storage.files.rows import (
@@ -25,13 +25,11 @@ from exai.storage.files.rows import (
     Quota,
     Usage,
     claims_of,
-    has_space,
     insert_file,
     release_claims,
     set_state,
-    space_used,
 )
-from exai.storage.files.tables import Upload
+from exai.storage.files.tables import Upload, reserve_space
 from exai.storage.schema import file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -185,25 +183,17 @@ def _find(connection: Connection, owner: str, upload_id: str) -> ResumableUpload
 @row_by_row(LockGroup.FILES)
 def _begin(connection: Connection, write: tuple[Upload, NewUpload, Quota]) -> Usage | None:
     upload, announced, quota = write
-    used = space_used(connection, upload.owner)
-    if not has_space(used, upload.length, quota):
-        return used
-    connection.execute(
-        insert(file_uploads).values(
-            upload_id=upload.upload_id,
-            owner=upload.owner,
-            length=upload.length,
-            run_id=upload.run_id,
-            began_at=upload.at,
-            state=OPEN,
-            received=0,
-            name=announced.name,
-            expected_sha256=announced.expected_sha256,
-            metadata=announced.metadata,
-            expires_at=announced.expires_at,
-        )
+    return reserve_space(
+        connection,
+        upload,
+        quota,
+        state=OPEN,
+        received=0,
+        name=announced.name,
+        expected_sha256=announced.expected_sha256,
+        metadata=announced.metadata,
+        expires_at=announced.expires_at,
     )
-    return None
 
 
 @row_by_row(LockGroup.FILES)

@@ -66,7 +66,17 @@ from exai.storage.files.scans import forget_scans
 from exai.storage.schema import blobs, file_uploads, files
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["Claim", "FileRow", "FileTables", "NewFile", "Quota", "Unneeded", "Upload", "Usage"]
+__all__ = [
+    "Claim",
+    "FileRow",
+    "FileTables",
+    "NewFile",
+    "Quota",
+    "Unneeded",
+    "Upload",
+    "Usage",
+    "reserve_space",
+]
 
 _AT_ONCE = 500
 """Digests that one statement asks for."""
@@ -277,7 +287,11 @@ def _known(digests: Sequence[str], connection: Connection) -> Sequence[str]:
 
 @row_by_row(LockGroup.FILES)
 def _reserve(connection: Connection, write: tuple[Upload, Quota]) -> Usage | None:
-    upload, quota = write
+    return reserve_space(connection, *write)
+
+
+def reserve_space(connection: Connection, upload: Upload, quota: Quota, **further: Any) -> Usage | None:
+    """Insert the row of an upload, with `further` columns, if its owner has room for it; else return what he uses."""
     used = space_used(connection, upload.owner)
     if not has_space(used, upload.length, quota):
         return used
@@ -288,6 +302,7 @@ def _reserve(connection: Connection, write: tuple[Upload, Quota]) -> Usage | Non
             length=upload.length,
             run_id=upload.run_id,
             began_at=upload.at,
+            **further,
         )
     )
     return None
