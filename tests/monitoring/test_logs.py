@@ -44,6 +44,7 @@ def configured() -> Iterator[Configured]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     ours = logging.getLogger("exai").level
+    logging.captureWarnings(False)  # or it stays with what pytest put back after an earlier test
 
     def start(stream: io.StringIO | None = None, **settings: Any) -> io.StringIO:
         stream = io.StringIO() if stream is None else stream

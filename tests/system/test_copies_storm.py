@@ -18,4 +18,4 @@ async def test_a_storm_leaves_no_object_without_a_row_and_no_row_without_an_obje
     assert (result.objects_without_row, result.rows_without_object) == (0, 0)
     assert (result.objects_after_deletion, result.contents_after_deletion) == (0, 0)
     assert result.done["send"] > 10
-    assert result.faults > 10
+    assert result.faults, "the providers failed"
