@@ -96,6 +96,11 @@ class DocumentUnreadable(ToolFault):
     http_status = 422
     fixable_by = "caller"
 
+    def __init__(self, message: str, why: str) -> None:
+        """`why` is the word of a refusal (`extraction.REFUSALS`)."""
+        super().__init__(message)
+        self.why = why
+
 
 class SecretFound(ToolFault):
     """A file that is about to leave holds a secret."""

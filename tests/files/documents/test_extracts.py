@@ -1,8 +1,10 @@
 """Texts that are extracted once, stored, and gone with their documents."""
 
 import asyncio
+import signal
 from asyncio.subprocess import Process
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy import Connection, func, select
 from exai.files.documents.extraction import PROGRAMS
 from exai.files.faults import DocumentUnreadable, FileDamaged, NoText
 from exai.storage.database import Database
+from exai.storage.files.extracts import ExtractTable
 from exai.storage.schema import extracts, file_references, file_uploads
 from support.document_parts import archive_of, docx_of, pdf_of, scan
 from support.shelves import OpenShelf, sha256_of
@@ -43,6 +46,22 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
     return methods
+
+
+@pytest.fixture
+def ended_by(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals]:
+    """The signals that end the next programs, one each, before their document comes."""
+    signals: list[signal.Signals] = []
+    original = asyncio.create_subprocess_exec
+
+    async def ended(*command: Any, **options: Any) -> Process:
+        process = await original(*command, **options)
+        if signals:
+            process.send_signal(signals.pop(0))
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", ended)
+    return signals
 
 
 async def test_ten_readers_at_once_and_one_later_extract_once(make: MakeShelf, begun: list[str]) -> None:
@@ -109,6 +128,67 @@ async def test_a_document_without_text_is_looked_at_once(make: MakeShelf, begun:
     assert begun == [PROGRAMS["pdfium"]]
     assert shelf.incoming == []
     assert len(shelf.on_disk) == 1
+
+
+REFUSED_ONCE = {
+    "broken": ("a.docx", docx_of("x" * 9_000)[:-50]),
+    "unpacks to more": ("a.docx", docx_of("x" * 2**22)),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED_ONCE)
+async def test_a_refused_document_is_read_once(words: str, make: MakeShelf, begun: list[str]) -> None:
+    shelf = make()
+    ids = [await shelf.put(owner, *REFUSED_ONCE[words]) for owner in ("alice", "bob")]
+    for owner, file_id in zip(("alice", "bob"), ids, strict=True):
+        with pytest.raises(DocumentUnreadable, match=words):
+            await make().text.read(owner, file_id)
+    assert begun == [PROGRAMS["ooxml"]]
+
+
+@pytest.mark.parametrize("sort", [signal.SIGKILL, signal.SIGALRM, signal.SIGSEGV])
+async def test_what_its_reader_did_not_survive_is_read_again_after_a_day(
+    sort: signal.Signals, make: MakeShelf, begun: list[str], ended_by: list[signal.Signals]
+) -> None:
+    shelf = make()
+    file_id = await shelf.put("alice", "a.pdf", pdf_of(["once"]))
+    ended_by.append(sort)
+    for hours in (0, 12, 11):
+        shelf.clock.advance(timedelta(hours=hours).total_seconds())
+        with pytest.raises(DocumentUnreadable, match="took over 60 s"):
+            await shelf.text.read("alice", file_id)
+    assert (begun, shelf.incoming) == ([PROGRAMS["pdfium"]], [])
+    assert (await shelf.tables.usage("")).files == 0
+    shelf.clock.advance(timedelta(hours=1).total_seconds())
+    for _ in range(2):
+        assert (await shelf.text.read("alice", file_id)).lines == ("[page 1]", "once")
+    assert begun == [PROGRAMS["pdfium"]] * 2
+
+
+async def test_a_reader_that_somebody_stopped_says_nothing_of_the_document(
+    make: MakeShelf, ended_by: list[signal.Signals]
+) -> None:
+    shelf = make()
+    file_id = await shelf.put("alice", "a.pdf", pdf_of(["once"]))
+    ended_by.append(signal.SIGTERM)
+    with pytest.raises(DocumentUnreadable, match="Try again"):
+        await shelf.text.read("alice", file_id)
+    assert (await shelf.text.read("alice", file_id)).lines == ("[page 1]", "once")
+
+
+async def test_a_document_that_goes_while_its_reader_fails_is_gone(
+    make: MakeShelf, monkeypatch: pytest.MonkeyPatch, ended_by: list[signal.Signals]
+) -> None:
+    shelf = make()
+    file_id = await shelf.put("alice", "a.pdf", pdf_of(["once"]))
+    ended_by.append(signal.SIGKILL)
+
+    async def gone(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(ExtractTable, "keep", gone)
+    with pytest.raises(FileDamaged, match="removed while"):
+        await shelf.text.read("alice", file_id)
 
 
 async def test_a_broken_document_is_told_and_leaves_nothing(make: MakeShelf) -> None:

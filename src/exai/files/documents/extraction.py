@@ -5,6 +5,7 @@ that cannot be read, and no failure of ours.
 """
 
 import asyncio
+import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
@@ -17,12 +18,17 @@ from exai.files.documents.verdict import MOST_BYTES, WALL_S, Verdict
 from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText
 from exai.runtime.tasks import spawn
 
-__all__ = ["MOST_TEXT_BYTES", "PROGRAMS", "REFUSALS", "Extraction", "extracting", "refusal"]
+__all__ = ["FAILED", "MOST_TEXT_BYTES", "PROGRAMS", "REFUSALS", "Extraction", "extracting", "refusal"]
 
 BLOCK_BYTES = 2**18
 MOST_TEXT_BYTES = 100 * 2**20
 """More than the most characters take; a process that writes more is ended."""
 VERDICT_BYTES = 4_096
+FAILED = "failed"
+"""The word for a document that its reader did not survive; that may have been the machine's fault too."""
+STOPPED = "stopped"
+STOPS = frozenset({-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP})
+"""How a process ends that somebody stopped, whatever its document."""
 PROGRAMS = {
     "pdfium": "exai.files.documents.pdf",
     "ooxml": "exai.files.documents.office",
@@ -37,6 +43,8 @@ REFUSALS = {
     "bomb": "It unpacks to more than a document may. Save it anew, or store it as text or PDF.",
     "too_large": "Reading it takes more memory than a document may. Split it.",
     "archive": "It is an archive, and no Office document. Store the files in it one by one.",
+    FAILED: f"Its reader failed, or took over {WALL_S} s or its memory. Save it anew, split it, or store its text.",
+    STOPPED: "Its reader was stopped. Try again.",
 }
 """Sentences by the word of a verdict."""
 
@@ -62,7 +70,7 @@ class Extraction:
         while block := await stdout.read(BLOCK_BYTES):
             size += len(block)
             if size > MOST_TEXT_BYTES:
-                raise _unreadable()
+                raise refusal(FAILED)
             yield block
 
     async def verdict(self) -> Verdict:
@@ -78,7 +86,7 @@ class Extraction:
             raise fault
         verdict = Verdict.decoded(await self._telling) if code == 0 else None
         if verdict is None:
-            raise _unreadable()
+            raise refusal(STOPPED if code in STOPS else FAILED)
         return verdict
 
 
@@ -109,7 +117,7 @@ async def extracting(method: str, size: int, document: AsyncIterator[bytes]) -> 
     except TimeoutError:
         if not limit.expired():
             raise
-        raise _unreadable() from None
+        raise refusal(FAILED) from None
     finally:
         await asyncio.shield(_end(process, sending, telling))
 
@@ -152,11 +160,5 @@ def refusal(word: str) -> NoText | DocumentUnreadable:
     """Return the fault of a document that was refused, by the word of its verdict."""
     if word in {"no_text", "archive"}:
         return NoText(f"This file has no text that can be read. {REFUSALS[word]}", word)
-    return DocumentUnreadable(f"This document cannot be read. {REFUSALS.get(word, REFUSALS['damaged'])}")
-
-
-def _unreadable() -> DocumentUnreadable:
-    return DocumentUnreadable(
-        f"This document cannot be read: its reader failed, or took more than {WALL_S} s or its memory. "
-        "Save it anew, split it, or store its text."
-    )
+    known = word if word in REFUSALS else "damaged"
+    return DocumentUnreadable(f"This document cannot be read. {REFUSALS[known]}", known)

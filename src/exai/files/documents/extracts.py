@@ -12,6 +12,8 @@ the text is at its place, on the disk                  the same, with bytes; the
 the extract is there, the upload is over, one commit   the extract
 =====================================================  ==============================================================
 
+A refusal is an extract without a text: the same document is not read again to be refused.
+
 The extracting process ends with its parent: by the end of its input, or by its alarm.
 """
 
@@ -20,13 +22,14 @@ import codecs
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
 from exai.errors import ExaiError
-from exai.files.documents.extraction import MOST_TEXT_BYTES, extracting, refusal
+from exai.files.documents.extraction import FAILED, MOST_TEXT_BYTES, extracting, refusal
 from exai.files.documents.verdict import MOST_CHARACTERS
-from exai.files.faults import FileDamaged, NoText
+from exai.files.faults import DocumentUnreadable, FileDamaged, NoText
 from exai.files.kinds import TEXT
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import Clock
@@ -42,6 +45,8 @@ BLOCK_BYTES = 2**18
 AT_ONCE = 2
 """Extracting processes."""
 UNBOUNDED = Quota(2**62, 2**31)
+TRY_AGAIN_AFTER = timedelta(days=1)
+"""A document that its reader did not survive is refused for so long without being read."""
 VERSIONS = {"pdfium": 1, "ooxml": 1, "wide": 1, "kimi": 1}
 """Raised where a method comes to read the same document otherwise."""
 _METHODS = {"pdf": "pdfium", "docx": "ooxml", "xlsx": "ooxml", "pptx": "ooxml", "zip": "ooxml"}
@@ -95,7 +100,7 @@ class Extracts:
         if method is None:
             return FileText(file)
         row = await self._table.find(file.sha256, method, VERSIONS[method])
-        if row is None:
+        if row is None or self._is_to_be_tried(row):
             row = await self._extract_once(owner, file, method)
         if row.refused == NO_TEXT:
             row = await self._read_elsewhere(file) or row
@@ -127,6 +132,9 @@ class Extracts:
             row = msgspec.structs.replace(row, text_sha256=part.sha256, text_bytes=part.size)
             if not await self._table.keep(row, upload.upload_id):
                 raise _gone()
+
+    def _is_to_be_tried(self, row: ExtractRow) -> bool:
+        return row.refused == FAILED and row.at + TRY_AGAIN_AFTER <= self._clock.utc()
 
     async def _read_elsewhere(self, file: FileRow) -> ExtractRow | None:
         return await self._table.find(file.sha256, "kimi", VERSIONS["kimi"])
@@ -177,6 +185,18 @@ class Extracts:
             self._gate.give_back()
 
     async def _extract(self, file: FileRow, method: str) -> ExtractRow:
+        """Extract a text; what its reader did not survive is remembered as any other refusal."""
+        try:
+            return await self._extract_text(file, method)
+        except DocumentUnreadable as fault:
+            if fault.why != FAILED:
+                raise
+        row = ExtractRow(file.sha256, method, VERSIONS[method], self._clock.utc(), refused=FAILED)
+        if not await self._table.keep(row):
+            raise _gone()
+        return row
+
+    async def _extract_text(self, file: FileRow, method: str) -> ExtractRow:
         row = ExtractRow(file.sha256, method, VERSIONS[method], self._clock.utc())
         async with (
             extracting(method, file.bytes, self._document(file)) as extraction,

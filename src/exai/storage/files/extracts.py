@@ -62,7 +62,7 @@ class ExtractTable:
         row = await self._database.read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else ExtractRow(**row)
 
-    async def keep(self, row: ExtractRow, upload_id: str) -> bool:
+    async def keep(self, row: ExtractRow, upload_id: str | None = None) -> bool:
         """Keep a row, whose text an upload has put to its place; `False` if its content is gone meanwhile.
 
         Raises:
@@ -83,7 +83,7 @@ _UPSERT = upsert(extracts, ("text_sha256", "text_bytes", "pages", "cut", "refuse
 
 
 @row_by_row(LockGroup.FILES)
-def _keep(connection: Connection, write: tuple[ExtractRow, str]) -> bool:
+def _keep(connection: Connection, write: tuple[ExtractRow, str | None]) -> bool:
     row, upload_id = write
     state = connection.scalar(select(blobs.c.state).where(blobs.c.sha256 == row.sha256))
     if state is None or state == DELETING:
@@ -101,8 +101,9 @@ def _keep(connection: Connection, write: tuple[ExtractRow, str]) -> bool:
         _let_go(connection, row.sha256, row.method, row.at, but=row.text_sha256)
         if not _is_held(connection, row):
             refer(connection, row.text_sha256, NOBODY, BY_EXTRACT, _subject(row.sha256, row.method), row.at)
-    release_claims(connection, upload_id, row.at)
-    connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload_id))
+    if upload_id is not None:
+        release_claims(connection, upload_id, row.at)
+        connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload_id))
     return True
 
 
