@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from exai.protocol.schemas import input_schema, output_schema
+from exai.protocol.schemas import ANSWER_DEPTH, answer_schema, input_schema, output_schema
 
 
 class Deep(msgspec.Struct):
@@ -85,3 +85,44 @@ def test_lengths_are_not_listed_and_ranges_are() -> None:
     listed = input_schema(Arguments, unlisted={"count"})
     assert set(listed["properties"]) == {"name"}
     assert "additionalProperties" not in listed
+
+
+class Node(msgspec.Struct):
+    below: "list[Node]"
+
+
+def test_an_answer_is_an_object_of_bounded_depth_that_may_have_further_fields() -> None:
+    class Strict(msgspec.Struct, forbid_unknown_fields=True):
+        count: Annotated[int, msgspec.Meta(ge=1, description="At least 1")]
+        deep: tuple[Deep, ...] | str
+
+    assert answer_schema(Strict) == {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer", "description": "At least 1"},
+            "deep": {
+                "anyOf": [
+                    {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {"leaf": {"type": "integer"}},
+                            "required": ["leaf"],
+                        },
+                    },
+                    {"type": "string"},
+                ]
+            },
+        },
+        "required": ["count", "deep"],
+    }
+
+
+def test_an_answer_that_is_too_deep_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="Node refers to itself"):
+        answer_schema(Node)
+    kind: type[msgspec.Struct] = Deep
+    for number in range(ANSWER_DEPTH):
+        kind = msgspec.defstruct(f"Around{number}", [("inner", kind)])
+    with pytest.raises(ValueError, match="nested deeper than"):
+        answer_schema(kind)

@@ -9,7 +9,7 @@ import pytest
 
 from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role
-from exai.providers.base import Prompt
+from exai.providers.base import AnswerSchema, Prompt
 from exai.providers.catalog import Catalog, Model
 from exai.providers.glm import glm_profile
 from exai.providers.kimi import KIMI
@@ -163,3 +163,33 @@ def test_a_custom_models_own_name_is_sent() -> None:
     model = Model("local/Org/Tiny", "local", "Org/Tiny", 1_000, 100)
     body = request_body(Prompt(model=model, messages=(Message(Role.USER, "hi"),)), KIMI, streams=False)
     assert msgspec.json.decode(body.json)["model"] == "Org/Tiny"
+
+
+VOTE = AnswerSchema("vote", {"type": "object", "properties": {"yes": {"type": "boolean"}}})
+IN_PROMPT = '{"type":"object","properties":{"yes":{"type":"boolean"}}}'
+
+
+def test_the_schema_of_an_answer_is_a_field_where_the_provider_obeys_it() -> None:
+    body, _ = spell("kimi-k3", answer_schema=VOTE)
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "vote", "strict": True, "schema": VOTE.schema},
+    }
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Message(Role.SYSTEM, "Vote."), Message(Role.USER, "hi")),
+        (Message(Role.USER, "hi"),),
+    ],
+)
+def test_elsewhere_it_ends_the_instructions(messages: tuple[Message, ...]) -> None:
+    body, _ = spell("glm-5.3", messages=messages, answer_schema=VOTE)
+    assert body["response_format"] == {"type": "json_object"}
+    first, last = body["messages"]
+    assert first["role"] == "system"
+    assert first["content"].endswith(f"It must match this JSON Schema:\n{IN_PROMPT}")
+    assert first["content"].startswith("Vote.\n\n" if len(messages) == 2 else "Answer with one JSON object")
+    assert last == {"role": "user", "content": "hi"}

@@ -22,6 +22,7 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import Material, ShownMaterial, gather
 from exai.consulting.model_choice import choose_model
 from exai.consulting.recording import Recording, record
+from exai.consulting.structured import Ask, Structured, ask_for, schema_of, thoughts_alone
 from exai.consulting.web_search import WebSearch
 from exai.consulting.window import Fit, Question, Window
 from exai.conversations.conversations import Conversation, Conversations
@@ -29,7 +30,7 @@ from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
 from exai.costs import Usage
 from exai.messages import Message, Role
-from exai.providers.base import Completion, Prompt
+from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
@@ -38,6 +39,16 @@ from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
 __all__ = ["Consultant"]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What one model answered to its own prompt."""
+
+    prompt: Prompt
+    fit: Fit
+    shown: ShownMaterial
+    completion: Completion
+    structured: Structured[msgspec.Struct] | None = None
 
 
 class Consultant:
@@ -83,14 +94,15 @@ class Consultant:
         )
         asker = context.ask.branch()
 
-        async def answer_of(model: Model, ask: ModelAsker) -> tuple[Completion, Prompt, Fit, ShownMaterial]:
+        async def answer_of(model: Model, ask: ModelAsker) -> Answered:
             turn = context.asking_through(ask)
             prompt, fit, shown = await self._fit(inquiry, conversation, material, model, turn)
-            return await self._ask(inquiry, prompt, fit, shown, turn), prompt, fit, shown
+            return await self._ask(inquiry, prompt, fit, shown, turn)
 
-        (completion, prompt, fit, shown), choice = await asker.along(choice, answer_of)
-        if not inquiry.web_search and not shown.excerpts:
-            self._learn(prompt.model, shown, fit, completion)
+        answered, choice = await asker.along(choice, answer_of)
+        shown, completion = answered.shown, answered.completion
+        if not inquiry.web_search and not shown.excerpts and inquiry.answer_as is None:
+            self._learn(answered.prompt.model, shown, answered.fit, completion)
         left_s = context.ask.terms.deadline - self._clock.monotonic()
         recording = await record(self._conversations, conversation, shown, completion, context, left_s=left_s)
         bill = asker.ledger.bill
@@ -98,9 +110,10 @@ class Consultant:
             inquiry=inquiry,
             material=shown,
             choice=choice,
-            fit=fit,
-            prompt=prompt,
+            fit=answered.fit,
+            prompt=answered.prompt,
             completion=completion,
+            structured=answered.structured,
             recording=recording,
             exchanges_remaining=self._remaining(recording),
             tried=asker.ledger.tried,
@@ -121,7 +134,7 @@ class Consultant:
         Raises:
             ContextOverflow: the question leaves no room for an answer.
         """
-        instruction_tokens = estimate_tokens(inquiry.instructions)
+        instruction_tokens = estimate_tokens(inquiry.instructions) + _schema_tokens(inquiry)
         room = 0.0
         if material.gathered.texts:
             room = await self._window.room(
@@ -144,20 +157,34 @@ class Consultant:
 
     async def _ask(
         self, inquiry: Inquiry, prompt: Prompt, fit: Fit, shown: ShownMaterial, context: CallContext
-    ) -> Completion:
+    ) -> Answered:
         on_delta = context.progress.deltas_of(prompt.model.name)
+        ask = self._asker(inquiry, prompt, fit, shown, context)
+        if inquiry.answer_as is None:
+            return Answered(prompt, fit, shown, await ask(prompt, on_delta))
+        structured = await ask_for(inquiry.answer_as, prompt, ask, thoughts_alone(on_delta))
+        return Answered(prompt, fit, shown, structured.completion, structured)
+
+    def _asker(
+        self, inquiry: Inquiry, prompt: Prompt, fit: Fit, shown: ShownMaterial, context: CallContext
+    ) -> Ask:
+        """Return what asks the model, with the tools that it may call on the way."""
         limits = inquiry.tool_limits or self._tool_limits
         reading: Sequence[TypedTool] = ()
         if shown.can_read and shown.excerpts:
             left = self._window.left(prompt.model, fit, inquiry.max_answer_tokens)
             reading = ReadingTools(shown.excerpts, left, context.progress).tools
         if inquiry.web_search:
-            searches = WebSearch(self._router, prompt.model, context, limits, self._clock, further=reading)
-            return await searches.answer(prompt, on_delta)
+            return WebSearch(self._router, prompt.model, context, limits, self._clock, further=reading).answer
         if not reading:
-            return await context.ask(prompt, on_delta)
+            return context.ask
         loop = ToolLoop(reading, limits, self._clock)
-        return await loop.run(context.ask, msgspec.structs.replace(prompt, tools=loop.specs), on_delta)
+
+        async def ask(prompt: Prompt, on_delta: OnDelta | None) -> Completion:
+            declared = msgspec.structs.replace(prompt, tools=loop.specs)
+            return await loop.run(context.ask, declared, on_delta)
+
+        return ask
 
     def _learn(self, model: Model, material: ShownMaterial, fit: Fit, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
@@ -168,6 +195,13 @@ class Consultant:
 
     def _remaining(self, recording: Recording) -> int:
         return 0 if recording.conversation_id is None else self._limits.max_exchanges - recording.exchanges
+
+
+def _schema_tokens(inquiry: Inquiry) -> int:
+    """Estimate what the schema of the answer takes of the prompt."""
+    if inquiry.answer_as is None:
+        return 0
+    return estimate_tokens(msgspec.json.encode(schema_of(inquiry.answer_as).schema).decode())
 
 
 def _prompt(

@@ -8,6 +8,7 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import ShownMaterial
 from exai.consulting.recording import Recording
 from exai.consulting.results import Findings
+from exai.consulting.structured import Structured
 from exai.consulting.window import Fit
 from exai.costs import Cost, Usage
 from exai.providers.base import Completion, Prompt
@@ -27,6 +28,8 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
     fit: Fit
     prompt: Prompt
     completion: Completion
+    structured: Structured[msgspec.Struct] | None = None
+    """What an inquiry for an object brought; `None`: it asked for text."""
     recording: Recording
     exchanges_remaining: int
     tried: tuple[Tried, ...]
@@ -63,6 +66,8 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
     def _own_notes(self) -> Iterator[str]:
         if self.completion.finish_reason == "length" and not self.completion.cut_short:
             yield "The answer was cut at its token cap. Ask to go on, or raise max_answer_tokens."
+        if self.structured is not None and self.structured.note is not None:
+            yield self.structured.note
         if self.recording.not_kept is not None:
             yield self.recording.not_kept
         elif self.exchanges_remaining == 0:

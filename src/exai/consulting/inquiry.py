@@ -32,5 +32,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     max_answer_tokens: int | None = None
     continuation_id: str | None = None
     """Of the conversation to go on with; `None` begins one."""
+    answer_as: type[msgspec.Struct] | None = None
+    """The object that the answer is to be; `None`: text."""
     tool_limits: config.ToolLoop | None = None
     """Limits of the model's tool calls; `None`: the settings `tool_loop.*`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["LISTED_DEPTH", "input_schema", "output_schema"]
+__all__ = ["LISTED_DEPTH", "answer_schema", "common_keywords", "input_schema", "output_schema"]
 
 NULL = {"type": "null"}
 
@@ -17,6 +17,13 @@ LISTED_DEPTH = 2
 """How deep the objects of a result are described in a list of tools: the result's fields, their fields, and theirs."""
 
 UNLISTED_BOUNDS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+
+COMMON_KEYWORDS = frozenset(
+    {"type", "description", "properties", "required", "items", "enum", "anyOf", "additionalProperties"}
+)
+
+ANSWER_DEPTH = 6
+"""How deep the objects and lists of an answer may be nested; a type that refers to itself is deeper than any bound."""
 
 
 def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()) -> dict[str, Any]:
@@ -35,6 +42,38 @@ def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()
     else:
         flat["additionalProperties"] = False
     return flat
+
+
+def common_keywords(schema: Any) -> Any:
+    """Reduce a schema to the keywords that every provider takes.
+
+    Kimi takes a subset of JSON Schema and refuses the rest; what is left out here is still checked when a value comes.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    common: dict[str, Any] = {name: value for name, value in schema.items() if name in COMMON_KEYWORDS}
+    for name, value in common.items():
+        if name == "properties":
+            common[name] = {field: common_keywords(of) for field, of in value.items()}
+        elif name == "anyOf":
+            common[name] = [common_keywords(choice) for choice in value]
+        elif name == "items":
+            common[name] = common_keywords(value)
+    return common
+
+
+def answer_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Describe the object that a model is to answer with; bounds belong into descriptions, as no provider takes them.
+
+    Raises:
+        ValueError: it is nested deeper than providers take, or refers to itself.
+    """
+    try:
+        schema = common_keywords(input_schema(kind))
+    except (KeyError, RecursionError):  # by itself, or by way of another type
+        raise ValueError(f"{kind.__name__} refers to itself, which an answer's schema cannot") from None
+    opened: dict[str, Any] = _opened(schema, ANSWER_DEPTH)
+    return opened
 
 
 def output_schema(
@@ -125,6 +164,20 @@ def _as_output(
         if isinstance(node.get(key), dict):
             schema[key] = _as_output(node[key], components, depth, nulls)
     return schema
+
+
+def _opened(node: dict[str, Any], depth: int) -> dict[str, Any]:
+    """Return a schema whose objects may have further fields, and that is nested no deeper than `depth`."""
+    if depth < 0:
+        raise ValueError(f"an answer's schema is nested deeper than {ANSWER_DEPTH} objects and lists")
+    opened = {key: value for key, value in node.items() if key != "additionalProperties"}
+    if "properties" in opened:
+        opened["properties"] = {name: _opened(of, depth - 1) for name, of in opened["properties"].items()}
+    if "items" in opened:
+        opened["items"] = _opened(opened["items"], depth - 1)
+    if "anyOf" in opened:
+        opened["anyOf"] = [_opened(choice, depth) for choice in opened["anyOf"]]
+    return opened
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

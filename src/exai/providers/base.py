@@ -18,6 +18,7 @@ from exai.runtime.clock import Clock
 from exai.storage.files.copies import CopyTables
 
 __all__ = [
+    "AnswerSchema",
     "Charges",
     "Completion",
     "DeltaKind",
@@ -63,6 +64,16 @@ class ToolSpec:
     """JSON Schema without references: GLM returns referenced values as text."""
 
 
+@dataclass(frozen=True)
+class AnswerSchema:
+    """The object that an answer is to be."""
+
+    name: str
+    """ASCII letters, digits, `_` and `-`."""
+    schema: Mapping[str, Any] = field(repr=False)
+    """JSON Schema with common keywords alone, and without references: what all providers take."""
+
+
 class Prompt(msgspec.Struct, frozen=True):
     """What a model is asked, independent of providers; the adapter encodes it."""
 
@@ -76,6 +87,8 @@ class Prompt(msgspec.Struct, frozen=True):
     """Let the provider search the web for the model: within the answer, or (`SearchWay.BUILTIN`) in tool calls that a
     `ToolLoop` sends back."""
     tools: tuple[ToolSpec, ...] = ()
+    answer_schema: AnswerSchema | None = None
+    """What the answer is to be, instead of text; nothing but a check of the answer tells whether it is."""
     conversation_key: str | None = None
     """Stable per conversation, for providers that route to their prefix cache by it."""
     owner: str = LOCAL_SUBJECT

@@ -145,6 +145,7 @@ KIMI = Profile(
     search_tool={"type": "builtin_function", "function": {"name": BUILTIN_SEARCH}},
     loop_reasoning=True,
     names_tool_messages=True,
+    answer_form="json_schema",
     finishes={"stop": "stop", "length": "length", "tool_calls": "tool_calls"},
 )
 """Kimi's profile."""

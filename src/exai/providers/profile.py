@@ -6,9 +6,12 @@ from typing import Any, Literal
 
 from exai.providers.faults import Row, Verdict
 
-__all__ = ["WINDOW_FULL", "CutShort", "Finish", "FinishReason", "Profile", "ThinkTags"]
+__all__ = ["WINDOW_FULL", "AnswerForm", "CutShort", "Finish", "FinishReason", "Profile", "ThinkTags"]
 
 FinishReason = Literal["stop", "length", "tool_calls"]
+
+AnswerForm = Literal["json_schema", "json_object"]
+"""How an answer that is an object is asked for: by its schema, or as any object, with the schema in the prompt."""
 
 ThinkTags = Literal["off", "both", "closing"]
 """Whether thinking stands in the text of an answer: between `<think>` and `</think>`, or before a `</think>` alone."""
@@ -76,5 +79,7 @@ class Profile:
     """Its finish reasons. An unknown one is an error, unless `lenient`."""
     think_tags: ThinkTags = "off"
     """How thinking is marked inside the text of an answer."""
+    answer_form: AnswerForm = "json_object"
+    """How an object is asked for."""
     lenient: bool = False
     """Whether an answer may have an unknown finish reason, or none before `[DONE]`."""

@@ -19,7 +19,7 @@ import msgspec
 from exai import config
 from exai.errors import ToolFault, ToolLoopExceeded
 from exai.messages import Message, Role, ToolCall
-from exai.protocol.schemas import input_schema
+from exai.protocol.schemas import common_keywords, input_schema
 from exai.providers.base import Completion, OnDelta, Prompt, ToolSpec
 from exai.routing.asker import ModelAsker
 from exai.routing.faults import handling_of
@@ -31,35 +31,12 @@ __all__ = ["EchoTool", "ToolLoop", "TypedTool"]
 REPEATS = 2
 """How often one call with the same arguments may be repeated before the model has to answer."""
 
-COMMON_KEYWORDS = frozenset(
-    {"type", "description", "properties", "required", "items", "enum", "anyOf", "additionalProperties"}
-)
-
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 @lru_cache(maxsize=64)
 def _spec(name: str, description: str, arguments: type[msgspec.Struct]) -> ToolSpec:
-    return ToolSpec(name, description, _common(input_schema(arguments)))
-
-
-def _common(schema: Any) -> Any:
-    """A schema with the keywords that every provider takes.
-
-    Kimi takes a subset of JSON Schema and refuses the rest; what is left out here is
-    still checked when a call comes.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    common: dict[str, Any] = {name: value for name, value in schema.items() if name in COMMON_KEYWORDS}
-    for name, value in common.items():
-        if name == "properties":
-            common[name] = {field: _common(of) for field, of in value.items()}
-        elif name == "anyOf":
-            common[name] = [_common(choice) for choice in value]
-        elif name == "items":
-            common[name] = _common(value)
-    return common
+    return ToolSpec(name, description, common_keywords(input_schema(arguments)))
 
 
 class TypedTool:

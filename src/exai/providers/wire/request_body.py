@@ -8,12 +8,19 @@ import msgspec
 
 from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role, ToolCall
-from exai.providers.base import Prompt
+from exai.providers.base import AnswerSchema, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.pictures import NO_PICTURES, Shown
 from exai.providers.profile import Profile
 
 __all__ = ["RequestBody", "request_body"]
+
+
+SCHEMA_IN_PROMPT = (
+    "Answer with one JSON object and nothing else: no code fence, no text before or after it. It must match this JSON "
+    "Schema:"
+)
+"""What the schema of an answer follows where a provider takes it in the prompt alone."""
 
 
 class RequestBody(msgspec.Struct, frozen=True):
@@ -35,10 +42,12 @@ def request_body(
     notes = list(shown.notes)
     fields: dict[str, Any] = {
         "model": model.wire_name,
-        "messages": _messages(prompt, profile, shown),
+        "messages": _messages(_with_schema(prompt, profile), profile, shown),
         "stream": streams,
         **profile.request_fields,
     }
+    if prompt.answer_schema is not None:
+        fields["response_format"] = _response_format(prompt.answer_schema, profile)
     if streams:
         fields.update(profile.stream_fields)
     if prompt.effort is not None:
@@ -57,6 +66,32 @@ def request_body(
     if profile.conversation_field is not None and prompt.conversation_key is not None:
         fields[profile.conversation_field] = prompt.conversation_key
     return RequestBody(msgspec.json.encode(fields), tuple(notes))
+
+
+def _response_format(answer: AnswerSchema, profile: Profile) -> dict[str, Any]:
+    if profile.answer_form == "json_object":
+        return {"type": "json_object"}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": answer.name, "strict": True, "schema": answer.schema},
+    }
+
+
+def _with_schema(prompt: Prompt, profile: Profile) -> Prompt:
+    """Return the prompt with the schema of its answer in the instructions, where it has no other place.
+
+    There it is part of the prefix that all questions of a tool share.
+    """
+    answer = prompt.answer_schema
+    if answer is None or profile.answer_form != "json_object":
+        return prompt
+    asked = f"{SCHEMA_IN_PROMPT}\n{msgspec.json.encode(answer.schema).decode()}"
+    first, *rest = prompt.messages
+    if first.role is Role.SYSTEM:
+        messages = (msgspec.structs.replace(first, text=f"{first.text}\n\n{asked}"), *rest)
+    else:
+        messages = (Message(Role.SYSTEM, asked), *prompt.messages)
+    return msgspec.structs.replace(prompt, messages=messages)
 
 
 def _messages(prompt: Prompt, profile: Profile, shown: Shown) -> list[dict[str, Any]]:
