@@ -115,6 +115,8 @@ class ChatCall:
     """None where the service does not count them."""
     stop: Sequence[str] = ()
     json_mode: bool = False
+    schema: Mapping[str, Any] | None = None
+    """Of the object that is asked for, where the request has one."""
     documents: Sequence[Document] = ()
     """The files that its messages show, in order."""
     query: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from exai_emulator.objects.forms import ObjectForm, in_form
+from exai_emulator.objects.making import made
 from exai_emulator.reader import Turn, read_on
 from exai_emulator.tokens import count_tokens, cut_to_tokens
 from exai_emulator.tool_calls import SaidCall, ScriptedCall
@@ -69,6 +71,10 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """How many stream frames share one write when nothing is delayed."""
     characters_per_frame: int = 0
     """How much text a stream frame holds; 0 for about a token."""
+    fields: dict[str, Any] = {}
+    """Of the object that a request asks for, instead of what is made from its schema."""
+    object_form: ObjectForm = "valid"
+    """How an object is answered."""
 
     def __post_init__(self) -> None:
         if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:
@@ -95,6 +101,8 @@ class Question:
     """Most tokens the answer may have, thinking included."""
     stop: Sequence[str] = ()
     json_mode: bool = False
+    schema: Mapping[str, Any] | None = None
+    """Of the object that is asked for, where the request has one."""
     tools: bool = False
     """Whether the request declares functions."""
     rounds_made: int = 0
@@ -182,9 +190,9 @@ def answer_of(persona: Persona, question: Question) -> Answer:
     calls = _calls(persona, question, turn)
     said = _said(persona, question, turn) if not calls else "" if persona.kind == "fixed" else persona.text
     content = f"[emulated {question.model}] {said}" if said or not calls else ""
+    is_cut = False
     if question.json_mode and not calls:
-        fields = {"emulated": question.model, "answer": content}
-        content = msgspec.json.encode(fields).decode()
+        content, is_cut = _as_object(persona, question, said)
     for stop in question.stop:
         content = content.partition(stop)[0] if stop else content
 
@@ -192,7 +200,7 @@ def answer_of(persona: Persona, question: Question) -> Answer:
     if question.thinks:
         think_tokens = question.think_tokens if persona.think_tokens is None else persona.think_tokens
     content_tokens = count_tokens(content)
-    finish_reason = "tool_calls" if calls else "stop"
+    finish_reason = "tool_calls" if calls else "length" if is_cut else "stop"
     if think_tokens + content_tokens + sum(call.tokens for call in calls) > question.cap:
         finish_reason = "length"
         calls = tuple(replace(call, arguments=call.arguments[: len(call.arguments) // 2]) for call in calls)
@@ -254,6 +262,26 @@ def _said(persona: Persona, question: Question, turn: Turn) -> str:
     if kind == "recall" or (kind == "auto" and _asks_to_recall(last)):
         return _recalled(question)
     return last
+
+
+def _as_object(persona: Persona, question: Question, said: str) -> tuple[str, bool]:
+    """The object that a request asks for, as text, and whether it ends in the middle."""
+    schema = question.schema or {}
+    value = _object_in(said) if persona.kind == "fixed" else None
+    if value is None and question.schema is not None:
+        value = made(schema, said, persona.fields)
+    if value is None:
+        value = persona.fields or {"answer": f"[emulated {question.model}] {said}"}
+    return in_form(value, persona.object_form, schema, question.model, question.messages)
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
+    """The object that a text is, if it is one."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _filler(words: Sequence[str], tokens: int) -> str:

@@ -211,6 +211,7 @@ class ProviderServer:
                 cap=call.cap,
                 stop=call.stop,
                 json_mode=call.json_mode,
+                schema=call.schema,
                 tools=any(True for _ in function_tools(call.body)),
                 rounds_made=calls_before(call.messages)[0],
                 query_tool=asked_for_a_query(call.body),

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "MediaSource",
@@ -27,7 +27,7 @@ def fields(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """A JSON number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

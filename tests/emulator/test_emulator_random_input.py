@@ -43,13 +43,48 @@ message = anything | st.fixed_dictionaries(
     },
     optional=dict.fromkeys(["tool_calls", "partial", "tools", "reasoning_content", "tool_call_id"], anything),
 )
+KEYWORDS = (
+    *(
+        "type",
+        "properties",
+        "items",
+        "anyOf",
+        "$ref",
+        "$defs",
+        "enum",
+        "const",
+        "required",
+        "minItems",
+        "maxItems",
+    ),
+    *(
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "additionalProperties",
+        "default",
+        "description",
+        "$id",
+    ),
+)
+kinds = st.sampled_from(["object", "array", "string", "integer", "null", "#", "#/$defs/a", "$defs", "a"])
+schema = st.recursive(
+    anything | kinds,
+    lambda inner: st.dictionaries(st.sampled_from(KEYWORDS) | st.text(max_size=2), inner | kinds, max_size=4),
+    max_leaves=12,
+)
+response_format = st.fixed_dictionaries(
+    {"type": st.just("json_schema")},
+    optional={"json_schema": st.fixed_dictionaries({"name": st.just("a"), "schema": schema})},
+)
 fields = sorted((GLM_FIELDS | KIMI_FIELDS | {"invented"}) - {"model", "messages"})
 body = anything | st.fixed_dictionaries(
     {
         "model": st.sampled_from(["glm-5.3", "glm-5.3-flash", "kimi-k3", "kimi-k2.6"]) | anything,
         "messages": st.lists(message, max_size=3),
     },
-    optional=dict.fromkeys(fields, anything),
+    optional=dict.fromkeys(fields, anything) | {"response_format": anything | response_format},
 )
 
 

@@ -78,6 +78,14 @@ SEARCHED = [
 ]
 
 
+def answer_schema(schema: Any, name: str = "answer") -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}}
+
+
+def property_schema(schema: Any, **root: Any) -> dict[str, Any]:
+    return answer_schema({"type": "object", "properties": {"a": schema}, **root})
+
+
 def content(value: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": value}]}
 
@@ -250,6 +258,27 @@ EXAMPLES: dict[str, Example] = {
     "kimi.effort.family": kimi({"model": "kimi-k2.6", "reasoning_effort": "low"}),
     "kimi.effort.value": kimi({"reasoning_effort": "none"}),
     "kimi.response_format.type": kimi({"response_format": {"type": "json_schema"}}),
+    "kimi.schema.name": kimi(answer_schema({"type": "object"}, "")),
+    "kimi.schema.types": kimi(
+        property_schema({"enum": ["x"]}),
+        "response_format.json_schema is not a valid moonshot flavored json schema, details:"
+        " <At path 'properties.a': type is not defined>",
+    ),
+    "kimi.schema.beside": kimi(
+        property_schema({"type": "string", "anyOf": [{"type": "string"}, {"type": "null"}]}),
+        "<At path 'properties.a': when using anyOf, type should be defined in anyOf items instead of the parent",
+    ),
+    "kimi.schema.references": kimi(
+        property_schema({"$ref": "#/definitions/A"}),
+        "<At path 'properties.a.$ref': references must start with #/$defs/>",
+    ),
+    "kimi.schema.keywords": kimi(property_schema({"type": "string", "format": "uuid"}), "'format'"),
+    "kimi.schema.values": kimi(property_schema({"type": "integer", "enum": [3.67]}), "enum value"),
+    "kimi.schema.size": kimi(property_schema({"anyOf": [{"type": "null"}] * 11}), "1-10 items"),
+    "kimi.tools.schema": kimi(
+        tool(parameters={"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}}),
+        "tools.function.parameters is not a valid moonshot flavored json schema",
+    ),
     "kimi.stop.count": kimi({"stop": list("abcdef")}),
     "kimi.stop.bytes": kimi({"stop": "é" * 17}),
     "kimi.cap.both": kimi({"max_tokens": 1, "max_completion_tokens": 2}),

@@ -13,6 +13,7 @@ from exai_emulator.custom.rules import MODELS, effort_of
 from exai_emulator.endpoints import Endpoints
 from exai_emulator.faults import Fault
 from exai_emulator.identities import Identity
+from exai_emulator.objects.schemas import object_schema
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Answer
 from exai_emulator.provider import ProviderApi
@@ -117,6 +118,7 @@ class CustomApi(ProviderApi):
             think_tokens=_EFFORT_TOKENS if effort_of(body) not in (None, "none", "disabled") else 0,
             stop=strings_of(body.get("stop")),
             json_mode=kind in ("json_object", "json_schema"),
+            schema=object_schema(response_format, texts),
         )
 
     def shape(self, call: ChatCall, answer: Answer) -> None:

@@ -26,6 +26,7 @@ from exai_emulator.glm.rules import CLOCKED, CODING, GENERAL, SWAP, UNSAFE_OUTPU
 from exai_emulator.glm.search import FIRST_CHUNK, GlmSearch, search_in_chat
 from exai_emulator.glm.tasks import GlmTasks
 from exai_emulator.identities import Identity
+from exai_emulator.objects.schemas import schema_in_prompt
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
 from exai_emulator.provider import ProviderApi
@@ -155,6 +156,7 @@ class GlmApi(ProviderApi):
             think_tokens=0 if body.get("reasoning_effort") in _THOUGHTLESS_EFFORTS else DEFAULT_THINK_TOKENS,
             stop=strings_of(body.get("stop")),
             json_mode=json_mode,
+            schema=schema_in_prompt(texts) if json_mode else None,
             documents=documents,
         )
 

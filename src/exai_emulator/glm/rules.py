@@ -403,6 +403,9 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour("glm.fields.ignored", "W", "the OpenAI fields of the recordings are accepted without effect"),
     Behaviour("glm.json_schema.ignored", "DL", "`json_schema` and `tool_choice` values have no effect"),
+    Behaviour(
+        "glm.json_mode.schema", "?", "in JSON mode an answer is an object by the schema that the prompt tells"
+    ),
     Behaviour("glm.json_mode.tokens", "W", "JSON mode adds about 60 prompt tokens"),
     Behaviour(
         "glm.id.form", "W", "`id` is a UTC+8 time and 16 hex digits, equal to X-LOG-ID and `request_id`"

@@ -19,6 +19,7 @@ from exai_emulator.kimi.platform import KimiPlatform, signature_headers
 from exai_emulator.kimi.rest_tools import KimiRestTools, is_rest_tool, track_headers
 from exai_emulator.kimi.uploads import TOO_LARGE
 from exai_emulator.kimi.web_search import result_tokens, search_instead
+from exai_emulator.objects.schemas import object_schema
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import DEFAULT_THINK_TOKENS, Answer
 from exai_emulator.rules import RuleBook
@@ -142,6 +143,7 @@ class KimiApi:
             think_tokens=DEFAULT_THINK_TOKENS,
             stop=strings_of(body.get("stop")),
             json_mode=json_mode,
+            schema=object_schema(response_format, texts),
         )
 
     def shape(self, call: ChatCall, answer: Answer) -> None:

@@ -8,6 +8,7 @@ from exai_emulator.documents.kinds import HEAD_BYTES, video_type
 from exai_emulator.kimi.catalog import RETIRED, family_of
 from exai_emulator.kimi.limits import LIMIT_BEHAVIOURS, LIMIT_RULES
 from exai_emulator.kimi.sampling import SAMPLING_RULES
+from exai_emulator.kimi.schemas import SCHEMA_RULES
 from exai_emulator.kimi.tools import TOOL_RULES
 from exai_emulator.kimi.web_search import WEB_SEARCH_BEHAVIOURS, WEB_SEARCH_RULES
 from exai_emulator.pictures import picture_type
@@ -311,6 +312,7 @@ RULES: tuple[Rule | KeyRule, ...] = (
         _response_format,
         "response_format",
     ),
+    *SCHEMA_RULES,
     Rule("kimi.stop.count", "D", "more than 5 stop strings: 400", _stop_count, "stop"),
     Rule("kimi.stop.bytes", "D", "a stop string over 32 bytes: 400", _stop_bytes, "stop"),
     Rule("kimi.cap.both", "?", "both names of the cap with different values: 400", _cap_both),
@@ -346,6 +348,9 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("kimi.id.form", "W", "`id` is `chatcmpl-` and 24 hex digits"),
     Behaviour(
         "kimi.prompt.overhead", "W", "a hidden template adds about 80 prompt tokens, JSON mode about 47"
+    ),
+    Behaviour(
+        "kimi.json_schema.answer", "D", "an answer by `json_schema` is an object of that schema, and no text"
     ),
     Behaviour(
         "kimi.usage.cached", "W", "cached tokens stand flat and in the details, and only when there are any"

@@ -1,0 +1,1 @@
+"""Answers that are JSON objects: the schema that a request asks for, and what is said by it."""
