@@ -20,8 +20,8 @@ from exai import config
 from exai.errors import StartFault, StoreFailed
 from exai.storage import migrate
 from exai.storage.database import Database, migrate_database
+from exai.storage.database_file import FILE_NAME
 from exai.storage.schema import metadata
-from exai.storage.sqlite import FILE_NAME
 from exai.storage.write_operations import LockGroup, row_by_row, together
 from support.postgresql_server import PostgresqlServer
 from support.waiting import wait_until

@@ -22,6 +22,10 @@ class TcpProxy:
         self.port = 0
         self.client_ports: list[int] = []
         """Where each connection came from."""
+        self.carried = {"questions": 0, "answers": 0}
+        """Bytes, by direction."""
+        self.requests = 0
+        """Of HTTP/1.1."""
         self.slice = CHUNK
         """Bytes carried at once."""
         self.delay_s = 0.0
@@ -79,6 +83,8 @@ class TcpProxy:
             while data := await reader.read(self.slice):
                 if self.holds == what:
                     continue
+                self.carried[what] += len(data)
+                self.requests += data.count(b" HTTP/1.1\r\n") if what == "questions" else 0
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 if what == "answers":

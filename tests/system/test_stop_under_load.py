@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from exai.storage.sqlite import FILE_NAME
+from exai.storage.database_file import FILE_NAME
 from exai_emulator import Emulator, Persona
 from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.daemons import EXAI, Daemon, StartDaemon, clean_environ

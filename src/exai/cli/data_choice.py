@@ -20,7 +20,7 @@ from exai.cli.running import RunningDaemon, daemon_address, running_daemons
 from exai.config import Settings
 from exai.config.demo import demo_data_dir, of_demonstration
 from exai.config.sources import Loaded
-from exai.storage.sqlite import FILE_NAME
+from exai.storage.database_file import FILE_NAME
 
 __all__ = ["ChosenData", "choose_data"]
 

@@ -33,7 +33,9 @@ _SAMPLES = {".env.dist", ".env.example", ".env.sample", ".env.template"}
 _KEY_SUFFIXES = {".key", ".pem"}
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
 
+_OWN_BEGINNINGS = ("exk_", "exr_")
 _OWN_TOKEN = re.compile(r"\bex[kr]_[0-9a-f]{16}_[A-Za-z0-9_-]{43}")
+_SIGNED_BEGINNING = "eyJ"
 _SIGNED_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]{16,}")
 """It never matches inside a longer word, so a hostile file is searched in linear time."""
 _CREDENTIALS_FILE = re.compile(r"\s*\{\s*\"(access|refresh)_token\"\s*:")
@@ -84,7 +86,12 @@ def _names_a_secret_setting(name: str) -> bool:
 def _by_content(path: PurePath, text: str) -> str | None:
     if _is_private_key(path, text):
         return "a private key"
-    return "a token" if _is_credentials(text) or _OWN_TOKEN.search(text) or _has_signed_token(text) else None
+    return "a token" if _is_credentials(text) or _has_own_token(text) or _has_signed_token(text) else None
+
+
+def _has_own_token(text: str) -> bool:
+    # Looking for a literal first takes a tenth of the time; nearly no file has one.
+    return any(begin in text for begin in _OWN_BEGINNINGS) and _OWN_TOKEN.search(text) is not None
 
 
 def _is_credentials(text: str) -> bool:
@@ -103,6 +110,8 @@ def _is_credentials(text: str) -> bool:
 
 def _has_signed_token(text: str) -> bool:
     """Return whether it has a token of EXAI anywhere, or is another issuer's token and nothing else."""
+    if _SIGNED_BEGINNING not in text:
+        return False
     if _SIGNED_TOKEN.fullmatch(text.strip("\ufeff \t\r\n")):
         return True
     return any(_claims(found[1]).get("iss") == OWN_ISSUER for found in _SIGNED_TOKEN.finditer(text))

@@ -22,13 +22,14 @@ from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import make_private_folder
 from exai.runtime.samples import Sample
 from exai.storage import migrate
+from exai.storage.database_file import FILE_NAME
 from exai.storage.dialects import write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, Unreachable, store_failed
 from exai.storage.group_writer import GroupWriter
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
-from exai.storage.sqlite import FILE_NAME, SqliteBackend
+from exai.storage.sqlite import SqliteBackend
 from exai.storage.write_operations import WriteOperation
 
 __all__ = ["Database", "Schema", "inspect_schema", "migrate_database"]

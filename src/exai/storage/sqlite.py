@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from exai.storage.database_file import FILE_NAME
+
 __all__ = ["FILE_NAME", "SqliteBackend"]
 
 T = TypeVar("T")
 
-FILE_NAME = "exai.sqlite"
 BUSY_TIMEOUT_MS = 10_000
 BUSY_PAUSE_S = 0.01
 

@@ -1,18 +1,20 @@
-"""How the commands reach the store: over HTTP while a daemon runs, else on the data folder, in this process."""
+"""How the commands reach the store: over HTTP while a daemon runs, else on the data folder, in this process.
+
+What the second takes is imported then alone: it is most of a daemon, and takes longer than what is asked of it.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from exai.app.files import open_snapshots
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run
-from exai.cli.stored_files.own_store import OwnStore
 from exai.cli.terminal.own_daemon import is_listening
 from exai.client.stored_files import (
     DaemonUnreachable,
@@ -23,16 +25,7 @@ from exai.client.stored_files import (
 from exai.client.tokens import client_tokens
 from exai.config import Settings
 from exai.config import client as config_client
-from exai.config.tree import secret_values
 from exai.errors import StartFault, ToolFault
-from exai.files.documents.extracts import Extracts
-from exai.files.documents.lines import StoredText
-from exai.files.snapshots.snapshots import Snapshots
-from exai.files.store.shelf import Shelf
-from exai.monitoring import logs
-from exai.runtime.clock import Clock, SystemClock
-from exai.storage.database import Database
-from exai.storage.files.extracts import ExtractTable
 
 __all__ = [
     "REFUSALS",
@@ -42,7 +35,6 @@ __all__ = [
     "Place",
     "Url",
     "ended",
-    "in_own_store",
     "with_files",
 ]
 
@@ -121,21 +113,6 @@ def with_files(place: Place, work: Callable[[Access], Awaitable[T]]) -> T:
     return ended(worked())
 
 
-def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
-    """Run `work` with the store of the data folder, whether or not a daemon runs.
-
-    Raises:
-        StartFault: the database cannot be used.
-    """
-    settings = choose_data(place.config_file, place.overrides, place.demo).settings
-
-    async def worked() -> T:
-        async with _open_own(settings) as (shelf, _, _):
-            return await work(shelf)
-
-    return ended(worked())
-
-
 def ended(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; a refusal ends it with code 1."""
     try:
@@ -158,8 +135,9 @@ async def _open(chosen: ChosenData, place: Place) -> AsyncIterator[Access]:
             yield files
         return
     owner = place.owner or _only_owner(settings)
-    async with _open_own(settings) as (shelf, snapshots, text):
-        yield OwnStore(shelf, snapshots, text, owner)
+    own_store = import_module("exai.cli.stored_files.own_store")
+    async with own_store.open_own_store(settings, owner) as files:
+        yield files
 
 
 async def _running_daemon(chosen: ChosenData) -> str | None:
@@ -176,32 +154,3 @@ def _only_owner(settings: Settings) -> str:
         "No daemon runs here, and files belong to the subjects of tokens: say whose by `--owner SUBJECT`, or start "
         "`exai serve`."
     )
-
-
-@asynccontextmanager
-async def _open_own(settings: Settings) -> AsyncIterator[tuple[Shelf, Snapshots, StoredText]]:
-    """Open the store of the data folder.
-
-    Raises:
-        StartFault: the database cannot be used.
-    """
-    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
-    try:
-        clock = SystemClock()
-        async with (
-            open_snapshots(settings, database, clock) as (shelf, snapshots),
-            _open_text(shelf, database, clock) as text,
-        ):
-            yield shelf, snapshots, text
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
-async def _open_text(shelf: Shelf, database: Database, clock: Clock) -> AsyncIterator[StoredText]:
-    extracts = Extracts(shelf, ExtractTable(database), clock)
-    try:
-        yield StoredText(shelf, extracts)
-    finally:
-        await extracts.close()

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from exai.app.files import open_checked_store
+from exai.app.file_store import open_checked_store
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import choose_data
 from exai.cli.stored_files.access import Place, ended

@@ -1,22 +1,79 @@
-"""Files of one owner in the store of the data folder, without a daemon."""
+"""The store of the data folder, without a daemon."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import msgspec
 
+from exai.app.file_store import open_shelf, open_snapshots
+from exai.cli.data_choice import choose_data
+from exai.cli.stored_files.access import Place, ended
+from exai.config import Settings
+from exai.config.tree import secret_values
+from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import described
 from exai.files.snapshots.snapshots import Missing, Snapshots
 from exai.files.store.entries import entry_of
 from exai.files.store.shelf import Shelf
+from exai.monitoring import logs
+from exai.runtime.clock import SystemClock
+from exai.storage.database import Database
+from exai.storage.files.extracts import ExtractTable
 from exai.storage.files.tables import FileRow
 
-__all__ = ["OwnStore"]
+__all__ = ["OwnStore", "in_own_store", "open_own_store"]
+
+T = TypeVar("T")
+
+
+def in_own_store(place: Place, work: Callable[[Shelf], Awaitable[T]]) -> T:
+    """Run `work` with the store of the data folder, whether or not a daemon runs.
+
+    Raises:
+        StartFault: the database cannot be used.
+    """
+    settings = choose_data(place.config_file, place.overrides, place.demo).settings
+
+    async def worked() -> T:
+        async with _database(settings) as database, open_shelf(settings, database, SystemClock()) as shelf:
+            return await work(shelf)
+
+    return ended(worked())
+
+
+@asynccontextmanager
+async def open_own_store(settings: Settings, owner: str) -> AsyncIterator["OwnStore"]:
+    """Open the files of an owner in the store of the data folder.
+
+    Raises:
+        StartFault: the database cannot be used.
+    """
+    clock = SystemClock()
+    async with (
+        _database(settings) as database,
+        open_snapshots(settings, database, clock) as (shelf, snapshots),
+    ):
+        extracts = Extracts(shelf, ExtractTable(database), clock)
+        try:
+            yield OwnStore(shelf, snapshots, StoredText(shelf, extracts), owner)
+        finally:
+            await extracts.close()
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
+    database = await Database.open(settings.database, settings.data_dir)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 class OwnStore:
-    """Does what the routes of the daemon do, and describes files as they do."""
+    """The files of one owner. Does what the routes of the daemon do, and describes files as they do."""
 
     def __init__(self, shelf: Shelf, snapshots: Snapshots, text: StoredText, owner: str) -> None:
         self._shelf = shelf

@@ -200,10 +200,12 @@ class _Walk:
                 os.close(inner)
         elif not stat.S_ISREG(mode):
             yield LeftOut(path, "a device, pipe or socket")
-        elif not self._with_secrets and (kind := secret_kind(Path(real))) is not None:
-            yield left_out_as_secret(path, kind)
         else:
-            yield WalkedFile(path, Path(real), descriptor)
+            yield self._file(path, Path(real), descriptor)
+
+    def _file(self, path: str, real: Path, descriptor: int) -> WalkedFile | LeftOut:
+        kind = None if self._with_secrets else secret_kind(real)
+        return WalkedFile(path, real, descriptor) if kind is None else left_out_as_secret(path, kind)
 
 
 def _is_ignored(path: str, rules: tuple[_Rules, ...]) -> bool:

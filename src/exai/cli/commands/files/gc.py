@@ -7,8 +7,9 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Place, in_own_store
+from exai.cli.stored_files.access import Place
 from exai.cli.stored_files.listing import as_json_text, size_of
+from exai.cli.stored_files.own_store import in_own_store
 
 __all__ = ["app"]
 
