@@ -17,6 +17,7 @@ from exai.events.bus import EventBus
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
+from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
@@ -34,7 +35,14 @@ async def recorded() -> dict[str, Any]:
     """Ask the tools' own server, without anything behind it, what it answers."""
     absent: Any = None
     asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
-    tools = Chat(absent), Search(absent), Files(absent), Models(absent), Status(absent)
+    tools = (
+        Chat(absent),
+        PlanTool(absent, absent),
+        Search(absent),
+        Files(absent),
+        Models(absent),
+        Status(absent),
+    )
     registry = Registry([each.tool() for each in tools])
     engine = Dispatcher(
         registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0

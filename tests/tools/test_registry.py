@@ -16,11 +16,13 @@ from exai.tools.aliases import Alias
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
+from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 
 TOKENS_OF_THE_WHOLE_LIST = 2_500
+WRITING = {"files", "plan"}
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def registry() -> Registry:
     return Registry(
         [
             Chat(absent).tool(),
+            PlanTool(absent, absent).tool(),
             Search(absent).tool(),
             Files(absent).tool(),
             Models(absent).tool(),
@@ -54,14 +57,14 @@ def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
 
 
 def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
-    assert [tool.name for tool in registry.listing] == ["chat", "search", "files", "models", "status"]
+    assert [tool.name for tool in registry.listing] == ["chat", "plan", "search", "files", "models", "status"]
     for tool in registry.listing:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
         assert (tool.output_schema or {})["type"] == "object"
         assert tool.description
-        assert tool.annotations["readOnlyHint"] is (tool.name != "files")
-        writes = {"destructiveHint", "idempotentHint"} if tool.name == "files" else set()
+        assert tool.annotations["readOnlyHint"] is (tool.name not in WRITING)
+        writes = {"destructiveHint", "idempotentHint"} if tool.name in WRITING else set()
         assert set(tool.annotations) == {"readOnlyHint", "openWorldHint", *writes}
 
 
@@ -88,7 +91,9 @@ def test_older_names_answer_without_being_listed(registry: Registry) -> None:
 
 
 def test_an_unknown_name_is_answered_with_what_there_is(registry: Registry) -> None:
-    with pytest.raises(UnknownTool, match="This server has: chat, search, files, models, status") as caught:
+    with pytest.raises(
+        UnknownTool, match="This server has: chat, plan, search, files, models, status"
+    ) as caught:
         registry.find("x" * 5000)
     assert len(str(caught.value)) < 300
     assert registry.input_schema("nothing") is None
@@ -104,6 +109,7 @@ def test_what_each_tool_needs(registry: Registry) -> None:
     needed = {each.name: registry.find(each.name).scopes for each in registry.listing}
     assert needed == {
         "chat": ("tools:models",),
+        "plan": ("tools:models",),
         "search": ("tools:search",),
         "files": ("files",),
         "models": ("tools:status",),

@@ -18,6 +18,7 @@ from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
+from exai.storage.workflows.plans import PlanTables
 
 __all__ = ["Storage", "open_storage"]
 
@@ -37,6 +38,7 @@ class Storage:
     conversations: ConversationTables
     archive: ConversationArchive
     calibrations: CalibrationTable
+    plans: PlanTables
 
 
 @asynccontextmanager
@@ -62,6 +64,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             ConversationTables(database),
             ConversationArchive(database, clock),
             CalibrationTable(database),
+            PlanTables(database),
         )
     finally:
         await database.close()

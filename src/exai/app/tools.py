@@ -19,10 +19,12 @@ from exai.runtime.periodic import Scheduler
 from exai.tools.chat import Chat
 from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
+from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
+from exai.workflows.plans import Plans
 
 __all__ = ["Tools", "open_tools"]
 
@@ -76,6 +78,7 @@ async def open_tools(
     )
     tools = (
         Chat(consultant),
+        PlanTool(consultant, Plans(storage.plans, clock)),
         Search(asking.router),
         Files(_file_services(files, settings)),
         Models(states),

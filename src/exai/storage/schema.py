@@ -7,13 +7,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     text,
 )
 
 from exai.storage.column_types import StorableText, UtcDateTime
+from exai.storage.metadata import metadata
+from exai.storage.workflows.schema import plan_items, plans
 
 __all__ = [
     "REQUEST_TIMINGS",
@@ -32,6 +33,8 @@ __all__ = [
     "files",
     "idempotent_calls",
     "metadata",
+    "plan_items",
+    "plans",
     "principals",
     "provider_file_uploads",
     "refresh_tokens",
@@ -43,14 +46,6 @@ __all__ = [
     "tokens",
     "upload_tickets",
 ]
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 
 TIMINGS = (
     "session_wait_ms",

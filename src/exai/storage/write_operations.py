@@ -35,6 +35,7 @@ group                rule     operations, with their tables in the order in whic
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
 `CALIBRATIONS`       alone    add: token_calibrations
+`WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,
@@ -82,11 +83,20 @@ class LockGroup(IntEnum):
     CALLS = 4
     CONVERSATIONS = 5
     CALIBRATIONS = 6
+    WORKFLOWS = 7
     FILES = 8
     CLEANING = 9
 
 
-ALONE = frozenset({LockGroup.IDENTITY, LockGroup.TICKETS, LockGroup.CALIBRATIONS, LockGroup.FILES})
+ALONE = frozenset(
+    {
+        LockGroup.IDENTITY,
+        LockGroup.TICKETS,
+        LockGroup.CALIBRATIONS,
+        LockGroup.WORKFLOWS,
+        LockGroup.FILES,
+    }
+)
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""
 
 

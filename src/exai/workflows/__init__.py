@@ -1,0 +1,1 @@
+"""What outlives a call of a tool: plans, and runs of workflows."""
