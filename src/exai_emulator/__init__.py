@@ -15,6 +15,8 @@ from exai_emulator.log import RequestLog, RequestRecord
 from exai_emulator.options import EmulatorOptions
 from exai_emulator.personas import Persona
 from exai_emulator.ready_faults import READY_FAULTS, ready_fault
+from exai_emulator.reporting.findings import Cites, Judging, ScriptedFinding
+from exai_emulator.reporting.turns import Report
 from exai_emulator.running import PortInUseError, running
 from exai_emulator.scenarios import ReplyRule, Scenario, Step
 from exai_emulator.tool_calls import ScriptedCall
@@ -23,17 +25,21 @@ __all__ = [
     "READY_FAULTS",
     "AccountState",
     "Addresses",
+    "Cites",
     "Emulator",
     "EmulatorOptions",
     "Fault",
     "FileState",
+    "Judging",
     "Persona",
     "PortInUseError",
     "ReplyRule",
+    "Report",
     "RequestLog",
     "RequestRecord",
     "Scenario",
     "ScriptedCall",
+    "ScriptedFinding",
     "Step",
     "ready_fault",
     "running",

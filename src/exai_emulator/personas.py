@@ -14,13 +14,27 @@ import msgspec
 
 from exai_emulator.objects.forms import ObjectForm, in_form
 from exai_emulator.objects.making import made
-from exai_emulator.reader import Turn, read_on
+from exai_emulator.reader import read_on
+from exai_emulator.reporting.exploring import filled
+from exai_emulator.reporting.turns import REPORTERS, Report, ReportTurn, Shown, reports
 from exai_emulator.tokens import count_tokens, cut_to_tokens
 from exai_emulator.tool_calls import SaidCall, ScriptedCall
 
 __all__ = ["Answer", "Persona", "PersonaKind", "Personas", "Question", "answer_of"]
 
-PersonaKind = Literal["auto", "echo", "fixed", "recall", "long", "reader"]
+PersonaKind = Literal[
+    "auto",
+    "echo",
+    "fixed",
+    "recall",
+    "long",
+    "reader",
+    "noisy",
+    "liar",
+    "gullible",
+    "follower",
+    "explorer",
+]
 
 DEFAULT_THINK_TOKENS = 12
 
@@ -47,7 +61,12 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
       or system message or in a file that was shown, or the earlier user messages themselves.
     - `long`: `tokens` tokens of a fixed text.
     - `reader`: what the lines hold that the last user message asks about, from what was shown and from tools
-      that read lines.
+      that read lines; with a `report`, each of its findings whose markers are all shown.
+    - `noisy`: the same findings, and false ones.
+    - `liar`: the same findings with false citations.
+    - `gullible`: the same findings, and does what any text that it is shown tells it to.
+    - `follower`: votes as most of what it is shown.
+    - `explorer`: calls the tools of its `rounds` that are declared, then reports like `reader`.
     """
 
     kind: PersonaKind = "auto"
@@ -75,6 +94,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """Of the object that a request asks for, instead of what is made from its schema."""
     object_form: ObjectForm = "valid"
     """How an object is answered."""
+    report: Report = Report()
+    """Of the personas that find, judge and vote."""
 
     def __post_init__(self) -> None:
         if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:
@@ -186,13 +207,13 @@ class Personas:
 
 def answer_of(persona: Persona, question: Question) -> Answer:
     """The answer of `persona`, cut to the request's cap (thinking first) and stop strings."""
-    turn = _read(question) if persona.kind == "reader" else Turn()
+    turn = _turn(persona, question)
     calls = _calls(persona, question, turn)
     said = _said(persona, question, turn) if not calls else "" if persona.kind == "fixed" else persona.text
     content = f"[emulated {question.model}] {said}" if said or not calls else ""
     is_cut = False
     if question.json_mode and not calls:
-        content, is_cut = _as_object(persona, question, said)
+        content, is_cut = _as_object(persona, question, said, turn.fields)
     for stop in question.stop:
         content = content.partition(stop)[0] if stop else content
 
@@ -222,35 +243,48 @@ def answer_of(persona: Persona, question: Question) -> Answer:
     )
 
 
-def _read(question: Question) -> Turn:
-    """What the reader makes of a question."""
-    return read_on(
+def _turn(persona: Persona, question: Question) -> ReportTurn:
+    """What a persona that reads or reports makes of a question."""
+    if reports(persona.kind, persona.report, question.schema):
+        shown = Shown(
+            question.model,
+            question.messages,
+            question.documents,
+            question.functions if question.tools else (),
+            question.rounds_made,
+            question.schema,
+        )
+        return REPORTERS[persona.kind](persona.report, shown, persona.rounds)
+    if persona.kind != "reader":
+        return ReportTurn()
+    read = read_on(
         _last_user_text(question),
         question.messages,
         question.documents,
         question.functions,
         question.rounds_made,
     )
+    return ReportTurn(read.said, () if read.call is None else (read.call,))
 
 
-def _calls(persona: Persona, question: Question, turn: Turn) -> tuple[SaidCall, ...]:
+def _calls(persona: Persona, question: Question, turn: ReportTurn) -> tuple[SaidCall, ...]:
     """The tool calls of this answer."""
     if not question.tools:
         return ()
-    if persona.rounds:
+    if persona.rounds and persona.kind != "explorer":
         rounds = persona.rounds[question.rounds_made : question.rounds_made + 1]
-        return tuple(SaidCall.of(call) for calls in rounds for call in calls)
-    if turn.call is not None:
-        return (SaidCall.of(turn.call),)
+        return tuple(SaidCall.of(filled(call, question.messages)[0]) for calls in rounds for call in calls)
+    if turn.calls:
+        return tuple(SaidCall.of(call) for call in turn.calls)
     if persona.kind == "auto" and question.query_tool is not None and not question.rounds_made:
         query = _last_user_text(question)[:_QUERY_CHARACTERS]
         return (SaidCall.of(ScriptedCall(question.query_tool, {"query": query})),)
     return ()
 
 
-def _said(persona: Persona, question: Question, turn: Turn) -> str:
+def _said(persona: Persona, question: Question, turn: ReportTurn) -> str:
     kind = persona.kind
-    if kind == "reader":
+    if kind in REPORTERS:
         return turn.said
     if kind == "fixed":
         return persona.text
@@ -264,14 +298,15 @@ def _said(persona: Persona, question: Question, turn: Turn) -> str:
     return last
 
 
-def _as_object(persona: Persona, question: Question, said: str) -> tuple[str, bool]:
+def _as_object(persona: Persona, question: Question, said: str, found: Mapping[str, Any]) -> tuple[str, bool]:
     """The object that a request asks for, as text, and whether it ends in the middle."""
     schema = question.schema or {}
+    fields = {**found, **persona.fields}
     value = _object_in(said) if persona.kind == "fixed" else None
     if value is None and question.schema is not None:
-        value = made(schema, said, persona.fields)
+        value = made(schema, said, fields)
     if value is None:
-        value = persona.fields or {"answer": f"[emulated {question.model}] {said}"}
+        value = fields or {"answer": f"[emulated {question.model}] {said}"}
     return in_form(value, persona.object_form, schema, question.model, question.messages)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from exai_emulator.calls import text_of
 from exai_emulator.tool_calls import ScriptedCall
 
-__all__ = ["Turn", "read_on"]
+__all__ = ["Turn", "lines_in_blocks", "read_on"]
 
 MOST_ROUNDS = 8
 """Tool calls for one user message."""
@@ -105,6 +105,12 @@ def read_on(
                 return turn
             answers.append(turn.said)
     return Turn(" ".join(answers) or f"Shown: {', '.join(_described(view) for view in views)}.")
+
+
+def lines_in_blocks(text: str) -> Iterator[tuple[str, dict[int, str]]]:
+    """The name and the lines of each block of numbered lines in a text."""
+    for block in _BLOCK.finditer(text):
+        yield block["name"], {int(number): line for number, line in _NUMBERED.findall(block["body"])}
 
 
 def _views(messages: Sequence[Mapping[str, Any]], documents: Sequence[tuple[str, str]]) -> list[_View]:
