@@ -46,6 +46,7 @@ class Sight:
 
     gauges: dict[str, float]
     series: frozenset[str]
+    """Without buckets of histograms: which there are depends on how quick the calls were."""
     descriptors: int
     """Without the pool of connections to providers, which is as large as the load was."""
     threads: int
@@ -67,7 +68,7 @@ async def _look(daemon: Daemon, emulator: Emulator) -> Sight:
     process = psutil.Process(daemon.process.pid)
     return Sight(
         gauges={name: float(value) for name, value in samples.items() if name.partition("{")[0] in GAUGES},
-        series=frozenset(samples),
+        series=frozenset(name for name in samples if "_bucket{" not in name),
         descriptors=process.num_fds() - _to_providers(process, emulator),
         threads=process.num_threads(),
         memory=process.memory_info().rss,

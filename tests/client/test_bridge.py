@@ -104,7 +104,7 @@ async def test_progress_and_answers_pass_and_the_end_of_stdin_ends_it(
         )
         assert text == answer["result"]["structuredContent"]["answer"]
         editor.leave()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await editor.process.wait() == 0
 
 

@@ -118,13 +118,13 @@ class RawConnection:
         self.writer = writer
 
     async def until(self, mark: bytes) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.reader.readuntil(mark)
 
     async def rest(self) -> tuple[bytes, str]:
         """Everything up to the end, and whether it was a `fin` or a `reset`."""
         got = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     piece = await self.reader.read(65536)

@@ -76,7 +76,7 @@ async def test_a_full_queue_is_answered_at_once_with_a_hint() -> None:
     async with made.total_permit(caller("a")), asyncio.TaskGroup() as tasks:
         waiter = tasks.create_task(made.wait(made.total, "b", made.patience()))
         await turn_of_the_loop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(Overloaded, match="queue is full") as caught:
                 async with made.total_permit(caller("c")):
                     pytest.fail("admitted")

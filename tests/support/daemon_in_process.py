@@ -20,11 +20,14 @@ __all__ = ["DaemonInProcess", "StartInProcess", "daemon_in_process"]
 class DaemonInProcess:
     """A daemon that is ready."""
 
-    def __init__(self, addresses: Addresses, services: Services, serving: asyncio.Task[None]) -> None:
+    def __init__(
+        self, addresses: Addresses, services: Services, serving: asyncio.Task[None], clock: LoopClock
+    ) -> None:
         self.mcp_ws = addresses.mcp_ws
         self.mcp_http = addresses.mcp_http
         self.operations = addresses.operations
         self.services = services
+        self.clock = clock
         self._serving = serving
 
     def signal(self) -> None:
@@ -47,6 +50,7 @@ async def daemon_in_process(
     """`exai serve` on free ports, without jobs, which have threads of their own; stopped by SIGTERM at the end."""
     given = clean_environ(data_dir, {"EXAI_JOBS__RUN": "false", **environ})
     settings = load(environ=given, config_file=None, overrides=(), cwd=data_dir.parent).settings
+    clock = LoopClock(wall)
     ready = asyncio.Event()
     started: list[tuple[Addresses, Services]] = []
 
@@ -55,14 +59,14 @@ async def daemon_in_process(
         ready.set()
 
     serving = asyncio.get_running_loop().create_task(
-        run_daemon(settings, demo=False, on_ready=on_ready, clock=LoopClock(wall)),
+        run_daemon(settings, demo=False, on_ready=on_ready, clock=clock),
         name="daemon",
     )
     serving.add_done_callback(lambda _: ready.set())
     await ready.wait()
     if not started:
         await serving
-    daemon = DaemonInProcess(*started[0], serving)
+    daemon = DaemonInProcess(*started[0], serving, clock)
     try:
         yield daemon
     finally:

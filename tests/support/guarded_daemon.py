@@ -12,7 +12,7 @@ from exai import config
 from exai.auth.authority import Authority
 from exai.auth.scopes import FILES, SCOPES
 from exai.config.demo import demo_data_dir
-from exai.runtime.clock import ManualClock, SystemClock
+from exai.runtime.clock import Clock, ManualClock, SystemClock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from support.daemons import Daemon, daemon
@@ -69,10 +69,10 @@ async def guarded_daemon(data_dir: Path, **environ: str) -> AsyncIterator[Guarde
 
 
 @asynccontextmanager
-async def authority_over(data_dir: Path) -> AsyncIterator[Authority]:
-    """The authority of a daemon's administrator, which works on the database itself."""
+async def authority_over(data_dir: Path, clock: Clock) -> AsyncIterator[Authority]:
+    """The authority of a daemon's administrator, which works on the database itself and dates by `clock`."""
     async with _tables(data_dir) as tables:
-        yield Authority(config.Auth(), tables, data_dir, SystemClock())
+        yield Authority(config.Auth(), tables, data_dir, clock)
 
 
 @asynccontextmanager

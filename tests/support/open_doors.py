@@ -105,7 +105,7 @@ async def open_port(
         ),
         name="doors",
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await ready.wait()
     try:
         async with Scheduler(clock).running(*mcp_port_duties(doors)):

@@ -25,7 +25,7 @@ class SessionSocket:
         await self.connection.send(frame if isinstance(frame, str) else json.dumps(frame))
 
     async def receive(self) -> Frame:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             frame: Frame = json.loads(await self.connection.recv())
         return frame
 
@@ -69,7 +69,7 @@ class SessionSocket:
     async def close_code(self) -> int | None:
         """With what code the other side closes."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while True:
                     await self.connection.recv()
         except ConnectionClosed as closed:

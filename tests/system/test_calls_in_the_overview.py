@@ -25,7 +25,7 @@ async def test_calls_are_seen_while_they_run_and_counted_by_caller_afterwards(
     emulator.faults.add("glm", Fault(before_first_byte_ms=20_000, times=None))
     async with (
         start_in_process(EXAI_AUTH__MODE="required") as daemon,
-        authority_over(tmp_path / "data") as authority,
+        authority_over(tmp_path / "data", daemon.clock) as authority,
     ):
         watcher = (await authority.create("watcher", "page", [DASHBOARD, ADMIN])).access_token
         agent = (await authority.create("agent-7", "agent", [MODELS, STATUS])).access_token

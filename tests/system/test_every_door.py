@@ -431,7 +431,7 @@ async def status_of(guarded: GuardedDaemon, head: str, token: str) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(guarded.daemon.mcp_http).port)
     try:
         writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode(errors="surrogateescape"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return int((await reader.readline()).split()[1])
     finally:
         writer.transport.abort()

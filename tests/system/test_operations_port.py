@@ -58,7 +58,7 @@ class Wire:
         if body:
             lines.append(f"Content-Length: {len(body)}")
         self._writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             status, *fields = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = [(name.lower(), value) for name, _, value in (f.partition(": ") for f in fields if f)]
             length = next((int(value) for name, value in headers if name == "content-length"), 0)

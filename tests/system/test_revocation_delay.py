@@ -31,7 +31,7 @@ async def guarded(start: StartInProcess, data_dir: Path) -> AsyncIterator[tuple[
     """A daemon that wants tokens, and the authority as another process has it."""
     async with (
         start(EXAI_AUTH__MODE="required") as daemon,
-        authority_over(data_dir) as authority,
+        authority_over(data_dir, daemon.clock) as authority,
     ):
         yield daemon, authority
 

@@ -25,7 +25,7 @@ EMPTY_BINARY_FRAME = bytes([0x82, 0x80, 0, 0, 0, 0])
 
 async def ask(peer: ClientConnection, frame: str) -> dict[str, Any]:
     await peer.send(frame)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = json.loads(await peer.recv())
     assert isinstance(answer, dict)
     return answer
@@ -214,7 +214,7 @@ async def test_a_number_and_the_same_number_as_text_are_two_ids(doors: Doors) ->
         assert (await ask(peer, request()))["result"] == {}
         assert doors.engine.running == 1
         doors.engine.released.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert json.loads(await peer.recv())["id"] == 7
 
 

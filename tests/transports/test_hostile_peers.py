@@ -51,7 +51,7 @@ async def received(reader: asyncio.StreamReader) -> bytes:
 
 
 async def goes_on(other: McpSocket) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert not (await other.tool("echo"))["isError"]
 
 
@@ -306,7 +306,7 @@ async def test_connections_without_a_caller_are_closed_first(
             writer.write(greeting)
             await answer_of(reader, b"200")
             strangers.append((reader, writer))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for reader, _ in strangers[:30]:
                 assert (await reader.read()).startswith(b"HTTP/1.1 408")
         for reader, writer in strangers[30:]:
@@ -320,7 +320,7 @@ async def test_connections_without_a_caller_are_closed_first(
 
 async def answer_of(reader: asyncio.StreamReader, status: bytes) -> None:
     """Read one whole answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 " + status)
         (length,) = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -328,7 +328,7 @@ async def answer_of(reader: asyncio.StreamReader, status: bytes) -> None:
 
 
 async def test_a_connection_is_good_for_the_next_request_after_an_early_answer(doors: Doors) -> None:
-    async with raw(doors) as (reader, writer), asyncio.timeout(10):
+    async with raw(doors) as (reader, writer), asyncio.timeout(30):
         for _ in range(3):
             writer.write(b"PUT /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
             assert b" 405 " in await reader.readuntil(b"\r\n\r\n")

@@ -58,7 +58,7 @@ def frame(opcode: int, content: bytes, declared: int | None = None, *, fin: bool
 
 
 async def close_code(reader: asyncio.StreamReader) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         opcode, length = await reader.readexactly(2)
         assert opcode == 0x88
         return int.from_bytes((await reader.readexactly(length))[:2])
@@ -74,7 +74,7 @@ async def test_half_bodies_are_refused_beyond_the_bound_and_others_are_served() 
         await half_a_body(first, alice)
         await wait_until(lambda: incoming.total == LONG - UNCOUNTED_BYTES, what="the first is counted")
         await half_a_body(second, alice)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             status = await second[0].readline()
             answer = await second[0].read(4_000)
         assert status.split()[1] == b"503"

@@ -64,7 +64,7 @@ async def test_a_stop_lets_running_calls_finish_and_refuses_new_ones(doors: Door
         doors.engine.released.set()
         assert (await waiting)["result"]["content"][0]["text"] == "released"
         with pytest.raises(ConnectionClosed) as closed:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await client.socket.wait_closed()
                 await client.socket.recv()
         assert closed.value.rcvd is not None

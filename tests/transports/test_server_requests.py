@@ -44,7 +44,7 @@ def with_asking(server: Server[Any]) -> None:
 
 async def asked(client: McpSocket) -> dict[str, Any]:
     """The next request that the server sends."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not any(message["method"] == "elicitation/create" for message in client.notifications):
             assert (await client.request("ping"))["result"] == {}
     message = client.notifications.pop()

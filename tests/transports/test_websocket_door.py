@@ -150,7 +150,7 @@ async def test_cancellation_reaches_the_engine_and_is_not_answered(doors: Doors)
         number, answer = await client.begin_tool("wait", {})
         await doors.engine.started.wait()
         await client.notify("notifications/cancelled", {"requestId": number})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await doors.engine.cancelled.wait()
         assert (await client.request("ping"))["result"] == {}
         assert doors.engine.running == 0
@@ -164,7 +164,7 @@ async def test_a_client_that_leaves_cancels_its_calls(doors: Doors) -> None:
     async with mcp_socket(doors.ws) as client:
         await client.begin_tool("wait", {})
         await doors.engine.started.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await doors.engine.cancelled.wait()
     async with mcp_socket(doors.ws):
         local = Caller.local(Door.WEBSOCKET)

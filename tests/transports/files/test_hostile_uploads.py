@@ -99,7 +99,7 @@ async def send(port: FilePort, *pieces: bytes, ends: bool = True) -> list[int]:
             await writer.drain()
         if ends and writer.can_write_eof():
             writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await reader.read(2**20)
     except (ConnectionError, TimeoutError):
         pass
