@@ -154,6 +154,14 @@ class Snapshots:
             raise UnknownFile("The snapshot has no file with this path; its manifest lists what it has.")
         return await self._row(snapshot, path.rpartition("/")[2], entry.sha256)
 
+    async def content(self, snapshot: Snapshot, entry: ManifestEntry) -> FileRow:
+        """Find the content of an entry of a snapshot, which was found for its owner.
+
+        Raises:
+            UnknownTree: the snapshot was removed meanwhile.
+        """
+        return await self._row(snapshot, entry.path.rpartition("/")[2], entry.sha256)
+
     async def remove(self, owner: str, tree_id: str) -> None:
         """Remove a snapshot; contents that nothing else needs go after the grace.
 

@@ -1,0 +1,127 @@
+"""The process that reads one workspace: `python -I -m exai.evidence.process`, over its stdin and stdout.
+
+It has no environment, sets its bounds of memory and time before it reads a byte of anybody's file, and ends when its
+owner does. What is asked comes as frames (`requests`), and each has one reply.
+"""
+
+import contextlib
+import os
+import resource
+import sys
+from typing import BinaryIO
+
+import msgspec
+
+from exai.errors import BadArguments, FileRefused
+from exai.evidence.reading import Reader
+from exai.evidence.requests import (
+    HEADER,
+    Failure,
+    ListFiles,
+    Need,
+    Opening,
+    OutlineOf,
+    ReadLines,
+    Reply,
+    Request,
+    Search,
+    SymbolNamed,
+    encode,
+)
+from exai.evidence.trees import FolderTree, SnapshotTree, Tree
+
+__all__ = ["CPU_S", "MOST_MEMORY_BYTES", "answer", "serve"]
+
+MOST_MEMORY_BYTES = 2**30
+CPU_S = 300
+"""Of all that one workspace is asked."""
+
+_decode_request = msgspec.msgpack.Decoder(Request).decode
+_decode_opening = msgspec.msgpack.Decoder(Opening).decode
+_encode = msgspec.msgpack.encode
+
+
+class _Pipe:
+    """Frames over two streams."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+
+    def receive(self) -> bytes | None:
+        """Read a frame; `None` at the end."""
+        header = self._source.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        (size,) = HEADER.unpack(header)
+        body = self._source.read(size)
+        return body if len(body) == size else None
+
+    def send(self, value: Reply | Failure | Need) -> None:
+        self._sink.write(encode(value))
+        self._sink.flush()
+
+    def fetch(self, path: str) -> bytes | None:
+        """Ask for a content of the snapshot; empty: it cannot be read."""
+        self.send(Need(path))
+        return self.receive() or None
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer what comes, until nothing does."""
+    pipe = _Pipe(source, sink)
+    opening = pipe.receive()
+    if opening is None:
+        return
+    reader = Reader(_tree(_decode_opening(opening), pipe))
+    while (frame := pipe.receive()) is not None:
+        pipe.send(answer(reader, _decode_request(frame)))
+
+
+def answer(reader: Reader, request: Request) -> Reply | Failure:
+    """Answer one request."""
+    try:
+        return Reply(msgspec.Raw(_encode(_answered(reader, request))))
+    except BadArguments as error:
+        return Failure("arguments", str(error))
+    except FileRefused as error:
+        return Failure("file", str(error))
+    except (MemoryError, RecursionError):
+        return Failure("file", "Looking at the workspace took more memory than it may; name a smaller one.")
+
+
+def _answered(reader: Reader, request: Request) -> msgspec.Struct:
+    match request:
+        case ListFiles(glob):
+            return reader.list_files(glob)
+        case ReadLines(path, first, last):
+            return reader.read_lines(path, first, last)
+        case Search(text, pattern, glob):
+            return reader.search(text, pattern, glob)
+        case OutlineOf(path):
+            return reader.outline(path)
+        case SymbolNamed(name):
+            return reader.symbol(name)
+
+
+def _tree(opening: Opening, pipe: _Pipe) -> Tree:
+    if opening.folder:
+        return FolderTree(opening.folder, opening.roots, keeps_secrets=opening.keeps_secrets)
+    return SnapshotTree(opening.entries, pipe.fetch, keeps_secrets=opening.keeps_secrets)
+
+
+def _limit() -> None:
+    for limit, most in (
+        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, MOST_MEMORY_BYTES),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS has no limit of the address space
+            resource.setrlimit(limit, (most, most))
+
+
+if __name__ == "__main__":
+    _limit()
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(0)

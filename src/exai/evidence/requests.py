@@ -1,0 +1,162 @@
+"""What a workspace is asked, and what it answers: the frames between the daemon and the process that reads it.
+
+A frame is its length in four bytes and msgpack. The daemon sends an `Opening`, then one request after the other; each
+has one `Reply`. Of a snapshot the process has no files: it asks for contents by a `Need`, which is answered by bytes.
+"""
+
+import struct
+from typing import Annotated, Any
+
+import msgspec
+
+from exai.files.snapshots.manifests import ManifestEntry
+
+__all__ = [
+    "HEADER",
+    "MOST_FRAME_BYTES",
+    "Failure",
+    "Found",
+    "Hit",
+    "Lines",
+    "ListFiles",
+    "Listed",
+    "Named",
+    "Need",
+    "Opening",
+    "Outline",
+    "OutlineOf",
+    "ReadLines",
+    "Reply",
+    "Request",
+    "Search",
+    "Symbol",
+    "SymbolNamed",
+    "encode",
+]
+
+HEADER = struct.Struct(">I")
+MOST_FRAME_BYTES = 64 * 2**20
+
+Number = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """Which workspace is read: a folder, or the files of a snapshot."""
+
+    folder: str = ""
+    roots: tuple[str, ...] = ()
+    entries: tuple[ManifestEntry, ...] = ()
+    keeps_secrets: bool = False
+    """Whether what looks like secrets is shown as it is."""
+
+
+class ListFiles(msgspec.Struct, frozen=True, tag=True):
+    """Which files are there?"""
+
+    glob: str = ""
+
+
+class ReadLines(msgspec.Struct, frozen=True, tag=True):
+    path: str
+    first: Number = 1
+    last: Number = 2**31
+
+
+class Search(msgspec.Struct, frozen=True, tag=True):
+    text: str = ""
+    pattern: str = ""
+    """In RE2's syntax, in place of `text`."""
+    glob: str = ""
+
+
+class OutlineOf(msgspec.Struct, frozen=True, tag=True):
+    path: str
+
+
+class SymbolNamed(msgspec.Struct, frozen=True, tag=True):
+    name: str
+
+
+Request = ListFiles | ReadLines | Search | OutlineOf | SymbolNamed
+
+
+class Need(msgspec.Struct, frozen=True, tag=True):
+    """A content that the process needs."""
+
+    path: str
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """Why there is no answer; the caller's to fix."""
+
+    kind: str
+    """`arguments` or `file`."""
+    message: str
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    value: msgspec.Raw
+
+
+class Listed(msgspec.Struct, frozen=True):
+    files: tuple[tuple[str, int], ...]
+    """Paths and sizes."""
+    total: int
+    left_out: tuple[tuple[str, str], ...] = ()
+    """What is not there although it is in the folder, and why; not what is ignored."""
+
+
+class Lines(msgspec.Struct, frozen=True):
+    path: str
+    first: int
+    lines: tuple[str, ...]
+    total: int
+    sha256: str
+
+
+class Hit(msgspec.Struct, frozen=True):
+    path: str
+    line: int
+    text: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    hits: tuple[Hit, ...]
+    has_more: bool
+    """Whether it stopped because they were enough, or took too long."""
+
+
+class Symbol(msgspec.Struct, frozen=True):
+    """A named part of a file."""
+
+    kind: str
+    name: str
+    first: int
+    last: int
+    inside: str = ""
+    """Names of what it is in, with dots."""
+
+    @property
+    def qualified(self) -> str:
+        """Its name with those of what it is in."""
+        return f"{self.inside}.{self.name}" if self.inside else self.name
+
+
+class Outline(msgspec.Struct, frozen=True):
+    path: str
+    language: str
+    """Empty: by the beginnings of lines, as no grammar for it is there."""
+    symbols: tuple[Symbol, ...]
+    has_more: bool = False
+
+
+class Named(msgspec.Struct, frozen=True):
+    definitions: tuple[tuple[str, Symbol], ...]
+    references: tuple[Hit, ...]
+    has_more: bool
+
+
+def encode(value: Any) -> bytes:
+    """Encode a frame."""
+    body = msgspec.msgpack.encode(value)
+    return HEADER.pack(len(body)) + body
