@@ -201,8 +201,20 @@ async def test_a_loop_that_was_held_is_remembered_and_an_ordinary_lag_is_not() -
 
 def test_reading_the_loop_lag_begins_a_new_worst() -> None:
     lag = LoopLag(ManualClock())
-    lag.worst_s = 0.5
-    assert [sample.value for _ in range(2) for sample in lag.samples()] == [0.5, 0.0]
+    lag.worst_s, lag.worst_blocked_s = 0.5, 0.25
+    assert [sample.value for _ in range(2) for sample in lag.samples()] == [0.5, 0.25, 0.0, 0.0]
+
+
+async def test_a_loop_whose_thread_waited_for_a_core_is_late_and_not_blocked() -> None:
+    clock, waited = ManualClock(), [0.0]
+    lag = LoopLag(clock, lambda: waited[0])
+    await lag.tick()
+    for seconds, wait in ((0.5, 0.4), (0.3, 0.0), (0.1, 0.05)):
+        clock.advance(seconds)
+        waited[0] += wait
+        await lag.tick()
+    found = {sample.name: round(sample.value, 3) for sample in lag.samples()}
+    assert found == {"loop_lag_seconds": 0.4, "loop_blocked_seconds": 0.2}
 
 
 async def test_a_tick_that_comes_late_is_lag() -> None:

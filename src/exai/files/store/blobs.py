@@ -29,7 +29,17 @@ from exai.files.kinds import HEAD_BYTES
 from exai.runtime.open_file import OpenFile
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["BLOCK_BYTES", "BlobFolder", "Content", "Part", "ReceivedPart", "finished", "flush_folder"]
+__all__ = [
+    "BLOCK_BYTES",
+    "MOST_PIECES",
+    "BlobFolder",
+    "Content",
+    "Part",
+    "ReceivedPart",
+    "finished",
+    "flush_folder",
+    "write_all",
+]
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from exai.files.faults import UnknownUpload, UploadLocked
 from exai.files.kinds import HEAD_BYTES
-from exai.files.store.blobs import BLOCK_BYTES, BlobFolder, flush_folder
+from exai.files.store.blobs import BLOCK_BYTES, BlobFolder, flush_folder, write_all
 from exai.runtime.file_lock import try_lock
 
 __all__ = ["LockedPart", "PartFolder", "PartHash", "unknown_upload"]
@@ -80,20 +80,18 @@ class LockedPart:
             self._cut(at)
             self.hash = self._hashed() if known is None else known
 
-    def write(self, block: bytes, checksum: PartHash | None = None) -> None:
-        """Append a block; once the part is closed, nothing is written."""
+    def write(self, pieces: list[bytes], checksum: PartHash | None = None) -> None:
+        """Append a block, as the pieces in which it came; once the part is closed, nothing is written."""
         with self._lock:
             if self._opened.closed:
                 return
-            self.hash.update(block)
-            if checksum is not None:
-                checksum.update(block)
-            view = memoryview(block)
-            while view:
-                written = os.write(self._opened.fileno(), view)
-                view = view[written:]
-                self.size += written
-                self.unflushed += written
+            for piece in pieces:
+                self.hash.update(piece)
+                if checksum is not None:
+                    checksum.update(piece)
+            size = write_all(self._opened.fileno(), pieces)
+            self.size += size
+            self.unflushed += size
 
     def flush(self) -> int:
         """Have on the disk what was written; how much there is."""

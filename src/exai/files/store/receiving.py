@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 
 from exai.files.faults import ChecksumDiffers, LengthWrong, StoreFull, StoreUnavailable
-from exai.files.store.blobs import BLOCK_BYTES, BlobFolder, finished
+from exai.files.store.blobs import BLOCK_BYTES, MOST_PIECES, BlobFolder, finished
 from exai.files.store.parts import LockedPart, PartHash
 
 __all__ = ["CHECKSUMS", "Checksum", "Receipt"]
@@ -52,7 +52,10 @@ class Receipt:
         self._checksum = checksum
         self._hash = None if checksum is None else CHECKSUMS[checksum.algorithm]()
         self._note = note
-        self._block = bytearray()
+        self._block: list[bytes] = []
+        """The pieces that are not written yet."""
+        self._waiting = 0
+        """Their bytes."""
         self._received = 0
         self._writing: asyncio.Future[None] | None = None
 
@@ -76,20 +79,21 @@ class Receipt:
 
     async def _read(self, pieces: AsyncIterable[bytes]) -> None:
         async for piece in pieces:
-            self._block += piece
+            self._block.append(piece)
+            self._waiting += len(piece)
             self._received += len(piece)
             if self._received > self._most:
                 raise LengthWrong(
                     "More bytes came than the upload still lacks. Ask by HEAD how far it has come."
                 )
-            if len(self._block) < BLOCK_BYTES:
+            if self._waiting < BLOCK_BYTES and len(self._block) < MOST_PIECES:
                 continue
             await self._write()
             if self._checksum is None and self._part.unflushed >= CHECKPOINT_BYTES:
                 await self._flush()
 
     async def _write(self) -> None:
-        block, self._block = bytes(self._block), bytearray()
+        block, self._block, self._waiting = self._block, [], 0
         await finished(self._writing)
         self._writing = self._blobs.start(self._part.write, block, self._hash)
 
