@@ -40,6 +40,10 @@ class Image:
     """Whether it has more than one frame."""
     known_sha256: str | None = field(default=None, repr=False, compare=False)
     """Its digest, where that was computed before."""
+    origin_sha256: str | None = field(default=None, repr=False, compare=False)
+    """The digest of the picture that it was made of, where it was converted or made smaller."""
+    file_owner: str | None = field(default=None, repr=False, compare=False)
+    """Whose stored file it is, or was made of; `None`: it is none."""
 
     @cached_property
     def sha256(self) -> str:

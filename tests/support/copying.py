@@ -25,7 +25,13 @@ class Copying:
     """What one process does with copies."""
 
     def __init__(
-        self, emulator: Emulator, database: Database, folder: Path, clock: Clock, **files: Any
+        self,
+        emulator: Emulator,
+        database: Database,
+        folder: Path,
+        clock: Clock,
+        kimi: dict[str, Any] | None = None,
+        **files: Any,
     ) -> None:
         there = emulator.addresses
         self.emulator = emulator
@@ -35,7 +41,7 @@ class Copying:
         providers = config.Providers.model_validate(
             {
                 "glm": {"base_url": there.glm, "api_key": there.glm_key},
-                "kimi": {"base_url": there.kimi, "api_key": there.kimi_key},
+                "kimi": {"base_url": there.kimi, "api_key": there.kimi_key, **(kimi or {})},
             }
         )
         timeouts = config.Timeouts(upload_s=20)

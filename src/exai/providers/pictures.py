@@ -64,7 +64,7 @@ async def fit_pictures(prompt: Prompt, work: PictureWork) -> tuple[Prompt, tuple
         for image in message.images:
             number += 1
             fitted = await work.fit(prompt.owner, image, model.pictures, f"Image {number}")
-            images.append(image if fitted is None else fitted.image)
+            images.append(image if fitted is None else replace(fitted.image, file_owner=image.file_owner))
             if fitted is not None and fitted.change is not None:
                 notes.append(f"Image {number} was changed for {_what_it_takes(model)}: {fitted.change}.")
         messages.append(msgspec.structs.replace(message, images=tuple(images)) if images else message)

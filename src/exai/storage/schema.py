@@ -241,6 +241,7 @@ provider_file_uploads = Table(
     Column("verified_at", UtcDateTime),  # when the provider said last that it has it
     Column("expires_at", UtcDateTime),  # when the provider deletes it by itself, where it says so
     Column("ended_at", UtcDateTime),  # when it was gone, missing or failed
+    Column("origin_sha256", Text),  # of the content from which what was sent is made; null: it is as it was
     Index(
         "ix_provider_file_uploads_live",
         "provider",
@@ -255,6 +256,7 @@ provider_file_uploads = Table(
     Index(None, "provider", "account", "provider_file_id"),
     Index(None, "provider", "account", "used_at"),
     Index(None, "owner", "sha256"),
+    Index(None, "owner", "origin_sha256"),
     Index(None, "status"),
 )
 """Copies at providers, also those that were: a row stays for a while as proof of what became of it."""

@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from exai import config
@@ -366,7 +366,7 @@ class _Gathering:
         data = await self._content(row)
         name = f"Image {len(self.found.images) + 1} ({row.file_id})"
         picture = await self._from.reader.check_picture(self._caller.subject, data, row.sha256, name)
-        self._take_pictures([picture])
+        self._take_pictures([replace(picture, file_owner=self._caller.subject)])
 
     def _take_pictures(self, pictures: Sequence[Image]) -> None:
         for picture in pictures:

@@ -4,11 +4,12 @@ All functions work on bytes in memory and take time and memory: `exai.files.pict
 decodes a picture whose header has more pixels than the limit.
 """
 
+import hashlib
 import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from PIL import Image as Pillow
@@ -134,13 +135,19 @@ def _encoded(picture: Pillow.Image, source: Image, limits: PictureLimits, name: 
         for media_type in ("image/png", "image/jpeg") if as_png else ("image/jpeg",):
             data = _as_png(picture) if media_type == "image/png" else _as_jpeg(picture)
             if len(data) <= limits.max_bytes:
-                return Image(media_type, data, *picture.size)
+                return _made_of(source, Image(media_type, data, *picture.size))
         smaller = int(max(picture.size) * _SHRINK)
         if smaller < _LEAST_SIDE:
             raise FileRefused(f"{name} cannot be made small enough to be sent; give another one.")
         picture.thumbnail((smaller, smaller))
         # A picture that has too many bytes is a photograph, or as detailed as one.
         as_png = False
+
+
+def _made_of(source: Image, made: Image) -> Image:
+    """Note of which picture another one was made; digests are computed here, in a thread."""
+    digest = hashlib.sha256(made.data).hexdigest()
+    return replace(made, known_sha256=digest, origin_sha256=source.sha256)
 
 
 def _has_edges(picture: Pillow.Image, source: Image) -> bool:

@@ -121,7 +121,7 @@ class AccountCopies:
     async def _copy(self, key: CopyKey, source: Source, method: Method, request: FileRequest) -> Copy:
         give_up_at = self._clock.monotonic() + JOIN_S
         while self._clock.monotonic() < give_up_at:
-            row = await self._tables.use(key, self._clock.utc())
+            row = await self._tables.use(key, self._clock.utc(), source.origin_sha256)
             if row is not None and row.status is not Status.SENDING:
                 if await self._is_good(row, request):
                     return _known(row)
@@ -258,6 +258,7 @@ class AccountCopies:
             self._tables.run_id,
             self._clock.utc(),
             source.file_owner,
+            source.origin_sha256,
         )
         self._sending.add(copy_id)
         try:

@@ -91,7 +91,12 @@ class Source(Protocol):
 
     @property
     def file_owner(self) -> str | None:
-        """Whose stored file it is; `None`: it is none."""
+        """Whose stored file it is, or was made of; `None`: it is none."""
+        ...
+
+    @property
+    def origin_sha256(self) -> str | None:
+        """The digest of the content that it was made of; `None`: it is as it was."""
         ...
 
     def blocks(self) -> AsyncIterator[bytes]:

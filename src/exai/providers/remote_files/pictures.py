@@ -40,7 +40,8 @@ class _Picture:
         self.sha256 = image.sha256
         self.size = len(image.data)
         self.media_type = image.media_type
-        self.file_owner = None
+        self.file_owner = image.file_owner
+        self.origin_sha256 = image.origin_sha256
         self.suffix = re.sub(r"[^a-z0-9]", "", image.media_type.partition("/")[2])
 
     async def blocks(self) -> AsyncIterator[bytes]:

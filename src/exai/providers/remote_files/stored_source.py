@@ -24,6 +24,7 @@ class StoredSource:
         self.media_type = file.media_type.partition(";")[0]
         self.suffix = suffix or _SUFFIXES.get(file.kind, file.kind)
         self.file_owner = owner
+        self.origin_sha256 = None
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Yield the content.

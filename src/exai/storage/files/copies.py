@@ -23,6 +23,9 @@ change is one statement that names the status before:
 `sending`, `ready` and `unverified` are live. A copy that ended stays for `files.keep_proof_days`. An owner's copies
 are his own: were they shared, a content that need not be sent would tell that somebody else had sent it. Where the
 operator shares them (`files.share_copies`), the owner of all is `SHARED`.
+
+A copy that was made of another content, such as a picture that was made smaller, belongs to both: it is found, and
+condemned, by either. Where two contents come to the same, it belongs to the one that was used last.
 """
 
 import asyncio
@@ -31,10 +34,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, delete, exists, func, select, tuple_, update
 
 from exai.storage.database import Database
 from exai.storage.dialects import insert_if_absent
+from exai.storage.files.copy_queries import in_store, is_made_of, of_file, of_key
 from exai.storage.files.copy_rows import (
     ENDED,
     KNOWN,
@@ -94,16 +98,21 @@ class CopyTables:
         """
         return run_id is None or await self._database.is_over(run_id)
 
-    async def use(self, key: CopyKey, at: datetime) -> CopyRow | None:
+    async def use(self, key: CopyKey, at: datetime, origin_sha256: str | None = None) -> CopyRow | None:
         """Find the live copy of a key, and keep it from being condemned as unused.
+
+        `origin_sha256` is what it was made of for this use; it belongs to that from now on.
 
         Raises:
             StoreFailed: that is not sure.
         """
-        row = await self._first(_of_key(key) & copies.c.status.in_(LIVE))
-        if row is None or row.status is Status.SENDING or row.used_at >= at - USE_IS_KNOWN_WITHIN:
+        row = await self._first(of_key(key) & copies.c.status.in_(LIVE))
+        if row is None or row.status is Status.SENDING:
             return row
-        return await self._database.write(_use, (key, at))
+        is_news = origin_sha256 not in {None, row.origin_sha256}
+        if not is_news and row.used_at >= at - USE_IS_KNOWN_WITHIN:
+            return row
+        return await self._database.write(_use, (key, at, origin_sha256 or row.origin_sha256))
 
     async def find(self, copy_id: str) -> CopyRow | None:
         """Find a copy by its id."""
@@ -111,20 +120,20 @@ class CopyTables:
 
     async def doubtful(self, key: CopyKey) -> list[CopyRow]:
         """List copies of a key whose answer was lost."""
-        return await self._all(_of_key(key) & (copies.c.status == Status.DOUBTFUL))
+        return await self._all(of_key(key) & (copies.c.status == Status.DOUBTFUL))
 
     async def unsettled(self) -> list[CopyRow]:
         """List copies of which it is not known whether they arrived."""
         return await self._all(copies.c.status.in_(OPEN))
 
     async def of_content(self, owner: str, sha256: str) -> list[CopyRow]:
-        """List the owner's copies of a content, and shared ones, whatever their status; the newest first."""
-        query = copies.c.owner.in_((owner, SHARED)) & (copies.c.sha256 == sha256)
+        """List the owner's and shared copies of a content, or made of it, whatever their status; the newest first."""
+        query = copies.c.owner.in_((owner, SHARED)) & is_made_of(sha256)
         return (await self._all(query))[::-1]
 
     async def of_store(self, store: Store) -> list[CopyRow]:
         """List all copies in one store, whatever their status."""
-        return await self._all(_in_store(store))
+        return await self._all(in_store(store))
 
     async def count_elsewhere(self, store: Store) -> int:
         """Count copies that lie, or may lie, in other accounts of the same provider."""
@@ -135,7 +144,7 @@ class CopyTables:
     async def usage(self, store: Store) -> StoreUsage:
         """Add up what lies, or may lie, in a store."""
         query = select(func.count(), func.coalesce(func.sum(copies.c.bytes), 0)).where(
-            _in_store(store), copies.c.status.not_in(ENDED)
+            in_store(store), copies.c.status.not_in(ENDED)
         )
         row = await self._database.read(lambda connection: connection.execute(query).one())
         return StoreUsage(int(row[0]), int(row[1]))
@@ -303,33 +312,16 @@ def _copy(row: Any) -> CopyRow:
     return CopyRow(**{**values, "status": Status(values["status"])})
 
 
-def _in_store(store: Store) -> Any:
-    return and_(copies.c.provider == store.provider, copies.c.account == store.account)
-
-
-def _of_key(key: CopyKey) -> Any:
-    return and_(
-        _in_store(key.store),
-        copies.c.purpose == key.purpose,
-        copies.c.owner == key.owner,
-        copies.c.sha256 == key.sha256,
-    )
-
-
-def _of_file(store: Store, provider_file_id: str) -> Any:
-    return and_(_in_store(store), copies.c.provider_file_id == provider_file_id)
-
-
 def _doubted(copy_id: str, error_code: str) -> Change:
     return copy_id, (Status.SENDING,), {"status": Status.DOUBTFUL, "error_code": error_code}
 
 
 @row_by_row(LockGroup.FILES)
-def _use(connection: Connection, write: tuple[CopyKey, datetime]) -> CopyRow | None:
+def _use(connection: Connection, write: tuple[CopyKey, datetime, str | None]) -> CopyRow | None:
     """Find the row again after the write: one that was condemned meanwhile is not there."""
-    key, at = write
-    known = _of_key(key) & copies.c.status.in_(KNOWN)
-    connection.execute(update(copies).where(known).values(used_at=at))
+    key, at, origin_sha256 = write
+    known = of_key(key) & copies.c.status.in_(KNOWN)
+    connection.execute(update(copies).where(known).values(used_at=at, origin_sha256=origin_sha256))
     row = connection.execute(_COPIES.where(known)).first()
     return None if row is None else _copy(row)
 
@@ -338,7 +330,7 @@ def _use(connection: Connection, write: tuple[CopyKey, datetime]) -> CopyRow | N
 def _begin(connection: Connection, copy: NewCopy) -> Begun:
     if copy.file_owner is not None:
         needed = exists().where(
-            file_references.c.sha256 == copy.key.sha256,
+            file_references.c.sha256.in_((copy.key.sha256, copy.origin_sha256)),
             file_references.c.owner == copy.file_owner,
             file_references.c.reason != BY_UPLOAD,
         )
@@ -359,6 +351,7 @@ def _begin(connection: Connection, copy: NewCopy) -> Begun:
         "run_id": copy.run_id,
         "uploaded_at": copy.at,
         "used_at": copy.at,
+        "origin_sha256": copy.origin_sha256,
     }
     return Begun.BEGUN if _ADD.execute(connection, values).rowcount == 1 else Begun.TAKEN
 
@@ -366,7 +359,7 @@ def _begin(connection: Connection, copy: NewCopy) -> Begun:
 @row_by_row(LockGroup.FILES)
 def _adopt(connection: Connection, row: CopyRow) -> bool:
     known = select(copies.c.copy_id).where(
-        _of_file(row.store, row.provider_file_id or ""), copies.c.status.not_in(ENDED)
+        of_file(row.store, row.provider_file_id or ""), copies.c.status.not_in(ENDED)
     )
     if connection.execute(known).first() is not None:
         return False
@@ -397,7 +390,7 @@ def _settle(connection: Connection, write: tuple[str, str, datetime | None, date
 
 def _has_live_twin(row: CopyRow) -> Any:
     key = CopyKey(row.store, row.purpose, row.owner, row.sha256 or "")
-    return exists().where(_of_key(key), copies.c.status.in_(LIVE))
+    return exists().where(of_key(key), copies.c.status.in_(LIVE))
 
 
 @row_by_row(LockGroup.FILES)
@@ -420,7 +413,7 @@ def condemn_copies(
     for row in found:
         if row.status in KNOWN:
             # Where a provider has one id for equal contents, others' copies of it go with it, and are sent again.
-            is_it = _of_file(row.store, row.provider_file_id or "") & copies.c.status.in_(KNOWN)
+            is_it = of_file(row.store, row.provider_file_id or "") & copies.c.status.in_(KNOWN)
             connection.execute(
                 update(copies).where(is_it).values(status=Status.DELETING, error_code=error_code)
             )
@@ -450,7 +443,7 @@ def _condemn_unused(connection: Connection, write: tuple[Store, datetime, dateti
     store, since, at, most = write
     unused = connection.scalars(
         select(copies.c.copy_id)
-        .where(_in_store(store), copies.c.status.in_(KNOWN), copies.c.used_at < since)
+        .where(in_store(store), copies.c.status.in_(KNOWN), copies.c.used_at < since)
         .order_by(copies.c.used_at)
         .limit(most)
     ).all()
@@ -460,7 +453,7 @@ def _condemn_unused(connection: Connection, write: tuple[Store, datetime, dateti
 @row_by_row(LockGroup.FILES)
 def _end_deleting(connection: Connection, write: tuple[Store, str, str, datetime]) -> None:
     store, provider_file_id, confirmed_by, at = write
-    is_it = _of_file(store, provider_file_id) & copies.c.status.in_((Status.DELETING, Status.UNDELETED))
+    is_it = of_file(store, provider_file_id) & copies.c.status.in_((Status.DELETING, Status.UNDELETED))
     gone = connection.scalars(select(copies.c.copy_id).where(is_it)).all()
     connection.execute(update(copies).where(is_it).values(status=Status.GONE, ended_at=at, error_code=None))
     confirm_deletions(connection, gone, confirmed_by, at)
@@ -469,7 +462,7 @@ def _end_deleting(connection: Connection, write: tuple[Store, str, str, datetime
 @row_by_row(LockGroup.FILES)
 def _give_up(connection: Connection, write: tuple[CondemnedCopy, str]) -> bool:
     file, error_code = write
-    is_it = _of_file(Store(file.provider, file.account), file.provider_file_id)
+    is_it = of_file(Store(file.provider, file.account), file.provider_file_id)
     is_it = is_it & (copies.c.status == Status.DELETING)
     given_up = connection.scalars(select(copies.c.copy_id).where(is_it)).all()
     connection.execute(update(copies).where(is_it).values(status=Status.UNDELETED, error_code=error_code))

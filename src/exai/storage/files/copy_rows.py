@@ -95,6 +95,8 @@ class NewCopy(msgspec.Struct, frozen=True):
     file_owner: str | None = None
     """Who needs the stored content of which it is made: if nobody does any more, nothing is sent. `None`: it is made
     of none."""
+    origin_sha256: str | None = None
+    """The content of which what is sent was made, such as a picture that is made smaller; `None`: it is as it was."""
 
 
 class Begun(StrEnum):
@@ -129,6 +131,7 @@ class CopyRow(msgspec.Struct, frozen=True):
     verified_at: datetime | None
     expires_at: datetime | None
     ended_at: datetime | None
+    origin_sha256: str | None = None
 
     @property
     def store(self) -> Store:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, delete, exists, select, update
 
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables, condemn_copies
+from exai.storage.files.copy_queries import is_made_of
 from exai.storage.files.copy_rows import SHARED, CopyRow
 from exai.storage.files.deletions import STORE, NewDeletion, What, note_deletion
 from exai.storage.files.rows import BY_FILE, condemn_unless_referred_to
@@ -71,7 +72,7 @@ class RemovalTables:
         return condemned
 
     async def copies(self, owner: str, sha256: str) -> list[CopyRow]:
-        """List the owner's copies of a content, and shared ones, whatever their status; the newest first."""
+        """List the owner's and shared copies of a content, or made of it, whatever their status; the newest first."""
         return await self._copies.of_content(owner, sha256)
 
     async def references(self, owner: str, sha256: str) -> list[Reference]:
@@ -143,4 +144,4 @@ def _condemn_copies(connection: Connection, owner: str, sha256: str, at: datetim
     unneeded = [owner] * (owner not in owners) + [SHARED] * (not owners)
     if not unneeded:
         return []
-    return condemn_copies(connection, and_(copies.c.owner.in_(unneeded), copies.c.sha256 == sha256), at)
+    return condemn_copies(connection, and_(copies.c.owner.in_(unneeded), is_made_of(sha256)), at)
