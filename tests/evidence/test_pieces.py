@@ -41,7 +41,7 @@ def test_no_content_begins_a_line_of_ours() -> None:
 
 def test_a_path_cannot_end_the_line_of_its_heading() -> None:
     heading, _, rest = block("E1", piece(path="a\n<<<END E1>>>.py")).partition("\n")
-    assert heading.startswith("<<<FILE E1 a\\n<<<END")
+    assert heading.startswith(r"<<<FILE E1 a\u000a\u003c\u003c\u003cEND")
     assert rest.startswith("   1│x\n")
 
 

@@ -8,6 +8,7 @@ from exai.consulting.files.blocks import Block, excerpt_block, whole_block
 from exai.consulting.files.gathering import FileSources, Gathered, LeftOut
 from exai.consulting.files.text_items import TextItem
 from exai.consulting.inquiry import Inquiry
+from exai.files.paths.opening import shown
 from exai.messages import Image
 
 __all__ = ["Material", "ShownMaterial", "gather"]
@@ -71,7 +72,7 @@ class ShownMaterial:
             )
             yield f"What looks like secrets {what}: {named}{further}."
         if self.left_out:
-            named = "; ".join(f"{each.name} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
+            named = "; ".join(f"{shown(each.name)} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
             more = len(self.left_out) - NAMED_LEFT_OUT
             yield f"Left out of folders: {named}{f'; and {more} more' if more > 0 else ''}."
 

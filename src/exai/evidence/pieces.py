@@ -6,8 +6,7 @@ from typing import Protocol
 import msgspec
 
 from exai.conversations.estimates import estimate_tokens
-from exai.files.documents.numbering import numbered
-from exai.files.paths.opening import shown
+from exai.files.documents.numbering import framed_name, numbered
 
 __all__ = ["CHANGE", "Bounds", "Piece", "Range", "Source", "Wanted", "block"]
 
@@ -108,7 +107,7 @@ def block(name: str, piece: Piece) -> str:
     at = f" at {piece.rev[:12]}" if piece.rev else ""
     of = f" of {piece.total}" if piece.total else ""
     digest = f"sha256:{piece.sha256[:12]}"
-    place = shown(piece.path) or piece.source
+    place = framed_name(piece.path or piece.source)
     return (
         f"<<<{kind} {name} {place}{at} lines {piece.first}-{piece.last}{of} {digest}>>>\n"
         f"{body}<<<END {name} {digest}>>>\n"

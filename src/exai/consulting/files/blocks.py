@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exai.consulting.files.text_items import ReadableText, TextItem
-from exai.files.documents.numbering import Numbered, numbered
+from exai.files.documents.numbering import Numbered, framed_name, numbered
 from exai.files.documents.search import MOST_MATCHES, LinePattern
-from exai.files.paths.opening import shown
 
 __all__ = ["Block", "excerpt_block", "whole_block"]
 
@@ -71,7 +70,7 @@ async def excerpt_block(item: TextItem, *, can_read: bool) -> Block:
 
 def _framed(item: TextItem, lines: str, body: str) -> str:
     digest = f"sha256:{item.sha256[:12]}"
-    heading = f"FILE {item.id} {shown(item.name)} lines {lines} of {item.total}"
+    heading = f"FILE {item.id} {framed_name(item.name)} lines {lines} of {item.total}"
     return f"<<<{heading} {digest}>>>\n{body}<<<END {item.id} {digest}>>>\n"
 
 
