@@ -26,7 +26,7 @@ from exai.monitoring.logs import (
 )
 
 SECRET = "canary-known-secret"
-GLM_KEY = "0123456789abcdef0123456789abcdef.CanaryCanary1234"
+GLM_KEY = f"{'0123456789abcdef' * 2}.CanaryCanary1234"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9.Canary-signature"
 BODY = "canary body " * (7 * 2**20 // 12)
 

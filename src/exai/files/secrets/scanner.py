@@ -3,9 +3,11 @@
 Of Kingfisher `Scanner` alone is used. What it has to validate or revoke keys calls out, and is not touched.
 """
 
+import codecs
 import importlib
 import importlib.util
 import threading
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +19,11 @@ MODULE = "kingfisher_sdk"
 DISTRIBUTION = "kingfisher-secret-scanner"
 LEAST_ENTROPY = 3.0
 """Bits per character; words and samples have less."""
+WINDOW_BYTES = 2**18
+"""What Kingfisher is given at once: it takes four times as long for each byte of a content of some megabytes."""
+OVERLAP_BYTES = 4_096
+"""Of two windows; what is longer than that has a built-in form."""
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _CONFIDENT = {"medium", "high"}
 _LOOSE = ("generic-", "curl-auth-", "jwt")
 """Rules that find what only looks like a secret, in this project's own sources for one."""
@@ -46,7 +53,7 @@ class SecretScanner:
         """Find the secrets of a content, in their order; none overlaps the one before."""
         found = built_in_spans(content)
         if self._uses_kingfisher:
-            found += self._further(content)
+            found.extend(self._further(content))
         kept: list[Span] = []
         for span in sorted(found):
             if kept and span.start < kept[-1].end:
@@ -55,13 +62,15 @@ class SecretScanner:
                 kept.append(span)
         return kept
 
-    def _further(self, content: bytes) -> list[Span]:
-        return [
-            Span(finding.location["start_offset"], finding.location["end_offset"], rule)
-            for finding in self._scanner().scan(content)
+    def _further(self, content: bytes) -> set[Span]:
+        scan = self._scanner().scan
+        return {
+            Span(at + finding.location["start_offset"], at + finding.location["end_offset"], rule)
+            for at, window in _windows(content)
+            for finding in scan(window)
             if finding.confidence in _CONFIDENT and finding.entropy >= LEAST_ENTROPY
             if not (rule := finding.rule_id.rpartition(".")[2]).startswith(_LOOSE)
-        ]
+        }
 
     def _scanner(self) -> Any:
         """Build Kingfisher's scanner at its first use: that takes seconds, and some 85 MB."""
@@ -69,3 +78,12 @@ class SecretScanner:
             if self._kingfisher is None:
                 self._kingfisher = importlib.import_module(MODULE).Scanner(base64=False)
             return self._kingfisher
+
+
+def _windows(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Cut a content into windows that overlap, each with its place; one in wide characters is decoded as a whole."""
+    if len(content) <= WINDOW_BYTES or content.startswith(_WIDE):
+        yield 0, content
+        return
+    for at in range(0, len(content) - OVERLAP_BYTES, WINDOW_BYTES - OVERLAP_BYTES):
+        yield at, content[at : at + WINDOW_BYTES]
