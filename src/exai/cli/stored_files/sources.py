@@ -43,7 +43,7 @@ class Source:
         if stat.S_ISDIR(status.st_mode):
             raise Unreadable(f"{path} is a folder; name its files, or keep all of it by `exai files sync`.")
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{path} is no regular file.")
+            raise _no_file(path)
         self.size = status.st_size
 
     async def sha256(self) -> str:
@@ -76,7 +76,12 @@ class Source:
             raise _unreadable(self.path, error) from None
 
     def _opened(self) -> OpenFile:
-        return OpenFile(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+        # It may have become a pipe since it was looked at, whose opening waits for a writer.
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return OpenFile(descriptor)
+        os.close(descriptor)
+        raise _no_file(self.path)
 
 
 @contextmanager
@@ -87,6 +92,10 @@ def progress(label: str, size: int, *, quiet: bool) -> Iterator[OnBytes]:
         return
     with typer.progressbar(length=size, label=label, file=sys.stderr, show_pos=False) as bar:
         yield bar.update
+
+
+def _no_file(path: Path) -> Unreadable:
+    return Unreadable(f"{path} is no regular file.")
 
 
 def _unreadable(path: Path, error: OSError) -> Unreadable:
