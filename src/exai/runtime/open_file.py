@@ -4,7 +4,12 @@ import errno
 import os
 import threading
 
-__all__ = ["OpenFile"]
+__all__ = ["OpenFile", "identity_of"]
+
+
+def identity_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what stays while nobody writes to a file."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class OpenFile:
@@ -16,7 +21,10 @@ class OpenFile:
         self._lock = threading.Lock()
         self._reading = 0
         self._is_closed = False
-        self.size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        self.size = status.st_size
+        self.identity = identity_of(status)
+        """As it was when it was opened."""
 
     def read(self, at: int, size: int) -> bytes:
         """Read some bytes; it blocks.

@@ -255,3 +255,20 @@ async def test_a_download_ends_with_the_token(port: FilePort) -> None:
         port.authenticator.end("alice", "revoked")
         with pytest.raises((aiohttp.ClientPayloadError, asyncio.IncompleteReadError)):
             await response.content.readexactly(len(large) - 2**20)
+
+
+async def test_damage_is_noticed_by_whoever_reads_a_range_of_what_is_whole(port: FilePort) -> None:
+    file_id = await port.put(CONTENT)
+    path = f"/files/{file_id}/content"
+    place = next((port.shelf.folder / "blobs").glob("??/??/*"))
+    place.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    for _ in range(2):
+        damaged = await port.ask("GET", path, Range="bytes=0-9")
+        assert (damaged.status, damaged.code) == (500, "file_damaged")
+    assert (await port.ask("GET", f"/files/{file_id}")).json["damaged"]
+    await port.put(CONTENT, name="again.bin")
+    whole = await port.ask("GET", path, Range="bytes=0-9")
+    assert (whole.status, whole.body) == (206, CONTENT[:10])
+    # What changes after it was compared is compared again, as its time is another one.
+    place.write_bytes(bytes(len(CONTENT)))
+    assert (await port.ask("GET", path, Range="bytes=0-9")).status == 500

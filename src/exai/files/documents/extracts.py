@@ -19,7 +19,7 @@ The extracting process ends with its parent: by the end of its input, or by its 
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -156,8 +156,7 @@ class Extracts:
     async def _is_wide(self, file: FileRow) -> bool:
         if file.bytes < 2:
             return False
-        content = await self._shelf.open(file)
-        async with aclosing(content.read(0, min(4, file.bytes))) as blocks:
+        async with aclosing(self._read(file, min(4, file.bytes))) as blocks:
             return b"".join([block async for block in blocks]).startswith(_WIDE_MARKS)
 
     async def _extract_once(self, owner: str, file: FileRow, method: str) -> ExtractRow:
@@ -199,7 +198,7 @@ class Extracts:
     async def _extract_text(self, file: FileRow, method: str) -> ExtractRow:
         row = ExtractRow(file.sha256, method, VERSIONS[method], self._clock.utc())
         async with (
-            extracting(method, file.bytes, self._document(file)) as extraction,
+            extracting(method, file.bytes, self._read(file, file.bytes)) as extraction,
             self._shelf.receiving(NOBODY, MOST_TEXT_BYTES, extraction.text(), UNBOUNDED) as (upload, part),
         ):
             verdict = await extraction.verdict()
@@ -218,10 +217,10 @@ class Extracts:
                 raise _gone()
         return row
 
-    async def _document(self, file: FileRow) -> AsyncIterator[bytes]:
+    async def _read(self, file: FileRow, end: int) -> AsyncGenerator[bytes, None]:
         content = await self._shelf.open(file)
         try:
-            async for block in content.read(0, content.size):
+            async for block in content.read(0, end):
                 yield block
         except FileDamaged:
             await self._shelf.note_damage(file)

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from exai.files.compared import ComparedFiles
 from exai.files.faults import LengthWrong, StoreFull, StoreUnavailable, damaged
 from exai.files.kinds import HEAD_BYTES
 from exai.runtime.open_file import OpenFile
@@ -45,6 +46,8 @@ T = TypeVar("T")
 
 BLOCK_BYTES = 2**20
 THREADS = 4
+TRUSTED_S = 3_600.0
+"""How long a content whose parts are read, and whose file does not change, is not compared again."""
 MOST_PIECES = 1_000
 """How many pieces are written at once, however small they are; the operating system takes 1,024."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -115,22 +118,42 @@ class Part:
 class Content:
     """A whole content that is open for reading."""
 
-    def __init__(self, folder: "BlobFolder", file: OpenFile, digest: str) -> None:
+    def __init__(
+        self, folder: "BlobFolder", file: OpenFile, digest: str, compared: ComparedFiles | None = None
+    ) -> None:
+        """`compared` remembers comparisons; without it, the file was compared when it was opened."""
         self._folder = folder
         self._file = file
         self._digest = digest
+        self._compared = compared
         self.size = file.size
 
-    async def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `start` up to `end`, and close the content. All of it is checked on the way.
+    async def compare(self) -> None:
+        """Compare all of it with its digest, unless that was done lately.
 
         Raises:
-            FileDamaged: it was read whole, and is not what its digest says; or it ends early.
+            FileDamaged: it is another one.
+            StoreUnavailable: the disk fails.
+        """
+        if self._compared is not None and not await self._folder.run(
+            self._compared.is_right, self._file, self._digest
+        ):
+            raise damaged()
+
+    async def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from `start` up to `end`, and close the content.
+
+        All of it is checked on the way; where a part is wanted, before.
+
+        Raises:
+            FileDamaged: it is not what its digest says, or ends early.
             StoreUnavailable: the disk fails.
         """
         digest: Digest | None = hashlib.sha256() if (start, end) == (0, self.size) else None
         at = start
         try:
+            if digest is None and start < end:
+                await self.compare()
             while at < end:
                 block = await self._folder.run(self._block, at, min(BLOCK_BYTES, end - at), digest)
                 if not block:
@@ -168,6 +191,7 @@ class BlobFolder:
         self._unneeded: set[Path] = set()
         """What was received and is to be removed."""
         self._is_made = False
+        self._compared = ComparedFiles(TRUSTED_S)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -351,7 +375,7 @@ class BlobFolder:
             descriptor = os.open(self._place(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise damaged() from None
-        return Content(self, OpenFile(descriptor), digest)
+        return Content(self, OpenFile(descriptor), digest, self._compared)
 
     def _remove(self, digest: str) -> None:
         place = self._place(digest)

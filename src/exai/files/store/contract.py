@@ -17,10 +17,21 @@ class OpenContent(Protocol):
     size: int
 
     def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `start` up to `end`, and close the content. All of it is checked on the way.
+        """Yield the bytes from `start` up to `end`, and close the content.
+
+        All of it is checked on the way; where a part is wanted, before, as by `compare`.
 
         Raises:
-            FileDamaged: it was read whole, and is not what its digest says; or it ends early.
+            FileDamaged: it is not what its digest says, or ends early.
+            StoreUnavailable: the store fails.
+        """
+        ...
+
+    async def compare(self) -> None:
+        """Compare all of it with its digest, unless that was done lately, or the store does not allow it.
+
+        Raises:
+            FileDamaged: it is another one.
             StoreUnavailable: the store fails.
         """
         ...

@@ -4,15 +4,16 @@ A copy may be lost or damaged at any time, as the bucket has the content. So it 
 compared with its digest before it is read.
 """
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from exai.files.compared import ComparedFiles
 from exai.runtime.open_file import OpenFile
 
 __all__ = ["CopyFolder"]
@@ -23,7 +24,6 @@ TRUSTED_S = 30.0
 """How long a copy that was compared, and whose file did not change since, is not compared again."""
 KEPT_SHARE = 0.9
 """The share of the space that is still taken after some were removed, so that not each further copy removes one."""
-BLOCK_BYTES = 2**20
 
 
 class CopyFolder:
@@ -35,22 +35,20 @@ class CopyFolder:
         self._lock = threading.Lock()
         self._bytes: int | None = None
         """What the copies have together, or more where another process removed some; `None`: not counted yet."""
-        self._compared: dict[str, tuple[tuple[int, ...], float]] = {}
+        self._compared = ComparedFiles(TRUSTED_S)
 
     def open(self, digest: str) -> OpenFile | None:
         """Open a copy that is what its digest says; another one is removed."""
         place = self._place(digest)
         try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+            file = OpenFile(os.open(place, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
             return None
-        try:
-            is_right = self._is_right(descriptor, digest)
-        except OSError:
-            is_right = False
-        if is_right:
-            return OpenFile(descriptor)
-        os.close(descriptor)
+        with suppress(OSError):
+            if self._compared.is_right(file, digest):
+                os.utime(place, ns=(time.time_ns(), file.identity[-1]))
+                return file
+        file.close()
         self.remove(digest)
         _log.warning("a copy of a stored content was damaged and is fetched again", sha256=digest)
         return None
@@ -60,9 +58,9 @@ class CopyFolder:
         place = self._place(digest)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = file.stat()
+        self._compared.note(file, digest)
         file.rename(place)
         with self._lock:
-            self._compared[digest] = (_identity(state), time.monotonic())
             if self._bytes is not None:
                 self._bytes += state.st_size
             if self._bytes is None or self._bytes > self.most_bytes:
@@ -70,24 +68,12 @@ class CopyFolder:
 
     def remove(self, digest: str) -> None:
         """Remove the copy of a content, if there is one."""
-        with self._lock:
-            self._compared.pop(digest, None)
+        self._compared.forget(digest)
         self._place(digest).unlink(missing_ok=True)
 
     def digests(self) -> list[str]:
         """List the contents of which there is a copy."""
         return [file.name for file in self._files()]
-
-    def _is_right(self, descriptor: int, digest: str) -> bool:
-        state, now = os.fstat(descriptor), time.monotonic()
-        identity, at = self._compared.get(digest, ((), now))
-        if identity != _identity(state) or now - at > TRUSTED_S:
-            if _sha256(descriptor) != digest:
-                return False
-            with self._lock:
-                self._compared[digest] = (_identity(state), now)
-        os.utime(descriptor, ns=(time.time_ns(), state.st_mtime_ns))
-        return True
 
     def _make_room(self) -> None:
         found = sorted((state.st_atime_ns, state.st_size, file) for file, state in _states(self._files()))
@@ -97,7 +83,7 @@ class CopyFolder:
                 if total <= self.most_bytes * KEPT_SHARE:
                     break
                 file.unlink(missing_ok=True)
-                self._compared.pop(file.name, None)
+                self._compared.forget(file.name)
                 total -= size
         self._bytes = total
 
@@ -114,15 +100,3 @@ def _states(files: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:
             yield file, file.stat()
         except FileNotFoundError:
             continue
-
-
-def _identity(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
-
-
-def _sha256(descriptor: int) -> str:
-    digest, at = hashlib.sha256(), 0
-    while block := os.pread(descriptor, BLOCK_BYTES, at):
-        digest.update(block)
-        at += len(block)
-    return digest.hexdigest()

@@ -196,5 +196,8 @@ class _BucketContent:
                 raise damaged()
             yield block
 
+    async def compare(self) -> None:
+        """Do nothing: all of it would be fetched for each part."""
+
     def close(self) -> None:
         """Do nothing: each block is a request of its own."""

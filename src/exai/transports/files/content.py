@@ -42,7 +42,20 @@ async def send_content(shelf: Shelf, request: AuthorizedRequest, row: FileRow) -
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     opened = await shelf.open(row)
+    if part is not None:
+        await _compare(shelf, row, opened)
     return _ContentResponse(opened, _checked(shelf, request, row, opened.read(start, end)), status, headers)
+
+
+async def _compare(shelf: Shelf, row: FileRow, content: OpenContent) -> None:
+    """Compare a content of which a part is sent, while the answer can still be an error."""
+    try:
+        await content.compare()
+    except BaseException as fault:
+        content.close()
+        if isinstance(fault, FileDamaged):
+            await shelf.note_damage(row)
+        raise
 
 
 async def _checked(
