@@ -143,8 +143,3 @@ def test_a_name_leads_to_its_definitions_and_uses(reader: Reader, monkeypatch: p
     assert reader.symbol("load").has_more
     monkeypatch.setattr(reading, "SEARCH_S", -1)
     assert reader.symbol("load").has_more
-
-
-def test_a_file_that_went_has_no_syntax(reader: Reader) -> None:
-    assert reader.parsed("none.py") is None
-    assert reader.parsed("src/lib.py") is not None

@@ -9,6 +9,8 @@ import pytest
 from evidence.test_trees import TOKEN, write
 from exai import config
 from exai.errors import BadArguments, FileRefused
+from exai.evidence.faults import NotARepository
+from exai.evidence.pieces import Bounds, Wanted
 from exai.evidence.requests import Opening
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.files.faults import UnknownTree
@@ -16,6 +18,7 @@ from exai.files.heavy_work import HeavyWork
 from exai.files.snapshots.manifests import ManifestEntry, encoded
 from exai.storage.database import Database
 from exai.storage.files.snapshots import Snapshot
+from support.repositories import GitRepository
 from support.shelves import OpenShelf, sha256_of
 
 SOURCE = "def load(x):\n    return x\n"
@@ -44,6 +47,30 @@ async def test_one_process_answers_every_question(workspace: Workspace) -> None:
     assert (len(named.definitions), len(named.references)) == (1, 1)
     assert TOKEN not in repr(await workspace.read_lines("b.py"))
     assert workspace._process is process
+
+
+async def test_history_and_evidence_are_gathered_by_the_process(tmp_path: Path) -> None:
+    made = GitRepository(tmp_path / "repo")
+    made.commit({"a.py": SOURCE}, "begin")
+    made.write({"a.py": SOURCE.replace("x", "y")})
+    workspace = opened(made.folder)
+    try:
+        found = await workspace.gather(("change", "changed_parts"), Wanted(change="all"), Bounds())
+        assert [piece.source for piece in found.pieces] == ["change", "changed_parts"]
+        assert (await workspace.git_log()).lines[0].endswith("begin")
+        assert (await workspace.git_show("HEAD")).lines[4:6] == ("", "added: a.py")
+        assert (await workspace.git_blame("a.py")).lines[0].endswith("def load(x):")
+        assert "+def load(y):" in (await workspace.git_diff()).lines
+        with pytest.raises(BadArguments, match="no commit"):
+            await workspace.git_show("none")
+    finally:
+        await workspace.close()
+
+
+async def test_no_repository_has_a_code_of_its_own(workspace: Workspace) -> None:
+    with pytest.raises(NotARepository) as refused:
+        await workspace.git_diff()
+    assert refused.value.code == "not_a_repository"
 
 
 async def test_questions_side_by_side_have_their_own_answers(workspace: Workspace) -> None:

@@ -1,14 +1,13 @@
 """The values that are gathered of a workspace: pieces of it, what is wanted of it, and within which bounds."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 
 from exai.conversations.estimates import estimate_tokens
 from exai.files.documents.numbering import framed_name, numbered
 
-__all__ = ["CHANGE", "Bounds", "Piece", "Range", "Source", "Wanted", "block"]
+__all__ = ["CHANGE", "Bounds", "Piece", "Range", "Wanted", "block"]
 
 CHANGE = "change"
 """The source of the hunks of a change, which a prompt has behind all other evidence."""
@@ -77,26 +76,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How much is gathered at most."""
 
     tokens: int = 60_000
+    """Of each source: more than a prompt shows of it, so that there is a choice."""
     pieces: int = 400
     """Of all sources together."""
     lines: int = 400
     """Of one piece."""
-
-
-class Source(Protocol):
-    """One kind of evidence."""
-
-    name: str
-
-    async def gather(self, wanted: Wanted, place: "Place", bounds: Bounds) -> Sequence[Piece]:
-        """Gather pieces, the most important first: for the same input the same pieces in the same order."""
-
-
-class Place(Protocol):
-    """A workspace, to which a source turns."""
-
-    async def gather(self, sources: Sequence[str], wanted: Wanted, bounds: Bounds) -> Sequence[Piece]:
-        """Gather pieces of several sources, in the order of these."""
 
 
 def block(name: str, piece: Piece) -> str:

@@ -8,15 +8,24 @@ import contextlib
 import os
 import resource
 import sys
-from typing import BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 import msgspec
 
 from exai.errors import BadArguments, FileRefused
+from exai.evidence.collection.collector import gather
+from exai.evidence.faults import NotARepository
+from exai.evidence.git.answers import git_blame, git_diff, git_log, git_show
 from exai.evidence.reading import Reader
 from exai.evidence.requests import (
     HEADER,
     Failure,
+    Gather,
+    GitBlame,
+    GitDiff,
+    GitLog,
+    GitShow,
     ListFiles,
     Need,
     Opening,
@@ -81,7 +90,9 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 def answer(reader: Reader, request: Request) -> Reply | Failure:
     """Answer one request."""
     try:
-        return Reply(msgspec.Raw(_encode(_answered(reader, request))))
+        return Reply(msgspec.Raw(_encode(_ANSWERS[type(request)](reader, request))))
+    except NotARepository as error:
+        return Failure("repository", str(error))
     except BadArguments as error:
         return Failure("arguments", str(error))
     except FileRefused as error:
@@ -90,18 +101,18 @@ def answer(reader: Reader, request: Request) -> Reply | Failure:
         return Failure("file", "Looking at the workspace took more memory than it may; name a smaller one.")
 
 
-def _answered(reader: Reader, request: Request) -> msgspec.Struct:
-    match request:
-        case ListFiles(glob):
-            return reader.list_files(glob)
-        case ReadLines(path, first, last):
-            return reader.read_lines(path, first, last)
-        case Search(text, pattern, glob):
-            return reader.search(text, pattern, glob)
-        case OutlineOf(path):
-            return reader.outline(path)
-        case SymbolNamed(name):
-            return reader.symbol(name)
+_ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
+    ListFiles: lambda reader, it: reader.list_files(it.glob),
+    ReadLines: lambda reader, it: reader.read_lines(it.path, it.first, it.last),
+    Search: lambda reader, it: reader.search(it.text, it.pattern, it.glob),
+    OutlineOf: lambda reader, it: reader.outline(it.path),
+    SymbolNamed: lambda reader, it: reader.symbol(it.name),
+    Gather: lambda reader, it: gather(reader, it.sources, it.wanted, it.bounds),
+    GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
+    GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
+    GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),
+    GitDiff: lambda reader, it: git_diff(reader.tree, it.change, it.path),
+}
 
 
 def _tree(opening: Opening, pipe: _Pipe) -> Tree:

@@ -1,5 +1,6 @@
 """Answers what a workspace is asked, in the process that reads it. Nothing is written, run or fetched."""
 
+import codecs
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -7,7 +8,7 @@ import re2
 from pathspec import GitIgnoreSpec
 
 from exai.errors import BadArguments, FileRefused
-from exai.evidence.code.syntax import Parsed, Syntax
+from exai.evidence.code.syntax import Syntax
 from exai.evidence.requests import Found, Hit, Lines, Listed, Named, Outline, Symbol
 from exai.evidence.trees import Document, Tree
 from exai.files.documents.search import LinePattern
@@ -24,6 +25,7 @@ HIT_CHARACTERS = 300
 MOST_NAMED = 60
 MOST_OUTLINE = 400
 MOST_GLOB = 500
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Reader:
@@ -73,7 +75,7 @@ class Reader:
         searched = LinePattern(pattern or re2.escape(text))
         until = time.monotonic() + SEARCH_S
         hits: list[Hit] = []
-        for document in self.documents(self._matching(glob)):
+        for document in self.documents(self._matching(glob), searched):
             hits += _hits(document, searched, MOST_HITS + 1 - len(hits))
             if len(hits) > MOST_HITS or time.monotonic() > until:
                 return Found(tuple(hits[:MOST_HITS]), has_more=True)
@@ -103,10 +105,8 @@ class Reader:
         until = time.monotonic() + SEARCH_S
         word = LinePattern(word_pattern([name]))
         has_more = False
-        for document in self.documents(self.tree.files):
+        for document in self.documents(self.tree.files, word):
             hits = _hits(document, word, MOST_NAMED + 1)
-            if not hits:
-                continue
             found = [each for each in self.syntax.of(document).symbols if each.name == name]
             defined = {each.first for each in found}
             definitions += ((document.path, each) for each in found)
@@ -131,14 +131,13 @@ class Reader:
             )
         return document
 
-    def parsed(self, path: str) -> Parsed | None:
-        """Parse a file; `None` where it cannot be read."""
-        document = self.tree.read(path)
-        return None if document is None else self.syntax.of(document)
-
-    def documents(self, paths: Iterable[str]) -> Iterator[Document]:
-        """Read the text files among paths, one after the other."""
+    def documents(self, paths: Iterable[str], pattern: LinePattern) -> Iterator[Document]:
+        """Read the text files among paths that match a pattern, one after the other."""
         for path in paths:
+            data = self.tree.bytes_of(path)
+            # What is not in UTF-8 is looked at once it is decoded.
+            if data is None or not (data.startswith(_WIDE) or pattern.places(data, 1)):
+                continue
             document = self.tree.read(path)
             if document is not None:
                 yield document

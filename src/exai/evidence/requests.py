@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from exai.evidence.pieces import Bounds, Piece, Wanted
 from exai.files.snapshots.manifests import ManifestEntry
 
 __all__ = [
@@ -16,6 +17,12 @@ __all__ = [
     "MOST_FRAME_BYTES",
     "Failure",
     "Found",
+    "Gather",
+    "Gathered",
+    "GitBlame",
+    "GitDiff",
+    "GitLog",
+    "GitShow",
     "Hit",
     "Lines",
     "ListFiles",
@@ -31,6 +38,7 @@ __all__ = [
     "Search",
     "Symbol",
     "SymbolNamed",
+    "Text",
     "encode",
 ]
 
@@ -77,7 +85,36 @@ class SymbolNamed(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
-Request = ListFiles | ReadLines | Search | OutlineOf | SymbolNamed
+class Gather(msgspec.Struct, frozen=True, tag=True):
+    sources: tuple[str, ...]
+    wanted: Wanted
+    bounds: Bounds
+
+
+class GitLog(msgspec.Struct, frozen=True, tag=True):
+    path: str = ""
+    most: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
+
+
+class GitShow(msgspec.Struct, frozen=True, tag=True):
+    rev: str
+    path: str = ""
+
+
+class GitBlame(msgspec.Struct, frozen=True, tag=True):
+    path: str
+    first: Number = 1
+    last: Number = 2**31
+
+
+class GitDiff(msgspec.Struct, frozen=True, tag=True):
+    change: str = "all"
+    path: str = ""
+
+
+Request = (
+    ListFiles | ReadLines | Search | OutlineOf | SymbolNamed | Gather | GitLog | GitShow | GitBlame | GitDiff
+)
 
 
 class Need(msgspec.Struct, frozen=True, tag=True):
@@ -90,7 +127,7 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     """Why there is no answer; the caller's to fix."""
 
     kind: str
-    """`arguments` or `file`."""
+    """`arguments`, `repository` or `file`."""
     message: str
 
 
@@ -154,6 +191,21 @@ class Named(msgspec.Struct, frozen=True):
     definitions: tuple[tuple[str, Symbol], ...]
     references: tuple[Hit, ...]
     has_more: bool
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    pieces: tuple[Piece, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be looked at, and why."""
+    title: str = ""
+    """What the change is; empty: none was asked for."""
+
+
+class Text(msgspec.Struct, frozen=True):
+    """Lines of history."""
+
+    lines: tuple[str, ...]
+    has_more: bool = False
 
 
 def encode(value: Any) -> bytes:

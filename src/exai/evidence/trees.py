@@ -15,7 +15,7 @@ from typing import Protocol
 
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind, text_of
-from exai.files.paths.opening import open_inside, shown
+from exai.files.paths.opening import open_known, shown
 from exai.files.paths.walk import LeftOut, left_out_as_unreadable, walking
 from exai.files.secrets.places import places_of, redacted
 from exai.files.secrets.rules import built_in_spans
@@ -54,6 +54,8 @@ class Document:
 class Tree(Protocol):
     """Files by their paths."""
 
+    keeps_secrets: bool
+
     @property
     def files(self) -> Mapping[str, int]:
         """Paths with sizes, in the order of the paths."""
@@ -65,6 +67,9 @@ class Tree(Protocol):
     def read(self, path: str) -> Document | None:
         """Read a file; `None` where there is none, or no text, or one that is too large."""
 
+    def bytes_of(self, path: str) -> bytes | None:
+        """Read the bytes of a file that is listed, whatever it holds; nothing of them may be shown."""
+
 
 class FolderTree:
     """The files of a folder below the allowed roots."""
@@ -74,6 +79,9 @@ class FolderTree:
         self.roots = [Path(root) for root in roots]
         self.keeps_secrets = keeps_secrets
         self._documents = _Kept()
+        path = Path(self.folder)
+        self._root = next((root for root in self.roots if path.is_relative_to(root)), path)
+        self._parts = path.relative_to(self._root).parts
 
     @cached_property
     def files(self) -> Mapping[str, int]:
@@ -82,6 +90,11 @@ class FolderTree:
         Raises:
             FileRefused: it cannot be read, or is too large.
         """
+        return {path: size for path, (size, _) in self.statuses.items()}
+
+    @property
+    def statuses(self) -> Mapping[str, tuple[int, int]]:
+        """The size of each file, and when it was changed, in nanoseconds."""
         return self._walked[0]
 
     @cached_property
@@ -90,8 +103,8 @@ class FolderTree:
         return self._walked[1]
 
     @cached_property
-    def _walked(self) -> tuple[dict[str, int], list[LeftOut]]:
-        files: dict[str, int] = {}
+    def _walked(self) -> tuple[dict[str, tuple[int, int]], list[LeftOut]]:
+        files: dict[str, tuple[int, int]] = {}
         left_out: list[LeftOut] = []
         with walking(self.folder, self.roots, MOST_ENTRIES, with_secrets=self.keeps_secrets) as walk:
             if walk is None:
@@ -105,7 +118,7 @@ class FolderTree:
                 except OSError as error:
                     left_out.append(left_out_as_unreadable(found.path, error))
                     continue
-                files[found.path] = status.st_size
+                files[found.path] = (status.st_size, status.st_mtime_ns)
                 if len(files) > MOST_FILES:
                     raise FileRefused(
                         f"`{shown(self.folder)}` has more than {MOST_FILES:,} files; name a folder in it as the "
@@ -121,9 +134,9 @@ class FolderTree:
         return None if data is None else self._documents.of(path, data, keeps_secrets=self.keeps_secrets)
 
     def bytes_of(self, path: str) -> bytes | None:
-        """Read the bytes of a file below the folder, whatever it is."""
+        """Read the bytes of a file below the folder, whatever it is; `None`: it cannot be read, or is too large."""
         try:
-            with open_inside(f"{self.folder}/{path}", self.roots) as (descriptor, _):
+            with open_known(self._root, (*self._parts, *path.split("/"))) as descriptor:
                 return _bounded(descriptor)
         except (FileRefused, OSError):
             return None
@@ -152,10 +165,12 @@ class SnapshotTree:
 
     def read(self, path: str) -> Document | None:
         """Read a file."""
-        if self.files.get(path, MOST_FILE_BYTES + 1) > MOST_FILE_BYTES:
-            return None
-        data = self._fetch(path)
+        data = self.bytes_of(path)
         return None if data is None else self._documents.of(path, data, keeps_secrets=self.keeps_secrets)
+
+    def bytes_of(self, path: str) -> bytes | None:
+        """Fetch a content; `None`: there is none, or it is too large."""
+        return None if self.files.get(path, MOST_FILE_BYTES + 1) > MOST_FILE_BYTES else self._fetch(path)
 
 
 class _Kept:

@@ -25,11 +25,19 @@ import msgspec
 
 from exai import config
 from exai.errors import BadArguments, FileRefused
+from exai.evidence.faults import NotARepository
+from exai.evidence.pieces import Bounds, Wanted
 from exai.evidence.requests import (
     HEADER,
     MOST_FRAME_BYTES,
     Failure,
     Found,
+    Gather,
+    Gathered,
+    GitBlame,
+    GitDiff,
+    GitLog,
+    GitShow,
     Lines,
     Listed,
     ListFiles,
@@ -43,6 +51,7 @@ from exai.evidence.requests import (
     Request,
     Search,
     SymbolNamed,
+    Text,
     encode,
 )
 from exai.evidence.trees import MOST_FILE_BYTES
@@ -61,6 +70,9 @@ ANSWER_S = 30.0
 Fetch = Callable[[str], Awaitable[bytes]]
 T = TypeVar("T")
 _decode = msgspec.msgpack.Decoder(Reply | Failure | Need).decode
+
+
+_FAULTS = {"arguments": BadArguments, "repository": NotARepository, "file": FileRefused}
 
 
 async def _nothing(_: str) -> bytes:
@@ -107,6 +119,30 @@ class Workspace:
         """Find the definitions of a name, and the lines that have it."""
         return await self.ask(SymbolNamed(name), Named)
 
+    async def gather(self, sources: Sequence[str], wanted: Wanted, bounds: Bounds) -> Gathered:
+        """Gather pieces of sources, in the order of these, the most important of each first.
+
+        Raises:
+            NotARepository: a change is wanted, and there is none to read.
+        """
+        return await self.ask(Gather(tuple(sources), wanted, bounds), Gathered)
+
+    async def git_log(self, path: str = "", most: int = 20) -> Text:
+        """List commits; raises `NotARepository` as all of these do."""
+        return await self.ask(GitLog(path, most), Text)
+
+    async def git_show(self, rev: str, path: str = "") -> Text:
+        """Show a commit with what it changed."""
+        return await self.ask(GitShow(rev, path), Text)
+
+    async def git_blame(self, path: str, first: int = 1, last: int = 2**31) -> Text:
+        """Show lines, each with the commit that it is from."""
+        return await self.ask(GitBlame(path, first, last), Text)
+
+    async def git_diff(self, change: str = "all", path: str = "") -> Text:
+        """Show a change."""
+        return await self.ask(GitDiff(change, path), Text)
+
     async def ask(self, request: Request, kind: type[T]) -> T:
         """Ask the process.
 
@@ -129,7 +165,7 @@ class Workspace:
                 await asyncio.shield(self._end())
                 raise
         if isinstance(reply, Failure):
-            raise (BadArguments if reply.kind == "arguments" else FileRefused)(reply.message)
+            raise _FAULTS[reply.kind](reply.message)
         return msgspec.msgpack.decode(reply.value, type=kind)
 
     async def close(self) -> None:

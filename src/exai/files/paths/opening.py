@@ -15,7 +15,7 @@ from pathlib import Path
 from exai.errors import FileRefused
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["open_folder", "open_inside", "shown"]
+__all__ = ["open_folder", "open_inside", "open_known", "shown"]
 
 _LONGEST_SHOWN = 300
 _NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
@@ -67,6 +67,29 @@ def open_folder(path: str, roots: Sequence[Path]) -> Iterator[tuple[int, Path, P
             raise _refusal(path, error) from error
         is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         yield (descriptor, real, root) if is_folder else None
+
+
+@contextmanager
+def open_known(root: Path, parts: Sequence[str]) -> Iterator[int]:
+    """Open the regular file that a walk found below a root, which is resolved; return its descriptor.
+
+    No link is followed, so nothing is resolved: where a part has become one, there is no such file.
+
+    Raises:
+        FileRefused: it is missing, no regular file or not readable.
+    """
+    path = "/".join(parts)
+    if not parts or any(part in {"", ".", ".."} for part in parts):
+        raise FileRefused(f"`{shown(path)}` is no path below a folder.")
+    with ExitStack() as opened:
+        try:
+            descriptor = _walk(root, tuple(parts), opened)
+        except (OSError, ValueError) as error:
+            raise FileRefused(f"`{shown(path)}` cannot be opened.") from error
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise FileRefused(_not_regular(path, mode))
+        yield descriptor
 
 
 def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:

@@ -1,0 +1,58 @@
+"""Gathers pieces of the sources that are asked for, within bounds."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from exai.errors import BadArguments
+from exai.evidence.code.languages import INSTALL
+from exai.evidence.collection.around_change import AroundChange
+from exai.evidence.collection.around_failure import AroundFailure
+from exai.evidence.git.changes import Change, change_of, patched
+from exai.evidence.pieces import Bounds, Piece, Wanted
+from exai.evidence.reading import Reader
+from exai.evidence.requests import Gathered
+from exai.evidence.trees import FolderTree
+
+__all__ = ["gather"]
+
+
+def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bounds) -> Gathered:
+    """Gather pieces, those of the sources named first before others; the same lines come once.
+
+    Raises:
+        BadArguments: a source is not known, or the change cannot be read.
+    """
+    failure = AroundFailure(reader, wanted, bounds)
+    change = _change(reader, wanted)
+    around = AroundChange(reader, change or Change(""), bounds)
+    known = {**failure.sources, **around.sources}
+    pieces: list[Piece] = []
+    by_path: defaultdict[str, list[Piece]] = defaultdict(list)
+    for source in sources:
+        tokens = 0
+        if source not in known:
+            raise BadArguments(
+                f"There is no source of evidence {source!r}. There are: {', '.join(sorted(known))}."
+            )
+        for piece in known[source]():
+            if any(each.has(piece) for each in by_path[piece.path]):
+                continue
+            if len(pieces) >= bounds.pieces or tokens > bounds.tokens:
+                failure.notes.append(f"there is more of {source} than is gathered")
+                break
+            pieces.append(piece)
+            by_path[piece.path].append(piece)
+            tokens += piece.tokens
+    missing = (f"no grammar for {name} is installed ({INSTALL})" for name in sorted(reader.syntax.missing))
+    notes = (*(change.notes if change else ()), *failure.notes, *missing)
+    return Gathered(tuple(pieces), tuple(dict.fromkeys(notes)), change.title if change else "")
+
+
+def _change(reader: Reader, wanted: Wanted) -> Change | None:
+    if wanted.patch:
+        return patched(wanted.patch, reader.tree)
+    if not wanted.change:
+        return None
+    if not isinstance(reader.tree, FolderTree):
+        raise BadArguments("A snapshot has no repository: give the change as a unified diff, in a file.")
+    return change_of(wanted.change, reader.tree)
