@@ -1,0 +1,1 @@
+"""Plans tasks that depend on each other into slots of rooms."""

@@ -1,0 +1,1 @@
+"""Jobs in SQLite that are tried again after a pause."""

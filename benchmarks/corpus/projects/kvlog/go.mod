@@ -1,0 +1,3 @@
+module example.invalid/kvlog
+
+go 1.22

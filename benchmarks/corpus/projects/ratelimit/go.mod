@@ -1,0 +1,3 @@
+module example.invalid/ratelimit
+
+go 1.22

@@ -1,0 +1,1 @@
+"""A router with sign-in, static files and pages."""

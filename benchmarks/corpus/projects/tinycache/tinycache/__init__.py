@@ -1,0 +1,1 @@
+"""A cache with a bound, an age and a file behind it."""
