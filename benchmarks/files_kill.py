@@ -29,7 +29,7 @@ from exai.storage.database import Database
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.faulty_store import run_on_faulty_disk
+from support.faulty_store import RunOnDisk, run_on_faulty_disk, upload_to_faulty_disk
 from support.forked_runs import ForkedRuns, forked_runs
 from support.store_audit import audit
 
@@ -91,19 +91,19 @@ class Bench:
             killed += (await self.kill(orders[start : start + AT_ONCE])).count(KILLED)
         return killed
 
-    async def every_fault(self) -> int:
+    async def every_fault(self, run: RunOnDisk) -> int:
         """Fail at each call with each error, once and until mended; how many runs that were."""
-        calls = await self._fail(MORE_THAN_ALL, errno.EIO, lasting=False)
+        calls = await self._fail(run, MORE_THAN_ALL, errno.EIO, lasting=False)
         runs = 0
         for fails_at, code, lasting in _faults(calls):
-            await self._fail(fails_at, code, lasting=lasting)
+            await self._fail(run, fails_at, code, lasting=lasting)
             runs += 1
         return runs
 
-    async def _fail(self, fails_at: int, code: int, *, lasting: bool) -> int:
+    async def _fail(self, run: RunOnDisk, fails_at: int, code: int, *, lasting: bool) -> int:
         place = self.store()
         database = await Database.open(config.Database(), place)
-        disk, wrong = await run_on_faulty_disk(database, place / "files", fails_at, code, lasting=lasting)
+        disk, wrong = await run(database, place / "files", fails_at, code, lasting=lasting)
         await database.close()
         shutil.rmtree(place)
         self.note(f"{errno.errorcode[code]} at call {fails_at}, {lasting=}", wrong)
@@ -125,7 +125,8 @@ async def _measure(folder: Path, runs: int, seed: int) -> dict[str, Any]:
         for name, work in (
             ("killed at every step", bench.every_step()),
             ("killed at drawn steps", bench.drawn(runs, seed)),
-            ("failed at every call", bench.every_fault()),
+            ("failed at every call", bench.every_fault(run_on_faulty_disk)),
+            ("uploads failed at every", bench.every_fault(upload_to_faulty_disk)),
         ):
             began = time.monotonic()
             result[name] = await work

@@ -1,22 +1,32 @@
-"""Puts, removals and collections of stored files on a disk that fails, without a restart; what is wrong afterwards."""
+"""Files put, uploaded, removed and collected on a disk that fails, without a restart; what is wrong afterwards."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import select
 
 from exai.errors import ExaiError, StoreFailed
 from exai.files.faults import StoreBusy, StoreFull, StoreUnavailable
+from exai.files.store.resumable import Chunk
 from exai.storage.database import Database
 from exai.storage.schema import blobs, file_references, file_uploads
 from support.faulty_disk import FaultyDisk
-from support.shelves import OpenShelf, sha256_of
+from support.shelves import OpenShelf, pieces, sha256_of
 
-__all__ = ["run_on_faulty_disk"]
+__all__ = ["RunOnDisk", "run_on_faulty_disk", "upload_to_faulty_disk"]
 
 CONTENTS = {"small": b"small", "large": bytes(range(256)) * 9_000, "other": b"other" * 70_000}
 STATUSES = {503, 507}
+
+
+class RunOnDisk(Protocol):
+    """Runs on a disk whose call number `fails_at` fails; the disk, and what was wrong."""
+
+    async def __call__(
+        self, database: Database, folder: Path, fails_at: int, code: int, *, lasting: bool
+    ) -> tuple[FaultyDisk, list[str]]: ...
 
 
 @dataclass
@@ -57,6 +67,28 @@ class _Run:
             self.kept[owner, file_id] = name
 
         await self.attempt(f"a put of {name}", work)
+
+    async def upload(self, owner: str, name: str, chunks: int) -> None:
+        """Send a content by a resumable upload, going on where it is after each refusal."""
+        content, uploads = CONTENTS[name], self.shelf.uploads
+        begun: list[str] = []
+
+        async def begin() -> None:
+            begun.append((await uploads.begin(owner, name, len(content))).upload_id)
+
+        async def send() -> None:
+            upload = await uploads.look(owner, begun[0])
+            while not upload.is_done:
+                at = upload.received
+                size = len(content) // chunks + 1
+                chunk = Chunk(at, pieces(content[at : at + size]))
+                upload = await uploads.append(owner, begun[0], chunk)
+            assert upload.file_id is not None
+            self.kept[owner, upload.file_id] = name
+
+        await self.attempt(f"the beginning of an upload of {name}", begin)
+        if begun:
+            await self.attempt(f"an upload of {name}", send)
 
     async def remove(self, owner: str, name: str) -> None:
         file_id = next(
@@ -101,6 +133,29 @@ async def run_on_faulty_disk(
         shelf.clock.advance(1)
         await shelf.shelf.collect()
         run.wrong += await _audit(run, database)
+    shelf.blobs.close()
+    return disk, run.wrong
+
+
+async def upload_to_faulty_disk(
+    database: Database, folder: Path, fails_at: int, code: int, *, lasting: bool
+) -> tuple[FaultyDisk, list[str]]:
+    """Send a content by parts, and its like at once; the disk, and what was wrong."""
+    shelf = OpenShelf(database, folder, grace_hours=0)
+    disk = FaultyDisk(fails_at, code, lasting=lasting)
+    run = _Run(shelf, disk)
+    with disk.attached(database):
+        await run.upload("alice", "large", 2)
+        await run.upload("bob", "small", 1)
+        disk.mend()
+        await run.read_all("at the end")
+        shelf.clock.advance(2 * shelf.settings.upload_keep_hours * 3_600 + 1)
+        await shelf.uploads.sweep()
+        await shelf.shelf.sweep()
+        shelf.clock.advance(1)
+        await shelf.shelf.collect()
+        run.wrong += await _audit(run, database)
+        run.wrong += [f"left of an upload: {len(shelf.parts)}"] if shelf.parts else []
     shelf.blobs.close()
     return disk, run.wrong
 

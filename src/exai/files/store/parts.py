@@ -85,13 +85,14 @@ class LockedPart:
         with self._lock:
             if self._opened.closed:
                 return
+            size = write_all(self._opened.fileno(), pieces)
+            self.size += size
+            self.unflushed += size
+            # Not before: the hash goes on with the next request, and has nothing of a write that failed.
             for piece in pieces:
                 self.hash.update(piece)
                 if checksum is not None:
                     checksum.update(piece)
-            size = write_all(self._opened.fileno(), pieces)
-            self.size += size
-            self.unflushed += size
 
     def flush(self) -> int:
         """Have on the disk what was written; how much there is."""
