@@ -1,13 +1,26 @@
 """Messages between a caller and a model, as plain values that depend on no provider and no protocol."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Protocol
 
 import msgspec
 
-__all__ = ["Citation", "Effort", "FileExcerpt", "Image", "Message", "PictureLimits", "Role", "ToolCall"]
+__all__ = [
+    "Attachment",
+    "Citation",
+    "Effort",
+    "FileExcerpt",
+    "Image",
+    "Message",
+    "PictureLimits",
+    "Role",
+    "Source",
+    "ToolCall",
+]
 
 
 class Role(StrEnum):
@@ -84,6 +97,53 @@ class FileExcerpt:
     sha256: str
 
 
+class Source(Protocol):
+    """A content that can be read from its beginning, more than once."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def suffix(self) -> str:
+        """The ending of a name for such a content, without a dot."""
+        ...
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def file_owner(self) -> str | None:
+        """Whose stored file it is, or was made of; `None`: it is none."""
+        ...
+
+    @property
+    def origin_sha256(self) -> str | None:
+        """The digest of the content that it was made of; `None`: it is as it was."""
+        ...
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """Yield all of it, `size` bytes.
+
+        Raises:
+            FileDamaged: it is not what its digest says.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a model is shown as it is: it lies at the model's provider, and a message names it there."""
+
+    name: str = field(repr=False)
+    """The caller's name for it, for messages."""
+    kind: str
+    """Of its content, as `exai.files.kinds` names it."""
+    source: Source
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A model's call of a tool. It is sent back unchanged."""
@@ -102,6 +162,7 @@ class Message(msgspec.Struct, frozen=True):
     role: Role
     text: str
     images: tuple[Image, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     reasoning: str | None = None
     """The assistant's reasoning, for a provider whose protocol requires it back."""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -111,7 +172,8 @@ class Message(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Name what it is made of without its texts, which belong in no log."""
-        return f"Message({self.role}, {len(self.text)} characters, {len(self.images)} pictures)"
+        shown = f"{len(self.images)} pictures, {len(self.attachments)} files"
+        return f"Message({self.role}, {len(self.text)} characters, {shown})"
 
 
 @dataclass(frozen=True, slots=True)

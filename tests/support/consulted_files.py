@@ -36,7 +36,13 @@ class Talk:
         remote = RemoteFiles(
             desk.router.file_hosts, CopyTables(database), desk.clock, config.Files(), request_s=5
         )
-        self.sources: FileSources = file_sources(database, folder, folder, remote=remote, **settings)
+        self.sources: FileSources = file_sources(
+            database,
+            folder,
+            folder,
+            remote=None if settings.get("extract") == "local_only" else remote,
+            **settings,
+        )
         self._counts = TokenCounts(CalibrationTable(database), desk.clock, {})
         self._consultant = Consultant(
             router=desk.router,
@@ -55,7 +61,7 @@ class Talk:
     async def ask(
         self,
         *names: str,
-        model: str = "glm-5.3",
+        model: str | None = "glm-5.3",
         caller: Caller = ALICE,
         question: str = "What is it?",
         **fields: Any,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exai.consulting.files.gathering import FileSources
-from exai.consulting.files.scans import ScanReader
+from exai.consulting.files.provider_reading import ProviderReader
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.reader import FileReader
 from exai.files.paths.storing import PathStore
@@ -20,7 +20,7 @@ __all__ = ["file_sources"]
 def file_sources(
     database: Database, folder: Path, *roots: Path, remote: RemoteFiles | None = None, **settings: object
 ) -> FileSources:
-    """Sources whose store is in `folder`; with `remote`, scans are read there."""
+    """Sources whose store is in `folder`; with `remote`, providers read documents."""
     shelf = OpenShelf(database, folder / ".store", roots=roots, **settings)
     work = HeavyWork(shelf.settings)
     scanner = SecretScanner(uses_kingfisher=False)
@@ -32,8 +32,8 @@ def file_sources(
         snapshots=shelf.snapshots,
         text=shelf.text,
         secrets=secrets,
-        scans=None
+        by_provider=None
         if remote is None
-        else ScanReader(remote=remote, extracts=shelf.extracts, shelf=shelf.shelf, secrets=secrets),
+        else ProviderReader(remote=remote, extracts=shelf.extracts, shelf=shelf.shelf, secrets=secrets),
         settings=shelf.settings,
     )

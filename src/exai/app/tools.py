@@ -10,7 +10,7 @@ from exai.app.storage import Storage
 from exai.config import Server, Settings
 from exai.consulting.consultant import Consultant
 from exai.consulting.files.gathering import FileSources
-from exai.consulting.files.scans import ScanReader
+from exai.consulting.files.provider_reading import ProviderReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
@@ -109,7 +109,7 @@ def _address(server: Server) -> str | None:
 
 def _sources(files: ToolFiles, settings: Settings) -> FileSources:
     stored = files.stored
-    scans = ScanReader(
+    reader = ProviderReader(
         remote=files.remote, extracts=stored.extracts, shelf=stored.shelf, secrets=stored.secrets
     )
     return FileSources(
@@ -119,6 +119,6 @@ def _sources(files: ToolFiles, settings: Settings) -> FileSources:
         snapshots=stored.snapshots,
         text=stored.text,
         secrets=stored.secrets,
-        scans=None if settings.files.extract == "local_only" else scans,
+        by_provider=None if settings.files.extract == "local_only" else reader,
         settings=settings.files,
     )

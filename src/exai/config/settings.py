@@ -371,8 +371,8 @@ class Files(Section):
     grace_hours: Annotated[float, Field(ge=0, le=8_760)] = 24.0
     """How long a content is kept that no stored file has any more, in hours."""
 
-    extract: Literal["local_first", "local_only"] = "local_first"
-    """Who reads the text of documents: EXAI, and of a scan the provider that is asked (Kimi), or EXAI alone."""
+    extract: Literal["local_first", "provider_first", "local_only"] = "local_first"
+    """Who reads documents: EXAI, and scans the provider that is asked; that provider wherever it can; EXAI alone."""
 
     secrets: Literal["redact", "block", "warn", "off"] = "redact"
     """What happens to a secret in a text that a model is to be shown: replaced by the name of its form, the file

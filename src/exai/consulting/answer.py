@@ -63,6 +63,8 @@ class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
     total_lines: int | None = None
     whole: bool = True
     extracted_by: str | None = None
+    attached: bool = False
+    """Whether it was shown the file as it is, by its provider."""
     pages: int | None = None
     secrets: tuple[str, ...] = ()
     """Lines with what looks like a secret, and its form, as `12 github-pat`."""
@@ -116,7 +118,10 @@ class AnswerReport(Report, frozen=True):
             cost_usd=consultation.cost.usd,
             cost=CostItems.of(consultation.cost),
             context=_contents(consultation),
-            files=tuple(block.item.name for block in consultation.material.blocks),
+            files=(
+                *(block.item.name for block in consultation.material.blocks),
+                *(item.attachment.name for item in consultation.material.attached),
+            ),
             material=tuple(_shown_files(consultation.material)),
         )
 
@@ -184,7 +189,7 @@ def _contents(consultation: Consultation) -> PromptContents:
     return PromptContents(
         exchanges_included=fit.recalled.included,
         exchanges_dropped=fit.recalled.dropped,
-        files=len(material.blocks),
+        files=len(material.blocks) + len(material.attached),
         images=len(material.images),
         tokens_expected=fit.tokens,
         expected_by=consultation.completion.provider if fit.counted else "estimate",
@@ -205,6 +210,10 @@ def _shown_files(material: ShownMaterial) -> Iterator[ShownFile]:
             extracted_by=item.method,
             pages=item.pages or None,
             secrets=tuple(f"{place.line} {place.rule}" for place in item.secrets),
+        )
+    for attached in material.attached:
+        yield ShownFile(
+            name=attached.attachment.name, id=attached.id, kind=attached.attachment.kind, attached=True
         )
     for each in material.left_out:
         yield ShownFile(name=each.name, whole=False, left_out=each.why)

@@ -1,6 +1,6 @@
 """Arguments that tools which ask a model have in common: their types, with what clients are shown of them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ __all__ = [
     "FilePaths",
     "ImageSources",
     "ModelName",
+    "ReadDocuments",
     "SendSecrets",
     "Temperature",
     "WebSearchWanted",
@@ -45,6 +46,9 @@ EffortName = Annotated[
 ]
 """The schema lists our own efforts; `effort_named` takes those of other servers too."""
 WebSearchWanted = Annotated[bool, msgspec.Meta(description="Let the model search the web")]
+ReadDocuments = Annotated[
+    Literal["here", "provider"], msgspec.Meta(description="Who reads PDF and Office documents")
+]
 SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they hold secrets")]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

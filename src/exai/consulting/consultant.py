@@ -24,7 +24,7 @@ from exai.consulting.model_choice import choose_model
 from exai.consulting.recording import Recording, record
 from exai.consulting.structured import Ask, Structured, ask_for, schema_of, thoughts_alone
 from exai.consulting.web_search import WebSearch
-from exai.consulting.window import Fit, Question, Window
+from exai.consulting.window import Fit, Question, Window, tokens_beside
 from exai.conversations.conversations import Conversation, Conversations
 from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
@@ -34,7 +34,7 @@ from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
-from exai.routing.router import ModelRouter
+from exai.routing.router import Choice, ModelRouter
 from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
@@ -83,15 +83,7 @@ class Consultant:
         with context.stage(Stage.STORE):
             conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
         material = await gather(inquiry, self._files, context)
-        choice = choose_model(self._router, inquiry, conversation, has_images=bool(material.images))
-        await self._files.read_scans(
-            material.gathered,
-            context.caller,
-            context.hold,
-            choice.model.provider,
-            deadline=context.ask.terms.deadline,
-            send_secrets=inquiry.send_secrets,
-        )
+        choice = await self._choose(inquiry, conversation, material, context)
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> Answered:
@@ -121,6 +113,24 @@ class Consultant:
             cost=bill.cost,
         )
 
+    async def _choose(
+        self, inquiry: Inquiry, conversation: Conversation, material: Material, context: CallContext
+    ) -> Choice:
+        """Choose the model, and have read what depends on it."""
+        kinds = tuple(item.attachment.kind for item in material.attached)
+        choice = choose_model(
+            self._router, inquiry, conversation, has_images=bool(material.images), kinds=kinds
+        )
+        await self._files.read_unread(
+            material.gathered,
+            context.caller,
+            context.hold,
+            choice.model,
+            deadline=context.ask.terms.deadline,
+            send_secrets=inquiry.send_secrets,
+        )
+        return choice
+
     async def _fit(
         self,
         inquiry: Inquiry,
@@ -138,7 +148,11 @@ class Consultant:
         room = 0.0
         if material.gathered.texts:
             room = await self._window.room(
-                model, inquiry.question, instruction_tokens, len(material.images), inquiry.max_answer_tokens
+                model,
+                inquiry.question,
+                instruction_tokens,
+                tokens_beside(len(material.images), len(material.attached)),
+                inquiry.max_answer_tokens,
             )
         shown = await material.shown(room, can_read=model.calls_tools)
 
@@ -147,7 +161,7 @@ class Consultant:
 
         question = Question(
             text=shown.question,
-            images=len(shown.images),
+            shown_tokens=tokens_beside(len(shown.images), len(shown.attached)),
             instruction_tokens=instruction_tokens,
             max_answer_tokens=inquiry.max_answer_tokens,
             prompt_with=prompt_with,
@@ -189,7 +203,7 @@ class Consultant:
     def _learn(self, model: Model, material: ShownMaterial, fit: Fit, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
         reported = completion.usage.input
-        if reported is None or material.images or completion.model != model.name:
+        if reported is None or material.images or material.attached or completion.model != model.name:
             return
         self._counts.learn(model.name, estimated=fit.by_script, reported=reported - model.template_tokens)
 
@@ -216,7 +230,12 @@ def _prompt(
         messages=(
             Message(Role.SYSTEM, inquiry.instructions),
             *history,
-            Message(Role.USER, material.question, images=material.images),
+            Message(
+                Role.USER,
+                material.question,
+                images=material.images,
+                attachments=tuple(item.attachment for item in material.attached),
+            ),
         ),
         effort=inquiry.effort,
         temperature=inquiry.temperature,

@@ -1,6 +1,7 @@
 """A question to a model, before the model is chosen."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,8 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     file_paths: Sequence[str] = ()
     send_secrets: bool = False
     """Whether files are sent although they hold secrets."""
+    reads_documents: Literal["here", "provider"] | None = None
+    """Who reads documents; `None`: as configured."""
     images: Sequence[str] = ()
     """Absolute paths or `data:` URLs."""
     effort: Effort | None = None

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from exai.consulting.context import CallContext
 from exai.consulting.files.blocks import Block, excerpt_block, whole_block
-from exai.consulting.files.gathering import FileSources, Gathered, LeftOut
+from exai.consulting.files.gathering import AttachedItem, FileSources, Gathered, LeftOut
 from exai.consulting.files.text_items import TextItem
 from exai.consulting.inquiry import Inquiry
+from exai.errors import BadArguments
+from exai.files.documents.numbering import framed_name
 from exai.files.paths.opening import shown
 from exai.messages import Image
 
@@ -33,6 +35,8 @@ class ShownMaterial:
     secrets_replaced: bool = True
     sources: tuple[str, ...] = ()
     """Sentences about what was stored on the way."""
+    attached: tuple[AttachedItem, ...] = ()
+    """Files that it is shown as they are."""
 
     @property
     def excerpts(self) -> tuple[TextItem, ...]:
@@ -41,13 +45,10 @@ class ShownMaterial:
 
     @property
     def as_recorded(self) -> str:
-        """The question as later calls recall it; pictures are named, not kept."""
-        count = len(self.images)
-        if not count:
-            return self.question
-        return (
-            f"{self.question}\n\n[{count} picture{'s' if count > 1 else ''} shown here, no longer attached]"
-        )
+        """The question as later calls recall it; pictures and files are named, not kept."""
+        counts = ((len(self.images), "picture"), (len(self.attached), "file"))
+        named = " and ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count)
+        return f"{self.question}\n\n[{named} shown here, no longer attached]" if named else self.question
 
     @property
     def notes(self) -> Iterator[str]:
@@ -88,6 +89,11 @@ class Material:
     """Whether secrets in texts were replaced, and not sent."""
 
     @property
+    def attached(self) -> tuple[AttachedItem, ...]:
+        """The files that models are shown as they are."""
+        return tuple(self.gathered.attached)
+
+    @property
     def images(self) -> tuple[Image, ...]:
         """The pictures, by whatever argument they were named."""
         return tuple(self.gathered.images)
@@ -99,7 +105,8 @@ class Material:
         for item in self.gathered.texts:
             block = whole_block(item) if item.id in whole else None
             blocks.append(block or await excerpt_block(item, can_read=can_read))
-        question = "\n".join([*(block.text for block in blocks), self.question])
+        headings = [_heading(item) for item in self.attached]
+        question = "\n".join([*(block.text for block in blocks), *headings, self.question])
         return ShownMaterial(
             tuple(blocks),
             self.images,
@@ -108,6 +115,7 @@ class Material:
             can_read,
             self.secrets_replaced,
             tuple(self.gathered.notes),
+            self.attached,
         )
 
     def _fitting(self, room: float) -> set[str]:
@@ -122,6 +130,12 @@ class Material:
         return fitting
 
 
+def _heading(item: AttachedItem) -> str:
+    """Say under which id an attached file is cited."""
+    name, kind = framed_name(item.attachment.name), item.attachment.kind
+    return f"<<<ATTACHED {item.id} {name} {kind} sha256:{item.sha256[:12]}>>>\n"
+
+
 def _tokens(item: TextItem) -> float:
     return float("inf") if item.whole is None else item.whole.tokens
 
@@ -130,17 +144,26 @@ async def gather(inquiry: Inquiry, sources: FileSources, context: CallContext) -
     """Read the files and pictures of the caller's inquiry.
 
     Raises:
+        BadArguments: a provider is to read documents, and none may.
         FileRefused: one of them may not or cannot be read.
         Overloaded: the caller's calls hold too much already.
         ScopeMissing: a stored file is named without the scope for that.
         ToolFault: what is wrong with a stored file or a document.
     """
+    wanted = inquiry.reads_documents or (
+        "provider" if sources.settings.extract == "provider_first" else "here"
+    )
+    if inquiry.reads_documents == "provider" and sources.by_provider is None:
+        raise BadArguments(
+            "Documents are sent to no provider to be read here (`files.extract`). Leave `read_documents` out."
+        )
     gathered = await sources.gather(
         context.caller,
         inquiry.file_paths,
         inquiry.images,
         context.hold,
         send_secrets=inquiry.send_secrets,
+        reads_here=wanted == "here",
     )
     replaced = sources.secrets.mode == "redact" and not inquiry.send_secrets
     return Material(gathered, inquiry.question, secrets_replaced=replaced)

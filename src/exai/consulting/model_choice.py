@@ -11,9 +11,14 @@ __all__ = ["choose_model"]
 
 
 def choose_model(
-    router: ModelRouter, inquiry: Inquiry, conversation: Conversation, *, has_images: bool
+    router: ModelRouter,
+    inquiry: Inquiry,
+    conversation: Conversation,
+    *,
+    has_images: bool,
+    kinds: tuple[str, ...] = (),
 ) -> Choice:
-    """Choose the model, and who may take over.
+    """Choose the model, and who may take over; `kinds` are those of files that it must be shown as they are.
 
     Raises:
         ToolFault: no model that was asked for can answer.
@@ -23,6 +28,7 @@ def choose_model(
         return router.resolve(
             name,
             images=has_images,
+            kinds=kinds,
             web_search=inquiry.web_search,
             effort=inquiry.effort,
             fallback=inquiry.fallback_models,

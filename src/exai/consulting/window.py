@@ -16,10 +16,13 @@ from exai.providers.base import Prompt
 from exai.providers.catalog import Model
 from exai.routing.ledger import Stage
 
-__all__ = ["Fit", "Question", "Window"]
+__all__ = ["Fit", "Question", "Window", "tokens_beside"]
 
 TOKENS_PER_IMAGE = 1_500
 """What a picture may cost in a prompt: an upper middle of what both providers document."""
+
+TOKENS_PER_FILE = 10_000
+"""What a file may cost that is shown as it is: no provider documents it, and one that is larger is refused there."""
 
 NEAR = (0.85, 1.25)
 """Shares of the window between which an estimate may be wrong enough to matter, so that a provider's own
@@ -30,7 +33,8 @@ class Question(msgspec.Struct, frozen=True):
     """What is to fit beside the history."""
 
     text: str
-    images: int
+    shown_tokens: int
+    """What its pictures and attached files may cost."""
     instruction_tokens: int
     """The estimate for the system message."""
     max_answer_tokens: int | None
@@ -79,7 +83,7 @@ class Window:
         by_script = (
             question.instruction_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(question.text)
         )
-        beside = model.template_tokens + question.images * TOKENS_PER_IMAGE
+        beside = model.template_tokens + question.shown_tokens
         for_question = math.ceil(by_script * factor) + beside
         for_answer = self._for_answer(model, question.max_answer_tokens)
         counted = None
@@ -112,13 +116,16 @@ class Window:
         )
 
     async def room(
-        self, model: Model, text: str, instruction_tokens: int, images: int, max_answer_tokens: int | None
+        self,
+        model: Model,
+        text: str,
+        instruction_tokens: int,
+        shown_tokens: int,
+        max_answer_tokens: int | None,
     ) -> float:
         """Return how many tokens, by our own estimate, there are for files beside a question and its answer."""
         by_script = instruction_tokens + TOKENS_PER_EXCHANGE + await estimate_long_text(text)
-        beside = (
-            model.template_tokens + images * TOKENS_PER_IMAGE + self._for_answer(model, max_answer_tokens)
-        )
+        beside = model.template_tokens + shown_tokens + self._for_answer(model, max_answer_tokens)
         return (model.context_tokens - beside) / self._counts.factor(model.name) - by_script
 
     def left(self, model: Model, fit: Fit, max_answer_tokens: int | None) -> float:
@@ -139,6 +146,11 @@ class Window:
             return await self._conversations.recall(
                 conversation, max(0, int(budget)), reasoning_of=model.name if model.keeps_reasoning else None
             )
+
+
+def tokens_beside(images: int, files: int) -> int:
+    """Estimate what pictures and attached files take of a prompt."""
+    return images * TOKENS_PER_IMAGE + files * TOKENS_PER_FILE
 
 
 def _is_near(tokens: int, window: int) -> bool:

@@ -3,10 +3,13 @@
 import codecs
 from dataclasses import dataclass
 
-__all__ = ["HEAD_BYTES", "Kind", "kind_of"]
+__all__ = ["HEAD_BYTES", "VIDEOS", "Kind", "kind_of"]
 
 HEAD_BYTES = 4096
 """How much of a content's beginning `kind_of` needs."""
+
+VIDEOS = frozenset({"mp4", "quicktime", "avi", "matroska", "webm", "mpeg", "flv", "wmv", "3gpp"})
+"""Names of kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"fLaC", Kind("flac", "audio/flac")),
     (b"ID3", Kind("mp3", "audio/mpeg")),
     (b"\x1a\x45\xdf\xa3", Kind("matroska", "video/x-matroska")),
+    (b"FLV\x01", Kind("flv", "video/x-flv")),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Kind("wmv", "video/x-ms-wmv")),
+    (b"\x00\x00\x01\xba", Kind("mpeg", "video/mpeg")),
+    (b"\x00\x00\x01\xb3", Kind("mpeg", "video/mpeg")),
 )
 _RIFF = {
     b"WEBP": Kind("webp", "image/webp"),
@@ -57,6 +64,10 @@ _FTYP_IMAGES = {
     b"mif1": Kind("heic", "image/heic"),
 }
 _MP4 = Kind("mp4", "video/mp4")
+_3GPP = Kind("3gpp", "video/3gpp")
+_WEBM = Kind("webm", "video/webm")
+_DOCTYPE_BYTES = 64
+"""Within which a Matroska file names its type."""
 _QUICKTIME = Kind("quicktime", "video/quicktime")
 _OFFICE: tuple[tuple[bytes, Kind], ...] = (
     (b"word/", Kind("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")),
@@ -72,13 +83,22 @@ def kind_of(head: bytes) -> Kind:
         return EMPTY
     for start, kind in _STARTS:
         if head.startswith(start):
-            return _office_or_zip(head) if kind.name == "zip" else kind
+            return _narrowed(kind, head)
     if head.startswith(b"RIFF") and (riff := _RIFF.get(head[8:12])) is not None:
         return riff
     if head[4:8] == b"ftyp":
         brand = head[8:12]
+        if brand.startswith(b"3g"):
+            return _3GPP
         return _FTYP_IMAGES.get(brand) or (_QUICKTIME if brand == b"qt  " else _MP4)
     return TEXT if _is_text(head) else BINARY
+
+
+def _narrowed(kind: Kind, head: bytes) -> Kind:
+    """Tell what a kind is in particular."""
+    if kind.name == "zip":
+        return _office_or_zip(head)
+    return _WEBM if kind.name == "matroska" and b"webm" in head[:_DOCTYPE_BYTES] else kind
 
 
 def _office_or_zip(head: bytes) -> Kind:

@@ -17,6 +17,7 @@ import msgspec
 
 from exai.costs import Cost, Usage
 from exai.messages import Effort, PictureLimits
+from exai.providers.file_limits import FileDialect, FilePart
 
 __all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "SearchWay", "nearest_names"]
 
@@ -118,6 +119,8 @@ class Model:
     images: bool = False
     pictures: PictureLimits = field(default_factory=PictureLimits)
     """Which pictures it accepts, if any."""
+    parts: tuple[FilePart, ...] = ()
+    """How it is shown files as they are, such as videos."""
     web_search: SearchWay | None = None
     """How it searches the web; `None`: it cannot."""
     builtin_search: bool = False
@@ -158,6 +161,15 @@ class Model:
         """Return the effort at which it answers when `asked` is sent, or nothing; `None` if that is unknown."""
         return self.default_effort if asked is None else self.nearest_effort(asked)
 
+    def part_for(self, kind: str) -> FilePart | None:
+        """Return how it is shown a file of a kind as it is; `None`: it is not."""
+        return next((part for part in self.parts if kind in part.kinds), None)
+
+    def takes(self, kind: str, size: int) -> bool:
+        """Whether it is shown a file of a kind and size as it is."""
+        part = self.part_for(kind)
+        return part is not None and size <= part.max_bytes
+
     def nearest_effort(self, asked: Effort) -> Effort | None:
         """Return the model's lowest effort not below `asked`, else its highest; `None`: it does not think."""
         if asked in self.thinking:
@@ -191,14 +203,18 @@ class Catalog:
         retired: Iterable[Retired] = (),
         fees: Iterable[Fee] = (),
         vendors: Mapping[str, Iterable[str]] = MappingProxyType({}),
+        files: Mapping[str, FileDialect] = MappingProxyType({}),
     ) -> None:
         """`vendors` are the names of each provider's vendor that gateways put before those of its models.
+
+        `files` is what each provider's file store takes.
 
         Raise `ValueError` when a name is used twice or a successor does not exist.
         """
         self._provider_by_vendor = {
             vendor: provider for provider, names in vendors.items() for vendor in names
         }
+        self.files = files
         self.models: Mapping[str, Model] = MappingProxyType({model.name: model for model in models})
         """By canonical name, in the file's order."""
         self.retired: Mapping[str, Retired] = MappingProxyType({entry.name: entry for entry in retired})
@@ -242,6 +258,7 @@ class Catalog:
                 for service, row in services.items()
             ),
             rows.vendors,
+            rows.files,
         )
 
     @property
@@ -310,6 +327,7 @@ class _ModelRow(msgspec.Struct, forbid_unknown_fields=True):
             max_output_tokens=self.max_output_tokens,
             images=self.images is not None,
             pictures=PictureLimits() if self.images is None else file.pictures[self.images],
+            parts=() if self.images is None else file.files[self.provider].parts,
             web_search=self.web_search,
             builtin_search=self.builtin_search,
             price=None
@@ -334,6 +352,7 @@ class _RetiredRow(msgspec.Struct, forbid_unknown_fields=True):
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     thinking: dict[str, dict[str, dict[str, Any]]]
     pictures: dict[str, PictureLimits]
+    files: dict[str, FileDialect]
     models: dict[str, _ModelRow]
     retired: tuple[_RetiredRow, ...]
     fees: dict[str, dict[str, _FeeRow]]

@@ -23,32 +23,17 @@ from exai.errors import (
 from exai.providers.base import Shared
 from exai.providers.catalog import Model
 from exai.providers.faults import Row, Verdict
+from exai.providers.file_limits import FileDialect
 from exai.providers.profile import WINDOW_FULL, CutShort, Profile
 from exai.providers.remote_files.accounts import account_copies
-from exai.providers.remote_files.file_store import FileDialect, Purpose
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
 from exai.runtime.clock import Clock
 
-__all__ = ["ERRORS", "FILES", "SignedTokens", "glm_profile", "glm_provider", "search_engines"]
+__all__ = ["ERRORS", "SignedTokens", "glm_profile", "glm_provider", "search_engines"]
 
 TOKEN_LIFETIME_MS = 210_000
 TOKEN_REFRESH_S = 180.0
 """A token lives 3.5 minutes and is replaced after 3, as in the vendor's SDK."""
-
-FILES = FileDialect(
-    purposes={
-        "user_data": Purpose(50 * 2**20, frozenset({"pptx", "ppt", "docx", "doc", "xlsx", "xls", "pdf"})),
-        "batch": Purpose(100 * 2**20, frozenset({"jsonl"})),
-        "code-interpreter": Purpose(20 * 2**20),
-        "agent": Purpose(20 * 2**20),
-        "file-extract": Purpose(50 * 2**20),
-    },
-    max_files=1_000,
-    max_bytes=None,
-    source="docs.z.ai, file upload, 2026-07",
-    lists_by="purpose",
-)
-"""GLM's file store: what any source lists and a prompt or a batch can use."""
 
 _MAINLAND_HOST = "open.bigmodel.cn"
 
@@ -210,6 +195,7 @@ def glm_profile(base_url: str, search_engine: str = "auto") -> Profile:
 def glm_provider(
     settings: config.GlmProvider,
     models: Mapping[str, Model],
+    files: FileDialect,
     shared: Shared,
 ) -> OpenAiCompatible:
     """Make GLM's adapter.
@@ -232,7 +218,7 @@ def glm_provider(
         base_url=base_url,
         authorization=authorization,
         shared=shared,
-        copies=account_copies("glm", profile, FILES, base_url, key, shared, settings.keep_uploads_days),
+        copies=account_copies("glm", profile, files, base_url, key, shared, settings.keep_uploads_days),
     )
 
 

@@ -19,13 +19,13 @@ from exai.errors import (
 from exai.providers.base import Shared
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.faults import Row, Verdict
+from exai.providers.file_limits import FileDialect
 from exai.providers.profile import Profile
 from exai.providers.remote_files.accounts import account_copies
-from exai.providers.remote_files.file_store import FileDialect, Purpose
 from exai.providers.remote_files.pictures import PictureUploads
 from exai.providers.wire.openai_compatible import OpenAiCompatible, bearer, usable_key
 
-__all__ = ["BUILTIN_SEARCH", "ERRORS", "FILES", "KIMI", "kimi_provider"]
+__all__ = ["BUILTIN_SEARCH", "ERRORS", "KIMI", "kimi_provider"]
 
 
 BUILTIN_SEARCH = "$web_search"
@@ -151,22 +151,13 @@ KIMI = Profile(
 """Kimi's profile."""
 
 
-FILES = FileDialect(
-    purposes={name: Purpose(100 * 2**20) for name in ("file-extract", "image", "video", "batch")},
-    max_files=1_000,
-    max_bytes=10 * 2**30,
-    source="platform.kimi.ai, files, 2026-09",
-    lists_by="token",
-    has_text=True,
-)
-"""Kimi's file store."""
-
 COUNT_PATH = "/tokenizers/estimate-token-count"
 
 
 def kimi_provider(
     settings: config.KimiProvider,
     models: Mapping[str, Model],
+    files: FileDialect,
     shared: Shared,
 ) -> OpenAiCompatible:
     """Make Kimi's adapter. Where copies are remembered, large pictures are kept in its file store.
@@ -181,7 +172,7 @@ def kimi_provider(
         }
     key = usable_key(settings.api_key, KIMI.key_hint)
     base_url = str(settings.base_url)
-    copies = account_copies("kimi", KIMI, FILES, base_url, key, shared, settings.keep_uploads_days)
+    copies = account_copies("kimi", KIMI, files, base_url, key, shared, settings.keep_uploads_days)
     return OpenAiCompatible(
         name="kimi",
         profile=replace(KIMI, count_path=COUNT_PATH) if settings.count_tokens else KIMI,

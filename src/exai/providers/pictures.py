@@ -16,14 +16,20 @@ __all__ = ["NO_PICTURES", "Shown", "fit_pictures", "pictures_of", "refuse_too_mu
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a request contains its pictures."""
+    """How a request contains its pictures and files."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
     """The URL of each picture that was uploaded, by its digest; the others are inside the request."""
     notes: tuple[str, ...] = ()
     """How they were changed, as sentences for the caller."""
     uploaded: int = 0
-    """How many of them were uploaded for this request."""
+    """How many pictures and files were uploaded for this request."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The provider's id of each file that is shown as it is, by its digest."""
+
+    def with_files(self, files: Mapping[str, str], uploaded: int) -> "Shown":
+        """Return a copy with files, of which some were uploaded for this request."""
+        return replace(self, files=files, uploaded=self.uploaded + uploaded)
 
     def with_notes(self, notes: tuple[str, ...]) -> "Shown":
         """Return a copy with further notes before its own."""

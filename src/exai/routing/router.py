@@ -66,11 +66,15 @@ class _Needs(msgspec.Struct, frozen=True):
     images: bool
     web_search: bool
     thinking: bool
+    kinds: tuple[str, ...] = ()
+    """Of files that it must be shown as they are."""
 
     def unmet(self, model: Model) -> str | None:
         """Name what `model` lacks, for a sentence."""
         if self.images and not model.images:
             return "takes no images"
+        if lacking := [kind for kind in self.kinds if model.part_for(kind) is None]:
+            return f"is shown no file of kind {lacking[0]}"
         if self.web_search and not model.web_search:
             return "cannot search the web"
         if self.thinking and not model.efforts:
@@ -149,11 +153,15 @@ class ModelRouter:
         shared = Shared(timeouts, clock, work or HeavyWork(files), copies, files)
         built = {
             "glm": glm_provider(
-                providers.glm, _allowed(catalog, "glm", providers.glm.allowed_models), shared
+                providers.glm,
+                _allowed(catalog, "glm", providers.glm.allowed_models),
+                catalog.files["glm"],
+                shared,
             ),
             "kimi": kimi_provider(
                 providers.kimi,
                 _allowed(catalog, "kimi", providers.kimi.allowed_models),
+                catalog.files["kimi"],
                 shared,
             ),
         }
@@ -197,6 +205,7 @@ class ModelRouter:
         requested: str | None,
         *,
         images: bool = False,
+        kinds: tuple[str, ...] = (),
         web_search: bool = False,
         effort: Effort | None = None,
         fallback: Sequence[str] | None = None,
@@ -204,6 +213,7 @@ class ModelRouter:
     ) -> Choice:
         """Choose the model for a call that needs these abilities, and those that may take over from it.
 
+        `kinds` are those of files that it must be shown as they are, such as videos.
         `None` takes `models.default`; `auto` one of `models.preferred` that can be asked
         and has the abilities. `effort` above `none` lets `auto` look for a model that
         thinks; a model that was named answers all the same, and a note says that it does not.
@@ -216,7 +226,7 @@ class ModelRouter:
             AbilityMissing: the model cannot do what the call needs.
             ProviderUnconfigured: no key is set for its provider.
         """
-        needs = _Needs(images, web_search, effort not in {None, Effort.NONE})
+        needs = _Needs(images, web_search, effort not in {None, Effort.NONE}, kinds)
         if requested is None and self._default is not None:
             model = self._able(self._default, msgspec.structs.replace(needs, thinking=False))
             choice = Choice(model, None, "No model was named; this is the configured default.")

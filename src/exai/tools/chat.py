@@ -14,6 +14,7 @@ from exai.consulting.arguments import (
     FilePaths,
     ImageSources,
     ModelName,
+    ReadDocuments,
     SendSecrets,
     Temperature,
     WebSearchWanted,
@@ -48,6 +49,7 @@ class ChatArguments(Arguments, frozen=True):
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
     send_secrets: SendSecrets = False
+    read_documents: ReadDocuments | None = None
 
     def requested(self) -> Requested:
         return Requested(model=self.model, conversation_id=self.continuation_id)
@@ -79,7 +81,9 @@ class Chat:
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
             aliases=CHAT_WITH_FILES,
             file_arguments=("absolute_file_paths", "images"),
-            unlisted=frozenset({"fallback_models", "temperature", "max_answer_tokens", "send_secrets"}),
+            unlisted=frozenset(
+                {"fallback_models", "temperature", "max_answer_tokens", "read_documents", "send_secrets"}
+            ),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,
         )
@@ -105,6 +109,7 @@ class Chat:
             max_answer_tokens=arguments.max_answer_tokens,
             continuation_id=arguments.continuation_id,
             send_secrets=arguments.send_secrets,
+            reads_documents=arguments.read_documents,
         )
         consultation = await self._consultant.consult(inquiry, context)
         return ToolReturn(ModelAnswer.of(consultation), consultation.findings, AnswerReport.of(consultation))

@@ -83,7 +83,7 @@ async def test_documents_are_shown_as_their_text(talk: Talk, tmp_path: Path) -> 
 async def test_what_no_model_is_shown_is_refused_with_its_kind(talk: Talk, tmp_path: Path) -> None:
     for name, content, fault, words in (
         ("a.gz", b"\x1f\x8b\x08\0rest", FileRefused, "of kind gzip"),
-        ("a.mp4", b"\0\0\0\x18ftypisom", FileRefused, "of kind mp4"),
+        ("a.mp4", b"\0\0\0\x18ftypisom", AbilityMissing, "no file of kind mp4"),
         ("a.zip", archive_of({"a": "b"}), NoText, "archive"),
         ("scan.pdf", scan(), NoText, "Models of Kimi"),
         ("a.bin", b"\x80\x00\xfd", FileRefused, "no text"),

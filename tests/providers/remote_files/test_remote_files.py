@@ -22,6 +22,7 @@ from exai.errors import (
     StoreFailed,
 )
 from exai.files.faults import FileDamaged
+from exai.providers.file_limits import Purpose
 from exai.providers.remote_files.faults import (
     CopyUnwanted,
     FileEmpty,
@@ -30,7 +31,6 @@ from exai.providers.remote_files.faults import (
     ProviderFilesFull,
     PurposeUnknown,
 )
-from exai.providers.remote_files.file_store import Purpose
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables

@@ -14,13 +14,14 @@ from pathlib import PurePath
 from exai import config
 from exai.auth import scopes
 from exai.callers import Caller
+from exai.consulting.files.provider_reading import READER, ProviderReader, UnreadDocument, unshown_scan
 from exai.consulting.files.redaction import RedactedText
-from exai.consulting.files.scans import Scan, ScanReader
 from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
-from exai.errors import FileRefused, ScopeMissing
+from exai.errors import FileRefused, ProviderFault, ScopeMissing
 from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
 from exai.files.faults import NoText
+from exai.files.kinds import VIDEOS
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
 from exai.files.paths.reader import FileReader, PathLook
@@ -30,15 +31,19 @@ from exai.files.secrets.places import Place, redacted
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.handles import FileUri, uri_parts
 from exai.files.store.shelf import Shelf
-from exai.messages import Image
+from exai.messages import Attachment, Image
+from exai.providers.catalog import Model
+from exai.providers.remote_files.faults import FileTooLargeForProvider, FileUnreadable, ProviderFilesFull
+from exai.providers.remote_files.stored_source import StoredSource as StoredFileSource
 from exai.storage.files.tables import FileRow
 
-__all__ = ["FileSources", "Gathered", "LeftOut"]
+__all__ = ["AttachedItem", "FileSources", "Gathered", "LeftOut"]
 
 Hold = Callable[[int], None]
 
 DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
 PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
+READ_BY_PROVIDERS = frozenset({"pdf", "docx", "xlsx", "pptx"})
 _HANDLE = re.compile(r"file_[0-9A-Za-z]{1,64}")
 _TREE = re.compile(r"tree_[0-9A-Za-z]{1,64}")
 _TEXTS = frozenset({"text", "empty", "binary"})
@@ -53,6 +58,16 @@ class LeftOut:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class AttachedItem:
+    """A file that a model is shown as it is."""
+
+    id: str
+    """What the model calls it, as `E3`."""
+    sha256: str
+    attachment: Attachment
+
+
 @dataclass(slots=True)
 class Gathered:
     """What a call names as files."""
@@ -61,8 +76,10 @@ class Gathered:
     images: list[Image] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    scans: list[Scan] = field(default_factory=list)
-    """Documents whose text is still to be read, once it is known which provider answers."""
+    unread: list[UnreadDocument] = field(default_factory=list)
+    """Documents of which it is decided how they are shown once it is known which model answers."""
+    attached: list[AttachedItem] = field(default_factory=list)
+    """Files that a model is shown as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +92,8 @@ class FileSources:
     snapshots: Snapshots
     text: StoredText
     secrets: SecretCheck
-    scans: ScanReader | None
-    """`None`: scans are refused, as `files.extract` says."""
+    by_provider: ProviderReader | None
+    """Has documents read by providers; `None`: nothing is sent to be read, and scans are refused."""
     settings: config.Files
 
     async def gather(
@@ -87,10 +104,12 @@ class FileSources:
         hold: Hold,
         *,
         send_secrets: bool = False,
+        reads_here: bool = True,
     ) -> Gathered:
         """Read files and pictures in the order in which they are named; all or none.
 
-        `hold` is told of the bytes of each, and refuses what is too much.
+        `hold` is told of the bytes of each, and refuses what is too much. Unless `reads_here`, documents are left to
+        the provider that answers.
 
         Raises:
             FileRefused: one of them may not or cannot be read, or more than the limits allow.
@@ -99,30 +118,28 @@ class FileSources:
         """
         if not names and not images:
             return Gathered()
-        gathering = _Gathering(self, caller, hold, send_secrets=send_secrets)
+        gathering = _Gathering(self, caller, hold, send_secrets=send_secrets, reads_here=reads_here)
         for name in names:
             await gathering.add(name)
         await gathering.add_images(images)
         return gathering.found
 
-    async def read_scans(
+    async def read_unread(
         self,
         found: Gathered,
         caller: Caller,
         hold: Hold,
-        provider: str,
+        model: Model,
         *,
         deadline: float,
         send_secrets: bool,
     ) -> None:
-        """Have the scans among gathered files read by the provider that answers; raises what `ScanReader.read` does."""
-        if not found.scans:
+        """Add the documents that were left to the model that answers; raises what `ProviderReader.read` does."""
+        if not found.unread:
             return
         gathering = _Gathering(self, caller, hold, send_secrets=send_secrets, found=found)
-        for scan in found.scans:
-            if self.scans is not None:
-                await self.scans.read(caller, scan, provider, deadline=deadline, send_secrets=send_secrets)
-            await gathering.add_scan(scan)
+        for document in found.unread:
+            await gathering.add_unread(document, model, deadline)
 
 
 class _Gathering:
@@ -135,9 +152,11 @@ class _Gathering:
         hold: Hold,
         *,
         send_secrets: bool,
+        reads_here: bool = True,
         found: Gathered | None = None,
     ) -> None:
         self._from = sources
+        self._reads_here = reads_here
         self._send_secrets = send_secrets
         self._caller = caller
         self._hold = hold
@@ -161,18 +180,22 @@ class _Gathering:
             await self._add_folder(look)
         elif look.kind.name in PICTURES:
             await self.add_images([name])
-        elif look.kind.name in DOCUMENTS or (look.kind.name == "text" and self._is_large(look)):
+        elif (
+            look.kind.name in DOCUMENTS
+            or look.kind.name in VIDEOS
+            or (look.kind.name == "text" and self._is_large(look))
+        ):
             row = await self._from.paths.put(self._caller.subject, name)
             self.found.notes.append(
                 f"`{shown(look.path)}` is kept as {row.file_id}, by which it can be named."
             )
-            await self._add_text(row, look.path, None)
+            await self._add_kept(row, look.path, None)
         elif look.kind.name in _TEXTS:
             await self._add_small(look)
         else:
             raise FileRefused(
                 f"`{shown(look.path)}` is of kind {look.kind.name}, which models are not shown; name text files, PDF, "
-                "DOCX, XLSX, PPTX, pictures, or folders of text files."
+                "DOCX, XLSX, PPTX, pictures, videos, or folders of text files."
             )
         self._check_count()
 
@@ -286,8 +309,24 @@ class _Gathering:
             raise FileRefused(
                 f"`{shown(row.name)}` looks as if it held {kind}, which are not sent to a provider."
             )
-        await self._add_text(row, f"{row.name} ({row.file_id})", uri.lines)
+        await self._add_kept(row, f"{row.name} ({row.file_id})", uri.lines)
         self._check_count()
+
+    async def _add_kept(self, row: FileRow, name: str, wanted: tuple[int, int] | None) -> None:
+        """Add a stored text, document or video."""
+        if row.kind in VIDEOS:
+            await self._attach(row, name)
+        elif row.kind in READ_BY_PROVIDERS and not self._reads_here and self._from.by_provider is not None:
+            self.found.unread.append(UnreadDocument(row, name, wanted, is_scan=False))
+        else:
+            await self._add_text(row, name, wanted)
+
+    async def _attach(self, row: FileRow, name: str) -> None:
+        source = StoredFileSource(self._from.shelf, self._caller.subject, row)
+        await self._from.secrets.check_blocks(source.blocks(), name, sends_secrets=self._send_secrets)
+        self.found.attached.append(
+            AttachedItem(self._next_id(), row.sha256, Attachment(name, row.kind, source))
+        )
 
     async def _stored(self, file_id: str) -> FileRow:
         self._check_scope()
@@ -300,18 +339,20 @@ class _Gathering:
                 scope=scopes.FILES,
             )
 
-    async def _add_text(self, row: FileRow, name: str, wanted: tuple[int, int] | None) -> None:
-        source = StoredSource(self._from.text, self._caller.subject, row.file_id)
+    async def _add_text(
+        self, row: FileRow, name: str, wanted: tuple[int, int] | None, by: str | None = None
+    ) -> None:
+        source = StoredSource(self._from.text, self._caller.subject, row.file_id, by)
         first, last = wanted or (1, None)
         try:
             read = await source.read(first, last)
         except NoText as fault:
-            if fault.why != "no_text" or self._from.scans is None or self._has_scan(row):
+            if fault.why != "no_text" or self._from.by_provider is None or self._is_unread(row):
                 raise
-            self.found.scans.append(Scan(row, name, wanted))
+            self.found.unread.append(UnreadDocument(row, name, wanted, is_scan=True))
             return
         end = min(read.total, last or read.total)
-        places = await self._from.secrets.of_stored(self._caller.subject, row.file_id)
+        places = await self._from.secrets.of_stored(self._caller.subject, row.file_id, by)
         readable = self._without(places, source, name)
         lines = await self._all_lines(source, read, end)
         if lines is not None and readable is not source:
@@ -339,12 +380,39 @@ class _Gathering:
             )
         )
 
-    async def add_scan(self, scan: Scan) -> None:
-        """Add a scan whose text was read."""
-        await self._add_text(scan.file, scan.name, scan.lines)
+    async def add_unread(self, document: UnreadDocument, model: Model, deadline: float) -> None:
+        """Add a document as the model is shown it: as it is, by its provider's reading, or by ours."""
+        if document.lines is None and model.takes(document.file.kind, document.file.bytes):
+            await self._attach(document.file, document.name)
+            return
+        by = await self._reader_of(document, model, deadline)
+        try:
+            await self._add_text(document.file, document.name, document.lines, by)
+        except NoText as fault:
+            if fault.why != "no_text" or by is not None:
+                raise
+            raise unshown_scan(document.name) from None
 
-    def _has_scan(self, row: FileRow) -> bool:
-        return any(scan.file.file_id == row.file_id for scan in self.found.scans)
+    async def _reader_of(self, document: UnreadDocument, model: Model, deadline: float) -> str | None:
+        """Have a document read by the provider that answers; who did it, or `None` where it is to be read here."""
+        reader = self._from.by_provider
+        if reader is None or (model.provider != READER and not document.is_scan):
+            return None
+        try:
+            await reader.read(
+                self._caller, document, model.provider, deadline=deadline, send_secrets=self._send_secrets
+            )
+        except (ProviderFault, FileUnreadable, FileTooLargeForProvider, ProviderFilesFull) as fault:
+            if document.is_scan:
+                raise
+            self.found.notes.append(
+                f"{READER.capitalize()} did not read `{shown(document.name)}` ({fault.code}), so it was read here."
+            )
+            return None
+        return READER
+
+    def _is_unread(self, row: FileRow) -> bool:
+        return any(document.file.file_id == row.file_id for document in self.found.unread)
 
     async def _all_lines(self, source: StoredSource, read: Lines, end: int) -> tuple[str, ...] | None:
         """Read lines to an end; `None` where they are more than one file, or all, may be in memory."""
@@ -394,12 +462,12 @@ class _Gathering:
             )
 
     def _check_count(self) -> None:
-        count, most = len(self.found.texts), self._from.settings.max_files
+        count, most = len(self.found.texts) + len(self.found.attached), self._from.settings.max_files
         if count > most:
             raise FileRefused(f"{count} files are too many: one call may name {most}; name fewer.")
 
     def _next_id(self) -> str:
-        return f"E{len(self.found.texts) + 1}"
+        return f"E{len(self.found.texts) + len(self.found.attached) + 1}"
 
 
 def _lines(text: str) -> list[str]:

@@ -54,22 +54,24 @@ class MemoryText:
 class StoredSource:
     """A text of the store."""
 
-    def __init__(self, text: StoredText, owner: str, file_id: str) -> None:
+    def __init__(self, text: StoredText, owner: str, file_id: str, by: str | None = None) -> None:
+        """`by` is the provider whose reading of a document is preferred."""
         self._text = text
+        self._by = by
         self._owner = owner
         self._file_id = file_id
 
     async def read(self, first: int, last: int | None) -> Lines:
         """Read lines, with what is known of the file."""
-        return await self._text.read(self._owner, self._file_id, first, last)
+        return await self._text.read(self._owner, self._file_id, first, last, by=self._by)
 
     async def lines(self, first: int, last: int) -> tuple[str, ...]:
         """Read lines."""
-        return (await self._text.read(self._owner, self._file_id, first, last)).lines
+        return (await self.read(first, last)).lines
 
     async def search(self, pattern: LinePattern, first: int, most: int) -> Matches:
         """Find lines."""
-        return await self._text.search(self._owner, self._file_id, pattern, first, most)
+        return await self._text.search(self._owner, self._file_id, pattern, first, most, by=self._by)
 
 
 @dataclass(frozen=True, slots=True)

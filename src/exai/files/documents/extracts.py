@@ -42,6 +42,8 @@ __all__ = ["Extracts", "FileText"]
 
 NO_TEXT = "no_text"
 BLOCK_BYTES = 2**18
+SCAN_READER = "kimi"
+"""The provider that reads the text of scans."""
 AT_ONCE = 2
 """Extracting processes."""
 UNBOUNDED = Quota(2**62, 2**31)
@@ -87,8 +89,10 @@ class Extracts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def text_of(self, owner: str, file: FileRow) -> FileText:
+    async def text_of(self, owner: str, file: FileRow, by: str | None = None) -> FileText:
         """Find the text of an owner's file; of a document it is extracted where nobody did that before.
+
+        `by` is the provider whose reading is preferred to ours, where it is kept.
 
         Raises:
             NoText: a file of its kind has none, or this document.
@@ -99,11 +103,12 @@ class Extracts:
         method = await self._method_of(file)
         if method is None:
             return FileText(file)
-        row = await self._table.find(file.sha256, method, VERSIONS[method])
+        row = None if by is None else await self._read_by(by, file)
+        row = row or await self._table.find(file.sha256, method, VERSIONS[method])
         if row is None or self._is_to_be_tried(row):
             row = await self._extract_once(owner, file, method)
         if row.refused == NO_TEXT:
-            row = await self._read_elsewhere(file) or row
+            row = await self._read_by(SCAN_READER, file) or row
         if row.text_sha256 is None:
             raise refusal(row.refused or "damaged")
         text = msgspec.structs.replace(
@@ -133,11 +138,15 @@ class Extracts:
             if not await self._table.keep(row, upload.upload_id):
                 raise _gone()
 
+    async def is_read_by(self, provider: str, file: FileRow) -> bool:
+        """Whether the text of a file is kept as a provider read it."""
+        return await self._read_by(provider, file) is not None
+
     def _is_to_be_tried(self, row: ExtractRow) -> bool:
         return row.refused == FAILED and row.at + TRY_AGAIN_AFTER <= self._clock.utc()
 
-    async def _read_elsewhere(self, file: FileRow) -> ExtractRow | None:
-        return await self._table.find(file.sha256, "kimi", VERSIONS["kimi"])
+    async def _read_by(self, provider: str, file: FileRow) -> ExtractRow | None:
+        return await self._table.find(file.sha256, provider, VERSIONS[provider])
 
     async def extract_again(self, owner: str, file: FileRow) -> FileText:
         """Find the text of a file after what was extracted before was found damaged; raises what `text_of` does."""

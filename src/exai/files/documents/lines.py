@@ -108,11 +108,14 @@ class StoredText:
         self._extracts = extracts
         self._indexes: OrderedDict[str, LineIndex] = OrderedDict()
 
-    async def read(self, owner: str, file_id: str, first: int = 1, last: int | None = None) -> Lines:
+    async def read(
+        self, owner: str, file_id: str, first: int = 1, last: int | None = None, *, by: str | None = None
+    ) -> Lines:
         """Read the lines `first` to `last` of a file of this owner, or as many as one reading returns.
 
         One reading returns at most `MOST_LINES` lines and about `MOST_BYTES` bytes; `Lines.next_line` says where to go
         on. `last` may be behind the end; `None` is the end. An empty text has no lines, and is read from line 1.
+        `by` is the provider whose reading of a document is preferred.
 
         Raises:
             UnknownFile: he has none with this id.
@@ -123,7 +126,7 @@ class StoredText:
         """
         _check_range(first, last)
         file = await self._shelf.get(owner, file_id)
-        text = await self._extracts.text_of(owner, file)
+        text = await self._extracts.text_of(owner, file, by)
         try:
             return await self._read(file, text, first, last)
         except FileDamaged:
@@ -131,16 +134,23 @@ class StoredText:
                 raise
         return await self._read(file, await self._extracts.extract_again(owner, file), first, last)
 
-    async def text_of(self, owner: str, file_id: str) -> FileText:
+    async def text_of(self, owner: str, file_id: str, by: str | None = None) -> FileText:
         """Find the text of a file of this owner, extracted where it is a document; raises what `read` does."""
-        return await self._extracts.text_of(owner, await self._shelf.get(owner, file_id))
+        return await self._extracts.text_of(owner, await self._shelf.get(owner, file_id), by)
 
     async def search(
-        self, owner: str, file_id: str, pattern: LinePattern, first: int = 1, most: int = MOST_MATCHES
+        self,
+        owner: str,
+        file_id: str,
+        pattern: LinePattern,
+        first: int = 1,
+        most: int = MOST_MATCHES,
+        *,
+        by: str | None = None,
     ) -> Matches:
         """Find the lines from `first` on in which a pattern is found; raises what `read` does."""
         file = await self._shelf.get(owner, file_id)
-        text = await self._extracts.text_of(owner, file)
+        text = await self._extracts.text_of(owner, file, by)
         try:
             return await self._search(text.content, pattern, first, most)
         except FileDamaged:

@@ -48,11 +48,11 @@ class SecretCheck:
             return ()
         return await asyncio.to_thread(self._places, "\n".join(lines).encode(errors="replace"), 1)
 
-    async def of_stored(self, owner: str, file_id: str) -> tuple[Place, ...]:
-        """Find the secrets of the text of an owner's file; raises what reading it does."""
+    async def of_stored(self, owner: str, file_id: str, by: str | None = None) -> tuple[Place, ...]:
+        """Find the secrets of the text of an owner's file, as `by` read it or we; raises what reading it does."""
         if self.mode == "off":
             return ()
-        content = (await self._text.text_of(owner, file_id)).content
+        content = (await self._text.text_of(owner, file_id, by)).content
         known = await self._table.find(content.sha256, self._scanner.rules)
         if known is not None:
             return msgspec.json.decode(known, type=tuple[Place, ...])

@@ -4,9 +4,10 @@ import hashlib
 
 from exai.providers.base import Shared
 from exai.providers.faults import Names
+from exai.providers.file_limits import FileDialect
 from exai.providers.profile import Profile
 from exai.providers.remote_files.copies import AccountCopies
-from exai.providers.remote_files.file_store import FileDialect, FileStore
+from exai.providers.remote_files.file_store import FileStore
 from exai.storage.files.copy_rows import Store
 
 __all__ = ["account_copies", "account_fingerprint"]

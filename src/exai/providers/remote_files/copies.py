@@ -39,8 +39,9 @@ from exai.errors import (
     ProviderUnreachable,
     StoreFailed,
 )
+from exai.messages import Source
 from exai.providers.remote_files.faults import CopyUnwanted, FileUnreadable, ProviderFilesFull
-from exai.providers.remote_files.file_store import FileRequest, FileStore, RemoteEntry, Source, safe_suffix
+from exai.providers.remote_files.file_store import FileRequest, FileStore, RemoteEntry, safe_suffix
 from exai.runtime.clock import Clock
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.copy_rows import SHARED, Begun, CopyKey, CopyRow, Method, NewCopy, Status

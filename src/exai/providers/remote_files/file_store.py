@@ -5,7 +5,7 @@ without a usable id is none.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -16,20 +16,19 @@ from aiohttp.abc import AbstractStreamWriter
 from typing_extensions import override
 
 from exai.errors import ProviderFailed, ProviderFault, ProviderUnreachable, ToolFault
+from exai.messages import Source
 from exai.providers.faults import Names, Refusal, Row, fault_of
+from exai.providers.file_limits import FileDialect
 from exai.providers.remote_files.faults import FileEmpty, FileTooLargeForProvider, PurposeUnknown
 from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json, well_formed
 from exai.runtime.clock import Clock
 from exai.storage.files.copy_rows import Store
 
 __all__ = [
-    "FileDialect",
     "FileReply",
     "FileRequest",
     "FileStore",
-    "Purpose",
     "RemoteEntry",
-    "Source",
     "safe_suffix",
 ]
 
@@ -70,69 +69,6 @@ class FileRequest(Protocol):
         *,
         most_bytes: int = ENTRY_BYTES,
     ) -> FileReply: ...
-
-
-class Source(Protocol):
-    """A content that can be read from its beginning, more than once."""
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def suffix(self) -> str:
-        """The ending of a name for such a content, without a dot."""
-        ...
-
-    @property
-    def media_type(self) -> str: ...
-
-    @property
-    def file_owner(self) -> str | None:
-        """Whose stored file it is, or was made of; `None`: it is none."""
-        ...
-
-    @property
-    def origin_sha256(self) -> str | None:
-        """The digest of the content that it was made of; `None`: it is as it was."""
-        ...
-
-    def blocks(self) -> AsyncIterator[bytes]:
-        """Yield all of it, `size` bytes.
-
-        Raises:
-            FileDamaged: it is not what its digest says.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """What a provider takes for one purpose."""
-
-    max_bytes: int
-    suffixes: frozenset[str] = frozenset()
-    """Endings of names that it takes; empty: any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileDialect:
-    """One provider's file store, by its documentation."""
-
-    purposes: Mapping[str, Purpose]
-    max_files: int
-    """Files of one account."""
-    max_bytes: int | None
-    """All files of one account together; `None`: no limit is documented."""
-    source: str
-    """Where that is documented, for messages."""
-    lists_by: Literal["token", "purpose"]
-    """`token`: one list of all files, in pages by a token. `purpose`: a list for each, in pages behind an id; a single
-    file cannot be asked for."""
-    has_text: bool = False
-    """Whether the text of what was uploaded for `file-extract` can be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from exai.providers.remote_files.file_store import FileDialect
+from exai.providers.file_limits import FileDialect
 from exai.storage.files.copy_rows import CopyRow, Method, Status, Store
 
 __all__ = ["OlderCopy", "UnreadableRow", "adopted", "read_dump"]

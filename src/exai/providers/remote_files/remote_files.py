@@ -8,10 +8,11 @@ from typing import Literal, Protocol
 
 from exai import config
 from exai.errors import DeadlineExceeded, ProviderFault, ProviderUnconfigured
+from exai.messages import Source
 from exai.providers.remote_files.comparison import CopyComparison
 from exai.providers.remote_files.copies import AccountCopies, Copy
 from exai.providers.remote_files.faults import FileUnreadable, PurposeUnknown
-from exai.providers.remote_files.file_store import FileRequest, Source
+from exai.providers.remote_files.file_store import FileRequest
 from exai.providers.remote_files.older_copies import OlderCopy, adopted
 from exai.runtime.clock import Clock
 from exai.storage.files.copies import CopyTables

@@ -8,7 +8,14 @@ from exai.storage.files.tables import FileRow
 
 __all__ = ["StoredSource"]
 
-_SUFFIXES = {"text": "txt", "jpeg": "jpg", "matroska": "mkv", "quicktime": "mov", "binary": "bin"}
+_SUFFIXES = {
+    "text": "txt",
+    "jpeg": "jpg",
+    "matroska": "mkv",
+    "quicktime": "mov",
+    "3gpp": "3gp",
+    "binary": "bin",
+}
 """Where the name of a kind is no suffix for it."""
 
 

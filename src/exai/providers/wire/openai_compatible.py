@@ -36,6 +36,12 @@ from exai.providers.catalog import Model
 from exai.providers.faults import Names, Row
 from exai.providers.pictures import NO_PICTURES, Shown, fit_pictures, pictures_of, refuse_too_much
 from exai.providers.profile import Profile
+from exai.providers.remote_files.attachments import (
+    attachments_of,
+    forget_missing_files,
+    refuse_attachments,
+    with_files,
+)
 from exai.providers.remote_files.copies import AccountCopies
 from exai.providers.remote_files.file_store import ENTRY_BYTES, FileReply, FileRequest
 from exai.providers.remote_files.pictures import PictureUploads
@@ -223,8 +229,8 @@ class OpenAiCompatible:
         if self._authorization is None:
             raise self.unconfigured(prompt.model.name)
         charges = Charges() if charges is None else charges
-        if any(message.images for message in prompt.messages):
-            return await self._complete_with_pictures(prompt, deadline, on_delta, charges)
+        if any(message.images or message.attachments for message in prompt.messages):
+            return await self._complete_with_files(prompt, deadline, on_delta, charges)
         return await self._ask(prompt, NO_PICTURES, deadline, on_delta, charges)
 
     def file_request(self, deadline: float) -> FileRequest:
@@ -232,11 +238,11 @@ class OpenAiCompatible:
         return partial(self._file_request, deadline)
 
     def counts_tokens(self, prompt: Prompt) -> bool:
-        """See `Provider.counts_tokens`. Pictures are not sent for it, so a prompt with some is not counted."""
+        """See `Provider.counts_tokens`. Pictures and files are not sent for it; prompts with some are not counted."""
         return (
             self._profile.count_path is not None
             and self._authorization is not None
-            and not any(message.images for message in prompt.messages)
+            and not any(message.images or message.attachments for message in prompt.messages)
         )
 
     async def count_tokens(self, prompt: Prompt, *, deadline: float, charges: Charges | None = None) -> int:
@@ -261,27 +267,39 @@ class OpenAiCompatible:
         _log.warning("a provider did not count a prompt", provider=self._name, cause=cause)
         raise ProviderFailed(f"{self._profile.title} did not count a prompt ({cause}).")
 
-    async def _complete_with_pictures(
+    async def _complete_with_files(
         self, prompt: Prompt, deadline: float, on_delta: OnDelta | None, charges: Charges
     ) -> Completion:
+        refuse_attachments(attachments_of(prompt), prompt.model, has_store=self.copies is not None)
         prompt, notes = await fit_pictures(prompt, self._work.pictures)
-        if self._pictures is None:
-            return await self._ask(prompt, Shown(notes=notes), deadline, on_delta, charges)
         request = self.file_request(deadline)
         began = self._clock.monotonic()
-        shown = await self._pictures.shown(pictures_of(prompt), prompt.owner, request)
+        shown = await self._shown(prompt, request)
         try:
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         except (ProviderRefused, ProviderDenied):
-            # A picture that is gone explains any refusal, and can be uploaded again.
-            if not await self._pictures.forget_missing(shown, request):
+            # A file that is gone explains any refusal, and can be uploaded again.
+            if not await self._forget_missing(prompt, shown, request):
                 raise
-            shown = await self._pictures.shown(pictures_of(prompt), prompt.owner, request)
+            shown = await self._shown(prompt, request)
             completion = await self._ask(prompt, shown.with_notes(notes), deadline, on_delta, charges)
         timings = completion.timings
         asked_ms = timings.connect_ms + timings.first_token_ms + timings.generation_ms
         timings.first_token_ms += max(0.0, (self._clock.monotonic() - began) * 1000 - asked_ms)
         return completion
+
+    async def _shown(self, prompt: Prompt, request: FileRequest) -> Shown:
+        """Put into the provider's file store what the request names there."""
+        shown = NO_PICTURES
+        if self._pictures is not None:
+            shown = await self._pictures.shown(pictures_of(prompt), prompt.owner, request)
+        return shown if self.copies is None else await with_files(prompt, shown, self.copies, request)
+
+    async def _forget_missing(self, prompt: Prompt, shown: Shown, request: FileRequest) -> bool:
+        found = self._pictures is not None and await self._pictures.forget_missing(shown, request)
+        if self.copies is None:
+            return found
+        return await forget_missing_files(prompt, shown, self.copies, request) or found
 
     async def _ask(
         self, prompt: Prompt, shown: Shown, deadline: float, on_delta: OnDelta | None, charges: Charges

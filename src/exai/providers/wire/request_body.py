@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from exai.errors import AbilityMissing
-from exai.messages import Effort, Image, Message, Role, ToolCall
+from exai.messages import Attachment, Effort, Image, Message, Role, ToolCall
 from exai.providers.base import AnswerSchema, Prompt
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.pictures import NO_PICTURES, Shown
@@ -98,7 +98,8 @@ def _messages(prompt: Prompt, profile: Profile, shown: Shown) -> list[dict[str, 
     keeps_reasoning = prompt.model.keeps_reasoning
     encoded = []
     for message in prompt.messages:
-        content = _content(message, shown) if message.images else message.text
+        is_text = not (message.images or message.attachments)
+        content = message.text if is_text else _content(message, prompt.model, shown)
         role = profile.system_role if message.role is Role.SYSTEM else message.role.value
         fields: dict[str, Any] = {"role": role, "content": content}
         if keeps_reasoning and message.reasoning and message.role is Role.ASSISTANT:
@@ -143,13 +144,19 @@ def _tools(prompt: Prompt, profile: Profile) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _content(message: Message, shown: Shown) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": _url(image, shown)}} for image in message.images
-    ]
+def _content(message: Message, model: Model, shown: Shown) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [_file_part(each, model, shown) for each in message.attachments]
+    parts += [{"type": "image_url", "image_url": {"url": _url(image, shown)}} for image in message.images]
     if message.text:
         parts.append({"type": "text", "text": message.text})
     return parts
+
+
+def _file_part(attachment: Attachment, model: Model, shown: Shown) -> dict[str, Any]:
+    part, file_id = model.part_for(attachment.kind), shown.files[attachment.source.sha256]
+    if part is not None and part.form == "video_url":
+        return {"type": "video_url", "video_url": {"url": f"ms://{file_id}"}}
+    return {"type": "file", "file": {"file_id": file_id}}
 
 
 def _url(image: Image, shown: Shown) -> str | msgspec.Raw:

@@ -9,6 +9,7 @@ from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import Owner, Place
 from exai.cli.stored_files.listing import as_json_text
 from exai.cli.stored_files.own_copies import OwnCopies, with_copies
+from exai.files.kinds import VIDEOS
 from exai.providers.remote_files.copies import Copy
 from exai.providers.remote_files.stored_source import StoredSource
 from exai.storage.files.copy_rows import Method
@@ -18,7 +19,6 @@ __all__ = ["app"]
 app = new_app()
 
 PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
-VIDEOS = frozenset({"mp4", "quicktime", "avi", "matroska"})
 
 
 @app.command("send")
