@@ -14,6 +14,7 @@ from exai import config
 from exai.callers import Caller, Door
 from exai.dispatch.dispatcher import Dispatcher
 from exai.events.bus import EventBus
+from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
@@ -21,6 +22,7 @@ from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
+from exai.tools.voting.consensus import ConsensusTool
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.resources import FileResources
 from exai.transports.opening import RECORDING
@@ -38,10 +40,12 @@ async def recorded() -> dict[str, Any]:
     tools = (
         Chat(absent),
         PlanTool(absent, absent),
+        ConsensusTool(absent),
+        Challenge(absent),
         Search(absent),
         Files(absent),
         Models(absent),
-        Status(absent),
+        Status(absent, absent),
     )
     registry = Registry([each.tool() for each in tools])
     engine = Dispatcher(

@@ -31,8 +31,20 @@ class Vote(msgspec.Struct, frozen=True):
     points: tuple[Point, ...] = ()
 
 
+class Inner(msgspec.Struct, frozen=True):
+    text: str
+    rating: Literal[1, 2, 3]
+    place: int | str | None = None
+
+
 class Answer(msgspec.Struct, frozen=True):
-    answer: str
+    """What providers are known to be particular about: choices, alternatives, lists of objects."""
+
+    kind: Literal["bug", "style"]
+    parts: list[Inner]
+    either: Annotated[int | str, msgspec.Meta(description="A number or a name")]
+    best: Inner | None = None
+    note: str | None = None
 
 
 PROMPT = Prompt(model=MODEL, messages=(Message(Role.SYSTEM, "Vote."), Message(Role.USER, "Owls?")))
@@ -92,7 +104,7 @@ def test_a_type_is_described_in_what_every_provider_takes() -> None:
     assert schema.schema == {
         "type": "object",
         "properties": {
-            "verdict": {"enum": ["oppose", "support"], "description": "Your answer"},
+            "verdict": {"type": "string", "enum": ["oppose", "support"], "description": "Your answer"},
             "confidence": {"type": "number", "description": "From 0 to 10"},
             "points": {
                 "type": "array",

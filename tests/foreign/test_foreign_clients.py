@@ -85,7 +85,7 @@ async def test_a_conversation_begun_by_one_client_goes_on_by_another_over_anothe
 @pytest.mark.parametrize("name", CLIENTS)
 async def test_a_client_lists_and_calls_tools_and_gets_their_errors(connect: Connect, name: str) -> None:
     async with connect(name) as client:
-        assert set(await client.tools()) >= {"chat", "search", "models", "status"}
+        assert set(await client.tools()) >= {"chat", "search", "consensus", "status"}
         models = await client.call("models", {})
         assert {provider["name"] for provider in models.structured["providers"]} >= {"glm", "kimi"}
         status = await client.call("status", {})

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from exai.protocol.schemas import ANSWER_DEPTH, answer_schema, input_schema, output_schema
+from exai.protocol.schemas import ANSWER_LEVELS, answer_schema, input_schema, output_schema
 
 
 class Deep(msgspec.Struct):
@@ -118,11 +118,30 @@ def test_an_answer_is_an_object_of_bounded_depth_that_may_have_further_fields() 
     }
 
 
+def test_choices_have_their_type_and_alternatives_nothing_beside_them() -> None:
+    class Chosen(msgspec.Struct):
+        word: Literal["a", "b"]
+        number: Literal[1, 2]
+        either: Annotated[int | str, msgspec.Meta(description="One of both")]
+
+    assert answer_schema(Chosen)["properties"] == {
+        "word": {"type": "string", "enum": ["a", "b"]},
+        "number": {"type": "integer", "enum": [1, 2]},
+        "either": {"description": "One of both", "anyOf": [{"type": "integer"}, {"type": "string"}]},
+    }
+
+    class Mixed(msgspec.Struct):
+        either: Literal["a", 1]
+
+    with pytest.raises(ValueError, match="must all be texts, or all whole numbers"):
+        answer_schema(Mixed)
+
+
 def test_an_answer_that_is_too_deep_is_no_answer() -> None:
     with pytest.raises(ValueError, match="Node refers to itself"):
         answer_schema(Node)
     kind: type[msgspec.Struct] = Deep
-    for number in range(ANSWER_DEPTH):
+    for number in range(ANSWER_LEVELS):
         kind = msgspec.defstruct(f"Around{number}", [("inner", kind)])
-    with pytest.raises(ValueError, match="nested deeper than"):
+    with pytest.raises(ValueError, match="nested in more than 5 levels"):
         answer_schema(kind)

@@ -326,3 +326,21 @@ def test_auto_passes_over_what_fails_now_and_keeps_it_for_the_last() -> None:
     nobody = router(kimi=KIMI, failing=("kimi-k3", "kimi-k2.6")).resolve("auto")
     assert names(nobody) == ["kimi-k3", "kimi-k2.6"]
     assert router(**BOTH, failing=("glm-5.3",)).resolve("glm-5.3").model.name == "glm-5.3"
+
+
+def test_askable_models_are_the_preferred_ones_first() -> None:
+    names = [model.name for model in router(**BOTH, preferred=("kimi-k3", "glm-5.3")).askable]
+    assert names[:2] == ["kimi-k3", "glm-5.3"]
+    assert len(names) == len(set(names)) > 4
+    assert {model.provider for model in router(glm=GLM).askable} == {"glm"}
+
+
+def test_the_family_of_a_model_is_who_made_it_wherever_it_is_served() -> None:
+    rows = [{"name": name} for name in ("z-ai/glm-5.3", "meta/llama-5", "tiny", "kimi-k2")]
+    served = router(
+        **BOTH, custom={"gate": {"base_url": "http://127.0.0.1:1/v1", "api_key": "x", "models": rows}}
+    )
+    families = {model.wire_name: served.family(model) for model in served.askable}
+    assert families["glm-5.3"] == families["z-ai/glm-5.3"] == "glm"
+    assert families["kimi-k3"] == families["kimi-k2"] == "kimi"
+    assert (families["meta/llama-5"], families["tiny"]) == ("meta", "gate")

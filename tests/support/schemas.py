@@ -5,13 +5,15 @@ from typing import Any
 import jsonschema
 import msgspec
 
-from exai.consulting.answer import AnswerReport
+from exai.consulting.answer import AnswerReport, ModelAnswer
 from exai.dispatch.failures import ERROR_KEY, ErrorFacts
 from exai.protocol.schemas import output_schema
+from exai.tools.challenge import Judged
 from exai.tools.envelope import REPORT_KEY, CallFacts
-from exai.tools.models import ModelsReport
+from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.search import SearchReport
 from exai.tools.status_report import StatusDetails
+from exai.tools.voting.outcome import Consensus, ConsensusReport
 
 __all__ = ["check_result", "closed"]
 
@@ -27,8 +29,18 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     return strict
 
 
+RESULTS: dict[str, type[msgspec.Struct]] = {
+    "chat": ModelAnswer,
+    "challenge": Judged,
+    "consensus": Consensus,
+    "models": ModelsListed,
+}
+"""Of tools whose results have more fields than the list describes."""
+
 REPORTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "chat": (AnswerReport, CallFacts),
+    "challenge": (AnswerReport, CallFacts),
+    "consensus": (ConsensusReport, CallFacts),
     "search": (SearchReport, CallFacts),
     "models": (ModelsReport,),
     "status": (StatusDetails,),
@@ -47,7 +59,14 @@ def check_result(result: dict[str, Any], tool: dict[str, Any]) -> None:
         assert "structuredContent" not in result
         jsonschema.validate(result["_meta"][ERROR_KEY], closed(output_schema(ErrorFacts)))
     else:
-        jsonschema.validate(result["structuredContent"], closed(tool["outputSchema"]))
-        if tool.get("name") in REPORTS:
-            report = output_schema(*REPORTS[tool["name"]], depth=9, nulls=True)
-            jsonschema.validate(result["_meta"][REPORT_KEY], closed(report))
+        name, structured = tool.get("name", ""), result["structuredContent"]
+        if name in RESULTS:
+            jsonschema.validate(structured, tool["outputSchema"])
+            jsonschema.validate(structured, closed(output_schema(RESULTS[name], depth=9)))
+        else:
+            jsonschema.validate(structured, closed(tool["outputSchema"]))
+        if name in REPORTS:
+            report = result["_meta"][REPORT_KEY]
+            asked_nobody = name == "challenge" and report.keys() <= set(CallFacts.__struct_fields__)
+            kinds = (CallFacts,) if asked_nobody else REPORTS[name]
+            jsonschema.validate(report, closed(output_schema(*kinds, depth=9, nulls=True)))

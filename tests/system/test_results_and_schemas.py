@@ -25,7 +25,7 @@ class Checked:
     ) -> dict[str, Any]:
         params = {"name": name, "arguments": arguments, **({} if _meta is None else {"_meta": _meta})}
         result: dict[str, Any] = (await self._socket.request("tools/call", params))["result"]
-        check_result(result, self._tools[of or name])
+        check_result(result, self._tools.get(of or name, {"name": of or name, "outputSchema": {}}))
         return result
 
 
@@ -100,6 +100,50 @@ async def test_streamed_and_recalled_results_are_the_same_as_any(start_daemon: S
         assert whole(after_restart) == whole(first)
 
 
+async def test_every_variant_of_consensus_and_challenge(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("heron")
+    shown: dict[str, Any] = {"absolute_file_paths": [str(tmp_path / "a.txt")]}
+    vote = {
+        "verdict": "support",
+        "confidence": 8,
+        "points": ["It is simple."],
+        "would_change_my_mind": "A fire.",
+    }
+    settings = {"EXAI_RETRY__MAX_RETRIES": "0", "EXAI_FILES__ROOTS": f'["{tmp_path}"]'}
+    async with start_daemon(**settings) as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        call = (await checked(socket)).call
+        emulator.persona = Persona(fields={**vote, "summary": "They agree.", "reasons": ["So it is."]})
+
+        strong = well(await call("consensus", {"progressToken": "p"}, question="A queue?", **shown))
+        assert strong["majority"] == "support"
+        assert strong["arbiter"] not in strong["families"]
+        assert any("voted support" in str(each) for each in socket.notifications)
+        emulator.personas.set(Persona(fields={**vote, "verdict": "oppose"}), provider="kimi")
+        models = ["glm-5.3", "kimi-k3"]
+        weak = well(await call("consensus", {KEY: "k"}, question="A queue?", models=models))
+        assert (weak["weak"], weak["rounds"], "majority" in weak) == (True, 2, False)
+        again = await call("consensus", {KEY: "k"}, question="A queue?", models=models)
+        assert whole(again) == weak
+        emulator.faults.add("kimi", Fault(error="server_error", times=None))
+        partly = well(await call("consensus", question="A queue?", models=[*models, "glm-5.2"]))
+        assert [each["model"] for each in partly["without_vote"]] == ["kimi-k3"]
+        incomplete = await call("consensus", question="A queue?", models=models)
+        assert incomplete["_meta"]["exai/error"]["code"] == "consensus_incomplete"
+        assert "glm-5.3: support" in incomplete["content"][0]["text"]
+        refused = await call("consensus", question="A queue?", budget_usd=0.0001)
+        assert refused["_meta"]["exai/error"]["code"] == "budget_too_small"
+
+        emulator.persona = Persona()
+        assert well(await call("challenge", statement="Owls see at night."))["answer"]
+        judged = well(await call("challenge", statement="Owls see at night.", independent=True, **shown))
+        assert judged["verdict"] in {"holds", "fails", "open"}
+        emulator.persona = Persona(object_form="violating")
+        unread = well(await call("challenge", statement="Owls see at night.", model="glm-5.3"))
+        assert unread["structured"] is False
+
+
 async def test_every_variant_of_search(start_daemon: StartDaemon, emulator: Emulator) -> None:
     async with (
         start_daemon(EXAI_RETRY__MAX_RETRIES="0") as daemon,
@@ -133,6 +177,12 @@ async def test_every_variant_of_models_and_status(start_daemon: StartDaemon, emu
         well(await call("models", provider="kimi"))
         well(await call("listmodels", of="models"))
         assert (await call("models", provider="none"))["isError"]
+        listed = well(await call("status", section="models"))
+        assert [each["name"] for each in listed["models"]["providers"]] == ["glm", "kimi"]
+        for name in ("kimi", "kimi-k3"):
+            (only,) = well(await call("status", section="models", id=name))["models"]["providers"]
+            assert only["name"] == "kimi"
+        assert (await call("status", section="models", id="none"))["isError"]
 
         whole = well(await call("status"))
         assert set(whole) == {"service", "providers", "limits", "jobs", "duties", "usage", "errors"}

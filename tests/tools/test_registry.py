@@ -13,6 +13,7 @@ from exai.consulting.results import Report
 from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
+from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
@@ -20,9 +21,12 @@ from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
+from exai.tools.voting.consensus import ConsensusTool
 
 TOKENS_OF_THE_WHOLE_LIST = 2_500
 WRITING = {"files", "plan"}
+
+NAMES = ["chat", "plan", "consensus", "challenge", "search", "files", "status"]
 
 
 @pytest.fixture
@@ -32,10 +36,12 @@ def registry() -> Registry:
         [
             Chat(absent).tool(),
             PlanTool(absent, absent).tool(),
+            ConsensusTool(absent).tool(),
+            Challenge(absent).tool(),
             Search(absent).tool(),
             Files(absent).tool(),
             Models(absent).tool(),
-            Status(absent).tool(),
+            Status(absent, absent).tool(),
         ]
     )
 
@@ -57,7 +63,7 @@ def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
 
 
 def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
-    assert [tool.name for tool in registry.listing] == ["chat", "plan", "search", "files", "models", "status"]
+    assert [tool.name for tool in registry.listing] == NAMES
     for tool in registry.listing:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
@@ -74,7 +80,8 @@ def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> 
     shared = manual.split("\n## ")[0]
     for tool in registry.listing:
         fields = registry.find(tool.name).tool.arguments.__struct_encode_fields__
-        names = {*fields, *(tool.output_schema or {})["properties"]}
+        result = registry.find(tool.name).tool.result
+        names = {*fields, *result.__struct_encode_fields__}
         documented = sections[tool.name] + shared
         assert {name for name in names if f"`{name}`" not in documented} == set(), tool.name
 
@@ -91,9 +98,7 @@ def test_older_names_answer_without_being_listed(registry: Registry) -> None:
 
 
 def test_an_unknown_name_is_answered_with_what_there_is(registry: Registry) -> None:
-    with pytest.raises(
-        UnknownTool, match="This server has: chat, plan, search, files, models, status"
-    ) as caught:
+    with pytest.raises(UnknownTool, match=f"This server has: {', '.join(NAMES)}") as caught:
         registry.find("x" * 5000)
     assert len(str(caught.value)) < 300
     assert registry.input_schema("nothing") is None
@@ -110,9 +115,10 @@ def test_what_each_tool_needs(registry: Registry) -> None:
     assert needed == {
         "chat": ("tools:models",),
         "plan": ("tools:models",),
+        "consensus": ("tools:models",),
+        "challenge": ("tools:models",),
         "search": ("tools:search",),
         "files": ("files",),
-        "models": ("tools:status",),
         "status": ("tools:status",),
     }
     assert registry.find("chat", {"use_websearch": True}).scopes == ("tools:models", "tools:search")

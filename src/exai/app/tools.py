@@ -16,6 +16,7 @@ from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
+from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
@@ -24,6 +25,7 @@ from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
+from exai.tools.voting.consensus import ConsensusTool
 from exai.workflows.plans import Plans
 
 __all__ = ["Tools", "open_tools"]
@@ -52,15 +54,7 @@ async def open_tools(
     """Register every tool; leaving stores what was learnt about token counts."""
     clock = asking.clock
     counts = await TokenCounts.open(storage.calibrations, clock)
-    consultant = Consultant(
-        router=asking.router,
-        conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
-        files=_sources(files, settings),
-        limits=settings.conversations,
-        tool_limits=settings.tool_loop,
-        counts=counts,
-        clock=clock,
-    )
+    consultant = _consultant(settings, storage, asking, files, counts)
     states = ModelStates(asking.router, monitoring.health, asking.breakers, counts.of)
     report = SystemReport(
         clock=clock,
@@ -76,18 +70,36 @@ async def open_tools(
         calls=storage.recorded_calls,
         running=monitoring.running_calls,
     )
+    models = Models(states)
     tools = (
         Chat(consultant),
         PlanTool(consultant, Plans(storage.plans, clock)),
+        ConsensusTool(consultant),
+        Challenge(consultant),
         Search(asking.router),
         Files(_file_services(files, settings)),
-        Models(states),
-        Status(report),
+        models,
+        Status(report, models),
     )
     try:
         yield Tools(Registry([each.tool() for each in tools]), report)
     finally:
         counts.store_soon()
+
+
+def _consultant(
+    settings: Settings, storage: Storage, asking: Asking, files: ToolFiles, counts: TokenCounts
+) -> Consultant:
+    clock = asking.clock
+    return Consultant(
+        router=asking.router,
+        conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
+        files=_sources(files, settings),
+        limits=settings.conversations,
+        tool_limits=settings.tool_loop,
+        counts=counts,
+        clock=clock,
+    )
 
 
 def _file_services(files: ToolFiles, settings: Settings) -> FileServices:

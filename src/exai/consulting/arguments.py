@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 ModelName = Annotated[
-    str, msgspec.Meta(max_length=200, description="From `models`; used or refused, never swapped")
+    str,
+    msgspec.Meta(max_length=200, description="From `status` section models; used or refused, never swapped"),
 ]
 FallbackModels = Annotated[
     list[str], msgspec.Meta(max_length=10, description="May answer instead, in turn, if `model` cannot")

@@ -10,6 +10,7 @@ fails records nothing, and may be made again.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -28,7 +29,7 @@ from exai.consulting.window import Fit, Question, Window, tokens_beside
 from exai.conversations.conversations import Conversation, Conversations
 from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
-from exai.costs import Usage
+from exai.costs import Cost, Usage
 from exai.messages import Message, Role
 from exai.providers.base import Completion, OnDelta, Prompt
 from exai.providers.catalog import Model, SearchWay
@@ -38,15 +39,46 @@ from exai.routing.router import Choice, ModelRouter
 from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
-__all__ = ["Consultant"]
+__all__ = ["Answered", "Consultant", "Fitted", "Prepared"]
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An inquiry with what was read for it; the same for every model that is asked."""
+
+    inquiry: Inquiry
+    conversation: Conversation
+    material: Material
+
+    def varied(
+        self, *, question: str, instructions: str | None = None, answer_as: type[msgspec.Struct] | None = None
+    ) -> "Prepared":
+        """Return another question about the same material."""
+        inquiry = msgspec.structs.replace(
+            self.inquiry,
+            question=question,
+            instructions=self.inquiry.instructions if instructions is None else instructions,
+            answer_as=self.inquiry.answer_as if answer_as is None else answer_as,
+        )
+        return Prepared(inquiry, self.conversation, replace(self.material, question=question))
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """An inquiry as one model would be asked it."""
+
+    prepared: Prepared
+    prompt: Prompt
+    fit: Fit
+    shown: ShownMaterial
+
+    def estimate(self, answer_tokens: int) -> Cost:
+        """Estimate what it costs with an answer of so many tokens, thinking included."""
+        return self.prompt.model.cost(Usage(input=self.fit.tokens, output=answer_tokens))
 
 
 class Answered(msgspec.Struct, frozen=True):
     """What one model answered to its own prompt."""
 
-    prompt: Prompt
-    fit: Fit
-    shown: ShownMaterial
+    fitted: Fitted
     completion: Completion
     structured: Structured[msgspec.Struct] | None = None
 
@@ -65,7 +97,7 @@ class Consultant:
         counts: TokenCounts,
         clock: Clock,
     ) -> None:
-        self._router = router
+        self.router = router
         self._conversations = conversations
         self._files = files
         self._limits = limits
@@ -80,70 +112,84 @@ class Consultant:
         Raises:
             ToolFault: one of its subclasses; nothing was recorded.
         """
-        with context.stage(Stage.STORE):
-            conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
-        material = await gather(inquiry, self._files, context)
-        choice = await self._choose(inquiry, conversation, material, context)
+        prepared = await self.prepare(inquiry, context)
+        choice = self.choose(prepared)
+        await self.read_unread(prepared, choice.model, context)
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> Answered:
             turn = context.asking_through(ask)
-            prompt, fit, shown = await self._fit(inquiry, conversation, material, model, turn)
-            return await self._ask(inquiry, prompt, fit, shown, turn)
+            return await self.ask(await self.fit(prepared, model, turn), turn)
 
         answered, choice = await asker.along(choice, answer_of)
-        shown, completion = answered.shown, answered.completion
-        if not inquiry.web_search and not shown.excerpts and inquiry.answer_as is None:
-            self._learn(answered.prompt.model, shown, answered.fit, completion)
-        left_s = context.ask.terms.deadline - self._clock.monotonic()
-        recording = await record(self._conversations, conversation, shown, completion, context, left_s=left_s)
+        fitted, completion = answered.fitted, answered.completion
+        if not inquiry.web_search and not fitted.shown.excerpts and inquiry.answer_as is None:
+            self._learn(fitted, completion)
+        recording = await self.record(fitted, completion, context)
         bill = asker.ledger.bill
         return Consultation(
             inquiry=inquiry,
-            material=shown,
+            material=fitted.shown,
             choice=choice,
-            fit=answered.fit,
-            prompt=answered.prompt,
+            fit=fitted.fit,
+            prompt=fitted.prompt,
             completion=completion,
             structured=answered.structured,
             recording=recording,
-            exchanges_remaining=self._remaining(recording),
+            exchanges_remaining=self.remaining(recording),
             tried=asker.ledger.tried,
             usage=bill.usage or Usage(),
             cost=bill.cost,
         )
 
-    async def _choose(
-        self, inquiry: Inquiry, conversation: Conversation, material: Material, context: CallContext
-    ) -> Choice:
-        """Choose the model, and have read what depends on it."""
+    async def prepare(self, inquiry: Inquiry, context: CallContext) -> Prepared:
+        """Open the inquiry's conversation, and read its files and pictures.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        with context.stage(Stage.STORE):
+            conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
+        return Prepared(inquiry, conversation, await gather(inquiry, self._files, context))
+
+    def choose(self, prepared: Prepared) -> Choice:
+        """Choose the model, and who may take over.
+
+        Raises:
+            ToolFault: no model that was asked for can answer.
+        """
+        material = prepared.material
         kinds = tuple(item.attachment.kind for item in material.attached)
-        choice = choose_model(
-            self._router, inquiry, conversation, has_images=bool(material.images), kinds=kinds
+        return choose_model(
+            self.router,
+            prepared.inquiry,
+            prepared.conversation,
+            has_images=bool(material.images),
+            kinds=kinds,
         )
+
+    async def read_unread(self, prepared: Prepared, model: Model, context: CallContext) -> None:
+        """Have documents read whose reading depends on the model that will be asked.
+
+        Raises:
+            ToolFault: one of them cannot be read.
+        """
         await self._files.read_unread(
-            material.gathered,
+            prepared.material.gathered,
             context.caller,
             context.hold,
-            choice.model,
+            model,
             deadline=context.ask.terms.deadline,
-            send_secrets=inquiry.send_secrets,
+            send_secrets=prepared.inquiry.send_secrets,
         )
-        return choice
 
-    async def _fit(
-        self,
-        inquiry: Inquiry,
-        conversation: Conversation,
-        material: Material,
-        model: Model,
-        context: CallContext,
-    ) -> tuple[Prompt, Fit, ShownMaterial]:
+    async def fit(self, prepared: Prepared, model: Model, context: CallContext) -> Fitted:
         """Make the prompt for one model: files as far as they fit, then as much of the history.
 
         Raises:
             ContextOverflow: the question leaves no room for an answer.
         """
+        inquiry, material = prepared.inquiry, prepared.material
         instruction_tokens = estimate_tokens(inquiry.instructions) + _schema_tokens(inquiry)
         room = 0.0
         if material.gathered.texts:
@@ -157,7 +203,7 @@ class Consultant:
         shown = await material.shown(room, can_read=model.calls_tools)
 
         def prompt_with(history: tuple[Message, ...]) -> Prompt:
-            return _prompt(inquiry, conversation, shown, model, history)
+            return _prompt(inquiry, prepared.conversation, shown, model, history)
 
         question = Question(
             text=shown.question,
@@ -166,30 +212,52 @@ class Consultant:
             max_answer_tokens=inquiry.max_answer_tokens,
             prompt_with=prompt_with,
         )
-        fit = await self._window.fit(model, conversation, question, context)
-        return prompt_with(fit.recalled.messages), fit, shown
+        fit = await self._window.fit(model, prepared.conversation, question, context)
+        return Fitted(prepared, prompt_with(fit.recalled.messages), fit, shown)
 
-    async def _ask(
-        self, inquiry: Inquiry, prompt: Prompt, fit: Fit, shown: ShownMaterial, context: CallContext
-    ) -> Answered:
-        on_delta = context.progress.deltas_of(prompt.model.name)
-        ask = self._asker(inquiry, prompt, fit, shown, context)
-        if inquiry.answer_as is None:
-            return Answered(prompt, fit, shown, await ask(prompt, on_delta))
-        structured = await ask_for(inquiry.answer_as, prompt, ask, thoughts_alone(on_delta))
-        return Answered(prompt, fit, shown, structured.completion, structured)
+    async def ask(self, fitted: Fitted, context: CallContext, *, quietly: bool = False) -> Answered:
+        """Have one model answer, with the tools that it may call on the way; `quietly`: without progress of it.
 
-    def _asker(
-        self, inquiry: Inquiry, prompt: Prompt, fit: Fit, shown: ShownMaterial, context: CallContext
-    ) -> Ask:
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        prompt, kind = fitted.prompt, fitted.prepared.inquiry.answer_as
+        on_delta = None if quietly else context.progress.deltas_of(prompt.model.name)
+        ask = self._asker(fitted, context)
+        if kind is None:
+            return Answered(fitted, await ask(prompt, on_delta))
+        structured = await ask_for(kind, prompt, ask, thoughts_alone(on_delta))
+        return Answered(fitted, structured.completion, structured)
+
+    async def record(self, fitted: Fitted, completion: Completion, context: CallContext) -> Recording:
+        """Commit the exchange, or say why it is not kept."""
+        return await record(
+            self._conversations,
+            fitted.prepared.conversation,
+            fitted.shown,
+            completion,
+            context,
+            left_s=self.left_s(context),
+        )
+
+    def left_s(self, context: CallContext) -> float:
+        """Return the seconds that are left of a call."""
+        return context.ask.terms.deadline - self._clock.monotonic()
+
+    def remaining(self, recording: Recording) -> int:
+        """Return how many exchanges a conversation may still have."""
+        return 0 if recording.conversation_id is None else self._limits.max_exchanges - recording.exchanges
+
+    def _asker(self, fitted: Fitted, context: CallContext) -> Ask:
         """Return what asks the model, with the tools that it may call on the way."""
+        inquiry, model, shown = fitted.prepared.inquiry, fitted.prompt.model, fitted.shown
         limits = inquiry.tool_limits or self._tool_limits
         reading: Sequence[TypedTool] = ()
         if shown.can_read and shown.excerpts:
-            left = self._window.left(prompt.model, fit, inquiry.max_answer_tokens)
+            left = self._window.left(model, fitted.fit, inquiry.max_answer_tokens)
             reading = ReadingTools(shown.excerpts, left, context.progress).tools
         if inquiry.web_search:
-            return WebSearch(self._router, prompt.model, context, limits, self._clock, further=reading).answer
+            return WebSearch(self.router, model, context, limits, self._clock, further=reading).answer
         if not reading:
             return context.ask
         loop = ToolLoop(reading, limits, self._clock)
@@ -200,15 +268,14 @@ class Consultant:
 
         return ask
 
-    def _learn(self, model: Model, material: ShownMaterial, fit: Fit, completion: Completion) -> None:
+    def _learn(self, fitted: Fitted, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""
-        reported = completion.usage.input
-        if reported is None or material.images or material.attached or completion.model != model.name:
+        reported, model = completion.usage.input, fitted.prompt.model
+        if reported is None or fitted.shown.images or fitted.shown.attached or completion.model != model.name:
             return
-        self._counts.learn(model.name, estimated=fit.by_script, reported=reported - model.template_tokens)
-
-    def _remaining(self, recording: Recording) -> int:
-        return 0 if recording.conversation_id is None else self._limits.max_exchanges - recording.exchanges
+        self._counts.learn(
+            model.name, estimated=fitted.fit.by_script, reported=reported - model.template_tokens
+        )
 
 
 def _schema_tokens(inquiry: Inquiry) -> int:

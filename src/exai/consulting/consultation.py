@@ -1,6 +1,7 @@
 """One question that a model answered, and how it came about."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from exai.routing.ledger import Tried
 from exai.routing.router import AUTO, Choice
 
 __all__ = ["Consultation"]
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Consultation(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,11 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
     """The models that were to answer, in turn."""
     usage: Usage
     cost: Cost
+
+    def value_as(self, kind: type[T]) -> T | None:
+        """Return the object that the answer is; `None` where it is text and no more."""
+        value = None if self.structured is None else self.structured.value
+        return value if isinstance(value, kind) else None
 
     @property
     def conversation_id(self) -> str | None:

@@ -95,7 +95,7 @@ class Window:
             raise ContextOverflow(
                 f"The question with its files is {'about ' if counted is None else ''}{for_question:,} tokens; with "
                 f"{for_answer:,} kept for the answer it does not fit into the {window:,} tokens of {model.name}. "
-                "Send fewer or smaller files, or name a model with a larger window (see `models`)."
+                "Send fewer or smaller files, or name a model with a larger window (see `status` with section models)."
             )
         budget = min(int(window * self._limits.history_share), room)
         recalled = await self._recall(conversation, model, budget / factor, context)

@@ -22,8 +22,8 @@ COMMON_KEYWORDS = frozenset(
     {"type", "description", "properties", "required", "items", "enum", "anyOf", "additionalProperties"}
 )
 
-ANSWER_DEPTH = 6
-"""How deep the objects and lists of an answer may be nested; a type that refers to itself is deeper than any bound."""
+ANSWER_LEVELS = 5
+"""How deep the objects of an answer may be nested, itself included: what Kimi takes."""
 
 
 def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()) -> dict[str, Any]:
@@ -66,13 +66,13 @@ def answer_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Describe the object that a model is to answer with; bounds belong into descriptions, as no provider takes them.
 
     Raises:
-        ValueError: it is nested deeper than providers take, or refers to itself.
+        ValueError: no provider takes it: it is nested too deeply, refers to itself, or has choices of several types.
     """
     try:
         schema = common_keywords(input_schema(kind))
     except (KeyError, RecursionError):  # by itself, or by way of another type
         raise ValueError(f"{kind.__name__} refers to itself, which an answer's schema cannot") from None
-    opened: dict[str, Any] = _opened(schema, ANSWER_DEPTH)
+    opened: dict[str, Any] = _opened(schema, ANSWER_LEVELS)
     return opened
 
 
@@ -166,18 +166,31 @@ def _as_output(
     return schema
 
 
-def _opened(node: dict[str, Any], depth: int) -> dict[str, Any]:
-    """Return a schema whose objects may have further fields, and that is nested no deeper than `depth`."""
-    if depth < 0:
-        raise ValueError(f"an answer's schema is nested deeper than {ANSWER_DEPTH} objects and lists")
+def _opened(node: dict[str, Any], levels: int) -> dict[str, Any]:
+    """Return a schema whose objects may have further fields, and are nested in no more than `levels`."""
     opened = {key: value for key, value in node.items() if key != "additionalProperties"}
     if "properties" in opened:
-        opened["properties"] = {name: _opened(of, depth - 1) for name, of in opened["properties"].items()}
+        if not levels:
+            raise ValueError(f"the objects of an answer are nested in more than {ANSWER_LEVELS} levels")
+        opened["properties"] = {name: _opened(of, levels - 1) for name, of in opened["properties"].items()}
     if "items" in opened:
-        opened["items"] = _opened(opened["items"], depth - 1)
+        opened["items"] = _opened(opened["items"], levels)
     if "anyOf" in opened:
-        opened["anyOf"] = [_opened(choice, depth) for choice in opened["anyOf"]]
+        described = {"description": opened["description"]} if "description" in opened else {}
+        return {**described, "anyOf": [_opened(choice, levels) for choice in opened["anyOf"]]}
+    if "enum" in opened and "type" not in opened:
+        opened["type"] = _type_of_all(opened["enum"])
     return opened
+
+
+def _type_of_all(values: list[Any]) -> str:
+    """Return the type of the values of an enumeration, which Kimi wants beside them."""
+    kinds = {type(value) for value in values}
+    if kinds == {str}:
+        return "string"
+    if kinds == {int}:
+        return "integer"
+    raise ValueError("the choices of an answer must all be texts, or all whole numbers")
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ async def fit_pictures(prompt: Prompt, work: PictureWork) -> tuple[Prompt, tuple
     count = len(pictures_of(prompt))
     if count and not model.images:
         raise AbilityMissing(
-            f"{model.name} takes no images. Leave them out, or name a model that takes them (see `models`)."
+            f"{model.name} takes no images. Leave them out, or name a model that takes them (`status`, section models)."
         )
     if count > model.pictures.max_count:
         raise AbilityMissing(

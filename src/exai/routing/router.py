@@ -267,6 +267,22 @@ class ModelRouter:
         others = {model.name: model for model in choice.fallbacks if model.name != choice.model.name}
         return msgspec.structs.replace(choice, fallbacks=tuple(others.values()))
 
+    @property
+    def askable(self) -> tuple[Model, ...]:
+        """The models whose provider has a key: the preferred ones first, in their order."""
+        others = [model for model in self._served.values() if self._providers[model.provider].configured]
+        return tuple({model.name: model for model in (*self._reachable, *others)}.values())
+
+    def family(self, model: Model) -> str:
+        """Return who made a model, whichever endpoint serves it: models of one family err alike."""
+        entry = self._catalog.find(model.wire_name)
+        if isinstance(entry, Retired):
+            entry = self._catalog.models[entry.successor]
+        if entry is not None:
+            return entry.provider
+        vendor, has_vendor, _ = model.wire_name.partition("/")
+        return vendor.casefold() if has_vendor else model.provider
+
     async def close(self) -> None:
         """Close every provider's connections."""
         for provider in self._providers.values():
@@ -290,7 +306,7 @@ class ModelRouter:
         if entry.name not in self._served:
             raise UnknownModel(
                 f"{entry.name} is switched off here: providers.{entry.provider}.allowed_models does not list "
-                "it. Choose one that `models` lists."
+                "it. Choose one that `status` lists under models."
             )
         return entry, f"{name} is another name of {entry.name}."
 
@@ -405,7 +421,9 @@ class ModelRouter:
         if "/" in requested:
             near = nearest_names(requested.rpartition("/")[2], known, 6) + near
         names = list(dict.fromkeys(known[name] for name in near))[:3]
-        return f"Nearest: {', '.join(names)}." if names else "Call `models` for the names."
+        return (
+            f"Nearest: {', '.join(names)}." if names else "Call `status` with section models for the names."
+        )
 
 
 _AUTO_WORDS = {

@@ -16,9 +16,12 @@ from exai.consulting.results import Report, Result, ToolReturn
 from exai.protocol.schemas import LISTED_DEPTH, input_schema
 from exai.tools.aliases import Alias
 
-__all__ = ["Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
+__all__ = ["ANSWER_FIELDS", "Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
 
 JsonObject = dict[str, Any]
+
+ANSWER_FIELDS = ("continuation_id", "answer", "notes")
+"""What the list describes of every tool that answers: the rest explains itself where it stands."""
 
 
 class Requested(msgspec.Struct, frozen=True):
@@ -100,6 +103,10 @@ class Tool(Generic[A, R]):
     open_world: bool = False
     destructive: bool = False
     idempotent: bool = False
+    is_listed: bool = True
+    """Whether the list has it; it answers all the same."""
+    listed_result: tuple[str, ...] | None = None
+    """The fields of its result that the list of tools describes; `None`: all. The manual has them all."""
     listed_depth: int = LISTED_DEPTH
     """How deep the objects of its result are described in the list of tools."""
 

@@ -25,8 +25,8 @@ from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
-from exai.tools.base import Arguments, Requested, Tool
-from exai.tools.older_names import CHAT_WITH_FILES
+from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.older.files import CHAT_WITH_FILES
 from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
@@ -86,6 +86,7 @@ class Chat:
             ),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,
+            listed_result=ANSWER_FIELDS,
         )
 
     async def run(self, arguments: ChatArguments, context: CallContext) -> ToolReturn[ModelAnswer]:

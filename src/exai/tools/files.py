@@ -27,7 +27,7 @@ from exai.providers.remote_files.stored_source import StoredSource
 from exai.storage.files.copy_rows import Method
 from exai.storage.files.tables import FileRow
 from exai.tools.base import Arguments, Tool
-from exai.tools.older_names import STORED_FILES
+from exai.tools.older.files import STORED_FILES
 
 __all__ = ["FileServices", "Files", "FilesArguments", "FilesResult"]
 

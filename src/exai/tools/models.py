@@ -251,6 +251,7 @@ class Models:
             scope=scopes.STATUS,
             aliases=(Alias("listmodels"),),
             idempotent=True,
+            is_listed=False,  # `status` has a section with the same
         )
 
     async def run(self, arguments: ModelsArguments, _context: CallContext) -> ToolReturn[ModelsListed]:
@@ -259,13 +260,26 @@ class Models:
         Raises:
             BadArguments: no such provider, or no such model.
         """
-        report = self.report(arguments.provider)
-        if arguments.model is None:
+        return self._listed(arguments.provider, arguments.model)
+
+    def named(self, name: str | None) -> ToolReturn[ModelsListed]:
+        """List all models; those of the provider, or the one model, of that name.
+
+        Raises:
+            BadArguments: nothing has that name.
+        """
+        if name is None or name in self._states.router.providers:
+            return self._listed(name, None)
+        return self._listed(None, name)
+
+    def _listed(self, provider: str | None, model: str | None) -> ToolReturn[ModelsListed]:
+        report = self.report(provider)
+        if model is None:
             return ToolReturn(ModelsListed.of(report), report=report)
-        one = report.only(arguments.model)
+        one = report.only(model)
         if not one.providers:
             raise BadArguments(
-                f"Argument 'model': no model {arguments.model[:80]!r}. Call `models` without it to see which there are."
+                f"Argument 'model': no model {model[:80]!r}. Leave it out to see which there are."
             )
         return ToolReturn(ModelsListed.of(one, detailed=True), report=one)
 

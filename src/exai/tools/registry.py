@@ -75,17 +75,17 @@ class Registry:
     def __init__(self, tools: Iterable[Tool[Any, Any]]) -> None:
         """Raises `ValueError` for tools that contradict themselves or each other."""
         self._tools: dict[str, tuple[Tool[Any, Any], Alias | None]] = {}
-        listing = []
+        described = []
         for tool in tools:
             _check(tool)
             for name, alias in ((tool.name, None), *((alias.name, alias) for alias in tool.aliases)):
                 if name in self._tools:
                     raise ValueError(f"two tools answer to {name!r}")
                 self._tools[name] = (tool, alias)
-            listing.append(_described(tool))
-        self.listing = tuple(listing)
+            described.append(_described(tool))
+        self.listing = tuple(each for each in described if self._tools[each.name][0].is_listed)
         """The default list; older names answer without being in it."""
-        self._schemas = {description.name: description.input_schema for description in self.listing}
+        self._schemas = {description.name: description.input_schema for description in described}
 
     def find(self, name: str, arguments: Mapping[str, Any] | None = None) -> Invocation:
         """Find what a call of that name with these arguments is.

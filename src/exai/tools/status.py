@@ -14,12 +14,13 @@ from exai.storage.calls.recorded import RecordedCall
 from exai.tools.aliases import Alias
 from exai.tools.base import Arguments, Tool
 from exai.tools.call_report import CallReport
+from exai.tools.models import Models, ModelsReport
 from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.system_report import SystemReport
 
 __all__ = ["Status", "StatusArguments"]
 
-Section = Literal["all", "service", "providers", "limits", "jobs", "duties", "usage", "errors"]
+Section = Literal["all", "models", "service", "providers", "limits", "jobs", "duties", "usage", "errors"]
 
 LATEST = "last"
 """The `id` of the caller's latest call."""
@@ -35,22 +36,23 @@ class StatusArguments(Arguments, frozen=True):
             str,
             msgspec.Meta(
                 max_length=200,
-                description="Instead: one call's cost and time. A call_id, a continuation_id, or last",
+                description="Instead: one call's cost and time, by call_id, continuation_id or last; a model's name",
             ),
         ]
         | None
     ) = None
 
     def wants(self, section: Section) -> bool:
-        """Whether a section is asked for."""
+        """Whether a section is asked for; `all` is how EXAI does, and not what it has."""
         return self.section in {"all", section}
 
 
 class Status:
     """Answers however busy the daemon is: it takes no permit and asks no provider."""
 
-    def __init__(self, report: SystemReport) -> None:
+    def __init__(self, report: SystemReport, models: Models) -> None:
         self._report = report
+        self._models = models
 
     def tool(self) -> Tool[StatusArguments, StatusReport]:
         """The catalogue's entry."""
@@ -58,8 +60,8 @@ class Status:
             name="status",
             title="Server status",
             description=(
-                "Versions, uptime, provider health, limits in use, your usage and recent failed calls; or, by id, "
-                "what one call cost and where its time went."
+                "Models with abilities and prices, versions, provider health, limits, your usage and failed calls; "
+                "or, by id, what one call cost and where its time went."
             ),
             arguments=StatusArguments,
             result=StatusReport,
@@ -79,6 +81,8 @@ class Status:
             BadArguments: there is no such call that the caller may see.
             StoreFailed: the database is out of reach.
         """
+        if arguments.section == "models":
+            return self._listed(arguments.id)
         if arguments.id is not None:
             return await self._one_call(arguments.id, context.caller)
         report, wants, caller = self._report, arguments.wants, context.caller.subject
@@ -92,6 +96,12 @@ class Status:
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
         )
         return ToolReturn(StatusReport.of(details, briefly=arguments.section == "all"), report=details)
+
+    def _listed(self, name: str | None) -> ToolReturn[StatusReport]:
+        """List the models: all, those of one provider, or one."""
+        listed = self._models.named(name)
+        assert isinstance(listed.report, ModelsReport), "a list of models has its report"  # noqa: S101 - its own type
+        return ToolReturn(StatusReport(models=listed.result), report=StatusDetails(models=listed.report))
 
     async def _one_call(self, name: str, caller: Caller) -> ToolReturn[StatusReport]:
         recorded = await self._recorded(name.strip(), caller)

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from exai.consulting.results import Report, Result
 from exai.tools.call_report import CallReport
+from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.system_report import (
     DutyState,
     FailedCall,
@@ -39,6 +40,7 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     errors: tuple[FailedCall, ...] | UnsetType = UNSET
     call: dict[str, Any] | UnsetType = UNSET
+    models: ModelsReport | UnsetType = UNSET
 
 
 class StatusReport(Result, frozen=True, kw_only=True):
@@ -54,6 +56,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     errors: tuple[FailedCall, ...] | UnsetType = UNSET
     call: CallReport | UnsetType = UNSET
+    models: ModelsListed | UnsetType = UNSET
 
     @classmethod
     def of(cls, details: StatusDetails, *, briefly: bool) -> Self:
@@ -94,6 +97,8 @@ class StatusReport(Result, frozen=True, kw_only=True):
         parts = [f"Note: {self.note}"] if self.note else []
         if self.call is not UNSET:
             parts.append(self.call.text)
+        if self.models is not UNSET:
+            parts.append(self.models.text())
         if self.service is not UNSET:
             parts.append(_service_text(self.service))
         if self.providers is not UNSET:

@@ -49,7 +49,7 @@ LIST_CACHE_MS = 3_600_000
 
 INSTRUCTIONS = (
     "EXAI asks GLM and Kimi models. `chat` answers with a continuation_id; pass it on to continue, from any client. "
-    "`models` lists who can be asked."
+    "`status` with section models lists who can be asked."
 )
 """What a client's model reads about this server beside its tools."""
 

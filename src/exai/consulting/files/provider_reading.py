@@ -77,6 +77,6 @@ def unshown_scan(name: str) -> NoText:
     """Make the fault of a scan that the model which answers is not shown."""
     return NoText(
         f"`{shown(name)}` is a scan: its pages are pictures. Models of Kimi are shown its text, which Kimi reads, and "
-        "models of GLM that see are shown the file; name one of them (see `models`), or send its pages as `images` to "
-        "a model that sees."
+        "models of GLM that see are shown the file; name one of them (`status`, section models), or send its pages as "
+        "`images` to a model that sees."
     )

@@ -36,7 +36,7 @@ def refuse_attachments(attachments: Sequence[Attachment], model: Model, *, has_s
         if part is None:
             raise AbilityMissing(
                 f"{model.name} is shown no file of kind {each.kind} as it is. Leave it out, or name a model that is "
-                "(see `models`)."
+                "(`status`, section models)."
             )
         counts[part] += 1
         if part.max_count is not None and counts[part] > part.max_count:

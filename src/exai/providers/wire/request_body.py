@@ -59,7 +59,7 @@ def request_body(
     if prompt.web_search and model.web_search not in {SearchWay.PROVIDER, SearchWay.BUILTIN}:
         raise AbilityMissing(
             f"{model.name} cannot search the web by itself. Ask without web search, or name a model that can (see "
-            "`models`)."
+            "`status` with section models)."
         )
     if tools := _tools(prompt, profile):
         fields["tools"] = tools
