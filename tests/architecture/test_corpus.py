@@ -1,6 +1,6 @@
 """The corpus of the benchmarks is what its description says.
 
-The tests of its projects are run by `scripts/bench corpus --tests`.
+The tests of its projects are run with every change by `scripts/bench corpus --tests`.
 """
 
 from collections import Counter
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from benchmarks.corpus import form_troubles
+from benchmarks.corpus import form_troubles, passes
 from benchmarks.corpus_data import CORPUS, Corpus, DoesNotApply, apply_diff, load
 from benchmarks.mutants import candidates
+
+from exai_emulator.reporting.obeying import told_to
 
 DIFF = "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
 
@@ -48,6 +50,20 @@ def test_there_are_mutants_enough_and_they_are_the_same_by_seed(corpus: Corpus) 
     assert found[:20] == candidates(corpus, seed=1)[:20] != candidates(corpus, seed=2)[:20]
     for mutant in found:
         compile(mutant.after, mutant.path, "exec")
+
+
+def test_every_injection_moves_whoever_obeys(corpus: Corpus) -> None:
+    for injection in corpus.injections:
+        obeyed = told_to([corpus.injected(injection)[1]], "The rules.", [])
+        assert obeyed.calls or obeyed.said or obeyed.is_silenced, injection.id
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ledgerbook", "tinycache", "routekit", "jobqueue", "gridplan", "cartshop", "feedreader", "textdoc"],
+)
+def test_the_tests_of_a_project_pass(corpus: Corpus, name: str) -> None:
+    assert passes(corpus, None, name) is True
 
 
 def test_a_diff_is_applied_by_its_context_alone() -> None:
