@@ -1,9 +1,10 @@
 """Providers in front of the emulated services, over real sockets."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from exai.routing.router import ModelRouter
 from exai_emulator import Emulator, EmulatorOptions, running
 from support.virtual_time import LoopClock
 
-__all__ = ["Desk", "OpenDesk", "desk", "open_desk"]
+__all__ = ["Desk", "OpenDesk", "desk", "make_desk", "open_desk"]
 
 
 @dataclass
@@ -54,6 +55,37 @@ def _ignore(_kind: DeltaKind, _text: str) -> None:
 OpenDesk = Callable[..., Any]
 
 
+def make_desk(
+    emulator: Emulator,
+    timeouts: dict[str, float] | None = None,
+    models: config.Models | None = None,
+    changes: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    *,
+    on_plan: bool = False,
+) -> Desk:
+    """A desk in front of an emulator; its router is to be closed."""
+    there = emulator.addresses
+    rows: dict[str, dict[str, Any]] = {
+        "glm": {"base_url": there.glm_coding if on_plan else there.glm, "api_key": there.glm_key},
+        "kimi": {"base_url": there.kimi, "api_key": there.kimi_key},
+        "custom": {
+            "base_url": there.custom,
+            "api_key": there.custom_key,
+            "models": [{"name": "tiny", "images": True}],
+        },
+    }
+    for name, change in changes.items():
+        rows[name].update(change)
+    providers = config.Providers.model_validate(
+        {"glm": rows["glm"], "kimi": rows["kimi"], "custom": {"local": rows["custom"]}}
+    )
+    clock = LoopClock(time.time())  # the emulator judges signed tokens by the date
+    router = ModelRouter.from_settings(
+        providers, models or config.Models(), config.Timeouts(**(timeouts or {})), clock
+    )
+    return Desk(emulator, router, clock)
+
+
 @pytest.fixture
 async def open_desk() -> AsyncIterator[OpenDesk]:
     """Opens desks: `await open_desk(options=..., timeouts=..., glm={...}, kimi={...}, custom={...})`."""
@@ -68,27 +100,9 @@ async def open_desk() -> AsyncIterator[OpenDesk]:
             **changes: dict[str, Any],
         ) -> Desk:
             emulator = await stack.enter_async_context(running(options or EmulatorOptions()))
-            there = emulator.addresses
-            rows: dict[str, dict[str, Any]] = {
-                "glm": {"base_url": there.glm_coding if on_plan else there.glm, "api_key": there.glm_key},
-                "kimi": {"base_url": there.kimi, "api_key": there.kimi_key},
-                "custom": {
-                    "base_url": there.custom,
-                    "api_key": there.custom_key,
-                    "models": [{"name": "tiny", "images": True}],
-                },
-            }
-            for name, change in changes.items():
-                rows[name].update(change)
-            providers = config.Providers.model_validate(
-                {"glm": rows["glm"], "kimi": rows["kimi"], "custom": {"local": rows["custom"]}}
-            )
-            clock = LoopClock(time.time())  # the emulator judges signed tokens by the date
-            router = ModelRouter.from_settings(
-                providers, models or config.Models(), config.Timeouts(**(timeouts or {})), clock
-            )
-            stack.push_async_callback(router.close)
-            return Desk(emulator, router, clock)
+            desk = make_desk(emulator, timeouts, models, changes, on_plan=on_plan)
+            stack.push_async_callback(desk.router.close)
+            return desk
 
         yield open_one
 
