@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image as Picture
 
 from exai.callers import Caller, Door
 from exai.consulting.answer import AnswerReport, ModelAnswer
+from exai.consulting.files.blocks import excerpt_block, whole_block
 from exai.errors import AbilityMissing, FileRefused, ScopeMissing, ToolFault
 from exai.files.faults import NoText, UnknownFile
 from exai.storage.database import Database
@@ -201,6 +203,18 @@ async def test_a_model_reads_what_is_larger_than_its_window(
     (shown,) = AnswerReport.of(answer).material
     assert (shown.lines, shown.whole) == (f"1-60, {LINES - 39}-{LINES}", False)
     assert any("Too large to be shown whole: E1" in note for note in ModelAnswer.of(answer).notes)
+
+
+async def test_a_model_is_told_where_more_of_a_document_was_not_read(talk: Talk) -> None:
+    answer = await talk.ask(await talk.put("a.txt", b"one\ntwo\n"))
+    item = replace(answer.material.blocks[0].item, cut="the text ends after 7 characters")
+    told = "<<<CUT E1, this is not the end of the document: the text ends after 7 characters>>>\n<<<END E1"
+    whole, part = whole_block(item), await excerpt_block(item, can_read=True)
+    assert whole is not None
+    assert f"2│two\n{told}" in whole.text
+    assert told in part.text
+    before = await excerpt_block(replace(item, last=1), can_read=True)
+    assert "<<<CUT" not in before.text
 
 
 async def test_what_fits_is_whole_beside_what_does_not(talk: Talk, tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ async def excerpt_block(item: TextItem, *, can_read: bool) -> Block:
 def _framed(item: TextItem, lines: str, body: str) -> str:
     digest = f"sha256:{item.sha256[:12]}"
     heading = f"FILE {item.id} {framed_name(item.name)} lines {lines} of {item.total}"
-    return f"<<<{heading} {digest}>>>\n{body}<<<END {item.id} {digest}>>>\n"
+    goes_on = item.cut is not None and item.last == item.total
+    cut = f"<<<CUT {item.id}, this is not the end of the document: {item.cut}>>>\n" if goes_on else ""
+    return f"<<<{heading} {digest}>>>\n{body}{cut}<<<END {item.id} {digest}>>>\n"
 
 
 async def _read(source: ReadableText, first: int, last: int) -> Numbered:
