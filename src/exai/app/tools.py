@@ -20,6 +20,7 @@ from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
+from exai.tools.older.echo import Echo
 from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
@@ -80,6 +81,7 @@ async def open_tools(
         Files(_file_services(files, settings)),
         models,
         Status(report, models),
+        Echo(),
     )
     try:
         yield Tools(Registry([each.tool() for each in tools]), report)

@@ -41,7 +41,7 @@ from exai.routing.progress import Progress, SilentProgress
 from exai.routing.request import Asking
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
-from exai.tools.envelope import CallFacts, answer_of, with_facts
+from exai.tools.envelope import CallFacts, answer_of, under_alias, with_facts
 from exai.tools.registry import Invocation, Registry, ToolDescription
 
 __all__ = ["Dispatcher"]
@@ -217,6 +217,8 @@ class Dispatcher:
             return failure(fault, call.id, call.asker.ledger.tried, advice=_advice(call, fault))
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
+        if (alias := request.invocation.alias) is not None:
+            answer = under_alias(answer, alias.name, call.tool.name)
         return with_facts(answer, facts) if call.tool.asks_provider else answer
 
     def _refused(self, request: _Request) -> ToolAnswer:

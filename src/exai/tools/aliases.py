@@ -34,6 +34,9 @@ class Alias(msgspec.Struct, frozen=True):
     check: Callable[[Mapping[str, Any]], None] | None = None
     """Raises `BadArguments` for what the tool does not do, and says where to go instead."""
 
+    rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Puts its arguments into other words before they are renamed; raises `BadArguments` for what it cannot."""
+
     def map(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tool's arguments.
 
@@ -42,6 +45,8 @@ class Alias(msgspec.Struct, frozen=True):
         """
         if self.check is not None:
             self.check(given)
+        if self.rewrite is not None:
+            given = self.rewrite(given)
         given = self._fallen_back(given)
         parts = {name for names in self.joins.values() for name in names}
         kept = {

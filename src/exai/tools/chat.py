@@ -27,6 +27,7 @@ from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.files import CHAT_WITH_FILES
+from exai.tools.older.questions import QUESTIONS
 from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
@@ -79,7 +80,7 @@ class Chat:
             scope=scopes.MODELS,
             argument_scopes={"use_websearch": scopes.SEARCH, "send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
-            aliases=CHAT_WITH_FILES,
+            aliases=(*CHAT_WITH_FILES, *QUESTIONS),
             file_arguments=("absolute_file_paths", "images"),
             unlisted=frozenset(
                 {"fallback_models", "temperature", "max_answer_tokens", "read_documents", "send_secrets"}

@@ -10,10 +10,23 @@ from exai.consulting.results import Report, ToolReturn
 from exai.protocol.schemas import output_schema
 from exai.tools.base import JsonObject, Tool, ToolAnswer
 
-__all__ = ["REPORT_KEY", "CallFacts", "answer_of", "check_report", "listed_output", "with_facts"]
+__all__ = [
+    "ALIAS_KEY",
+    "REPORT_KEY",
+    "CallFacts",
+    "answer_of",
+    "check_report",
+    "listed_output",
+    "under_alias",
+    "with_facts",
+]
 
 REPORT_KEY = "exai/report"
 """In the `_meta` of an answer: for programs, as no client shows it to its model."""
+
+
+ALIAS_KEY = "exai/alias"
+"""In the `_meta` of an answer to a call by an older name: that name, and the tool that it stands for."""
 
 
 class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,6 +81,13 @@ def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
     meta = answer.meta or {}
     report = {**msgspec.to_builtins(facts), **meta.get(REPORT_KEY, {})}
     return msgspec.structs.replace(answer, meta={**meta, REPORT_KEY: report})
+
+
+def under_alias(answer: ToolAnswer, older: str, tool: str) -> ToolAnswer:
+    """Return the answer of a call by an older name, which says what that stands for."""
+    return msgspec.structs.replace(
+        answer, meta={**(answer.meta or {}), ALIAS_KEY: {"name": older, "tool": tool}}
+    )
 
 
 @cache

@@ -17,8 +17,8 @@ from exai.providers.base import Provider
 from exai.providers.catalog import Model, Price
 from exai.routing.breaker import Breaker, State
 from exai.storage.conversations.calibrations import Calibration
-from exai.tools.aliases import Alias
 from exai.tools.base import Arguments, Tool
+from exai.tools.older.operations import STATES_OF_MODELS
 from exai.tools.system_report import ModelStates
 
 __all__ = ["Models", "ModelsArguments", "ModelsListed", "ModelsReport"]
@@ -249,7 +249,7 @@ class Models:
             run=self.run,
             asks_provider=False,
             scope=scopes.STATUS,
-            aliases=(Alias("listmodels"),),
+            aliases=STATES_OF_MODELS,
             idempotent=True,
             is_listed=False,  # `status` has a section with the same
         )

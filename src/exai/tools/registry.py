@@ -87,6 +87,11 @@ class Registry:
         """The default list; older names answer without being in it."""
         self._schemas = {description.name: description.input_schema for description in described}
 
+    @property
+    def older_names(self) -> set[str]:
+        """The names that tools had on other servers."""
+        return {name for name, (_, alias) in self._tools.items() if alias is not None}
+
     def find(self, name: str, arguments: Mapping[str, Any] | None = None) -> Invocation:
         """Find what a call of that name with these arguments is.
 

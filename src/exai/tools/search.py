@@ -20,6 +20,7 @@ from exai.providers.search import Found, Recency, SearchEngine, SearchQuery, Sea
 from exai.routing.ledger import Stage
 from exai.routing.router import ModelRouter
 from exai.tools.base import Arguments, Tool
+from exai.tools.older.operations import SEARCHES
 
 __all__ = ["PagesFound", "Search", "SearchArguments", "SearchReport"]
 
@@ -78,6 +79,7 @@ class Search:
             run=self.run,
             asks_provider=True,
             scope=scopes.SEARCH,
+            aliases=SEARCHES,
             open_world=True,
         )
 

@@ -11,10 +11,10 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
 from exai.storage.calls.recorded import RecordedCall
-from exai.tools.aliases import Alias
 from exai.tools.base import Arguments, Tool
 from exai.tools.call_report import CallReport
 from exai.tools.models import Models, ModelsReport
+from exai.tools.older.operations import STATES
 from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.system_report import SystemReport
 
@@ -69,7 +69,7 @@ class Status:
             run=self.run,
             asks_provider=False,
             scope=scopes.STATUS,
-            aliases=(Alias("version"),),
+            aliases=STATES,
             idempotent=True,
             listed_depth=0,  # two thirds of the whole list else, and agents read its text
         )

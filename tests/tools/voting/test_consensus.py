@@ -379,6 +379,7 @@ async def test_what_ends_the_call_ends_the_vote(poll: Callable[..., Poll]) -> No
         ),
         ({"models": ["a1", 3]}, r"Argument 'models\[1\]': Expected"),
         ({"options": ["one"]}, "Give 2 to 8 different texts"),
+        ({"step_number": 2, "total_steps": 3, "findings": "x"}, "a vote is one call here"),
     ],
 )
 async def test_what_cannot_be_voted_on_names_the_argument(

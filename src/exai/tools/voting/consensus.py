@@ -63,6 +63,10 @@ class ConsensusArguments(Arguments, frozen=True):
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] | None = None
     budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
     send_secrets: SendSecrets = False
+    step_number: Annotated[int, msgspec.Meta(ge=1)] = 1
+    total_steps: int = 1
+    next_step_required: bool = False
+    findings: str = ""
 
 
 class ConsensusTool:
@@ -86,6 +90,7 @@ class ConsensusTool:
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             argument_aliases={
                 "proposal": "question",
+                "step": "question",
                 "prompt": "question",
                 "relevant_files": "absolute_file_paths",
                 "files": "absolute_file_paths",
@@ -102,6 +107,10 @@ class ConsensusTool:
                     "deadline_s",
                     "budget_usd",
                     "send_secrets",
+                    "step_number",
+                    "total_steps",
+                    "next_step_required",
+                    "findings",
                 }
             ),
             open_world=True,
@@ -164,6 +173,11 @@ class _Vote:
 
     def _inquiry(self) -> Inquiry:
         arguments = self._arguments
+        if arguments.step_number > 1:
+            raise BadArguments(
+                "Argument 'step_number': a vote is one call here, in which all models vote side by side. The answer to "
+                "the first call had all of it: ask `chat` with its continuation_id, or vote again without step_number."
+            )
         question = arguments.question.strip()
         if not question:
             raise BadArguments("Argument 'question' is blank. Say what is to be voted on.")

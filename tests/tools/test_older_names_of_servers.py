@@ -1,0 +1,158 @@
+"""Older names of tools that ask, search or tell about the server: each row of the manual's table."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exai.errors import BadArguments
+from exai.tools.chat import Chat
+from exai.tools.files import Files
+from exai.tools.models import Models
+from exai.tools.older.echo import Echo
+from exai.tools.plan import PlanTool
+from exai.tools.registry import Registry
+from exai.tools.search import Search
+from exai.tools.status import Status
+from exai.tools.voting.consensus import ConsensusTool
+from support.daemon_in_process import StartInProcess
+from support.mcp_websocket import mcp_socket
+
+
+@pytest.fixture
+def registry() -> Registry:
+    absent: Any = None
+    tools = Chat(absent), ConsensusTool(absent), Search(absent), Files(absent), Models(absent), Echo()
+    return Registry(
+        [*(each.tool() for each in tools), Status(absent, absent).tool(), PlanTool(absent, absent).tool()]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "tool", "becomes"),
+    [
+        ("version", {}, "status", {"section": "all"}),
+        ("health", {"tail_lines": 50}, "status", {"section": "providers"}),
+        ("self-check", {"log_lines": 40}, "status", {"section": "all"}),
+        ("activity", {"lines": 200, "filter": "x", "since": "1h"}, "status", {"section": "errors"}),
+        ("toolcall_log_tail", {"n": 20, "path": ""}, "status", {"section": "errors"}),
+        ("kimi_capture_headers", {"messages": [{}], "model": "kimi"}, "status", {"id": "last"}),
+        ("kimi_capture_headers", {"call_id": "call_1"}, "status", {"id": "call_1"}),
+        ("listmodels", {}, "models", {"provider": None}),
+        ("provider_capabilities", {"include_tools": True, "show_advanced": False}, "models", {"model": None}),
+        (
+            "glm_web_search",
+            {
+                "search_query": "owls",
+                "search_recency_filter": "oneWeek",
+                "search_domain_filter": "a.org",
+                "count": 3,
+            },
+            "search",
+            {"query": "owls", "recency": "week", "domains": ["a.org"], "engine": "glm", "count": 3},
+        ),
+        (
+            "glm_web_search",
+            {"search_query": "owls", "search_recency_filter": "all"},
+            "search",
+            {"recency": None},
+        ),
+        ("glm_web_search", {"search_query": "owls", "user_id": "u"}, "search", {"recency": None}),
+        ("apilookup", {"prompt": "Which React?"}, "chat", {"use_websearch": True, "model": None}),
+        (
+            "kimi_chat_with_tools",
+            {
+                "messages": [{"role": "user", "content": "Hi."}],
+                "temperature": 0.6,
+                "stream": True,
+                "tools": [],
+            },
+            "chat",
+            {"prompt": "Hi.", "model": "kimi", "temperature": 0.6},
+        ),
+        (
+            "consensus",
+            {"step": "A queue?", "step_number": 1, "total_steps": 3},
+            "consensus",
+            {"question": "A queue?"},
+        ),
+        ("test_echo", {"message": "Hi."}, "test_echo", {"text": "Hi."}),
+    ],
+)
+def test_an_older_name_takes_the_arguments_that_agents_know(
+    registry: Registry, name: str, given: dict[str, Any], tool: str, becomes: dict[str, Any]
+) -> None:
+    invocation = registry.find(name, given)
+    arguments: Any = invocation.arguments()
+    assert invocation.tool.name == tool
+    assert {field: getattr(arguments, field) for field in becomes} == becomes
+
+
+def test_messages_become_one_prompt_that_says_who_said_what(registry: Registry) -> None:
+    messages = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": "Why?"},
+    ]
+    arguments: Any = registry.find("kimi_chat_with_tools", {"messages": messages}).arguments()
+    assert arguments.prompt == (
+        "What was said before:\n\nsystem: Be short.\n\nuser: One?\n\nassistant: Two.\n\nWhy?"
+    )
+
+
+def test_a_look_up_asks_for_what_holds_now_and_needs_the_scope_of_search(registry: Registry) -> None:
+    invocation = registry.find("apilookup", {"prompt": "Which React?"})
+    arguments: Any = invocation.arguments()
+    assert arguments.prompt.startswith("Which React?\n\nAnswer from current official documentation")
+    assert invocation.scopes == ("tools:models", "tools:search")
+    with pytest.raises(BadArguments, match="Argument 'prompt'"):
+        registry.find("apilookup", {"prompt": 3}).arguments()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "why"),
+    [
+        ("clink", {"prompt": "Do it.", "cli_name": "codex"}, "EXAI starts no other agent: .*`chat`"),
+        ("toolcall_log_tail", {"path": "/var/log/x"}, "Argument 'path': EXAI reads no file .*`status`"),
+        ("activity", {"path": "/var/log/x"}, "Argument 'path'"),
+        ("kimi_chat_with_tools", {"messages": [], "prompt": "x"}, "Argument 'messages': give at least one"),
+        (
+            "kimi_chat_with_tools",
+            {"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function"}]},
+            "Argument 'tools': .*cannot call back",
+        ),
+    ],
+)
+def test_what_is_refused_says_why_and_where_to_go(
+    registry: Registry, name: str, given: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(BadArguments, match=why):
+        registry.find(name, given).arguments()
+
+
+def test_the_manual_has_every_older_name_and_no_other(registry: Registry) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in manual.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {"step", "consensus"}
+    assert named == registry.older_names | {"models", "test_echo"}
+
+
+async def test_an_answer_says_which_tool_an_older_name_stands_for(start_in_process: StartInProcess) -> None:
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+
+        async def meta(name: str, **arguments: Any) -> dict[str, Any]:
+            answer = await socket.request("tools/call", {"name": name, "arguments": arguments})
+            assert not answer["result"]["isError"], answer
+            return dict(answer["result"].get("_meta", {}))
+
+        assert (await meta("health"))["exai/alias"] == {"name": "health", "tool": "status"}
+        asked = await meta("kimi_chat_with_tools", messages=[{"role": "user", "content": "Hi."}])
+        assert asked["exai/alias"] == {"name": "kimi_chat_with_tools", "tool": "chat"}
+        assert asked["exai/report"]["provider"] == "kimi"
+        assert "exai/alias" not in await meta("status")
+        echoed = await socket.request("tools/call", {"name": "test_echo", "arguments": {"text": "Hi."}})
+        assert echoed["result"]["content"][0]["text"] == "Hi."
+        listed = (await socket.request("tools/list"))["result"]["tools"]
+        assert not {"test_echo", "health", "models"} & {tool["name"] for tool in listed}
