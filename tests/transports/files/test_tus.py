@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from exai.storage.database import Database
+from support.faulty_disk import FaultyDisk
 from support.file_ports import FilePort, Reply, file_port
 from support.shelves import sha256_of
 from support.waiting import wait_until
@@ -116,6 +118,29 @@ async def test_a_broken_connection_keeps_what_came(port: FilePort) -> None:
     await wait_until(all_came, what="what came is kept")
     assert (await patch(port, place, HALF, CONTENT[HALF:])).headers["exai-sha256"] == DIGEST
     assert part not in port.shelf.parts
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [(errno.ENOSPC, 507, "store_full"), (errno.EIO, 503, "store_unavailable")],
+)
+async def test_a_disk_that_refuses_is_told_and_the_upload_goes_on_once_it_is_mended(
+    port: FilePort, database: Database, code: int, status: int, expected: str
+) -> None:
+    place = await created(port)
+    assert (await patch(port, place, 0, CONTENT[:HALF])).status == 204
+    for lasting in (False, True):
+        disk = FaultyDisk(1, code, lasting=lasting)
+        with disk.attached(database):
+            refused = await patch(port, place, HALF, CONTENT[HALF:])
+            assert (refused.status, refused.code) == (status, expected)
+            disk.mend()
+            assert await offset_of(port, place) == HALF
+    done = await patch(port, place, HALF, CONTENT[HALF:])
+    assert done.headers["exai-sha256"] == DIGEST
+    content = await port.ask("GET", f"/files/{done.headers['exai-file']}/content")
+    assert sha256_of(content.body) == DIGEST
+    assert port.shelf.parts == []
 
 
 async def test_a_checksum_is_compared(port: FilePort) -> None:
