@@ -13,6 +13,8 @@ import pytest
 
 from exai.auth.scopes import FILES
 from exai.events.events import IncidentRecorded
+from exai.files import compared as compared_files
+from exai.runtime.open_file import OpenFile
 from exai.storage.database import Database
 from support.file_ports import FilePort, file_port
 from support.shelves import sha256_of
@@ -272,3 +274,22 @@ async def test_damage_is_noticed_by_whoever_reads_a_range_of_what_is_whole(port:
     # What changes after it was compared is compared again, as its time is another one.
     place.write_bytes(bytes(len(CONTENT)))
     assert (await port.ask("GET", path, Range="bytes=0-9")).status == 500
+
+
+async def test_ranges_that_are_read_at_the_same_time_have_the_content_compared_once(
+    port: FilePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/files/{await port.put(CONTENT)}/content"
+    compared: list[str] = []
+    sha256 = compared_files._sha256
+
+    def counted(file: OpenFile) -> str:
+        compared.append(sha256(file))
+        return compared[-1]
+
+    monkeypatch.setattr(compared_files, "_sha256", counted)
+    parts = await asyncio.gather(
+        *(port.ask("GET", path, Range=f"bytes={at}-{at + 9}") for at in range(0, 200, 10))
+    )
+    assert b"".join(part.body for part in parts) == CONTENT[:200]
+    assert compared == [DIGEST]

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from exai.files.compared import ComparedFiles
 from exai.files.faults import LengthWrong, StoreFull, StoreUnavailable, damaged
@@ -119,13 +120,13 @@ class Content:
     """A whole content that is open for reading."""
 
     def __init__(
-        self, folder: "BlobFolder", file: OpenFile, digest: str, compared: ComparedFiles | None = None
+        self, folder: "BlobFolder", file: OpenFile, digest: str, *, is_compared: bool = False
     ) -> None:
-        """`compared` remembers comparisons; without it, the file was compared when it was opened."""
+        """`is_compared` is whether the file was compared when it was opened."""
         self._folder = folder
         self._file = file
         self._digest = digest
-        self._compared = compared
+        self._is_compared = is_compared
         self.size = file.size
 
     async def compare(self) -> None:
@@ -135,9 +136,7 @@ class Content:
             FileDamaged: it is another one.
             StoreUnavailable: the disk fails.
         """
-        if self._compared is not None and not await self._folder.run(
-            self._compared.is_right, self._file, self._digest
-        ):
+        if not self._is_compared and not await self._folder.is_right(self._file, self._digest):
             raise damaged()
 
     async def read(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -192,6 +191,8 @@ class BlobFolder:
         """What was received and is to be removed."""
         self._is_made = False
         self._compared = ComparedFiles(TRUSTED_S)
+        self._comparing = WeakValueDictionary[str, asyncio.Lock]()
+        """By digests: who wants the same content compared waits for one comparison."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -261,6 +262,16 @@ class BlobFolder:
             StoreUnavailable: the disk fails.
         """
         return await self.run(self._open, digest)
+
+    async def is_right(self, file: OpenFile, digest: str) -> bool:
+        """Whether an open file has this SHA-256; it is read, unless that was done lately.
+
+        Raises:
+            StoreUnavailable: the disk fails.
+        """
+        lock = self._comparing.setdefault(digest, asyncio.Lock())
+        async with lock:
+            return await self.run(self._compared.is_right, file, digest)
 
     async def remove(self, digest: str) -> None:
         """Remove a content; it is gone from the disk when this returns.
@@ -375,7 +386,7 @@ class BlobFolder:
             descriptor = os.open(self._place(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise damaged() from None
-        return Content(self, OpenFile(descriptor), digest, self._compared)
+        return Content(self, OpenFile(descriptor), digest)
 
     def _remove(self, digest: str) -> None:
         place = self._place(digest)

@@ -92,7 +92,7 @@ class S3Blobs:
         if await self._copy(digest):
             copy = await self._folder.run(self._copies.open, digest)
             if copy is not None:
-                return Content(self._folder, copy, digest)
+                return Content(self._folder, copy, digest, is_compared=True)
         size = await self._bucket.size(digest)
         if size is None:
             raise damaged()
