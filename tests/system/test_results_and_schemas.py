@@ -59,6 +59,9 @@ async def test_every_variant_of_chat(start_daemon: StartDaemon, emulator: Emulat
 
         files = well(await call("chat", prompt="Read.", absolute_file_paths=[str(tmp_path / "a.txt")]))
         assert files["context"]["files"]
+        (tmp_path / "large.txt").write_text("a line\n" * 400_000)
+        large = well(await call("chat", prompt="Read.", absolute_file_paths=[str(tmp_path / "large.txt")]))
+        assert [each["from_line"] for each in large["more"]] == [61]
         assert well(await call("chat", prompt="Look.", images=[str(tmp_path / "b.png")]))["context"]["images"]
 
         for model in ("glm-5.3", "kimi-k3", "kimi-k2.6"):

@@ -129,6 +129,13 @@ class AnswerReport(Report, frozen=True):
         return msgspec.structs.replace(self, files=(), material=())
 
 
+class More(msgspec.Struct, frozen=True):
+    """Where a caller reads on by the tool `files`, in what the model was shown a part of."""
+
+    id: str
+    from_line: int
+
+
 class ModelAnswer(Result, frozen=True, kw_only=True):
     """The result of a tool that returns a model's answer as it is.
 
@@ -140,6 +147,7 @@ class ModelAnswer(Result, frozen=True, kw_only=True):
     exchanges_remaining: int
     finish_reason: Literal["length"] | None = None
     notes: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
     answer: str
     citations: tuple[Citation, ...] = ()
     continue_with: str | None = None
@@ -155,6 +163,7 @@ class ModelAnswer(Result, frozen=True, kw_only=True):
             exchanges_remaining=consultation.exchanges_remaining,
             finish_reason="length" if completion.finish_reason == "length" else None,
             notes=consultation.notes,
+            more=tuple(_more(consultation.material)),
             answer=completion.text,
             citations=completion.citations,
             continue_with=handle if len(completion.text) >= LONG_CHARACTERS else None,
@@ -169,7 +178,8 @@ class ModelAnswer(Result, frozen=True, kw_only=True):
                 f"{self.exchanges_remaining} exchanges remaining",
             ]
         )
-        lines = [f"[{head}]", *(f"Note: {note}" for note in self.notes), "", self.answer]
+        more = [f"More: `files` read {each.id} from_line {each.from_line}" for each in self.more]
+        lines = [f"[{head}]", *(f"Note: {note}" for note in self.notes), *more, "", self.answer]
         if self.citations:
             lines += ["", "Sources:", *map(_source_line, self.citations)]
         if self.continue_with is not None:
@@ -217,6 +227,12 @@ def _shown_files(material: ShownMaterial) -> Iterator[ShownFile]:
         )
     for each in material.left_out:
         yield ShownFile(name=each.name, whole=False, left_out=each.why)
+
+
+def _more(material: ShownMaterial) -> Iterator[More]:
+    for block in material.blocks:
+        if block.item.file_id is not None and block.unshown_from is not None:
+            yield More(block.item.file_id, block.unshown_from)
 
 
 def _source_line(source: Citation) -> str:

@@ -115,6 +115,7 @@ class Consultant:
         prepared = await self.prepare(inquiry, context)
         choice = self.choose(prepared)
         await self.read_unread(prepared, choice.model, context)
+        choice = _shown_the_same(choice, prepared.material)
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> Answered:
@@ -276,6 +277,13 @@ class Consultant:
         self._counts.learn(
             model.name, estimated=fitted.fit.by_script, reported=reported - model.template_tokens
         )
+
+
+def _shown_the_same(choice: Choice, material: Material) -> Choice:
+    """Leave out who may take over and is not shown the attached files."""
+    kinds = [item.attachment.kind for item in material.attached]
+    able = (model for model in choice.fallbacks if all(map(model.part_for, kinds)))
+    return msgspec.structs.replace(choice, fallbacks=tuple(able)) if kinds else choice
 
 
 def _schema_tokens(inquiry: Inquiry) -> int:

@@ -10,11 +10,12 @@ import pytest
 
 from exai.callers import Caller, Door
 from exai.consulting.answer import AnswerReport, ShownFile
-from exai.errors import AbilityMissing, BadArguments
+from exai.errors import AbilityMissing, BadArguments, ProviderFailed
 from exai.files.faults import NoText, SecretFound
 from exai.providers.remote_files.faults import FileTooLargeForProvider
 from exai.storage.database import Database
 from exai.storage.files.copy_rows import Status
+from exai_emulator import Fault
 from support.consulted_files import Talk
 from support.copying import Copying
 from support.desks import Desk
@@ -154,6 +155,14 @@ async def test_documents_are_read_by_their_provider_where_a_caller_asks_and_it_c
     assert copying.sent("kimi") + copying.sent("glm") == uploads
     (item,) = await shown(talk, handle, model=model)
     assert item.extracted_by == "pdfium"
+
+
+async def test_nobody_takes_over_who_is_not_shown_the_same_files(talk: Talk, copying: Copying) -> None:
+    handle = await talk.put("scan.pdf", scan(), OWNER)
+    copying.emulator.faults.add("glm", Fault(error="500"))
+    with pytest.raises(ProviderFailed):
+        await talk.ask(handle, model="glm-5.3-flash", caller=CALLER, fallback_models=["kimi-k2.6"])
+    assert copying.emulator.log.of("kimi") == []
 
 
 async def test_lines_of_a_document_are_lines_of_its_text(talk: Talk, copying: Copying) -> None:

@@ -202,7 +202,11 @@ async def test_a_model_reads_what_is_larger_than_its_window(
     assert len(talk.text) < 20_000
     (shown,) = AnswerReport.of(answer).material
     assert (shown.lines, shown.whole) == (f"1-60, {LINES - 39}-{LINES}", False)
-    assert any("Too large to be shown whole: E1" in note for note in ModelAnswer.of(answer).notes)
+    result = ModelAnswer.of(answer)
+    assert any("Too large to be shown whole: E1" in note for note in result.notes)
+    (more,) = result.more
+    assert f"\nMore: `files` read {more.id} from_line 61\n" in result.text()
+    assert (await talk.sources.text.read("alice", more.id, more.from_line, 61)).lines == ("line 61",)
 
 
 async def test_a_model_is_told_where_more_of_a_document_was_not_read(talk: Talk) -> None:
@@ -222,6 +226,7 @@ async def test_what_fits_is_whole_beside_what_does_not(talk: Talk, tmp_path: Pat
     (tmp_path / "large.py").write_text("".join(f"def f{n}():\n    return {n}\n" for n in range(60_000)))
     answer = await talk.ask(str(tmp_path / "large.py"), str(tmp_path / "small.py"))
     assert [block.is_whole for block in answer.material.blocks] == [False, True]
+    assert ModelAnswer.of(answer).more == ()  # neither is stored
     outline = talk.text.partition("<<<OUTLINE E1")[2].partition("<<<END OUTLINE>>>")[0]
     assert outline.count("│def f") >= 59
     assert {tool["function"]["name"] for tool in talk.desk.emulator.log.requests[-1].body["tools"]} == {

@@ -37,6 +37,8 @@ class Block:
     is_whole: bool
     lines: str
     """Which lines it shows, as `1-60, 175-214`."""
+    unshown_from: int | None = None
+    """The first line that it does not show, of those that were wanted."""
 
 
 def whole_block(item: TextItem) -> Block | None:
@@ -65,7 +67,7 @@ async def excerpt_block(item: TextItem, *, can_read: bool) -> Block:
     parts.append(tail.text)
     lines = f"{item.first}-{head_end}, {tail_start}-{item.last}"
     hidden = head.hidden + tail.hidden + outline.hidden
-    return Block(item, _framed(item, lines, "".join(parts)), hidden, is_whole=False, lines=lines)
+    return Block(item, _framed(item, lines, "".join(parts)), hidden, False, lines, head_end + 1)
 
 
 def _framed(item: TextItem, lines: str, body: str) -> str:

@@ -374,6 +374,7 @@ class _Gathering:
                 source=readable,
                 whole=whole,
                 secrets=tuple(each for each in places if first <= each.end_line and each.line <= end),
+                file_id=row.file_id,
                 method=read.method,
                 pages=read.pages,
                 cut=read.cut,
@@ -462,7 +463,8 @@ class _Gathering:
             )
 
     def _check_count(self) -> None:
-        count, most = len(self.found.texts) + len(self.found.attached), self._from.settings.max_files
+        found, most = self.found, self._from.settings.max_files
+        count = len(found.texts) + len(found.attached) + len(found.unread)
         if count > most:
             raise FileRefused(f"{count} files are too many: one call may name {most}; name fewer.")
 

@@ -107,6 +107,8 @@ class TextItem:
     """`None`: it is too large to be shown whole to any model."""
     secrets: tuple[Place, ...] = ()
     """Where it holds what looks like a secret."""
+    file_id: str | None = None
+    """Of the stored file whose text it is; `None`: it is not stored."""
     method: str | None = None
     """How it was extracted from a document."""
     pages: int = 0
