@@ -16,6 +16,7 @@ from exai.providers.remote_files.faults import FileTooLargeForProvider
 from exai.storage.database import Database
 from exai.storage.files.copy_rows import Status
 from exai_emulator import Fault
+from support import documents as written
 from support.consulted_files import Talk
 from support.copying import Copying
 from support.desks import Desk
@@ -163,6 +164,21 @@ async def test_nobody_takes_over_who_is_not_shown_the_same_files(talk: Talk, cop
     with pytest.raises(ProviderFailed):
         await talk.ask(handle, model="glm-5.3-flash", caller=CALLER, fallback_models=["kimi-k2.6"])
     assert copying.emulator.log.of("kimi") == []
+
+
+@pytest.mark.parametrize("model", ["glm-5.3-flash", "kimi-k2.6"])
+async def test_a_document_with_a_secret_in_its_text_does_not_leave_as_it_is(
+    model: str, talk: Talk, copying: Copying
+) -> None:
+    token = "ghp_" + "Ab3d" * 9
+    handle = await talk.put("a.docx", written.docx_of([f"token {token}"]), OWNER)
+    answer = await talk.ask(handle, model=model, caller=CALLER, reads_documents="provider")
+    assert copying.sent("kimi") + copying.sent("glm") == 0
+    assert "«github-pat»" in talk.text
+    assert token not in talk.text
+    assert any("so it was read here and not sent" in note for note in answer.notes)
+    await talk.ask(handle, model=model, caller=CALLER, reads_documents="provider", send_secrets=True)
+    assert copying.sent("kimi") + copying.sent("glm") == 1
 
 
 async def test_lines_of_a_document_are_lines_of_its_text(talk: Talk, copying: Copying) -> None:

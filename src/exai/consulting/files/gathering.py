@@ -20,7 +20,7 @@ from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSou
 from exai.errors import FileRefused, ProviderFault, ScopeMissing
 from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
-from exai.files.faults import NoText
+from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText
 from exai.files.kinds import VIDEOS
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
@@ -383,6 +383,12 @@ class _Gathering:
 
     async def add_unread(self, document: UnreadDocument, model: Model, deadline: float) -> None:
         """Add a document as the model is shown it: as it is, by its provider's reading, or by ours."""
+        if await self._holds_secrets(document):
+            self.found.notes.append(
+                f"`{shown(document.name)}` holds what looks like a secret, so it was read here and not sent as it is."
+            )
+            await self._add_text(document.file, document.name, document.lines)
+            return
         if document.lines is None and model.takes(document.file.kind, document.file.bytes):
             await self._attach(document.file, document.name)
             return
@@ -393,6 +399,15 @@ class _Gathering:
             if fault.why != "no_text" or by is not None:
                 raise
             raise unshown_scan(document.name) from None
+
+    async def _holds_secrets(self, document: UnreadDocument) -> bool:
+        """Whether a document, in its text, holds secrets that may not leave; its packed bytes would not show them."""
+        if document.is_scan or self._from.secrets.passes_raw(sends_secrets=self._send_secrets):
+            return False
+        try:
+            return bool(await self._from.secrets.of_stored(self._caller.subject, document.file.file_id))
+        except (NoText, DocumentUnreadable, FileTooLarge):
+            return False
 
     async def _reader_of(self, document: UnreadDocument, model: Model, deadline: float) -> str | None:
         """Have a document read by the provider that answers; who did it, or `None` where it is to be read here."""

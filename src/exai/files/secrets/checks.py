@@ -79,7 +79,7 @@ class SecretCheck:
         Raises:
             SecretFound: they hold a secret.
         """
-        if self._passes_raw(sends_secrets=sends_secrets):
+        if self.passes_raw(sends_secrets=sends_secrets):
             return
         spans = await asyncio.to_thread(self._scanner.spans, content)
         if spans:
@@ -89,7 +89,7 @@ class SecretCheck:
         self, blocks: AsyncGenerator[bytes, None], name: str, *, sends_secrets: bool
     ) -> None:
         """Check bytes that leave as they are, without having all of them in memory; raises what `check_raw` does."""
-        if self._passes_raw(sends_secrets=sends_secrets):
+        if self.passes_raw(sends_secrets=sends_secrets):
             return
         held, at = b"", 0
         async with aclosing(blocks):
@@ -101,7 +101,8 @@ class SecretCheck:
                 at += max(0, len(held) - _OVERLAP_BYTES)
                 held = held[-_OVERLAP_BYTES:]
 
-    def _passes_raw(self, *, sends_secrets: bool) -> bool:
+    def passes_raw(self, *, sends_secrets: bool) -> bool:
+        """Whether what leaves as it is may hold secrets."""
         return sends_secrets or self.mode in {"off", "warn"}
 
     def refuse(self, name: str, places: Sequence[Place]) -> None:
