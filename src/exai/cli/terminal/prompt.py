@@ -6,6 +6,7 @@ from pathlib import Path
 
 from exai.cli.terminal.attached import AttachedFiles
 from exai.errors import StartFault
+from exai.files.documents.numbering import framed_name, numbered
 from exai.files.store.handles import is_handle
 
 __all__ = ["is_stored", "prompt_of"]
@@ -24,9 +25,16 @@ def prompt_of(words: Sequence[str], piped: str, files: Sequence[Path], attached:
     Raises:
         StartFault: there is nothing to ask, or a file cannot be read as text, or not be sent.
     """
-    quoted = (f"--- {file} ---\n{attached.text(file).rstrip()}\n--- end of {file} ---" for file in files)
-    parts = [" ".join(words).strip(), piped.strip(), *quoted]
+    blocks = (_block(file, attached.text(file)) for file in files)
+    parts = [" ".join(words).strip(), piped.strip(), *blocks]
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
         raise StartFault('There is nothing to ask. Say what: `exai chat "…"`, or pipe it in.')
     return prompt
+
+
+def _block(file: Path, text: str) -> str:
+    """Frame a file as the daemon does: each line has its number, so neither a line nor the name passes for ours."""
+    lines = text.rstrip().split("\n")
+    name = framed_name(str(file))
+    return f"<<<FILE {name} lines 1-{len(lines)}>>>\n{numbered(1, lines).text}<<<END {name}>>>"
