@@ -66,6 +66,18 @@ def test_the_table_of_retired_names_is_the_catalogue() -> None:
     ]
 
 
+def part_row(provider: str) -> list[str]:
+    """Provider, largest file and number of files in one request, of each way in which files are shown as they are."""
+    parts = CATALOG.files[provider].parts
+    return [f"{part.max_bytes / 2**20:g} MB | {part.max_count or '–'} | `{part.form}`" for part in parts]
+
+
+def test_the_table_of_files_that_are_shown_as_they_are_is_the_catalogue() -> None:
+    for row, provider in zip(rows("## Videos and documents"), ("kimi", "glm"), strict=True):
+        assert row.casefold().startswith(f"| {provider} |")
+        assert [part for part in part_row(provider) if part in row] == part_row(provider)
+
+
 def provider_faults() -> dict[str, type[errors.ToolFault]]:
     faults: tuple[type[errors.ToolFault], ...] = (
         errors.UnknownModel,
