@@ -292,7 +292,7 @@ class Files:
         owner, provider = context.caller.subject, arguments.provider or ""
         source = StoredSource(self._services.shelf, owner, row, _suffix(row))
         await _refuse_secret(row, source)
-        await self._services.secrets.check_blocks(source.blocks(), row.name, sends_secrets=False)
+        await self._services.secrets.check_blocks(source.blocks(), row.name, row.sha256, sends_secrets=False)
         copy = await self._services.remote.copy(
             owner,
             source,

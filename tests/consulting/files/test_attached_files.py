@@ -12,6 +12,7 @@ from exai.callers import Caller, Door
 from exai.consulting.answer import AnswerReport, ShownFile
 from exai.errors import AbilityMissing, BadArguments, ProviderFailed
 from exai.files.faults import NoText, SecretFound
+from exai.files.secrets.scanner import SecretScanner
 from exai.providers.remote_files.faults import FileTooLargeForProvider
 from exai.storage.database import Database
 from exai.storage.files.copy_rows import Status
@@ -130,6 +131,21 @@ async def test_what_is_too_large_or_holds_a_secret_is_not_sent(talk: Talk, copyi
     with pytest.raises(FileTooLargeForProvider, match="for video"):
         await talk.ask(handle, model="kimi-k3", caller=CALLER)
     assert talk.desk.emulator.log.requests == []
+
+
+async def test_what_leaves_as_it_is_is_looked_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[bytes] = []
+    spans = SecretScanner.spans
+
+    def counted(scanner: SecretScanner, content: bytes) -> Any:
+        looked_at.append(content)
+        return spans(scanner, content)
+
+    monkeypatch.setattr(SecretScanner, "spans", counted)
+    handle = await talk.put("clip.mp4", MP4, OWNER)
+    for _ in range(2):
+        await talk.ask(handle, model="kimi-k3", caller=CALLER)
+    assert looked_at.count(MP4) == 1
 
 
 async def test_a_scan_is_shown_as_it_is_to_a_model_of_glm_that_sees(talk: Talk, copying: Copying) -> None:

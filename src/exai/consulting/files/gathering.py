@@ -323,7 +323,9 @@ class _Gathering:
 
     async def _attach(self, row: FileRow, name: str) -> None:
         source = StoredFileSource(self._from.shelf, self._caller.subject, row)
-        await self._from.secrets.check_blocks(source.blocks(), name, sends_secrets=self._send_secrets)
+        await self._from.secrets.check_blocks(
+            source.blocks(), name, row.sha256, sends_secrets=self._send_secrets
+        )
         self.found.attached.append(
             AttachedItem(self._next_id(), row.sha256, Attachment(name, row.kind, source))
         )

@@ -51,7 +51,7 @@ class ProviderReader:
             FileDamaged, StoreUnavailable: they cannot be read.
         """
         source = StoredSource(self.shelf, caller.subject, file)
-        await self.secrets.check_blocks(source.blocks(), name, sends_secrets=send_secrets)
+        await self.secrets.check_blocks(source.blocks(), name, file.sha256, sends_secrets=send_secrets)
         return source
 
     async def read(

@@ -21,6 +21,8 @@ from exai.storage.files.scans import ScanTable
 
 __all__ = ["MOST_PLACES", "SecretCheck"]
 
+CLEAN = "[]"
+"""The verdict on a content without secrets, as it is kept."""
 MOST_PLACES = 500
 """Of one content; one that has more is not shown at all."""
 _CARRIED_BYTES = 2**15
@@ -86,10 +88,15 @@ class SecretCheck:
             raise _found_raw(name, spans[0].rule, spans[0].start)
 
     async def check_blocks(
-        self, blocks: AsyncGenerator[bytes, None], name: str, *, sends_secrets: bool
+        self, blocks: AsyncGenerator[bytes, None], name: str, sha256: str, *, sends_secrets: bool
     ) -> None:
-        """Check bytes that leave as they are, without having all of them in memory; raises what `check_raw` does."""
+        """Check the bytes of a stored content that leave as they are, without having all of them in memory.
+
+        That they are clean is remembered. Raises what `check_raw` does.
+        """
         if self.passes_raw(sends_secrets=sends_secrets):
+            return
+        if await self._table.find(sha256, self._scanner.rules) == CLEAN:
             return
         held, at = b"", 0
         async with aclosing(blocks):
@@ -100,6 +107,7 @@ class SecretCheck:
                     raise _found_raw(name, spans[0].rule, at + spans[0].start)
                 at += max(0, len(held) - _OVERLAP_BYTES)
                 held = held[-_OVERLAP_BYTES:]
+        await self._table.keep(sha256, self._scanner.rules, CLEAN, self._clock.utc())
 
     def passes_raw(self, *, sends_secrets: bool) -> bool:
         """Whether what leaves as it is may hold secrets."""
