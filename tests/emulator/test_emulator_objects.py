@@ -182,6 +182,14 @@ def test_a_schema_in_the_prompt_is_found_behind_the_word() -> None:
     assert schema_in_prompt([("user", text)]) is None
     assert schema_in_prompt([("user", 'The schema is {"a": 1}, {not json {"type": "object"}')]) is None
     assert schema_in_prompt([("user", f"Schema: {json.dumps(RECURSIVE)}")]) == RECURSIVE
+    inner = {**NUMBERS, "description": "By the schema of numbers."}
+    outer = {**FINDINGS, "properties": {"a": {"description": "See the schema", **inner}, "b": inner}}
+    assert schema_in_prompt([("user", f"Schema: {json.dumps(outer)}")]) == outer
+    code = "if (x) { y(); }\n" * 5_000
+    assert (
+        schema_in_prompt([("user", f"{code} By the schema {{below}}: {json.dumps(NUMBERS)}\n{code}")])
+        == NUMBERS
+    )
 
 
 @pytest.mark.parametrize("door", ["kimi", "custom", "kimi_responses"])

@@ -158,6 +158,19 @@ def test_the_reader_reports_what_it_can_see_and_nothing_else() -> None:
     assert answer(reporter("reader"), [user("Hi.")]).content == "[emulated m] No finding."
 
 
+def test_the_reader_sees_the_files_that_a_message_shows() -> None:
+    question = Question(
+        model="m",
+        texts=[("user", BLOCK)],
+        messages=[user(BLOCK)],
+        documents=[("use.txt", "pool.leave_open(1)")],
+        thinks=False,
+        think_tokens=0,
+        cap=1_000,
+    )
+    assert "Never closed." in answer_of(reporter("reader"), question).content
+
+
 def test_a_schema_without_a_list_gets_the_findings_as_text() -> None:
     schema = {"type": "object", "properties": {"summary": {"type": "string"}}}
     said = json.loads(answer(reporter("reader"), [user(BLOCK + DIFF)], schema).content)["summary"]

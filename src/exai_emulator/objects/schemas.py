@@ -1,6 +1,7 @@
 """Reading JSON schemas: where a request holds one, what a reference stands for, and whether a value fits."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ __all__ = [
 
 Schema = Mapping[str, Any]
 
-_WORD = "schema"
-_BEFORE = 200
+_WORD = re.compile("schema", re.IGNORECASE)
+_BEHIND = 200
 _MOST_STARTS = 2_000
 _DEEPEST = 40
 _FINITE = 1e300
@@ -47,20 +48,28 @@ def object_schema(response_format: Any, texts: Sequence[tuple[str, str]]) -> Sch
 def schema_in_prompt(texts: Sequence[tuple[str, str]]) -> Schema | None:
     """The schema that a prompt tells: of the system messages the last, else of the user messages the last.
 
-    It is a JSON object with the word "schema" in the 200 characters before it, that describes an object.
+    It is a JSON object that begins within 200 characters behind the word "schema" and describes an object.
     """
     for wanted in ("system", "user"):
         for role, text in reversed(texts):
-            if role != wanted:
-                continue
-            found = [
-                value
-                for start, value in placed_objects(text)
-                if _WORD in text[max(0, start - _BEFORE) : start].lower() and _describes_object(value)
-            ]
+            found = list(_told_schemas(text)) if role == wanted else []
             if found:
                 return found[-1]
     return None
+
+
+def _told_schemas(text: str) -> Iterator[Schema]:
+    """The objects behind the word, in order, without those inside others."""
+    done = 0
+    for word in _WORD.finditer(text):
+        start = text.find("{", max(done, word.end()), word.end() + _BEHIND)
+        while start >= 0:
+            value, end = _object_at(text, start)
+            if value is not None and _describes_object(value):
+                yield value
+                done = end
+                break
+            start = text.find("{", start + 1, word.end() + _BEHIND)
 
 
 def placed_objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -69,14 +78,19 @@ def placed_objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for _ in range(_MOST_STARTS):
         if start < 0:
             return
-        try:
-            value, end = _decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(value, dict):
-                yield start, value
+        value, end = _object_at(text, start)
+        if value is not None:
+            yield start, value
         start = text.find("{", end)
+
+
+def _object_at(text: str, start: int) -> tuple[dict[str, Any] | None, int]:
+    """The JSON object that begins there, if one does, and where to go on."""
+    try:
+        value, end = _decoder.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None, start + 1
+    return value, end
 
 
 def _describes_object(value: Schema) -> bool:
