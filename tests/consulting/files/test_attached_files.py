@@ -223,7 +223,9 @@ async def test_what_a_provider_does_not_read_is_read_here_and_a_note_says_so(
     talk = open_talk(extract="provider_first")
     copying.emulator.accounts["kimi"].state.files.fails = True
     handle = await talk.put("a.pdf", DOCUMENT, OWNER)
-    answer = await talk.ask(handle, model="kimi-k2.6", caller=CALLER)
+    for _ in range(2):
+        answer = await talk.ask(handle, model="kimi-k2.6", caller=CALLER)
+    assert copying.sent() == 1  # it is not sent again to be refused
     assert [note for note in answer.notes if "did not read" in note] == [
         f"Kimi did not read `a.pdf ({handle})` (file_unreadable), so it was read here."
     ]

@@ -12,6 +12,7 @@ from exai.files.faults import NoText
 from exai.files.paths.opening import shown
 from exai.files.secrets.checks import SecretCheck
 from exai.files.store.shelf import Shelf
+from exai.providers.remote_files.faults import FileNotReadYet, FileUnreadable
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.providers.remote_files.stored_source import StoredSource
 from exai.storage.files.tables import FileRow
@@ -68,8 +69,19 @@ class ProviderReader:
             raise unshown_scan(document.name)
         if await self.extracts.is_read_by(READER, document.file):
             return
+        if await self.extracts.is_refused_by(READER, document.file):
+            raise FileUnreadable(
+                f"{READER.capitalize()} could not read `{shown(document.name)}`, and is not asked again for a day. "
+                "Convert it to PDF or text."
+            )
         source = await self.source(caller, document.file, document.name, send_secrets=send_secrets)
-        text = await self.remote.text(caller.subject, source, READER, deadline=deadline)
+        try:
+            text = await self.remote.text(caller.subject, source, READER, deadline=deadline)
+        except FileNotReadYet:
+            raise
+        except FileUnreadable:
+            await self.extracts.refuse(document.file, READER)
+            raise
         await self.extracts.keep(document.file, READER, text)
 
 

@@ -138,6 +138,21 @@ class Extracts:
             if not await self._table.keep(row, upload.upload_id):
                 raise _gone()
 
+    async def refuse(self, file: FileRow, provider: str) -> None:
+        """Remember that a provider could not read a document.
+
+        Raises:
+            StoreFailed: it is not remembered.
+        """
+        await self._table.keep(
+            ExtractRow(file.sha256, provider, VERSIONS[provider], self._clock.utc(), refused=FAILED)
+        )
+
+    async def is_refused_by(self, provider: str, file: FileRow) -> bool:
+        """Whether a provider could not read a document a short while ago."""
+        row = await self._table.find(file.sha256, provider, VERSIONS[provider])
+        return row is not None and row.refused is not None and not self._is_to_be_tried(row)
+
     async def is_read_by(self, provider: str, file: FileRow) -> bool:
         """Whether the text of a file is kept as a provider read it."""
         return await self._read_by(provider, file) is not None
@@ -146,7 +161,8 @@ class Extracts:
         return row.refused == FAILED and row.at + TRY_AGAIN_AFTER <= self._clock.utc()
 
     async def _read_by(self, provider: str, file: FileRow) -> ExtractRow | None:
-        return await self._table.find(file.sha256, provider, VERSIONS[provider])
+        row = await self._table.find(file.sha256, provider, VERSIONS[provider])
+        return None if row is None or row.refused is not None else row
 
     async def extract_again(self, owner: str, file: FileRow) -> FileText:
         """Find the text of a file after what was extracted before was found damaged; raises what `text_of` does."""

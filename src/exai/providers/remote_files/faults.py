@@ -5,6 +5,7 @@ from exai.errors import ToolFault
 __all__ = [
     "CopyUnwanted",
     "FileEmpty",
+    "FileNotReadYet",
     "FileTooLargeForProvider",
     "FileUnreadable",
     "ProviderFilesFull",
@@ -42,6 +43,10 @@ class FileUnreadable(ToolFault):
     code = "file_unreadable"
     http_status = 422
     fixable_by = "caller"
+
+
+class FileNotReadYet(FileUnreadable):
+    """The provider did not read the file in the time of the call."""
 
 
 class ProviderFilesFull(ToolFault):

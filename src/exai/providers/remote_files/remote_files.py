@@ -11,7 +11,7 @@ from exai.errors import DeadlineExceeded, ProviderFault, ProviderUnconfigured
 from exai.messages import Source
 from exai.providers.remote_files.comparison import CopyComparison
 from exai.providers.remote_files.copies import AccountCopies, Copy
-from exai.providers.remote_files.faults import FileUnreadable, PurposeUnknown
+from exai.providers.remote_files.faults import FileNotReadYet, PurposeUnknown
 from exai.providers.remote_files.file_store import FileRequest
 from exai.providers.remote_files.older_copies import OlderCopy, adopted
 from exai.runtime.clock import Clock
@@ -195,7 +195,7 @@ class RemoteFiles:
                 return text
             await asyncio.sleep(pause)
             pause = min(pause * 2, TEXT_LONGEST_PAUSE_S)
-        raise FileUnreadable(
+        raise FileNotReadYet(
             f"{copies.files.names.title} did not read the file in the time of this call. Try again later, or send a "
             "smaller one."
         )
