@@ -62,15 +62,31 @@ async def test_a_file_is_sent_once_and_a_clean_store_has_no_differences(files: F
     file_id = await files.put(tmp_path / "a.txt", TEXT)
     sent = await files.json("send", file_id, "--to", "kimi")
     assert (sent["sent"], sent["id"]) == (True, files.there()[0])
-    again = await files.run("send", file_id, "--to", "kimi")
+    again = await files.run("send", f"exai://files/{file_id}", "--to", "kimi")
     assert "is there already" in again.stdout
     assert len(files.there()) == 1
     shown = await files.json("show", file_id)
     assert [(copy["provider"], copy["status"]) for copy in shown["copies"]] == [("kimi", "ready")]
+    described = (await files.run("show", file_id)).stdout
+    assert f"{shown['copies'][0]['copy']} at kimi for file-extract: sent " in described
+    assert "{" not in described
     report = await files.json("check")
     assert (report["store"]["contents"], report["store"]["differences"]) == (1, 0)
     assert {name: part["differences"] for name, part in report["providers"].items()} == {"kimi": 0, "glm": 0}
     assert report["providers"]["kimi"]["found"] == 1
+
+
+async def test_what_holds_a_secret_is_not_sent_unless_it_is_to_be(files: Files, tmp_path: Path) -> None:
+    forge = b"token = 'ghp_" + b"aB3" * 12 + b"'\n" + TEXT
+    ids = [await files.put(tmp_path / "a.md", forge), await files.put(tmp_path / ".env", b"KEY=1\n" + TEXT)]
+    for file_id, why in zip(ids, ("looks like a secret", "looks as if it held"), strict=True):
+        refused = await files.run("send", file_id, "--to", "kimi")
+        assert (refused.exit_code, why in refused.stderr) == (1, True), refused.output
+        assert "`--send-secrets`" in refused.stderr
+        assert "aB3" not in refused.output
+    assert files.there() == []
+    sent = await files.json("send", ids[0], "--to", "kimi", "--send-secrets")
+    assert files.there() == [sent["id"]]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,8 @@ async def test_what_cannot_be_sent_is_said(
     file_id = await files.put(tmp_path / "a.txt", TEXT)
     refused = await files.run("send", file_id, *arguments)
     assert (refused.exit_code, words in refused.stderr) == (1, True), refused.stderr
+    empty = await files.run("send", await files.put(tmp_path / "empty.txt", b""), "--to", "kimi")
+    assert (empty.exit_code, "takes no empty ones" in empty.stderr) == (1, True), empty.stderr
     unknown = await files.run("send", "file_none", "--to", "kimi")
     assert unknown.exit_code == 1
     assert "no file with this id" in unknown.stderr

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,7 +17,9 @@ from exai.cli.command_group import SUMMARIES, load_command
 from exai.cli.data_choice import choose_data
 from exai.cli.running import Note, running_daemons
 from exai.config.demo import demo_data_dir
+from exai.errors import StartFault
 from support.daemons import daemon, free_port
+from support.documents import pdf_of
 
 ORDINARY_PORT, DEMO_PORT = 18079, 18179
 
@@ -54,12 +57,51 @@ def test_every_command_with_settings_takes_the_option_but_those_that_have_no_dat
     assert lacking == {"connect", "models"}
 
 
+async def check_copies_of_a_demonstration(folder: Path) -> None:
+    """Use the commands about copies beside a demonstration that runs."""
+    (folder / "report.pdf").write_bytes(pdf_of(["A heron."]))
+    put = json.loads((await run("files", "put", str(folder / "report.pdf"), "--json")).stdout)
+    file_id = put["files"][0]["id"]
+    sent = json.loads((await run("files", "send", file_id, "--to", "kimi", "--json")).stdout)
+    assert sent["provider"] == "kimi"
+    again = await run("files", "send", f"exai://files/{file_id}", "--to", "kimi")
+    assert again.stdout == f"{file_id}  is there: {sent['id']} at kimi\n"
+    refused = await run("files", "send", file_id, "--to", "nobody")
+    assert (refused.exit_code, "kimi" in refused.stderr) == (1, True), refused.stderr
+    checked = await run("files", "check", "--json")
+    assert checked.exit_code == 0, checked.output
+    report = json.loads(checked.stdout)
+    assert (report["store"]["contents"], report["store"]["differences"], report["providers"]) == (2, 0, {})
+    assert "copies are not compared" in checked.stderr
+    for arguments in (("check", "--copies"), ("import", "dump.csv")):
+        fault = (await run("files", *arguments)).exception
+        assert isinstance(fault, StartFault)
+        assert f"files {arguments[0]}" in str(fault)
+        assert "--no-demo" in str(fault)
+    (folder / "report.pdf").unlink()
+
+
+async def test_a_copy_of_a_demonstration_that_does_not_run_is_not_sent(data_dir: Path) -> None:
+    fault = (await run("files", "send", "file_none", "--to", "kimi", "--demo")).exception
+    assert isinstance(fault, StartFault)
+    assert "`exai serve --demo`" in str(fault)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_another_host_than_loopback_needs_tokens(data_dir: Path, host: str) -> None:
+    fault = (await run("serve", "--host", host)).exception
+    assert isinstance(fault, StartFault)
+    assert "auth.mode" in str(fault)
+
+
 async def test_every_command_beside_a_demonstration_is_about_its_data(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXAI_SERVER__PORT", str(free_port()))
     monkeypatch.setenv("EXAI_SERVER__OPERATIONS_PORT", str(free_port()))
-    async with daemon(data_dir=data_dir, arguments=["--demo"]) as demo:
+    port = free_port()
+    async with daemon(data_dir=data_dir, arguments=["--demo", "--port", str(port)]) as demo:
+        assert urlsplit(demo.mcp_ws).port == port
         assert running_daemons(data_dir) == []
         assert f"EXAI at {demo.mcp_ws}" in (await run("status")).stdout
         asked = await run("chat", "--json", "Hello.")
@@ -73,6 +115,7 @@ async def test_every_command_beside_a_demonstration_is_about_its_data(
         assert (await run("files", "put", str(data_dir / "note.txt"))).exit_code == 0
         assert "note.txt" in (await run("files", "ls")).stdout
         assert "note.txt" in (await run("files", "ls", "--owner", "local")).stdout
+        await check_copies_of_a_demonstration(data_dir)
         made = json.loads((await run("token", "create", "laptop", "--json")).stdout)
         assert made["token_id"] in (await run("token", "list")).stdout
         assert (await run("keys", "list")).stdout.strip()

@@ -1,6 +1,7 @@
 """`exai files`: stored files from the terminal, with a running daemon and without."""
 
 import asyncio
+import errno
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 from exai.cli import build_app
 from exai.errors import StartFault
 from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.failing_writes import fail_writes
 
 CONTENT = os.urandom(3 * 2**20 + 17)
 
@@ -79,8 +81,11 @@ async def test_files_are_listed_described_and_removed(files: Files, tmp_path: Pa
     shown = await files.json("show", stored[0]["id"])
     assert {name: shown[name] for name in stored[0]} == stored[0]
     assert shown["copies"] == []
-    assert "sha256      " in (await files.run("show", stored[0]["id"])).stdout
-    removed = await files.json("rm", stored[0]["id"], stored[1]["id"])
+    described = (await files.run("show", stored[0]["id"])).stdout
+    assert "sha256      " in described
+    assert "copies      none\n" in described
+    assert f"references  file {stored[0]['id']}\n" in described
+    removed = await files.json("rm", stored[0]["id"], f"exai://files/{stored[1]['id']}")
     assert [answer["removed"] for answer in removed["files"]] == [True, True]
     assert (await files.json("ls"))["files"] == [stored[2]]
 
@@ -107,6 +112,21 @@ async def test_a_text_is_printed_by_lines(files: Files, tmp_path: Path) -> None:
         assert (await files.run("read", long, "--lines", wrong)).exit_code == 2
 
 
+async def test_every_command_takes_the_address_of_a_file(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\nthree\n")
+    file_id = (await files.json("put", "a.txt"))["files"][0]["id"]
+    address = f"exai://files/{file_id}"
+    assert (await files.json("show", address))["id"] == file_id
+    assert (await files.json("proof", address))["id"] == file_id
+    assert (await files.run("get", address, "-o", "-")).stdout == "one\ntwo\nthree\n"
+    assert "two" in (await files.run("read", f"{address}/lines/2-2")).stdout
+    assert "one" not in (await files.run("read", f"{address}/lines/2-2")).stdout
+    assert "three" in (await files.run("read", f"{address}/lines/2-2", "--lines", "3")).stdout
+    part = await files.run("rm", f"{address}/lines/2-2")
+    assert (part.exit_code, "the whole of it" in part.stderr) == (2, True)
+    assert (await files.json("rm", address))["files"] == [{"id": file_id, "removed": True, "pending": []}]
+
+
 async def test_what_cannot_be_done_is_told_and_the_rest_is_done(files: Files, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     os.mkfifo(tmp_path / "pipe")
@@ -124,6 +144,30 @@ async def test_what_cannot_be_done_is_told_and_the_rest_is_done(files: Files, tm
         unknown = await files.run(command, file_id)
         assert (unknown.exit_code, unknown.stdout) == (1, "")
         assert "You have no file with this id" in unknown.stderr
+
+
+async def test_limits_of_the_store_are_named_and_leave_nothing(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = ("files.max_upload_bytes=1000", "files.max_owner_bytes=1500", f"server.port={free_port()}")
+    files = Files(tuple(word for each in limits for word in ("--set", each)))
+    for name, size in (("large.bin", 1_001), ("first.bin", 1_000), ("second.bin", 501), ("third.bin", 300)):
+        (tmp_path / name).write_bytes(os.urandom(size))
+    refused = await files.run("put", "large.bin", "first.bin", "second.bin")
+    assert refused.exit_code == 1
+    assert refused.stdout.endswith("first.bin\n")
+    for setting in (
+        "large.bin: One file may have 1000 bytes (`files.max_upload_bytes`)",
+        "`files.max_owner_bytes`",
+    ):
+        assert setting in refused.stderr
+    for code, said in ((errno.ENOSPC, "`files.keep_free_bytes`"), (errno.EROFS, "try again later")):
+        with monkeypatch.context() as broken:
+            fail_writes(broken, code)
+            failed = await files.run("put", "third.bin")
+        assert (failed.exit_code, said in failed.stderr) == (1, True), failed.output
+    assert [file["name"] for file in (await files.json("ls"))["files"]] == ["first.bin"]
+    assert (await files.run("put", "third.bin")).exit_code == 0
 
 
 async def test_a_file_that_is_there_is_kept_unless_it_is_named(files: Files, tmp_path: Path) -> None:

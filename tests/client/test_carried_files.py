@@ -1,11 +1,11 @@
 """Files that `exai connect` carries to its daemon, for a client that knows nothing of it."""
 
 import asyncio
+import errno
 import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from mcp import StdioServerParameters
 from exai.auth.scopes import FILES, MODELS
 from exai.client.file_carrier import CarryFailed, FileCarrier, open_carrier
 from exai.client.tokens import FixedToken
+from exai.files.faults import UploadLocked
 from exai.storage.database import Database
+from exai.storage.files.resumable import ResumableUpload
 from exai.tools.registry import ToolDescription
 from support.daemons import EXAI, clean_environ
+from support.failing_writes import fail_writes
 from support.file_ports import FilePort, file_port
 from support.foreign_clients import ForeignClient, python_client
 from support.scripted_engine import ScriptedEngine
 from support.shelves import sha256_of
 from support.tcp_proxy import TcpProxy
-from support.waiting import wait_until
 
 pytestmark = pytest.mark.sqlite
 
@@ -189,18 +191,41 @@ async def test_a_file_arrives_whole_over_a_connection_that_is_cut_again_and_agai
 ) -> None:
     large = random.Random(7).randbytes(24 * 2**20)
     (project / "large.bin").write_bytes(large)
+    proxied.cuts_at = [share * 2**20 for share in (3, 9, 15)]
     async with carrier_over(proxied, port, project) as carrier:
-        carrying = asyncio.ensure_future(carrier.carry({"f": str(project / "large.bin")}, ["f"]))
-        for share in (3, 9, 15):
-            await wait_until(partial(has_come, port, share * 2**20), what="some of it came")
-            proxied.cut()
-        handle = (await carrying).arguments["f"]
+        handle = (await carrier.carry({"f": str(project / "large.bin")}, ["f"])).arguments["f"]
+    assert proxied.cuts_at == []
     assert await content_of(port, handle) == large
 
 
-def has_come(port: FilePort, size: int) -> bool:
-    folder = port.shelf.folder / "resumable"
-    return sum((folder / name).stat().st_size for name in port.shelf.parts) >= size
+async def test_a_file_whose_upload_is_being_finished_when_its_connection_breaks_is_waited_for(
+    port: FilePort, project: Path, proxied: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finishing, asked, may_finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    place, look = port.shelf.shelf.place, port.shelf.uploads.look
+
+    async def place_later(*arguments: Any) -> None:
+        finishing.set()
+        await may_finish.wait()
+        await place(*arguments)
+
+    async def note_locked(owner: str, upload_id: str) -> ResumableUpload:
+        try:
+            return await look(owner, upload_id)
+        except UploadLocked:
+            asked.set()
+            raise
+
+    monkeypatch.setattr(port.shelf.shelf, "place", place_later)
+    monkeypatch.setattr(port.shelf.uploads, "look", note_locked)
+    async with carrier_over(proxied, port, project) as carrier:
+        carrying = asyncio.ensure_future(carrier.carry({"f": str(project / "data.bin")}, ["f"]))
+        await finishing.wait()
+        proxied.cut()
+        await asked.wait()
+        may_finish.set()
+        handle = (await carrying).arguments["f"]
+    assert await content_of(port, handle) == CONTENT
 
 
 async def test_a_content_that_is_there_is_not_sent_again_and_a_changed_one_is(
@@ -213,6 +238,39 @@ async def test_a_content_that_is_there_is_not_sent_again_and_a_changed_one_is(
         file.write_bytes(CONTENT[::-1])
         other = (await carrier.carry({"f": str(file)}, ["f"])).arguments["f"]
         assert await content_of(port, other) == CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        (
+            None,
+            {"file_too_large": "`files.max_upload_bytes`", "file_quota_exceeded": "`files.max_owner_bytes`"},
+        ),
+        (errno.ENOSPC, {"store_full": "`files.keep_free_bytes`"}),
+        (errno.EROFS, {"store_unavailable": "try again later"}),
+    ],
+)
+async def test_what_the_daemon_cannot_take_is_told_with_its_limit(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int | None,
+    named: dict[str, str],
+) -> None:
+    monkeypatch.setattr("exai.client.stored_files.PATIENCE_S", 0.0)
+    sizes = {"file_too_large": 1_001, "file_quota_exceeded": 900, "store_full": 800, "store_unavailable": 800}
+    async with file_port(database, tmp_path / "store", max_upload_bytes=1_000, max_owner_bytes=1_500) as port:
+        await port.put(b"x" * 700)
+        if code is not None:
+            fail_writes(monkeypatch, code)
+        tokens = FixedToken(token_of(port, FILES), "")
+        async with open_carrier(port.doors.ws, tokens, [tmp_path]) as carrier:
+            for fault, setting in named.items():
+                (tmp_path / "file.bin").write_bytes(os.urandom(sizes[fault]))
+                with pytest.raises(CarryFailed, match=setting) as failed:
+                    await carrier.carry({"f": str(tmp_path / "file.bin")}, ["f"])
+                assert (failed.value.code, failed.value.retryable) == (fault, fault == "store_unavailable")
 
 
 async def test_a_daemon_that_is_away_is_a_refusal_that_may_be_tried_again(

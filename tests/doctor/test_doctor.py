@@ -52,6 +52,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "file store",
         "database",
         "stored files",
+        "secret scan",
         "ports",
         "ports",
         "tokens",

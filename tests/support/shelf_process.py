@@ -65,9 +65,12 @@ class _Operations:
         self._note = note
         self.files: list[tuple[str, str, str]] = []
         """By owner, id and the content's name."""
+        self._puts = 0
 
     async def put(self, owner: str, name: str) -> None:
-        file_id = await self._shelf.put(owner, name, CONTENTS[name])
+        self._puts += 1
+        stored_as = f"{name}-{self._puts}"  # under a name that it had it were the same file
+        file_id = await self._shelf.put(owner, stored_as, CONTENTS[name])
         self._note("put", owner, file_id, name)
         self.files.append((owner, file_id, name))
 

@@ -92,9 +92,12 @@ class _Storm:
             await self._put(self._draw.choice(OWNERS), self._draw.choice(sorted(CONTENTS)))
 
     async def _put(self, owner: str, name: str) -> None:
-        file_id = await self._shelf.put(owner, name, CONTENTS[name])
-        self.kept.files[file_id] = owner, name
         self.kept.counts["put"] += 1
+        stored_as = (
+            f"{name}-{os.getpid()}-{self.kept.counts['put']}"  # under the same name it were the same file
+        )
+        file_id = await self._shelf.put(owner, stored_as, CONTENTS[name])
+        self.kept.files[file_id] = owner, name
 
     async def _remove(self, file_id: str) -> None:
         self._held.add(file_id)

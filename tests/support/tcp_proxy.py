@@ -35,6 +35,9 @@ class TcpProxy:
         self.answers_flow = asyncio.Event()
         """While it is not set, the bytes of that direction wait."""
         self.answers_flow.set()
+        self.cuts_at: list[int] = []
+        """Cut every connection when so many bytes of questions were carried altogether; one cut for each number."""
+        self._carried = 0
         self.refuses = False
         """Whether new connections are reset at once."""
         self.refused = asyncio.Event()
@@ -91,6 +94,11 @@ class TcpProxy:
                     await self.answers_flow.wait()
                 writer.write(data)
                 await writer.drain()
+                if what == "questions":
+                    self._carried += len(data)
+                    if self.cuts_at and self._carried >= self.cuts_at[0]:
+                        self.cuts_at.pop(0)
+                        self.cut()
         with suppress(OSError, RuntimeError):
             writer.close()
 

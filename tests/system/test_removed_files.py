@@ -85,6 +85,7 @@ def _unknown() -> dict[str, Any]:
     return {
         "code": "unknown_file",
         "message": "You have no file with this id. List your files to see what you have.",
+        "retryable": False,
     }
 
 

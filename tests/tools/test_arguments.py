@@ -1,7 +1,7 @@
 """Arguments: their schemas, how they are checked, and the errors that name what is wrong."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import msgspec
@@ -27,6 +27,8 @@ class Sample(Arguments, frozen=True):
     inner: Inner | None = None
     tags: list[str] = msgspec.field(default_factory=list)
     loud: bool = False
+    colour: Literal["red", "green", "blue"] | None = None
+    sizes: list[Literal["small", "large"]] = msgspec.field(default_factory=list)
 
 
 class Nothing(Result, frozen=True):
@@ -83,6 +85,13 @@ def test_null_says_the_same_as_leaving_out() -> None:
         ({"name": "a", "count": -1}, ["'count'", ">= 1"]),
         ({"name": "a", "tags": [1]}, ["tags[0]"]),
         ({"name": "a", "inner": {"line": "x"}}, ["inner.line"]),
+        (
+            {"name": "a", "colour": "gren"},
+            ["'colour'", "'gren'", "Did you mean 'green'?", "blue, green, red"],
+        ),
+        ({"name": "a", "colour": 3}, ["'colour'", "int", "It is one of blue, green, red."]),
+        ({"name": "a", "colour": "x" * 1_000}, ["'colour'", "It is one of blue, green, red."]),
+        ({"name": "a", "sizes": ["small", "huge"]}, ["'sizes[1]'", "'huge'", "one of large, small"]),
         ({"name": "a", "nmae": 1}, ["Unknown argument 'nmae'", "Did you mean 'name'?"]),
     ],
 )
@@ -90,8 +99,13 @@ def test_a_refusal_names_the_place_and_what_the_tool_takes(arguments: Any, words
     with pytest.raises(BadArguments) as caught:
         parse_arguments(TOOL, arguments)
     sentence = str(caught.value)
-    for word in [*words, "sample takes: name, count, inner, tags, loud."]:
+    for word in [*words, "sample takes: name, count, inner, tags, loud, colour, sizes."]:
         assert word in sentence
+
+
+def test_one_of_a_list_of_values_is_taken_in_any_case() -> None:
+    parsed = parse_arguments(TOOL, {"name": "a", "colour": " Green", "sizes": ["LARGE"]})
+    assert (parsed.colour, parsed.sizes) == ("green", ["large"])
 
 
 def test_a_refusal_never_quotes_a_long_name_whole() -> None:

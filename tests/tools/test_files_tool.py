@@ -1,18 +1,28 @@
 """`files`: one's own stored files, through the registry, on both databases."""
 
+import errno
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import jsonschema
 import pytest
 
 from exai.callers import Caller, Door
 from exai.errors import BadArguments, ExaiError, FileRefused
-from exai.files.faults import FileTooLarge, NoText, QuotaExceeded, SecretFound, UnknownFile
+from exai.files.faults import (
+    FileTooLarge,
+    NoText,
+    QuotaExceeded,
+    SecretFound,
+    StoreFull,
+    StoreUnavailable,
+    UnknownFile,
+)
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.storing import PathStore
 from exai.files.secrets.checks import SecretCheck
@@ -25,6 +35,7 @@ from exai.tools.envelope import answer_of
 from exai.tools.files import Files, FileServices
 from exai.tools.registry import Registry
 from support.drawn_pictures import drawn
+from support.failing_writes import fail_writes
 from support.shelves import OpenShelf, sha256_of
 
 BLOCKS = os.urandom(2**21 + 5)
@@ -246,6 +257,12 @@ async def test_a_text_is_read_by_numbered_lines(files: FileTool) -> None:
     some = await files.answer(action="read", id=file_id, from_line=440, to_line=460)
     assert (some.structured["to_line"], "next_line" in some.structured) == (450, False)
     assert some.text == f"{file_id}, lines 440 to 450 of 450\n{some.structured['lines']}"
+    named = await files(action="read", id=f"exai://files/{file_id}/lines/440-442")
+    assert (named["from_line"], named["to_line"], named["next_line"]) == (440, 442, 443)
+    whole = await files(action="read", id=f"exai://files/{file_id}")
+    assert whole == first
+    other = await files(action="read", id=f"exai://files/{file_id}/lines/440-442", from_line=445, to_line=446)
+    assert (other["from_line"], other["to_line"]) == (445, 446)
     with pytest.raises(BadArguments, match="450 lines"):
         await files(action="read", id=file_id, from_line=451)
     with pytest.raises(UnknownFile):
@@ -277,6 +294,20 @@ async def test_what_is_removed_is_gone_for_its_owner(files: FileTool) -> None:
     assert await files(action="list") == {"files": []}
 
 
+@pytest.mark.parametrize("door", [Door.HTTP, Door.STDIO])
+async def test_a_removal_names_the_copies_that_go_and_how_that_is_proven(
+    files: FileTool, monkeypatch: pytest.MonkeyPatch, door: Door
+) -> None:
+    file_id = (await files(action="put", path=files.file("a.txt")))["id"]
+    copy = SimpleNamespace(provider="kimi", purpose="file-extract", copy_id="copy_1")
+    monkeypatch.setattr(files.shelf.shelf, "remove", AsyncMock(return_value=[copy]))
+    removed = await files.answer(action="delete", id=file_id, door=door)
+    assert removed.structured["pending"] == ["kimi file-extract copy_1"]
+    for told in (removed.text, removed.structured["note"]):
+        assert f"`exai files proof {file_id}`" in told
+        assert (f"GET http://localhost:8079/files/{file_id}/proof" in told) is (door is Door.HTTP)
+
+
 async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> None:
     file_id = (await files(action="put", path=files.file("a.txt")))["id"]
     for action in ("show", "read", "delete"):
@@ -286,7 +317,9 @@ async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> 
                 await files("bob", action=action, id=asked)
             faults.append(str(caught.value))
         assert len(set(faults)) == 1
-    assert await files("bob", action="list", id=file_id) == {"files": []}
+    for asked in (file_id, f"file_{'0' * 32}"):
+        with pytest.raises(UnknownFile, match="from the beginning"):
+            await files("bob", action="list", id=asked)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +330,10 @@ async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> 
         ({"action": "delete"}, "delete needs `id`"),
         ({"action": "read"}, "read needs `id`"),
         ({"action": "read", "id": "file_1", "from_line": -1}, "from_line"),
-        ({"action": "burn"}, "action"),
+        ({"action": "burn"}, "one of authorize, delete, list, put, read, send, show"),
+        ({"action": "shwo", "id": "file_1"}, "Did you mean 'show'?"),
+        ({"action": "send", "id": "file_1", "provider": "kimy"}, "Did you mean 'kimi'?"),
+        ({"action": "delete", "id": "exai://files/file_1/lines/1-2"}, "give exai://files/file_1"),
         ({}, "action"),
         ({"action": "list", "folder": "/"}, "Unknown argument 'folder'"),
     ],
@@ -341,14 +377,21 @@ async def _sentence(files: FileTool, path: Path) -> str:
 
 
 @pytest.mark.sqlite
-async def test_limits_are_named_before_anything_is_kept(database: Database, tmp_path: Path) -> None:
-    files = FileTool(database, tmp_path, max_upload_bytes=1_000, max_owner_files=1)
+async def test_limits_are_named_before_anything_is_kept(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FileTool(database, tmp_path, max_upload_bytes=1_000, max_owner_files=2)
     with pytest.raises(FileTooLarge, match=r"files\.max_upload_bytes"):
         await files(action="put", path=files.file("large.bin", bytes(1_001)))
     await files(action="put", path=files.file("a.txt", b"a"))
+    for code, fault in ((errno.ENOSPC, StoreFull), (errno.EROFS, StoreUnavailable)):
+        with monkeypatch.context() as broken, pytest.raises(fault):
+            fail_writes(broken, code)
+            await files(action="put", path=files.file("b.txt", b"b"))
+    await files(action="put", path=files.file("b.txt", b"b"))
     with pytest.raises(QuotaExceeded, match=r"files\.max_owner_files"):
-        await files(action="put", path=files.file("b.txt", b"b"))
-    assert len((await files(action="list"))["files"]) == 1
+        await files(action="put", path=files.file("c.txt", b"c"))
+    assert len((await files(action="list"))["files"]) == 2
 
 
 @pytest.mark.sqlite

@@ -1,6 +1,6 @@
 """What a refusal says beside its status."""
 
-from exai.errors import ScopeMissing, StoreFailed, TooManyAttempts, Unauthenticated
+from exai.errors import BadArguments, ScopeMissing, StoreFailed, TooManyAttempts, Unauthenticated
 from exai.web.challenge import refusal_headers
 
 METADATA = "http://localhost:8079/.well-known/oauth-protected-resource/mcp"
@@ -29,6 +29,11 @@ def test_a_scope_that_is_missing_is_named_alone() -> None:
     assert b"tools:status" not in told
 
 
-def test_only_who_tried_too_often_gets_retry_after() -> None:
-    assert refusal_headers(TooManyAttempts("Later.", retry_after_s=0.2)) == ((b"retry-after", b"1"),)
-    assert refusal_headers(StoreFailed("Away.")) == ()
+def test_a_fault_that_passes_says_when_to_ask_again() -> None:
+    for fault, seconds in (
+        (TooManyAttempts("Later.", retry_after_s=0.2), b"1"),
+        (StoreFailed("Away.", retry_after_s=7.4), b"7"),
+        (StoreFailed("Away."), b"5"),
+    ):
+        assert refusal_headers(fault) == ((b"retry-after", seconds),)
+    assert refusal_headers(BadArguments("Never.")) == ()

@@ -80,7 +80,7 @@ class FileCarrier:
                         await self._handle(each, notes) if isinstance(each, str) else each for each in value
                     ]
         except FileRequestFailed as fault:
-            raise CarryFailed(fault.code, str(fault)) from None
+            raise CarryFailed(fault.code, str(fault), retryable=fault.retryable) from None
         except (DaemonUnreachable, TokenRefused) as fault:
             raise CarryFailed("files_unreachable", str(fault), retryable=True) from None
         except ExaiError as fault:

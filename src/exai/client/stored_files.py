@@ -6,7 +6,7 @@ Each request carries the token that the daemon's MCP port takes; one that is ref
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -37,6 +37,7 @@ HEAD_CODES = {
     404: (NOT_FOUND, GONE),
     410: ("upload_expired", GONE),
     423: ("upload_locked", "Another request is sending to this upload."),
+    503: ("store_unavailable", "The store cannot be used now. Ask again later."),
 }
 """What a refused `HEAD` means, which has no body that says so."""
 TUS = {"tus-resumable": "1.0.0"}
@@ -56,9 +57,11 @@ Body = Callable[[], AsyncIterator[bytes]]
 class FileRequestFailed(Exception):
     """The daemon refused a request; the message is its sentence, `code` its code."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.retryable = retryable
+        """Whether the same request may succeed later."""
 
 
 class DaemonUnreachable(Exception):
@@ -141,20 +144,22 @@ class StoredFiles:
                 file_id = await self._send_from(place, offset, size, body_from)
                 if file_id is not None:
                     return file_id
-            except FileRequestFailed as fault:
-                if fault.code not in AGAIN:
-                    raise
-            except DaemonUnreachable:
-                if asyncio.get_running_loop().time() - last_progress > PATIENCE_S:
+            except (FileRequestFailed, DaemonUnreachable) as fault:
+                is_over = asyncio.get_running_loop().time() - last_progress > PATIENCE_S
+                if is_over or not _may_pass(fault):
                     raise
             await asyncio.sleep(PAUSE_S)
-            with suppress(DaemonUnreachable):
+            try:
                 came, file_id = await self._progress_of(place)
-                if file_id is not None:
-                    return file_id
-                if came > offset:
-                    last_progress = asyncio.get_running_loop().time()
-                offset = came
+            except (FileRequestFailed, DaemonUnreachable) as fault:
+                if not _may_pass(fault):
+                    raise
+                continue
+            if file_id is not None:
+                return file_id
+            if came > offset:
+                last_progress = asyncio.get_running_loop().time()
+            offset = came
 
     async def _begin_upload(self, name: str, sha256: str, size: int) -> str:
         pairs = {"filename": name, "sha256": sha256}
@@ -264,7 +269,14 @@ class StoredFiles:
             return DaemonUnreachable(f"What answers at {self._url} is no EXAI (HTTP {response.status}).")
         if response.status == 401:
             return TokenRefused(f"{message} {self._tokens.advice}")
-        return FileRequestFailed(code, message)
+        return FileRequestFailed(code, message, retryable=fault.get("retryable") is True)
+
+
+def _may_pass(fault: Exception) -> bool:
+    """Whether an upload goes on after this."""
+    return isinstance(fault, DaemonUnreachable) or (
+        isinstance(fault, FileRequestFailed) and fault.code in AGAIN
+    )
 
 
 def _step(file_id: str) -> str:

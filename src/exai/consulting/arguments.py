@@ -6,6 +6,7 @@ import msgspec
 
 from exai.errors import BadArguments
 from exai.messages import Effort
+from exai.providers.catalog import did_you_mean
 
 __all__ = [
     "AnswerTokens",
@@ -77,7 +78,7 @@ def effort_named(name: str | None) -> Effort | None:
     effort = EFFORTS.get(name.strip().casefold())
     if effort is None:
         raise BadArguments(
-            f"Argument 'effort': there is no effort {name!r}. Give one of {', '.join(Effort)}, or leave "
-            "it out for the model's own."
+            f"Argument 'effort': there is no effort {name!r}.{did_you_mean(name, EFFORTS)} "
+            f"Give one of {', '.join(Effort)}, or leave it out for the model's own."
         )
     return effort

@@ -7,7 +7,13 @@ from pathlib import Path
 import structlog
 
 from exai.config.sources import Loaded
-from exai.doctor.files import check_bucket, check_file_store, check_stored_files
+from exai.doctor.files import (
+    check_bucket,
+    check_dead_jobs,
+    check_file_store,
+    check_secret_check,
+    check_stored_files,
+)
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.doctor.machine import check_data_folder, check_keys, check_settings
@@ -38,6 +44,8 @@ async def run_checks(
         ("file store", check_file_store),
         ("database", partial(check_database, clock=clock)),
         ("stored files", check_stored_files),
+        ("secret scan", check_secret_check),
+        ("jobs", check_dead_jobs),
         ("ports", check_ports),
         ("tokens", partial(check_tokens, clock=clock)),
         ("credentials", lambda _: check_credentials(credentials, clock)),

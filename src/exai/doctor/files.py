@@ -1,4 +1,4 @@
-"""Checks of the store of files: room, the bucket where one is configured, and what is stored."""
+"""Checks of the store of files: room, the bucket where one is configured, what is stored, secrets, and jobs."""
 
 import asyncio
 import hashlib
@@ -10,13 +10,15 @@ from exai.config.sources import Loaded
 from exai.doctor.findings import Finding, ok, problem, warning
 from exai.errors import StartFault
 from exai.files.faults import StoreUnavailable
+from exai.files.secrets.scanner import has_kingfisher
 from exai.files.store.s3 import open_bucket
 from exai.storage.database import Database, inspect_schema
 from exai.storage.files.copy_rows import Status
 from exai.storage.files.measures import FileSums, StoreSums
 from exai.storage.files.rows import DAMAGED, Quota
+from exai.storage.jobs_file import JOBS_FILE_NAME, dead_jobs
 
-__all__ = ["check_bucket", "check_file_store", "check_stored_files"]
+__all__ = ["check_bucket", "check_dead_jobs", "check_file_store", "check_secret_check", "check_stored_files"]
 
 NAME = "file store"
 NEAR_QUOTA = 0.9
@@ -99,6 +101,44 @@ async def check_bucket(loaded: Loaded) -> list[Finding]:
             )
         ]
     return [ok(NAME, f"{settings.store} answers and accepts the key")]
+
+
+async def check_secret_check(loaded: Loaded) -> list[Finding]:
+    """Tell by which rules secrets are looked for in what is about to leave."""
+    name = "secret scan"
+    if loaded.settings.files.secrets == "off":
+        return [
+            warning(
+                name,
+                "files leave without a look for secrets",
+                "Set `files.secrets` to redact, block or warn.",
+            )
+        ]
+    if has_kingfisher():
+        return [ok(name, "the built-in rules and those of Kingfisher")]
+    return [
+        ok(
+            name,
+            "the built-in rules; `pip install 'exai[secrets]'` adds Kingfisher's, of several hundred services",
+        )
+    ]
+
+
+async def check_dead_jobs(loaded: Loaded) -> list[Finding]:
+    """Check for jobs that were given up: what they were to do is still undone."""
+    settings = loaded.settings
+    file = settings.jobs.file or settings.data_dir / JOBS_FILE_NAME
+    dead = await asyncio.to_thread(dead_jobs, file)
+    if dead is None:
+        return [problem("jobs", f"{file} cannot be read", "See docs/operations.md under jobs.")]
+    return [
+        problem(
+            "jobs",
+            f"{count} jobs of the kind {kind} were given up",
+            "The log says why (`job is dead`); what to do is in docs/operations.md under jobs.",
+        )
+        for kind, count in dead.items()
+    ]
 
 
 def _free(loaded: Loaded) -> int | None:

@@ -12,6 +12,7 @@ __all__ = [
     "LengthWrong",
     "NoText",
     "QuotaExceeded",
+    "RangeBehindEnd",
     "SecretFound",
     "StoreBusy",
     "StoreFull",
@@ -100,6 +101,14 @@ class DocumentUnreadable(ToolFault):
         """`why` is the word of a refusal (`extraction.REFUSALS`)."""
         super().__init__(message)
         self.why = why
+
+
+class RangeBehindEnd(ToolFault):
+    """The bytes that are asked for begin behind the end of the file."""
+
+    code = "range_behind_end"
+    http_status = 416
+    fixable_by = "caller"
 
 
 class SecretFound(ToolFault):

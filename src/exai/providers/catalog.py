@@ -19,7 +19,7 @@ from exai.costs import Cost, Usage
 from exai.messages import Effort, PictureLimits
 from exai.providers.file_limits import FileDialect, FilePart
 
-__all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "SearchWay", "nearest_names"]
+__all__ = ["Catalog", "Fee", "Model", "Price", "Retired", "SearchWay", "did_you_mean", "nearest_names"]
 
 GATEWAY = "openrouter/"
 """What LiteLLM puts before the names of a gateway."""
@@ -286,6 +286,12 @@ def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     folded = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name[:200].casefold(), folded, n=most, cutoff=0.5)
     return [folded[match] for match in matches]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask for the one of `known` that is most similar, as a further sentence; empty where none is."""
+    nearest = nearest_names(name, known, most=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 class _PriceRow(msgspec.Struct, forbid_unknown_fields=True):

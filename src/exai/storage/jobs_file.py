@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine as Connections
 from sqlalchemy import create_engine, event
 
-__all__ = ["JOBS_FILE_NAME", "Connections", "jobs_connections", "needs_maintenance"]
+__all__ = ["JOBS_FILE_NAME", "Connections", "dead_jobs", "jobs_connections", "needs_maintenance"]
 
 JOBS_FILE_NAME = "jobs.sqlite"
 BUSY_TIMEOUT_MS = 30_000
@@ -20,6 +20,12 @@ _NEEDS_MAINTENANCE = """
 SELECT 1 FROM workflow_status AS attempt LEFT JOIN workflow_output AS outcome USING (workflow_uuid)
 WHERE attempt.status NOT IN ('SUCCESS', 'CANCELLED') OR outcome.output LIKE '{"end":"dead"%'
 LIMIT 1
+"""
+
+_DEAD = """
+SELECT attempt.name, COUNT(*) FROM workflow_status AS attempt LEFT JOIN workflow_output AS outcome USING (workflow_uuid)
+WHERE outcome.output LIKE '{"end":"dead"%' OR attempt.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED'
+GROUP BY attempt.name ORDER BY attempt.name
 """
 
 
@@ -45,6 +51,17 @@ def needs_maintenance(file: Path) -> bool:
             return connection.execute(_NEEDS_MAINTENANCE).fetchone() is not None
     except sqlite3.Error:
         return True
+
+
+def dead_jobs(file: Path) -> dict[str, int] | None:
+    """Count the jobs in this file that were given up, by kind; `None` where it cannot be read. Needs no engine."""
+    if not file.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            return dict(connection.execute(_DEAD).fetchall())
+    except sqlite3.Error:
+        return None
 
 
 def _connected(connection: Any, _record: object) -> None:

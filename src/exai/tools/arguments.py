@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from exai.errors import BadArguments
+from exai.providers.catalog import did_you_mean
 from exai.tools.aliases import renamed
 from exai.tools.base import Arguments, Tool
 from exai.tools.normalizing import normalized
@@ -17,6 +18,8 @@ __all__ = ["parse_arguments"]
 A = TypeVar("A", bound=Arguments)
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_BAD_CHOICE = re.compile(r"Invalid enum value (?P<given>.*)", re.DOTALL)
+_STEP = re.compile(r"\[(?P<index>[^\]]*)\]|(?P<name>[^.\[\]]+)")
 _PLACE = re.compile(r" - at `\$\.?(?P<place>[^`]*)`$")
 
 
@@ -52,4 +55,19 @@ def _sentence(tool: Tool[Any, Any], message: str) -> str:
         .replace("field", "argument")
     )
     where = f"Argument '{place['place']}': " if place and place["place"] else ""
-    return f"{where}{what}. {takes}"
+    choices = _choices(tool.argument_schema, place["place"]) if place else []
+    if not choices:
+        return f"{where}{what}. {takes}"
+    if match := _BAD_CHOICE.fullmatch(what):
+        given = match["given"]
+        what = f"{given[:80]} is none of its values.{did_you_mean(given.strip(chr(39)), choices)}"
+    else:
+        what += "."
+    return f"{where}{what} It is one of {', '.join(choices)}. {takes}"
+
+
+def _choices(schema: Mapping[str, Any], place: str) -> list[str]:
+    """Return the values that an argument may have, where these are a list."""
+    for step in _STEP.finditer(place):
+        schema = schema.get("items", {}) if step["name"] is None else schema["properties"][step["name"]]
+    return [str(choice) for choice in schema.get("enum", ())]

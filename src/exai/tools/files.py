@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,18 +12,16 @@ from exai.auth import scopes
 from exai.callers import Door
 from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
-from exai.errors import BadArguments, FileRefused
-from exai.files.checks import secret_kind
+from exai.errors import BadArguments
 from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
 from exai.files.secrets.checks import SecretCheck
-from exai.files.store.handles import file_id_of
+from exai.files.store.handles import file_id_of, named_by, whole_file_of
 from exai.files.store.shelf import Shelf
 from exai.files.store.tickets import UploadTickets
+from exai.providers.remote_files.placing import CopyPlacer
 from exai.providers.remote_files.remote_files import RemoteFiles
-from exai.providers.remote_files.stored_source import StoredSource
-from exai.storage.files.copy_rows import Method
 from exai.storage.files.tables import FileRow
 from exai.tools.base import Arguments, Tool
 from exai.tools.older.files import STORED_FILES
@@ -39,8 +36,6 @@ CHARACTERS = 40_000
 """What is read at a time, whatever is named: Claude Code cuts results of more than 25,000 tokens."""
 UNSAID = frozenset({"assistants"})
 """Purposes of other services, by which agents mean no more than that they will ask about the file."""
-CHECKED_BYTES = 2 * 2**20
-"""Of a text that is to be sent to a provider."""
 HANDLE = "file_"
 PAGE = 20
 """Files in one list: what an agent looks for is among its latest, and it pays for each."""
@@ -161,7 +156,7 @@ class FilesResult(Result, frozen=True, kw_only=True):
             )
         if self.removed:
             pending = f" To be deleted at providers: {'; '.join(self.pending)}." if self.pending else ""
-            return f"{self.id} is removed.{pending}"
+            return f"{self.id} is removed.{pending}{'' if self.note is None else f' {self.note}'}"
         if self.files is not UNSET:
             lines = [item.text() for item in self.files] or ["You have no files."]
             if self.next is not None:
@@ -254,7 +249,7 @@ class Files:
         return FilesResult.of(rows[0]) if len(rows) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
 
     async def _stored(self, owner: str, path: str, name: str | None) -> FileRow:
-        if (file_id := file_id_of(path)).startswith(HANDLE):  # `exai connect` has stored it on the way
+        if (file_id := whole_file_of(path)).startswith(HANDLE):  # `exai connect` has stored it on the way
             return await self._services.shelf.get(owner, file_id)
         return await self._services.paths.put(owner, path, name)
 
@@ -277,9 +272,11 @@ class Files:
         )
 
     async def _read(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
-        first = arguments.from_line or 1
-        last = arguments.to_line or first + LINES - 1
-        lines = await self._services.text.read(context.caller.subject, _named(arguments), first, last)
+        named = named_by(_given(arguments))
+        named_first, named_last = named.lines or (1, None)
+        first = arguments.from_line or named_first
+        last = arguments.to_line or (named_last if first == named_first else None) or first + LINES - 1
+        lines = await self._services.text.read(context.caller.subject, named.file_id, first, last)
         return FilesResult.of_page(page_of(lines, CHARACTERS))
 
     async def _send(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
@@ -289,16 +286,12 @@ class Files:
         return await self._sent(row, arguments, context)
 
     async def _sent(self, row: FileRow, arguments: FilesArguments, context: CallContext) -> FilesResult:
-        owner, provider = context.caller.subject, arguments.provider or ""
-        source = StoredSource(self._services.shelf, owner, row, _suffix(row))
-        await _refuse_secret(row, source)
-        await self._services.secrets.check_blocks(source.blocks(), row.name, row.sha256, sends_secrets=False)
-        copy = await self._services.remote.copy(
-            owner,
-            source,
+        services, provider = self._services, arguments.provider or ""
+        copy = await CopyPlacer(services.shelf, services.remote, services.secrets).place(
+            context.caller.subject,
+            row,
             provider,
-            _purpose(row, provider, arguments.purpose),
-            Method.GATEWAY,
+            None if arguments.purpose in UNSAID else arguments.purpose,
             deadline=context.ask.terms.deadline,
         )
         return msgspec.structs.replace(FilesResult.of(row), sent_to=provider, provider_id=copy.file_id)
@@ -328,52 +321,23 @@ class Files:
     async def _delete(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         file_id = _named(arguments)
         copies = await self._services.shelf.remove(context.caller.subject, file_id)
-        pending = tuple(f"{copy.provider} {copy.purpose}" for copy in copies)
-        return FilesResult(id=file_id, removed=True, pending=pending)
+        pending = tuple(f"{copy.provider} {copy.purpose} {copy.copy_id}" for copy in copies)
+        base = self._address(context)
+        by_http = "" if base is None else f", or GET {base}/files/{file_id}/proof,"
+        note = f"`exai files proof {file_id}`{by_http} tells when each is gone and how that was confirmed."
+        return FilesResult(id=file_id, removed=True, pending=pending, note=note if pending else None)
 
 
 def _named(arguments: FilesArguments) -> str:
     """Return the id of the file that is meant.
 
     Raises:
-        BadArguments: none is named.
+        BadArguments: none is named, or lines of it are.
     """
+    return whole_file_of(_given(arguments))
+
+
+def _given(arguments: FilesArguments) -> str:
     if arguments.id is None:
         raise BadArguments(f"{arguments.action} needs `id`, the handle of a file. Action list has yours.")
-    return file_id_of(arguments.id)
-
-
-def _purpose(row: FileRow, provider: str, wanted: str | None) -> str:
-    """Return what a provider is to do with a file: what the caller says, else what fits its kind."""
-    if wanted is not None and wanted not in UNSAID:
-        return wanted
-    if provider == "glm":
-        return "user_data"
-    family = row.media_type.partition("/")[0]
-    return family if family in {"image", "video"} else "file-extract"
-
-
-def _suffix(row: FileRow) -> str | None:
-    """Return the ending that a text has for a reason, as a provider judges by it; others go by their kind."""
-    stem, _, suffix = row.name.rpartition(".")
-    is_plain = bool(stem) and suffix.isascii() and suffix.isalnum() and len(suffix) <= 10
-    return suffix.lower() if row.kind == "text" and is_plain else None
-
-
-async def _refuse_secret(row: FileRow, source: StoredSource) -> None:
-    """Refuse to send what looks like a secret: by its name, or by what its beginning holds.
-
-    Raises:
-        FileRefused: it does.
-    """
-    head = b""
-    if row.kind == "text":
-        async for block in source.blocks():
-            head += block
-            if len(head) >= CHECKED_BYTES:
-                break
-    kind = secret_kind(PurePath(row.name), head.decode(errors="replace"))
-    if kind is not None:
-        raise FileRefused(
-            f"File {row.file_id} looks as if it held {kind}, which are not sent to a provider; send a file without it."
-        )
+    return arguments.id

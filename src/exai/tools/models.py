@@ -14,7 +14,7 @@ from exai.errors import BadArguments, ToolFault
 from exai.messages import Effort
 from exai.monitoring.provider_health import Health
 from exai.providers.base import Provider
-from exai.providers.catalog import Model, Price
+from exai.providers.catalog import Model, Price, did_you_mean
 from exai.routing.breaker import Breaker, State
 from exai.storage.conversations.calibrations import Calibration
 from exai.tools.base import Arguments, Tool
@@ -278,8 +278,10 @@ class Models:
             return ToolReturn(ModelsListed.of(report), report=report)
         one = report.only(model)
         if not one.providers:
+            known = [model.name for provider in report.providers for model in provider.models]
             raise BadArguments(
-                f"Argument 'model': no model {model[:80]!r}. Leave it out to see which there are."
+                f"Argument 'model': no model {model[:80]!r}.{did_you_mean(model, known)} "
+                "Leave it out to see which there are."
             )
         return ToolReturn(ModelsListed.of(one, detailed=True), report=one)
 
@@ -292,7 +294,8 @@ class Models:
         providers = self._states.router.providers
         if name is not None and name not in providers:
             raise BadArguments(
-                f"Argument 'provider': no provider {name[:80]!r}. There are: {', '.join(providers)[:400]}."
+                f"Argument 'provider': no provider {name[:80]!r}.{did_you_mean(name, providers)} "
+                f"There are: {', '.join(providers)[:400]}."
             )
         chosen = providers.values() if name is None else [providers[name]]
         return ModelsReport(

@@ -4,7 +4,7 @@ Clients in strict mode send null for all that is not given, and agents write val
 JSON. What can mean one thing only is taken as that; anything else stays as it is, for the check of types to refuse.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -66,6 +66,8 @@ def _says_nothing(value: Any, field: Mapping[str, Any]) -> bool:
 
 def _fitted(value: Any, field: Mapping[str, Any]) -> Any:
     kind = field.get("type")
+    if isinstance(value, str) and "enum" in field:
+        return _chosen(value, field["enum"])
     if isinstance(value, str) and kind in _TYPES:
         value = _read(value, kind, field)
     if kind == "integer" and isinstance(value, float) and value.is_integer():
@@ -75,6 +77,12 @@ def _fitted(value: Any, field: Mapping[str, Any]) -> Any:
     if kind == "object" and isinstance(value, dict):
         return normalized(value, field)
     return value
+
+
+def _chosen(text: str, choices: Sequence[Any]) -> Any:
+    """Return the one of some choices that a text is in another case or with blanks around it, else the text."""
+    folded = text.strip().casefold()
+    return next((each for each in choices if isinstance(each, str) and each.casefold() == folded), text)
 
 
 def _fitted_items(items: list[Any], field: Mapping[str, Any]) -> list[Any] | None:

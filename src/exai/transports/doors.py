@@ -88,6 +88,7 @@ class McpDoors:
             gate=gate,
             publish=bus.publish,
             not_found="Nothing is here. MCP is at /mcp.",
+            headers={b"x-content-type-options": b"nosniff"},
             incoming=self.traffic.incoming,
         )
 

@@ -1,4 +1,4 @@
-"""The headers of a refusal: how to authenticate, and what was wrong with the token that was sent.
+"""The headers of a refusal: how to authenticate, what was wrong with the token that was sent, and when to ask again.
 
 RFC 6750, 3: a refusal names the scheme, and an error only to those who presented a token.
 """
@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable
 
 from starlette.types import Scope
 
-from exai.errors import ExaiError, ScopeMissing, TooManyAttempts, Unauthenticated
+from exai.errors import ExaiError, ScopeMissing, Unauthenticated
 from exai.web.refusals import RawFields
 
 __all__ = ["Challenge", "bearer_challenge", "refusal_headers"]
 
 Challenge = Callable[[ExaiError, Scope], RawFields]
 """Header fields for a fault of a request."""
+
+RETRY_AFTER_S = 5.0
+"""When to ask again after a fault that passes and knows no time itself."""
 
 
 def refusal_headers(
@@ -27,14 +30,16 @@ def refusal_headers(
         metadata_url: where it reads how to get one (RFC 9728, 5.1).
     """
     match fault:
-        case TooManyAttempts():
-            return ((b"retry-after", str(max(1, round(fault.retry_after_s))).encode()),)
         case ScopeMissing():
             parts = ['error="insufficient_scope"', f'scope="{fault.scope}"', _described(fault)]
         case Unauthenticated():
             parts = ['error="invalid_token"', _described(fault)] if fault.presented else []
             if scopes := " ".join(asks_for):
                 parts.append(f'scope="{scopes}"')
+        case ExaiError(retryable=True):
+            asked_s: float | None = getattr(fault, "retry_after_s", None)
+            seconds = RETRY_AFTER_S if asked_s is None else asked_s
+            return ((b"retry-after", str(max(1, round(seconds))).encode()),)
         case _:
             return ()
     if metadata_url is not None:

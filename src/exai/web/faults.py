@@ -2,7 +2,15 @@
 
 from exai.errors import RequestFault
 
-__all__ = ["BodyRefused", "BodyTooLarge", "BodyTooSlow", "MediaTypeRefused", "NotOurPage", "TooMuchComing"]
+__all__ = [
+    "BodyRefused",
+    "BodyTooLarge",
+    "BodyTooSlow",
+    "MediaTypeRefused",
+    "MethodRefused",
+    "NotOurPage",
+    "TooMuchComing",
+]
 
 
 class BodyRefused(RequestFault):
@@ -21,12 +29,20 @@ class BodyTooSlow(BodyRefused):
     """The sender fell behind, stopped, or took too long in all."""
 
     http_status = 408
+    retryable = True
 
 
 class MediaTypeRefused(BodyRefused):
     """The `Content-Type` is none that the route takes."""
 
     http_status = 415
+
+
+class MethodRefused(RequestFault):
+    """The path has no such method."""
+
+    code = "method_not_allowed"
+    http_status = 405
 
 
 class TooMuchComing(BodyRefused):

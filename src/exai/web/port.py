@@ -3,7 +3,7 @@
     Host and Origin   421, 403        plain text; no row that takes any Host asks for its name
     path              404             plain text
     caller            401, 403, 429   in the form of the route's faults, with the headers of `challenge.py`
-    method            405             plain text, with `Allow`
+    method            405             the same, with `Allow`
     page and scope    403             in the form of the route's faults
     body              408, 413, 415, 503   the same, as the handler reads it
 
@@ -25,7 +25,7 @@ from exai.events.incidents import record_incident
 from exai.runtime.bytes_in_flight import BytesInFlight
 from exai.web.auth_gate import AuthGate, check_allowed
 from exai.web.bodies import ClientGone
-from exai.web.faults import BodyTooSlow
+from exai.web.faults import BodyTooSlow, MethodRefused
 from exai.web.hosts import HostRule
 from exai.web.refusals import PlainRefusal
 from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
@@ -98,7 +98,7 @@ class HttpPort:
         try:
             caller = await self._gate.caller_of(scope, route, self._door)
             if scope["method"] not in route.methods:
-                return _wrong_method(match.methods).response()
+                return _wrong_method(route, match.methods)
             check_allowed(scope, route, caller)
             request = AuthorizedRequest(
                 scope,
@@ -149,9 +149,11 @@ class _Answer:
         await self._send(message)
 
 
-def _wrong_method(methods: tuple[str, ...]) -> PlainRefusal:
+def _wrong_method(route: Route, methods: tuple[str, ...]) -> ASGIApp:
     allow = ", ".join(methods)
-    return PlainRefusal(405, f"Here are {allow}.", ((b"allow", allow.encode("ascii")),))
+    response = route.fault_form(MethodRefused(f"Here are {allow}."))
+    response.headers["allow"] = allow
+    return response
 
 
 async def _refuse_websocket(receive: Receive, send: Send) -> None:

@@ -32,8 +32,8 @@ class PlainRefusal:
 
 
 def json_fault(fault: ExaiError) -> Response:
-    """Answer `{"error": {"code", "message"}}`, with the scope that would allow it where one is missing."""
-    error: dict[str, object] = {"code": fault.code, "message": str(fault)}
+    """Answer `{"error": {"code", "message", "retryable"}}`, with the scope that would allow it where one is missing."""
+    error: dict[str, object] = {"code": fault.code, "message": str(fault), "retryable": fault.retryable}
     if isinstance(fault, ScopeMissing):
         error["scope"] = fault.scope
     return JSONResponse({"error": error}, status_code=fault.http_status)

@@ -1,9 +1,7 @@
 """What the readers of documents make of cells, paragraphs and pages, and of what is damaged; in this process."""
 
 import codecs
-import io
 import random
-import zipfile
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +12,7 @@ from exai.files.documents.pdf import extract_pdf
 from exai.files.documents.verdict import Cut, Refused, TextSink, Verdict
 from exai.files.documents.wide_text import extract_wide
 from support.document_parts import archive_of, docx_of, pdf_of, pptx_of, xlsx_of
+from support.hostile_documents import damaged_archive
 
 Extract = Callable[[bytes, TextSink], Verdict]
 
@@ -158,27 +157,6 @@ def test_more_slides_and_sheets_than_are_read_are_counted(monkeypatch: pytest.Mo
     assert read(extract_office, xlsx_of({"A": row, "B": row}))[1] == Verdict(pages=2)
 
 
-def mutated(document: bytes, draw: random.Random) -> bytes:
-    """The document cut, with other bytes, or with a member that has been changed and packed again."""
-    way = draw.randrange(3)
-    if way == 0:
-        return document[: draw.randrange(len(document))]
-    if way == 1:
-        changed = bytearray(document)
-        for _ in range(draw.randrange(1, 12)):
-            changed[draw.randrange(len(changed))] = draw.randrange(256)
-        return bytes(changed)
-    with zipfile.ZipFile(io.BytesIO(document)) as archive:
-        members = {name: bytearray(archive.read(name)) for name in archive.namelist()}
-    content = members[draw.choice(sorted(members))]
-    for _ in range(draw.randrange(1, 6)):
-        at = draw.randrange(len(content) + 1)
-        content[at : at + draw.randrange(30)] = draw.choice(
-            [b"", b"<", b"<a>", b"</t>", b"\xff", b"&x;", b'"']
-        )
-    return archive_of({name: bytes(each) for name, each in members.items()})
-
-
 @pytest.mark.parametrize("kind", ["docx", "xlsx", "pptx"])
 def test_a_damaged_document_ends_in_its_text_or_in_a_reason(kind: str) -> None:
     row = '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" s="1"><v>46000</v></c></row>'
@@ -192,7 +170,7 @@ def test_a_damaged_document_ends_in_its_text_or_in_a_reason(kind: str) -> None:
     ends = set()
     for _ in range(MUTATIONS):
         try:
-            read(extract_office, mutated(document, draw), most=10_000)
+            read(extract_office, damaged_archive(document, draw), most=10_000)
             ends.add("text")
         except Refused as refused:
             ends.add(str(refused))

@@ -20,6 +20,7 @@ from exai.files.faults import (
     StoreUnavailable,
     UnknownFile,
 )
+from exai.files.store.resumable import Chunk
 from exai.files.store.shelf import Collected
 from exai.storage.database import Database
 from exai.storage.files.rows import Quota, Usage
@@ -190,6 +191,24 @@ async def test_an_owner_names_a_content_again_without_sending_it(make: MakeShelf
     assert further.file_id != first
     await shelf.shelf.remove("alice", first)
     assert await shelf.read("alice", further.file_id) == b"known"
+
+
+async def test_a_content_that_comes_again_under_its_name_is_the_same_file(make: MakeShelf) -> None:
+    shelf = make()
+    first = await shelf.put("alice", "a.txt", b"again")
+    assert await shelf.put("alice", "a.txt", b"again") == first
+    resumed = await shelf.uploads.begin("alice", "a.txt", 5)
+    done = await shelf.uploads.append("alice", resumed.upload_id, Chunk(0, pieces(b"again")))
+    assert done.file_id == first
+    others = {
+        await shelf.put("alice", "b.txt", b"again"),
+        await shelf.put("alice", "a.txt", b"other"),
+        await shelf.put("bob", "a.txt", b"again"),
+    }
+    assert len(others | {first}) == 4
+    assert (await shelf.tables.usage("alice")).files == 3
+    await shelf.shelf.remove("alice", first)
+    assert await shelf.put("alice", "a.txt", b"again") != first, "what was removed stays removed"
 
 
 async def test_files_are_listed_newest_first_and_page_by_page(make: MakeShelf) -> None:

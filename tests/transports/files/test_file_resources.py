@@ -114,8 +114,9 @@ async def test_a_long_list_has_pages(resources: Resources) -> None:
         names = [each.name for each in (*first.resources, *second.resources)]
         assert names == [f"{number}.txt" for number in range(102, -1, -1)]
         assert (len(first.resources), second.next_cursor) == (100, None)
-        with pytest.raises(MCPError, match="cursor"):
-            await client.list_resources(cursor="a b")
+        for cursor in ("a b", f"file_{'0' * 32}"):
+            with pytest.raises(MCPError, match="cursor"):
+                await client.list_resources(cursor=cursor)
 
 
 @pytest.mark.parametrize("revision", MODES)
@@ -129,16 +130,41 @@ async def test_what_is_not_ones_own_is_not_there(resources: Resources, revision:
             "exai://files/file_0",
             f"exai://files/{'0' * 32}",
             f"exai://files/{file_id}/lines/1-2",
+            f"exai://files/{file_id}/lines/900-999999999999",
+            "exai://files/file_0/lines/900-999999999999",
         ):
             with pytest.raises(MCPError) as refused:
                 await client.read_resource(uri)
             assert refused.value.code == NOT_FOUND[revision]
             said.add(str(refused.value))
         assert len(said) == 1
+    await resources.shelf.shelf.remove("alice", file_id)
+    async with resources.client("alice", revision) as client:
+        for uri in (f"exai://files/{file_id}", f"exai://files/{file_id}/lines/1-1"):
+            with pytest.raises(MCPError) as refused:
+                await client.read_resource(uri)
+            said.add(str(refused.value))
+        assert len(said) == 1, "what was removed is as if it had never been"
         for uri in ("file:///etc/passwd", "exai://files/", "exai://files/a/b", "nonsense"):
             with pytest.raises(MCPError) as refused:
                 await client.read_resource(uri)
             assert refused.value.code == NOT_FOUND[revision], uri
+
+
+async def test_ranges_of_lines_are_bounded_and_say_where_they_go_on(resources: Resources) -> None:
+    text = "".join(f"line {number}\n" for number in range(1, 4_501))
+    uri = f"exai://files/{await resources.shelf.put('alice', 'long.txt', text.encode())}"
+    async with resources.client("alice", ENVELOPE) as client:
+        (part,) = (await client.read_resource(f"{uri}/lines/3-999999999999")).contents
+        assert isinstance(part, types.TextResourceContents)
+        assert part.text.startswith("   3│line 3\n")
+        assert part.text.endswith(f"\n2002│line 2002\n[Goes on at {uri}/lines/2003-4500.]\n")
+        (end,) = (await client.read_resource(f"{uri}/lines/4499-999999999999")).contents
+        assert isinstance(end, types.TextResourceContents)
+        assert end.text == "4499│line 4499\n4500│line 4500\n"
+        for lines, says in (("0-1", "from 1"), ("9-2", "before the first"), ("4501-4502", "4,?500 lines")):
+            with pytest.raises(MCPError, match=says):
+                await client.read_resource(f"{uri}/lines/{lines}")
 
 
 async def test_what_is_too_large_says_where_else_it_is_read(resources: Resources) -> None:

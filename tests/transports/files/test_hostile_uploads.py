@@ -14,14 +14,18 @@ import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import structlog
 
 from exai.errors import ExaiError
+from exai.files.documents.extraction import PROGRAMS
 from exai.files.heavy_work import HeavyWork
 from exai.files.paths.storing import PathStore
 from exai.storage.database import Database
 from support.file_ports import FilePort, file_port
+from support.hostile_documents import hostile_documents
+from support.hostile_readings import read_each
 from support.shelves import sha256_of
 from support.waiting import wait_until
 
@@ -48,6 +52,8 @@ NAMES = (
 CONTENT = b"hostile"
 TRIES = 150
 LINK_RACES = 300
+DOCUMENTS = 20
+"""Of the 200 that `scripts/bench hostile-documents` reads."""
 
 
 @pytest.fixture
@@ -232,6 +238,16 @@ async def test_archives_are_bytes(port: FilePort, tmp_path: Path, log: list[dict
         assert reply.status == 201
         read = await port.ask("GET", f"/files/{reply.json['id']}/text")
         assert read.status < 500
+    await assert_harmless(port, tmp_path, log)
+
+
+async def test_documents_that_are_bombs_loops_or_cut_are_read_or_refused(
+    port: FilePort, tmp_path: Path, log: list[dict[str, object]]
+) -> None:
+    readings = await read_each(port, hostile_documents(DOCUMENTS, seed=11))
+    assert readings.wrong == []
+    assert {"text", "no_text", "document_unreadable"} <= set(readings.answers)
+    assert [each for each in psutil.Process().children() if {*PROGRAMS.values()} & {*each.cmdline()}] == []
     await assert_harmless(port, tmp_path, log)
 
 

@@ -33,13 +33,25 @@ def serve(
     overrides: Overrides = None,
     roots: Roots = None,
     demo: Demo = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="For MCP, in place of 8079 (`server.port`); 0: any free one."),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Where both ports listen (`server.host`); another place than loopback needs tokens."
+        ),
+    ] = None,
     ready_json: Annotated[
         bool,
         typer.Option("--ready-json", help="Print one line of JSON with the addresses on stdout when ready."),
     ] = False,
 ) -> None:
     """Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C."""
-    settings = load_settings(config_file, overrides, demo=demo).settings
+    named = {"server.port": port, "server.host": host}
+    further = {key: value for key, value in named.items() if value is not None}
+    settings = load_settings(config_file, overrides, further=further, demo=demo).settings
     if roots:
         files = settings.files
         widened = (*files.roots, *(root.absolute() for root in roots))

@@ -25,12 +25,15 @@ from exai.client.stored_files import (
 from exai.client.tokens import client_tokens
 from exai.config import Settings
 from exai.config import client as config_client
-from exai.errors import StartFault, ToolFault
+from exai.errors import BadArguments, StartFault, ToolFault
+from exai.files.store.handles import whole_file_of
 
 __all__ = [
     "REFUSALS",
     "Access",
     "Credentials",
+    "FileId",
+    "FileIds",
     "Owner",
     "Place",
     "Url",
@@ -56,6 +59,27 @@ Owner = Annotated[
         "--owner",
         metavar="SUBJECT",
         help="The files of this subject, in the data folder, without the daemon.",
+    ),
+]
+
+
+def _whole_file(given: str) -> str:
+    try:
+        return whole_file_of(given)
+    except BadArguments as fault:
+        raise typer.BadParameter(str(fault)) from None
+
+
+FileId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", parser=_whole_file, help="As `exai files ls` shows it, or its exai://files/ address."
+    ),
+]
+FileIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...", parser=_whole_file, help="As `exai files ls` shows them, or exai://files/ addresses."
     ),
 ]
 

@@ -1,11 +1,13 @@
 """Files as commands print them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_json_text", "description", "file_line", "file_lines", "size_of"]
+__all__ = ["as_json_text", "copy_line", "description", "file_line", "file_lines", "size_of"]
 
+REASONS = {"upload": "upload under way", "extract": "text of document"}
+"""Why a content is needed, where the store's own word does not say it."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -40,11 +42,40 @@ def _printable(name: str) -> str:
 def description(file: Mapping[str, Any]) -> str:
     """Describe a file in full: a line for each member that says something."""
     width = max(len(name) for name in file)
-    rows = {name: _printable(value) if name == "name" else value for name, value in file.items()}
-    return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in rows.items())
+    lines = [(name, line) for name, value in file.items() for line in _cells(name, value)]
+    return "\n".join(f"{name:<{width}}  {line}" for name, line in lines)
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
+def copy_line(copy: Mapping[str, Any]) -> str:
+    """Describe a copy at a provider in a line."""
+    ended = f" {copy['ended_at']}" if "ended_at" in copy else ""
+    confirmed = f", confirmed by the provider ({copy['confirmed_by']})" if "confirmed_by" in copy else ""
+    error = f", {copy['error']}" if "error" in copy else ""
+    return (
+        f"{copy['copy']} at {copy['provider']} for {copy['purpose']}: sent {copy['sent_at']}, "
+        f"{copy['status']}{ended}{confirmed}{error}"
+    )
+
+
+def _cells(name: str, value: Any) -> Iterator[str]:
+    match name, value:
+        case "name", _:
+            yield _printable(value)
+        case "bytes", _:
+            yield f"{value:,} ({size_of(value)})" if value >= 1024 else str(value)
+        case "copies" | "references", []:
+            yield "none"
+        case "copies", _:
+            yield from map(copy_line, value)
+        case "references", _:
+            yield from (_reference_line(each) for each in value)
+        case _, bool():
+            yield "yes" if value else "no"
+        case _:
+            yield str(value)
+
+
+def _reference_line(reference: Mapping[str, Any]) -> str:
+    """Say what needs the content of a file."""
+    what = REASONS.get(reference["reason"], reference["reason"])
+    return f"{what} {reference['subject']}"

@@ -98,8 +98,17 @@ class Snapshots:
         return await self._table.find_manifest(owner, sha256)
 
     async def newest(self, owner: str, limit: int, *, after: str | None = None) -> Sequence[Snapshot]:
-        """List snapshots of this owner, newest first, behind the one with the id `after`."""
-        return await self._table.newest(owner, limit, after=after)
+        """List snapshots of this owner, newest first, behind the one with the id `after`.
+
+        Raises:
+            UnknownTree: he has none with that id, so that nobody knows what is behind it.
+        """
+        found = await self._table.newest(owner, limit, after=after)
+        if after is not None and not found and await self._table.find(owner, after) is None:
+            raise UnknownTree(
+                "You have no snapshot with the id behind which the list is to go on. List from the beginning."
+            )
+        return found
 
     async def manifest(self, owner: str, tree_id: str) -> bytes:
         """Read the manifest of a snapshot.

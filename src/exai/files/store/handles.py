@@ -3,7 +3,19 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["FILE_URIS", "LINES_URIS", "FileUri", "file_id_of", "is_handle", "uri_of", "uri_parts"]
+from exai.errors import BadArguments
+
+__all__ = [
+    "FILE_URIS",
+    "LINES_URIS",
+    "FileUri",
+    "file_id_of",
+    "is_handle",
+    "named_by",
+    "uri_of",
+    "uri_parts",
+    "whole_file_of",
+]
 
 _ID = re.compile(r"file_[0-9a-f]{32}")
 _PREFIX = "exai://files/"
@@ -44,5 +56,23 @@ def is_handle(given: str) -> bool:
 
 def file_id_of(given: str) -> str:
     """Return the id that is given by itself or as a URI; whether there is such a file, the store knows."""
-    parts = uri_parts(given)
-    return given.strip() if parts is None else parts.file_id
+    return named_by(given).file_id
+
+
+def named_by(given: str) -> FileUri:
+    """Return what an id or a URI names."""
+    return uri_parts(given) or FileUri(given.strip(), None)
+
+
+def whole_file_of(given: str) -> str:
+    """Return the id that is given, for what is about a whole file.
+
+    Raises:
+        BadArguments: lines of it are named.
+    """
+    named = named_by(given)
+    if named.lines is not None:
+        raise BadArguments(
+            f"This names lines of a file, and is about the whole of it: give {uri_of(named.file_id)}."
+        )
+    return named.file_id

@@ -257,8 +257,9 @@ class ResumableUploads:
     async def _commit(self, upload: ResumableUpload, digest: str) -> ResumableUpload:
         file = NewFile(new_id("file"), upload.owner, digest, upload.name, self._clock.utc())
         await self._table.finish(upload, file, self._expiry())
-        self._shelf.note_stored(upload.owner, file.file_id, upload.length)
         done = await self._find(upload.owner, upload.upload_id)
+        if done.file_id == file.file_id:
+            self._shelf.note_stored(upload.owner, file.file_id, upload.length)
         await self._remove_part(upload.upload_id)
         return done
 

@@ -98,7 +98,7 @@ class Shelf:
     async def put(
         self, owner: str, name: str, most: int, pieces: AsyncIterable[bytes], *, expected: str | None = None
     ) -> FileRow:
-        """Store a content under a name.
+        """Store a content under a name; what its owner has with both is the same file.
 
         Args:
             most: how many bytes `pieces` may have; as much space is reserved meanwhile.
@@ -118,11 +118,10 @@ class Shelf:
                     f"The content has the SHA-256 {part.sha256}, and not the one that was given; send it again."
                 )
             await self.place(upload, part, part.sha256)
-            row = await self._tables.commit(
-                upload,
-                NewFile(new_id("file"), owner, part.sha256, storable_name(name), self._clock.utc()),
-            )
-            self.note_stored(owner, row.file_id, row.bytes)
+            file = NewFile(new_id("file"), owner, part.sha256, storable_name(name), self._clock.utc())
+            row = await self._tables.commit(upload, file)
+            if row.file_id == file.file_id:
+                self.note_stored(owner, row.file_id, row.bytes)
             return row
 
     @asynccontextmanager
@@ -183,8 +182,17 @@ class Shelf:
         return await self._tables.find_content(owner, sha256)
 
     async def newest(self, owner: str, limit: int, *, after: str | None = None) -> Sequence[FileRow]:
-        """List files of this owner, newest first, behind the one with the id `after`."""
-        return await self._tables.newest(owner, limit, after=after)
+        """List files of this owner, newest first, behind the one with the id `after`.
+
+        Raises:
+            UnknownFile: he never had one with that id, or it was removed too long ago.
+        """
+        rows = await self._tables.newest(owner, limit, after=after)
+        if after is not None and not rows and await self._removals.history(owner, after) is None:
+            raise UnknownFile(
+                "You have no file with the id behind which the list is to go on. List from the beginning."
+            )
+        return rows
 
     async def open(self, file: FileRow) -> OpenContent:
         """Open the content of a file.

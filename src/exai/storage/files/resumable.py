@@ -25,7 +25,7 @@ from exai.storage.files.rows import (
     Quota,
     Usage,
     claims_of,
-    insert_file,
+    make_file,
     release_claims,
     set_state,
 )
@@ -209,15 +209,15 @@ def _note(connection: Connection, write: tuple[str, int, datetime]) -> None:
 @row_by_row(LockGroup.FILES)
 def _finish(connection: Connection, write: tuple[str, NewFile, datetime]) -> None:
     upload_id, file, expires_at = write
-    done = connection.execute(
-        update(file_uploads)
-        .where(file_uploads.c.upload_id == upload_id, file_uploads.c.state == OPEN)
-        .values(state=DONE, file_id=file.file_id, expires_at=expires_at)
+    is_open = (file_uploads.c.upload_id == upload_id) & (file_uploads.c.state == OPEN)
+    if not connection.execute(update(file_uploads).where(is_open).values(state=OPEN)).rowcount:
+        return
+    set_state(connection, file.sha256, LIVE, file.at)
+    made = make_file(connection, file)
+    connection.execute(
+        update(file_uploads).where(is_open).values(state=DONE, file_id=made.file_id, expires_at=expires_at)
     )
-    if done.rowcount:
-        set_state(connection, file.sha256, LIVE, file.at)
-        insert_file(connection, file)
-        release_claims(connection, upload_id, file.at)
+    release_claims(connection, upload_id, file.at)
 
 
 @row_by_row(LockGroup.FILES)

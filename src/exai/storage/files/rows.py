@@ -28,8 +28,8 @@ __all__ = [
     "condemn_unless_referred_to",
     "file_row",
     "has_space",
-    "insert_file",
     "is_referred_to",
+    "make_file",
     "refer",
     "release_claims",
     "set_state",
@@ -153,8 +153,13 @@ def refer(connection: Connection, sha256: str, owner: str, reason: str, subject:
     )
 
 
-def insert_file(connection: Connection, file: NewFile) -> FileRow:
-    """Make a file, which refers to its content."""
+def make_file(connection: Connection, file: NewFile) -> FileRow:
+    """Make a file, which refers to its content; the file that its owner has with this content and name is the same."""
+    known = connection.execute(
+        FILES.where(files.c.owner == file.owner, files.c.sha256 == file.sha256, files.c.name == file.name)
+    ).first()
+    if known is not None:
+        return file_row(known)
     connection.execute(
         insert(files).values(
             file_id=file.file_id, owner=file.owner, sha256=file.sha256, name=file.name, created_at=file.at

@@ -55,8 +55,8 @@ from exai.storage.files.rows import (
     claims_of,
     file_row,
     has_space,
-    insert_file,
     is_referred_to,
+    make_file,
     refer,
     release_claims,
     set_state,
@@ -335,7 +335,7 @@ def _claim(connection: Connection, write: tuple[Upload, str, int, str, str]) -> 
 def _commit(connection: Connection, write: tuple[Upload, NewFile]) -> FileRow:
     upload, file = write
     set_state(connection, file.sha256, LIVE, file.at)
-    row = insert_file(connection, file)
+    row = make_file(connection, file)
     release_claims(connection, upload.upload_id, file.at)
     connection.execute(delete(file_uploads).where(file_uploads.c.upload_id == upload.upload_id))
     return row
@@ -355,7 +355,7 @@ def _link(connection: Connection, write: tuple[NewFile, Quota]) -> FileRow | Usa
     if not has_space(used, own.bytes, quota):
         return used
     set_state(connection, file.sha256, LIVE, file.at)
-    return insert_file(connection, file)
+    return make_file(connection, file)
 
 
 @row_by_row(LockGroup.FILES)

@@ -7,11 +7,12 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from exai.files.faults import FileDamaged
+from exai.files.faults import FileDamaged, RangeBehindEnd
 from exai.files.store.contract import OpenContent
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
 from exai.transports.files.range import Unsatisfiable, range_of
+from exai.web.refusals import json_fault
 from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
 
 __all__ = ["NOSNIFF", "send_content"]
@@ -23,7 +24,7 @@ async def send_content(shelf: Shelf, request: AuthorizedRequest, row: FileRow) -
     """Answer with the bytes of a file, or one range of them.
 
     Raises:
-    FileDamaged, StoreUnavailable: they cannot be read.
+        FileDamaged, StoreUnavailable: they cannot be read.
     """
     headers = _content_headers(row)
     asked = {name: value.decode("latin-1") for name, value in request.headers}
@@ -33,7 +34,9 @@ async def send_content(shelf: Shelf, request: AuthorizedRequest, row: FileRow) -
     try:
         part = range_of(asked.get(b"range") if is_current else None, row.bytes)
     except Unsatisfiable:
-        return Response(status_code=416, headers={**NOSNIFF, "content-range": f"bytes */{row.bytes}"})
+        refusal = json_fault(RangeBehindEnd(f"The file has {row.bytes} bytes; ask for a range within it."))
+        refusal.headers["content-range"] = f"bytes */{row.bytes}"
+        return refusal
     start, end = part or (0, row.bytes)
     headers["content-length"] = str(end - start)
     if part is not None:

@@ -15,8 +15,9 @@ from exai import config
 from exai.errors import BadArguments
 from exai.files.faults import LengthMissing
 from exai.files.store.entries import entry_of
+from exai.files.store.handles import file_id_of
 from exai.files.store.resumable import ResumableUploads
-from exai.files.store.shelf import Shelf
+from exai.files.store.shelf import Shelf, too_large
 from exai.storage.files.tables import FileRow
 from exai.transports.files.content import NOSNIFF, send_content
 from exai.transports.files.form import FORM_BYTES, FileForm
@@ -25,9 +26,10 @@ from exai.web.bodies import StreamedBody
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
 
-__all__ = ["FileDoor", "limit_of"]
+__all__ = ["FileDoor", "declared_length", "limit_of", "sha256_of"]
 
 MOST_LISTED = 100
+_LIMIT = re.compile(r"[0-9]{1,9}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,7 +68,7 @@ class FileDoor:
         name = request.query.get("name", digest)
         if (row := await self._shelf.put_again(owner, name, digest)) is not None:
             return _entry(row)
-        length = _length(request)
+        length = declared_length(request, self._settings.max_upload_bytes)
         row = await self._shelf.put(owner, name, length, request.streamed_body(), expected=digest)
         return _entry(row, 201)
 
@@ -74,7 +76,7 @@ class FileDoor:
         """Store the file of a form, or begin a resumable upload."""
         if is_tus(request):
             return await self._tus.create(request)
-        declared = _length(request)
+        declared = declared_length(request, self._settings.max_upload_bytes, FORM_BYTES)
         content_type = next((value for name, value in request.headers if name == b"content-type"), b"")
         form = FileForm(content_type, request.streamed_body())
         await form.open()
@@ -85,7 +87,8 @@ class FileDoor:
         """List the caller's files, newest first."""
         limit = limit_of(request.query.get("limit"))
         after = request.query.get("after")
-        rows = await self._shelf.newest(request.caller.subject, limit + 1, after=after)
+        behind = None if after is None else file_id_of(after)
+        rows = await self._shelf.newest(request.caller.subject, limit + 1, after=behind)
         files, further = rows[:limit], rows[limit:]
         body = {"files": [_described(row) for row in files], "next": files[-1].file_id if further else None}
         return JSONResponse(body, headers=NOSNIFF)
@@ -126,15 +129,36 @@ def _described(row: FileRow) -> dict[str, Any]:
 
 
 def _digest(request: AuthorizedRequest) -> str:
-    digest = request.params["digest"].lower()
+    return sha256_of(request.params["digest"], "The path ends in")
+
+
+def sha256_of(given: str, what: str) -> str:
+    """Read a SHA-256; `what` begins the sentence to whoever gives another thing.
+
+    Raises:
+        BadArguments: it is none.
+    """
+    digest = given.lower()
     if _SHA256.fullmatch(digest) is None:
-        raise BadArguments("The path ends in the content's SHA-256: 64 hexadecimal digits.")
+        raise BadArguments(f"{what} a SHA-256: 64 hexadecimal digits.")
     return digest
 
 
-def _length(request: AuthorizedRequest) -> int:
+def declared_length(request: AuthorizedRequest, most: int, around: int = 0) -> int:
+    """Return how long the body says it is.
+
+    Args:
+        most: what a file may have.
+        around: what the body may have beside the file.
+
+    Raises:
+        LengthMissing: it does not say it.
+        FileTooLarge: no file of this length is stored; no byte was read.
+    """
     if request.declared_bytes is None:
         raise LengthMissing("Say how long the body is (`Content-Length`), so that space is reserved for it.")
+    if request.declared_bytes > most + around:
+        raise too_large(most)
     return request.declared_bytes
 
 
@@ -146,6 +170,6 @@ def limit_of(given: str | None) -> int:
     """
     if given is None:
         return MOST_LISTED
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= MOST_LISTED):
+    if _LIMIT.fullmatch(given) is None or not 1 <= int(given) <= MOST_LISTED:
         raise BadArguments(f"`limit` is a number from 1 to {MOST_LISTED}.")
     return int(given)

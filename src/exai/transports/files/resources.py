@@ -74,11 +74,14 @@ class FileResources:
         """List the caller's files, newest first, in pages."""
         caller, cursor = caller_of(context), None if params is None else params.cursor
         if cursor is not None and uri_parts(uri_of(cursor)) is None:
-            raise MCPError(INVALID_PARAMS, "This cursor is none of this list; begin without one.")
+            raise _unknown_cursor()
         if not caller.may(FILES):
             return types.ListResourcesResult(resources=[])
         with _as_errors(context):
-            rows = await self._shelf.newest(caller.subject, PAGE + 1, after=cursor)
+            try:
+                rows = await self._shelf.newest(caller.subject, PAGE + 1, after=cursor)
+            except UnknownFile:
+                raise _unknown_cursor() from None
         page = rows[:PAGE]
         following = page[-1].file_id if len(rows) > PAGE else None
         return types.ListResourcesResult(resources=[_resource(row) for row in page], next_cursor=following)
@@ -98,11 +101,18 @@ class FileResources:
                 row = await self._shelf.get(caller.subject, named.file_id)
                 contents = await self._whole(params.uri, row)
             else:
-                page = page_of(await self._text.read(caller.subject, named.file_id, *named.lines))
-                contents = types.TextResourceContents(
-                    uri=params.uri, mime_type=TEXT.media_type, text=page.lines
-                )
+                text = await self._lines(caller.subject, named.file_id, *named.lines)
+                contents = types.TextResourceContents(uri=params.uri, mime_type=TEXT.media_type, text=text)
         return types.ReadResourceResult(contents=[contents])
+
+    async def _lines(self, owner: str, file_id: str, first: int, last: int) -> str:
+        """Read numbered lines, and say in a line of its own what of them was left out."""
+        lines = await self._text.read(owner, file_id, first, last)
+        page = page_of(lines)
+        said = [] if page.note is None else [page.note]
+        if lines.next_line is not None:
+            said.append(f"Goes on at {uri_of(file_id)}/lines/{lines.next_line}-{min(last, lines.total)}.")
+        return page.lines + (f"[{' '.join(said)}]\n" if said else "")
 
     async def _whole(self, uri: str, row: FileRow) -> types.TextResourceContents | types.BlobResourceContents:
         if row.bytes > LARGEST:
@@ -150,6 +160,10 @@ def _as_errors(context: Context) -> Iterator[None]:
     except ExaiError as fault:
         code = INVALID_PARAMS if fault.fixable_by == "caller" else INTERNAL_ERROR
         raise MCPError(code, str(fault), {"code": fault.code, "retryable": fault.retryable}) from None
+
+
+def _unknown_cursor() -> MCPError:
+    return MCPError(INVALID_PARAMS, "This cursor is none of this list; begin without one.")
 
 
 def _resource(row: FileRow) -> types.Resource:

@@ -7,9 +7,10 @@ from starlette.responses import JSONResponse, Response
 
 from exai import config
 from exai.auth.attempts import Attempts
-from exai.files.faults import LengthMissing, LengthWrong, UnknownTicket
+from exai.files.faults import LengthWrong, UnknownTicket
 from exai.files.store.entries import entry_of
 from exai.files.store.tickets import UploadTickets
+from exai.transports.files.door import declared_length
 from exai.transports.files.form import FORM_BYTES, FileForm
 from exai.web.bodies import StreamedBody
 from exai.web.requests import AuthorizedRequest
@@ -40,11 +41,7 @@ class TicketDoor:
         except UnknownTicket:
             self._attempts.refused(request.address)
             raise
-        declared = request.declared_bytes
-        if declared is None:
-            raise LengthMissing(
-                "Say how long the body is (`Content-Length`), so that space is reserved for it."
-            )
+        declared = declared_length(request, self._settings.max_upload_bytes, FORM_BYTES)
         if ticket.bytes is not None and not ticket.bytes <= declared <= ticket.bytes + FORM_BYTES:
             raise LengthWrong(f"The ticket is for a file of {ticket.bytes} bytes; send that one.")
         content_type = next((value for name, value in request.headers if name == b"content-type"), b"")

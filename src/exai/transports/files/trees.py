@@ -10,7 +10,7 @@ from exai.files.snapshots.snapshots import Missing, Snapshots
 from exai.files.store.shelf import Shelf
 from exai.storage.files.snapshots import Snapshot
 from exai.transports.files.content import NOSNIFF, send_content
-from exai.transports.files.door import limit_of
+from exai.transports.files.door import limit_of, sha256_of
 from exai.web.bodies import WholeBody
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
@@ -47,7 +47,9 @@ class TreeDoor:
     async def list(self, request: AuthorizedRequest) -> Response:
         """List the caller's snapshots, newest first, or the one with a manifest."""
         if (digest := request.query.get("manifest")) is not None:
-            tree = await self._snapshots.find_manifest(request.caller.subject, digest)
+            tree = await self._snapshots.find_manifest(
+                request.caller.subject, sha256_of(digest, "`manifest` is")
+            )
             listed = [] if tree is None else [_described(tree)]
             return JSONResponse({"trees": listed, "next": None}, headers=NOSNIFF)
         limit = limit_of(request.query.get("limit"))

@@ -7,8 +7,8 @@ import msgspec
 import typer
 
 from exai.cli.command_group import new_app
+from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Place
 from exai.cli.stored_files.listing import as_json_text, size_of
 from exai.cli.stored_files.own_copies import OwnCopies, with_copies
 from exai.errors import DeadlineExceeded, ProviderFault
@@ -21,6 +21,14 @@ app = new_app()
 
 Repair = tuple[str, int, Callable[[], Awaitable[int]]]
 """What would be done, how many differences it is for, and what does it."""
+OF_DEMONSTRATION = (
+    "exai: copies are not compared: a demonstration has its providers inside its daemon. "
+    "For the ordinary data: --no-demo."
+)
+ONLY_COPIES = (
+    "its copies cannot be compared from here. For those of the ordinary data: "
+    "`exai files check --copies --no-demo`."
+)
 SHOWN = 5
 """Ids of a class that are printed."""
 
@@ -52,7 +60,9 @@ def check(
             differences = await own.check.run()
             report["store"] = _as_report(differences)
             repairs += _store_repairs(own, differences)
-        for provider, comparison in own.remote.comparisons().items():
+        if not own.has_providers:
+            typer.echo(OF_DEMONSTRATION, err=True)
+        for provider, comparison in own.remote.comparisons().items() if own.has_providers else ():
             try:
                 found = await comparison.run()
             except (ProviderFault, DeadlineExceeded) as fault:
@@ -65,7 +75,8 @@ def check(
         report["repaired"] = await _repaired(repairs, ask=not yes) if repair else []
         return report
 
-    report = with_copies(Place(config_file, overrides, demo=demo), checked)
+    instead = ONLY_COPIES if only_copies else None
+    report = with_copies(choose_data(config_file, overrides, demo), checked, of_demonstration=instead)
     if as_json:
         typer.echo(as_json_text(report))
     if any(part.get("differences", 1) for part in _parts(report)):

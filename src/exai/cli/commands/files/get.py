@@ -9,7 +9,7 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Access, Credentials, Owner, Place, Url, with_files
+from exai.cli.stored_files.access import Access, Credentials, FileId, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text, size_of
 from exai.cli.stored_files.sources import OnBytes, progress
 from exai.cli.stored_files.target import replaced
@@ -25,7 +25,7 @@ app = new_app()
 
 @app.command("get")
 def get(
-    file_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai files ls` shows it.")],
+    file_id: FileId,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from exai.cli.command_group import new_app
+from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Owner, Place
+from exai.cli.stored_files.access import Owner
 from exai.cli.stored_files.listing import as_json_text
 from exai.cli.stored_files.own_copies import OwnCopies, with_copies
 from exai.errors import ProviderUnconfigured, StartFault
@@ -15,6 +16,8 @@ from exai.providers.remote_files.older_copies import OlderCopy, UnreadableRow, r
 from exai.runtime.os_errors import reason_of
 
 __all__ = ["app"]
+
+INSTEAD = "what lies at real ones is taken into the ordinary data, by `exai files import --no-demo`."
 
 app = new_app()
 
@@ -35,8 +38,8 @@ def take_in(
     They belong to the local user, or to --owner. Nothing is asked of a provider: each file is asked for before it is
     used, and `exai files check` asks for all. Rows that cannot be taken in are listed; exit code 1 then.
     """
-    place = Place(config_file, overrides, owner=owner, demo=demo)
-    report = with_copies(place, lambda own: _taken_in(own, dump))
+    chosen = choose_data(config_file, overrides, demo)
+    report = with_copies(chosen, lambda own: _taken_in(own, dump), owner=owner, of_demonstration=INSTEAD)
     if as_json:
         typer.echo(as_json_text(report))
     else:

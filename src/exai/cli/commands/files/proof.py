@@ -1,14 +1,14 @@
 """`exai files proof`: tells where the content of a file was, and how it went."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Credentials, Owner, Place, Url, with_files
-from exai.cli.stored_files.listing import as_json_text
+from exai.cli.stored_files.access import Credentials, FileId, Owner, Place, Url, with_files
+from exai.cli.stored_files.listing import as_json_text, copy_line
 
 __all__ = ["app"]
 
@@ -17,7 +17,7 @@ app = new_app()
 
 @app.command("proof")
 def prove(
-    file_id: Annotated[str, typer.Argument(metavar="ID", help="Of a file that is or was there.")],
+    file_id: FileId,
     as_json: AsJson = False,
     url: Url = None,
     credentials: Credentials = None,
@@ -26,7 +26,7 @@ def prove(
     overrides: Overrides = None,
     demo: WhichData = None,
 ) -> None:
-    """Tell where the content of a file was, and how it went.
+    """Tell where the content of a file was, and how it went; also of one that was removed.
 
     When its bytes went is told to whoever runs EXAI, without the daemon: it depends on whether others have the content.
     """
@@ -47,14 +47,4 @@ def _lines(proof: Mapping[str, Any]) -> Iterator[str]:
     if not copies:
         yield "copies   none was ever sent, or none that is still known"
     for copy in copies:
-        yield f"copy     {_copy_line(copy)}"
-
-
-def _copy_line(copy: Mapping[str, Any]) -> str:
-    ended = f" {copy['ended_at']}" if "ended_at" in copy else ""
-    confirmed = f", confirmed by the provider ({copy['confirmed_by']})" if "confirmed_by" in copy else ""
-    error = f", {copy['error']}" if "error" in copy else ""
-    return (
-        f"{copy['copy']} at {copy['provider']} for {copy['purpose']}: sent {copy['sent_at']}, "
-        f"{copy['status']}{ended}{confirmed}{error}"
-    )
+        yield f"copy     {copy_line(copy)}"

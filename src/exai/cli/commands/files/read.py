@@ -9,6 +9,7 @@ from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.stored_files.access import Access, Credentials, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text
+from exai.files.store.handles import named_by
 
 __all__ = ["app"]
 
@@ -17,7 +18,13 @@ app = new_app()
 
 @app.command("read")
 def read(
-    file_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai files ls` shows it.")],
+    file_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="As `exai files ls` shows it, or its exai://files/ address, which may name lines.",
+        ),
+    ],
     lines: Annotated[
         str | None, typer.Option(metavar="A-B", help="These lines; also A- and A. Left out: all.")
     ] = None,
@@ -30,14 +37,15 @@ def read(
     demo: WhichData = None,
 ) -> None:
     """Print the text of a stored file, with numbered lines; of PDF and Office documents too."""
-    first, last = _range(lines)
+    named = named_by(file_id)
+    first, last = _range(lines) if lines is not None or named.lines is None else named.lines
     place = Place(config_file, overrides, url, credentials, owner, demo)
 
     async def printed(files: Access) -> list[dict[str, Any]]:
         pages: list[dict[str, Any]] = []
         line: int | None = first
         while line is not None:
-            page = await files.read(file_id, line, last)
+            page = await files.read(named.file_id, line, last)
             pages.append(page)
             if not as_json:
                 typer.echo(page["text"], nl=False)

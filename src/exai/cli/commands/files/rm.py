@@ -1,12 +1,12 @@
 """`exai files rm`: removes stored files."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import REFUSALS, Access, Credentials, Owner, Place, Url, with_files
+from exai.cli.stored_files.access import REFUSALS, Access, Credentials, FileIds, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text
 
 __all__ = ["app"]
@@ -16,7 +16,7 @@ app = new_app()
 
 @app.command("rm")
 def remove(
-    file_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `exai files ls` shows them.")],
+    file_ids: FileIds,
     as_json: AsJson = False,
     url: Url = None,
     credentials: Credentials = None,

@@ -1,12 +1,10 @@
 """`exai files show`: describes a stored file."""
 
-from typing import Annotated
-
 import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
-from exai.cli.stored_files.access import Credentials, Owner, Place, Url, with_files
+from exai.cli.stored_files.access import Credentials, FileId, Owner, Place, Url, with_files
 from exai.cli.stored_files.listing import as_json_text, description
 
 __all__ = ["app"]
@@ -16,7 +14,7 @@ app = new_app()
 
 @app.command("show")
 def show(
-    file_id: Annotated[str, typer.Argument(metavar="ID", help="As `exai files ls` shows it.")],
+    file_id: FileId,
     as_json: AsJson = False,
     url: Url = None,
     credentials: Credentials = None,
