@@ -77,6 +77,18 @@ def registry() -> Registry:
             "consensus",
             {"question": "A queue?"},
         ),
+        (
+            "glm_payload_preview",
+            {"prompt": "Hi.", "system_prompt": "Be short."},
+            "chat",
+            {"prompt": "Hi.", "model": "glm", "dry_run": True},
+        ),
+        (
+            "kimi_intent_analysis",
+            {"prompt": "Hi.", "context": "A greeting."},
+            "chat",
+            {"prompt": "A greeting.\n\nHi.", "dry_run": True},
+        ),
         ("test_echo", {"message": "Hi."}, "test_echo", {"text": "Hi."}),
     ],
 )

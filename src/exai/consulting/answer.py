@@ -13,7 +13,7 @@ from exai.costs import Cost, Usage
 from exai.messages import Citation
 from exai.routing.ledger import Tried
 
-__all__ = ["AnswerReport", "ModelAnswer"]
+__all__ = ["AnswerReport", "ModelAnswer", "Preview"]
 
 LONG_CHARACTERS = 8_000
 """From here on the handle stands behind the answer as well: clients cut long results, some of them in the middle."""
@@ -185,6 +185,15 @@ class ModelAnswer(Result, frozen=True, kw_only=True):
         if self.continue_with is not None:
             lines += ["", f"[continuation_id: {self.continue_with}]"]
         return "\n".join(lines)
+
+
+class Preview(ModelAnswer, frozen=True, kw_only=True):
+    """What would have been sent, in the place of an answer."""
+
+    exchanges_remaining: int = 0
+
+    def text(self) -> str:
+        return "\n".join([*(f"Note: {note}" for note in self.notes), self.answer])
 
 
 def _tried(tried: Sequence[Tried]) -> tuple[TriedModel, ...]:

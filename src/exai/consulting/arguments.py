@@ -11,6 +11,7 @@ from exai.providers.catalog import did_you_mean
 __all__ = [
     "AnswerTokens",
     "ContinuationId",
+    "DryRun",
     "EffortName",
     "FallbackModels",
     "FilePaths",
@@ -52,6 +53,7 @@ ReadDocuments = Annotated[
     Literal["here", "provider"], msgspec.Meta(description="Who reads PDF and Office documents")
 ]
 SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they hold secrets")]
+DryRun = Annotated[bool, msgspec.Meta(description="Show the request and its price, and send nothing")]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 ContinuationId = Annotated[

@@ -249,8 +249,37 @@ class Consultant:
         """Return how many exchanges a conversation may still have."""
         return 0 if recording.conversation_id is None else self._limits.max_exchanges - recording.exchanges
 
+    async def request_of(self, fitted: Fitted, context: CallContext) -> bytes:
+        """Return the body of the request that `ask` would begin with; nothing is sent.
+
+        Raises:
+            AbilityMissing: the model cannot do what the prompt needs.
+        """
+        tools, kind = self._tools(fitted, context), fitted.prepared.inquiry.answer_as
+        prompt = msgspec.structs.replace(
+            fitted.prompt,
+            tools=() if tools is None else tools.specs,
+            answer_schema=None if kind is None else schema_of(kind),
+        )
+        return await self.router.providers[prompt.model.provider].request_of(prompt)
+
     def _asker(self, fitted: Fitted, context: CallContext) -> Ask:
         """Return what asks the model, with the tools that it may call on the way."""
+        tools = self._tools(fitted, context)
+        if tools is None:
+            return context.ask
+        if isinstance(tools, WebSearch):
+            return tools.answer
+        loop = tools
+
+        async def ask(prompt: Prompt, on_delta: OnDelta | None) -> Completion:
+            declared = msgspec.structs.replace(prompt, tools=loop.specs)
+            return await loop.run(context.ask, declared, on_delta)
+
+        return ask
+
+    def _tools(self, fitted: Fitted, context: CallContext) -> WebSearch | ToolLoop | None:
+        """Return the tools that the model may call; `None`: there are none."""
         inquiry, model, shown = fitted.prepared.inquiry, fitted.prompt.model, fitted.shown
         limits = inquiry.tool_limits or self._tool_limits
         reading: Sequence[TypedTool] = ()
@@ -258,16 +287,8 @@ class Consultant:
             left = self._window.left(model, fitted.fit, inquiry.max_answer_tokens)
             reading = ReadingTools(shown.excerpts, left, context.progress).tools
         if inquiry.web_search:
-            return WebSearch(self.router, model, context, limits, self._clock, further=reading).answer
-        if not reading:
-            return context.ask
-        loop = ToolLoop(reading, limits, self._clock)
-
-        async def ask(prompt: Prompt, on_delta: OnDelta | None) -> Completion:
-            declared = msgspec.structs.replace(prompt, tools=loop.specs)
-            return await loop.run(context.ask, declared, on_delta)
-
-        return ask
+            return WebSearch(self.router, model, context, limits, self._clock, further=reading)
+        return ToolLoop(reading, limits, self._clock) if reading else None
 
     def _learn(self, fitted: Fitted, completion: Completion) -> None:
         """Compare the estimate with the provider's count, where both are of the same text alone."""

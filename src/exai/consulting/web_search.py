@@ -9,7 +9,7 @@ from exai import config
 from exai.consulting.context import CallContext
 from exai.errors import ToolFault
 from exai.messages import Citation
-from exai.providers.base import Completion, OnDelta, Prompt
+from exai.providers.base import Completion, OnDelta, Prompt, ToolSpec
 from exai.providers.catalog import Model, SearchWay
 from exai.providers.kimi import BUILTIN_SEARCH
 from exai.providers.search import SearchQuery, as_text
@@ -57,6 +57,11 @@ class WebSearch:
         elif model.web_search is SearchWay.BUILTIN:
             tools.append(EchoTool(BUILTIN_SEARCH, self._built_in_called))
         self._loop = ToolLoop(tools, limits, clock)
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What a prompt declares of the tools that the model may call."""
+        return self._loop.specs
 
     async def answer(self, prompt: Prompt, on_delta: OnDelta | None) -> Completion:
         """The model's answer, with the sources that are known.

@@ -209,6 +209,14 @@ class Provider(Protocol):
         """
         ...
 
+    async def request_of(self, prompt: Prompt) -> bytes:
+        """Return the body that a prompt would be sent as, with what it shows inside of it; nothing is sent.
+
+        Raises:
+            AbilityMissing: the model cannot do what the prompt needs.
+        """
+        ...
+
     def counts_tokens(self, prompt: Prompt) -> bool:
         """Whether it has a counter that is to be asked, and that takes such a prompt."""
         ...

@@ -7,6 +7,7 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import AnswerReport
 from exai.consulting.arguments import (
+    DryRun,
     EffortName,
     FilePaths,
     ModelName,
@@ -16,6 +17,7 @@ from exai.consulting.arguments import (
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview_of_one
 from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
@@ -44,6 +46,7 @@ class ChallengeArguments(Arguments, frozen=True):
     model: ModelName | None = None
     effort: EffortName | None = None
     send_secrets: SendSecrets = False
+    dry_run: DryRun = False
 
     def requested(self) -> Requested:
         return Requested(model=self.model)
@@ -104,7 +107,7 @@ class Challenge:
                 "thinking_mode": "effort",
             },
             file_arguments=("absolute_file_paths",),
-            unlisted=frozenset({"absolute_file_paths", "model", "effort", "send_secrets"}),
+            unlisted=frozenset({"absolute_file_paths", "model", "effort", "send_secrets", "dry_run"}),
             open_world=True,
             listed_result=ANSWER_FIELDS,
         )
@@ -130,6 +133,9 @@ class Challenge:
             send_secrets=arguments.send_secrets,
             answer_as=Judgement,
         )
+        if arguments.dry_run:
+            _, requests, _ = await preview_of_one(self._consultant, inquiry, context)
+            return ToolReturn(Judged(answer=requests))
         consultation = await self._consultant.consult(inquiry, context)
         judgement = consultation.value_as(Judgement)
         result = Judged(

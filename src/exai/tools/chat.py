@@ -5,10 +5,11 @@ from typing import Annotated
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.answer import AnswerReport, ModelAnswer
+from exai.consulting.answer import AnswerReport, ModelAnswer, Preview
 from exai.consulting.arguments import (
     AnswerTokens,
     ContinuationId,
+    DryRun,
     EffortName,
     FallbackModels,
     FilePaths,
@@ -23,6 +24,7 @@ from exai.consulting.arguments import (
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview_of_one
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
@@ -51,6 +53,7 @@ class ChatArguments(Arguments, frozen=True):
     continuation_id: ContinuationId | None = None
     send_secrets: SendSecrets = False
     read_documents: ReadDocuments | None = None
+    dry_run: DryRun = False
 
     def requested(self) -> Requested:
         return Requested(model=self.model, conversation_id=self.continuation_id)
@@ -83,7 +86,14 @@ class Chat:
             aliases=(*CHAT_WITH_FILES, *QUESTIONS),
             file_arguments=("absolute_file_paths", "images"),
             unlisted=frozenset(
-                {"fallback_models", "temperature", "max_answer_tokens", "read_documents", "send_secrets"}
+                {
+                    "fallback_models",
+                    "temperature",
+                    "max_answer_tokens",
+                    "read_documents",
+                    "send_secrets",
+                    "dry_run",
+                }
             ),
             meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
             open_world=True,
@@ -113,5 +123,10 @@ class Chat:
             send_secrets=arguments.send_secrets,
             reads_documents=arguments.read_documents,
         )
+        if arguments.dry_run:
+            model, requests, reason = await preview_of_one(self._consultant, inquiry, context)
+            return ToolReturn(
+                Preview(model_used=model, notes=() if reason is None else (reason,), answer=requests)
+            )
         consultation = await self._consultant.consult(inquiry, context)
         return ToolReturn(ModelAnswer.of(consultation), consultation.findings, AnswerReport.of(consultation))

@@ -97,6 +97,13 @@ def _ahead(date: str | None, now: float) -> float | None:
         return None
 
 
+def _is_streamed(prompt: Prompt, on_delta: OnDelta | None) -> bool:
+    """Tell whether an answer is streamed: one that is not sends nothing before its end, so where a model may think."""
+    model = prompt.model
+    thinks = bool(model.efforts) and model.effort_used(prompt.effort) is not Effort.NONE
+    return on_delta is not None or thinks
+
+
 def _sendable(body: bytes) -> Content:
     return body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
 
@@ -308,8 +315,7 @@ class OpenAiCompatible:
             charges.services["file"] += shown.uploaded
         model = prompt.model
         effort = model.effort_used(prompt.effort)
-        # An answer that is not streamed sends nothing before its end, so a model that may think is streamed.
-        streams = on_delta is not None or (bool(model.efforts) and effort is not Effort.NONE)
+        streams = _is_streamed(prompt, on_delta)
         body = await self._encode(prompt, shown, streams=streams)
         exchange = Exchange(self._profile, prompt, on_delta, self._clock)
         left = deadline - self._clock.monotonic()
@@ -389,6 +395,10 @@ class OpenAiCompatible:
                 return await reply.read(response)
             finally:
                 response.close()
+
+    async def request_of(self, prompt: Prompt) -> bytes:
+        """See `Provider.request_of`."""
+        return (await self._encode(prompt, NO_PICTURES, streams=_is_streamed(prompt, None))).json
 
     async def _encode(self, prompt: Prompt, shown: Shown, *, streams: bool) -> RequestBody:
         if shown is not NO_PICTURES:

@@ -60,6 +60,13 @@ def _from_messages(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 QUESTIONS = (
+    Alias(
+        "glm_payload_preview",
+        presets={"dry_run": True, "model": "glm"},
+        ignored=frozenset({"system_prompt", "tools", "tool_choice"}),
+        check=_refuse_tools,
+    ),
+    Alias("kimi_intent_analysis", presets={"dry_run": True}, joins={"prompt": ("context",)}),
     Alias("apilookup", presets={"use_websearch": True}, rewrite=_in_current_words),
     Alias("clink", check=_refuse_agents),
     Alias(

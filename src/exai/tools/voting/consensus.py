@@ -10,6 +10,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    DryRun,
     EffortName,
     FilePaths,
     ImageSources,
@@ -20,6 +21,7 @@ from exai.consulting.consultant import Consultant, Fitted, Prepared
 from exai.consulting.context import CallContext
 from exai.consulting.faults import BudgetTooSmall, ConsensusIncomplete
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview
 from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments, Stopping, ToolFault
 from exai.providers.catalog import Model
@@ -27,6 +29,7 @@ from exai.tools.base import ANSWER_FIELDS, Arguments, Tool
 from exai.tools.prompts import prompt
 from exai.tools.voting.outcome import (
     Consensus,
+    ConsensusPreview,
     ConsensusReport,
     VoteShown,
     WithoutVote,
@@ -63,6 +66,7 @@ class ConsensusArguments(Arguments, frozen=True):
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] | None = None
     budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
     send_secrets: SendSecrets = False
+    dry_run: DryRun = False
     step_number: Annotated[int, msgspec.Meta(ge=1)] = 1
     total_steps: int = 1
     next_step_required: bool = False
@@ -107,6 +111,7 @@ class ConsensusTool:
                     "deadline_s",
                     "budget_usd",
                     "send_secrets",
+                    "dry_run",
                     "step_number",
                     "total_steps",
                     "next_step_required",
@@ -146,12 +151,15 @@ class _Vote:
         if arguments.arbiter != NO_ARBITER:
             arbiter = arbiter_for(router, seats, arguments.arbiter)
         prepared = await self._consultant.prepare(inquiry, self._context)
-        await self._consultant.read_unread(prepared, seats[0].model, self._context)
+        if not arguments.dry_run:
+            await self._consultant.read_unread(prepared, seats[0].model, self._context)
         election = Election(
             self._consultant, prepared, seats, options, self._context, model_s=arguments.deadline_s
         )
         fitted = await election.fit()
         estimated_usd = self._check_budget(fitted, arbiter)
+        if arguments.dry_run:
+            return await self._previewed(fitted, estimated_usd)
         await election.first_round(fitted, early_stop=arguments.early_stop)
         rounds = await self._second_round(election, fitted)
         if len(election.cast) < LEAST_SEATS:
@@ -170,6 +178,13 @@ class _Vote:
             tried=self._context.ask.ledger.tried,
         )
         return ToolReturn(result, self._findings(election, handle), report)
+
+    async def _previewed(self, fitted: list[Fitted], estimated_usd: float) -> ToolReturn[Consensus]:
+        requests = await preview(self._consultant, fitted, self._context)
+        all_rounds = (
+            f"With a second round, if it comes to that, and a summary: about ${estimated_usd:.6f} at most."
+        )
+        return ToolReturn(ConsensusPreview(notes=(all_rounds,), answer=requests))
 
     def _inquiry(self) -> Inquiry:
         arguments = self._arguments

@@ -13,7 +13,7 @@ from exai.tools.voting.rounds import Cast, NoVote
 from exai.tools.voting.tally import Tally
 from exai.tools.voting.votes import Synthesis
 
-__all__ = ["Consensus", "ConsensusReport", "VoteShown", "WithoutVote", "votes_in_words"]
+__all__ = ["Consensus", "ConsensusPreview", "ConsensusReport", "VoteShown", "WithoutVote", "votes_in_words"]
 
 REASON_CHARACTERS = 200
 """Of why a model has no vote."""
@@ -116,6 +116,16 @@ class Consensus(Result, frozen=True, kw_only=True):
             yield from vote.lines
         for each in self.without_vote:
             yield f"- {each.model}: no vote ({each.code}). {each.reason}"
+
+
+class ConsensusPreview(Consensus, frozen=True, kw_only=True):
+    """What would have been sent in the first round, in the place of votes."""
+
+    share: float = 0.0
+    votes: tuple[VoteShown, ...] = ()
+
+    def text(self) -> str:
+        return "\n".join([*(f"Note: {note}" for note in self.notes), self.answer])
 
 
 class ConsensusReport(Report, frozen=True):
