@@ -18,17 +18,20 @@ from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
-from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.debug import Debug
+from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.think import Think
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.resources import FileResources
 from exai.transports.opening import RECORDING
 from exai.transports.pump import Pump
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
+from exai.workflows.definitions import bundled_workflows
 
 __all__ = ["recorded", "rendered"]
 
@@ -39,6 +42,8 @@ async def recorded() -> dict[str, Any]:
     asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
     tools = (
         Chat(absent),
+        Think(absent, bundled_workflows()["think"]),
+        Debug(absent, bundled_workflows()["debug"]),
         PlanTool(absent, absent),
         ConsensusTool(absent),
         Challenge(absent),

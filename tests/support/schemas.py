@@ -10,10 +10,13 @@ from exai.dispatch.failures import ERROR_KEY, ErrorFacts
 from exai.protocol.schemas import output_schema
 from exai.tools.challenge import Judged
 from exai.tools.envelope import REPORT_KEY, CallFacts
+from exai.tools.files import FilesResult
 from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.search import SearchReport
-from exai.tools.status_report import StatusDetails
+from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.voting.outcome import Consensus, ConsensusReport
+from exai.tools.workflows.answers import WorkflowAnswer
+from exai.tools.workflows.plan import ShownPlan
 
 __all__ = ["check_result", "closed"]
 
@@ -33,7 +36,12 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
     "chat": ModelAnswer,
     "challenge": Judged,
     "consensus": Consensus,
+    "files": FilesResult,
     "models": ModelsListed,
+    "status": StatusReport,
+    "think": WorkflowAnswer,
+    "debug": WorkflowAnswer,
+    "plan": ShownPlan,
 }
 """Of tools whose results have more fields than the list describes."""
 

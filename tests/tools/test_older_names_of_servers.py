@@ -11,11 +11,13 @@ from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
 from exai.tools.older.echo import Echo
-from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.think import Think
+from exai.workflows.definitions import bundled_workflows
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import mcp_socket
 
@@ -25,7 +27,12 @@ def registry() -> Registry:
     absent: Any = None
     tools = Chat(absent), ConsensusTool(absent), Search(absent), Files(absent), Models(absent), Echo()
     return Registry(
-        [*(each.tool() for each in tools), Status(absent, absent).tool(), PlanTool(absent, absent).tool()]
+        [
+            *(each.tool() for each in tools),
+            Status(absent, absent).tool(),
+            PlanTool(absent, absent).tool(),
+            Think(absent, bundled_workflows()["think"]).tool(),
+        ]
     )
 
 
@@ -89,6 +96,13 @@ def registry() -> Registry:
             "chat",
             {"prompt": "A greeting.\n\nHi.", "dry_run": True},
         ),
+        (
+            "thinkdeep",
+            {"step": "Why?", "step_number": 1, "focus_areas": ["cost"], "images": [], "temperature": 0.2},
+            "think",
+            {"step": "Why?", "focus": ["cost"]},
+        ),
+        ("thinkdeep", {"problem_context": "Shall we?"}, "think", {"problem": "Shall we?"}),
         ("test_echo", {"message": "Hi."}, "test_echo", {"text": "Hi."}),
     ],
 )
@@ -147,7 +161,7 @@ def test_what_is_refused_says_why_and_where_to_go(
 def test_the_manual_has_every_older_name_and_no_other(registry: Registry) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in manual.splitlines() if line.startswith("| `")]
-    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {"step", "consensus"}
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {"step", "consensus", "debug"}
     assert named == registry.older_names | {"models", "test_echo"}
 
 

@@ -17,16 +17,19 @@ from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
-from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.debug import Debug
+from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.think import Think
+from exai.workflows.definitions import bundled_workflows
 
 TOKENS_OF_THE_WHOLE_LIST = 2_500
 WRITING = {"files", "plan"}
 
-NAMES = ["chat", "plan", "consensus", "challenge", "search", "files", "status"]
+NAMES = ["chat", "think", "debug", "plan", "consensus", "challenge", "search", "files", "status"]
 
 
 @pytest.fixture
@@ -35,6 +38,8 @@ def registry() -> Registry:
     return Registry(
         [
             Chat(absent).tool(),
+            Think(absent, bundled_workflows()["think"]).tool(),
+            Debug(absent, bundled_workflows()["debug"]).tool(),
             PlanTool(absent, absent).tool(),
             ConsensusTool(absent).tool(),
             Challenge(absent).tool(),
@@ -114,6 +119,8 @@ def test_what_each_tool_needs(registry: Registry) -> None:
     needed = {each.name: registry.find(each.name).scopes for each in registry.listing}
     assert needed == {
         "chat": ("tools:models",),
+        "think": ("tools:models",),
+        "debug": ("tools:models",),
         "plan": ("tools:models",),
         "consensus": ("tools:models",),
         "challenge": ("tools:models",),

@@ -19,6 +19,7 @@ from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
 from exai.storage.workflows.plans import PlanTables
+from exai.storage.workflows.runs import WorkflowTables
 
 __all__ = ["Storage", "open_storage"]
 
@@ -39,6 +40,7 @@ class Storage:
     archive: ConversationArchive
     calibrations: CalibrationTable
     plans: PlanTables
+    workflows: WorkflowTables
 
 
 @asynccontextmanager
@@ -65,6 +67,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             ConversationArchive(database, clock),
             CalibrationTable(database),
             PlanTables(database),
+            WorkflowTables(database, clock),
         )
     finally:
         await database.close()

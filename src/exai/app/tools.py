@@ -15,19 +15,28 @@ from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
+from exai.routing.router import ModelRouter
+from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
 from exai.tools.older.echo import Echo
-from exai.tools.plan import PlanTool
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.calls import WorkflowCalls
+from exai.tools.workflows.debug import Debug
+from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.think import Think
+from exai.workflows.definitions import bundled_workflows
+from exai.workflows.engine import Engine
+from exai.workflows.guided_runs import GuidedRuns
 from exai.workflows.plans import Plans
+from exai.workflows.stages import Stages
 
 __all__ = ["Tools", "open_tools"]
 
@@ -55,7 +64,8 @@ async def open_tools(
     """Register every tool; leaving stores what was learnt about token counts."""
     clock = asking.clock
     counts = await TokenCounts.open(storage.calibrations, clock)
-    consultant = _consultant(settings, storage, asking, files, counts)
+    conversations = Conversations(storage.conversations, clock, settings.conversations.max_exchanges)
+    consultant = _consultant(settings, conversations, asking, files, counts)
     states = ModelStates(asking.router, monitoring.health, asking.breakers, counts.of)
     report = SystemReport(
         clock=clock,
@@ -74,7 +84,7 @@ async def open_tools(
     models = Models(states)
     tools = (
         Chat(consultant),
-        PlanTool(consultant, Plans(storage.plans, clock)),
+        *_workflow_tools(storage, consultant, conversations, asking.router, clock),
         ConsensusTool(consultant),
         Challenge(consultant),
         Search(asking.router),
@@ -90,17 +100,34 @@ async def open_tools(
 
 
 def _consultant(
-    settings: Settings, storage: Storage, asking: Asking, files: ToolFiles, counts: TokenCounts
+    settings: Settings, conversations: Conversations, asking: Asking, files: ToolFiles, counts: TokenCounts
 ) -> Consultant:
-    clock = asking.clock
     return Consultant(
         router=asking.router,
-        conversations=Conversations(storage.conversations, clock, settings.conversations.max_exchanges),
+        conversations=conversations,
         files=_sources(files, settings),
         limits=settings.conversations,
         tool_limits=settings.tool_loop,
         counts=counts,
-        clock=clock,
+        clock=asking.clock,
+    )
+
+
+def _workflow_tools(
+    storage: Storage, consultant: Consultant, conversations: Conversations, router: ModelRouter, clock: Clock
+) -> tuple[Think, Debug, PlanTool]:
+    """Build the tools whose work outlives a call.
+
+    Raises:
+        StartFault: a definition is wrong.
+    """
+    stages = Stages(consultant, conversations, router, clock)
+    engine, workflows = Engine(storage.workflows, stages, clock), bundled_workflows()
+    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, engine, stages, clock))
+    return (
+        Think(calls, workflows["think"]),
+        Debug(calls, workflows["debug"]),
+        PlanTool(consultant, Plans(storage.plans, clock)),
     )
 
 

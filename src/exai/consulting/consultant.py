@@ -231,7 +231,9 @@ class Consultant:
         return Answered(fitted, structured.completion, structured)
 
     async def record(self, fitted: Fitted, completion: Completion, context: CallContext) -> Recording:
-        """Commit the exchange, or say why it is not kept."""
+        """Commit the exchange, or say why it is not kept; a part of a longer work is none."""
+        if not fitted.prepared.inquiry.records:
+            return Recording(None, fitted.prepared.conversation.exchanges)
         return await record(
             self._conversations,
             fitted.prepared.conversation,

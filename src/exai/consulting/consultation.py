@@ -78,7 +78,7 @@ class Consultation(msgspec.Struct, frozen=True, kw_only=True):
             yield self.structured.note
         if self.recording.not_kept is not None:
             yield self.recording.not_kept
-        elif self.exchanges_remaining == 0:
+        elif self.inquiry.records and self.exchanges_remaining == 0:
             yield "This was the conversation's last exchange. Start a new one without continuation_id."
         if self.choice.reason is not None and (len(self.tried) > 1 or self._named_another):
             yield self.choice.reason

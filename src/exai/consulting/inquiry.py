@@ -39,3 +39,5 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     """The object that the answer is to be; `None`: text."""
     tool_limits: config.ToolLoop | None = None
     """Limits of the model's tool calls; `None`: the settings `tool_loop.*`."""
+    records: bool = True
+    """Whether the exchange is kept in its conversation; a part of a longer work is not."""

@@ -71,6 +71,19 @@ class Conversations:
             raise self._full()
         return Conversation(conversation_id, row.exchanges, row.last_model)
 
+    async def reopen(self, caller: Caller, conversation_id: str) -> Conversation:
+        """Open a conversation whose id was given out before; one that has no exchange yet gets its first."""
+        row = await self._table.find(conversation_id, caller.subject)
+        return (
+            Conversation(conversation_id, 0, None)
+            if row is None
+            else Conversation(conversation_id, row.exchanges, row.last_model)
+        )
+
+    async def has(self, caller: Caller, conversation_id: str, call_id: str) -> bool:
+        """Whether the caller's conversation has an exchange of a call."""
+        return await self._table.has(conversation_id, caller.subject, call_id)
+
     async def recall(
         self, conversation: Conversation, budget_tokens: int, *, reasoning_of: str | None
     ) -> Recalled:

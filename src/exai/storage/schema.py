@@ -14,7 +14,7 @@ from sqlalchemy import (
 
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
-from exai.storage.workflows.schema import plan_items, plans
+from exai.storage.workflows.schema import plan_items, plans, workflow_steps, workflows
 
 __all__ = [
     "REQUEST_TIMINGS",
@@ -45,6 +45,8 @@ __all__ = [
     "token_calibrations",
     "tokens",
     "upload_tickets",
+    "workflow_steps",
+    "workflows",
 ]
 
 TIMINGS = (

@@ -35,7 +35,9 @@ group                rule     operations, with their tables in the order in whic
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
 `CALIBRATIONS`       alone    add: token_calibrations
-`WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same
+`WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
+                              of runs of workflows begin, take, end, release: workflows; begin or end a step:
+                              workflows, workflow_steps; prune: workflows, workflow_steps
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,

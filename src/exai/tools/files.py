@@ -216,6 +216,8 @@ class Files:
             run=self.run,
             asks_provider=False,
             scope=scopes.FILES,
+            listed_result=("id", "files", "lines", "note"),
+            listed_depth=0,
             file_arguments=("path", "paths"),
             argument_scopes={"provider": scopes.MODELS},
             aliases=STORED_FILES,

@@ -71,7 +71,8 @@ class Status:
             scope=scopes.STATUS,
             aliases=STATES,
             idempotent=True,
-            listed_depth=0,  # two thirds of the whole list else, and agents read its text
+            listed_result=("service", "call", "note"),  # agents read its text
+            listed_depth=0,
         )
 
     async def run(self, arguments: StatusArguments, context: CallContext) -> ToolReturn[StatusReport]:

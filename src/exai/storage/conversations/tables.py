@@ -72,6 +72,12 @@ class ConversationTables:
         )
         return None if row is None else ConversationRow(*row)
 
+    async def has(self, conversation_id: str, owner: str, call_id: str) -> bool:
+        """Whether the owner's conversation has an exchange of a call."""
+        parameters = {"of_conversation": conversation_id, "of_owner": owner, "of_call": call_id}
+        row = await self._database.read(lambda connection: connection.execute(_HAS, parameters).first())
+        return row is not None
+
     async def newest(
         self, conversation_id: str, budget_tokens: int, reasoning_of: str | None
     ) -> list[ExchangeRow]:
@@ -103,6 +109,16 @@ class ConversationTables:
 _FIND = select(conversations.c.exchanges, conversations.c.last_model).where(
     conversations.c.conversation_id == bindparam("of_conversation"),
     conversations.c.owner == bindparam("of_owner"),
+)
+
+_HAS = (
+    select(exchanges.c.number)
+    .join(conversations, conversations.c.conversation_id == exchanges.c.conversation_id)
+    .where(
+        exchanges.c.conversation_id == bindparam("of_conversation"),
+        conversations.c.owner == bindparam("of_owner"),
+        exchanges.c.call_id == bindparam("of_call"),
+    )
 )
 
 _is_own = exchanges.c.model == bindparam("reasoning_of")

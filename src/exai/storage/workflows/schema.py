@@ -1,11 +1,11 @@
-"""The tables of workflows."""
+"""The tables of plans and of workflows."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import Column, Double, ForeignKey, Index, Integer, Table, Text
 
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 
-__all__ = ["plan_items", "plans"]
+__all__ = ["plan_items", "plans", "workflow_steps", "workflows"]
 
 plans = Table(
     "plans",
@@ -31,4 +31,46 @@ plan_items = Table(
     Column("note", StorableText, nullable=False),
     Column("step", Integer),  # of a plan that an agent makes by itself: which of its steps it is
     Column("branch", StorableText),  # the same: of which branch
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("workflow_id", Text, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("conversation_id", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # of the tool's definition
+    Column("form", Text, nullable=False),  # `server` or `guided`
+    Column("state", Text, nullable=False),
+    Column("stage", Text, nullable=False),  # that is at work, or was last
+    Column("digest", Text, nullable=False),  # of what the call asked for
+    Column(
+        "process", Text, nullable=False
+    ),  # which works at it, or did last; `runs` knows whether it is over
+    Column("answer", StorableText),  # JSON
+    Column("revision", Integer, nullable=False),  # raised by each change of the run or its steps
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "owner", "digest"),
+    Index(None, "owner", "conversation_id"),
+)
+"""One run of a workflow each."""
+
+workflow_steps = Table(
+    "workflow_steps",
+    metadata,
+    Column("workflow_id", Text, ForeignKey("workflows.workflow_id", ondelete="CASCADE"), primary_key=True),
+    Column("step", Text, primary_key=True),  # the stage, or the number of a report
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # of what was asked or reported
+    Column("asked", Integer, nullable=False),  # how often it was begun
+    Column("output", StorableText),  # JSON
+    Column("model", StorableText),
+    Column("usd", Double),
+    Column("seconds", Double),
+    Column("call_id", Text, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
 )

@@ -169,6 +169,7 @@ class PlanTool:
             unlisted=GUIDED | {"revision", "model", "fallback_models", "send_secrets"},
             read_only=False,
             open_world=True,
+            listed_result=("plan_id", "notes", "items"),
             listed_depth=0,
         )
 

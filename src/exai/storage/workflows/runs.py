@@ -1,0 +1,178 @@
+"""Rows of runs of workflows. Every query names the owner, and every change the revision that it was made of."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from exai.runtime.clock import Clock
+from exai.storage.database import Database
+from exai.storage.dialects import upsert
+from exai.storage.schema import workflow_steps, workflows
+from exai.storage.write_operations import LockGroup, row_by_row
+
+__all__ = ["Run", "RunState", "Step", "StepState", "WorkflowTables"]
+
+RunState = Literal["working", "waiting", "interrupted", "partial", "done", "failed"]
+StepState = Literal["begun", "ended", "failed", "dropped"]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run of a workflow."""
+
+    workflow_id: str
+    owner: str
+    conversation_id: str
+    tool: str
+    version: int
+    form: Literal["server", "guided"]
+    state: RunState
+    stage: str
+    digest: str
+    process: str
+    """Which works at it, or did last."""
+    answer: str | None
+    """JSON."""
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a run: a request, or what the caller reported."""
+
+    step: str
+    kind: Literal["request", "report", "record"]
+    state: StepState
+    digest: str
+    asked: int
+    """How often it was begun."""
+    call_id: str
+    began_at: datetime
+    output: str | None = None
+    """JSON."""
+    model: str | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    ended_at: datetime | None = None
+
+
+class WorkflowTables:
+    """Finds and changes runs and their steps."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self.process = database.run_id
+        """What the runs that this process works at have as theirs."""
+
+    async def is_over(self, process: str) -> bool:
+        """Whether a process has gone.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await self._database.is_over(process)
+
+    async def latest(self, owner: str, digest: str) -> Run | None:
+        """Find the owner's latest run of what a call asks for."""
+        return await self._first(workflows.c.owner == owner, workflows.c.digest == digest)
+
+    async def of_conversation(self, owner: str, conversation_id: str, tool: str) -> Run | None:
+        """Find the owner's latest guided run of a tool in a conversation."""
+        return await self._first(
+            workflows.c.owner == owner,
+            workflows.c.conversation_id == conversation_id,
+            workflows.c.tool == tool,
+            workflows.c.form == "guided",
+        )
+
+    async def steps(self, run: Run) -> list[Step]:
+        """List a run's steps in the order in which they were begun first."""
+        query = (
+            select(*(workflow_steps.c[name] for name in _STEP))
+            .where(workflow_steps.c.workflow_id == run.workflow_id)
+            .order_by(workflow_steps.c.began_at, workflow_steps.c.step)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [Step(*row) for row in rows]
+
+    async def begin(self, run: Run) -> None:
+        """Keep a new run.
+
+        Raises:
+            StoreFailed: it was not kept.
+        """
+        await self._database.write(_begin, run)
+
+    async def change(self, run: Run, steps: Sequence[Step] = (), **fields: Any) -> Run | None:
+        """Change fields of a run and put steps, at its revision; `None` where it has another one by now.
+
+        Raises:
+            StoreFailed: nothing was changed.
+        """
+        changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
+        return changed if await self._database.write(_change, (run, changed, tuple(steps))) else None
+
+    def change_soon(self, run: Run, **fields: Any) -> None:
+        """Queue a change of a run without waiting for it."""
+        changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
+        self._database.write_soon(_change, (run, changed, ()))
+
+    async def prune(self, keep_days: int) -> int:
+        """Delete the runs at which nobody worked for so many days, 0 for never; return how many there were.
+
+        Raises:
+            StoreFailed: none was deleted.
+        """
+        if keep_days == 0:
+            return 0
+        return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
+
+    async def _first(self, *conditions: Any) -> Run | None:
+        query = (
+            select(*(workflows.c[name] for name in _RUN))
+            .where(*conditions)
+            .order_by(workflows.c.created_at.desc(), workflows.c.workflow_id.desc())
+            .limit(1)
+        )
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else Run(*row)
+
+
+_RUN = Run.__struct_fields__
+_STEP = Step.__struct_fields__
+
+
+@row_by_row(LockGroup.WORKFLOWS)
+def _begin(connection: Connection, run: Run) -> None:
+    connection.execute(insert(workflows).values(**msgspec.structs.asdict(run)))
+
+
+@row_by_row(LockGroup.WORKFLOWS)
+def _change(connection: Connection, write: tuple[Run, Run, tuple[Step, ...]]) -> bool:
+    run, changed, steps = write
+    done = connection.execute(
+        update(workflows)
+        .where(
+            workflows.c.workflow_id == run.workflow_id,
+            workflows.c.owner == run.owner,
+            workflows.c.revision == run.revision,
+        )
+        .values(**msgspec.structs.asdict(changed))
+    )
+    if not done.rowcount:
+        return False
+    for step in steps:
+        _PUT_STEP.execute(connection, {"workflow_id": run.workflow_id, **msgspec.structs.asdict(step)})
+    return True
+
+
+_PUT_STEP = upsert(workflow_steps, [name for name in _STEP if name != "step"])
+
+
+@row_by_row(LockGroup.WORKFLOWS)
+def _prune(connection: Connection, before: datetime) -> int:
+    return connection.execute(delete(workflows).where(workflows.c.updated_at < before)).rowcount

@@ -1,0 +1,1 @@
+"""Tools whose work outlives a call: plans, and those that run workflows."""

@@ -1,0 +1,85 @@
+"""What tools that run workflows return: an answer for the agent, and a report of how the run came to it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from exai.consulting.results import Findings, Report, Result, ToolReturn
+from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
+
+__all__ = ["WorkflowAnswer", "WorkflowReport", "returned"]
+
+
+class WorkflowReport(Report, frozen=True):
+    """How an answer came about."""
+
+    workflow_id: str
+    stages: tuple[StageReport, ...]
+    expert: ExpertReport | None
+    citations: dict[str, int]
+    """How many places the answers name, by what was found when they were compared with what was shown."""
+    partial: bool
+    recalled: bool
+    cost_usd: float | None
+    """Of the run, earlier calls included; null where a request has no known price."""
+
+
+class WorkflowAnswer(Result, frozen=True, kw_only=True):
+    """An answer that several requests came to. All that is short stands before it."""
+
+    continuation_id: str | None = None
+    model_used: str = ""
+    notes: tuple[str, ...] = ()
+    next_call: dict[str, Any] | None = None
+    """Of the guided form: the arguments of the next step."""
+    required_actions: tuple[str, ...] = ()
+    """The same: what to do before it."""
+    answer: str
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "WorkflowAnswer":
+        """Make it of what a run came to."""
+        return cls(
+            continuation_id=outcome.conversation_id,
+            model_used=", ".join(outcome.models),
+            notes=(*_of_expert(outcome.expert), *outcome.notes),
+            answer=outcome.answer,
+        )
+
+    def text(self) -> str:
+        head = [f"continuation_id: {self.continuation_id}"]
+        if self.model_used:
+            head += [self.model_used]
+        lines = [f"[{' | '.join(head)}]", *(f"Note: {note}" for note in self.notes)]
+        if self.next_call is not None:
+            lines += [f"Next: {msgspec.json.encode(self.next_call).decode()}"]
+        return "\n".join([*lines, "", self.answer])
+
+
+def returned(outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
+    """Return what a run came to, as its tool does."""
+    costs = [stage.cost_usd for stage in outcome.stages]
+    known = [cost for cost in costs if cost is not None]
+    report = WorkflowReport(
+        workflow_id=outcome.workflow_id,
+        stages=outcome.stages,
+        expert=outcome.expert,
+        citations=outcome.citations,
+        partial=outcome.is_partial,
+        recalled=outcome.recalled,
+        cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,
+    )
+    findings = Findings(
+        model_used=outcome.models[-1] if outcome.models else None, conversation_id=outcome.conversation_id
+    )
+    return ToolReturn(WorkflowAnswer.of(outcome), findings, report)
+
+
+def _of_expert(expert: ExpertReport | None) -> Iterator[str]:
+    if expert is None:
+        return
+    if not expert.ran:
+        yield f"No other family was asked. {expert.why}"
+    elif expert.family == "same":
+        yield f"{expert.model} was asked once more, in a new context. {expert.why}"

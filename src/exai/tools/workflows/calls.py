@@ -1,0 +1,64 @@
+"""From the arguments of a tool that runs a workflow to its result, in either form."""
+
+import msgspec
+
+from exai.consulting.context import CallContext
+from exai.consulting.results import Findings, ToolReturn
+from exai.tools.workflows.answers import WorkflowAnswer, returned
+from exai.tools.workflows.guided_arguments import GuidedArguments
+from exai.workflows.definitions import Workflow
+from exai.workflows.engine import Engine
+from exai.workflows.guided import GuidedReport, next_call
+from exai.workflows.guided_runs import GuidedRuns, Reported
+from exai.workflows.request import WorkflowRequest
+
+__all__ = ["WorkflowCalls"]
+
+
+class WorkflowCalls:
+    """Answers the calls of every tool that runs a workflow."""
+
+    def __init__(self, engine: Engine, guided: GuidedRuns) -> None:
+        self._engine = engine
+        self._guided = guided
+
+    async def answer(
+        self,
+        workflow: Workflow,
+        arguments: GuidedArguments,
+        request: WorkflowRequest,
+        context: CallContext,
+    ) -> ToolReturn[WorkflowAnswer]:
+        """Do the work, or take one step of the caller's.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        request = msgspec.structs.replace(request, wants_expert=arguments.use_assistant_model)
+        if not arguments.is_guided:
+            return returned(await self._engine.call(workflow, request, context))
+        report = arguments.report()
+        outcome = await self._guided.report(workflow, report, request, context, finishes=arguments.finishes)
+        if not isinstance(outcome, Reported):
+            return returned(outcome)
+        result = _next_step(workflow, report, outcome)
+        return ToolReturn(result, Findings(conversation_id=outcome.conversation_id))
+
+
+def _next_step(workflow: Workflow, report: GuidedReport, taken: Reported) -> WorkflowAnswer:
+    """Say what the caller is to do before its next step."""
+    word = "first" if report.number == 1 else report.confidence
+    actions = workflow.actions(word, report.confidence)
+    lines = [f"Step {report.number} is kept; {taken.reports} count. Before the next call of {workflow.name}:"]
+    lines += [f"- {action}" for action in actions]
+    lines += [
+        "",
+        "Then report by the call above. Do not call again before you have done this; with next_step_required=false the "
+        "last step has it concluded, with autonomy=server this one does.",
+    ]
+    return WorkflowAnswer(
+        continuation_id=taken.conversation_id,
+        next_call=next_call(report, taken.conversation_id),
+        required_actions=actions,
+        answer="\n".join(lines),
+    )

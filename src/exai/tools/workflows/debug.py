@@ -1,0 +1,98 @@
+"""`debug`: hypotheses of a failure's cause, ranked, compared with the code that was shown, and refuted where unsure."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from exai.auth import scopes
+from exai.consulting.arguments import (
+    ContinuationId,
+    FallbackModels,
+    FilePaths,
+    ModelName,
+    SendSecrets,
+)
+from exai.consulting.context import CallContext
+from exai.consulting.results import ToolReturn
+from exai.tools.base import ANSWER_FIELDS, Requested, Tool
+from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport
+from exai.tools.workflows.calls import WorkflowCalls
+from exai.tools.workflows.guided_arguments import GUIDED, GuidedArguments, question_of
+from exai.workflows.definitions import Workflow
+from exai.workflows.request import WorkflowRequest
+
+__all__ = ["Debug", "DebugArguments"]
+
+LOG_CHARACTERS = 200_000
+LOG_HEAD = 10_000
+LOG_SHOWN = 40_000
+"""Of a longer log the beginning and the end are shown: it ends with what failed."""
+
+
+class DebugArguments(GuidedArguments, frozen=True):
+    problem: Annotated[str, msgspec.Meta(description="What happens, and what should")] | None = None
+    log: Annotated[str, msgspec.Meta(max_length=LOG_CHARACTERS)] | None = None
+    paths: FilePaths = msgspec.field(default_factory=list)
+    depth: Literal["quick", "standard", "deep"] = "standard"
+    model: ModelName | None = None
+    fallback_models: FallbackModels | None = None
+    continuation_id: ContinuationId | None = None
+    send_secrets: SendSecrets = False
+
+    def requested(self) -> Requested:
+        return Requested(model=self.model, conversation_id=self.continuation_id)
+
+
+class Debug:
+    """Runs the workflow `debug`."""
+
+    def __init__(self, calls: WorkflowCalls, workflow: Workflow) -> None:
+        self._calls = calls
+        self._workflow = workflow
+
+    def tool(self) -> Tool[DebugArguments, WorkflowAnswer]:
+        """The catalogue's entry."""
+        return Tool(
+            name="debug",
+            title="Debug",
+            description="Find the root cause of a failure in this code.",
+            arguments=DebugArguments,
+            result=WorkflowAnswer,
+            report=WorkflowReport,
+            run=self.run,
+            asks_provider=True,
+            scope=scopes.MODELS,
+            argument_scopes={"send_secrets": scopes.FILES_SECRETS},
+            argument_aliases={"absolute_file_paths": "paths"},
+            file_arguments=("paths", "relevant_files"),
+            unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
+            deadline_s=self._workflow.definition.budget.seconds,
+            open_world=True,
+            listed_result=ANSWER_FIELDS,
+        )
+
+    async def run(self, arguments: DebugArguments, context: CallContext) -> ToolReturn[WorkflowAnswer]:
+        """Look for the cause by the workflow.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        request = WorkflowRequest(
+            question=question_of(arguments, arguments.problem),
+            inputs={} if arguments.log is None else {"log": _shown(arguments.log)},
+            depth=arguments.depth,
+            file_paths=tuple(arguments.paths),
+            send_secrets=arguments.send_secrets,
+            model=arguments.model,
+            fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
+            continuation_id=arguments.continuation_id,
+        )
+        return await self._calls.answer(self._workflow, arguments, request, context)
+
+
+def _shown(log: str) -> str:
+    """Leave out the middle of a long log."""
+    if len(log) <= LOG_SHOWN:
+        return log
+    left_out = len(log) - LOG_SHOWN
+    return f"{log[:LOG_HEAD]}\n[{left_out} characters left out]\n{log[-(LOG_SHOWN - LOG_HEAD) :]}"

@@ -1,0 +1,158 @@
+"""The objects that stages answer with, and how each is shown as text."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from exai.workflows.citations import CheckedCitation, Citation
+
+__all__ = ["ANSWERS", "CheckedPlace", "Hypotheses", "Hypothesis", "Place", "Refutation"]
+
+MOST_HYPOTHESES = 10
+MOST_PLACES = 50
+
+_LINES = re.compile(r"\D*(\d+)(?:\D+(\d+))?")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines that speak for a hypothesis."""
+
+    path: Annotated[str, msgspec.Meta(description="The file's path, or its id such as E1")]
+    lines: Annotated[str, msgspec.Meta(description="As 41-44")] = ""
+    quote: Annotated[str, msgspec.Meta(description="What stands there, word for word")] = ""
+
+    def text(self) -> str:
+        where = f"{self.path}:{self.lines}" if self.lines else self.path
+        return f"{where} `{' '.join(self.quote.split())}`" if self.quote else where
+
+    def citation(self, sentence: str) -> Citation:
+        """Return what is to be compared; `sentence` is what the place is to prove."""
+        found = _LINES.match(self.lines)
+        first = int(found[1]) if found else None
+        last = int(found[2]) if found and found[2] else first
+        return Citation(self.path, first, last, self.quote, sentence)
+
+
+class CheckedPlace(Place, frozen=True, kw_only=True):
+    """A place that was compared with what was shown; its lines and its file are the true ones."""
+
+    state: str
+
+    @classmethod
+    def of(cls, place: Place, checked: CheckedCitation) -> "CheckedPlace":
+        """Correct a place by what was found."""
+        lines = place.lines
+        if checked.first is not None:
+            lines = f"{checked.first}" + (f"-{checked.last}" if checked.last != checked.first else "")
+        return cls(path=checked.path, lines=lines, quote=checked.quote or place.quote, state=checked.state)
+
+    def text(self) -> str:
+        mark = {"verified": "", "moved": "", "wrong_file": ""}.get(
+            self.state, f" ({self.state.replace('_', ' ')})"
+        )
+        return super().text() + mark
+
+
+class Hypothesis(msgspec.Struct, frozen=True):
+    """One possible cause."""
+
+    cause: str
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1, description="From 0 to 1")]
+    evidence: tuple[Place, ...] = ()
+    against: str = ""
+    check: str = ""
+    fix: str = ""
+
+    def lines(self) -> Iterator[str]:
+        for place in self.evidence:
+            yield f"   evidence: {place.text()}"
+        for label, value in (("against it", self.against), ("check", self.check), ("fix", self.fix)):
+            if value:
+                yield f"   {label}: {value}"
+
+
+class Hypotheses(msgspec.Struct, frozen=True):
+    """What may be the cause, most likely first."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    unexplained: str = ""
+
+    @property
+    def ranked(self) -> list[Hypothesis]:
+        """The hypotheses, most likely first, whatever their order was."""
+        return sorted(self.hypotheses, key=lambda each: -each.confidence)
+
+    def text(self) -> str:
+        """Write it for a reader, and for the stages behind it."""
+        lines = []
+        for number, each in enumerate(self.ranked, 1):
+            lines += [f"{number}. {each.cause} (confidence {each.confidence:.2f})", *each.lines()]
+        if not lines:
+            lines = ["No hypothesis: what was shown does not tell."]
+        if self.unexplained:
+            lines += ["", f"Unexplained: {self.unexplained}"]
+        return "\n".join(lines)
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what conditions may ask for."""
+        return {
+            "top_confidence": max((each.confidence for each in self.hypotheses), default=0.0),
+            "citations_unverified": self.states().count("unverified") + self.states().count("unknown_file"),
+        }
+
+    def states(self) -> list[str]:
+        """List what was found of each place that was compared."""
+        places = (place for each in self.hypotheses for place in each.evidence)
+        return [place.state for place in places if isinstance(place, CheckedPlace)]
+
+    def checked(self, check: Callable[[Citation], CheckedCitation]) -> "Hypotheses":
+        """Return the same with each place compared and corrected."""
+
+        def of(hypothesis: Hypothesis) -> Hypothesis:
+            places = (
+                CheckedPlace.of(place, check(place.citation(hypothesis.cause)))
+                for place in hypothesis.evidence[:MOST_PLACES]
+            )
+            return msgspec.structs.replace(hypothesis, evidence=tuple(places))
+
+        return msgspec.structs.replace(self, hypotheses=tuple(map(of, self.hypotheses[:MOST_HYPOTHESES])))
+
+
+class Refuted(msgspec.Struct, frozen=True):
+    """What became of one hypothesis."""
+
+    hypothesis: Annotated[int, msgspec.Meta(ge=1, description="Its number")]
+    verdict: Literal["holds", "fails", "open"]
+    reason: str
+
+
+class Refutation(msgspec.Struct, frozen=True):
+    """What another model says of each hypothesis."""
+
+    verdicts: tuple[Refuted, ...]
+    overlooked: str = ""
+
+    def text(self) -> str:
+        """Write it for a reader."""
+        lines = [f"{each.hypothesis}. {each.verdict}: {each.reason}" for each in self.verdicts]
+        if self.overlooked:
+            lines += [f"Overlooked: {self.overlooked}"]
+        return "\n".join(lines) or "Nothing was said of any."
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what conditions may ask for."""
+        return {}
+
+    def checked(self, _check: Callable[[Citation], CheckedCitation]) -> "Refutation":
+        """Return it as it is: it cites nothing by itself."""
+        return self
+
+    def states(self) -> list[str]:
+        """List what was found of its places: it has none."""
+        return []
+
+
+ANSWERS: Mapping[str, type[Hypotheses | Refutation]] = {"hypotheses": Hypotheses, "refutation": Refutation}
+"""By the names that definitions use."""

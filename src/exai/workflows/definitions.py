@@ -1,0 +1,216 @@
+"""Definitions of workflows: a TOML file and a prompt each, checked when the process starts.
+
+A definition says which stages a run has, who is asked in each, with which section of the prompt, when another family
+of models is asked to refute, and what a run may cost. The engine knows stages and no tools.
+
+A prompt is a Markdown file of sections, each behind a line `[[name]]`. In a section `{name}` stands for an input of
+the tool, or for what an earlier stage answered; what is put there is not looked through again. `{|name}` puts it there
+as material: each of its lines behind `│`, so that none begins a line of ours.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+import msgspec
+
+from exai.errors import StartFault
+from exai.workflows.answers import ANSWERS
+from exai.workflows.conditions import Condition, ConditionFault
+
+__all__ = ["FACTS", "Action", "Definition", "Stage", "Workflow", "bundled_workflows"]
+
+FACTS = frozenset({"depth", "top_confidence", "citations_unverified"})
+"""What conditions may ask for beside the tool's inputs."""
+
+SYSTEM = "system"
+
+_SECTION = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{(\|?)([a-z_]+)\}")
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]+$")]
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One request of a run."""
+
+    name: Name
+    """Also of the section of the prompt that it asks with."""
+    by: Literal["lead", "other"] = "lead"
+    """Who is asked: the run's model, or one of another family, by the rules for the expert."""
+    system: Name = SYSTEM
+    """The section with the standing instructions."""
+    answer: Name | None = None
+    """The object that it is to answer with, a name of `answers.ANSWERS`; `None`: text."""
+    when: str | None = None
+    """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+    heading: str = ""
+    """What stands above its text in the run's answer; empty: it is not shown, unless it is the run's result."""
+
+
+class Expert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When another family is asked."""
+
+    policy: Literal["always", "auto", "never"] = "auto"
+    """`auto`: when one of `when` holds and the caller does not decline."""
+    when: tuple[str, ...] = ()
+    """Empty: whenever the caller does not decline."""
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run may take."""
+
+    usd: Annotated[float, msgspec.Meta(gt=0)]
+    seconds: Annotated[float, msgspec.Meta(gt=0)]
+    requests: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the caller is to do next, by how sure it is."""
+
+    at: tuple[str, ...]
+    """`first`, or words of the ladder of confidence."""
+    do: tuple[str, ...]
+
+
+class Guided(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The form in which the caller investigates."""
+
+    actions: tuple[Action, ...] = ()
+
+
+class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A definition as its file has it."""
+
+    name: Name
+    version: int
+    result: Name
+    """The stage whose answer is the run's."""
+    question: Name
+    """The input that the conversation keeps as the question."""
+    budget: Budget
+    stage: tuple[Stage, ...]
+    inputs: tuple[Name, ...] = ()
+    """Further inputs that the prompt may name."""
+    expert: Expert = Expert()
+    guided: Guided = Guided()
+
+
+class Workflow:
+    """A definition with its prompt, whose every name was resolved."""
+
+    def __init__(self, definition: Definition, sections: Mapping[str, str]) -> None:
+        """Raise `ValueError` for a definition that contradicts itself or its prompt."""
+        self.definition = definition
+        self.name = definition.name
+        self._sections = sections
+        inputs = {definition.question, *definition.inputs}
+        names = inputs | FACTS | {stage.name for stage in definition.stage}
+        self._conditions = {
+            text: _condition(text, names)
+            for text in (*definition.expert.when, *(stage.when for stage in definition.stage))
+            if text is not None
+        }
+        self._check_stages(inputs)
+
+    def system(self, stage: Stage) -> str:
+        """Return the standing instructions of a stage."""
+        return self._sections[stage.system]
+
+    def question(self, stage: Stage, values: Mapping[str, str]) -> str:
+        """Return what a stage asks, with inputs and earlier answers in their places."""
+
+        def put(found: re.Match[str]) -> str:
+            value = values.get(found[2], "")
+            return "\n".join(f"│{line}" for line in value.splitlines()) if found[1] else value
+
+        return _PLACEHOLDER.sub(put, self._sections[stage.name]).strip()
+
+    def is_met(self, condition: str, values: Mapping[str, object]) -> bool:
+        """Check one of the definition's conditions."""
+        return self._conditions[condition].is_met(values)
+
+    def actions(self, *words: str) -> tuple[str, ...]:
+        """Return what a caller who investigates is to do next, by the first of these words that has something."""
+        for word in words:
+            for action in self.definition.guided.actions:
+                if word in action.at:
+                    return action.do
+        return ()
+
+    def _check_stages(self, known: set[str]) -> None:
+        before = set(known)
+        names = [stage.name for stage in self.definition.stage]
+        if len(set(names)) < len(names):
+            raise ValueError("two stages have one name")
+        if self.definition.result not in names:
+            raise ValueError(f"there is no stage {self.definition.result!r} to be the result")
+        for stage in self.definition.stage:
+            for section in (stage.name, stage.system):
+                if section not in self._sections:
+                    raise ValueError(f"the prompt has no section [[{section}]]")
+            placeholders = {name for _, name in _PLACEHOLDER.findall(self._sections[stage.name])}
+            if unknown := placeholders - before:
+                raise ValueError(
+                    f"[[{stage.name}]] names {', '.join(sorted(unknown))}; known there are "
+                    f"{', '.join(sorted(before))}"
+                )
+            if stage.answer is not None and stage.answer not in ANSWERS:
+                raise ValueError(
+                    f"stage {stage.name} has the answer {stage.answer!r}; known are {', '.join(sorted(ANSWERS))}"
+                )
+            before.add(stage.name)
+
+
+def bundled_workflows() -> Mapping[str, Workflow]:
+    """Read the definitions that come with EXAI.
+
+    Raises:
+        StartFault: one of them is wrong; the sentence names its file and what is wrong.
+    """
+    folder = resources.files("exai.workflows") / "bundled"
+    read = {workflow.name: workflow for workflow in read_folder(folder)}
+    return MappingProxyType(read)
+
+
+def read_folder(folder: Traversable) -> Iterator[Workflow]:
+    """Read every definition of a folder, each with the prompt beside it.
+
+    Raises:
+        StartFault: one of them is wrong; the sentence names its file and what is wrong.
+    """
+    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+        if not file.name.endswith(".toml"):
+            continue
+        try:
+            definition = msgspec.toml.decode(file.read_text(encoding="utf-8"), type=Definition)
+            prompt = folder / f"{definition.name}.md"
+            workflow = Workflow(definition, sections_of(prompt.read_text(encoding="utf-8")))
+        except (ValueError, OSError) as error:
+            raise StartFault(f"The workflow {file.name} is wrong: {error}.") from error
+        yield workflow
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """Split a prompt at the lines that name its sections.
+
+    Raises:
+        ValueError: text stands before the first, or one comes twice.
+    """
+    first, *parts = _SECTION.split(text)
+    if first.strip():
+        raise ValueError("the prompt has text before its first section")
+    names = parts[::2]
+    if len(set(names)) < len(names):
+        raise ValueError("the prompt has a section twice")
+    return {name: body.strip() for name, body in zip(names, parts[1::2], strict=True)}
+
+
+def _condition(text: str, names: set[str]) -> Condition:
+    try:
+        return Condition(text, names)
+    except ConditionFault as fault:
+        raise ValueError(f"the condition {fault}") from None

@@ -1,0 +1,138 @@
+"""The engine of workflows: a run is rows, made and continued by calls.
+
+    call ─► the run of what it asks for ─► stage ─► stage ─► … ─► exchange recorded ─► done
+              │ new, or interrupted            │
+              │ or partial: goes on            ├─ a provider fails, the budget is spent ─► partial
+              └ done just now, by another      └─ the caller leaves, the process dies   ─► interrupted
+                call or a process that died:
+                its answer
+
+A call goes on with a run that a call with the same words began and that ended half-way. What had ended is not asked
+again; what had begun is, once. Nothing of a run lives in this process but the lock that lets one call work at it at a
+time; a call that finds it taken waits for the answer.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from exai.consulting.context import CallContext
+from exai.errors import ToolFault
+from exai.runtime.clock import Clock
+from exai.storage.workflows.runs import Run, WorkflowTables
+from exai.workflows.definitions import Workflow
+from exai.workflows.outcomes import Outcome
+from exai.workflows.request import WorkflowRequest
+from exai.workflows.run_record import RunRecord
+from exai.workflows.stages import Stages
+
+__all__ = ["Engine", "new_run"]
+
+RESUMED_FOR = timedelta(days=1)
+"""How long after its last step a run that ended half-way goes on when the same is asked for."""
+RECALLED_FOR = timedelta(hours=1)
+"""How long after its end the answer of a process that died is that of the same call."""
+
+
+class Engine:
+    """Runs workflows. One serves every tool and every call."""
+
+    def __init__(self, tables: WorkflowTables, stages: Stages, clock: Clock) -> None:
+        self._tables = tables
+        self._stages = stages
+        self._clock = clock
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def call(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Outcome:
+        """Return what a run of the workflow comes to, a new one or the one of the same call that did not end.
+
+        Raises:
+            ToolFault: the first request failed, and nothing was kept.
+        """
+        owner = context.caller.subject
+        digest = _digest(workflow, request)
+        conversation_id = await self._stages.open(context.caller, request.continuation_id)
+        async with self._alone(owner, digest) as has_waited:
+            run = await self._tables.latest(owner, digest)
+            if run is not None and run.state == "done" and await self._is_recalled(run, has_waited):
+                return _recalled(run)
+            if run is None or not self._goes_on(run):
+                run = new_run(workflow, owner, conversation_id, self._clock)
+                run = msgspec.structs.replace(run, digest=digest, process=self._tables.process)
+                await self._tables.begin(run)
+            record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
+            await record.take()
+            return await self.go_on(workflow, request, record, context)
+
+    async def go_on(
+        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
+    ) -> Outcome:
+        """Work through the stages of a run that this call has; leaving early leaves it interrupted.
+
+        Raises:
+            ToolFault: the first request failed, and nothing was kept.
+        """
+        try:
+            return await self._stages.run(workflow, request, record, context)
+        except (ToolFault, asyncio.CancelledError):
+            if record.run.state == "working":
+                record.interrupt()
+            raise
+
+    @asynccontextmanager
+    async def _alone(self, owner: str, digest: str) -> AsyncIterator[bool]:
+        """Keep other calls of this process from what this one asks for; whether it had to wait for one."""
+        lock = self._locks.setdefault((owner, digest), asyncio.Lock())
+        has_waited = lock.locked()
+        async with lock:
+            yield has_waited
+
+    async def _is_recalled(self, run: Run, has_waited: bool) -> bool:
+        age = self._clock.utc() - run.updated_at
+        return age <= RECALLED_FOR and (has_waited or await self._tables.is_over(run.process))
+
+    def _goes_on(self, run: Run) -> bool:
+        age = self._clock.utc() - run.updated_at
+        return run.state in {"working", "interrupted", "partial"} and age <= RESUMED_FOR
+
+
+def new_run(workflow: Workflow, owner: str, conversation_id: str, clock: Clock) -> Run:
+    """Make a run that nothing was done for; whoever keeps it adds what it is known by, and the process."""
+    now = clock.utc()
+    return Run(
+        workflow_id=f"wf_{secrets.token_urlsafe(18)}",
+        owner=owner,
+        conversation_id=conversation_id,
+        tool=workflow.name,
+        version=workflow.definition.version,
+        form="server",
+        state="working",
+        stage="",
+        digest="",
+        process="",
+        answer=None,
+        revision=1,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _digest(workflow: Workflow, request: WorkflowRequest) -> str:
+    asked: Mapping[str, object] = {
+        "tool": workflow.name,
+        "version": workflow.definition.version,
+        "request": request,
+    }
+    return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+
+
+def _recalled(run: Run) -> Outcome:
+    kept = msgspec.json.decode(run.answer or "", type=Outcome)
+    note = "This is the answer of a call with the same words that was under way or whose answer may not have arrived."
+    return msgspec.structs.replace(kept, notes=(*kept.notes, note), recalled=True)

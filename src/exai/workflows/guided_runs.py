@@ -1,0 +1,116 @@
+"""Runs whose caller investigates: reports become steps, and the last one has the stages run."""
+
+import asyncio
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from exai.consulting.context import CallContext
+from exai.runtime.clock import Clock
+from exai.storage.workflows.runs import Run, Step, WorkflowTables
+from exai.workflows.definitions import Workflow
+from exai.workflows.engine import Engine, new_run
+from exai.workflows.faults import UnknownRun
+from exai.workflows.guided import GuidedReport, combined_question, expected_step, reports_of
+from exai.workflows.outcomes import Outcome
+from exai.workflows.request import WorkflowRequest
+from exai.workflows.run_record import RunRecord, busy
+from exai.workflows.stage_output import digest_of
+from exai.workflows.stages import Stages
+
+__all__ = ["GuidedRuns", "Reported"]
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """A report that was taken, and more are to come."""
+
+    conversation_id: str
+    reports: int
+    """How many count."""
+
+
+class GuidedRuns:
+    """Takes the reports of callers. One serves every tool and every call."""
+
+    def __init__(self, tables: WorkflowTables, engine: Engine, stages: Stages, clock: Clock) -> None:
+        self._tables = tables
+        self._engine = engine
+        self._stages = stages
+        self._clock = clock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def report(
+        self,
+        workflow: Workflow,
+        report: GuidedReport,
+        request: WorkflowRequest,
+        context: CallContext,
+        *,
+        finishes: bool,
+    ) -> Reported | Outcome:
+        """Take a report; `finishes`: the engine is to go on by itself, with what was reported.
+
+        Raises:
+            UnknownRun: the caller has no such run.
+            RunBusy: another call works at it.
+            BadArguments: the report follows none that is there.
+        """
+        run = await self._find(workflow, report, request, context)
+        lock = self._locks.setdefault(run.workflow_id, asyncio.Lock())
+        if lock.locked():
+            raise busy(run)
+        async with lock:
+            record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
+            await record.take()
+            await self._put(record, report, context, state="working" if finishes else "waiting")
+            reports = reports_of(record.steps)
+            if not finishes:
+                return Reported(run.conversation_id, len(reports))
+            files = tuple(dict.fromkeys(path for each in reports for path in each.relevant_files))
+            whole = msgspec.structs.replace(
+                request,
+                question=combined_question(reports),
+                file_paths=tuple(dict.fromkeys((*request.file_paths, *files))),
+                continuation_id=None,
+            )
+            return await self._engine.go_on(workflow, whole, record, context)
+
+    async def _find(
+        self, workflow: Workflow, report: GuidedReport, request: WorkflowRequest, context: CallContext
+    ) -> Run:
+        """Find the run that a report belongs to; the first one begins it."""
+        owner, conversation_id = context.caller.subject, request.continuation_id
+        if conversation_id is not None:
+            run = await self._tables.of_conversation(owner, conversation_id, workflow.name)
+            if run is not None and run.state not in {"done", "failed"}:
+                return run
+            if report.number != 1 or not await self._stages.knows(context.caller, conversation_id):
+                raise UnknownRun(
+                    "There is no run of this continuation_id to go on with. Begin one with step_number=1 and without "
+                    "continuation_id."
+                )
+        expected_step((), report)
+        run = new_run(workflow, owner, await self._stages.open(context.caller, conversation_id), self._clock)
+        run = msgspec.structs.replace(
+            run, form="guided", digest=f"guided {run.workflow_id}", process=self._tables.process
+        )
+        await self._tables.begin(run)
+        return run
+
+    async def _put(
+        self, record: RunRecord, report: GuidedReport, context: CallContext, *, state: str
+    ) -> None:
+        """Keep a report, and drop those that it goes back behind."""
+        reports = reports_of(record.steps)
+        expected_step(reports, report)
+        output = msgspec.json.encode(report).decode()
+        now = self._clock.utc()
+        step = Step(
+            report.name, "report", "ended", digest_of(output), 0, context.call_id, now, output, ended_at=now
+        )
+        dropped = [
+            msgspec.structs.replace(record.steps[each.name], state="dropped")
+            for each in reports
+            if report.backtrack_from is not None and each.number > report.backtrack_from
+        ]
+        await record.put(*dropped, step, state=state)

@@ -1,0 +1,51 @@
+"""What a run came to."""
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["ExpertReport", "Outcome", "StageReport"]
+
+
+class ExpertReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether another family was asked, and why."""
+
+    ran: bool
+    why: str
+    model: str | None = None
+    family: Literal["other", "same"] | None = None
+    seconds: float | None = None
+    cost_usd: float | None = None
+
+
+class StageReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One request of a run."""
+
+    stage: str
+    model: str | None
+    asked: int
+    """How often, as a crash may take an answer."""
+    cost_usd: float | None
+    seconds: float | None
+    kept: bool = False
+    """Whether it had ended before this call."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's answer, with how it came about."""
+
+    workflow_id: str
+    conversation_id: str
+    answer: str
+    models: tuple[str, ...]
+    """Who answered, in turn."""
+    notes: tuple[str, ...] = ()
+    values: dict[str, Any] = {}
+    """The answers that are objects, by stage."""
+    stages: tuple[StageReport, ...] = ()
+    expert: ExpertReport | None = None
+    citations: dict[str, int] = {}
+    """How many places were named, by what was found of them."""
+    is_partial: bool = False
+    recalled: bool = False
+    """Whether it is the answer of an earlier call."""

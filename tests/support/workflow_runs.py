@@ -1,0 +1,182 @@
+"""An engine of workflows before scripted models of two families, in processes that die at a commit of one's choice."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from typing_extensions import override
+
+from exai import config
+from exai.callers import Caller, Door
+from exai.consulting.consultant import Consultant
+from exai.consulting.context import CallContext
+from exai.conversations.conversations import Conversations
+from exai.conversations.token_counts import TokenCounts
+from exai.providers.catalog import Model, Price
+from exai.routing.progress import SilentProgress
+from exai.routing.router import Choice
+from exai.runtime.clock import Clock, ManualClock
+from exai.storage.conversations.calibrations import CalibrationTable
+from exai.storage.conversations.tables import ConversationTables, NewExchange
+from exai.storage.database import Database
+from exai.storage.workflows.runs import Run, Step, WorkflowTables
+from exai.workflows.engine import Engine
+from exai.workflows.guided_runs import GuidedRuns
+from exai.workflows.stages import Stages
+from support.file_sources import file_sources
+from support.scripted import MODEL, ScriptedProvider, asker, asking
+
+__all__ = ["GLM", "KIMI", "Commits", "Killed", "Process", "TwoFamilies", "caller", "open_process"]
+
+_CHEAP = Price(input=0.01, cached_input=None, output=0.02, checked="2026-01-01")
+GLM = replace(MODEL, name="glm-x", wire_name="glm-x", price=_CHEAP)
+KIMI = replace(MODEL, name="kimi-x", wire_name="kimi-x", price=_CHEAP)
+"""A request costs two cents."""
+
+_numbers = itertools.count(1)
+
+
+class Killed(BaseException):
+    """The process is dead: nothing of it runs any more."""
+
+
+class Commits:
+    """Counts the commits of a process, and kills it at one of them."""
+
+    def __init__(self, dies_at: int | None = None, *, before: bool = False) -> None:
+        self.count = 0
+        self._dies_at = dies_at
+        self._before = before
+
+    def begin(self) -> None:
+        self.count += 1
+        if self._before and self.count == self._dies_at:
+            raise Killed
+
+    def end(self) -> None:
+        if not self._before and self.count == self._dies_at:
+            raise Killed
+
+
+class TwoFamilies:
+    """Models by name; `auto` takes the first, and the others may take over."""
+
+    def __init__(self, provider: ScriptedProvider, *models: Model) -> None:
+        provider.models = MappingProxyType({model.name: model for model in models})
+        self.providers = {provider.name: provider}
+        self._models = models
+
+    def resolve(self, requested: str | None, **_: Any) -> Choice:
+        if requested is None or requested == "auto":
+            return Choice(self._models[0], requested, None, self._models[1:])
+        return Choice(next(model for model in self._models if model.name == requested), requested, None)
+
+    async def close(self) -> None:
+        pass
+
+
+class _Runs(WorkflowTables):
+    def __init__(
+        self, database: Database, clock: Clock, process: str, commits: Commits, dead: set[str]
+    ) -> None:
+        super().__init__(database, clock)
+        self.process = process
+        self._commits = commits
+        self._dead = dead
+
+    @override
+    async def is_over(self, process: str) -> bool:
+        return process in self._dead
+
+    @override
+    async def begin(self, run: Run) -> None:
+        self._commits.begin()
+        await super().begin(run)
+        self._commits.end()
+
+    @override
+    async def change(self, run: Run, steps: Sequence[Step] = (), **fields: Any) -> Run | None:
+        self._commits.begin()
+        changed = await super().change(run, steps, **fields)
+        self._commits.end()
+        return changed
+
+
+class _Exchanges(ConversationTables):
+    def __init__(self, database: Database, commits: Commits) -> None:
+        super().__init__(database)
+        self._commits = commits
+
+    @override
+    async def begin(self, exchange: NewExchange) -> None:
+        self._commits.begin()
+        await super().begin(exchange)
+        self._commits.end()
+
+    @override
+    async def append(self, exchange: NewExchange) -> int | None:
+        self._commits.begin()
+        number = await super().append(exchange)
+        self._commits.end()
+        return number
+
+
+class Process:
+    """A process on a database: its engine, and what makes the contexts of its calls."""
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        guided: GuidedRuns,
+        tables: WorkflowTables,
+        context: Callable[[Caller], CallContext],
+    ) -> None:
+        self.name = name
+        self.engine = engine
+        self.guided = guided
+        self.tables = tables
+        self.context = context
+
+
+async def open_process(
+    database: Database,
+    provider: ScriptedProvider,
+    folder: Path,
+    *,
+    models: tuple[Model, ...] = (GLM, KIMI),
+    clock: Clock | None = None,
+    commits: Commits | None = None,
+    dead: set[str] | None = None,
+) -> Process:
+    """Open one; it takes those whose names are in `dead` for processes that have gone."""
+    clock, commits = clock or ManualClock(), commits or Commits()
+    router: Any = TwoFamilies(provider, *models)
+    conversations = Conversations(_Exchanges(database, commits), clock, 50)
+    consultant = Consultant(
+        router=router,
+        conversations=conversations,
+        files=file_sources(database, folder, folder),
+        limits=config.Conversations(),
+        tool_limits=config.ToolLoop(),
+        counts=await TokenCounts.open(CalibrationTable(database), clock),
+        clock=clock,
+    )
+    name = f"process_{next(_numbers)}"
+    tables = _Runs(database, clock, name, commits, dead if dead is not None else set())
+    stages = Stages(consultant, conversations, router, clock)
+    engine = Engine(tables, stages, clock)
+    ask_with = asking(router, clock=clock)
+
+    def context(caller: Caller) -> CallContext:
+        return CallContext(f"call_{next(_numbers)}", caller, asker(ask_with), SilentProgress())
+
+    return Process(name, engine, GuidedRuns(tables, engine, stages, clock), tables, context)
+
+
+def caller(subject: str = "anna") -> Caller:
+    """A caller who may do everything."""
+    return replace(Caller.local(Door.WEBSOCKET), subject=subject)

@@ -1,0 +1,47 @@
+"""`think`, over a real door."""
+
+from typing import Any
+
+import pytest
+
+from exai_emulator import Emulator, Fault
+from support.daemon_in_process import StartInProcess
+from support.mcp_websocket import mcp_socket
+from support.results import whole
+
+
+async def test_it_asks_both_families_and_says_so(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as client:
+        result = await client.tool(
+            "think", {"problem": "Shall we shard?", "focus": "cost", "model": "glm-5.3"}
+        )
+        assert not result["isError"], result
+        thought = whole(result)
+        assert thought["model_used"] == "glm-5.3, kimi-k3"
+        assert [stage["stage"] for stage in thought["stages"]] == ["answer", "against", "remains"]
+        assert (thought["expert"]["ran"], thought["expert"]["model"]) == (True, "kimi-k3")
+        assert thought["cost_usd"] == pytest.approx(sum(stage["cost_usd"] for stage in thought["stages"]))
+        text = result["content"][0]["text"]
+        assert text.startswith(f"[continuation_id: {thought['continuation_id']} | glm-5.3, kimi-k3]\n\n")
+        assert "## The strongest case against it (kimi-k3)" in text
+        assert "Look at this above all: cost" in emulator.log.requests[0].body["messages"][-1]["content"]
+        chatted = await client.tool("chat", {"prompt": "Why?", "continuation_id": thought["continuation_id"]})
+        assert not chatted["isError"]
+        blank = await client.tool("think", {"problem": " "})
+        assert blank["isError"]
+
+
+async def test_what_the_other_family_cannot_be_asked_for_is_told_and_asked_for_later(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    question: dict[str, Any] = {"problem": "Shall we shard?", "model": "glm-5.3", "fallback_models": []}
+    emulator.faults.add("kimi", Fault(error="quota", times=None))
+    async with start_in_process(EXAI_RETRY__MAX_RETRIES="0") as daemon, mcp_socket(daemon.mcp_ws) as client:
+        part = whole(await client.tool("think", question))
+        assert part["partial"]
+        assert "could not be finished (quota_exhausted)" in part["notes"][-1]
+        assert part["notes"][0].startswith("No other family was asked.")
+        declined = whole(await client.tool("think", {**question, "use_assistant_model": False}))
+        assert "You declined it" in declined["notes"][0]
