@@ -3,7 +3,7 @@
 import errno
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,7 @@ from exai.storage.files.scans import ScanTable
 from exai.tools.envelope import answer_of
 from exai.tools.files import Files, FileServices
 from exai.tools.registry import Registry
+from support.document_parts import docx_of
 from support.drawn_pictures import drawn
 from support.failing_writes import fail_writes
 from support.shelves import OpenShelf, sha256_of
@@ -89,6 +90,10 @@ class FileTool:
         path = self.folder / name
         path.write_bytes(content)
         return str(path)
+
+    def scopes_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
+        """What a caller needs for a call."""
+        return self._registry.find("files", arguments).scopes
 
     async def answer(
         self, subject: str = "alice", /, tool: str = "files", door: Door = Door.HTTP, **arguments: Any
@@ -167,7 +172,18 @@ async def test_a_copy_is_placed_at_a_provider_on_purpose(files: FileTool) -> Non
     forge = await files.shelf.put("alice", "b.txt", b"token = 'ghp_" + b"aB3" * 12 + b"'")
     with pytest.raises(SecretFound):
         await files(action="send", id=forge, provider="kimi")
+    packed = await files.shelf.put("alice", "c.docx", docx_of("one", "AKIAABCDEFGH23456723"))
+    with pytest.raises(SecretFound, match=r"aws-access-key, in line 2 of its text"):
+        await files(action="send", id=packed, provider="kimi")
     assert len(files.remote.copies) == 4
+    for each in (secret, forge, packed):
+        await files(action="send", id=each, provider="kimi", send_secrets=True)
+    assert len(files.remote.copies) == 7
+
+
+def test_secrets_are_sent_for_whoever_has_the_scope(files: FileTool) -> None:
+    wanted = {"action": "send", "id": "file_0", "provider": "kimi", "send_secrets": True}
+    assert set(files.scopes_of(wanted)) == {"files", "tools:models", "files:secrets"}
 
 
 async def test_over_stdio_no_address_is_named(files: FileTool) -> None:
@@ -312,7 +328,7 @@ async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> 
     file_id = (await files(action="put", path=files.file("a.txt")))["id"]
     for action in ("show", "read", "delete"):
         faults = []
-        for asked in (file_id, f"file_{'0' * 32}", "nonsense"):
+        for asked in (file_id, f"file_{'0' * 32}", "nonsense", "\0", "\ud800"):
             with pytest.raises(UnknownFile) as caught:
                 await files("bob", action=action, id=asked)
             faults.append(str(caught.value))

@@ -295,7 +295,7 @@ blobs = Table(
 files = Table(
     "files",
     metadata,
-    Column("file_id", Text, primary_key=True),
+    Column("file_id", StorableText, primary_key=True),
     Column("owner", StorableText, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("name", StorableText, nullable=False),
@@ -320,7 +320,7 @@ file_references = Table(
 file_uploads = Table(
     "file_uploads",
     metadata,
-    Column("upload_id", Text, primary_key=True),
+    Column("upload_id", StorableText, primary_key=True),
     Column("owner", StorableText, nullable=False),
     Column("length", BigInteger, nullable=False),
     Column("run_id", Text, nullable=False),  # the process that receives it, or began to
@@ -354,9 +354,9 @@ extracts = Table(
 snapshots = Table(
     "snapshots",
     metadata,
-    Column("tree_id", Text, primary_key=True),
+    Column("tree_id", StorableText, primary_key=True),
     Column("owner", StorableText, nullable=False),
-    Column("manifest_sha256", Text, nullable=False),
+    Column("manifest_sha256", StorableText, nullable=False),
     Column("entries", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),  # of its contents, each counted once
     Column("created_at", UtcDateTime, nullable=False),

@@ -66,6 +66,7 @@ class FilesArguments(Arguments, frozen=True):
     purpose: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    send_secrets: bool = False
 
 
 class FileItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,9 +220,9 @@ class Files:
             listed_result=("id", "files", "lines", "note"),
             listed_depth=0,
             file_arguments=("path", "paths"),
-            argument_scopes={"provider": scopes.MODELS},
+            argument_scopes={"provider": scopes.MODELS, "send_secrets": scopes.FILES_SECRETS},
             aliases=STORED_FILES,
-            unlisted=frozenset({"paths", "name", "purpose", "bytes", "sha256"}),
+            unlisted=frozenset({"paths", "name", "purpose", "bytes", "sha256", "send_secrets"}),
             read_only=False,
             destructive=True,
             idempotent=True,
@@ -295,6 +296,7 @@ class Files:
             provider,
             None if arguments.purpose in UNSAID else arguments.purpose,
             deadline=context.ask.terms.deadline,
+            sends_secrets=arguments.send_secrets,
         )
         return msgspec.structs.replace(FilesResult.of(row), sent_to=provider, provider_id=copy.file_id)
 

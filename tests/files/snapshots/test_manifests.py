@@ -58,11 +58,29 @@ def test_a_path_that_leads_elsewhere_is_refused_by_name(path: str, said: str) ->
         (["é", "e\u0301"], "Entry 2 .*case"),
         (["a", "a/b"], "Entry 2 .*which is a file"),
         (["A/x/y", "a"], "Entry 1 .*which is a file"),
+        (["b/a.x", "b/a/y/z", "b/a", "b/a b"], "Entry 2 .*is below `b/a`"),
     ],
 )
 def test_paths_that_some_disk_cannot_keep_apart_are_refused(paths: list[str], said: str) -> None:
     with pytest.raises(BadArguments, match=said):
         read_manifest(manifest(*paths))
+
+
+def test_names_that_begin_alike_are_no_files_below_files() -> None:
+    paths = ["a", "a.b/c", "a b", "a!/x", "ab/a"]
+    assert [entry.path for entry in read_manifest(manifest(*paths))] == sorted(paths)
+
+
+def test_each_path_is_folded_once_however_deep_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep, folded = "/".join("a" * 1_000), list[str]()
+
+    def fold(path: str) -> str:
+        folded.append(path)
+        return path.casefold()
+
+    monkeypatch.setattr("exai.files.snapshots.manifests._folded", fold)
+    read_manifest(manifest(*(f"{deep}/{number}" for number in range(3))))
+    assert len(folded) == 3
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ async def test_snapshots_of_others_are_unknown(make: Callable[..., OpenShelf]) -
     shelf = make()
     await put_all(shelf)
     tree = await snapshot(shelf)
-    for tree_id in (tree.tree_id, "tree_" + "0" * 32):
+    for tree_id in (tree.tree_id, "tree_" + "0" * 32, "\0"):
         for attempt in (
             shelf.snapshots.get("bob", tree_id),
             shelf.snapshots.manifest("bob", tree_id),

@@ -210,7 +210,12 @@ async def test_uploads_of_others_are_unknown(make: MakeShelf) -> None:
     shelf = make()
     upload_id = await begin(shelf)
     said = set()
-    for owner, wanted in (("bob", upload_id), ("alice", "upload_" + "0" * 32), ("alice", "../blobs")):
+    for owner, wanted in (
+        ("bob", upload_id),
+        ("alice", "upload_" + "0" * 32),
+        ("alice", "../blobs"),
+        ("alice", "\0"),
+    ):
         for attempt in (
             shelf.uploads.look(owner, wanted),
             shelf.uploads.append(owner, wanted, Chunk(0, pieces(b"x"))),

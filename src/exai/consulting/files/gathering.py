@@ -20,8 +20,8 @@ from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSou
 from exai.errors import FileRefused, ProviderFault, ScopeMissing
 from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
-from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText
-from exai.files.kinds import VIDEOS
+from exai.files.faults import NoText
+from exai.files.kinds import DOCUMENTS, VIDEOS
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
 from exai.files.paths.reader import FileReader, PathLook
@@ -41,7 +41,6 @@ __all__ = ["AttachedItem", "FileSources", "Gathered", "LeftOut"]
 
 Hold = Callable[[int], None]
 
-DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
 PICTURES = frozenset({"png", "jpeg", "gif", "webp"})
 READ_BY_PROVIDERS = frozenset({"pdf", "docx", "xlsx", "pptx"})
 _HANDLE = re.compile(r"file_[0-9A-Za-z]{1,64}")
@@ -406,10 +405,7 @@ class _Gathering:
         """Whether a document, in its text, holds secrets that may not leave; its packed bytes would not show them."""
         if document.is_scan or self._from.secrets.passes_raw(sends_secrets=self._send_secrets):
             return False
-        try:
-            return bool(await self._from.secrets.of_stored(self._caller.subject, document.file.file_id))
-        except (NoText, DocumentUnreadable, FileTooLarge):
-            return False
+        return bool(await self._from.secrets.of_document(self._caller.subject, document.file.file_id))
 
     async def _reader_of(self, document: UnreadDocument, model: Model, deadline: float) -> str | None:
         """Have a document read by the provider that answers; who did it, or `None` where it is to be read here."""

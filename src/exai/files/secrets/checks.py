@@ -12,14 +12,14 @@ import msgspec
 
 from exai import config
 from exai.files.documents.lines import StoredText
-from exai.files.faults import SecretFound
+from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText, SecretFound
 from exai.files.paths.opening import shown
 from exai.files.secrets.places import Place, places_of
 from exai.files.secrets.scanner import SecretScanner
 from exai.runtime.clock import Clock
 from exai.storage.files.scans import ScanTable
 
-__all__ = ["MOST_PLACES", "SecretCheck"]
+__all__ = ["MOST_PLACES", "SecretCheck", "found_raw"]
 
 CLEAN = "[]"
 """The verdict on a content without secrets, as it is kept."""
@@ -75,6 +75,16 @@ class SecretCheck:
         await self._table.keep(content.sha256, self._scanner.rules, encoded, self._clock.utc())
         return kept
 
+    async def of_document(self, owner: str, file_id: str) -> tuple[Place, ...]:
+        """Find the secrets of a document that is to leave as it is: its packed bytes would not show them.
+
+        What has no text that can be read here has none.
+        """
+        try:
+            return await self.of_stored(owner, file_id)
+        except (NoText, DocumentUnreadable, FileTooLarge):
+            return ()
+
     async def check_raw(self, content: bytes, name: str, *, sends_secrets: bool) -> None:
         """Check bytes that leave as they are.
 
@@ -85,7 +95,7 @@ class SecretCheck:
             return
         spans = await asyncio.to_thread(self._scanner.spans, content)
         if spans:
-            raise _found_raw(name, spans[0].rule, spans[0].start)
+            raise found_raw(name, spans[0].rule, f"at byte {spans[0].start:,}")
 
     async def check_blocks(
         self, blocks: AsyncGenerator[bytes, None], name: str, sha256: str, *, sends_secrets: bool
@@ -104,7 +114,7 @@ class SecretCheck:
                 held += block
                 spans = await asyncio.to_thread(self._scanner.spans, held)
                 if spans:
-                    raise _found_raw(name, spans[0].rule, at + spans[0].start)
+                    raise found_raw(name, spans[0].rule, f"at byte {at + spans[0].start:,}")
                 at += max(0, len(held) - _OVERLAP_BYTES)
                 held = held[-_OVERLAP_BYTES:]
         await self._table.keep(sha256, self._scanner.rules, CLEAN, self._clock.utc())
@@ -130,9 +140,10 @@ class SecretCheck:
         return tuple(places_of(content, self._scanner.spans(content), first))
 
 
-def _found_raw(name: str, rule: str, at: int) -> SecretFound:
+def found_raw(name: str, rule: str, place: str) -> SecretFound:
+    """Make the fault of bytes that hold a secret and may not leave."""
     return SecretFound(
-        f"`{shown(name)}` holds what looks like a secret ({rule}, at byte {at:,}), and its bytes would be sent as they "
+        f"`{shown(name)}` holds what looks like a secret ({rule}, {place}), and its bytes would be sent as they "
         "are. Remove it there, or give `send_secrets` with a token that has the scope `files:secrets`."
     )
 

@@ -120,12 +120,14 @@ def _fault_of_path(path: str) -> str | None:
 
 
 def _check_folders(entries: Sequence[ManifestEntry], by_folded: dict[str, str]) -> None:
-    for number, entry in enumerate(entries, start=1):
-        folder = _folded(entry.path).rpartition("/")[0]
-        while folder:
-            if folder in by_folded:
-                raise _bad(number, entry.path, f"is below `{_shown(by_folded[folder])}`, which is a file")
-            folder = folder.rpartition("/")[0]
+    """Refuse a file below a file. With NUL, which no path has, for the slash, the one sorts right behind the other."""
+    before = "\0"
+    for folded in sorted(path.replace("/", "\0") for path in by_folded):
+        if folded.startswith(before + "\0"):
+            path, file = (by_folded[each.replace("\0", "/")] for each in (folded, before))
+            number = next(number for number, entry in enumerate(entries, start=1) if entry.path == path)
+            raise _bad(number, path, f"is below `{_shown(file)}`, which is a file")
+        before = folded
 
 
 def _folded(path: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import PurePath
 
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind
-from exai.files.secrets.checks import SecretCheck
+from exai.files.kinds import DOCUMENTS
+from exai.files.secrets.checks import SecretCheck, found_raw
 from exai.files.store.shelf import Shelf
 from exai.providers.remote_files.copies import Copy
 from exai.providers.remote_files.remote_files import RemoteFiles
@@ -51,8 +52,15 @@ class CopyPlacer:
         if not sends_secrets:
             await _refuse_secret(row, source)
         await self.secrets.check_blocks(source.blocks(), row.name, row.sha256, sends_secrets=sends_secrets)
+        if row.kind in DOCUMENTS and not self.secrets.passes_raw(sends_secrets=sends_secrets):
+            await self._check_text(owner, row)
         for_what = purpose or _purpose(row, provider)
         return await self.remote.copy(owner, source, provider, for_what, Method.GATEWAY, deadline=deadline)
+
+    async def _check_text(self, owner: str, row: FileRow) -> None:
+        places = await self.secrets.of_document(owner, row.file_id)
+        if places:
+            raise found_raw(row.name, places[0].rule, f"in line {places[0].line:,} of its text")
 
 
 def _purpose(row: FileRow, provider: str) -> str:

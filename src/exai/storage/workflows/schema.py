@@ -10,7 +10,7 @@ __all__ = ["plan_items", "plans", "workflow_steps", "workflows"]
 plans = Table(
     "plans",
     metadata,
-    Column("plan_id", Text, primary_key=True),
+    Column("plan_id", StorableText, primary_key=True),
     Column("owner", StorableText, nullable=False),
     Column("goal", StorableText, nullable=False),
     Column("revision", Integer, nullable=False),  # raised by each change of the plan or its items
