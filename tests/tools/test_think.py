@@ -1,9 +1,11 @@
 """`think`, over a real door."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exai.workflows import definitions
 from exai_emulator import Emulator, Fault
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import mcp_socket
@@ -45,3 +47,19 @@ async def test_what_the_other_family_cannot_be_asked_for_is_told_and_asked_for_l
         assert part["notes"][0].startswith("No other family was asked.")
         declined = whole(await client.tool("think", {**question, "use_assistant_model": False}))
         assert "You declined it" in declined["notes"][0]
+
+
+async def test_an_operator_decides_by_a_definition_that_nobody_else_is_asked(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
+) -> None:
+    bundled = Path(definitions.__file__).parent / "bundled"
+    text = (bundled / "think.toml").read_text(encoding="utf-8")
+    (tmp_path / "think.toml").write_text(text.replace('policy = "auto"', 'policy = "never"'))
+    (tmp_path / "think.md").write_bytes((bundled / "think.md").read_bytes())
+    async with (
+        start_in_process(EXAI_WORKFLOWS__FOLDER=str(tmp_path)) as daemon,
+        mcp_socket(daemon.mcp_ws) as client,
+    ):
+        thought = whole(await client.tool("think", {"problem": "Shall we?", "use_assistant_model": True}))
+        assert "asks nobody else" in thought["expert"]["why"]
+        assert len(emulator.log.requests) == 1

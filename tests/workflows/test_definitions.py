@@ -6,7 +6,7 @@ import pytest
 
 from exai.errors import StartFault
 from exai.workflows.conditions import Condition, ConditionFault
-from exai.workflows.definitions import bundled_workflows, read_folder, sections_of
+from exai.workflows.definitions import bundled_workflows, read_folder, sections_of, workflows_with
 
 GOOD = """
 name = "guess"
@@ -111,6 +111,30 @@ def test_a_definition_without_a_prompt_stops_it(tmp_path: Path) -> None:
     (tmp_path / "guess.toml").write_text(GOOD)
     with pytest.raises(StartFault, match=r"guess\.toml is wrong"):
         list(read_folder(tmp_path))
+
+
+def test_a_definition_of_ones_own_takes_the_place_of_the_one_of_its_name(tmp_path: Path) -> None:
+    assert workflows_with(None).keys() == bundled_workflows().keys()
+    (tmp_path / "own.toml").write_text(
+        GOOD.replace('"guess"', '"think"').replace("version = 1", "version = 9")
+    )
+    (tmp_path / "think.md").write_text(PROMPT)
+    own = workflows_with(tmp_path)
+    assert own.keys() == bundled_workflows().keys()
+    assert own["think"].definition.version == 9
+
+
+def test_a_definition_of_no_tool_stops_the_start(tmp_path: Path) -> None:
+    put(tmp_path)
+    with pytest.raises(
+        StartFault, match=r"defines guess, which no tool runs\. Those that can be replaced are debug"
+    ):
+        workflows_with(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartFault, match=r"`workflows\.folder` cannot be read: "):
+        workflows_with(tmp_path / "missing")
 
 
 def test_braces_that_are_no_names_stay() -> None:

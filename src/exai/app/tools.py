@@ -32,7 +32,7 @@ from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.think import Think
-from exai.workflows.definitions import bundled_workflows
+from exai.workflows.definitions import workflows_with
 from exai.workflows.engine import Engine
 from exai.workflows.guided_runs import GuidedRuns
 from exai.workflows.plans import Plans
@@ -84,7 +84,7 @@ async def open_tools(
     models = Models(states)
     tools = (
         Chat(consultant),
-        *_workflow_tools(storage, consultant, conversations, asking.router, clock),
+        *_workflow_tools(settings, storage, consultant, conversations, asking.router, clock),
         ConsensusTool(consultant),
         Challenge(consultant),
         Search(asking.router),
@@ -114,7 +114,12 @@ def _consultant(
 
 
 def _workflow_tools(
-    storage: Storage, consultant: Consultant, conversations: Conversations, router: ModelRouter, clock: Clock
+    settings: Settings,
+    storage: Storage,
+    consultant: Consultant,
+    conversations: Conversations,
+    router: ModelRouter,
+    clock: Clock,
 ) -> tuple[Think, Debug, PlanTool]:
     """Build the tools whose work outlives a call.
 
@@ -122,7 +127,7 @@ def _workflow_tools(
         StartFault: a definition is wrong.
     """
     stages = Stages(consultant, conversations, router, clock)
-    engine, workflows = Engine(storage.workflows, stages, clock), bundled_workflows()
+    engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
     calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, engine, stages, clock))
     return (
         Think(calls, workflows["think"]),

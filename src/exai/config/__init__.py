@@ -26,6 +26,7 @@ from exai.config.settings import (
     Timeouts,
     ToolLoop,
     WebSocket,
+    Workflows,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "Timeouts",
     "ToolLoop",
     "WebSocket",
+    "Workflows",
 ]

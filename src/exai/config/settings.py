@@ -13,6 +13,7 @@ from pydantic import Field, HttpUrl, SecretStr
 from exai.config.auth import Auth, Issuer
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
+from exai.config.workflows import ToolLoop, Workflows
 
 __all__ = [
     "Admission",
@@ -40,6 +41,7 @@ __all__ = [
     "Timeouts",
     "ToolLoop",
     "WebSocket",
+    "Workflows",
 ]
 
 
@@ -398,28 +400,6 @@ class Files(Section):
     s3: ObjectStorage = ObjectStorage()
 
 
-class ToolLoop(Section):
-    """How far a model may go with tools, such as a search tool, before it has to answer."""
-
-    max_rounds: Count = 8
-    """Answers of one call that may be tool calls. After them the model is asked to answer with what it has."""
-
-    max_calls: Count = 32
-    """Tool calls of one call, all rounds together."""
-
-    max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] = 1.0
-    """What the rounds may cost before the model has to answer, as far as prices are known."""
-
-    max_s: Seconds = 600.0
-    """How long the rounds may take before the model has to answer."""
-
-    tool_s: Seconds = 60.0
-    """How long one tool call may take; then the model is told that it failed."""
-
-    max_result_characters: Count = 60_000
-    """Longest result that a model gets; a longer one is cut, and marked as cut."""
-
-
 class Database(Section):
     """Where conversations and the journal are stored."""
 
@@ -493,6 +473,7 @@ class Settings(Section):
     conversations: Conversations = Conversations()
     files: Files = Files()
     tool_loop: ToolLoop = ToolLoop()
+    workflows: Workflows = Workflows()
     database: Database = Database()
     idempotency: Idempotency = Idempotency()
     jobs: Jobs = Jobs()

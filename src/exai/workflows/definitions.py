@@ -12,16 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
 
 from exai.errors import StartFault
+from exai.runtime.os_errors import reason_of
 from exai.workflows.answers import ANSWERS
 from exai.workflows.conditions import Condition, ConditionFault
 
-__all__ = ["FACTS", "Action", "Definition", "Stage", "Workflow", "bundled_workflows"]
+__all__ = ["FACTS", "Action", "Definition", "Stage", "Workflow", "bundled_workflows", "workflows_with"]
 
 FACTS = frozenset({"depth", "top_confidence", "citations_unverified"})
 """What conditions may ask for beside the tool's inputs."""
@@ -172,11 +174,31 @@ def bundled_workflows() -> Mapping[str, Workflow]:
         StartFault: one of them is wrong; the sentence names its file and what is wrong.
     """
     folder = resources.files("exai.workflows") / "bundled"
-    read = {workflow.name: workflow for workflow in read_folder(folder)}
-    return MappingProxyType(read)
+    return MappingProxyType({workflow.name: workflow for workflow in read_folder(folder)})
 
 
-def read_folder(folder: Traversable) -> Iterator[Workflow]:
+def workflows_with(folder: Path | None) -> Mapping[str, Workflow]:
+    """Read the definitions that come with EXAI, those of an operator's folder in their place.
+
+    Raises:
+        StartFault: a definition is wrong, or of no tool that there is.
+    """
+    bundled = bundled_workflows()
+    if folder is None:
+        return bundled
+    try:
+        own = {workflow.name: workflow for workflow in read_folder(folder)}
+    except OSError as error:
+        raise StartFault(f"`workflows.folder` cannot be read: {reason_of(error)}.") from error
+    if unknown := own.keys() - bundled.keys():
+        raise StartFault(
+            f"`workflows.folder` defines {', '.join(sorted(unknown))}, which no tool runs. Those that can be replaced "
+            f"are {', '.join(sorted(bundled))}."
+        )
+    return MappingProxyType({**bundled, **own})
+
+
+def read_folder(folder: Traversable | Path) -> Iterator[Workflow]:
     """Read every definition of a folder, each with the prompt beside it.
 
     Raises:
