@@ -206,6 +206,16 @@ async def test_a_ticket_makes_a_command_that_uploads(files: FileTool) -> None:
     assert "curl" in (await files.answer(action="authorize")).text
 
 
+async def test_what_a_bridge_has_stored_on_the_way_is_the_file(files: FileTool) -> None:
+    stored = await files(action="put", path=files.file("a.txt"))
+    assert await files(action="authorize", path=stored["id"]) == stored
+    other = await files(action="put", path=stored["id"], name="b.txt")
+    assert (other["name"], other["id"] != stored["id"]) == ("b.txt", True)
+    for action in ("put", "authorize"):
+        with pytest.raises(BadArguments, match="is a snapshot of a folder"):
+            await files(action=action, path=f"tree_{'0' * 32}")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "outcome"),
     [

@@ -1,5 +1,6 @@
 """`files`: the caller's stored files."""
 
+import re
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
 from exai.files.secrets.checks import SecretCheck
-from exai.files.store.handles import file_id_of, named_by, whole_file_of
+from exai.files.store.handles import file_id_of, is_handle, named_by, whole_file_of
 from exai.files.store.shelf import Shelf
 from exai.files.store.tickets import UploadTickets
 from exai.providers.remote_files.placing import CopyPlacer
@@ -37,6 +38,7 @@ CHARACTERS = 40_000
 UNSAID = frozenset({"assistants"})
 """Purposes of other services, by which agents mean no more than that they will ask about the file."""
 HANDLE = "file_"
+_TREE = re.compile(r"tree_[0-9a-f]{32}")
 PAGE = 20
 """Files in one list: what an agent looks for is among its latest, and it pays for each."""
 
@@ -253,7 +255,14 @@ class Files:
 
     async def _stored(self, owner: str, path: str, name: str | None) -> FileRow:
         if (file_id := whole_file_of(path)).startswith(HANDLE):  # `exai connect` has stored it on the way
-            return await self._services.shelf.get(owner, file_id)
+            row = await self._services.shelf.get(owner, file_id)
+            named = None if name is None else await self._services.shelf.put_again(owner, name, row.sha256)
+            return named or row
+        if _TREE.fullmatch(path) is not None:
+            raise BadArguments(
+                f"`{path}` is a snapshot of a folder, and kept: name it where `chat` takes files. A file of "
+                "the folder has a handle of its own: name its path."
+            )
         return await self._services.paths.put(owner, path, name)
 
     async def _list(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
@@ -301,6 +310,9 @@ class Files:
         return msgspec.structs.replace(FilesResult.of(row), sent_to=provider, provider_id=copy.file_id)
 
     async def _authorize(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
+        path, owner = arguments.path or "PATH", context.caller.subject
+        if is_handle(path) or _TREE.fullmatch(path) is not None:  # `exai connect` has stored it on the way
+            return FilesResult.of(await self._stored(owner, path, arguments.name))
         base = self._address(context)
         if base is None:
             raise BadArguments(
@@ -308,11 +320,9 @@ class Files:
                 "(`server.public_url`). Use put with `path`."
             )
         digest = None if arguments.sha256 is None else arguments.sha256.lower()
-        ticket = await self._services.tickets.issue(
-            context.caller.subject, arguments.name, arguments.bytes, digest
-        )
-        path = (arguments.path or "PATH").replace("\\", "\\\\").replace('"', '\\"')
-        form = shlex.quote(f'file=@"{path}"')
+        ticket = await self._services.tickets.issue(owner, arguments.name, arguments.bytes, digest)
+        quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+        form = shlex.quote(f'file=@"{quoted}"')
         return FilesResult(
             command=f"curl -fsS -F {form} {shlex.quote(base + ticket.path)}",
             expires_at=ticket.expires_at.isoformat(timespec="seconds"),
