@@ -9,6 +9,7 @@ import pytest
 
 from exai_emulator import Emulator
 from support.daemon_in_process import DaemonInProcess, StartInProcess
+from support.document_parts import pdf_of
 from support.drawn_pictures import drawn
 from support.mcp_websocket import mcp_socket
 
@@ -72,6 +73,21 @@ async def test_the_data_of_pictures_is_cut(
     picture, text = request["messages"][-1]["content"]
     assert re.fullmatch(r"data:image/png;base64,.{100,200}… \(\d+ characters\)", picture["image_url"]["url"])
     assert text["text"] == "Look."
+
+
+async def test_a_document_that_a_provider_would_read_is_named_as_missing_and_not_sent(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_of(["the plan"]))
+    asked = {"prompt": "What is the plan?", "absolute_file_paths": [str(tmp_path / "a.pdf")]}
+    async with start_in_process(EXAI_FILES__ROOTS=f'["{tmp_path}"]') as daemon:
+        by_provider = {"model": "kimi-k2.6", "read_documents": "provider", **asked}
+        answer = (await call(daemon, "chat", dry_run=True, **by_provider))["structuredContent"]["answer"]
+        assert re.search(r"missing below, and in tokens and price: `[^`]*a\.pdf", answer)
+        assert emulator.log.requests == []
+        here = (await call(daemon, "chat", dry_run=True, **asked))["structuredContent"]["answer"]
+    assert "missing below" not in here
+    assert "the plan" in here
 
 
 async def test_a_vote_shows_the_request_of_each_model(

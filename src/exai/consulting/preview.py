@@ -8,6 +8,7 @@ import msgspec
 from exai.consulting.consultant import Consultant, Fitted
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
+from exai.files.paths.opening import shown
 
 __all__ = ["preview", "preview_of_one"]
 
@@ -46,13 +47,22 @@ async def preview(consultant: Consultant, prompts: Sequence[Fitted], context: Ca
         total, is_priced = total + (usd or 0.0), is_priced and usd is not None
         price = "no known price" if usd is None else f"about ${usd:.6f} with an answer of {answer:,} tokens"
         body = msgspec.json.decode(await consultant.request_of(fitted, context))
-        shown = msgspec.json.format(msgspec.json.encode(_shortened(body)), indent=1).decode()
+        request = msgspec.json.format(msgspec.json.encode(_shortened(body)), indent=1).decode()
         parts.append(
-            f"{model.name} at {model.provider}: {fitted.fit.tokens:,} tokens, {price}\n```json\n{shown}\n```"
+            f"{model.name} at {model.provider}: {fitted.fit.tokens:,} tokens, {price}\n```json\n{request}\n```"
         )
     count = "1 request" if len(prompts) == 1 else f"{len(prompts)} requests"
     price = f"about ${total:.6f}" if is_priced else "of unknown price"
-    return "\n\n".join([f"Nothing was sent. It would be {count}, {price}.", *parts])
+    return "\n\n".join([f"Nothing was sent. It would be {count}, {price}.{_missing(prompts)}", *parts])
+
+
+def _missing(prompts: Sequence[Fitted]) -> str:
+    """Name the documents that a provider would be sent first."""
+    unread = {each.name: None for fitted in prompts for each in fitted.prepared.material.gathered.unread}
+    if not unread:
+        return ""
+    names = ", ".join(f"`{shown(name)}`" for name in unread)
+    return f" What a provider would read or be sent first is missing below, and in tokens and price: {names}."
 
 
 def _shortened(value: Any) -> Any:
