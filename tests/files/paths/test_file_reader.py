@@ -206,7 +206,7 @@ async def test_the_limits_are_exact(root: Path) -> None:
     (root / "eleven").write_bytes(b"x" * 11)
     files = reader(root, max_file_bytes=10, max_total_bytes=20, max_files=3)
     assert len((await files.read_texts("caller", [str(root / "ten")] * 2))[0].text) == 10
-    assert "10 bytes" in await refusal(files, root / "eleven")
+    assert "(10 bytes, `files.max_file_bytes`)" in await refusal(files, root / "eleven")
     assert "20 bytes" in await refusal(files, *[root / "ten"] * 3)
     assert "one call may name 3" in await refusal(files, *[root / "ten"] * 4)
 
@@ -336,7 +336,9 @@ async def test_a_text_is_no_picture_and_the_sentence_names_the_kinds(root: Path)
 
 async def test_pictures_have_limits(root: Path) -> None:
     (root / "a.png").write_bytes(PNG)
-    assert "larger" in await image_refusal(reader(root, max_image_bytes=len(PNG) - 1), root / "a.png")
+    said = await image_refusal(reader(root, max_image_bytes=len(PNG) - 1), root / "a.png")
+    assert "larger than one file may be (" in said
+    assert "`files.max_image_bytes`" in said
     assert len(await reader(root, max_image_bytes=len(PNG)).read_images("caller", [str(root / "a.png")])) == 1
     assert "one call takes 2" in await image_refusal(reader(root, max_images=2), *[root / "a.png"] * 3)
 

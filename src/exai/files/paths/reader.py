@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from exai import config
 from exai.errors import FileRefused
@@ -131,7 +132,7 @@ class FileReader:
 
     def _read_text(self, path: str, room: int, *, with_secrets: bool) -> tuple[FileExcerpt, int]:
         """Read one text file of at most `room` bytes; return it and its size."""
-        data, real = self._read(path, self._settings.max_file_bytes, with_secrets=with_secrets)
+        data, real = self._read(path, "max_file_bytes", with_secrets=with_secrets)
         if len(data) > room:
             raise FileRefused(
                 f"The files up to `{shown(path)}` are together larger than one call may read "
@@ -152,25 +153,28 @@ class FileReader:
         if held is None:
             path = path_of(source)
             name = f"`{shown(path)}`"
-            data, _ = self._read(path, limit)
+            data, _ = self._read(path, "max_image_bytes")
         else:
             name, data = held
         return _ReadPicture(data, hashlib.sha256(data).hexdigest(), name)
 
-    def _read(self, path: str, limit: int, *, with_secrets: bool = False) -> tuple[bytes, Path]:
-        """Read one file of at most `limit` bytes; return its content and resolved path."""
+    def _read(
+        self, path: str, setting: Literal["max_file_bytes", "max_image_bytes"], *, with_secrets: bool = False
+    ) -> tuple[bytes, Path]:
+        """Read one file of at most the bytes of a setting; return its content and resolved path."""
+        limit: int = getattr(self._settings, setting)
         with open_inside(path, self._roots) as (descriptor, real):
             if not with_secrets:
                 _refuse_secret(path, real)
             if os.fstat(descriptor).st_size > limit:
-                raise FileRefused(_too_large(path, limit))
+                raise FileRefused(_too_large(path, limit, setting))
             content = bytearray()
             try:
                 # A generated file has size zero, and any file may grow: the limit is on what is read.
                 while chunk := os.read(descriptor, min(_CHUNK, limit + 1 - len(content))):
                     content += chunk
                     if len(content) > limit:
-                        raise FileRefused(_too_large(path, limit))
+                        raise FileRefused(_too_large(path, limit, setting))
             except OSError as error:
                 reason = reason_of(error)
                 raise FileRefused(f"`{shown(path)}` cannot be read ({reason}).") from error
@@ -187,7 +191,8 @@ def _refuse_secret(path: str, real: Path, text: str | None = None) -> None:
         )
 
 
-def _too_large(path: str, limit: int) -> str:
+def _too_large(path: str, limit: int, setting: str) -> str:
     return (
-        f"`{shown(path)}` is larger than one file may be ({limit} bytes); name a smaller one or an excerpt."
+        f"`{shown(path)}` is larger than one file may be ({limit} bytes, `files.{setting}`); name a smaller one or an "
+        "excerpt."
     )
