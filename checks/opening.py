@@ -14,6 +14,7 @@ from exai import config
 from exai.callers import Caller, Door
 from exai.dispatch.dispatcher import Dispatcher
 from exai.events.bus import EventBus
+from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
@@ -45,6 +46,7 @@ async def recorded() -> dict[str, Any]:
         Think(absent, bundled_workflows()["think"]),
         Debug(absent, bundled_workflows()["debug"]),
         PlanTool(absent, absent),
+        Analyze(absent, absent),
         ConsensusTool(absent),
         Challenge(absent),
         Search(absent),

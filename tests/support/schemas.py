@@ -8,6 +8,7 @@ import msgspec
 from exai.consulting.answer import AnswerReport, ModelAnswer
 from exai.dispatch.failures import ERROR_KEY, ErrorFacts
 from exai.protocol.schemas import output_schema
+from exai.tools.analysis.analyze import Analysis, AnalysisReport
 from exai.tools.challenge import Judged
 from exai.tools.envelope import REPORT_KEY, CallFacts
 from exai.tools.files import FilesResult
@@ -33,6 +34,7 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 RESULTS: dict[str, type[msgspec.Struct]] = {
+    "analyze": Analysis,
     "chat": ModelAnswer,
     "challenge": Judged,
     "consensus": Consensus,
@@ -46,6 +48,7 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
 """Of tools whose results have more fields than the list describes."""
 
 REPORTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    "analyze": (AnalysisReport, CallFacts),
     "chat": (AnswerReport, CallFacts),
     "challenge": (AnswerReport, CallFacts),
     "consensus": (ConsensusReport, CallFacts),

@@ -86,6 +86,19 @@ async def test_every_variant_of_chat(start_daemon: StartDaemon, emulator: Emulat
         assert (await call("chat", prmpt="Hello."))["isError"]
 
 
+async def test_every_variant_of_analyze(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def first():\n    return second()\n\n\ndef second():\n    return 1\n")
+    async with (
+        start_daemon(EXAI_FILES__ROOTS=f'["{tmp_path}"]') as daemon,
+        mcp_socket(daemon.mcp_ws) as socket,
+    ):
+        call = (await checked(socket)).call
+        assert well(await call("analyze", question="What is there?"))["evidence"]
+        for kind in ("trace", "dependencies"):
+            assert well(await call("analyze", question="Why?", kind=kind, target="first"))["graph"]["edges"]
+        assert (await call("analyze", question="Why?", kind="trace"))["isError"]
+
+
 async def test_streamed_and_recalled_results_are_the_same_as_any(start_daemon: StartDaemon) -> None:
     async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
         call = (await checked(socket)).call

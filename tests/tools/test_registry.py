@@ -13,6 +13,7 @@ from exai.consulting.results import Report
 from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
+from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
@@ -29,7 +30,7 @@ from exai.workflows.definitions import bundled_workflows
 TOKENS_OF_THE_WHOLE_LIST = 2_500
 WRITING = {"files", "plan"}
 
-NAMES = ["chat", "think", "debug", "plan", "consensus", "challenge", "search", "files", "status"]
+NAMES = ["chat", "think", "debug", "plan", "analyze", "consensus", "challenge", "search", "files", "status"]
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def registry() -> Registry:
             Think(absent, bundled_workflows()["think"]).tool(),
             Debug(absent, bundled_workflows()["debug"]).tool(),
             PlanTool(absent, absent).tool(),
+            Analyze(absent, absent).tool(),
             ConsensusTool(absent).tool(),
             Challenge(absent).tool(),
             Search(absent).tool(),
@@ -122,6 +124,7 @@ def test_what_each_tool_needs(registry: Registry) -> None:
         "think": ("tools:models",),
         "debug": ("tools:models",),
         "plan": ("tools:models",),
+        "analyze": ("tools:models",),
         "consensus": ("tools:models",),
         "challenge": ("tools:models",),
         "search": ("tools:search",),

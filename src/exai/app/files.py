@@ -9,6 +9,7 @@ from exai.app.file_store import open_store
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.config import Settings
+from exai.evidence.workspace import Workspaces
 from exai.files.documents.extracts import Extracts
 from exai.files.documents.lines import StoredText
 from exai.files.heavy_work import HeavyWork
@@ -59,6 +60,8 @@ class StoredFiles:
     """Their texts as they were extracted."""
     secrets: SecretCheck
     """Looks at what is about to leave."""
+    workspaces: Workspaces
+    """Opens folders and snapshots for tools that gather evidence."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,13 @@ async def open_files(
         snapshots = Snapshots(SnapshotTable(database), shelf, work, options, clock)
         reader, paths = FileReader(options, work), PathStore(shelf, options, work)
         text = StoredText(shelf, extracts)
+        workspaces = Workspaces(options, work, snapshots, shelf)
         secrets = SecretCheck(options, text, ScanTable(database), SecretScanner(), clock)
         try:
             async with scheduler.running(*file_duties(shelf, uploads, measures)):
-                yield StoredFiles(shelf, uploads, tickets, reader, paths, snapshots, text, extracts, secrets)
+                yield StoredFiles(
+                    shelf, uploads, tickets, reader, paths, snapshots, text, extracts, secrets, workspaces
+                )
         finally:
             await extracts.close()
 

@@ -18,6 +18,7 @@ from exai.routing.request import Asking
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
+from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files, FileServices
@@ -85,6 +86,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, asking.router, clock),
+        Analyze(consultant, files.stored.workspaces),
         ConsensusTool(consultant),
         Challenge(consultant),
         Search(asking.router),

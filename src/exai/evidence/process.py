@@ -15,6 +15,7 @@ import msgspec
 
 from exai.errors import BadArguments, FileRefused
 from exai.evidence.collection.collector import gather
+from exai.evidence.collection.graph import trace
 from exai.evidence.faults import NotARepository
 from exai.evidence.git.answers import git_blame, git_diff, git_log, git_show
 from exai.evidence.reading import Reader
@@ -35,6 +36,7 @@ from exai.evidence.requests import (
     Request,
     Search,
     SymbolNamed,
+    Trace,
     encode,
 )
 from exai.evidence.trees import FolderTree, SnapshotTree, Tree
@@ -108,6 +110,7 @@ _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     OutlineOf: lambda reader, it: reader.outline(it.path),
     SymbolNamed: lambda reader, it: reader.symbol(it.name),
     Gather: lambda reader, it: gather(reader, it.sources, it.wanted, it.bounds),
+    Trace: lambda reader, it: trace(reader, it.target, it.kind, it.bounds),
     GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
     GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
     GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),

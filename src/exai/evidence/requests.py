@@ -15,6 +15,7 @@ from exai.files.snapshots.manifests import ManifestEntry
 __all__ = [
     "HEADER",
     "MOST_FRAME_BYTES",
+    "Edge",
     "Failure",
     "Found",
     "Gather",
@@ -23,12 +24,14 @@ __all__ = [
     "GitDiff",
     "GitLog",
     "GitShow",
+    "Graph",
     "Hit",
     "Lines",
     "ListFiles",
     "Listed",
     "Named",
     "Need",
+    "Node",
     "Opening",
     "Outline",
     "OutlineOf",
@@ -39,6 +42,7 @@ __all__ = [
     "Symbol",
     "SymbolNamed",
     "Text",
+    "Trace",
     "encode",
 ]
 
@@ -91,6 +95,12 @@ class Gather(msgspec.Struct, frozen=True, tag=True):
     bounds: Bounds
 
 
+class Trace(msgspec.Struct, frozen=True, tag=True):
+    target: str
+    kind: str
+    bounds: Bounds
+
+
 class GitLog(msgspec.Struct, frozen=True, tag=True):
     path: str = ""
     most: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
@@ -113,7 +123,17 @@ class GitDiff(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = (
-    ListFiles | ReadLines | Search | OutlineOf | SymbolNamed | Gather | GitLog | GitShow | GitBlame | GitDiff
+    ListFiles
+    | ReadLines
+    | Search
+    | OutlineOf
+    | SymbolNamed
+    | Gather
+    | Trace
+    | GitLog
+    | GitShow
+    | GitBlame
+    | GitDiff
 )
 
 
@@ -199,6 +219,42 @@ class Gathered(msgspec.Struct, frozen=True):
     """What could not be looked at, and why."""
     title: str = ""
     """What the change is; empty: none was asked for."""
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A part of a file in a graph."""
+
+    path: str
+    kind: str
+    name: str
+    """With the names of what it is in."""
+    first: int
+    last: int
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """One part calls another; both by their places among the nodes."""
+
+    caller: int
+    called: int
+    line: int
+    """In the caller's file."""
+    is_sure: bool
+    """Whether no other part has the name that is called."""
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """What calls what."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    starts: int
+    """How many of the nodes, the first ones, the target names."""
+    pieces: tuple[Piece, ...]
+    """The texts of the nodes, in their order."""
+    has_more: bool = False
+    missing: tuple[str, ...] = ()
+    """Languages whose grammars are not installed."""
 
 
 class Text(msgspec.Struct, frozen=True):

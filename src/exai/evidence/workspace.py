@@ -38,6 +38,7 @@ from exai.evidence.requests import (
     GitDiff,
     GitLog,
     GitShow,
+    Graph,
     Lines,
     Listed,
     ListFiles,
@@ -52,6 +53,7 @@ from exai.evidence.requests import (
     Search,
     SymbolNamed,
     Text,
+    Trace,
     encode,
 )
 from exai.evidence.trees import MOST_FILE_BYTES
@@ -126,6 +128,10 @@ class Workspace:
             NotARepository: a change is wanted, and there is none to read.
         """
         return await self.ask(Gather(tuple(sources), wanted, bounds), Gathered)
+
+    async def trace(self, target: str, kind: str, bounds: Bounds) -> Graph:
+        """Follow calls from the parts that a target names; `kind` is `trace` or `dependencies`."""
+        return await self.ask(Trace(target, kind, bounds), Graph)
 
     async def git_log(self, path: str = "", most: int = 20) -> Text:
         """List commits; raises `NotARepository` as all of these do."""

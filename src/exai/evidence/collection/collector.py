@@ -1,12 +1,13 @@
 """Gathers pieces of the sources that are asked for, within bounds."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exai.errors import BadArguments
 from exai.evidence.code.languages import INSTALL
 from exai.evidence.collection.around_change import AroundChange
 from exai.evidence.collection.around_failure import AroundFailure
+from exai.evidence.collection.graph import outlines
 from exai.evidence.git.changes import Change, change_of, patched
 from exai.evidence.pieces import Bounds, Piece, Wanted
 from exai.evidence.reading import Reader
@@ -25,7 +26,11 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
     failure = AroundFailure(reader, wanted, bounds)
     change = _change(reader, wanted)
     around = AroundChange(reader, change or Change(""), bounds)
-    known = {**failure.sources, **around.sources}
+    known: Mapping[str, Callable[[], Iterable[Piece]]] = {
+        **failure.sources,
+        **around.sources,
+        "structure": lambda: outlines(reader, wanted.paths),
+    }
     pieces: list[Piece] = []
     by_path: defaultdict[str, list[Piece]] = defaultdict(list)
     for source in sources:

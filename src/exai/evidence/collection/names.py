@@ -71,9 +71,16 @@ class NamePlaces:
     """Whether not all files were looked at, as that took too long."""
 
     @classmethod
-    def find(cls, reader: Reader, names: Iterable[str], near: Iterable[str] = ()) -> "NamePlaces":
+    def find(
+        cls,
+        reader: Reader,
+        names: Iterable[str],
+        near: Iterable[str] = (),
+        *,
+        least_length: int = LEAST_LENGTH,
+    ) -> "NamePlaces":
         """Look for names in all source files, and for what imports of the files in `near` have to mention."""
-        long = [name for name in dict.fromkeys(names) if len(name) >= LEAST_LENGTH]
+        long = [name for name in dict.fromkeys(names) if len(name) >= least_length]
         wanted = list(dict.fromkeys([*long[:MOST_NAMES], *map(_stem, near)]))
         places = cls(reader)
         if not wanted:
@@ -100,8 +107,18 @@ class NamePlaces:
             near: the path from whose place it is looked.
             mentioned: the text in which the files that are imported are mentioned.
         """
-        wanted = set(names)
         found: dict[str, list[Definition]] = {}
+        for each in self.parts(names, near, mentioned, most_files):
+            found.setdefault(each.symbol.name, []).append(each)
+        for definitions in found.values():
+            if len(definitions) <= MOST_DEFINITIONS:
+                yield from definitions
+            else:
+                yield from (each for each in definitions if _stem(each.document.path) in mentioned)
+
+    def parts(self, names: Iterable[str], near: str, mentioned: str, most_files: int) -> Iterator[Definition]:
+        """Find the parts with these names, however many have the same one."""
+        wanted = set(names)
         for path in self._ranked(wanted, near, mentioned)[:most_files]:
             document = self.reader.tree.read(path)
             if document is None:
@@ -109,12 +126,7 @@ class NamePlaces:
             parsed = self.reader.syntax.of(document)
             for symbol in parsed.symbols:
                 if symbol.name in wanted and symbol.kind != "heading":
-                    found.setdefault(symbol.name, []).append(Definition(document, parsed, symbol))
-        for definitions in found.values():
-            if len(definitions) <= MOST_DEFINITIONS:
-                yield from definitions
-            else:
-                yield from (each for each in definitions if _stem(each.document.path) in mentioned)
+                    yield Definition(document, parsed, symbol)
 
     def uses(self, names: Iterable[str], near: str, most_files: int, *, in_tests: bool) -> Iterator[Use]:
         """Find the calls of these names, in tests or elsewhere: those of files that mention `near` come first."""

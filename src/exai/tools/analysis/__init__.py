@@ -1,0 +1,1 @@
+"""Explaining code from evidence of a workspace."""

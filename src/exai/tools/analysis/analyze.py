@@ -1,0 +1,273 @@
+"""`analyze`: evidence of a workspace, gathered by structure and without a model, and one model that explains it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Literal, Self
+
+import msgspec
+
+from exai.auth import scopes
+from exai.consulting.answer import AnswerReport
+from exai.consulting.arguments import (
+    AnswerTokens,
+    ContinuationId,
+    EffortName,
+    FallbackModels,
+    ModelName,
+    effort_named,
+)
+from exai.consulting.consultant import Consultant
+from exai.consulting.consultation import Consultation
+from exai.consulting.context import CallContext
+from exai.consulting.inquiry import Inquiry
+from exai.consulting.results import Result, ToolReturn
+from exai.errors import BadArguments
+from exai.evidence.packing import Packed, Packer
+from exai.evidence.pieces import Bounds, Piece, Wanted, block
+from exai.evidence.requests import Edge, Graph
+from exai.evidence.workspace import Workspace, Workspaces
+from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.prompts import prompt
+
+__all__ = ["Analysis", "AnalysisReport", "Analyze", "AnalyzeArguments"]
+
+EVIDENCE_TOKENS = 24_000
+MOST_PATHS = 50
+MOST_LISTED = 40
+"""Calls in an answer."""
+LABEL_CHARACTERS = 200
+QUESTION_CHARACTERS = 20_000
+STRUCTURE = ("rules", "named_paths", "symbols_in_problem", "structure")
+AROUND = ("rules", "named_paths", "symbols_in_problem")
+
+
+class AnalyzeArguments(Arguments, frozen=True):
+    question: Annotated[str, msgspec.Meta(min_length=1, max_length=QUESTION_CHARACTERS)]
+    kind: Literal["structure", "trace", "dependencies"] = "structure"
+    target: (
+        Annotated[
+            str,
+            msgspec.Meta(max_length=500, description="Path or name"),
+        ]
+        | None
+    ) = None
+    workspace: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
+    paths: Annotated[list[str], msgspec.Meta(max_length=MOST_PATHS)] = msgspec.field(default_factory=list)
+    model: ModelName | None = None
+    fallback_models: FallbackModels | None = None
+    effort: EffortName | None = None
+    max_answer_tokens: AnswerTokens | None = None
+    continuation_id: ContinuationId | None = None
+
+    def requested(self) -> Requested:
+        return Requested(model=self.model, conversation_id=self.continuation_id)
+
+
+class ShownEvidence(msgspec.Struct, frozen=True):
+    """A piece of the workspace, and why the model was shown it, or was not."""
+
+    path: str
+    first: int
+    last: int
+    sha256: str
+    tokens: int
+    source: str
+    why: str
+    id: str | None = None
+    """By which an answer cites it; missing: it was not shown."""
+    left_out: str | None = None
+
+
+class AnalysisReport(AnswerReport, frozen=True):
+    """How an analysis came about."""
+
+    evidence: tuple[ShownEvidence, ...] = ()
+    graph: Graph | None = None
+    """Without the texts of its nodes."""
+
+    def kept(self) -> Self:
+        return msgspec.structs.replace(super().kept(), evidence=(), graph=None)
+
+
+class Analysis(Result, frozen=True, kw_only=True):
+    """What a model says of the evidence, and the calls that were found without it."""
+
+    continuation_id: str | None = None
+    model_used: str
+    notes: tuple[str, ...] = ()
+    answer: str
+
+    def text(self) -> str:
+        handle = self.continuation_id or "none, as the exchange was not kept"
+        head = f"[continuation_id: {handle} | {self.model_used}]"
+        return "\n".join([head, *(f"Note: {note}" for note in self.notes), "", self.answer])
+
+
+class Analyze:
+    """Gathers evidence and has it explained."""
+
+    def __init__(self, consultant: Consultant, workspaces: Workspaces) -> None:
+        self._consultant = consultant
+        self._workspaces = workspaces
+        self._instructions = prompt("analyze")
+
+    def tool(self) -> Tool[AnalyzeArguments, Analysis]:
+        """The catalogue's entry."""
+        return Tool(
+            name="analyze",
+            title="Analyze",
+            description="Explain structure, trace calls, find dependencies.",
+            arguments=AnalyzeArguments,
+            result=Analysis,
+            report=AnalysisReport,
+            run=self.run,
+            asks_provider=True,
+            scope=scopes.MODELS,
+            file_arguments=("workspace",),
+            unlisted=frozenset(
+                {"model", "fallback_models", "effort", "max_answer_tokens", "continuation_id"}
+            ),
+            open_world=True,
+            listed_result=ANSWER_FIELDS,
+        )
+
+    async def run(self, arguments: AnalyzeArguments, context: CallContext) -> ToolReturn[Analysis]:
+        """Gather, and ask once.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        if not arguments.question.strip():
+            raise BadArguments("Argument 'question' is blank. Say what you want to know.")
+        if arguments.kind != "structure" and not (arguments.target or "").strip():
+            raise BadArguments(
+                f"Argument 'target': say where {arguments.kind} begins: a path, a name, Class.method or path:name."
+            )
+        context.progress.status("Reading the workspace")
+        async with self._workspaces.open(context.caller.subject, arguments.workspace) as workspace:
+            pieces, graph, notes = await _gathered(workspace, arguments)
+        packed = Packer().pack(pieces, EVIDENCE_TOKENS)
+        if not packed.shown:
+            raise BadArguments(
+                "The workspace shows nothing for this question. Name files or folders in 'paths', or a 'target'."
+            )
+        consultation = await self._consultant.consult(self._inquiry(arguments, packed, graph), context)
+        return ToolReturn(
+            _result(consultation, graph, notes), consultation.findings, _report(consultation, packed, graph)
+        )
+
+    def _inquiry(self, arguments: AnalyzeArguments, packed: Packed, graph: Graph | None) -> Inquiry:
+        material = "".join(block(f"E{number}", piece) for number, piece in enumerate(packed.shown, start=1))
+        calls = f"<<<GRAPH>>>\n{_listed(_edges(graph))}<<<END GRAPH>>>\n" if graph and graph.edges else ""
+        return Inquiry(
+            instructions=self._instructions,
+            question=f"{material}{calls}\n{_asked(arguments)}",
+            model=arguments.model,
+            fallback_models=arguments.fallback_models,
+            effort=effort_named(arguments.effort),
+            max_answer_tokens=arguments.max_answer_tokens,
+            continuation_id=arguments.continuation_id,
+        )
+
+
+async def _gathered(
+    workspace: Workspace, arguments: AnalyzeArguments
+) -> tuple[list[Piece], Graph | None, tuple[str, ...]]:
+    """Gather what the question needs: the graph first, where one is asked for."""
+    bounds = Bounds(tokens=EVIDENCE_TOKENS)
+    graph = None
+    if arguments.kind != "structure" and arguments.target is not None:
+        graph = await workspace.trace(arguments.target, arguments.kind, bounds)
+    wanted = Wanted(question=arguments.question, paths=tuple(arguments.paths))
+    sources = STRUCTURE if arguments.kind == "structure" else AROUND
+    found = await workspace.gather(sources, wanted, bounds)
+    notes = list(found.notes)
+    if graph is not None:
+        notes += (f"no grammar for {name} is installed" for name in graph.missing)
+        if graph.has_more:
+            notes.append("the graph has more parts than are followed; name a smaller target")
+    return [*(graph.pieces if graph else ()), *found.pieces], graph, tuple(dict.fromkeys(notes))
+
+
+def _asked(arguments: AnalyzeArguments) -> str:
+    about = f" of `{arguments.target}`" if arguments.target else ""
+    return f"Analyze the {arguments.kind}{about}.\n\n{arguments.question}"
+
+
+def _result(consultation: Consultation, graph: Graph | None, notes: Sequence[str]) -> Analysis:
+    completion = consultation.completion
+    cut = ["The answer was cut at its cap."] if completion.finish_reason == "length" else []
+    return Analysis(
+        continuation_id=consultation.conversation_id,
+        model_used=completion.model,
+        notes=(*consultation.notes, *cut, *notes),
+        answer=f"{completion.text}{_drawn(graph) if graph is not None and graph.edges else ''}",
+    )
+
+
+def _report(consultation: Consultation, packed: Packed, graph: Graph | None) -> AnalysisReport:
+    left_out = [_evidence(each.piece, left_out=each.why) for each in packed.left_out]
+    taken = [_evidence(piece, name=f"E{number}") for number, piece in enumerate(packed.shown, start=1)]
+    return msgspec.structs.replace(
+        AnalysisReport.of(consultation),
+        evidence=(*taken, *left_out),
+        graph=None if graph is None else msgspec.structs.replace(graph, pieces=()),
+    )
+
+
+def _evidence(piece: Piece, name: str | None = None, left_out: str | None = None) -> ShownEvidence:
+    return ShownEvidence(
+        piece.path,
+        piece.first,
+        piece.last,
+        piece.sha256,
+        piece.tokens,
+        piece.source,
+        piece.why,
+        name,
+        left_out,
+    )
+
+
+def _edges(graph: Graph) -> Iterator[str]:
+    for edge in graph.edges:
+        caller, called = graph.nodes[edge.caller], graph.nodes[edge.called]
+        doubt = "" if edge.is_sure else " ?"
+        source = f"{_plain(caller.path)}:{edge.line} {_plain(caller.name)}"
+        yield f"{source} -> {_plain(called.path)}:{called.first} {_plain(called.name)}{doubt}"
+
+
+def _drawn(graph: Graph) -> str:
+    """List the calls and draw them; one that is not sure is dotted."""
+    edges = [f"- {edge}" for edge in list(_edges(graph))[:MOST_LISTED]]
+    further = len(graph.edges) - len(edges)
+    if further > 0:
+        edges.append(f"- and {further} more, which the report has")
+    return (
+        f"\n\nCalls (`?`: several parts have the name):\n{_listed(edges)}\n```mermaid\n{_mermaid(graph)}```\n"
+    )
+
+
+def _mermaid(graph: Graph) -> str:
+    shown_edges = graph.edges[:MOST_LISTED]
+    used = sorted({number for edge in shown_edges for number in (edge.caller, edge.called)})
+    boxes = [f'  n{number}["{_label(graph, number)}"]' for number in used]
+    arrows = [_arrow(edge) for edge in shown_edges]
+    return _listed(["flowchart LR", *boxes, *arrows])
+
+
+def _label(graph: Graph, number: int) -> str:
+    node = graph.nodes[number]
+    return f"{_plain(node.name)} {_plain(node.path)}:{node.first}"
+
+
+def _plain(text: str) -> str:
+    """Replace what could end a label or the block of a drawing."""
+    return "".join(each if each.isalnum() or each in " ._:/-$#" else "_" for each in text[:LABEL_CHARACTERS])
+
+
+def _arrow(edge: Edge) -> str:
+    return f"  n{edge.caller} {'-->' if edge.is_sure else '-.->'} n{edge.called}"
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
