@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from exai.protocol.schemas import ANSWER_LEVELS, answer_schema, input_schema, output_schema
+from exai.protocol.schemas import ANSWER_LEVELS, answer_schema, input_schema, listed_schema, output_schema
 
 
 class Deep(msgspec.Struct):
@@ -82,7 +82,7 @@ def test_lengths_are_not_listed_and_ranges_are() -> None:
         "required": ["name"],
         "additionalProperties": False,
     }
-    listed = input_schema(Arguments, unlisted={"count"})
+    listed = listed_schema(Arguments, unlisted={"count"})
     assert set(listed["properties"]) == {"name"}
     assert "additionalProperties" not in listed
 

@@ -6,7 +6,7 @@ import msgspec
 
 from exai import config
 from exai.auth import scopes
-from exai.consulting.arguments import ContinuationId, FilePaths, ModelName, WebSearchWanted
+from exai.consulting.arguments import ContinuationId, FilePaths, ModelName
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
@@ -21,7 +21,7 @@ class VerdictArguments(Arguments, frozen=True):
     claim: Annotated[str, msgspec.Meta(min_length=1, description="What is to be judged")]
     absolute_file_paths: FilePaths = msgspec.field(default_factory=list)
     model: ModelName | None = None
-    use_websearch: WebSearchWanted = False
+    use_websearch: bool = False
     continuation_id: ContinuationId | None = None
 
     def requested(self) -> Requested:

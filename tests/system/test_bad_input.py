@@ -145,6 +145,17 @@ async def test_an_unknown_tool_is_a_protocol_error(client: McpSocket) -> None:
 
 async def test_older_names_answer_without_being_listed(client: McpSocket) -> None:
     listed = [tool["name"] for tool in (await client.request("tools/list"))["result"]["tools"]]
-    assert listed == ["chat", "think", "debug", "plan", "analyze", "consensus", "challenge", "search", "files", "status"]
+    assert listed == [
+        "chat",
+        "think",
+        "debug",
+        "plan",
+        "analyze",
+        "consensus",
+        "challenge",
+        "search",
+        "files",
+        "status",
+    ]
     assert (await client.tool("listmodels"))["structuredContent"]["providers"]
     assert (await client.tool("version"))["structuredContent"]["service"]["name"] == "exai"

@@ -57,7 +57,7 @@ def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
     listing = [
         {
             "name": tool.name,
-            "title": tool.title,
+            **({} if tool.title is None else {"title": tool.title}),
             "description": tool.description,
             "inputSchema": tool.input_schema,
             "outputSchema": tool.output_schema,
@@ -77,8 +77,20 @@ def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:
         assert (tool.output_schema or {})["type"] == "object"
         assert tool.description
         assert tool.annotations["readOnlyHint"] is (tool.name not in WRITING)
-        writes = {"destructiveHint", "idempotentHint"} if tool.name in WRITING else set()
-        assert set(tool.annotations) == {"readOnlyHint", "openWorldHint", *writes}
+
+
+def test_hints_are_given_where_clients_would_assume_something_else(registry: Registry) -> None:
+    hints = {tool.name: tool.annotations for tool in registry.listing}
+    assert hints["chat"] == {"readOnlyHint": True}
+    assert hints["plan"] == {"readOnlyHint": False, "destructiveHint": False}
+    assert hints["files"] == {"readOnlyHint": False, "openWorldHint": False, "idempotentHint": True}
+    assert hints["status"] == {"readOnlyHint": True, "openWorldHint": False}
+
+
+def test_a_title_is_given_where_it_is_not_the_name(registry: Registry) -> None:
+    titles = {tool.name: tool.title for tool in registry.listing}
+    assert titles["debug"] is None
+    assert titles["chat"] == "Ask a model"
 
 
 def test_the_manual_names_every_argument_and_every_field(registry: Registry) -> None:

@@ -20,20 +20,19 @@ __all__ = [
     "ReadDocuments",
     "SendSecrets",
     "Temperature",
-    "WebSearchWanted",
     "effort_named",
 ]
 
 ModelName = Annotated[
     str,
-    msgspec.Meta(max_length=200, description="From `status` section models; used or refused, never swapped"),
+    msgspec.Meta(max_length=200, description="From `status` section models; never swapped"),
 ]
 FallbackModels = Annotated[
     list[str], msgspec.Meta(max_length=10, description="May answer instead, in turn, if `model` cannot")
 ]
 FilePaths = Annotated[
     list[str],
-    msgspec.Meta(max_length=500, description="Files (text, PDF, Office), folders, file_… or tree_… to show"),
+    msgspec.Meta(max_length=500, description="Files, folders, or handles of `files`"),
 ]
 ImageSources = Annotated[
     list[str],
@@ -48,7 +47,6 @@ EffortName = Annotated[
     ),
 ]
 """The schema lists our own efforts; `effort_named` takes those of other servers too."""
-WebSearchWanted = Annotated[bool, msgspec.Meta(description="Let the model search the web")]
 ReadDocuments = Annotated[
     Literal["here", "provider"], msgspec.Meta(description="Who reads PDF and Office documents")
 ]
@@ -56,9 +54,7 @@ SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they
 DryRun = Annotated[bool, msgspec.Meta(description="Show the request and its price, and send nothing")]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-ContinuationId = Annotated[
-    str, msgspec.Meta(max_length=200, description="Of an earlier answer: goes on from there")
-]
+ContinuationId = Annotated[str, msgspec.Meta(max_length=200, description="Of an earlier answer")]
 
 EFFORTS = {
     **{effort.value: effort for effort in Effort},

@@ -9,7 +9,14 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["LISTED_DEPTH", "answer_schema", "common_keywords", "input_schema", "output_schema"]
+__all__ = [
+    "LISTED_DEPTH",
+    "answer_schema",
+    "common_keywords",
+    "input_schema",
+    "listed_schema",
+    "output_schema",
+]
 
 NULL = {"type": "null"}
 
@@ -26,22 +33,26 @@ ANSWER_LEVELS = 5
 """How deep the objects of an answer may be nested, itself included: what Kimi takes."""
 
 
-def input_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()) -> dict[str, Any]:
-    """Describe a tool's arguments.
-
-    `unlisted` ones are left out although they are accepted; the schema then leaves room for them.
-    """
+def input_schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
+    """Describe a tool's arguments, and that there are no others."""
     schema, components = _components_of(arguments)
     flat: dict[str, Any] = _as_input(schema, components)
     flat.pop("title", None)
     flat.pop("description", None)
-    listed = {name: field for name, field in flat.get("properties", {}).items() if name not in unlisted}
-    flat["properties"] = listed
-    if unlisted:
-        flat.pop("additionalProperties", None)
-    else:
-        flat["additionalProperties"] = False
-    return flat
+    if not flat.get("required"):
+        flat.pop("required", None)
+    return {**flat, "properties": flat.get("properties", {}), "additionalProperties": False}
+
+
+def listed_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = ()) -> dict[str, Any]:
+    """Describe a tool's arguments as the list of tools does: without `unlisted` ones.
+
+    The schema leaves room for them, and for what arguments are called elsewhere, as all that is accepted.
+    """
+    schema = input_schema(arguments)
+    del schema["additionalProperties"]
+    listed = {name: field for name, field in schema["properties"].items() if name not in unlisted}
+    return {**schema, "properties": listed}
 
 
 def common_keywords(schema: Any) -> Any:

@@ -18,7 +18,6 @@ from exai.consulting.arguments import (
     ReadDocuments,
     SendSecrets,
     Temperature,
-    WebSearchWanted,
     effort_named,
 )
 from exai.consulting.consultant import Consultant
@@ -47,7 +46,7 @@ class ChatArguments(Arguments, frozen=True):
     absolute_file_paths: FilePaths = msgspec.field(default_factory=list)
     images: ImageSources = msgspec.field(default_factory=list)
     effort: EffortName | None = None
-    use_websearch: WebSearchWanted = False
+    use_websearch: bool = False
     temperature: Temperature | None = None
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
@@ -72,7 +71,8 @@ class Chat:
             name="chat",
             title="Ask a model",
             description=(
-                "Ask a GLM or Kimi model: a second opinion, an explanation, ideas, a review of files or pictures. "
+                "Ask a GLM or Kimi model: a second opinion, an explanation, ideas, a review of files "
+                "(PDF and Office too) or pictures. "
                 "Go on with continuation_id; the model then knows what was said before."
             ),
             arguments=ChatArguments,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from exai.errors import UnknownTool
-from exai.protocol.schemas import input_schema
+from exai.protocol.schemas import listed_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
@@ -24,7 +24,8 @@ class ToolDescription:
     """A tool as `tools/list` shows it."""
 
     name: str
-    title: str
+    title: str | None
+    """`None` where it would repeat the name, which clients show then."""
     description: str
     input_schema: JsonObject
     output_schema: JsonObject | None
@@ -133,9 +134,9 @@ def _check(tool: Tool[Any, Any]) -> None:
 def _described(tool: Tool[Any, Any]) -> ToolDescription:
     return ToolDescription(
         name=tool.name,
-        title=tool.title,
+        title=None if tool.title.casefold() == tool.name else tool.title,
         description=tool.description,
-        input_schema=input_schema(tool.arguments, tool.unlisted),
+        input_schema=listed_schema(tool.arguments, tool.unlisted),
         output_schema=listed_output(tool),
         annotations=_annotations(tool),
         meta=_meta(tool),
@@ -149,8 +150,12 @@ def _meta(tool: Tool[Any, Any]) -> JsonObject | None:
 
 
 def _annotations(tool: Tool[Any, Any]) -> JsonObject:
-    """The hints of MCP; how a tool writes means nothing for one that only reads."""
-    hints: JsonObject = {"readOnlyHint": tool.read_only, "openWorldHint": tool.open_world}
-    if not tool.read_only:
-        hints |= {"destructiveHint": tool.destructive, "idempotentHint": tool.idempotent}
+    """Whether a tool only reads, and the hints of MCP that differ from what clients assume without them."""
+    hints: JsonObject = {"readOnlyHint": tool.read_only}
+    if not tool.open_world:
+        hints["openWorldHint"] = False
+    if not tool.read_only and not tool.destructive:
+        hints["destructiveHint"] = False
+    if not tool.read_only and tool.idempotent:
+        hints["idempotentHint"] = True
     return hints

@@ -31,15 +31,13 @@ MAX_DOMAINS = 5
 
 
 class SearchArguments(Arguments, frozen=True):
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=500, description="What to look for")]
+    query: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     count: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
-    recency: (
-        Annotated[Literal["day", "week", "month", "year"], msgspec.Meta(description="Not older")] | None
-    ) = None
+    recency: Literal["day", "week", "month", "year"] | None = None
     domains: Annotated[list[str], msgspec.Meta(max_length=MAX_DOMAINS, description="Only these sites")] = (
         msgspec.field(default_factory=list)
     )
-    engine: Annotated[Literal["auto", "kimi", "glm"], msgspec.Meta(description="Whose search")] = "auto"
+    engine: Literal["auto", "kimi", "glm"] = "auto"
 
 
 class SearchReport(Report, frozen=True):
@@ -81,6 +79,7 @@ class Search:
             scope=scopes.SEARCH,
             aliases=SEARCHES,
             open_world=True,
+            listed_depth=0,
         )
 
     async def run(self, arguments: SearchArguments, context: CallContext) -> ToolReturn[PagesFound]:

@@ -46,11 +46,16 @@ class AnalyzeArguments(Arguments, frozen=True):
     target: (
         Annotated[
             str,
-            msgspec.Meta(max_length=500, description="Path or name"),
+            msgspec.Meta(
+                max_length=500,
+                description="Where a trace or dependencies begin: path, Class.method or path:name",
+            ),
         ]
         | None
     ) = None
-    workspace: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
+    workspace: (
+        Annotated[str, msgspec.Meta(max_length=4_096, description="Absolute path or tree_…")] | None
+    ) = None
     paths: Annotated[list[str], msgspec.Meta(max_length=MOST_PATHS)] = msgspec.field(default_factory=list)
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
