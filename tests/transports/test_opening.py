@@ -65,7 +65,10 @@ async def test_handshake_ping_and_list_are_answered_before_the_engine_stands(tmp
         assert initialize["result"]["serverInfo"]["name"] == "exai"
         assert [tool["name"] for tool in listing["result"]["tools"]] == [
             "chat",
+            "think",
+            "debug",
             "plan",
+            "analyze",
             "consensus",
             "challenge",
             "search",
