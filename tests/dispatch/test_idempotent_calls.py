@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
-from exai.consulting.context import CallContext
+from exai.consulting.context import CallContext, Interrupted
 from exai.consulting.results import ToolReturn
 from exai.dispatch import idempotent_calls as theory
 from exai.dispatch.idempotent_calls import IdempotentCallId, digest_of
@@ -235,6 +235,37 @@ async def test_a_row_whose_process_died_is_in_doubt_and_never_run_again(
     assert error_facts(await services.call(key="key", word="other"))["code"] == "idempotency_key_reused"
     assert recalled(services) == ["elsewhere", "in_doubt", "in_doubt", "reused"]
     assert services.provider.asked == []
+
+
+async def test_a_tool_that_keeps_its_work_goes_on_under_the_key_of_a_process_that_died(
+    database: Database, database_settings: config.Database, tmp_path: Path
+) -> None:
+    interrupted: list[Interrupted | None] = []
+
+    async def run(arguments: Words, context: CallContext) -> ToolReturn[Said]:
+        interrupted.append(context.interrupted)
+        return await ask(arguments, context)
+
+    other = await Database.open(database_settings, tmp_path)
+    call, digest, clock = IdempotentCallId("local", "key"), digest_of("ask", {}), SystemClock()
+    before = clock.utc()
+    assert await IdempotentCallTable(other, clock).begin(call, digest=digest, tool="ask", call_id="call_1")
+    services = Services(database, ScriptedProvider("the answer", "another"), run, resumes=True)
+    assert error_facts(await services.call(key="key"))["code"] == "running_elsewhere"
+    await other.close()
+    assert error_facts(await services.call(key="key", word="other"))["code"] == "idempotency_key_reused"
+    answers = [await services.call(key="key") for _ in range(2)]
+    assert [(answer.text, how(answer)) for answer in answers] == [
+        ("the answer", None),
+        ("the answer", "stored"),
+    ]
+    (its,) = interrupted
+    assert its is not None
+    assert its.call_id == "call_1"
+    assert before <= its.began_at <= clock.utc()
+    assert recalled(services) == ["elsewhere", "reused", "resumed", "stored"]
+    await services.call(key="another key")
+    assert interrupted[1] is None
 
 
 async def test_two_processes_never_both_run_a_call(

@@ -81,6 +81,7 @@ class Services:
         idempotency: config.Idempotency | None = None,
         idempotent_call_table: IdempotentCallTable | None = None,
         call_timeout_s: float = 20.0,
+        resumes: bool = False,
     ) -> None:
         self.database = database
         self.provider = provider
@@ -97,7 +98,7 @@ class Services:
             publish=bus.publish,
         )
         self.dispatcher = Dispatcher(
-            registry=Registry([_tool("ask", run), _tool("tell", tell)]),
+            registry=Registry([_tool("ask", run, resumes=resumes), _tool("tell", tell)]),
             asking=ask_with,
             journal=Journal(database, clock),
             idempotent_calls=self.idempotent_calls,
@@ -125,7 +126,7 @@ class Services:
         return [event for event in self.events if type(event) is kind]
 
 
-def _tool(name: str, run: Run) -> Tool[Words, Said]:
+def _tool(name: str, run: Run, *, resumes: bool = False) -> Tool[Words, Said]:
     return Tool(
         name=name,
         title=name,
@@ -135,6 +136,7 @@ def _tool(name: str, run: Run) -> Tool[Words, Said]:
         result=Said,
         asks_provider=name == "ask",
         scope=MODELS,
+        resumes=resumes,
     )
 
 

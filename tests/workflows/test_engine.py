@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from exai.consulting.context import Interrupted
 from exai.errors import ProviderOverloaded, UnknownConversation
 from exai.providers.base import Prompt
 from exai.providers.catalog import Price
@@ -31,9 +33,14 @@ QUESTION = WorkflowRequest(question="Shall we shard?")
 ANSWERS: tuple[Step, ...] = ("Yes.", "It doubles the work.", "Yes, but later.")
 
 
-async def think(process: Process, request: WorkflowRequest = QUESTION, subject: str = "anna") -> Outcome:
-    who = caller(subject)
-    return await process.engine.call(THINK, request, process.context(who))
+async def think(
+    process: Process,
+    request: WorkflowRequest = QUESTION,
+    subject: str = "anna",
+    interrupted: Interrupted | None = None,
+) -> Outcome:
+    context = msgspec.structs.replace(process.context(caller(subject)), interrupted=interrupted)
+    return await process.engine.call(THINK, request, context)
 
 
 def asked(provider: ScriptedProvider) -> list[tuple[str, str]]:
@@ -261,6 +268,28 @@ async def test_killed_at_any_commit_it_comes_to_the_same_and_nothing_that_ended_
     in_conversations = select(func.count()).select_from(exchanges)
     rows = await database.read(lambda connection: connection.execute(in_conversations).scalar_one())
     assert rows == counted.count + 1, "each run has its exchange once"
+
+
+async def test_an_interrupted_call_has_the_answer_of_its_run_whoever_ended_it(
+    database: Database, tmp_path: Path
+) -> None:
+    clock, dead = ManualClock(), set[str]()
+    provider = ScriptedProvider(*ANSWERS, *ANSWERS, *ANSWERS)
+    first = await open_process(database, provider, tmp_path, clock=clock, commits=Commits(6), dead=dead)
+    its = Interrupted("call_0", clock.utc())
+    with pytest.raises(Killed):
+        await think(first)
+    dead.add(first.name)
+    clock.advance(timedelta(days=3).total_seconds())
+    other = await open_process(database, provider, tmp_path, clock=clock, dead=dead)
+    whole = await think(other, interrupted=its)
+    assert whole.stages[0].kept, "its key keeps it for longer than a day"
+    assert len(provider.asked) == 3, "what had ended is not asked again"
+    again = await think(other, interrupted=its)
+    assert (again.workflow_id, again.recalled) == (whole.workflow_id, True)
+    clock.advance(1)
+    later = Interrupted("call_0", clock.utc())
+    assert (await think(other, interrupted=later)).workflow_id != whole.workflow_id, "that was before it"
 
 
 async def test_a_request_whose_answer_was_lost_twice_is_not_made_again(

@@ -4,11 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
+from exai.consulting.context import Interrupted
 from exai.errors import BadArguments, ProviderOverloaded
 from exai.providers.base import Prompt
+from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.schema import workflow_steps, workflows
 from exai.workflows.definitions import bundled_workflows
@@ -18,7 +21,7 @@ from exai.workflows.guided_runs import Reported
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 from support.scripted import ScriptedProvider
-from support.workflow_runs import Process, caller, open_process
+from support.workflow_runs import Commits, Killed, Process, caller, open_process
 
 pytestmark = pytest.mark.sqlite
 
@@ -176,6 +179,28 @@ async def test_the_last_step_sent_again_goes_on_where_the_provider_failed(
     assert isinstance(whole, Outcome)
     assert not whole.is_partial
     assert len(provider.asked) == 4
+
+
+async def test_an_interrupted_last_step_goes_on_and_then_has_its_answer(
+    database: Database, tmp_path: Path
+) -> None:
+    clock, dead = ManualClock(), set[str]()
+    provider = ScriptedProvider(*ANSWERS)
+    only, request = report(1, is_last=True), WorkflowRequest(question="")
+    first = await open_process(database, provider, tmp_path, clock=clock, commits=Commits(6), dead=dead)
+    context = first.context(caller())
+    with pytest.raises(Killed):
+        await first.guided.report(THINK, only, request, context, finishes=True)
+    dead.add(first.name)
+    asked_before = len(provider.asked)
+    assert asked_before > 0
+    other = await open_process(database, provider, tmp_path, clock=clock, dead=dead)
+    again = msgspec.structs.replace(
+        other.context(caller()), interrupted=Interrupted(context.call_id, clock.utc())
+    )
+    outcomes = [await other.guided.report(THINK, only, request, again, finishes=True) for _ in range(2)]
+    assert [isinstance(each, Outcome) and each.recalled for each in outcomes] == [False, True]
+    assert len(provider.asked) == 3, "what had ended is not asked again"
 
 
 async def test_a_run_goes_on_in_another_process(database: Database, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a tool is given beside its arguments: the caller, a way to ask models, progress."""
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 
 import msgspec
 
@@ -9,7 +10,14 @@ from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Stage
 from exai.routing.progress import Progress
 
-__all__ = ["CallContext"]
+__all__ = ["CallContext", "Interrupted"]
+
+
+class Interrupted(msgspec.Struct, frozen=True):
+    """A call whose process died."""
+
+    call_id: str
+    began_at: datetime
 
 
 class CallContext(msgspec.Struct, frozen=True):
@@ -20,10 +28,12 @@ class CallContext(msgspec.Struct, frozen=True):
     ask: ModelAsker
     """Asks models and searches, under permits and within the call's deadline; its ledger has what that took."""
     progress: Progress
+    interrupted: Interrupted | None = None
+    """The call under the same idempotency key whose process died; only tools that go on with its work are told."""
 
     def asking_through(self, ask: ModelAsker) -> "CallContext":
         """Return the context of a part of the call, which asks through an asker of its own."""
-        return CallContext(self.call_id, self.caller, ask, self.progress)
+        return msgspec.structs.replace(self, ask=ask)
 
     def hold(self, size: int) -> None:
         """Count bytes that are read for the call and held until its end.

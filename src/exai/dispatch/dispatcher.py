@@ -192,6 +192,7 @@ class Dispatcher:
                 work=work,
                 send_progress=send_progress,
                 calls_running=lambda: self.running,
+                resumes=request.tool.resumes,
             )
         except ToolFault as fault:
             return failure(fault, request.id)
@@ -231,7 +232,8 @@ class Dispatcher:
         asker = ModelAsker.for_call(self._asking, request.caller, request.began + deadline_s, progress)
         self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
         self._running[request.id] = _current_task()
-        context = CallContext(request.id, request.caller, asker, progress)
+        interrupted = None if run is None else run.interrupted
+        context = CallContext(request.id, request.caller, asker, progress, interrupted)
         return _Call(request, request.id, request.tool, context, asker, deadline_s, run)
 
     def _outcome(self, call: _Call, fault: ToolFault) -> str:

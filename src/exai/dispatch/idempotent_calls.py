@@ -7,7 +7,7 @@
 The row is committed before a provider may be asked, and the result before the answer leaves. So a row without a result
 belongs to a run, here or in another process, or to a process that died. In the last case nobody knows whether the
 provider carried the call out: the caller is told so (`in_doubt`; `result_lost` when its exchange was committed), and
-the call is not repeated.
+the call is not repeated. A tool that keeps how far its work came (`Tool.resumes`) goes on with it instead.
 
 **Callers.** Whoever asks while the call runs here joins the run: it gets the progress from the beginning, and the same
 answer. A run has a task of its own, so a caller that leaves touches no other; when the last one leaves, the run is
@@ -113,8 +113,11 @@ class IdempotentCalls:
         work: Work,
         send_progress: SendProgress | None,
         calls_running: Callable[[], int],
+        resumes: bool = False,
     ) -> ToolAnswer:
         """Return the call's answer: of the run under way, of an earlier one, or of a new run of `work`.
+
+        `resumes`: `work` goes on with what a process that died left.
 
         Raises:
             ToolFault: there is no answer.
@@ -123,7 +126,7 @@ class IdempotentCalls:
         run = await self._joinable(call, digest)
         joins = run is not None
         if run is None:
-            run = self._start(call, tool, digest, work)
+            run = self._start(call, tool, digest, work, resumes=resumes)
         async with self._follow(run, send_progress, calls_running):
             answer = await asyncio.shield(run.answer)
         if joins:
@@ -158,10 +161,12 @@ class IdempotentCalls:
             await asyncio.wait([run.answer])
         return None
 
-    def _start(self, call: IdempotentCallId, tool: str, digest: str, work: Work) -> IdempotentRun:
+    def _start(
+        self, call: IdempotentCallId, tool: str, digest: str, work: Work, *, resumes: bool
+    ) -> IdempotentRun:
         if self._closed:
             raise stopping()
-        run = self._runs[call] = IdempotentRun(call, tool, digest, self._kept)
+        run = self._runs[call] = IdempotentRun(call, tool, digest, self._kept, resumes=resumes)
         run.start(work, may_owe=self._may_owe, at_end=self._forget)
         return run
 

@@ -7,12 +7,13 @@ from enum import Enum
 from functools import partial
 from types import MappingProxyType
 
+from exai.consulting.context import Interrupted
 from exai.dispatch.failures import ERROR_KEY
 from exai.dispatch.kept_results import KeptResults
 from exai.dispatch.progress import ProgressFanout
 from exai.errors import Stopping, StoreFailed
 from exai.runtime import tasks
-from exai.storage.calls.idempotent_calls import IdempotentCallId
+from exai.storage.calls.idempotent_calls import IdempotentCallId, KeptCall
 from exai.tools.base import ToolAnswer
 
 __all__ = [
@@ -63,7 +64,9 @@ OWING = frozenset({Stage.OWES_RESULT, Stage.OWES_FREEING})
 class IdempotentRun:
     """Runs the tool, writes how it ended, and has the answer for every caller."""
 
-    def __init__(self, call: IdempotentCallId, tool: str, digest: str, kept: KeptResults) -> None:
+    def __init__(
+        self, call: IdempotentCallId, tool: str, digest: str, kept: KeptResults, *, resumes: bool
+    ) -> None:
         self.call = call
         self.tool = tool
         self.digest = digest
@@ -72,7 +75,10 @@ class IdempotentRun:
         self.stage = Stage.RUNNING
         self.call_id: str | None = None
         """The id of the call that wrote the row; `None` while there is no row of this run."""
+        self.interrupted: Interrupted | None = None
+        """The call whose process died, and whose work this run goes on with."""
         self._kept = kept
+        self._resumes = resumes
         self._callers = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -136,9 +142,10 @@ class IdempotentRun:
         answer: ToolAnswer | None = None
         fault: Exception | None = None
         try:
-            answer = await self._kept.find(self.call, self.digest)
-            if answer is None:
-                answer = await work(self)
+            found = await self._kept.find(self.call, self.digest, resumes=self._resumes)
+            if isinstance(found, KeptCall):
+                await self._take_over(found)
+            answer = found if isinstance(found, ToolAnswer) else await work(self)
         except asyncio.CancelledError:
             _uncancel()
             fault = stopping(begun=True)  # read by nobody, unless EXAI is being stopped
@@ -149,6 +156,15 @@ class IdempotentRun:
         self._settle(answer, fault)
         if self.stage in OWING:
             await self._write_later(write, may_owe)
+
+    async def _take_over(self, kept: KeptCall) -> None:
+        """Free the key of a call whose process died; `begin` refuses whoever comes second.
+
+        Raises:
+            StoreFailed: it is still that call's.
+        """
+        await self._kept.free(self.call, digest=self.digest, tool=self.tool, call_id=kept.call_id)
+        self.interrupted = Interrupted(kept.call_id, kept.began_at)
 
     def _end(self, answer: ToolAnswer | None) -> Callable[[], Awaitable[None]]:
         """Decide whether the answer is kept or the key freed, and return what writes that."""

@@ -28,8 +28,10 @@ class KeptResults:
         self._max_result_bytes = max_result_bytes
         self._publish = publish
 
-    async def find(self, call: IdempotentCallId, digest: str) -> ToolAnswer | None:
-        """Return the kept answer; `None` when there is no row.
+    async def find(
+        self, call: IdempotentCallId, digest: str, *, resumes: bool
+    ) -> ToolAnswer | KeptCall | None:
+        """Return the kept answer; `None` when there is no row; with `resumes`, the row of a call whose process died.
 
         Raises:
             IdempotencyKeyReused, RunningElsewhere, CallInDoubt, ResultLost: the row has no answer for this call.
@@ -47,6 +49,9 @@ class KeptResults:
         kept = await self._table.find(call)  # a process writes its last ends before it goes
         if kept is None or kept.ended:
             return None if kept is None else self._unpacked(kept)
+        if resumes:
+            self._publish(CallRecalled("resumed"))
+            return kept
         raise await self._interrupted(call, kept)
 
     async def begin(self, call: IdempotentCallId, *, digest: str, tool: str, call_id: str) -> bool:

@@ -113,7 +113,7 @@ class CallRecalled(Event, frozen=True):
     """A call came under an idempotency key that is in use."""
 
     how: str
-    """`joined`, `stored`, or why there was no answer: `in_doubt`, `elsewhere`, `reused`, `lost`."""
+    """`joined`, `stored`, `resumed`, or why there was no answer: `in_doubt`, `elsewhere`, `reused`, `lost`."""
 
 
 class ProviderCallEnded(Event, frozen=True):

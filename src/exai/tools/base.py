@@ -103,6 +103,9 @@ class Tool(Generic[A, R]):
     open_world: bool = False
     destructive: bool = False
     idempotent: bool = False
+    resumes: bool = False
+    """Whether the call goes on with its work under its idempotency key after its process died, and repeats nothing that
+    had ended."""
     is_listed: bool = True
     """Whether the list has it; it answers all the same."""
     listed_result: tuple[str, ...] | None = None

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from exai.consulting.context import CallContext
+from exai.consulting.context import CallContext, Interrupted
 from exai.errors import ToolFault
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, WorkflowTables
@@ -32,7 +32,7 @@ from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stages import Stages
 
-__all__ = ["Engine", "new_run"]
+__all__ = ["Engine", "has_run", "new_run", "recalled"]
 
 RESUMED_FOR = timedelta(days=1)
 """How long after its last step a run that ended half-way goes on when the same is asked for."""
@@ -60,9 +60,14 @@ class Engine:
         conversation_id = await self._stages.open(context.caller, request.continuation_id)
         async with self._alone(owner, digest) as has_waited:
             run = await self._tables.latest(owner, digest)
-            if run is not None and run.state == "done" and await self._is_recalled(run, has_waited):
-                return _recalled(run)
-            if run is None or not self._goes_on(run):
+            is_its = has_run(context.interrupted, run)
+            if (
+                run is not None
+                and run.state == "done"
+                and (is_its or await self._is_recalled(run, has_waited))
+            ):
+                return recalled(run)
+            if run is None or not self._goes_on(run, is_its):
                 run = new_run(workflow, owner, conversation_id, self._clock)
                 run = msgspec.structs.replace(run, digest=digest, process=self._tables.process)
                 await self._tables.begin(run)
@@ -97,9 +102,14 @@ class Engine:
         age = self._clock.utc() - run.updated_at
         return age <= RECALLED_FOR and (has_waited or await self._tables.is_over(run.process))
 
-    def _goes_on(self, run: Run) -> bool:
-        age = self._clock.utc() - run.updated_at
-        return run.state in {"working", "interrupted", "partial"} and age <= RESUMED_FOR
+    def _goes_on(self, run: Run, is_its: bool) -> bool:
+        is_recent = is_its or self._clock.utc() - run.updated_at <= RESUMED_FOR
+        return run.state in {"working", "interrupted", "partial"} and is_recent
+
+
+def has_run(interrupted: Interrupted | None, run: Run | None) -> bool:
+    """Whether a run of the same words is that of an interrupted call: it changed since that call began."""
+    return interrupted is not None and run is not None and run.updated_at >= interrupted.began_at
 
 
 def new_run(workflow: Workflow, owner: str, conversation_id: str, clock: Clock) -> Run:
@@ -132,7 +142,8 @@ def _digest(workflow: Workflow, request: WorkflowRequest) -> str:
     return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
 
 
-def _recalled(run: Run) -> Outcome:
+def recalled(run: Run) -> Outcome:
+    """Return the kept outcome of a run that is done."""
     kept = msgspec.json.decode(run.answer or "", type=Outcome)
     note = "This is the answer of a call with the same words that was under way or whose answer may not have arrived."
     return msgspec.structs.replace(kept, notes=(*kept.notes, note), recalled=True)

@@ -9,7 +9,7 @@ from exai.consulting.context import CallContext
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.definitions import Workflow
-from exai.workflows.engine import Engine, new_run
+from exai.workflows.engine import Engine, new_run, recalled
 from exai.workflows.faults import UnknownRun
 from exai.workflows.guided import GuidedReport, combined_question, expected_step, reports_of
 from exai.workflows.outcomes import Outcome
@@ -56,6 +56,8 @@ class GuidedRuns:
             BadArguments: the report follows none that is there.
         """
         run = await self._find(workflow, report, request, context)
+        if run.state == "done":
+            return recalled(run)
         lock = self._locks.setdefault(run.workflow_id, asyncio.Lock())
         if lock.locked():
             raise busy(run)
@@ -78,8 +80,12 @@ class GuidedRuns:
     async def _find(
         self, workflow: Workflow, report: GuidedReport, request: WorkflowRequest, context: CallContext
     ) -> Run:
-        """Find the run that a report belongs to; the first one begins it."""
+        """Find the run that a report belongs to, done only if this very report ended it; the first one begins it."""
         owner, conversation_id = context.caller.subject, request.continuation_id
+        if context.interrupted is not None:
+            run = await self._tables.of_call(owner, context.interrupted.call_id)
+            if run is not None and run.state != "failed":
+                return run
         if conversation_id is not None:
             run = await self._tables.of_conversation(owner, conversation_id, workflow.name)
             if run is not None and run.state not in {"done", "failed"}:

@@ -35,6 +35,7 @@ class KeptCall(msgspec.Struct, frozen=True):
     digest: str
     call_id: str
     run_id: str
+    began_at: datetime
     ended: bool
     result: str | None
     """`None` in an ended one: it was too large to be kept, or deleted with its conversation."""
@@ -125,6 +126,7 @@ _FIND = select(
     idempotent_calls.c.digest,
     idempotent_calls.c.call_id,
     idempotent_calls.c.run_id,
+    idempotent_calls.c.began_at,
     idempotent_calls.c.ended_at.is_not(None),
     idempotent_calls.c.result,
 ).where(*_this)

@@ -89,6 +89,11 @@ class WorkflowTables:
             workflows.c.form == "guided",
         )
 
+    async def of_call(self, owner: str, call_id: str) -> Run | None:
+        """Find the owner's run that has a step of a call."""
+        its = select(workflow_steps.c.workflow_id).where(workflow_steps.c.call_id == call_id)
+        return await self._first(workflows.c.owner == owner, workflows.c.workflow_id.in_(its))
+
     async def steps(self, run: Run) -> list[Step]:
         """List a run's steps in the order in which they were begun first."""
         query = (

@@ -68,6 +68,7 @@ class Debug:
             unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
+            resumes=True,
             listed_result=ANSWER_FIELDS,
         )
 

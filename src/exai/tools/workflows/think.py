@@ -71,6 +71,7 @@ class Think:
             unlisted=GUIDED | {"fallback_models", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
+            resumes=True,
             listed_result=ANSWER_FIELDS,
         )
 
