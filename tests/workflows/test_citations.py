@@ -88,6 +88,13 @@ def test_the_true_text_of_what_is_nearly_right_is_told() -> None:
     assert of("E1", "8", "def releases(self, conn):").quote == "def release(self, conn):"
 
 
+def test_of_several_lines_that_are_like_a_quotation_the_most_like_is_told_and_the_first_of_equals() -> None:
+    lines = ["total = value_of(item_00x)", "total = value_of(item_012)", "total = value_of(item_013)"]
+    file = ShownFile("E1", "a.py", list(enumerate(lines, 1)))
+    near = check(Citation("E1", 1, 1, "total = value_of(item_01y)"), [file])
+    assert (near.state, near.first, near.quote) == ("near", 2, lines[1])
+
+
 def test_what_the_file_no_longer_has_is_stale() -> None:
     now = POOL.replace("self._open()", "self._pool.get()")
     changed = of("E1", "2", "conn = self._open()", now=now)

@@ -133,10 +133,10 @@ class ShownFile:
         squeezed = _squeezed(self._now)[0]
         return any(_squeezed(part)[0] not in squeezed for part in _ELLIPSIS.split(quote))
 
-    def nearest(self, quote: str) -> tuple[float, int, int, str]:
-        """Return how much of a quotation stands at the place that is most like it, the lines, and their text."""
+    def nearest(self, quote: str) -> tuple[int, int, str] | None:
+        """Return the lines and the text that are most like a quotation; `None`: none has enough of it."""
         size = quote.count("\n") + 1
-        best = (0.0, 0, 0, "")
+        best, least = None, NEAR_RATIO
         matcher = SequenceMatcher(autojunk=False)
         matcher.set_seq2(quote)
         for at in range(len(self.lines) - size + 1):
@@ -144,11 +144,11 @@ class ShownFile:
                 continue
             text = "\n".join(self.lines[at : at + size]).strip()
             matcher.set_seq1(text)
-            if matcher.real_quick_ratio() <= best[0] or matcher.quick_ratio() <= best[0]:
+            if matcher.real_quick_ratio() < least or matcher.quick_ratio() < least:
                 continue
             ratio = matcher.ratio()
-            if ratio > best[0]:
-                best = (ratio, self.numbers[at], self.numbers[at + size - 1], text)
+            if ratio >= least and (best is None or ratio > least):
+                best, least = (self.numbers[at], self.numbers[at + size - 1], text), ratio
         return best
 
     def _find(self, part: str, *, ignoring_blanks: bool) -> Iterator[tuple[int, int]]:
@@ -229,8 +229,9 @@ def _elsewhere(
     if file is None:
         return CheckedCitation("unknown_file", citation.path, citation.first, citation.last)
     if len(quote) >= NEAR_CHARACTERS and not found:
-        ratio, first, last, text = file.nearest(quote)
-        if ratio >= NEAR_RATIO:
+        nearest = file.nearest(quote)
+        if nearest is not None:
+            first, last, text = nearest
             return CheckedCitation("near", file.path, first, last, quote=text)
     return CheckedCitation("unverified", file.path, citation.first, citation.last)
 
