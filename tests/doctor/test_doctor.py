@@ -15,6 +15,7 @@ from exai.config.sources import Loaded, load
 from exai.doctor.checks import run_checks
 from exai.doctor.findings import Finding, State, as_text, is_ok
 from exai.doctor.services import check_database, check_providers
+from exai.evidence.code import languages
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database, inspect_schema
 from support.daemons import EXAI, StartDaemon, clean_environ
@@ -36,6 +37,22 @@ async def findings(tree: Loaded, check: str, *, offline: bool = True) -> list[Fi
     return [each for each in await run_checks(tree, SystemClock(), offline=offline) if each.check == check]
 
 
+async def test_grammars_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [whole] = await findings(loaded(tmp_path), "languages")
+    assert (whole.state, whole.message) == (
+        State.OK,
+        "the grammars of all that `analyze` knows are installed",
+    )
+    monkeypatch.setattr(
+        languages, "is_missing", lambda row: row.module in {"tree_sitter_c", "tree_sitter_php"}
+    )
+    [lacking] = await findings(loaded(tmp_path), "languages")
+    assert (lacking.state, lacking.message) == (
+        State.OK,
+        "`pip install 'exai[languages]'` adds the grammars of C, PHP, for `analyze`",
+    )
+
+
 async def test_a_good_set_up_is_well_from_keys_to_clock(
     tmp_path: Path, provider_environ: dict[str, str]
 ) -> None:
@@ -53,6 +70,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "database",
         "stored files",
         "secret scan",
+        "languages",
         "ports",
         "ports",
         "tokens",

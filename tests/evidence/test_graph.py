@@ -6,6 +6,7 @@ import pytest
 
 from evidence.test_trees import tree, write
 from exai.errors import BadArguments
+from exai.evidence.code import syntax
 from exai.evidence.collection import graph
 from exai.evidence.collection.collector import gather
 from exai.evidence.collection.graph import trace
@@ -88,6 +89,17 @@ def test_a_graph_has_bounds(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(graph, "MOST_EDGES", 1)
     found = trace(reader, "Cart.pay", "trace", Bounds())
     assert (len(found.edges), found.has_more) == (1, True)
+
+
+def test_a_grammar_that_is_missing_is_named_in_the_same_words_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syntax, "is_missing", lambda row: row.name == "C")
+    write(tmp_path, **FILES, **{"shop/total.c": "int total() {\n  return 1;\n}\n"})
+    reader = Reader(tree(tmp_path))
+    found = trace(reader, "shop/cart.py", "trace", Bounds())
+    assert found.notes == ("no grammar for C is installed (pip install 'exai[languages]')",)
+    assert found.notes == gather(reader, ("structure",), Wanted(paths=("shop",)), Bounds()).notes
 
 
 def outlined(reader: Reader, *paths: str) -> list[str]:

@@ -16,7 +16,7 @@ from exai.doctor.files import (
 )
 from exai.doctor.findings import Finding, problem
 from exai.doctor.identity import check_credentials, check_issuers, check_tokens
-from exai.doctor.machine import check_data_folder, check_keys, check_settings
+from exai.doctor.machine import check_data_folder, check_keys, check_languages, check_settings
 from exai.doctor.ports import check_ports
 from exai.doctor.services import check_database, check_providers
 from exai.runtime.clock import Clock
@@ -45,6 +45,7 @@ async def run_checks(
         ("database", partial(check_database, clock=clock)),
         ("stored files", check_stored_files),
         ("secret scan", check_secret_check),
+        ("languages", check_languages),
         ("jobs", check_dead_jobs),
         ("ports", check_ports),
         ("tokens", partial(check_tokens, clock=clock)),

@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, secrets, the data folder."""
+"""Checks of this machine: settings, secrets, the data folder, grammars."""
 
 import asyncio
 import os
@@ -9,9 +9,10 @@ from pathlib import Path
 from exai.config.sources import Loaded
 from exai.config.tree import find
 from exai.doctor.findings import Finding, ok, problem, warning
+from exai.evidence.code.languages import INSTALL, missing_languages
 from exai.runtime.private_files import exposure
 
-__all__ = ["check_data_folder", "check_keys", "check_settings"]
+__all__ = ["check_data_folder", "check_keys", "check_languages", "check_settings"]
 
 USUAL_FOLDER = (".config", "exai", "secrets")
 LEAST_FREE_BYTES = 512 * 2**20
@@ -52,6 +53,14 @@ def _unread_secrets(folder: Path | None) -> Iterator[Finding]:
                 f"{file} has the name of no secret and is not read",
                 "Give it the name of its setting, such as `providers.glm.api_key`.",
             )
+
+
+async def check_languages(_: Loaded) -> list[Finding]:
+    """Tell which languages are read without their grammars where evidence of code is gathered."""
+    missing = missing_languages()
+    if not missing:
+        return [ok("languages", "the grammars of all that `analyze` knows are installed")]
+    return [ok("languages", f"`{INSTALL}` adds the grammars of {', '.join(missing)}, for `analyze`")]
 
 
 async def check_keys(loaded: Loaded) -> list[Finding]:

@@ -253,8 +253,8 @@ class Graph(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
     """The texts of the nodes, in their order."""
     has_more: bool = False
-    missing: tuple[str, ...] = ()
-    """Languages whose grammars are not installed."""
+    notes: tuple[str, ...] = ()
+    """Which grammars are not installed."""
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tree_sitter import Language, Parser, Query
 
-__all__ = ["INSTALL", "ROWS", "Grammar", "Row", "grammar_of", "is_missing", "row_of"]
+__all__ = ["INSTALL", "ROWS", "Grammar", "Row", "grammar_of", "is_missing", "missing_languages", "row_of"]
 
 INSTALL = "pip install 'exai[languages]'"
 
@@ -243,6 +243,11 @@ _BY_SUFFIX = {suffix: row for row in ROWS for suffix in row.suffixes}
 def row_of(path: str) -> Row | None:
     """Return the language of a file, by its suffix."""
     return _BY_SUFFIX.get(PurePosixPath(path).suffix.lower())
+
+
+def missing_languages() -> list[str]:
+    """List the languages whose grammars are not installed."""
+    return list(dict.fromkeys(row.name for row in ROWS if is_missing(row)))
 
 
 def is_missing(row: Row) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tree_sitter import QueryCursor
 
-from exai.evidence.code.languages import Grammar, grammar_of, is_missing, row_of
+from exai.evidence.code.languages import INSTALL, Grammar, grammar_of, is_missing, row_of
 from exai.evidence.requests import Symbol
 from exai.evidence.trees import Document
 
@@ -81,6 +81,11 @@ class Syntax:
         self._kept: OrderedDict[tuple[str, str], Parsed] = OrderedDict()
         self.missing: set[str] = set()
         """Languages of which a file was seen and whose grammars are not installed."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say which grammars are missing, and how to have them."""
+        return tuple(f"no grammar for {name} is installed ({INSTALL})" for name in sorted(self.missing))
 
     def of(self, document: Document) -> Parsed:
         """Parse a file."""

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exai.errors import BadArguments
-from exai.evidence.code.languages import INSTALL
 from exai.evidence.collection.around_change import AroundChange
 from exai.evidence.collection.around_failure import AroundFailure
 from exai.evidence.collection.graph import outlines
@@ -48,8 +47,7 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
             pieces.append(piece)
             by_path[piece.path].append(piece)
             tokens += piece.tokens
-    missing = (f"no grammar for {name} is installed ({INSTALL})" for name in sorted(reader.syntax.missing))
-    notes = (*(change.notes if change else ()), *failure.notes, *missing)
+    notes = (*(change.notes if change else ()), *failure.notes, *reader.syntax.notes)
     return Gathered(tuple(pieces), tuple(dict.fromkeys(notes)), change.title if change else "")
 
 

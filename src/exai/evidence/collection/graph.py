@@ -147,8 +147,8 @@ class _Tracing:
             Node(path, symbol.kind, symbol.qualified, symbol.first, symbol.last)
             for path, symbol in self._numbers
         )
-        missing = tuple(sorted(self._reader.syntax.missing))
-        return Graph(nodes, tuple(self._edges.values()), starts, tuple(self._pieces), self._is_cut, missing)
+        notes = self._reader.syntax.notes
+        return Graph(nodes, tuple(self._edges.values()), starts, tuple(self._pieces), self._is_cut, notes)
 
     def _edge(self, source: Definition, target: Definition, line: int, *, is_sure: bool) -> bool:
         numbers = (self.add(source), self.add(target))

@@ -187,7 +187,7 @@ async def _gathered(
     found = await workspace.gather(sources, wanted, bounds)
     notes = list(found.notes)
     if graph is not None:
-        notes += (f"no grammar for {name} is installed" for name in graph.missing)
+        notes += graph.notes
         if graph.has_more:
             notes.append("the graph has more parts than are followed; name a smaller target")
     return [*(graph.pieces if graph else ()), *found.pieces], graph, tuple(dict.fromkeys(notes))
