@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exai.errors import BadArguments
+from exai.tools.analysis.analyze import Analyze
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
@@ -30,6 +31,7 @@ def registry() -> Registry:
         [
             *(each.tool() for each in tools),
             Status(absent, absent).tool(),
+            Analyze(absent, absent).tool(),
             PlanTool(absent, absent).tool(),
             Think(absent, bundled_workflows()["think"]).tool(),
         ]
@@ -40,6 +42,39 @@ def registry() -> Registry:
     ("name", "given", "tool", "becomes"),
     [
         ("version", {}, "status", {"section": "all"}),
+        (
+            "tracer",
+            {
+                "step": "Look.",
+                "step_number": 1,
+                "total_steps": 2,
+                "next_step_required": True,
+                "findings": "",
+                "trace_mode": "precision",
+                "target_description": "How does Pool.take open a connection? See `Wire`.",
+                "thinking_mode": "low",
+            },
+            "analyze",
+            {
+                "question": "How does Pool.take open a connection? See `Wire`.",
+                "kind": "trace",
+                "target": "Wire",
+                "effort": "low",
+            },
+        ),
+        (
+            "tracer",
+            {"trace_mode": "dependencies", "target_description": "Who needs src/pool.py:take now?"},
+            "analyze",
+            {"kind": "dependencies", "target": "src/pool.py:take"},
+        ),
+        ("tracer", {"trace_mode": "precision", "step": "take()"}, "analyze", {"target": "take"}),
+        (
+            "tracer",
+            {"trace_mode": "precision", "step": "who calls", "target": "take", "target_description": " "},
+            "analyze",
+            {"question": "who calls", "target": "take"},
+        ),
         ("health", {"tail_lines": 50}, "status", {"section": "providers"}),
         ("self-check", {"log_lines": 40}, "status", {"section": "all"}),
         ("activity", {"lines": 200, "filter": "x", "since": "1h"}, "status", {"section": "errors"}),
@@ -140,6 +175,18 @@ def test_a_look_up_asks_for_what_holds_now_and_needs_the_scope_of_search(registr
 @pytest.mark.parametrize(
     ("name", "given", "why"),
     [
+        (
+            "tracer",
+            {"trace_mode": "ask", "target_description": "`f`"},
+            "Argument 'trace_mode': give `precision`",
+        ),
+        ("tracer", {"target_description": "`f`"}, "Argument 'trace_mode'"),
+        (
+            "tracer",
+            {"trace_mode": "precision", "target_description": "How is it paid for?"},
+            "Argument 'target_description': name the part .*in backticks",
+        ),
+        ("tracer", {"trace_mode": "precision", "target_description": 3}, "Argument 'target_description'"),
         ("clink", {"prompt": "Do it.", "cli_name": "codex"}, "EXAI starts no other agent: .*`chat`"),
         ("toolcall_log_tail", {"path": "/var/log/x"}, "Argument 'path': EXAI reads no file .*`status`"),
         ("activity", {"path": "/var/log/x"}, "Argument 'path'"),

@@ -26,6 +26,7 @@ from exai.evidence.pieces import Bounds, Piece, Wanted, block
 from exai.evidence.requests import Edge, Graph
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.older.tracing import TRACERS
 from exai.tools.prompts import prompt
 
 __all__ = ["Analysis", "AnalysisReport", "Analyze", "AnalyzeArguments"]
@@ -128,6 +129,8 @@ class Analyze:
             asks_provider=True,
             scope=scopes.MODELS,
             file_arguments=("workspace",),
+            argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
+            aliases=TRACERS,
             unlisted=frozenset(
                 {"model", "fallback_models", "effort", "max_answer_tokens", "continuation_id"}
             ),
