@@ -280,6 +280,7 @@ async def test_progress_is_sent_to_those_who_asked(database: Database) -> None:
     ]
 
 
+@pytest.mark.timeout(300)
 async def test_ten_thousand_calls_of_every_fate_leave_every_permit_free(database: Database) -> None:
     dice = random.Random(20261124)
 

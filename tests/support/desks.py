@@ -36,7 +36,7 @@ class Desk:
         model: str,
         text: str = "hello",
         *,
-        seconds: float = 30,
+        seconds: float = 100,
         on_delta: OnDelta | None = None,
         **fields: Any,
     ) -> Completion:

@@ -144,7 +144,7 @@ def asking(
     )
 
 
-def asker(asking: Asking, *, seconds: float = 30.0, progress: Progress | None = None) -> ModelAsker:
+def asker(asking: Asking, *, seconds: float = 100.0, progress: Progress | None = None) -> ModelAsker:
     """What one call asks with, which has so many seconds."""
     caller = Caller.local(Door.WEBSOCKET)
     return ModelAsker.for_call(asking, caller, asking.clock.monotonic() + seconds, progress)

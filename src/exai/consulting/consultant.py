@@ -304,9 +304,12 @@ class Consultant:
 
 def _shown_the_same(choice: Choice, material: Material) -> Choice:
     """Leave out who may take over and is not shown the attached files."""
-    kinds = [item.attachment.kind for item in material.attached]
+    attached = material.attached
+    if not attached:
+        return choice
+    kinds = [item.attachment.kind for item in attached]
     able = (model for model in choice.fallbacks if all(map(model.part_for, kinds)))
-    return msgspec.structs.replace(choice, fallbacks=tuple(able)) if kinds else choice
+    return msgspec.structs.replace(choice, fallbacks=tuple(able))
 
 
 def _schema_tokens(inquiry: Inquiry) -> int:

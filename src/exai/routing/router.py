@@ -73,8 +73,9 @@ class _Needs(msgspec.Struct, frozen=True):
         """Name what `model` lacks, for a sentence."""
         if self.images and not model.images:
             return "takes no images"
-        if lacking := [kind for kind in self.kinds if model.part_for(kind) is None]:
-            return f"is shown no file of kind {lacking[0]}"
+        for kind in self.kinds:
+            if model.part_for(kind) is None:
+                return f"is shown no file of kind {kind}"
         if self.web_search and not model.web_search:
             return "cannot search the web"
         if self.thinking and not model.efforts:
