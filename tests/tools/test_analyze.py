@@ -74,6 +74,19 @@ async def test_the_structure_is_shown_without_secrets(client: McpSocket, emulato
     assert TOKEN not in prompted(emulator)
 
 
+async def test_paths_may_be_absolute(client: McpSocket, tmp_path: Path) -> None:
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "root" / "shop")
+    root, link = f"{tmp_path}/root", f"{tmp_path}/root/link"
+    found = await asked(client, question="What is there?", paths=[f"{root}/shop/tax.py"])
+    assert {each["path"] for each in found["evidence"]} == {"shop/tax.py"}
+    found = await asked(client, question="What is there?", paths=[f"{root}/"])
+    assert {"shop/tax.py", "web/page.py"} <= {each["path"] for each in found["evidence"]}
+    found = await asked(client, question="Why?", kind="trace", target=f"{root}/shop/cart.py:pay")
+    assert found["graph"]["nodes"][0]["name"] == "Cart.pay"
+    found = await asked(client, question="What is there?", workspace=f"{link}/", paths=[f"{link}/tax.py"])
+    assert {each["path"] for each in found["evidence"]} == {"tax.py"}
+
+
 async def test_an_answer_that_was_cut_says_so(client: McpSocket, emulator: Emulator) -> None:
     emulator.persona = Persona(kind="long", tokens=50)
     found = await asked(

@@ -182,10 +182,11 @@ async def _gathered(
 ) -> tuple[list[Piece], Graph | None, tuple[str, ...]]:
     """Gather what the question needs: the graph first, where one is asked for."""
     bounds = Bounds(tokens=EVIDENCE_TOKENS)
-    graph = None
+    graph, bases = None, (workspace.folder, (arguments.workspace or "").strip().rstrip("/"))
     if arguments.kind != "structure" and arguments.target is not None:
-        graph = await workspace.trace(arguments.target, arguments.kind, bounds)
-    wanted = Wanted(question=arguments.question, paths=tuple(arguments.paths))
+        graph = await workspace.trace(_inside(bases, arguments.target), arguments.kind, bounds)
+    paths = tuple(_inside(bases, path) for path in arguments.paths)
+    wanted = Wanted(question=arguments.question, paths=paths)
     sources = STRUCTURE if arguments.kind == "structure" else AROUND
     found = await workspace.gather(sources, wanted, bounds)
     notes = list(found.notes)
@@ -194,6 +195,15 @@ async def _gathered(
         if graph.has_more:
             notes.append("the graph has more parts than are followed; name a smaller target")
     return [*(graph.pieces if graph else ()), *found.pieces], graph, tuple(dict.fromkeys(notes))
+
+
+def _inside(bases: Iterable[str], path: str) -> str:
+    """Return a path as it is in the workspace; callers know it from `/` on, by whichever name the folder has."""
+    path = path.strip()
+    for base in bases:
+        if base and f"{path}/".startswith(f"{base}/"):
+            return path[len(base) + 1 :]
+    return path
 
 
 def _asked(arguments: AnalyzeArguments) -> str:
