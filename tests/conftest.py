@@ -19,9 +19,11 @@ from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
 from support.s3_server import S3Server, s3_server
+from support.traced_threads import let_traced_threads_end
 from support.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["support.desks"]
+let_traced_threads_end()
 
 _numbers = itertools.count(1)
 
