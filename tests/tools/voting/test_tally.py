@@ -1,6 +1,7 @@
 """How votes are counted."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -69,9 +70,7 @@ def test_a_tie_has_no_majority() -> None:
 def test_the_order_of_votes_changes_nothing(votes: list[Counted], random: object) -> None:
     shuffled = list(votes)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    one, other = tally(votes), tally(shuffled)
-    assert (one.majority, one.share) == (other.majority, other.share)
-    assert one.margin == pytest.approx(other.margin, abs=2e-3)
+    assert tally(votes) == tally(shuffled)
 
 
 @given(VOTES, st.integers(0, 7))
@@ -84,14 +83,15 @@ def test_what_is_decided_stays_so_whatever_comes(votes: list[Counted], known: in
         )
 
 
-def _leader(seen: Sequence[tuple[str, float]]) -> str:
-    totals: dict[str, float] = {}
+def _leader(seen: Sequence[tuple[str, Fraction]]) -> str:
+    totals: dict[str, Fraction] = {}
     for verdict, weight in seen:
-        totals[verdict] = totals.get(verdict, 0.0) + weight
+        totals[verdict] = totals.get(verdict, Fraction()) + weight
     return max(totals, key=lambda verdict: totals[verdict])
 
 
 def test_nothing_is_decided_while_the_rest_can_turn_it() -> None:
-    assert not is_decided([("support", 1.0)], 1.0)
-    assert is_decided([("support", 1.0), ("support", 1.0)], 1.0)
-    assert not is_decided([], 0.0)
+    one = ("support", Fraction(1))
+    assert not is_decided([one], 1)
+    assert is_decided([one, one], 1)
+    assert not is_decided([], 0)

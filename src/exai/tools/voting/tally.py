@@ -1,7 +1,8 @@
 """Counts votes. Models of one family err alike, so each further one of a family counts half of the one before."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 import msgspec
 
@@ -39,39 +40,37 @@ class Tally(msgspec.Struct, frozen=True):
         return self.majority is None or self.share < WEAK_SHARE - 1e-9 or self.margin < WEAK_MARGIN
 
 
-def weights(families: Sequence[str]) -> list[float]:
+def weights(families: Sequence[str]) -> list[Fraction]:
     """Return what each vote counts: one of a family 1, two of it 1.5 together, three 1.75."""
     sizes = Counter(families)
-    return [(2 - 2 ** (1 - sizes[family])) / sizes[family] for family in families]
+    return [Fraction(2 ** sizes[family] - 1, 2 ** (sizes[family] - 1) * sizes[family]) for family in families]
 
 
 def tally(votes: Sequence[Counted]) -> Tally:
-    """Count votes, of which there is at least one."""
-    weight: dict[str, float] = defaultdict(float)
-    conviction: dict[str, float] = defaultdict(float)
-    for vote, counts in zip(votes, weights([vote.family for vote in votes]), strict=True):
-        weight[vote.verdict] += counts
-        conviction[vote.verdict] += counts * vote.confidence / 10
+    """Count votes, of which there is at least one. Sums are exact, so that their order changes nothing."""
+    counted = list(zip(votes, weights([vote.family for vote in votes]), strict=True))
+    weight = _sums((vote.verdict, counts) for vote, counts in counted)
+    conviction = _sums((vote.verdict, counts * Fraction(vote.confidence) / 10) for vote, counts in counted)
     ranked = sorted(weight, key=lambda verdict: (-weight[verdict], -conviction[verdict], verdict))
     first, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     total = sum(conviction.values())
-    lead = conviction[first] - (0.0 if second is None else conviction[second])
-    is_tie = second is not None and _same(weight, first, second) and _same(conviction, first, second)
+    lead = conviction[first] - (0 if second is None else conviction[second])
+    is_tie = second is not None and (weight[first], conviction[first]) == (weight[second], conviction[second])
     return Tally(
         majority=None if is_tie else first,
-        share=round(weight[first] / sum(weight.values()), 3),
-        margin=round(lead / total, 3) if total else 0.0,
+        share=round(float(weight[first] / sum(weight.values())), 3),
+        margin=round(float(lead / total), 3) if total else 0.0,
     )
 
 
-def is_decided(votes: Sequence[tuple[str, float]], outstanding: float) -> bool:
+def is_decided(votes: Sequence[tuple[str, Fraction]], outstanding: Fraction | int) -> bool:
     """Tell whether votes, each a verdict with its weight, keep their majority whatever is still `outstanding`."""
-    weight: dict[str, float] = defaultdict(float)
-    for verdict, counts in votes:
-        weight[verdict] += counts
-    ranked = sorted(weight.values(), reverse=True)
-    return bool(ranked) and ranked[0] > (ranked[1] if len(ranked) > 1 else 0.0) + outstanding + 1e-9
+    ranked = sorted(_sums(votes).values(), reverse=True)
+    return bool(ranked) and ranked[0] > (ranked[1] if len(ranked) > 1 else 0) + outstanding
 
 
-def _same(values: dict[str, float], one: str, other: str) -> bool:
-    return abs(values[one] - values[other]) < 1e-9
+def _sums(parts: Iterable[tuple[str, Fraction]]) -> dict[str, Fraction]:
+    sums: dict[str, Fraction] = defaultdict(Fraction)
+    for verdict, part in parts:
+        sums[verdict] += part
+    return sums
