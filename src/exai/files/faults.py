@@ -14,6 +14,7 @@ __all__ = [
     "QuotaExceeded",
     "RangeBehindEnd",
     "SecretFound",
+    "SecretsUnchecked",
     "StoreBusy",
     "StoreFull",
     "StoreUnavailable",
@@ -115,6 +116,14 @@ class SecretFound(ToolFault):
     """A file that is about to leave holds a secret."""
 
     code = "secret_found"
+    http_status = 403
+    fixable_by = "caller"
+
+
+class SecretsUnchecked(ToolFault):
+    """A file that is about to leave as it is could not be looked through for secrets."""
+
+    code = "secrets_unchecked"
     http_status = 403
     fixable_by = "caller"
 

@@ -3,13 +3,16 @@
 import codecs
 from dataclasses import dataclass
 
-__all__ = ["DOCUMENTS", "HEAD_BYTES", "VIDEOS", "Kind", "kind_of"]
+__all__ = ["DOCUMENTS", "HEAD_BYTES", "PACKAGES", "VIDEOS", "Kind", "kind_of"]
 
 HEAD_BYTES = 4096
 """How much of a content's beginning `kind_of` needs."""
 
 DOCUMENTS = frozenset({"pdf", "docx", "xlsx", "pptx", "zip"})
 """Names of kinds whose text is extracted; what is a ZIP at first sight may be an Office document."""
+
+PACKAGES = DOCUMENTS - {"pdf"}
+"""Names of kinds that are archives with members of text."""
 
 VIDEOS = frozenset({"mp4", "quicktime", "avi", "matroska", "webm", "mpeg", "flv", "wmv", "3gpp"})
 """Names of kinds."""

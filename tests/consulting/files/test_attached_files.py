@@ -197,6 +197,30 @@ async def test_a_document_with_a_secret_in_its_text_does_not_leave_as_it_is(
     assert copying.sent("kimi") + copying.sent("glm") == 1
 
 
+async def test_a_document_with_a_secret_in_its_header_is_read_here(talk: Talk, copying: Copying) -> None:
+    token = "ghp_" + "Ab3d" * 9
+    header = f"<hdr><p><t>{token}</t></p></hdr>"
+    handle = await talk.put("a.docx", docx_of("one", header1=header), OWNER)
+    answer = await talk.ask(handle, model="kimi-k2.6", caller=CALLER, reads_documents="provider")
+    assert copying.sent("kimi") == 0
+    assert any("holds what looks like a secret, so it was read here" in note for note in answer.notes)
+    without_text = await talk.put("b.docx", docx_of(header1=header), OWNER)
+    with pytest.raises(SecretFound, match=r"in its part word/header1\.xml"):
+        await talk.ask(without_text, model="kimi-k2.6", caller=CALLER)
+    assert copying.sent("kimi") == 0
+    broken = await talk.put("c.docx", with_broken_part(), OWNER)
+    answer = await talk.ask(broken, model="kimi-k2.6", caller=CALLER, reads_documents="provider")
+    assert copying.sent("kimi") == 0
+    assert any(
+        "could not be looked through for secrets, so it was read here" in note for note in answer.notes
+    )
+
+
+def with_broken_part() -> bytes:
+    """A document whose text can be read, and whose header unpacks to more than it may."""
+    return docx_of("one", header1=" " * 30_000_000)
+
+
 async def test_lines_of_a_document_are_lines_of_its_text(talk: Talk, copying: Copying) -> None:
     handle = await talk.put("a.docx", docx_of("one", "two", "three"), OWNER)
     name = f"exai://files/{handle}/lines/2-2"

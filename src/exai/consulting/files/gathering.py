@@ -20,7 +20,7 @@ from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSou
 from exai.errors import FileRefused, ProviderFault, ScopeMissing
 from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
-from exai.files.faults import NoText
+from exai.files.faults import NoText, SecretFound, SecretsUnchecked
 from exai.files.kinds import DOCUMENTS, VIDEOS
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
@@ -384,10 +384,9 @@ class _Gathering:
 
     async def add_unread(self, document: UnreadDocument, model: Model, deadline: float) -> None:
         """Add a document as the model is shown it: as it is, by its provider's reading, or by ours."""
-        if await self._holds_secrets(document):
-            self.found.notes.append(
-                f"`{shown(document.name)}` holds what looks like a secret, so it was read here and not sent as it is."
-            )
+        if (why := await self._stays_here(document)) is not None:
+            name = shown(document.name)
+            self.found.notes.append(f"`{name}` {why}, so it was read here and not sent as it is.")
             await self._add_text(document.file, document.name, document.lines)
             return
         if document.lines is None and model.takes(document.file.kind, document.file.bytes):
@@ -401,11 +400,21 @@ class _Gathering:
                 raise
             raise unshown_scan(document.name) from None
 
-    async def _holds_secrets(self, document: UnreadDocument) -> bool:
-        """Whether a document, in its text, holds secrets that may not leave; its packed bytes would not show them."""
-        if document.is_scan or self._from.secrets.passes_raw(sends_secrets=self._send_secrets):
-            return False
-        return bool(await self._from.secrets.of_document(self._caller.subject, document.file.file_id))
+    async def _stays_here(self, document: UnreadDocument) -> str | None:
+        """Why a document may not leave as it is, although it can be read here; `None`: it may.
+
+        Raises:
+            SecretFound, SecretsUnchecked: it may not, and has no text here.
+        """
+        owner, file, name = self._caller.subject, document.file, document.name
+        try:
+            await self._from.secrets.check_document(owner, file, name, sends_secrets=self._send_secrets)
+        except (SecretFound, SecretsUnchecked) as fault:
+            if document.is_scan:
+                raise
+            is_found = isinstance(fault, SecretFound)
+            return "holds what looks like a secret" if is_found else "could not be looked through for secrets"
+        return None
 
     async def _reader_of(self, document: UnreadDocument, model: Model, deadline: float) -> str | None:
         """Have a document read by the provider that answers; who did it, or `None` where it is to be read here."""

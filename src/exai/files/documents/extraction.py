@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ PROGRAMS = {
     "pdfium": "exai.files.documents.pdf",
     "ooxml": "exai.files.documents.office",
     "wide": "exai.files.documents.wide_text",
+    "parts": "exai.files.documents.parts",
 }
 """By method."""
 
@@ -59,7 +60,7 @@ class Extraction:
         self._sending = sending
         self._telling = telling
 
-    async def text(self) -> AsyncIterator[bytes]:
+    async def text(self) -> AsyncGenerator[bytes, None]:
         """Yield the text in UTF-8, as far as the process writes it.
 
         Raises:

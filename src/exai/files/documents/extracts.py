@@ -121,6 +121,32 @@ class Extracts:
         )
         return FileText(text, row.method, row.pages, row.cut)
 
+    async def parts_of(self, owner: str, file: FileRow) -> AsyncGenerator[bytes, None]:
+        """Read all text of a file that is an archive, such as an Office document; nothing of it is kept.
+
+        Raises:
+            DocumentUnreadable: it cannot be read, or not to its end; what came may be a part.
+            FileTooLarge: it is larger than a document may be that is read.
+            FileDamaged, StoreUnavailable: the store's faults.
+        """
+        if not self._gate.try_take():
+            await self._gate.take(owner)
+        try:
+            blocks = self._read(file, file.bytes)
+            async with (
+                extracting("parts", file.bytes, blocks) as extraction,
+                aclosing(extraction.text()) as text,
+            ):
+                async for block in text:
+                    yield block
+                verdict = await extraction.verdict()
+        finally:
+            self._gate.give_back()
+        if verdict.cut is not None:
+            raise DocumentUnreadable(f"Only a part of it was: {verdict.cut}.", "too_large")
+        if verdict.refused not in {None, NO_TEXT}:
+            raise refusal(verdict.refused or "")
+
     async def keep(self, file: FileRow, method: str, text: str) -> None:
         """Keep the text of a file that was read elsewhere, such as a scan's by a provider.
 

@@ -138,6 +138,10 @@ class StoredText:
         """Find the text of a file of this owner, extracted where it is a document; raises what `read` does."""
         return await self._extracts.text_of(owner, await self._shelf.get(owner, file_id), by)
 
+    def parts_of(self, owner: str, file: FileRow) -> AsyncGenerator[bytes, None]:
+        """Read all text of an owner's file that is an archive; raises what `Extracts.parts_of` does."""
+        return self._extracts.parts_of(owner, file)
+
     async def search(
         self,
         owner: str,

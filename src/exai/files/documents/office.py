@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from xml.parsers import expat
 
 from exai.files.documents.child import run_child
@@ -18,7 +19,7 @@ from exai.files.documents.sheets import SheetReader, date_styles, shared_strings
 from exai.files.documents.verdict import MOST_MEMBERS, MOST_PAGES, MOST_RATIO, Refused, TextSink, Verdict
 from exai.files.documents.xml_events import Element, parse
 
-__all__ = ["extract_office"]
+__all__ = ["Archive", "extract_office", "telling_damage"]
 
 PIECE_BYTES = 2**18
 _FREE_BYTES = 2**20
@@ -45,7 +46,7 @@ def extract_office(data: bytes, sink: TextSink) -> Verdict:
         Refused: it is no Office document, encrypted, broken, or unpacks to more than it may.
         Cut: the bound of the text is reached.
     """
-    try:
+    with telling_damage():
         archive = Archive(data)
         if "word/document.xml" in archive.names:
             return _document(archive, sink)
@@ -53,11 +54,18 @@ def extract_office(data: bytes, sink: TextSink) -> Verdict:
             return _workbook(archive, sink)
         if "ppt/presentation.xml" in archive.names:
             return _presentation(archive, sink)
+    raise Refused("archive")
+
+
+@contextmanager
+def telling_damage() -> Iterator[None]:
+    """Refuse an archive inside as broken or encrypted, by what reading it raises."""
+    try:
+        yield
     except (*_BROKEN, expat.ExpatError):
         raise Refused("damaged") from None
     except RuntimeError as error:  # a member that is encrypted
         raise Refused("encrypted" if "encrypted" in str(error) else "damaged") from None
-    raise Refused("archive")
 
 
 def _ignore(element: Element, text: str) -> None:

@@ -5,6 +5,7 @@ A content is looked at once per version of the rules; the verdict is kept by its
 
 import asyncio
 import codecs
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -12,12 +13,14 @@ import msgspec
 
 from exai import config
 from exai.files.documents.lines import StoredText
-from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText, SecretFound
+from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText, SecretFound, SecretsUnchecked
+from exai.files.kinds import DOCUMENTS, PACKAGES
 from exai.files.paths.opening import shown
 from exai.files.secrets.places import Place, places_of
 from exai.files.secrets.scanner import SecretScanner
 from exai.runtime.clock import Clock
 from exai.storage.files.scans import ScanTable
+from exai.storage.files.tables import FileRow
 
 __all__ = ["MOST_PLACES", "SecretCheck", "found_raw"]
 
@@ -28,6 +31,9 @@ MOST_PLACES = 500
 _CARRIED_BYTES = 2**15
 _OVERLAP_BYTES = 4_096
 """Of two blocks: no form but a private key is longer, and that is found by its beginning."""
+PARTS_VERSION = 1
+"""Raised where other parts of a document come to be looked at."""
+_PART = re.compile(rb"^\[part ([^\n]*)\]$", re.MULTILINE)
 _KEY = b"-----BEGIN "
 _KEY_END = b"-----END "
 
@@ -75,15 +81,52 @@ class SecretCheck:
         await self._table.keep(content.sha256, self._scanner.rules, encoded, self._clock.utc())
         return kept
 
-    async def of_document(self, owner: str, file_id: str) -> tuple[Place, ...]:
-        """Find the secrets of a document that is to leave as it is: its packed bytes would not show them.
+    async def check_document(self, owner: str, file: FileRow, name: str, *, sends_secrets: bool) -> None:
+        """Check a document that is to leave as it is: its packed bytes would not show its secrets.
 
-        What has no text that can be read here has none.
+        Of an Office document all parts are looked at, also those that its text here leaves out. An encrypted PDF and a
+        scan have nothing that could be looked at.
+
+        Raises:
+            SecretFound: it holds a secret.
+            SecretsUnchecked: it cannot be looked through to its end.
+            FileDamaged, StoreFull, StoreUnavailable, StoreBusy, StoreFailed: the store's faults.
         """
+        if file.kind not in DOCUMENTS or self.passes_raw(sends_secrets=sends_secrets):
+            return
         try:
-            return await self.of_stored(owner, file_id)
-        except (NoText, DocumentUnreadable, FileTooLarge):
-            return ()
+            await self._check_text(owner, file, name)
+            if file.kind in PACKAGES:
+                await self._check_parts(owner, file, name)
+        except (DocumentUnreadable, FileTooLarge) as fault:
+            if file.kind == "pdf" and isinstance(fault, DocumentUnreadable) and fault.why == "encrypted":
+                return
+            raise _unchecked(name, str(fault)) from None
+
+    async def _check_text(self, owner: str, file: FileRow, name: str) -> None:
+        try:
+            text = await self._text.text_of(owner, file.file_id)
+        except NoText:
+            return
+        if places := await self.of_stored(owner, file.file_id):
+            raise found_raw(name, places[0].rule, f"in line {places[0].line:,} of its text")
+        if text.cut is not None:
+            raise _unchecked(name, f"Only its beginning was: {text.cut}.")
+
+    async def _check_parts(self, owner: str, file: FileRow, name: str) -> None:
+        rules = f"{self._scanner.rules}/parts-{PARTS_VERSION}"
+        if await self._table.find(file.sha256, rules) == CLEAN:
+            return
+        held, part = b"", ""
+        async with aclosing(self._text.parts_of(owner, file)) as blocks:
+            async for block in blocks:
+                held += block
+                spans = await asyncio.to_thread(self._scanner.spans, held)
+                part = _part_at(held, spans[0].start if spans else len(held)) or part
+                if spans:
+                    raise found_raw(name, spans[0].rule, f"in its part {shown(part)}")
+                held = held[-_OVERLAP_BYTES:]
+        await self._table.keep(file.sha256, rules, CLEAN, self._clock.utc())
 
     async def check_raw(self, content: bytes, name: str, *, sends_secrets: bool) -> None:
         """Check bytes that leave as they are.
@@ -146,6 +189,19 @@ def found_raw(name: str, rule: str, place: str) -> SecretFound:
         f"`{shown(name)}` holds what looks like a secret ({rule}, {place}), and its bytes would be sent as they "
         "are. Remove it there, or give `send_secrets` with a token that has the scope `files:secrets`."
     )
+
+
+def _unchecked(name: str, why: str) -> SecretsUnchecked:
+    return SecretsUnchecked(
+        f"`{shown(name)}` would be sent as it is, and could not be looked through for secrets. {why} Split it, or give "
+        "`send_secrets` with a token that has the scope `files:secrets`."
+    )
+
+
+def _part_at(text: bytes, place: int) -> str | None:
+    """Return the name of the part of a document in which a place is, as far as it stands in this text."""
+    marks = list(_PART.finditer(text, 0, place))
+    return marks[-1][1].decode(errors="replace") if marks else None
 
 
 def _cut(held: bytes) -> int:

@@ -5,8 +5,7 @@ from pathlib import PurePath
 
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind
-from exai.files.kinds import DOCUMENTS
-from exai.files.secrets.checks import SecretCheck, found_raw
+from exai.files.secrets.checks import SecretCheck
 from exai.files.store.shelf import Shelf
 from exai.providers.remote_files.copies import Copy
 from exai.providers.remote_files.remote_files import RemoteFiles
@@ -46,21 +45,16 @@ class CopyPlacer:
 
         Raises:
             FileRefused, SecretFound: it holds a secret, or is there to hold one.
+            SecretsUnchecked: it cannot be looked through to its end.
             ToolFault: as `RemoteFiles.copy` does.
         """
         source = StoredSource(self.shelf, owner, row, _suffix(row))
         if not sends_secrets:
             await _refuse_secret(row, source)
         await self.secrets.check_blocks(source.blocks(), row.name, row.sha256, sends_secrets=sends_secrets)
-        if row.kind in DOCUMENTS and not self.secrets.passes_raw(sends_secrets=sends_secrets):
-            await self._check_text(owner, row)
+        await self.secrets.check_document(owner, row, row.name, sends_secrets=sends_secrets)
         for_what = purpose or _purpose(row, provider)
         return await self.remote.copy(owner, source, provider, for_what, Method.GATEWAY, deadline=deadline)
-
-    async def _check_text(self, owner: str, row: FileRow) -> None:
-        places = await self.secrets.of_document(owner, row.file_id)
-        if places:
-            raise found_raw(row.name, places[0].rule, f"in line {places[0].line:,} of its text")
 
 
 def _purpose(row: FileRow, provider: str) -> str:

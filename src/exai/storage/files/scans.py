@@ -28,6 +28,8 @@ class ScanTable:
     async def keep(self, sha256: str, rules: str, places: str, at: datetime) -> None:
         """Keep a verdict instead of those of other rules, unless the content is gone.
 
+        What follows a slash in `rules` says of what of the content it is a verdict; others by the same rules stay.
+
         Raises:
             StoreFailed: it was not kept.
         """
@@ -43,7 +45,11 @@ def _keep(connection: Connection, write: tuple[str, str, str, datetime]) -> None
     state = connection.scalar(select(blobs.c.state).where(blobs.c.sha256 == sha256))
     if state is None or state == DELETING:
         return
-    connection.execute(delete(file_scans).where(file_scans.c.sha256 == sha256, file_scans.c.rules != rules))
+    version = rules.partition("/")[0]
+    is_other = (file_scans.c.rules != version) & ~file_scans.c.rules.startswith(
+        f"{version}/", autoescape=True
+    )
+    connection.execute(delete(file_scans).where(file_scans.c.sha256 == sha256, is_other))
     verdict = "clean" if places == "[]" else "found"
     _UPSERT.execute(
         connection, {"sha256": sha256, "rules": rules, "verdict": verdict, "places": places, "at": at}
