@@ -27,7 +27,7 @@ A class exists where a caller or a program would act differently. Attributes of 
 answered, so that no transport needs a chain of `isinstance`.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "AbilityMissing",
@@ -96,6 +96,13 @@ class ExaiError(Exception):
 
     fixable_by: ClassVar[str] = "operator"
     """Who can fix it: `caller`, `operator`, `provider` or `developer`."""
+
+    def adding(self, sentence: str) -> Self:
+        """Make the same error with a sentence more; this one may be told to others."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.args = (f"{self} {sentence}",)
+        return made
 
 
 class StartFault(ExaiError):

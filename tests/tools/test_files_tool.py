@@ -181,6 +181,18 @@ async def test_a_copy_is_placed_at_a_provider_on_purpose(files: FileTool) -> Non
     assert len(files.remote.copies) == 7
 
 
+@pytest.mark.parametrize("tool", ["files", "glm_upload_file"])
+async def test_a_file_that_is_stored_and_not_sent_is_named(tool: str, files: FileTool) -> None:
+    path = files.file("a.txt", b"token = 'ghp_" + b"aB3" * 12 + b"'")
+    given: dict[str, Any] = {"action": "put", "provider": "glm"} if tool == "files" else {}
+    with pytest.raises(SecretFound, match=r"files:secrets`\. Stored all the same: file_") as caught:
+        await files.answer(tool=tool, path=path, **given)
+    (row,) = await files.shelf.shelf.newest("alice", 5)
+    assert str(caught.value).endswith(f" {row.file_id}.")
+    with pytest.raises(FileRefused, match=row.file_id):
+        await files(action="put", paths=[path, str(files.folder / "no such.txt")])
+
+
 def test_secrets_are_sent_for_whoever_has_the_scope(files: FileTool) -> None:
     wanted = {"action": "send", "id": "file_0", "provider": "kimi", "send_secrets": True}
     assert set(files.scopes_of(wanted)) == {"files", "tools:models", "files:secrets"}
@@ -361,6 +373,7 @@ async def test_files_of_others_are_answered_as_unknown_ones(files: FileTool) -> 
         ({"action": "send", "id": "file_1", "provider": "kimy"}, "Did you mean 'kimi'?"),
         ({"action": "delete", "id": "exai://files/file_1/lines/1-2"}, "give exai://files/file_1"),
         ({}, "action"),
+        ({"action": "authorize", "sha256": "0" * 64 + "\n"}, "sha256"),
         ({"action": "list", "folder": "/"}, "Unknown argument 'folder'"),
     ],
 )

@@ -139,7 +139,7 @@ async def test_a_change_without_a_token_comes_from_the_ports_own_page_where_cook
 
 
 async def test_refusals_have_the_form_of_their_row_and_the_headers_of_the_gate() -> None:
-    def other_form(fault: ExaiError) -> Response:
+    def other_form(fault: ExaiError, _: Scope) -> Response:
         return PlainTextResponse(f"<{fault.code}>", 499)
 
     port = Port(of(path="/json"), of(path="/other", fault_form=other_form))

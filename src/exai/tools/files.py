@@ -13,7 +13,7 @@ from exai.auth import scopes
 from exai.callers import Door
 from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
-from exai.errors import BadArguments
+from exai.errors import BadArguments, ExaiError
 from exai.files.documents.lines import StoredText
 from exai.files.documents.pages import TextPage, page_of
 from exai.files.paths.storing import PathStore
@@ -67,7 +67,7 @@ class FilesArguments(Arguments, frozen=True):
     name: Annotated[str, msgspec.Meta(max_length=1_024)] | None = None
     purpose: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None
     send_secrets: bool = False
 
 
@@ -247,10 +247,18 @@ class Files:
                 "put needs `path`, absolute, of a file on the machine where EXAI runs. From another machine: "
                 "action authorize gives a command that uploads."
             )
-        rows = [await self._stored(owner, path, arguments.name) for path in given]
-        if arguments.provider is not None:
-            sent = [await self._sent(row, arguments, context) for row in rows]
-            return sent[0] if len(sent) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
+        rows: list[FileRow] = []
+        try:
+            for path in given:
+                row = await self._stored(owner, path, arguments.name)
+                rows.append(row)
+            if arguments.provider is not None:
+                sent = [await self._sent(row, arguments, context) for row in rows]
+                return sent[0] if len(sent) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
+        except ExaiError as fault:
+            if not rows:
+                raise
+            raise fault.adding(f"Stored all the same: {', '.join(row.file_id for row in rows)}.") from fault
         return FilesResult.of(rows[0]) if len(rows) == 1 else FilesResult(files=tuple(map(FileItem.of, rows)))
 
     async def _stored(self, owner: str, path: str, name: str | None) -> FileRow:

@@ -6,11 +6,13 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import ListenHandler
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from exai.auth.attempts import Attempts
 from exai.callers import Door
 from exai.config import Settings
+from exai.errors import ExaiError
 from exai.events.bus import EventBus
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.samples import Sample
@@ -99,7 +101,7 @@ class McpDoors:
         metadata, none = resource_metadata(resource), no_authorization_server(resource)
         return [
             Route(READ, "/", greeting, is_open=True),
-            Route(("GET", "POST", "DELETE"), "/mcp", self._mcp, body=self._mcp_body, fault_form=rpc_fault),
+            Route(("GET", "POST", "DELETE"), "/mcp", self._mcp, body=self._mcp_body, fault_form=_as_rpc),
             Route(("POST",), "/auth/token", token_endpoint, is_open=True, body=FORM_BODY),
             Route(READ, "/.well-known/jwks.json", keys, is_open=True),
             Route(READ, METADATA_PATH, metadata, is_open=True),
@@ -136,3 +138,7 @@ class McpDoors:
         else:
             scope["path"] = scope["path"].rstrip("/") or "/"  # clients are given `/mcp/` as well
             await self.http(scope, receive, send)
+
+
+def _as_rpc(fault: ExaiError, _: Scope) -> Response:
+    return rpc_fault(fault)

@@ -98,7 +98,7 @@ class HttpPort:
         try:
             caller = await self._gate.caller_of(scope, route, self._door)
             if scope["method"] not in route.methods:
-                return _wrong_method(route, match.methods)
+                return _wrong_method(route, match.methods, scope)
             check_allowed(scope, route, caller)
             request = AuthorizedRequest(
                 scope,
@@ -124,7 +124,7 @@ class HttpPort:
             raise
 
     def _refusal(self, fault: ExaiError, route: Route, scope: Scope) -> ASGIApp:
-        response = route.fault_form(fault)
+        response = route.fault_form(fault, scope)
         response.raw_headers += self._gate.challenge(fault, scope)
         if isinstance(fault, BodyTooSlow):
             response.headers["connection"] = "close"
@@ -149,9 +149,9 @@ class _Answer:
         await self._send(message)
 
 
-def _wrong_method(route: Route, methods: tuple[str, ...]) -> ASGIApp:
+def _wrong_method(route: Route, methods: tuple[str, ...], scope: Scope) -> ASGIApp:
     allow = ", ".join(methods)
-    response = route.fault_form(MethodRefused(f"Here are {allow}."))
+    response = route.fault_form(MethodRefused(f"Here are {allow}."), scope)
     response.headers["allow"] = allow
     return response
 

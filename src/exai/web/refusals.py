@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Scope
 
 from exai.errors import ExaiError, ScopeMissing
 
@@ -12,8 +13,8 @@ __all__ = ["FaultForm", "PlainRefusal", "RawFields", "json_fault"]
 RawFields = tuple[tuple[bytes, bytes], ...]
 """Header fields of an answer, as ASGI has them."""
 
-FaultForm = Callable[[ExaiError], Response]
-"""Puts a fault into the form in which a route's clients read errors."""
+FaultForm = Callable[[ExaiError, Scope], Response]
+"""Puts a fault into the form in which a route's clients read errors; the scope is that of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class PlainRefusal:
         return response
 
 
-def json_fault(fault: ExaiError) -> Response:
+def json_fault(fault: ExaiError, _: Scope | None = None) -> Response:
     """Answer `{"error": {"code", "message", "retryable"}}`, with the scope that would allow it where one is missing."""
     error: dict[str, object] = {"code": fault.code, "message": str(fault), "retryable": fault.retryable}
     if isinstance(fault, ScopeMissing):

@@ -144,6 +144,7 @@ async def test_what_is_no_form_with_one_file_is_refused(
 ) -> None:
     reply = await port.ask("POST", "/files", body=body, Content_Type=kind)
     assert reply.status == status
+    assert "tus-resumable" not in reply.headers
     assert (await port.ask("GET", "/files")).json["files"] == []
     assert (port.shelf.on_disk, port.shelf.incoming) == (set(), [])
 
@@ -162,6 +163,8 @@ async def test_one_range_is_answered_alone(port: FilePort) -> None:
     assert other.status == 200
     same = await port.ask("GET", path, If_None_Match=f'"x", W/"{DIGEST}"')
     assert (same.status, same.body) == (304, b"")
+    for method in ("GET", "HEAD"):
+        assert (await port.ask(method, path, If_None_Match="*")).status == 304
     head = await port.ask("HEAD", path)
     assert (head.status, head.headers["content-length"]) == (200, str(len(CONTENT)))
 
@@ -179,6 +182,22 @@ async def test_files_are_listed_page_by_page(port: FilePort) -> None:
     for limit in ("0", "101", "-1", "x", "\u0661"):
         refused = await port.ask("GET", f"/files?limit={limit}")
         assert (refused.status, refused.code) == (400, "bad_arguments")
+
+
+async def test_files_are_listed_by_their_name(port: FilePort) -> None:
+    ids = []
+    for number in range(3):
+        ids.append(await port.put(str(number).encode(), "a.txt"))
+        await port.put(f"other {number}".encode(), "ab.txt")
+        port.shelf.clock.advance(1)
+    await port.put(b"0", "a.txt", "bob")
+    first = (await port.ask("GET", "/files?name=a.txt&limit=2")).json
+    assert [file["id"] for file in first["files"]] == ids[:0:-1]
+    second = (await port.ask("GET", f"/files?name=./a.txt&limit=2&after={first['next']}")).json
+    assert ([file["id"] for file in second["files"]], second["next"]) == (ids[:1], None)
+    assert (await port.ask("GET", "/files?name=%25.txt")).json == {"files": [], "next": None}
+    refused = await port.ask("GET", "/files?name=")
+    assert (refused.status, refused.code) == (400, "bad_arguments")
 
 
 async def test_a_removed_file_is_gone_and_its_content_after_the_grace(port: FilePort) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from exai.storage.database import Database
 from support.faulty_disk import FaultyDisk
@@ -211,6 +212,19 @@ async def test_what_does_not_fit_is_refused_with_its_status(port: FilePort) -> N
     late = await created(port)
     port.shelf.clock.advance(25 * 3600)
     assert (await patch(port, late, 0, b"x")).status == 410
+
+
+async def test_a_header_that_is_sent_twice_is_refused(port: FilePort) -> None:
+    fields = [
+        *port.token().items(),
+        ("Tus-Resumable", "1.0.0"),
+        ("Upload-Length", "5"),
+        ("Upload-Length", "6"),
+    ]
+    async with port.http.post(f"{port.url}/files", headers=CIMultiDict(fields)) as answer:
+        assert (answer.status, answer.headers["tus-resumable"]) == (400, "1.0.0")
+        assert "`upload-length` is there 2 times" in (await answer.json())["error"]["message"]
+    assert port.shelf.parts == []
 
 
 async def test_a_second_request_to_an_upload_waits_outside(port: FilePort) -> None:

@@ -181,13 +181,18 @@ class Shelf:
         """Find the newest file of this owner with a content."""
         return await self._tables.find_content(owner, sha256)
 
-    async def newest(self, owner: str, limit: int, *, after: str | None = None) -> Sequence[FileRow]:
+    async def newest(
+        self, owner: str, limit: int, *, after: str | None = None, name: str | None = None
+    ) -> Sequence[FileRow]:
         """List files of this owner, newest first, behind the one with the id `after`.
+
+        `name` is the one that all of them have, as it was given when they were stored.
 
         Raises:
             UnknownFile: he never had one with that id, or it was removed too long ago.
         """
-        rows = await self._tables.newest(owner, limit, after=after)
+        stored = None if name is None else storable_name(name)
+        rows = await self._tables.newest(owner, limit, after=after, name=stored)
         if after is not None and not rows and await self._removals.history(owner, after) is None:
             raise UnknownFile(
                 "You have no file with the id behind which the list is to go on. List from the beginning."

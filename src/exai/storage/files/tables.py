@@ -190,9 +190,13 @@ class FileTables:
             query = query.where(files.c.name == name)
         return await self._first(query.order_by(*_NEWEST_FIRST))
 
-    async def newest(self, owner: str, limit: int, *, after: str | None = None) -> list[FileRow]:
-        """List files of this owner, newest first, behind the one with the id `after`."""
+    async def newest(
+        self, owner: str, limit: int, *, after: str | None = None, name: str | None = None
+    ) -> list[FileRow]:
+        """List files of this owner, or those with a name, newest first, behind the one with the id `after`."""
         query = FILES.where(files.c.owner == owner).order_by(*_NEWEST_FIRST).limit(limit)
+        if name is not None:
+            query = query.where(files.c.name == name)
         if after is not None:
             at = (
                 select(files.c.created_at)

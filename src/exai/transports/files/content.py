@@ -28,7 +28,7 @@ async def send_content(shelf: Shelf, request: AuthorizedRequest, row: FileRow) -
     """
     headers = _content_headers(row)
     asked = {name: value.decode("latin-1") for name, value in request.headers}
-    if headers["etag"] in _tags(asked.get(b"if-none-match")):
+    if {headers["etag"], "*"} & _tags(asked.get(b"if-none-match")):
         return Response(status_code=304, headers=headers)
     is_current = asked.get(b"if-range", headers["etag"]) == headers["etag"]
     try:

@@ -21,7 +21,7 @@ from exai.files.store.shelf import Shelf, too_large
 from exai.storage.files.tables import FileRow
 from exai.transports.files.content import NOSNIFF, send_content
 from exai.transports.files.form import FORM_BYTES, FileForm
-from exai.transports.files.tus import TusDoor, is_tus, tus_fault
+from exai.transports.files.tus import TusDoor, is_tus, tus_or_form_fault
 from exai.web.bodies import StreamedBody
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Route
@@ -46,7 +46,7 @@ class FileDoor:
         content = StreamedBody(self._settings.max_upload_bytes)
         form = StreamedBody(self._settings.max_upload_bytes + FORM_BYTES)
         yield Route(("GET",), "/files", self.list, scope=scope)
-        yield Route(("POST",), "/files", self.post, scope=scope, body=form, fault_form=tus_fault)
+        yield Route(("POST",), "/files", self.post, scope=scope, body=form, fault_form=tus_or_form_fault)
         yield Route(("HEAD",), "/files/sha256/{digest}", self.look, scope=scope)
         yield Route(("PUT",), "/files/sha256/{digest}", self.put, scope=scope, body=content)
         yield Route(READ, "/files/{file_id}", self.show, scope=scope)
@@ -84,11 +84,14 @@ class FileDoor:
         return _entry(row, 201)
 
     async def list(self, request: AuthorizedRequest) -> Response:
-        """List the caller's files, newest first."""
+        """List the caller's files, or those with a name, newest first."""
         limit = limit_of(request.query.get("limit"))
         after = request.query.get("after")
         behind = None if after is None else file_id_of(after)
-        rows = await self._shelf.newest(request.caller.subject, limit + 1, after=behind)
+        name = request.query.get("name")
+        if name == "":
+            raise BadArguments("`name` is the whole name of the files that are to be listed.")
+        rows = await self._shelf.newest(request.caller.subject, limit + 1, after=behind, name=name)
         files, further = rows[:limit], rows[limit:]
         body = {"files": [_described(row) for row in files], "next": files[-1].file_id if further else None}
         return JSONResponse(body, headers=NOSNIFF)

@@ -8,6 +8,7 @@ import email.utils
 from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.responses import Response
+from starlette.types import Scope
 
 from exai import config
 from exai.errors import BadArguments, ExaiError, RequestFault
@@ -21,7 +22,7 @@ from exai.web.refusals import json_fault
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import Route
 
-__all__ = ["TusDoor", "is_tus", "tus_fault"]
+__all__ = ["TusDoor", "is_tus", "tus_fault", "tus_or_form_fault"]
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
@@ -39,13 +40,19 @@ class VersionRefused(RequestFault):
     http_status = 412
 
 
-def tus_fault(fault: ExaiError) -> Response:
+def tus_fault(fault: ExaiError, scope: Scope) -> Response:
     """Answer a fault as JSON, with what tus wants in every answer."""
-    response = json_fault(fault)
+    response = json_fault(fault, scope)
     response.headers.update(HEADERS)
     if isinstance(fault, VersionRefused):
         response.headers["tus-version"] = VERSION
     return response
+
+
+def tus_or_form_fault(fault: ExaiError, scope: Scope) -> Response:
+    """Answer a fault as JSON, as the protocol wants it where the request is of it."""
+    is_of_it = any(name == b"tus-resumable" for name, _ in scope["headers"])
+    return (tus_fault if is_of_it else json_fault)(fault, scope)
 
 
 def is_tus(request: AuthorizedRequest) -> bool:
@@ -159,4 +166,7 @@ def _has_body(request: AuthorizedRequest) -> bool:
 
 
 def _header(request: AuthorizedRequest, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for each, value in request.headers if each == name), None)
+    values = [value.decode("latin-1") for each, value in request.headers if each == name]
+    if len(values) > 1:
+        raise BadArguments(f"The header `{name.decode()}` is there {len(values)} times; send it once.")
+    return values[0] if values else None
