@@ -33,6 +33,7 @@ async def test_a_handshake_client_lists_and_calls(doors: Doors) -> None:
         assert hello["serverInfo"]["name"] == "exai"
         assert hello["serverInfo"]["version"] == "9.9"
         assert "continuation_id" in hello["instructions"]
+        assert "`files`" in hello["instructions"], "all that a client knows which loads tools by search"
         tools = (await client.request("tools/list"))["result"]["tools"]
         assert [tool["name"] for tool in tools][:2] == ["echo", "wait"]
         assert tools[0]["inputSchema"] == {"type": "object"}

@@ -16,12 +16,17 @@ from exai.consulting.results import Report, Result, ToolReturn
 from exai.protocol.schemas import LISTED_DEPTH, input_schema
 from exai.tools.aliases import Alias
 
-__all__ = ["ANSWER_FIELDS", "Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
+__all__ = ["ANSWER_FIELDS", "SHOWN_WHOLE", "Arguments", "JsonObject", "Requested", "Tool", "ToolAnswer"]
 
 JsonObject = dict[str, Any]
 
 ANSWER_FIELDS = ("continuation_id", "answer", "notes")
 """What the list describes of every tool that answers: the rest explains itself where it stands."""
+
+SHOWN_WHOLE: JsonObject = {"anthropic/maxResultSizeChars": 500_000}
+"""The `meta` of a tool whose results are long by their nature: the most that Claude Code shows of one as it is. Without
+it, a result of 50,000 characters, or of 25,000 tokens, goes to a file, and its model sees the beginning or
+nothing."""
 
 
 class Requested(msgspec.Struct, frozen=True):

@@ -26,15 +26,12 @@ from exai.consulting.inquiry import Inquiry
 from exai.consulting.preview import preview_of_one
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
-from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.base import ANSWER_FIELDS, SHOWN_WHOLE, Arguments, Requested, Tool
 from exai.tools.older.files import CHAT_WITH_FILES
 from exai.tools.older.questions import QUESTIONS
 from exai.tools.prompts import prompt
 
 __all__ = ["Chat", "ChatArguments"]
-
-MAX_RESULT_CHARACTERS = 500_000
-"""The most that Claude Code takes of a result as it is, if a tool's entry asks for it; without, it cuts far earlier."""
 
 
 class ChatArguments(Arguments, frozen=True):
@@ -95,7 +92,7 @@ class Chat:
                     "dry_run",
                 }
             ),
-            meta={"anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
+            meta=SHOWN_WHOLE,
             open_world=True,
             listed_result=ANSWER_FIELDS,
         )

@@ -24,7 +24,7 @@ from exai.files.store.tickets import UploadTickets
 from exai.providers.remote_files.placing import CopyPlacer
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.storage.files.tables import FileRow
-from exai.tools.base import Arguments, Tool
+from exai.tools.base import SHOWN_WHOLE, Arguments, Tool
 from exai.tools.older.files import STORED_FILES
 
 __all__ = ["FileServices", "Files", "FilesArguments", "FilesResult"]
@@ -221,6 +221,7 @@ class Files:
             scope=scopes.FILES,
             listed_result=("id", "files", "lines", "note"),
             listed_depth=0,
+            meta=SHOWN_WHOLE,
             file_arguments=("path", "paths"),
             argument_scopes={"provider": scopes.MODELS, "send_secrets": scopes.FILES_SECRETS},
             aliases=STORED_FILES,

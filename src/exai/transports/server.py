@@ -48,10 +48,12 @@ LIST_CACHE_MS = 3_600_000
 """The list changes with the daemon's version only; an hour bounds what a client may miss after an upgrade."""
 
 INSTRUCTIONS = (
-    "EXAI asks GLM and Kimi models. `chat` answers with a continuation_id; pass it on to continue, from any client. "
-    "`status` with section models lists who can be asked."
+    "EXAI asks GLM and Kimi models. Use it for a second opinion, a review, the cause of a failure, a plan, a vote. "
+    "`chat` answers with a continuation_id; pass it on to continue, from any client. `files` stores a file once; its "
+    "handle goes wherever paths go. `status` with section models lists who can be asked."
 )
-"""What a client's model reads about this server beside its tools."""
+"""What a client's model reads about this server beside its tools; in clients that load tools by search, beside their
+names alone."""
 
 UNINITIALIZED = (
     "This connection is not initialized. Send `initialize` first, "

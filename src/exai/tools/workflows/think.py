@@ -15,7 +15,7 @@ from exai.consulting.arguments import (
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.tools.aliases import Alias
-from exai.tools.base import ANSWER_FIELDS, Requested, Tool
+from exai.tools.base import ANSWER_FIELDS, SHOWN_WHOLE, Requested, Tool
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.guided_arguments import GUIDED, OLDER_ARGUMENTS, GuidedArguments, question_of
@@ -73,6 +73,7 @@ class Think:
             open_world=True,
             resumes=True,
             listed_result=ANSWER_FIELDS,
+            meta=SHOWN_WHOLE,
         )
 
     async def run(self, arguments: ThinkArguments, context: CallContext) -> ToolReturn[WorkflowAnswer]:
