@@ -122,6 +122,13 @@ async def test_a_document_of_which_only_the_beginning_was_read_is_not_sent(check
         await check("a.docx", docx_of(*[paragraph] * 22, f"the key is {PAT}"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+async def test_a_secret_in_wide_text_keeps_it_here(encoding: str, check: Checked) -> None:
+    await check("a.txt", "nothing\n".encode(encoding))
+    with pytest.raises(SecretFound, match="in line 2 of its text"):
+        await check("b.txt", f"one\n{PAT}\n".encode(encoding))
+
+
 async def test_scans_are_sent(check: Checked) -> None:
     await check("a.pdf", scan())
     with pytest.raises(SecretFound, match="in line 2 of its text"):

@@ -14,7 +14,7 @@ import msgspec
 from exai import config
 from exai.files.documents.lines import StoredText
 from exai.files.faults import DocumentUnreadable, FileTooLarge, NoText, SecretFound, SecretsUnchecked
-from exai.files.kinds import DOCUMENTS, PACKAGES
+from exai.files.kinds import DOCUMENTS, PACKAGES, TEXT
 from exai.files.paths.opening import shown
 from exai.files.secrets.places import Place, places_of
 from exai.files.secrets.scanner import SecretScanner
@@ -82,7 +82,7 @@ class SecretCheck:
         return kept
 
     async def check_document(self, owner: str, file: FileRow, name: str, *, sends_secrets: bool) -> None:
-        """Check a document that is to leave as it is: its packed bytes would not show its secrets.
+        """Check a document, or a text, that is to leave as it is: packed or wide, its bytes would not show its secrets.
 
         Of an Office document all parts are looked at, also those that its text here leaves out. An encrypted PDF and a
         scan have nothing that could be looked at.
@@ -92,7 +92,7 @@ class SecretCheck:
             SecretsUnchecked: it cannot be looked through to its end.
             FileDamaged, StoreFull, StoreUnavailable, StoreBusy, StoreFailed: the store's faults.
         """
-        if file.kind not in DOCUMENTS or self.passes_raw(sends_secrets=sends_secrets):
+        if file.kind not in DOCUMENTS | {TEXT.name} or self.passes_raw(sends_secrets=sends_secrets):
             return
         try:
             await self._check_text(owner, file, name)
