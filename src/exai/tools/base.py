@@ -25,7 +25,7 @@ ANSWER_FIELDS = ("continuation_id", "answer", "notes")
 
 SHOWN_WHOLE: JsonObject = {"anthropic/maxResultSizeChars": 500_000}
 """The `meta` of a tool whose results are long by their nature: the most that Claude Code shows of one as it is. Without
-it, a result of 50,000 characters, or of 25,000 tokens, goes to a file, and its model sees the beginning or
+it, a result from about 50,000 characters on goes to a file, and its model sees the beginning or
 nothing."""
 
 
