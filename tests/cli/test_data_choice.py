@@ -71,7 +71,10 @@ async def check_copies_of_a_demonstration(folder: Path) -> None:
     checked = await run("files", "check", "--json")
     assert checked.exit_code == 0, checked.output
     report = json.loads(checked.stdout)
-    assert (report["store"]["contents"], report["store"]["differences"], report["providers"]) == (2, 0, {})
+    store = report["store"]
+    assert (store["contents"], store["differences"], report["providers"]) == (3, 0, {}), (
+        "two files, and a text"
+    )
     assert "copies are not compared" in checked.stderr
     for arguments in (("check", "--copies"), ("import", "dump.csv")):
         fault = (await run("files", *arguments)).exception

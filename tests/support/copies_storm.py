@@ -1,6 +1,7 @@
 """A storm of mixed operations on stored files and their copies, while the providers fail in every way."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Storm:
         self._dice = random.Random(seed)
         self._faults = faults
         self._files: list[tuple[str, str]] = []
+        self._names = itertools.count()
         self._jobs_clock = ManualClock()
         deletions = [UploadDeletions(part.remote, part.copies) for part in self._parts]
         self._deletions = deletions[0]
@@ -129,7 +131,8 @@ class Storm:
     async def _put(self, part: Copying) -> None:
         owner, number = self._dice.choice(OWNERS), self._dice.randrange(CONTENTS)
         content = f"content {number}\n".encode() * 1_000
-        self._files.append((owner, await part.shelf.put(owner, f"{number}.txt", content)))
+        name = f"{next(self._names)}.txt"  # one file per owner, name and content
+        self._files.append((owner, await part.shelf.put(owner, name, content)))
 
     async def _send(self, part: Copying) -> None:
         if self._files:

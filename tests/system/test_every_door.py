@@ -69,7 +69,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def guarded(data_dir: Path) -> AsyncIterator[GuardedDaemon]:
-    async with guarded_daemon(data_dir) as started:
+    sources = data_dir.parent / "sources"
+    sources.mkdir()
+    (sources / "heron.py").write_text("def wade():\n    return 1\n")
+    async with guarded_daemon(data_dir, EXAI_FILES__ROOTS=json.dumps([str(sources)])) as started:
         yield started
 
 
@@ -138,10 +141,16 @@ def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dic
     return message, BOTH | routing
 
 
+FURTHER = {"think": {"problem": "x"}, "debug": {"problem": "x"}}
+"""What a tool needs that its schema does not require, as another form of it does without."""
+
+
 async def tools(guarded: GuardedDaemon) -> dict[str, dict[str, Any]]:
     async with mcp_socket(guarded.daemon.mcp_ws, headers=bearer(await guarded.token(FILES))) as client:
         listed = (await client.request("tools/list"))["result"]["tools"]
-    return {tool["name"]: arguments_for(tool["inputSchema"]) for tool in listed}
+    return {
+        tool["name"]: arguments_for(tool["inputSchema"]) | FURTHER.get(tool["name"], {}) for tool in listed
+    }
 
 
 async def test_what_is_open_is_decided_here(guarded: GuardedDaemon, ports: Ports) -> None:
