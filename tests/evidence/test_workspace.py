@@ -140,12 +140,12 @@ def shelf(database: Database, tmp_path: Path) -> OpenShelf:
 async def test_a_workspace_is_a_folder_below_the_roots(shelf: OpenShelf, tmp_path: Path) -> None:
     write(tmp_path, **{"root/project/a.py": SOURCE, "root/b.py": "", "other/c.py": ""})
     places = workspaces(shelf, tmp_path / "root")
-    async with places.open("alice", f"{tmp_path}/root/project") as workspace:
+    async with places.open("alice", str(tmp_path / "root" / "project")) as workspace:
         assert workspace.folder == str((tmp_path / "root" / "project").resolve())
         assert (await workspace.list_files()).total == 1
     async with places.open("alice") as workspace:
         assert (await workspace.list_files()).total == 2
-    for given in (f"{tmp_path}/other", "relative", f"{tmp_path}/root/b.py", f"{tmp_path}/root/../other"):
+    for given in (*(str(tmp_path / each) for each in ("other", "root/b.py", "root/../other")), "relative"):
         with pytest.raises(FileRefused):
             async with places.open("alice", given):
                 pass

@@ -76,7 +76,7 @@ async def test_the_structure_is_shown_without_secrets(client: McpSocket, emulato
 
 async def test_paths_may_be_absolute(client: McpSocket, tmp_path: Path) -> None:
     (tmp_path / "root" / "link").symlink_to(tmp_path / "root" / "shop")
-    root, link = f"{tmp_path}/root", f"{tmp_path}/root/link"
+    root, link = str(tmp_path / "root"), str(tmp_path / "root" / "link")
     found = await asked(client, question="What is there?", paths=[f"{root}/shop/tax.py"])
     assert {each["path"] for each in found["evidence"]} == {"shop/tax.py"}
     found = await asked(client, question="What is there?", paths=[f"{root}/"])

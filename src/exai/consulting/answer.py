@@ -106,6 +106,7 @@ class AnswerReport(Report, frozen=True):
     @classmethod
     def of(cls, consultation: Consultation) -> Self:
         completion = consultation.completion
+        material = tuple(_shown_files(consultation.material))
         return cls(
             model_requested=consultation.inquiry.model,
             model_reason=consultation.choice.reason,
@@ -118,11 +119,8 @@ class AnswerReport(Report, frozen=True):
             cost_usd=consultation.cost.usd,
             cost=CostItems.of(consultation.cost),
             context=_contents(consultation),
-            files=(
-                *(block.item.name for block in consultation.material.blocks),
-                *(item.attachment.name for item in consultation.material.attached),
-            ),
-            material=tuple(_shown_files(consultation.material)),
+            files=tuple([file.name for file in material if file.left_out is None]) if material else (),
+            material=material,
         )
 
     def kept(self) -> Self:
@@ -198,7 +196,7 @@ class Preview(ModelAnswer, frozen=True, kw_only=True):
 
 def _tried(tried: Sequence[Tried]) -> tuple[TriedModel, ...]:
     """The models that were asked; none where the first request was answered."""
-    if sum(max(each.requests, each.was_asked) for each in tried) <= 1:
+    if sum([max(each.requests, each.was_asked) for each in tried]) <= 1:
         return ()
     return tuple(map(TriedModel.of, tried))
 

@@ -11,6 +11,7 @@ fails records nothing, and may be made again.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import msgspec
 
@@ -115,7 +116,8 @@ class Consultant:
         prepared = await self.prepare(inquiry, context)
         choice = self.choose(prepared)
         await self.read_unread(prepared, choice.model, context)
-        choice = _shown_the_same(choice, prepared.material)
+        if prepared.material.gathered.attached:
+            choice = _shown_the_same(choice, prepared.material)
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> Answered:
@@ -159,14 +161,14 @@ class Consultant:
         Raises:
             ToolFault: no model that was asked for can answer.
         """
-        material = prepared.material
-        kinds = tuple(item.attachment.kind for item in material.attached)
+        gathered = prepared.material.gathered
+        attached = gathered.attached
         return choose_model(
             self.router,
             prepared.inquiry,
             prepared.conversation,
-            has_images=bool(material.images),
-            kinds=kinds,
+            has_images=bool(gathered.images),
+            kinds=tuple([item.attachment.kind for item in attached]) if attached else (),
         )
 
     async def read_unread(self, prepared: Prepared, model: Model, context: CallContext) -> None:
@@ -175,8 +177,11 @@ class Consultant:
         Raises:
             ToolFault: one of them cannot be read.
         """
+        gathered = prepared.material.gathered
+        if not gathered.unread:
+            return
         await self._files.read_unread(
-            prepared.material.gathered,
+            gathered,
             context.caller,
             context.hold,
             model,
@@ -191,7 +196,9 @@ class Consultant:
             ContextOverflow: the question leaves no room for an answer.
         """
         inquiry, material = prepared.inquiry, prepared.material
-        instruction_tokens = estimate_tokens(inquiry.instructions) + _schema_tokens(inquiry)
+        instruction_tokens = estimate_tokens(inquiry.instructions)
+        if inquiry.answer_as is not None:
+            instruction_tokens += _schema_tokens(inquiry.answer_as)
         room = 0.0
         if material.gathered.texts:
             room = await self._window.room(
@@ -304,19 +311,15 @@ class Consultant:
 
 def _shown_the_same(choice: Choice, material: Material) -> Choice:
     """Leave out who may take over and is not shown the attached files."""
-    attached = material.attached
-    if not attached:
-        return choice
-    kinds = [item.attachment.kind for item in attached]
+    kinds = [item.attachment.kind for item in material.attached]
     able = (model for model in choice.fallbacks if all(map(model.part_for, kinds)))
     return msgspec.structs.replace(choice, fallbacks=tuple(able))
 
 
-def _schema_tokens(inquiry: Inquiry) -> int:
+@cache
+def _schema_tokens(kind: type[msgspec.Struct]) -> int:
     """Estimate what the schema of the answer takes of the prompt."""
-    if inquiry.answer_as is None:
-        return 0
-    return estimate_tokens(msgspec.json.encode(schema_of(inquiry.answer_as).schema).decode())
+    return estimate_tokens(msgspec.json.encode(schema_of(kind).schema).decode())
 
 
 def _prompt(
@@ -326,6 +329,7 @@ def _prompt(
     model: Model,
     history: tuple[Message, ...],
 ) -> Prompt:
+    attached = material.attached
     return Prompt(
         model=model,
         messages=(
@@ -335,7 +339,7 @@ def _prompt(
                 Role.USER,
                 material.question,
                 images=material.images,
-                attachments=tuple(item.attachment for item in material.attached),
+                attachments=tuple([item.attachment for item in attached]) if attached else (),
             ),
         ),
         effort=inquiry.effort,

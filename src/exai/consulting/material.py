@@ -46,14 +46,24 @@ class ShownMaterial:
     @property
     def as_recorded(self) -> str:
         """The question as later calls recall it; pictures and files are named, not kept."""
+        if not self.images and not self.attached:
+            return self.question
         counts = ((len(self.images), "picture"), (len(self.attached), "file"))
         named = " and ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count)
-        return f"{self.question}\n\n[{named} shown here, no longer attached]" if named else self.question
+        return f"{self.question}\n\n[{named} shown here, no longer attached]"
 
     @property
     def notes(self) -> Iterator[str]:
         """What is not as usual, in sentences for the caller."""
         yield from self.sources
+        if self.blocks:
+            yield from self._notes_on_texts()
+        if self.left_out:
+            named = "; ".join(f"{shown(each.name)} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
+            more = len(self.left_out) - NAMED_LEFT_OUT
+            yield f"Left out of folders: {named}{f'; and {more} more' if more > 0 else ''}."
+
+    def _notes_on_texts(self) -> Iterator[str]:
         excerpts = ", ".join(block.item.id for block in self.blocks if not block.is_whole)
         if excerpts:
             rest = "and could read the rest by tools" if self.can_read else "and nothing of the rest"
@@ -72,10 +82,6 @@ class ShownMaterial:
                 "were replaced before anything was sent" if self.secrets_replaced else "were sent as they are"
             )
             yield f"What looks like secrets {what}: {named}{further}."
-        if self.left_out:
-            named = "; ".join(f"{shown(each.name)} ({each.why})" for each in self.left_out[:NAMED_LEFT_OUT])
-            more = len(self.left_out) - NAMED_LEFT_OUT
-            yield f"Left out of folders: {named}{f'; and {more} more' if more > 0 else ''}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ class Material:
         for item in self.gathered.texts:
             block = whole_block(item) if item.id in whole else None
             blocks.append(block or await excerpt_block(item, can_read=can_read))
-        headings = [_heading(item) for item in self.attached]
+        attached = self.attached
+        headings = [_heading(item) for item in attached] if attached else ()
         question = "\n".join([*(block.text for block in blocks), *headings, self.question])
         return ShownMaterial(
             tuple(blocks),
@@ -115,7 +122,7 @@ class Material:
             can_read,
             self.secrets_replaced,
             tuple(self.gathered.notes),
-            self.attached,
+            attached,
         )
 
     def _fitting(self, room: float) -> set[str]:

@@ -292,7 +292,7 @@ class ModelTurn(Ledger):
         """What became of the model so far."""
         asked = [entry for entry in self.entries if entry.purpose is Purpose.CHAT]
         outcome = self._failure or (asked[-1].outcome if asked else NOT_ASKED)
-        requests = sum(entry.attempts for entry in asked)
+        requests = sum([entry.attempts for entry in asked])
         return Tried(self._model, self._provider, outcome, requests, was_asked=bool(asked))
 
 

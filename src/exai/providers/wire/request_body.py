@@ -40,9 +40,10 @@ def request_body(
     """
     model = prompt.model
     notes = list(shown.notes)
+    asked = prompt if prompt.answer_schema is None else _with_schema(prompt, prompt.answer_schema, profile)
     fields: dict[str, Any] = {
         "model": model.wire_name,
-        "messages": _messages(_with_schema(prompt, profile), profile, shown),
+        "messages": _messages(asked, profile, shown),
         "stream": streams,
         **profile.request_fields,
     }
@@ -77,13 +78,12 @@ def _response_format(answer: AnswerSchema, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _with_schema(prompt: Prompt, profile: Profile) -> Prompt:
+def _with_schema(prompt: Prompt, answer: AnswerSchema, profile: Profile) -> Prompt:
     """Return the prompt with the schema of its answer in the instructions, where it has no other place.
 
     There it is part of the prefix that all questions of a tool share.
     """
-    answer = prompt.answer_schema
-    if answer is None or profile.answer_form != "json_object":
+    if profile.answer_form != "json_object":
         return prompt
     asked = f"{SCHEMA_IN_PROMPT}\n{msgspec.json.encode(answer.schema).decode()}"
     first, *rest = prompt.messages

@@ -121,7 +121,7 @@ class Journal:
             "model_used": end.model_used,
             "provider": end.provider,
             "model_reason": end.model_reason,
-            "requests": sum(request.attempts for request in end.requests),
+            "requests": sum([request.attempts for request in end.requests]),
             "conversation_id": end.conversation_id,
             "input_tokens": usage.input,
             "cached_tokens": usage.cached,
@@ -129,8 +129,8 @@ class Journal:
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
             "cost_usd": end.cost_usd,
-            "without_price": sum(request.without_price for request in end.requests),
-            "emulated": sum(request.emulated for request in end.requests),
+            "without_price": sum([request.without_price for request in end.requests]),
+            "emulated": sum([request.emulated for request in end.requests]),
             "report": end.report,
         }
         for name in TIMINGS:
