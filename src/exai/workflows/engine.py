@@ -1,9 +1,9 @@
 """The engine of workflows: a run is rows, made and continued by calls.
 
     call ─► the run of what it asks for ─► stage ─► stage ─► … ─► exchange recorded ─► done
-              │ new, or interrupted            │
-              │ or partial: goes on            ├─ a provider fails, the budget is spent ─► partial
-              └ done just now, by another      └─ the caller leaves, the process dies   ─► interrupted
+              │ new, or interrupted            ├─ the budget is spent                  ─► done, and says so
+              │ or partial: goes on            ├─ a provider fails half-way            ─► partial
+              └ done just now, by another      └─ the caller leaves, the process dies  ─► interrupted
                 call or a process that died:
                 its answer
 
