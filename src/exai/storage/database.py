@@ -124,7 +124,7 @@ class Database:
 
     def samples(self) -> list[Sample]:
         """Return the metrics of durable writes."""
-        waiting = "Journal ends that wait for the database."
+        waiting = "Ends of calls and uploads whose write waits for the database."
         return [
             Sample("pending_durable_writes", waiting, self.pending_durable_writes),
             Sample("dropped_writes", "Of these, given up in the end.", self.dropped_writes, is_total=True),

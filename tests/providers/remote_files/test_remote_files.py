@@ -302,6 +302,50 @@ async def test_a_cancelled_upload_is_looked_for(copying: Copying) -> None:
     assert len([row for row in await copying.rows() if row.status is Status.READY]) == 1
 
 
+@pytest.mark.parametrize("moment", ["begin", "settle", "fail"])
+async def test_another_process_does_not_wait_for_an_upload_that_was_cancelled_between_two_steps(
+    moment: str, copying: Copying, open_one: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is in doubt at once, though whoever sent it still runs."""
+    other = await open_one()
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    if moment == "fail":
+        copying.emulator.faults.add("kimi", Fault(path="/files", error="invalid_request"))
+    reached = asyncio.Event()
+    original = getattr(copying.copies, moment)
+
+    async def held(*arguments: Any) -> Any:
+        if moment == "begin":
+            await original(*arguments)
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(copying.copies, moment, held)
+    sending = asyncio.create_task(copying.copy("alice", file_id))
+    await reached.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    async with asyncio.timeout(60):
+        await other.copy("alice", file_id)
+    assert await copying.remote.settle_lost() == 0
+    assert len(copying.there()) == 1
+
+
+async def test_an_upload_of_another_process_is_waited_for_as_long_as_the_call_has_time(
+    copying: Copying, open_one: Open
+) -> None:
+    other = await open_one()
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    copying.emulator.faults.add("kimi", Fault(path="/files", before_headers_ms=60_000))
+    sending = asyncio.create_task(copying.copy("alice", file_id))
+    await copying.emulator.log.wait_for(lambda record: record.path.endswith("/files"))
+    assert await copying.statuses() == [Status.SENDING]
+    async with asyncio.timeout(60):
+        assert isinstance(await failing(other.copy("alice", file_id, within_s=1)), DeadlineExceeded)
+    sending.cancel()
+
+
 @pytest.mark.parametrize(
     ("error", "kind"), [("rate_limit_rpm", ProviderThrottled), ("invalid_request", ProviderRefused)]
 )

@@ -19,6 +19,7 @@ for its name; what is not found then stays in doubt, and is looked for again.
 """
 
 import asyncio
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -98,11 +99,22 @@ class AccountCopies:
         """Copies that this process is sending."""
 
     async def copy(
-        self, owner: str, source: Source, purpose: str, method: Method, request: FileRequest
+        self,
+        owner: str,
+        source: Source,
+        purpose: str,
+        method: Method,
+        request: FileRequest,
+        *,
+        wait_until: float = math.inf,
     ) -> Copy:
         """Return the owner's copy of a content for a purpose, after sending it if there is none that is good.
 
+        Where another process is sending it, it is waited for until `wait_until` by `Clock.monotonic`, and for
+        `JOIN_S` at most.
+
         Raises:
+            DeadlineExceeded: another process is still sending it at `wait_until`.
             PurposeUnknown, FileTooLargeForProvider: the provider does not take it; nothing was sent.
             ProviderFilesFull: the account has no room for it; nothing was sent.
             FileUnreadable: the provider took it and cannot use it; it is deleted there.
@@ -114,12 +126,14 @@ class AccountCopies:
         key = CopyKey(self.files.store, purpose, SHARED if self._is_shared else owner, source.sha256)
         async with self._locks.setdefault(key, asyncio.Lock()):
             try:
-                return await self._copy(key, source, method, request)
+                return await self._copy(key, source, method, request, wait_until)
             except ProviderUnreachable:
                 # A connection that was kept too long breaks as it is used: that is no news of the provider.
-                return await self._copy(key, source, method, request)
+                return await self._copy(key, source, method, request, wait_until)
 
-    async def _copy(self, key: CopyKey, source: Source, method: Method, request: FileRequest) -> Copy:
+    async def _copy(
+        self, key: CopyKey, source: Source, method: Method, request: FileRequest, wait_until: float
+    ) -> Copy:
         give_up_at = self._clock.monotonic() + JOIN_S
         while self._clock.monotonic() < give_up_at:
             row = await self._tables.use(key, self._clock.utc(), source.origin_sha256)
@@ -127,6 +141,7 @@ class AccountCopies:
                 if await self._is_good(row, request):
                     return _known(row)
             elif row is not None and not await self._is_lost(row):
+                self._refuse_after(wait_until)
                 await asyncio.sleep(JOIN_PAUSE_S)
             elif (found := await self._found_lost(key, request)) is not None:
                 return found
@@ -135,6 +150,13 @@ class AccountCopies:
         raise ProviderTimeout(
             f"Another process has been sending the same content to {self.files.names.title} for long. Try again."
         )
+
+    def _refuse_after(self, wait_until: float) -> None:
+        if self._clock.monotonic() >= wait_until:
+            raise DeadlineExceeded(
+                f"Another process was still sending the same content to {self.files.names.title} when the time of "
+                "this call ran out. Try again."
+            )
 
     async def forget_missing(self, file_ids: Iterable[str], purpose: str, request: FileRequest) -> bool:
         """Forget those of the files that the provider no longer has; return whether there were any."""
@@ -270,6 +292,10 @@ class AccountCopies:
                 return None
             entry = await self._upload(new, source, request)
             return await self._arrived(new, entry, request)
+        except (asyncio.CancelledError, StoreFailed):
+            # Whoever waits for it in another process learns at once that nobody sends it.
+            self._tables.doubt_soon(copy_id, "interrupted")
+            raise
         finally:
             self._sending.discard(copy_id)
 
@@ -285,9 +311,6 @@ class AccountCopies:
         except ExaiError as fault:
             await self._tables.fail(new.copy_id, fault.code, self._clock.utc())
             raise
-        except BaseException:
-            self._tables.doubt_soon(new.copy_id, "cancelled")
-            raise
 
     async def _look_again(self, new: NewCopy, request: FileRequest) -> RemoteEntry | None:
         try:
@@ -295,9 +318,6 @@ class AccountCopies:
         except (ProviderFault, DeadlineExceeded) as fault:
             _log.warning("a copy is in doubt", provider=self.files.store.provider, error=fault.code)
             return None
-        except BaseException:
-            self._tables.doubt_soon(new.copy_id, "cancelled")
-            raise
 
     async def _arrived(self, new: NewCopy, entry: RemoteEntry, request: FileRequest) -> Copy:
         now = self._clock.utc()

@@ -78,7 +78,7 @@ class RemoteFiles:
             StoreFailed: what is there cannot be noted; it was deleted again, or will be.
         """
         copies, request = self._at(to, deadline)
-        return await copies.copy(owner, source, purpose, method, request)
+        return await copies.copy(owner, source, purpose, method, request, wait_until=deadline)
 
     async def text(self, owner: str, source: Source, at: str, *, deadline: float) -> str:
         """Have a provider read the text of a document. The copy is condemned when this returns, unless it is kept.
@@ -91,7 +91,7 @@ class RemoteFiles:
         copies, request = self._at(at, deadline)
         if not copies.files.dialect.has_text:
             raise PurposeUnknown(f"{copies.files.names.title} reads no text of documents.")
-        copy = await copies.copy(owner, source, EXTRACT, Method.EXTRACT, request)
+        copy = await copies.copy(owner, source, EXTRACT, Method.EXTRACT, request, wait_until=deadline)
         try:
             return await self._text(copies, copy, request, deadline)
         finally:

@@ -194,7 +194,7 @@ class CopyTables:
 
     def doubt_soon(self, copy_id: str, error_code: str) -> None:
         """Note the same without waiting for it, where a call is being cancelled."""
-        self._database.write_soon(_change, (_doubted(copy_id, error_code),))
+        self._database.write_soon(_change, (_doubted(copy_id, error_code),), durable=True)
 
     async def fail(self, copy_id: str, error_code: str, at: datetime) -> None:
         """Note that a copy did not arrive.
