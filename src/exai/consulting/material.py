@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from exai.consulting.context import CallContext
 from exai.consulting.files.blocks import Block, excerpt_block, whole_block
-from exai.consulting.files.gathering import AttachedItem, FileSources, Gathered, LeftOut
+from exai.consulting.files.gathered import AttachedItem, Gathered, LeftOut
+from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.text_items import TextItem
 from exai.consulting.inquiry import Inquiry
 from exai.errors import BadArguments

@@ -56,9 +56,10 @@ async def test_a_stored_file_of_somebody_else_or_without_the_scope_is_not_shown(
     theirs = await talk.put("secret.txt", b"theirs", owner="bob")
     with pytest.raises(UnknownFile) as foreign:
         await talk.ask(theirs)
+    nobodys = "file_" + "0" * 32
     with pytest.raises(UnknownFile) as unknown:
-        await talk.ask("file_" + "0" * 32)
-    assert str(foreign.value) == str(unknown.value)
+        await talk.ask(nobodys)
+    assert str(foreign.value) == str(unknown.value).replace(nobodys, theirs)
     own = await talk.put("own.txt", b"own")
     for arguments in ({"names": (own,)}, {"names": (), "images": [own]}):
         names = arguments.pop("names")
@@ -67,6 +68,17 @@ async def test_a_stored_file_of_somebody_else_or_without_the_scope_is_not_shown(
                 *names, caller=Caller("alice", Door.HTTP, scopes=frozenset({"tools:models"})), **arguments
             )
     assert talk.desk.emulator.log.requests == []
+
+
+@pytest.mark.parametrize("argument", ["names", "images"])
+async def test_among_several_handles_the_one_that_is_unknown_is_named(talk: Talk, argument: str) -> None:
+    file = io.BytesIO()
+    Picture.new("RGB", (40, 30), "red").save(file, "PNG")
+    own = await talk.put("own.png", file.getvalue())
+    for wrong in ("file_" + "0" * 32, await talk.put("b.png", b"theirs", owner="bob")):
+        several = [own, f"exai://files/{wrong}", own]
+        with pytest.raises(UnknownFile, match=f"no stored file `{wrong}`"):
+            await (talk.ask(*several) if argument == "names" else talk.ask(images=several))
 
 
 async def test_documents_are_shown_as_their_text(talk: Talk, tmp_path: Path) -> None:

@@ -57,8 +57,12 @@ async def test_a_snapshot_that_one_may_not_see_or_that_is_too_large_is_refused(
     tree_id = await snapshot(sources, FILES)
     bob = Caller("bob", Door.WEBSOCKET, scopes=ALICE.scopes)
     poor = Caller("alice", Door.WEBSOCKET, scopes=frozenset({"tools:models"}))
-    for caller, refusal in ((bob, UnknownTree), (poor, ScopeMissing), (ALICE, FileRefused)):
-        with pytest.raises(refusal):
+    for caller, refusal, said in (
+        (bob, UnknownTree, f"no snapshot `{tree_id}`"),
+        (poor, ScopeMissing, "`files`"),
+        (ALICE, FileRefused, "`files.max_files`"),
+    ):
+        with pytest.raises(refusal, match=said):
             await sources.gather(caller, [tree_id], [], lambda _: None)
 
 

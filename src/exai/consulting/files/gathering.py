@@ -8,19 +8,20 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from exai import config
 from exai.auth import scopes
 from exai.callers import Caller
+from exai.consulting.files.gathered import AttachedItem, Gathered, LeftOut
 from exai.consulting.files.provider_reading import READER, ProviderReader, UnreadDocument, unshown_scan
 from exai.consulting.files.redaction import RedactedText
 from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
 from exai.errors import FileRefused, ProviderFault, ScopeMissing
 from exai.files.checks import secret_kind, text_of
 from exai.files.documents.lines import Lines, StoredText
-from exai.files.faults import NoText, SecretFound, SecretsUnchecked
+from exai.files.faults import NoText, SecretFound, SecretsUnchecked, UnknownFile, UnknownTree
 from exai.files.kinds import DOCUMENTS, VIDEOS
 from exai.files.paths.folders import FolderFiles
 from exai.files.paths.opening import shown
@@ -37,7 +38,7 @@ from exai.providers.remote_files.faults import FileTooLargeForProvider, FileUnre
 from exai.providers.remote_files.stored_source import StoredSource as StoredFileSource
 from exai.storage.files.tables import FileRow
 
-__all__ = ["AttachedItem", "FileSources", "Gathered", "LeftOut"]
+__all__ = ["FileSources"]
 
 Hold = Callable[[int], None]
 
@@ -47,38 +48,6 @@ _HANDLE = re.compile(r"file_[0-9A-Za-z]{1,64}")
 _TREE = re.compile(r"tree_[0-9A-Za-z]{1,64}")
 _TEXTS = frozenset({"text", "empty", "binary"})
 """Kinds that are read as text by path; what is binary behind its beginning is refused there."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What was named, and is not shown."""
-
-    name: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class AttachedItem:
-    """A file that a model is shown as it is."""
-
-    id: str
-    """What the model calls it, as `E3`."""
-    sha256: str
-    attachment: Attachment
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What a call names as files."""
-
-    texts: list[TextItem] = field(default_factory=list)
-    images: list[Image] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    unread: list[UnreadDocument] = field(default_factory=list)
-    """Documents of which it is decided how they are shown once it is known which model answers."""
-    attached: list[AttachedItem] = field(default_factory=list)
-    """Files that a model is shown as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,8 +209,7 @@ class _Gathering:
 
     async def _add_snapshot(self, tree_id: str) -> None:
         self._check_scope()
-        owner, most = self._caller.subject, self._from.settings.max_files - len(self.found.texts)
-        for path, row in await self._from.snapshots.files(owner, tree_id, most):
+        for path, row in await self._snapshot_files(tree_id):
             if row.kind not in {"text", "empty"}:
                 self.found.left_out.append(LeftOut(path, f"of kind {row.kind}; store it by itself"))
             elif row.bytes > self._from.settings.max_file_bytes:
@@ -254,6 +222,15 @@ class _Gathering:
                 self.found.left_out.append(LeftOut(path, f"looks as if it held {kind}"))
             else:
                 await self._add_lines_unless_refused(path, row.sha256, text)
+
+    async def _snapshot_files(self, tree_id: str) -> Sequence[tuple[str, FileRow]]:
+        most = self._from.settings.max_files - len(self.found.texts)
+        try:
+            return await self._from.snapshots.files(self._caller.subject, tree_id, most)
+        except UnknownTree:
+            raise UnknownTree(
+                f"You have no snapshot `{shown(tree_id)}`. List your snapshots to see what you have."
+            ) from None
 
     async def _add_lines_unless_refused(self, path: str, sha256: str, text: str) -> None:
         try:
@@ -331,7 +308,12 @@ class _Gathering:
 
     async def _stored(self, file_id: str) -> FileRow:
         self._check_scope()
-        return await self._from.shelf.get(self._caller.subject, file_id)
+        try:
+            return await self._from.shelf.get(self._caller.subject, file_id)
+        except UnknownFile:
+            raise UnknownFile(
+                f"You have no stored file `{shown(file_id)}`. List your files to see what you have."
+            ) from None
 
     def _check_scope(self) -> None:
         if not self._caller.may(scopes.FILES):
