@@ -7,10 +7,8 @@ import pytest
 from exai.storage.database import Database
 from support.interleaved_runs import interleave
 
-pytestmark = pytest.mark.sqlite
-
-SCHEDULES = 12
-"""A share of those of `scripts/bench workflows`."""
+SCHEDULES = 5
+"""A share of those of `scripts/bench tools`."""
 
 
 @pytest.mark.parametrize("owners", [("anna",), ("anna", "ben")])
