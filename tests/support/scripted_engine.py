@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from exai import config
@@ -19,10 +19,11 @@ from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
 from support.scripted_authenticator import ScriptedAuthenticator
 
-__all__ = ["VERSION", "ScriptedEngine"]
+__all__ = ["VERSION", "ScriptedEngine", "ScriptedTool"]
 
 VERSION = "9.9"
 ANY_OBJECT = {"type": "object"}
+ScriptedTool = Callable[[dict[str, Any], SendProgress | None], Awaitable[ToolAnswer]]
 
 
 class ScriptedEngine:
@@ -36,6 +37,8 @@ class ScriptedEngine:
         self.keys: list[str | None] = []
         self.most_running = 0
         self.admitting = True
+        self.further: dict[str, ScriptedTool] = {}
+        """Tools of a test's own, by name."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._aborted = False
 
@@ -63,7 +66,7 @@ class ScriptedEngine:
             task.cancel()
 
     def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:  # noqa: ARG002
-        if not hasattr(self, f"_{name}"):
+        if name not in self.further and not hasattr(self, f"_{name}"):
             raise UnknownTool(f"Unknown tool {name!r}. This server has: echo.")
         if not caller.may(MODELS):
             raise ScopeMissing(f"Your token does not allow {name}.", scope=MODELS)
@@ -78,7 +81,7 @@ class ScriptedEngine:
         idempotency_key: str | None = None,
     ) -> ToolAnswer:
         self.check_scopes(name, arguments, caller)
-        tool = getattr(self, f"_{name}")
+        tool = self.further.get(name) or getattr(self, f"_{name}")
         if not self.admitting:
             return _stopping()
         self.callers.append(caller)

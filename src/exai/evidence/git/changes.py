@@ -58,8 +58,11 @@ def patched(patch: str, tree: Tree) -> Change:
     return change
 
 
-def change_of(spec: str, tree: FolderTree) -> Change:
+def change_of(spec: str, tree: FolderTree, *, index_file: str | None = None) -> Change:
     """Read a change from the repository of a folder.
+
+    Args:
+        index_file: the path of another index than the repository's, below the roots.
 
     Raises:
         NotARepository: the folder is in none.
@@ -71,6 +74,7 @@ def change_of(spec: str, tree: FolderTree) -> Change:
             "The workspace is in no git repository below `files.roots`, so it has no change to read. Name the folder "
             "of one as `workspace`, or give a unified diff."
         )
+    repository.index_file = index_file or repository.index_file
     try:
         return _Comparison(repository, tree).of(spec.strip() or "all")
     except Unreadable as error:

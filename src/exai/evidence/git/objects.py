@@ -85,6 +85,8 @@ class Repository:
         self.top = top
         """The folder of its work tree."""
         self._git_dir = git_dir
+        self.index_file = f"{git_dir}/index"
+        """Where what is staged is; git has another one while it makes some commits."""
         self._common_dir = common_dir
         self._roots = roots
         self._objects: OrderedDict[str, Any] = OrderedDict()
@@ -125,7 +127,7 @@ class Repository:
         Raises:
             Unreadable: the index is broken, or of a kind that is not known.
         """
-        data = _bytes(f"{self._git_dir}/index", self._roots)
+        data = _bytes(self.index_file, self._roots)
         if data is None:
             return {}
         try:

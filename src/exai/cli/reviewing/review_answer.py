@@ -1,0 +1,48 @@
+"""What the tool `review` answers, as the command reads it."""
+
+import msgspec
+
+from exai.client.connection import Answer
+from exai.workflows.review.categories import Severity, is_as_severe
+from exai.workflows.review.findings import Finding
+
+__all__ = ["More", "ReviewAnswer"]
+
+
+class More(msgspec.Struct, frozen=True):
+    """Where all findings are, those that are withheld too."""
+
+    id: str
+    from_line: int = 1
+
+
+class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A review. What a newer daemon says besides is not looked at."""
+
+    answer: str = ""
+    continuation_id: str | None = None
+    model_used: str = ""
+    cost_usd: float | None = None
+    findings: tuple[Finding, ...] = ()
+    withheld: dict[str, int] = {}
+    looked_at: str = ""
+    more: More | None = None
+    notes: tuple[str, ...] = ()
+
+    is_partial: bool = msgspec.field(default=False, name="partial")
+    """Whether a part of it could not be done."""
+
+    @classmethod
+    def read(cls, answer: Answer) -> "ReviewAnswer":
+        """Read a result.
+
+        Raises:
+            msgspec.ValidationError: it is none of a review.
+        """
+        report = answer.meta.get("exai/report")
+        facts = {"partial": report.get("partial", False)} if isinstance(report, dict) else {}
+        return msgspec.convert({**facts, **(answer.structured or {})}, cls)
+
+    def has_as_severe(self, least: Severity) -> bool:
+        """Whether a finding is `least`, or worse."""
+        return any(is_as_severe(finding.severity, least) for finding in self.findings)
