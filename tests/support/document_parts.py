@@ -17,8 +17,8 @@ _R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
-def pdf_of(*pages: Sequence[str], extra: bytes = b"") -> bytes:
-    """A PDF with these lines on its pages."""
+def pdf_of(*pages: Sequence[str], extra: bytes = b"", annotations: Sequence[bytes] = ()) -> bytes:
+    """A PDF with these lines on its pages, each with these annotations."""
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b""]
     objects.append(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
     kids = []
@@ -32,7 +32,7 @@ def pdf_of(*pages: Sequence[str], extra: bytes = b"") -> bytes:
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         objects.append(
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % len(objects)
+            b"/Resources << /Font << /F1 3 0 R >> >> /Annots [%s] >>" % (len(objects), b" ".join(annotations))
         )
         kids.append(b"%d 0 R" % len(objects))
     objects[1] = b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(kids))
@@ -77,8 +77,14 @@ def docx_of(*paragraphs: str, body: str = "", **further: str) -> bytes:
     )
 
 
-def xlsx_of(sheets: Mapping[str, str], strings: Sequence[str] = (), styles: str = "") -> bytes:
-    """An XLSX whose sheets have these rows, as XML."""
+def xlsx_of(
+    sheets: Mapping[str, str],
+    strings: Sequence[str] = (),
+    styles: str = "",
+    margins: str = "",
+    further: Mapping[str, str] | None = None,
+) -> bytes:
+    """An XLSX whose sheets have these rows, as XML, then these headers and footers; `further` belongs to the first."""
     named = "".join(
         f'<sheet name="{escape(name)}" sheetId="{n}" r:id="rId{n}"/>' for n, name in enumerate(sheets, 1)
     )
@@ -92,15 +98,26 @@ def xlsx_of(sheets: Mapping[str, str], strings: Sequence[str] = (), styles: str 
             "xl/sharedStrings.xml": f'<sst xmlns="{_S}">{shared}</sst>',
             "xl/styles.xml": f'<styleSheet xmlns="{_S}">{styles}</styleSheet>',
             **{
-                f"xl/worksheets/sheet{n}.xml": f'<worksheet xmlns="{_S}"><sheetData>{rows}</sheetData></worksheet>'
+                f"xl/worksheets/sheet{n}.xml": (
+                    f'<worksheet xmlns="{_S}"><sheetData>{rows}</sheetData>{margins}</worksheet>'
+                )
                 for n, rows in enumerate(sheets.values(), 1)
             },
+            "xl/worksheets/_rels/sheet1.xml.rels": _related(
+                {f"rId{n}": f"/{name}" for n, name in enumerate(further or (), 1)}
+            ),
+            **(further or {}),
         }
     )
 
 
-def pptx_of(slides: Sequence[str], notes: Mapping[int, str] | None = None) -> bytes:
-    """A PPTX whose slides have one text each, and notes by the number of the slide; slides are stored backwards."""
+def pptx_of(
+    slides: Sequence[str], notes: Mapping[int, str] | None = None, comments: Mapping[int, str] | None = None
+) -> bytes:
+    """A PPTX whose slides have one text each, notes by the number of the slide, and comments (XML) likewise.
+
+    Slides are stored backwards.
+    """
     members: dict[str, str] = {
         "ppt/presentation.xml": (
             f'<p:presentation xmlns:p="{_P}" xmlns:r="{_R}"><p:sldIdLst>'
@@ -114,11 +131,15 @@ def pptx_of(slides: Sequence[str], notes: Mapping[int, str] | None = None) -> by
     for n, text in enumerate(slides, 1):
         member = len(slides) - n
         members[f"ppt/slides/slide{member}.xml"] = _slide(text)
+        related = {}
         if notes and n in notes:
-            members[f"ppt/slides/_rels/slide{member}.xml.rels"] = _related(
-                {"rId1": f"../notesSlides/notesSlide{n}.xml"}
-            )
+            related["rId1"] = f"../notesSlides/notesSlide{n}.xml"
             members[f"ppt/notesSlides/notesSlide{n}.xml"] = _slide(notes[n])
+        if comments and n in comments:
+            related["rId2"] = f"../comments/comment{n}.xml"
+            members[f"ppt/comments/comment{n}.xml"] = comments[n]
+        if related:
+            members[f"ppt/slides/_rels/slide{member}.xml.rels"] = _related(related)
     return _office(members)
 
 

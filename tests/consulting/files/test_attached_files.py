@@ -217,8 +217,8 @@ async def test_a_document_with_a_secret_in_its_header_is_read_here(talk: Talk, c
 
 
 def with_broken_part() -> bytes:
-    """A document whose text can be read, and whose header unpacks to more than it may."""
-    return docx_of("one", header1=" " * 30_000_000)
+    """A document whose text can be read, and whose styles unpack to more than they may."""
+    return docx_of("one", styles=" " * 30_000_000)
 
 
 async def test_lines_of_a_document_are_lines_of_its_text(talk: Talk, copying: Copying) -> None:

@@ -40,6 +40,89 @@ def test_prose_keeps_its_breaks_tabs_hyphens_and_notes() -> None:
     assert text == "a\tb\nc-d\n[footnotes]\nfootnote\n[endnotes]\nendnote\n[comments]\ncomment\n"
 
 
+def test_headers_and_footers_stand_behind_the_text_each_once() -> None:
+    head = '<w:hdr xmlns:w="x"><w:p><w:t>{}</w:t></w:p></w:hdr>'
+    parts = {
+        "footer1": head.format("secret of Acme"),
+        "header10": head.format("Chapter 2"),
+        "header2": head.format("Chapter 1"),
+        "header3": head.format("Chapter 1"),
+        "header4": head.format(""),
+        "footnotes": NOTES.format("footnote"),
+    }
+    text, _ = read(extract_office, docx_of("body", **parts))
+    assert text == (
+        "body\n[header]\nChapter 1\n[header]\nChapter 2\n[footer]\nsecret of Acme\n[footnotes]\nfootnote\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("extract", "document"),
+    [
+        (extract_office, docx_of(header1='<w:hdr xmlns:w="x"><w:p><w:t>head</w:t></w:p></w:hdr>')),
+        (extract_pdf, pdf_of([], annotations=[b"<< /Type /Annot /Subtype /Text /Contents (note) >>"])),
+    ],
+)
+def test_what_stands_beside_the_pages_of_a_scan_makes_no_text_of_them(
+    extract: Extract, document: bytes
+) -> None:
+    written = bytearray()
+    sink = TextSink(written.extend)
+    extract(document, sink)
+    assert len(written) > len("[page 1]\n")
+    assert not sink.has_text
+
+
+def test_comments_of_pages_stand_behind_their_page_as_they_are_written() -> None:
+    annotations = [
+        b"<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] /Contents (Is this\\nright?) >>",
+        b"<< /Type /Annot /Subtype /Highlight /Rect [0 0 9 9] /Contents <FEFF00FC00620065007200200032D83DDE00> >>",
+        b"<< /Type /Annot /Subtype /Link /Rect [0 0 9 9] /Contents (link) >>",
+        b"<< /Type /Annot /Subtype /Text /Rect [0 0 9 9] >>",
+        b"<< /Type /Annot /Subtype /Text /Contents 99 0 R >>",
+        b"42",
+    ]
+    text, verdict = read(extract_pdf, pdf_of(["a"], ["b"], annotations=annotations))
+    comments = "[comments of page {}]\nIs this right?\nüber 2😀\n"
+    assert text == f"[page 1]\na\n{comments.format(1)}[page 2]\nb\n{comments.format(2)}"
+    assert verdict.pages == 2
+
+
+def test_comments_of_slides_stand_behind_their_notes() -> None:
+    older = '<p:cmLst xmlns:p="x"><p:cm><p:pos x="1"/><p:text>Too long</p:text></p:cm></p:cmLst>'
+    newer = (
+        '<p188:cmLst xmlns:p188="x" xmlns:a="y"><p188:cm><p188:replyLst><p188:reply><p188:txBody><a:p><a:r><a:t>No'
+        "</a:t></a:r></a:p></p188:txBody></p188:reply></p188:replyLst><p188:txBody><a:p><a:r><a:t>Agreed?</a:t></a:r>"
+        "</a:p></p188:txBody></p188:cm></p188:cmLst>"
+    )
+    text, _ = read(extract_office, pptx_of(["one", "two"], {1: "say it"}, {1: older, 2: newer}))
+    assert text == (
+        "[slide 1]\none\n[notes of slide 1]\nsay it\n[comments of slide 1]\nToo long\n"
+        "[slide 2]\ntwo\n[comments of slide 2]\nNo\nAgreed?\n"
+    )
+
+
+def test_headers_footers_and_comments_of_a_sheet_stand_behind_its_rows() -> None:
+    margins = (
+        "<headerFooter><oddHeader>&amp;L&amp;&quot;Arial,Bold&quot;&amp;14Q3 R&amp;&amp;D&amp;R&amp;KFF0000&amp;D"
+        "</oddHeader><oddFooter>Page &amp;P of &amp;N</oddFooter><firstFooter>Page &amp;P of &amp;N</firstFooter>"
+        "<evenHeader>&amp;C</evenHeader></headerFooter>"
+    )
+    further = {
+        "xl/comments/comment1.xml": "<comments><commentList>"
+        '<comment ref="B2"><text><r><t>Ask </t></r><r><t>Ann</t></r></text></comment>'
+        '<comment ref="C3"><text><t>[Threaded comment] Why 7?</t></text></comment></commentList></comments>',
+        "xl/threadedComments/threadedComment1.xml": "<ThreadedComments>"
+        '<threadedComment ref="C3"><text>Why 7?</text></threadedComment>'
+        '<threadedComment ref="C3"><text>Half of 14.</text></threadedComment></ThreadedComments>',
+    }
+    row = '<row r="1"><c r="A1"><v>1</v></c></row>'
+    text, _ = read(extract_office, xlsx_of({"A": row, "B": row}, margins=margins, further=further))
+    margin = "[header of sheet {0}]\nQ3 R&D\t(date)\n[footer of sheet {0}]\nPage (page) of (pages)\n"
+    comments = "[comments of sheet A]\nC3\tWhy 7?\nC3\tHalf of 14.\nB2\tAsk Ann\n"
+    assert text == (f"[sheet A]\n1\t1\n{margin.format('A')}{comments}[sheet B]\n1\t1\n{margin.format('B')}")
+
+
 def test_a_break_inside_a_cell_does_not_end_its_row() -> None:
     cell = "<w:tc><w:p><w:t>a</w:t><w:br/><w:t>b</w:t></w:p></w:tc>"
     assert read(extract_office, docx_of(body=f"<w:tbl><w:tr>{cell}</w:tr></w:tbl>"))[0] == "a b \t\n"
@@ -162,9 +245,9 @@ def test_a_damaged_document_ends_in_its_text_or_in_a_reason(kind: str) -> None:
     row = '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" s="1"><v>46000</v></c></row>'
     styles = '<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
     document = {
-        "docx": docx_of("one", "two", footnotes=NOTES.format("footnote")),
-        "xlsx": xlsx_of({"A": row, "B": row}, ["x"], styles),
-        "pptx": pptx_of(["one", "two"], {1: "note"}),
+        "docx": docx_of("one", footnotes=NOTES.format("footnote"), header1=NOTES.format("header")),
+        "xlsx": xlsx_of({"A": row, "B": row}, ["x"], styles, further={"xl/comments1.xml": NOTES.format("x")}),
+        "pptx": pptx_of(["one", "two"], {1: "note"}, {2: NOTES.format("comment")}),
     }[kind]
     draw = random.Random(kind)
     ends = set()

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.sqlite
 PAT = "ghp_" + (string.ascii_letters + string.digits)[:36]
 ROW = '<row r="1"><c r="A1"><v>1</v></c></row>'
 HIDDEN = {
-    "word/header1.xml": docx_of("one", header1=f"<hdr><p><t>{PAT[:9]}</t><t>{PAT[9:]}</t></p></hdr>"),
-    "word/footer2.xml": docx_of("one", footer2=f"<ftr><p><t>key {PAT}</t></p></ftr>"),
+    "word/frames.xml": docx_of("one", frames=f"<d><p><t>{PAT[:9]}</t><t>{PAT[9:]}</t></p></d>"),
     "word/_rels/document.xml.rels": archive_of(
         {
             "[Content_Types].xml": "<Types/>",
@@ -85,6 +84,15 @@ async def test_a_secret_in_any_part_keeps_a_document_here(part: str, check: Chec
         await check("a.docx", HIDDEN[part])
     assert PAT not in str(caught.value)
     await check("a.docx", HIDDEN[part], sends_secrets=True)
+
+
+@pytest.mark.parametrize("part", ["header1", "footer2", "comments"])
+async def test_a_secret_beside_the_text_is_found_in_what_models_are_shown(part: str, check: Checked) -> None:
+    words = f"<d><p><t>{PAT[:9]}</t><t>{PAT[9:]}</t></p></d>"
+    with pytest.raises(SecretFound, match=r"\(github-pat, in line 3 of its text\)"):
+        await check("a.docx", docx_of("one", **{part: words}))
+    with pytest.raises(SecretFound, match="github-pat"):
+        await check("a.docx", docx_of(**{part: words}))
 
 
 async def test_that_a_document_is_clean_in_all_parts_is_remembered(

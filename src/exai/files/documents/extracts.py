@@ -49,7 +49,7 @@ AT_ONCE = 2
 UNBOUNDED = Quota(2**62, 2**31)
 TRY_AGAIN_AFTER = timedelta(days=1)
 """A document that its reader did not survive is refused for so long without being read."""
-VERSIONS = {"pdfium": 1, "ooxml": 1, "wide": 1, "kimi": 1}
+VERSIONS = {"pdfium": 2, "ooxml": 2, "wide": 1, "kimi": 1}
 """Raised where a method comes to read the same document otherwise."""
 _METHODS = {"pdf": "pdfium", "docx": "ooxml", "xlsx": "ooxml", "pptx": "ooxml", "zip": "ooxml"}
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)

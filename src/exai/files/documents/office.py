@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from xml.parsers import expat
 
 from exai.files.documents.child import run_child
-from exai.files.documents.sheets import SheetReader, date_styles, shared_strings
+from exai.files.documents.sheets import CommentReader, SheetReader, date_styles, shared_strings
 from exai.files.documents.verdict import MOST_MEMBERS, MOST_PAGES, MOST_RATIO, Refused, TextSink, Verdict
 from exai.files.documents.xml_events import Element, parse
 
@@ -36,7 +36,7 @@ _BROKEN = (
 )
 """What `zipfile` raises of an archive whose sizes, offsets or names are wrong."""
 _RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_NUMBER = re.compile(r"(\d+)\.xml$")
+_MARGIN = re.compile(r"word/(header|footer)[0-9]*\.xml")
 
 
 def extract_office(data: bytes, sink: TextSink) -> Verdict:
@@ -119,8 +119,8 @@ class Archive:
 class _Prose:
     """Writes paragraphs of text. In a table a row is a line, whose cells are separated by tabs."""
 
-    def __init__(self, sink: TextSink) -> None:
-        self._sink = sink
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._rows = 0
         self._skipped = 0
 
@@ -137,56 +137,74 @@ class _Prose:
             return
         match element.name:
             case "t":
-                self._sink.text(text)
+                self._write(text)
+            case "text" if text.strip():  # a comment of a slide
+                self._write(f"{text}\n")
             case "tab" | "ptab":
-                self._sink.text("\t")
+                self._write("\t")
             case "br" | "cr":
-                self._sink.text(" " if self._rows else "\n")
+                self._write(" " if self._rows else "\n")
             case "noBreakHyphen":
-                self._sink.text("-")
+                self._write("-")
             case "p":
-                self._sink.text(" " if self._rows else "\n")
+                self._write(" " if self._rows else "\n")
             case "tc":
-                self._sink.text("\t")
+                self._write("\t")
             case "tr":
                 self._rows -= 1
-                self._sink.text("\n")
+                self._write("\n")
 
 
 def _document(archive: Archive, sink: TextSink) -> Verdict:
-    for name, mark in (
-        ("word/document.xml", None),
-        ("word/footnotes.xml", "footnotes"),
-        ("word/endnotes.xml", "endnotes"),
-        ("word/comments.xml", "comments"),
-    ):
-        if name in archive.names:
-            if mark is not None:
-                sink.mark(mark)
-            prose = _Prose(sink)
-            archive.parse(name, prose.begin, prose.end)
+    _write_prose(archive, "word/document.xml", sink.text)
+    for kind in ("header", "footer"):
+        _write_margins(archive, kind, sink)
+    for kind in ("footnotes", "endnotes", "comments"):
+        if (name := f"word/{kind}.xml") in archive.names:
+            sink.mark(kind)
+            _write_prose(archive, name, sink.text)
     return Verdict()
 
 
+def _write_prose(archive: Archive, name: str, write: Callable[[str], None]) -> None:
+    prose = _Prose(write)
+    archive.parse(name, prose.begin, prose.end)
+
+
+def _write_margins(archive: Archive, kind: str, sink: TextSink) -> None:
+    """Write the headers or the footers of a document, each text once: sections and first pages repeat them."""
+    written: set[str] = set()
+    for name in sorted(archive.names, key=lambda name: (len(name), name)):
+        if _MARGIN.fullmatch(name) is None or not name.startswith(f"word/{kind}"):
+            continue
+        pieces: list[str] = []
+        _write_prose(archive, name, pieces.append)
+        text = "".join(pieces)
+        if text.strip() and text not in written:
+            written.add(text)
+            sink.mark(kind)
+            sink.beside(text)
+
+
 def _presentation(archive: Archive, sink: TextSink) -> Verdict:
-    related = archive.related("ppt/presentation.xml")
+    members = archive.related("ppt/presentation.xml")
     slides: list[str] = []
 
     def begin(element: Element) -> None:
         if element.name == "sldId":
-            slides.append(related.get(element.attributes.get(f"{_RELATION} id", ""), ""))
+            slides.append(members.get(element.attributes.get(f"{_RELATION} id", ""), ""))
 
     archive.parse("ppt/presentation.xml", begin, _ignore)
     present = [name for name in slides if name in archive.names]
     for number, name in enumerate(present[:MOST_PAGES], start=1):
         sink.mark(f"slide {number}")
-        prose = _Prose(sink)
-        archive.parse(name, prose.begin, prose.end)
-        for notes in archive.related(name).values():
-            if notes.startswith("ppt/notesSlides/") and notes in archive.names:
-                sink.mark(f"notes of slide {number}")
-                prose = _Prose(sink)
-                archive.parse(notes, prose.begin, prose.end)
+        _write_prose(archive, name, sink.text)
+        related = [part for part in archive.related(name).values() if part in archive.names]
+        for folder, kind in (("ppt/notesSlides/", "notes"), ("ppt/comments/", "comments")):
+            for part in related:
+                if part.startswith(folder):
+                    sink.mark(f"{kind} of slide {number}")
+                    _write_prose(archive, part, sink.text)
     return Verdict(pages=len(present))
 
 
@@ -202,12 +220,30 @@ def _workbook(archive: Archive, sink: TextSink) -> Verdict:
     archive.parse("xl/workbook.xml", begin, _ignore)
     strings = shared_strings(archive.parse) if "xl/sharedStrings.xml" in archive.names else []
     dates = date_styles(archive.parse) if "xl/styles.xml" in archive.names else frozenset()
-    present = [(title, member) for title, member in sheets if member in archive.names]
+    present = [(" ".join(title.split()), member) for title, member in sheets if member in archive.names]
     for title, member in present[:MOST_PAGES]:
-        sink.mark(f"sheet {' '.join(title.split())}")
+        sink.mark(f"sheet {title}")
         reader = SheetReader(sink, strings, dates)
         archive.parse(member, reader.begin, reader.end)
+        for kind, text in reader.margins:
+            sink.mark(f"{kind} of sheet {title}")
+            sink.text(f"{text}\n")
+        _write_comments(archive, member, title, sink)
     return Verdict(pages=len(present))
+
+
+def _write_comments(archive: Archive, sheet: str, title: str, sink: TextSink) -> None:
+    """Write the comments of a sheet; of a thread, whose first text the older form repeats, the thread alone."""
+    parts = sorted(part for part in archive.related(sheet).values() if part in archive.names)
+    comments = CommentReader()
+    for folder in ("xl/threadedComments/", "xl/comments"):
+        comments.begin_part()
+        for part in parts:
+            if part.startswith(folder):
+                archive.parse(part, comments.begin, comments.end)
+    if comments.lines:
+        sink.mark(f"comments of sheet {title}")
+        sink.text("".join(comments.lines))
 
 
 if __name__ == "__main__":

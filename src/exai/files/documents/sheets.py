@@ -1,4 +1,4 @@
-"""Sheets of XLSX documents as lines of cells: the row's number, then its cells, separated by tabs."""
+"""Sheets of XLSX documents as lines of cells: the row's number, then its cells, separated by tabs; their comments."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Protocol
 from exai.files.documents.verdict import TextSink
 from exai.files.documents.xml_events import Element
 
-__all__ = ["SheetReader", "date_styles", "shared_strings"]
+__all__ = ["CommentReader", "SheetReader", "date_styles", "shared_strings"]
 
 MOST_COLUMNS = 16_384
 _BUILT_IN_DATES = frozenset({*range(14, 23), 45, 46, 47})
@@ -17,6 +17,23 @@ _DATE_LETTERS = re.compile(r"[ymdhs]", re.IGNORECASE)
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's dates have no zone
 _LAST_DAY = 2_958_466
 _COLUMN = re.compile(r"[A-Z]{1,3}")
+_MARGINS = {
+    f"{pages}{kind.title()}": kind for kind in ("header", "footer") for pages in ("odd", "even", "first")
+}
+_MARGIN_CODE = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{6}|K[0-9]{2}[+-][0-9]{3}|[0-9]+|.)', re.DOTALL)
+_MARGIN_CODES = {
+    "&&": "&",
+    "&P": "(page)",
+    "&N": "(pages)",
+    "&D": "(date)",
+    "&T": "(time)",
+    "&F": "(file)",
+    "&A": "(sheet)",
+    "&L": "\t",
+    "&C": "\t",
+    "&R": "\t",
+}
+"""What codes in headers and footers stand for; others say how the text looks."""
 
 
 class Parse(Protocol):
@@ -96,6 +113,8 @@ class SheetReader:
         self._cells: list[str] = []
         self._value = ""
         self._inline: list[str] = []
+        self.margins: list[tuple[str, str]] = []
+        """Headers and footers with their texts, each once."""
 
     def begin(self, element: Element) -> None:
         """Begin a row or a cell."""
@@ -122,6 +141,10 @@ class SheetReader:
                     self._cells.append(shown)
             case "row" if self._cells:
                 self._sink.text("\t".join([str(self._row), *self._cells]) + "\n")
+            case name if name in _MARGINS:
+                margin = (_MARGINS[name], _margin_text(text))
+                if margin[1] and margin not in self.margins:
+                    self.margins.append(margin)
 
     def _shown(self, attributes: dict[str, str]) -> str:
         kind = attributes.get("t", "n")
@@ -136,6 +159,44 @@ class SheetReader:
         elif kind == "n" and attributes.get("s", "").isdigit() and int(attributes["s"]) in self._dates:
             text = _date(text)
         return " ".join(text.split()) if any(each in text for each in "\t\n\r") else text
+
+
+class CommentReader:
+    """Reads the comments of one sheet: lines of a cell's reference and what was said of it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._known: frozenset[str] = frozenset()
+        self._cells: set[str] = set()
+        self._cell = ""
+        self._texts: list[str] = []
+
+    def begin_part(self) -> None:
+        """Leave out from now on what is said of cells that have comments already."""
+        self._known = frozenset(self._cells)
+
+    def begin(self, element: Element) -> None:
+        """Begin a comment."""
+        if element.name in {"comment", "threadedComment"}:
+            self._cell = element.attributes.get("ref", "")
+            self._texts = []
+
+    def end(self, element: Element, text: str) -> None:
+        """Note a piece of its text; note the comment that ends."""
+        if element.name in {"t", "text"}:
+            self._texts.append(text)
+        elif element.name in {"comment", "threadedComment"} and self._cell not in self._known:
+            said = " ".join("".join(self._texts).split())
+            if said:
+                self._cells.add(self._cell)
+                self.lines.append(f"{self._cell}\t{said}\n")
+
+
+def _margin_text(text: str) -> str:
+    """Return a header or footer as it is read: left, middle and right, separated by tabs."""
+    shown = _MARGIN_CODE.sub(lambda code: _MARGIN_CODES.get(code[0], ""), text)
+    parts = (" ".join(part.split()) for part in shown.split("\t"))
+    return "\t".join(part for part in parts if part)
 
 
 def _column(reference: str, following: int) -> int:

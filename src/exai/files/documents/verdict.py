@@ -75,7 +75,7 @@ class TextSink:
         self._write = write
         self._room = most
         self.has_text = False
-        """Whether anything but space and marks of pages was written."""
+        """Whether anything was written but space, marks of pages, and what stands beside the text."""
 
     def mark(self, mark: str) -> None:
         """Write a line that says where in the document the following text is.
@@ -92,6 +92,14 @@ class TextSink:
             Cut: the bound is reached.
         """
         self.has_text = self.has_text or bool(text.strip())
+        self._put(text)
+
+    def beside(self, text: str) -> None:
+        """Write a piece of what stands beside the document's own text, and of which a scan may have some too.
+
+        Raises:
+            Cut: the bound is reached.
+        """
         self._put(text)
 
     def _put(self, text: str) -> None:
