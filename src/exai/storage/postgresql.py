@@ -36,6 +36,8 @@ class PostgresqlBackend:
     def __init__(self, url: URL) -> None:
         self.engine = create_async_engine(
             url,
+            # What a transaction reads behind a lock is to be there already when the lock is taken.
+            isolation_level="READ COMMITTED",
             pool_pre_ping=True,
             pool_size=8,
             max_overflow=0,
