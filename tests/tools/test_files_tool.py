@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import jsonschema
+import msgspec
 import pytest
 
 from exai.callers import Caller, Door
@@ -311,11 +312,32 @@ async def test_what_is_read_is_bounded_and_goes_on(files: FileTool) -> None:
     lines = [b"x" * 30_000, b"y" * 30_000, b"z" * 100_000]
     file_id = (await files(action="put", path=files.file("wide.txt", b"\n".join(lines))))["id"]
     for number in (1, 2):
-        page = await files(action="read", id=file_id, from_line=number)
+        page = await files(action="read", id=file_id, from_line=number, to_line=3)
         assert (page["to_line"], page["next_line"], len(page["lines"])) == (number, number + 1, 30_006)
-    last = await files(action="read", id=file_id, from_line=3)
-    assert len(last["lines"]) < 41_000
-    assert "left out" in last["note"]
+    last = await files(action="read", id=file_id, from_line=3, to_line=3)
+    assert 39_000 < len(last["lines"]) < 40_000
+    assert last["note"] == "The end of this long line is left out."
+    page = await files(action="read", id=file_id)
+    assert (page["to_line"], page["next_line"]) == (1, 2)
+    assert 9_000 < len(page["lines"]) < 9_500
+    assert "With `to_line`" in page["note"]
+
+
+@pytest.mark.parametrize("line", ["word " * 30, "über € 😀 \u202e" * 9, '"quoted\\\t"' * 12, ""])
+async def test_what_is_read_without_an_end_is_shown_whole_by_every_client_and_leads_on(
+    files: FileTool, line: str
+) -> None:
+    path = files.file("a.txt", "".join(f"{line}{number}\n" for number in range(1_000)).encode())
+    file_id = (await files(action="put", path=path))["id"]
+    shown, first = "", cast("int | None", 1)
+    while first is not None:
+        page = await files.answer(action="read", id=file_id, from_line=first)
+        assert len(msgspec.json.encode(page.structured)) < 10_000, "of more, Codex leaves the middle out"
+        assert len(page.text.encode()) < 10_000
+        shown += page.structured["lines"]
+        first = page.structured.get("next_line")
+    assert shown.count("\n") == 1_000
+    assert [int(each[:4]) for each in shown.splitlines()] == list(range(1, 1_001))
 
 
 async def test_what_has_no_text_is_refused(files: FileTool) -> None:

@@ -33,7 +33,9 @@ Action = Literal["put", "list", "show", "read", "send", "authorize", "delete"]
 
 LINES = 200
 """What is read at a time, where no end is named."""
-CHARACTERS = 40_000
+PAGE_BYTES = 9_500
+"""What is read at a time, where no end is named: Codex leaves out the middle of results of more than 10,000 bytes."""
+MOST_BYTES = 40_000
 """What is read at a time, whatever is named: Claude Code cuts results of more than 25,000 tokens."""
 UNSAID = frozenset({"assistants"})
 """Purposes of other services, by which agents mean no more than that they will ask about the file."""
@@ -296,9 +298,12 @@ class Files:
         named = named_by(_given(arguments))
         named_first, named_last = named.lines or (1, None)
         first = arguments.from_line or named_first
-        last = arguments.to_line or (named_last if first == named_first else None) or first + LINES - 1
-        lines = await self._services.text.read(context.caller.subject, named.file_id, first, last)
-        return FilesResult.of_page(page_of(lines, CHARACTERS))
+        last = arguments.to_line or (named_last if first == named_first else None)
+        end = last or first + LINES - 1
+        lines = await self._services.text.read(context.caller.subject, named.file_id, first, end)
+        if last is not None:
+            return FilesResult.of_page(page_of(lines, MOST_BYTES))
+        return FilesResult.of_page(page_of(lines, PAGE_BYTES, "With `to_line`, more of it is shown."))
 
     async def _send(self, arguments: FilesArguments, context: CallContext) -> FilesResult:
         if arguments.provider is None:

@@ -203,7 +203,8 @@ CLIENTS = (
         ClientName.CODEX,
         "Codex",
         _codex_file,
-        "start `codex` anew; `/mcp` shows it.",
+        "start `codex` anew; `/mcp` shows it. Of long answers it leaves out the middle, unless its file has "
+        "`tool_output_token_limit = 25000` above all tables.",
         lambda name: name,  # it hands variables on by name
         traces=(".codex",),
         program="codex",

@@ -1,5 +1,6 @@
 """A page of a stored file's text, as HTTP, commands and tools show it."""
 
+from bisect import bisect_right
 from typing import Any
 
 import msgspec
@@ -24,12 +25,13 @@ class TextPage(msgspec.Struct, frozen=True, kw_only=True):
     lines: str
 
 
-def page_of(lines: Lines, most: int | None = None) -> TextPage:
-    """Show lines that were read, of which as many as have `most` characters together, but at least one.
+def page_of(lines: Lines, most: int | None = None, how_to_see_more: str = "") -> TextPage:
+    """Show lines that were read, of which as many as take `most` bytes together as they are sent, but at least one.
 
-    One that is longer by itself is cut.
+    They are sent with their numbers, as a text of JSON. One that is longer by itself is cut, and a note says
+    `how_to_see_more` of it.
     """
-    shown, is_cut = _within(lines.lines, most)
+    shown, is_cut = _within(lines, most)
     last = lines.first + len(shown) - 1
     return TextPage(
         id=lines.file.file_id,
@@ -37,7 +39,7 @@ def page_of(lines: Lines, most: int | None = None) -> TextPage:
         to_line=last,
         total_lines=lines.total,
         next_line=last + 1 if last < lines.total else None,
-        note=_note(lines, is_cut=is_cut or lines.is_cut),
+        note=_note(lines, is_cut=is_cut or lines.is_cut, how_to_see_more=how_to_see_more if is_cut else ""),
         lines=numbered(lines.first, shown).text,
     )
 
@@ -58,18 +60,29 @@ def described(lines: Lines) -> dict[str, Any]:
     }
 
 
-def _within(lines: tuple[str, ...], most: int | None) -> tuple[tuple[str, ...], bool]:
+def _within(lines: Lines, most: int | None) -> tuple[tuple[str, ...], bool]:
+    shown = lines.lines
     if most is None:
-        return lines, False
+        return shown, False
     left = most
-    for count, line in enumerate(lines):
-        left -= len(line) + 1
+    for count, line in enumerate(shown):
+        left -= _sent_bytes(lines.first + count, line)
         if left < 0:
-            return ((line[:most],), True) if count == 0 else (lines[:count], False)
-    return lines, False
+            return (shown[:count], False) if count else ((_beginning(lines.first, line, most),), True)
+    return shown, False
 
 
-def _note(lines: Lines, *, is_cut: bool) -> str | None:
+def _sent_bytes(number: int, line: str) -> int:
+    return len(msgspec.json.encode(numbered(number, (line,)).text)) - len('""')
+
+
+def _beginning(number: int, line: str, most: int) -> str:
+    """Return the longest beginning of a line that takes at most so many bytes."""
+    longest = bisect_right(range(len(line)), most, key=lambda count: _sent_bytes(number, line[:count]))
+    return line[: max(longest - 1, 0)]
+
+
+def _note(lines: Lines, *, is_cut: bool, how_to_see_more: str) -> str | None:
     notes = []
     if lines.method is not None:
         pages = f", {lines.pages} pages" if lines.pages else ""
@@ -77,5 +90,5 @@ def _note(lines: Lines, *, is_cut: bool) -> str | None:
     if lines.cut is not None:
         notes.append(f"Not all of it: {lines.cut}")
     if is_cut:
-        notes.append("The end of this long line is left out.")
+        notes.append(f"The end of this long line is left out. {how_to_see_more}".rstrip())
     return " ".join(notes) or None
