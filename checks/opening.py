@@ -27,9 +27,10 @@ from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.think import Think
 from exai.transports.files.changes import FileChanges
-from exai.transports.files.resources import FileResources
 from exai.transports.opening import RECORDING
+from exai.transports.prompts.prompts import Prompts
 from exai.transports.pump import Pump
+from exai.transports.resources.handlers import Resources
 from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
 from exai.workflows.definitions import bundled_workflows
@@ -58,10 +59,11 @@ async def recorded() -> dict[str, Any]:
     engine = Dispatcher(
         registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0
     )
-    resources = FileResources(absent, absent, FileChanges(asking.bus))
+    resources = Resources((), FileChanges(asking.bus).listen)
+    prompts = Prompts(engine.listing(), absent, absent, resources)
     sent: asyncio.Queue[str] = asyncio.Queue()
     pump = Pump(
-        build_server(engine, version="", bus=asking.bus, extend=[resources.add_to]),
+        build_server(engine, version="", bus=asking.bus, extend=[resources.add_to, prompts.add_to]),
         caller=Caller.local(Door.STDIO),
         send=sent.put,
         limits=config.WebSocket(),

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pydantic import SecretStr
 
 from exai.app.duties import mcp_port_duties, readiness_duties, stdio_duties
-from exai.app.ports import build_ports
+from exai.app.ports import build_ports, mcp_server
 from exai.app.services import Services, build
 from exai.callers import Caller, Door
 from exai.config import Settings
@@ -14,12 +14,9 @@ from exai.config.client import TOKEN_VARIABLE
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
-from exai.transports.files.changes import FileChanges
-from exai.transports.files.resources import FileResources
 from exai.transports.key_advice import explain_missing_keys
 from exai.transports.listener import Addresses, Listener
 from exai.transports.opening import Opening
-from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
 
@@ -82,20 +79,9 @@ async def run_stdio(
     async with _services(settings, demo=demo, runs_jobs=False) as services:
         caller = await _parent(services, token, token_from)
         watcher = CredentialWatcher(services.identity.authenticator, services.clock)
-        resources = FileResources(
-            services.files.shelf, services.files.text, FileChanges(services.monitoring.bus)
-        )
         async with services.scheduler.running(*stdio_duties(watcher)):
             await serve_stdio(
-                build_server(
-                    services.dispatcher,
-                    name="exai",
-                    version=__version__,
-                    bus=services.monitoring.bus,
-                    extend=(resources.add_to,),
-                    amend=explain_missing_keys,
-                    plain_calls=settings.server.plain_calls,
-                ),
+                mcp_server(services, settings, explain_missing_keys),
                 services.dispatcher,
                 caller=caller,
                 watcher=watcher,

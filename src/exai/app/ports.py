@@ -14,6 +14,7 @@ from exai.dashboard.operations import operations_port
 from exai.dashboard.overview import Overview
 from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
+from exai.storage.conversations.owned import OwnConversations
 from exai.transports.doors import McpDoors
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.door import FileDoor
@@ -21,12 +22,18 @@ from exai.transports.files.resources import FileResources
 from exai.transports.files.text import TextDoor
 from exai.transports.files.tickets import TicketDoor
 from exai.transports.files.trees import TreeDoor
-from exai.transports.server import build_server
+from exai.transports.prompts.prompts import Prompts
+from exai.transports.resources.conversations import AnswerResources, ConversationResources
+from exai.transports.resources.handlers import Resources
+from exai.transports.resources.plans import PlanResources
+from exai.transports.resources.schemas import SchemaResources
+from exai.transports.resources.workflows import WorkflowResources
+from exai.transports.server import Amend, EngineServer, build_server
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 from exai.web.routes import Route
 
-__all__ = ["Ports", "build_ports"]
+__all__ = ["Ports", "build_ports", "mcp_server"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,7 @@ class Ports:
 def build_ports(services: Services, settings: Settings) -> Ports:
     """Build the applications; nothing is served yet."""
     bus, identity = services.monitoring.bus, services.identity
-    resources = FileResources(services.files.shelf, services.files.text, FileChanges(bus))
-    server = build_server(
-        services.dispatcher,
-        name="exai",
-        version=__version__,
-        plain_calls=settings.server.plain_calls,
-        bus=bus,
-        extend=(resources.add_to,),
-    )
+    server = mcp_server(services, settings)
     mcp = McpDoors(
         server,
         services.dispatcher,
@@ -67,6 +66,40 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
     return Ports(mcp, _operations(services, mcp, settings, readiness), readiness, reachability)
+
+
+def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:
+    """Build what answers MCP at every door: tools, prompts and resources.
+
+    Args:
+        amend: changes answers on their way out.
+    """
+    dispatcher, storage, bus = services.dispatcher, services.storage, services.monitoring.bus
+    conversations = OwnConversations(storage.database)
+    resources = Resources(
+        (
+            FileResources(services.files.shelf, services.files.text),
+            ConversationResources(conversations),
+            AnswerResources(conversations),
+            PlanResources(storage.plans),
+            WorkflowResources(storage.workflows),
+            SchemaResources([tool.name for tool in dispatcher.listing()], dispatcher.whole_schemas),
+        ),
+        FileChanges(bus).listen,
+    )
+    router = services.asking.router
+    prompts = Prompts(
+        dispatcher.listing(), lambda: [model.name for model in router.askable], conversations, resources
+    )
+    return build_server(
+        dispatcher,
+        name="exai",
+        version=__version__,
+        bus=bus,
+        extend=(resources.add_to, prompts.add_to),
+        amend=amend,
+        plain_calls=settings.server.plain_calls,
+    )
 
 
 def _file_routes(services: Services, settings: Settings) -> Iterator[Route]:

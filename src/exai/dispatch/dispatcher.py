@@ -122,6 +122,10 @@ class Dispatcher:
         """The schema of a tool's arguments; `None` for an unknown one."""
         return self._registry.input_schema(name)
 
+    def whole_schemas(self, name: str) -> JsonObject | None:
+        """All that a tool takes and returns, what the list leaves out included; `None` for an unknown one."""
+        return self._registry.whole_schemas(name)
+
     def stop_admitting(self) -> None:
         """From now on every new call is answered `stopping`; running ones go on."""
         self._admitting = False

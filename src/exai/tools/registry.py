@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from exai.errors import UnknownTool
-from exai.protocol.schemas import listed_schema
+from exai.protocol.schemas import listed_schema, output_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
@@ -108,6 +108,18 @@ class Registry:
     def input_schema(self, name: str) -> JsonObject | None:
         """The schema of a tool's arguments; `None` for an unknown one."""
         return self._schemas[self._tools[name][0].name] if name in self._tools else None
+
+    def whole_schemas(self, name: str) -> JsonObject | None:
+        """Return all that a tool takes and returns, what the list leaves out included; `None` for an unknown one."""
+        if name not in self._tools:
+            return None
+        tool, _ = self._tools[name]
+        return {
+            "name": tool.name,
+            "description": tool.description,
+            "inputSchema": tool.argument_schema,
+            "outputSchema": output_schema(tool.result),
+        }
 
 
 def _check(tool: Tool[Any, Any]) -> None:

@@ -182,6 +182,8 @@ def build_server(
         instructions=instructions,
         cache_hints={
             "tools/list": CacheHint(LIST_CACHE_MS, "public"),
+            "prompts/list": CacheHint(LIST_CACHE_MS, "public"),
+            "resources/templates/list": CacheHint(LIST_CACHE_MS, "public"),
             "server/discover": CacheHint(LIST_CACHE_MS, "public"),
         },
         get_tool_input_schema=engine.input_schema,

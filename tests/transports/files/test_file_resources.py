@@ -24,6 +24,7 @@ from exai.events.bus import EventBus
 from exai.storage.database import Database
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.resources import FileResources
+from exai.transports.resources.handlers import Resources as HandlersOfResources
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
 from support.scripted_authenticator import ScriptedAuthenticator
@@ -61,7 +62,7 @@ async def resources(database: Database, tmp_path: Path) -> AsyncIterator[Resourc
     bus, authenticator = EventBus(), ScriptedAuthenticator()
     shelf, changes = OpenShelf(database, tmp_path / "files"), FileChanges(bus)
     shelf.publish_to(bus)
-    served = FileResources(shelf.shelf, shelf.text, changes)
+    served = HandlersOfResources([FileResources(shelf.shelf, shelf.text)], changes.listen)
     async with open_doors(judge=authenticator, extend=[served.add_to]) as doors:
         yield Resources(doors, shelf, authenticator, changes)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
+from exai.storage.pages import page_of
 from exai.storage.schema import plan_items, plans
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -79,6 +80,17 @@ class PlanTables:
             .order_by(plans.c.updated_at.desc(), plans.c.plan_id)
             .limit(limit)
         )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [PlanLine(*row) for row in rows]
+
+    async def page(self, owner: str, most: int, after: str | None = None) -> list[PlanLine]:
+        """List the owner's plans, the one that was made last first, behind the one with the id `after`.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        line = select(plans.c.plan_id, plans.c.goal, plans.c.updated_at)
+        query = page_of(line, plans, plans.c.plan_id, owner, most, after)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [PlanLine(*row) for row in rows]
 

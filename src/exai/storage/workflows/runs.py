@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
+from exai.storage.pages import page_of
 from exai.storage.schema import workflow_steps, workflows
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -76,6 +77,20 @@ class WorkflowTables:
         """
         return await self._database.is_over(process)
 
+    async def find(self, owner: str, workflow_id: str) -> Run | None:
+        """Find the owner's run; `None` for an unknown one and for another owner's alike."""
+        return await self._first(workflows.c.owner == owner, workflows.c.workflow_id == workflow_id)
+
+    async def page(self, owner: str, most: int, after: str | None = None) -> list[Run]:
+        """List the owner's runs, the one that was begun last first, behind the one with the id `after`.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = page_of(select(*_RUN_COLUMNS), workflows, workflows.c.workflow_id, owner, most, after)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [Run(*row) for row in rows]
+
     async def latest(self, owner: str, digest: str) -> Run | None:
         """Find the owner's latest run of what a call asks for."""
         return await self._first(workflows.c.owner == owner, workflows.c.digest == digest)
@@ -138,7 +153,7 @@ class WorkflowTables:
 
     async def _first(self, *conditions: Any) -> Run | None:
         query = (
-            select(*(workflows.c[name] for name in _RUN))
+            select(*_RUN_COLUMNS)
             .where(*conditions)
             .order_by(workflows.c.created_at.desc(), workflows.c.workflow_id.desc())
             .limit(1)
@@ -147,7 +162,7 @@ class WorkflowTables:
         return None if row is None else Run(*row)
 
 
-_RUN = Run.__struct_fields__
+_RUN_COLUMNS = tuple(workflows.c[name] for name in Run.__struct_fields__)
 _STEP = Step.__struct_fields__
 
 

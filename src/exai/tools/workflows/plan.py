@@ -110,6 +110,13 @@ class ShownPlan(Result, frozen=True, kw_only=True):
     plans: tuple[PlanLine, ...] = ()
     """The latest ones, where none was named."""
 
+    @classmethod
+    def of(cls, plan: Plan, *notes: str) -> "ShownPlan":
+        """Show a plan with its items."""
+        return cls(
+            plan_id=plan.plan_id, revision=plan.revision, notes=notes, goal=plan.goal, items=plan.items
+        )
+
     def text(self) -> str:
         if self.plan_id is None:
             lines = [
@@ -191,7 +198,7 @@ class PlanTool:
         if arguments.plan_id is None:
             return ToolReturn(ShownPlan(plans=tuple(await self._plans.newest(owner))))
         if not arguments.update:
-            return ToolReturn(_shown(await self._plans.find(owner, arguments.plan_id)))
+            return ToolReturn(ShownPlan.of(await self._plans.find(owner, arguments.plan_id)))
         change = partial(items_changed, changes=read_changes(arguments.update))
         return ToolReturn(
             _shown_after(await self._plans.change(owner, arguments.plan_id, change, arguments.revision))
@@ -221,7 +228,7 @@ class PlanTool:
             )
         plan = await self._plans.create(context.caller.subject, goal, items)
         shown = msgspec.structs.replace(
-            _shown(plan, *consultation.notes),
+            ShownPlan.of(plan, *consultation.notes),
             model_used=consultation.completion.model,
             continuation_id=consultation.conversation_id,
         )
@@ -233,7 +240,7 @@ class PlanTool:
         if arguments.plan_id is None:
             step.check_first()
             plan = await self._plans.create(owner, step.text, ())
-            return msgspec.structs.replace(_shown(plan), next_call=next_call(plan, step))
+            return msgspec.structs.replace(ShownPlan.of(plan), next_call=next_call(plan, step))
         changed = await self._plans.change(owner, arguments.plan_id, partial(items_after, step=step))
         return msgspec.structs.replace(_shown_after(changed), next_call=next_call(changed.plan, step))
 
@@ -266,16 +273,10 @@ def _planning_step(arguments: PlanArguments) -> PlanningStep:
     )
 
 
-def _shown(plan: Plan, *notes: str) -> ShownPlan:
-    return ShownPlan(
-        plan_id=plan.plan_id, revision=plan.revision, notes=notes, goal=plan.goal, items=plan.items
-    )
-
-
 def _shown_after(changed: Changed) -> ShownPlan:
     if not changed.refused:
-        return _shown(changed.plan)
-    return _shown(
+        return ShownPlan.of(changed.plan)
+    return ShownPlan.of(
         changed.plan,
         "Nothing was changed: somebody else changed the plan meanwhile. This is how it is now; make the change again, "
         f"of revision {changed.plan.revision}.",

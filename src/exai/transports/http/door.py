@@ -22,13 +22,13 @@ from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
 from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode
 from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
-from exai.transports.files.resources import check_scope
 from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
 from exai.transports.http.faults import TooManySessions, rpc_fault
 from exai.transports.http.running_requests import RunningRequests, Session
 from exai.transports.http.sessions import HttpSessions, session_id_of
 from exai.transports.parsing import MessageParser
 from exai.transports.pump import STREAMING_METHODS
+from exai.transports.resources.kind import check_read_scope
 from exai.transports.server import CALLER_KEY, Engine
 from exai.transports.traffic import Traffic
 from exai.web.auth_gate import AuthGate
@@ -104,7 +104,7 @@ class HttpDoor:
         """Refuse here what HTTP can still say by a status; the engine checks scopes once more.
 
         Raises:
-            ScopeMissing: the caller may not make this call, or read files.
+            ScopeMissing: the caller may not make this call, or read such a resource.
             TooManySessions: it may not begin another session.
         """
         method, params = message.get("method"), message.get("params")
@@ -112,9 +112,11 @@ class HttpDoor:
             raise TooManySessions(
                 "There is no room for another session. End some of yours by DELETE, or close their streams."
             )
-        if method == "resources/read":
-            check_scope(caller)
-        if method != "tools/call" or not isinstance(params, dict):
+        if not isinstance(params, dict):
+            return
+        if method == "resources/read" and isinstance(uri := params.get("uri"), str):
+            check_read_scope(caller, uri)
+        if method != "tools/call":
             return
         name, arguments = params.get("name"), params.get("arguments")
         if isinstance(name, str):

@@ -1,0 +1,1 @@
+"""What a caller has stored, as resources of MCP: listed, read and completed for its owner alone."""
