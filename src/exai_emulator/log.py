@@ -186,7 +186,7 @@ class RequestLog:
         self,
         predicate: Callable[[RequestRecord], bool],
         *,
-        timeout: float = 30.0,  # noqa: ASYNC109 - a test that waits wants one call and a sure end
+        timeout: float = 90.0,  # noqa: ASYNC109 - a test that waits wants one call and a sure end
     ) -> RequestRecord:
         """The first request that satisfies `predicate`, as soon as there is one.
 

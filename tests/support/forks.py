@@ -186,6 +186,7 @@ class _Program:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under `nohup`
         for number, pipe in enumerate(pipes[:3]):
             os.dup2(pipe, number)
         for pipe in (*pipes, *self._endings.values()):
