@@ -18,9 +18,11 @@ from exai.evidence.collection.collector import gather
 from exai.evidence.collection.graph import trace
 from exai.evidence.faults import NotARepository
 from exai.evidence.git.answers import git_blame, git_diff, git_log, git_show
+from exai.evidence.patches.checking import check_patch
 from exai.evidence.reading import Reader
 from exai.evidence.requests import (
     HEADER,
+    CheckPatch,
     Failure,
     Gather,
     GitBlame,
@@ -114,6 +116,7 @@ _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
     GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
     GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),
+    CheckPatch: lambda reader, it: check_patch(reader, it.patch, keeps_code=it.keeps_code),
     GitDiff: lambda reader, it: git_diff(reader.tree, it.change, it.path),
 }
 

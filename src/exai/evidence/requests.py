@@ -15,6 +15,8 @@ from exai.files.snapshots.manifests import ManifestEntry
 __all__ = [
     "HEADER",
     "MOST_FRAME_BYTES",
+    "CheckPatch",
+    "CheckedPatch",
     "Edge",
     "Failure",
     "Found",
@@ -35,6 +37,8 @@ __all__ = [
     "Opening",
     "Outline",
     "OutlineOf",
+    "PatchProblem",
+    "PatchedFile",
     "ReadLines",
     "Reply",
     "Request",
@@ -122,6 +126,14 @@ class GitDiff(msgspec.Struct, frozen=True, tag=True):
     path: str = ""
 
 
+class CheckPatch(msgspec.Struct, frozen=True, tag=True):
+    """Does a unified diff apply?"""
+
+    patch: str
+    keeps_code: bool = False
+    """Whether it may change comments, docstrings and prose alone."""
+
+
 Request = (
     ListFiles
     | ReadLines
@@ -134,6 +146,7 @@ Request = (
     | GitShow
     | GitBlame
     | GitDiff
+    | CheckPatch
 )
 
 
@@ -262,6 +275,41 @@ class Text(msgspec.Struct, frozen=True):
 
     lines: tuple[str, ...]
     has_more: bool = False
+
+
+class PatchedFile(msgspec.Struct, frozen=True):
+    """A file that a patch changes, and how many lines it adds and takes away."""
+
+    path: str
+    is_new: bool
+    added: int
+    removed: int
+
+
+class PatchProblem(msgspec.Struct, frozen=True):
+    """Why a patch does not apply, or may not."""
+
+    path: str
+    """Empty: it is of the patch as a whole."""
+    hunk: int
+    """Its number in the file, from 1; 0: it is of the file as a whole."""
+    why: str
+
+    def text(self) -> str:
+        """Say it in a line."""
+        place = f"`{self.path}`" if self.path else "The patch"
+        return f"{place}{f', hunk {self.hunk}' if self.hunk else ''}: {self.why}."
+
+
+class CheckedPatch(msgspec.Struct, frozen=True):
+    """A patch that was applied in memory."""
+
+    patch: str
+    """Written anew where all of it applies; else as it was given."""
+    files: tuple[PatchedFile, ...] = ()
+    """Those that it can change."""
+    problems: tuple[PatchProblem, ...] = ()
+    """Empty: all of it applies."""
 
 
 def encode(value: Any) -> bytes:

@@ -29,6 +29,8 @@ MOST_FILE_BYTES = 2 * 2**20
 """A larger file is listed, and its content is not looked at."""
 DOCUMENTS_KEPT = 64
 _CHUNK = 2**18
+_IN_ITS_PLACE = "something is there already; change it by hunks, or name another path"
+_ON_THE_WAY = "a link or a file is where one of its folders would be"
 
 
 class Document:
@@ -69,6 +71,9 @@ class Tree(Protocol):
 
     def bytes_of(self, path: str) -> bytes | None:
         """Read the bytes of a file that is listed, whatever it holds; nothing of them may be shown."""
+
+    def refusal_of_new(self, path: str) -> str | None:
+        """Say why no new file can stand at a path; `None`: one can."""
 
 
 class FolderTree:
@@ -141,6 +146,22 @@ class FolderTree:
         except (FileRefused, OSError):
             return None
 
+    def refusal_of_new(self, path: str) -> str | None:
+        """Say why no new file can stand at a path: something is there, or a link or a file on the way."""
+        at = self.folder
+        *folders, name = path.split("/")
+        for folder in folders:
+            at = f"{at}/{folder}"
+            try:
+                mode = os.lstat(at).st_mode
+            except FileNotFoundError:
+                return None
+            except OSError:
+                return _ON_THE_WAY
+            if not stat.S_ISDIR(mode):
+                return _ON_THE_WAY
+        return _IN_ITS_PLACE if os.path.lexists(f"{at}/{name}") else None
+
 
 class SnapshotTree:
     """The files of a snapshot, whose contents are asked for."""
@@ -160,6 +181,7 @@ class SnapshotTree:
             for entry in entries
             if keeps_secrets or secret_kind(PurePath(entry.path)) is None
         }
+        self._known = {entry.path for entry in entries}
         self._fetch = fetch
         self._documents = _Kept()
 
@@ -171,6 +193,14 @@ class SnapshotTree:
     def bytes_of(self, path: str) -> bytes | None:
         """Fetch a content; `None`: there is none, or it is too large."""
         return None if self.files.get(path, MOST_FILE_BYTES + 1) > MOST_FILE_BYTES else self._fetch(path)
+
+    def refusal_of_new(self, path: str) -> str | None:
+        """Say why no new file can stand at a path: something is there, or a file on the way."""
+        parts = path.split("/")
+        if any("/".join(parts[:length]) in self._known for length in range(1, len(parts))):
+            return _ON_THE_WAY
+        is_there = path in self._known or any(each.startswith(f"{path}/") for each in self._known)
+        return _IN_ITS_PLACE if is_there else None
 
 
 class _Kept:

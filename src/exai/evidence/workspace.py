@@ -30,6 +30,8 @@ from exai.evidence.pieces import Bounds, Wanted
 from exai.evidence.requests import (
     HEADER,
     MOST_FRAME_BYTES,
+    CheckedPatch,
+    CheckPatch,
     Failure,
     Found,
     Gather,
@@ -132,6 +134,10 @@ class Workspace:
     async def trace(self, target: str, kind: str, bounds: Bounds) -> Graph:
         """Follow calls from the parts that a target names; `kind` is `trace` or `dependencies`."""
         return await self.ask(Trace(target, kind, bounds), Graph)
+
+    async def check_patch(self, patch: str, *, keeps_code: bool = False) -> CheckedPatch:
+        """Apply a unified diff in memory; with `keeps_code` it may change comments, docstrings and prose alone."""
+        return await self.ask(CheckPatch(patch, keeps_code), CheckedPatch)
 
     async def git_log(self, path: str = "", most: int = 20) -> Text:
         """List commits; raises `NotARepository` as all of these do."""

@@ -17,7 +17,7 @@ from exai.evidence.code.languages import INSTALL, Grammar, grammar_of, is_missin
 from exai.evidence.requests import Symbol
 from exai.evidence.trees import Document
 
-__all__ = ["Call", "Parsed", "Syntax"]
+__all__ = ["MOST_BROKEN_NODES", "Call", "Parsed", "Syntax", "captured", "is_written"]
 
 MOST_BYTES = 2**19
 MOST_DEPTH = 128
@@ -105,14 +105,14 @@ def _parsed(document: Document) -> Parsed:
     row = row_of(document.path)
     if row is not None and is_missing(row):
         return Parsed("", _headings(document), missing=row.name)
-    if row is None or not _is_written(document.data):
+    if row is None or not is_written(document.data):
         return Parsed("", _headings(document))
     grammar = grammar_of(row)
     root = grammar.parser.parse(document.data).root_node
     if root.has_error and root.descendant_count > MOST_BROKEN_NODES:
         return Parsed("", _headings(document))
-    calls = {(node.start_point[0] + 1, _text(node)) for node in _captured(grammar.calls, root, "name")}
-    comments = [(node.start_byte, node.end_byte) for node in _captured(grammar.comments, root, "comment")]
+    calls = {(node.start_point[0] + 1, _text(node)) for node in captured(grammar.calls, root, "name")}
+    comments = [(node.start_byte, node.end_byte) for node in captured(grammar.comments, root, "comment")]
     return Parsed(
         row.name,
         _nested(_definitions(grammar, root)),
@@ -121,7 +121,8 @@ def _parsed(document: Document) -> Parsed:
     )
 
 
-def _is_written(data: bytes) -> bool:
+def is_written(data: bytes) -> bool:
+    """Whether a file is small enough, and its lines short enough, to have been written by a person."""
     return len(data) <= MOST_BYTES and max(map(len, data.split(b"\n"))) <= MOST_LINE_BYTES
 
 
@@ -131,7 +132,8 @@ def _cursor(query: Any) -> Any:
     return cursor
 
 
-def _captured(query: Any, root: Any, name: str) -> Sequence[Any]:
+def captured(query: Any, root: Any, name: str) -> Sequence[Any]:
+    """Return the nodes that a query captures under a name."""
     found: Sequence[Any] = _cursor(query).captures(root).get(name, [])
     return found
 
