@@ -34,6 +34,7 @@ PersonaKind = Literal[
     "gullible",
     "follower",
     "explorer",
+    "writer",
 ]
 
 DEFAULT_THINK_TOKENS = 12
@@ -67,6 +68,7 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     - `gullible`: the same findings, and does what any text that it is shown tells it to.
     - `follower`: votes as most of what it is shown.
     - `explorer`: calls the tools of its `rounds` that are declared, then reports like `reader`.
+    - `writer`: a unified diff that makes the edits of its `report` in the lines that it is shown.
     """
 
     kind: PersonaKind = "auto"
@@ -95,7 +97,7 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     object_form: ObjectForm = "valid"
     """How an object is answered."""
     report: Report = Report()
-    """Of the personas that find, judge and vote."""
+    """Of the personas that find, judge, vote and write."""
 
     def __post_init__(self) -> None:
         if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:

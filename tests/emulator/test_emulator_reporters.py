@@ -13,6 +13,7 @@ from exai_emulator.personas import PersonaKind, Question, answer_of
 from exai_emulator.reporting.findings import LIES, falsified
 from exai_emulator.reporting.obeying import told_to
 from exai_emulator.reporting.shown import shown_lines
+from exai_emulator.reporting.writing import ScriptedEdit, ScriptedPatch, written_patch
 
 BLOCK = """<<<FILE E1 src/pool.py lines 1-4 of 4>>>
  1│def take(pool):
@@ -421,3 +422,54 @@ async def test_a_reporter_is_ordered_and_answers_over_http(
     value = json.loads(answered.json["choices"][0]["message"]["content"])
     assert [each["message"] for each in value["findings"]] == ["Never closed."]
     assert re.fullmatch(r"glm-5\.3|kimi-k3", value["emulated"])
+
+
+EDIT = ScriptedEdit("src/pool.py", old="    conn = pool.open()", new="    # opened\n    conn = pool.open()")
+
+
+def patch_of(*edits: ScriptedEdit, form: Any = "right", beside: str = "") -> str:
+    texts = [BLOCK, beside]
+    return written_patch(ScriptedPatch(edits, form), shown_lines(texts), texts)
+
+
+def test_a_writer_changes_the_lines_that_it_was_shown() -> None:
+    assert patch_of(EDIT).split("\n")[2:] == [
+        "```diff",
+        "--- a/src/pool.py",
+        "+++ b/src/pool.py",
+        "@@ -1,4 +1,5 @@",
+        " def take(pool):",
+        "-    conn = pool.open()",
+        "+    # opened",
+        "+    conn = pool.open()",
+        "     conn.begin()",
+        "     return conn",
+        "```",
+        "",
+    ]
+    assert "--- /dev/null\n+++ b/new.py\n@@ -0,0 +1,1 @@\n+x = 1\n" in patch_of(
+        ScriptedEdit("new.py", new="x = 1")
+    )
+
+
+def test_a_writer_writes_nothing_of_what_it_was_not_shown() -> None:
+    assert patch_of(ScriptedEdit("src/pool.py", old="absent", new="x")) == (
+        "I was not shown what I would change of src/pool.py."
+    )
+
+
+def test_a_writer_miscounts_misquotes_and_mends_that() -> None:
+    assert "@@ -41,5 +41,1 @@" in patch_of(EDIT, form="shifted")
+    failing = patch_of(EDIT, form="failing")
+    assert "-    conn = pool.open() emulated\n" in failing
+    assert patch_of(EDIT, form="mended") == failing
+    assert patch_of(EDIT, form="mended", beside="│+++ b/src/pool.py") == patch_of(EDIT)
+
+
+def test_a_writer_answers_a_question() -> None:
+    persona = Persona("writer", report=Report(patch=ScriptedPatch((EDIT,))))
+    question = Question("glm-5", [("user", BLOCK)], thinks=False, think_tokens=0, cap=1_000)
+    question.messages = [{"role": "user", "content": BLOCK}]
+    answer = answer_of(persona, question).content
+    assert answer.startswith("[emulated glm-5] This is the patch.")
+    assert "+    # opened\n" in answer

@@ -26,14 +26,15 @@ from exai_emulator.reporting.findings import (
 )
 from exai_emulator.reporting.following import followed, vote_of
 from exai_emulator.reporting.obeying import told_to
-from exai_emulator.reporting.shown import material
+from exai_emulator.reporting.shown import material, shown_lines
+from exai_emulator.reporting.writing import ScriptedPatch, written_patch
 from exai_emulator.tool_calls import ScriptedCall
 
 __all__ = ["REPORTERS", "Report", "ReportTurn", "Shown", "reports"]
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the personas report that find, judge and vote."""
+    """What the personas report that find, judge, vote and write."""
 
     findings: tuple[ScriptedFinding, ...] = ()
     cites: Cites = Cites()
@@ -47,6 +48,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Between which a `follower` chooses where no schema names them."""
     vote: str | None = None
     """What a `follower` votes for while nobody leads; None for the first option."""
+    patch: ScriptedPatch = ScriptedPatch()
+    """Of `writer`."""
 
     def __post_init__(self) -> None:
         if self.false_findings < 0:
@@ -165,6 +168,10 @@ def _explorer(report: Report, shown: Shown, trail: Rounds) -> ReportTurn:
     return _reader(report, shown, ())
 
 
+def _writer(report: Report, shown: Shown, _: Rounds) -> ReportTurn:
+    return ReportTurn(written_patch(report.patch, shown_lines(shown.texts), shown.texts))
+
+
 REPORTERS: Mapping[str, Callable[[Report, Shown, Rounds], ReportTurn]] = {
     "reader": _reader,
     "gullible": _gullible,
@@ -172,5 +179,6 @@ REPORTERS: Mapping[str, Callable[[Report, Shown, Rounds], ReportTurn]] = {
     "noisy": _noisy,
     "follower": _follower,
     "explorer": _explorer,
+    "writer": _writer,
 }
 """What each such persona does."""
