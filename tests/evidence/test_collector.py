@@ -91,6 +91,25 @@ def test_a_change_leads_to_what_it_calls_and_who_calls_it(made: GitRepository) -
     ] == []
 
 
+def test_files_that_are_named_lead_to_their_callers_tests_and_how_tests_are_written(
+    made: GitRepository,
+) -> None:
+    made.write({"tests/conftest.py": "import shop\n", "tests/other/test_far.py": "def test_far(): pass\n"})
+    sources = ("named_paths", "tests", "callers", "called_definitions", "configuration", "test_style")
+    found = gather(Reader(made.tree()), sources, Wanted(paths=("shop/pool.py",)), Bounds())
+    assert places(found, "tests")[0][0] == "tests/test_pool.py"
+    assert places(found, "callers") == [("shop/orders.py", 4, 5)]
+    assert ("shop/limits.py", 4, 6) in places(found, "called_definitions")
+    assert {path for path, _, _ in places(found, "configuration")} == {"shop/pool.toml", "pyproject.toml"}
+    assert [path for path, _, _ in places(found, "test_style")] == [
+        "tests/other/test_far.py",
+        "tests/conftest.py",
+    ], "what is shown already as a test comes once"
+    assert {each.why for each in found.pieces if each.source == "callers"} == {
+        "it calls `Pool` of shop/pool.py, which is named"
+    }
+
+
 def test_the_same_question_gathers_the_same_pieces(made: GitRepository) -> None:
     assert changed(made) == changed(made)
 

@@ -4,7 +4,7 @@ from typing import Generic, Self, TypeVar
 
 import msgspec
 
-__all__ = ["Findings", "Report", "Result", "ToolReturn"]
+__all__ = ["Findings", "Report", "ResourceLink", "Result", "ToolReturn"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,14 @@ class Findings(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
 
 
+class ResourceLink(msgspec.Struct, frozen=True):
+    """Where a client finds a text that a result only names: MCP 2025-11-25, tools, resource links."""
+
+    uri: str
+    name: str
+    mime_type: str
+
+
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
@@ -49,3 +57,4 @@ class ToolReturn(msgspec.Struct, Generic[R_co], frozen=True):
     result: R_co
     findings: Findings = Findings()
     report: Report | None = None
+    links: tuple[ResourceLink, ...] = ()

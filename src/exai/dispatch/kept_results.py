@@ -145,5 +145,6 @@ def _packed(answer: ToolAnswer) -> str:
         "structured": answer.structured,
         "meta": answer.meta,
         "is_error": answer.is_error,
+        "links": answer.links,
     }
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))

@@ -4,7 +4,7 @@ A tool never sees a socket, a permit or a journal row. It gets typed arguments a
 `CallContext`, asks models through the context, and returns a `ToolReturn`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -58,6 +58,8 @@ class ToolAnswer(msgspec.Struct, frozen=True):
     `exai/report`."""
 
     is_error: bool = False
+    links: Sequence[JsonObject] = ()
+    """Blocks of the result's `content` behind its text, as MCP has them."""
 
 
 A = TypeVar("A", bound=Arguments)

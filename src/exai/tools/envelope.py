@@ -73,7 +73,14 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
         for name, value in msgspec.to_builtins(result).items()
         if name not in usual or getattr(result, name) != usual[name]
     }
-    return ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report))
+    answer = ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report))
+    if not returned.links:
+        return answer
+    links = [
+        {"type": "resource_link", "uri": link.uri, "name": link.name, "mimeType": link.mime_type}
+        for link in returned.links
+    ]
+    return msgspec.structs.replace(answer, links=links)
 
 
 def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:

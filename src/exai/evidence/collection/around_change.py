@@ -1,5 +1,7 @@
 """What belongs to a change: its hunks, the parts that they are in, what these call, who calls them, tests, settings.
 
+Where there is no change, the same belongs to files that are named.
+
 Nearer comes first: the hunks, then what they are in, then one step away in either direction, then tests and files
 beside. Of each kind what is smaller comes first, so that one long part does not take the place of several short ones.
 """
@@ -19,7 +21,7 @@ from exai.evidence.reading import Reader
 from exai.evidence.requests import Symbol
 from exai.evidence.trees import Document
 
-__all__ = ["AroundChange"]
+__all__ = ["AroundChange", "whole_files"]
 
 MOST_FILES = 96
 """Parsed one step away from all changed files together, in one direction."""
@@ -29,6 +31,8 @@ MOST_CHANGED = 200
 """Files of the change that are looked into."""
 HUNK_LINES = 200
 MOST_BESIDE = 12
+MOST_STYLES = 2
+STYLE_LINES = 80
 _CONFIGURATION = {".toml", ".yaml", ".yml", ".ini", ".cfg", ".sql", ".proto", ".graphql", ".prisma", ".xsd"}
 _MANIFESTS = (
     "pyproject.toml",
@@ -72,7 +76,9 @@ class _Changed:
 class AroundChange:
     """Collects what belongs to one change."""
 
-    def __init__(self, reader: Reader, change: Change, bounds: Bounds) -> None:
+    def __init__(self, reader: Reader, change: Change, bounds: Bounds, *, verb: str = "changes") -> None:
+        """`verb` is what reasons say of the files."""
+        self._verb = verb
         self._reader = reader
         self._change = change
         self._bounds = bounds
@@ -83,6 +89,7 @@ class AroundChange:
             "callers": self._callers,
             "tests": self._tests,
             "configuration": self._beside,
+            "test_style": self._style,
         }
 
     def _hunks(self) -> Iterator[Piece]:
@@ -130,7 +137,21 @@ class AroundChange:
         for path in self._reader.tree.files:
             name = PurePosixPath(path).stem
             if is_test(path) and name.removeprefix("test_").removesuffix("_test").split(".")[0] in stems:
-                yield from self._start_of("tests", path, "its name says that it tests a file that changes")
+                yield from self._start_of(
+                    "tests", path, f"its name says that it tests a file that {self._verb}"
+                )
+
+    def _style(self) -> Iterator[Piece]:
+        """Show the beginnings of the tests that are nearest to the files, and what such tests share."""
+        near = next((PurePosixPath(each.file.path).parts for each in self._changed), ())
+        tests = sorted(filter(is_test, self._reader.tree.files), key=lambda path: _distance(near, path))
+        shared = [path for path in tests if PurePosixPath(path).stem == "conftest"]
+        written = [path for path in tests if PurePosixPath(path).stem not in {"conftest", "__init__"}]
+        for path in [*written[:MOST_STYLES], *shared[:1]]:
+            document = self._reader.tree.read(path)
+            if document is not None:
+                excerpts = self._excerpts("test_style", document, self._reader.syntax.of(document))
+                yield excerpts.lines(1, STYLE_LINES, "it shows how tests are written here")
 
     def _beside(self) -> Iterator[Piece]:
         folders = {str(PurePosixPath(each.file.path).parent) for each in self._changed}
@@ -141,7 +162,7 @@ class AroundChange:
             if PurePosixPath(path).suffix in _CONFIGURATION and str(PurePosixPath(path).parent) in folders
         ]
         for path in [*beside[:MOST_BESIDE], *(path for path in _MANIFESTS if path in files)]:
-            yield from self._start_of("configuration", path, "configuration beside a file that changes")
+            yield from self._start_of("configuration", path, f"configuration beside a file that {self._verb}")
 
     def _users(self, source: str, *, in_tests: bool) -> Iterator[Piece]:
         for changed in self._changed:
@@ -152,13 +173,13 @@ class AroundChange:
                     continue
                 excerpts = self._excerpts(source, use.document, use.parsed)
                 yield excerpts.around(
-                    use.line, f"it calls `{use.name}` of {changed.file.path}, which changes"
+                    use.line, f"it calls `{use.name}` of {changed.file.path}, which {self._verb}"
                 )
 
     def _defined(self, definition: Definition, path: str) -> Piece:
         excerpts = self._excerpts("called_definitions", definition.document, definition.parsed)
         return excerpts.symbol(
-            definition.symbol, f"{path} calls `{definition.symbol.qualified}` where it changes"
+            definition.symbol, f"{path}, which {self._verb}, calls `{definition.symbol.qualified}`"
         )
 
     def _is_changed_part(self, definition: Definition) -> bool:
@@ -200,6 +221,23 @@ class AroundChange:
         if places.is_cut:
             self._change.notes.append("not all files were searched for names, as that took too long")
         return places
+
+
+def whole_files(reader: Reader, paths: Iterable[str]) -> Change:
+    """Return files as if all of their lines changed, so that what belongs to them is found."""
+    change = Change("files that are named")
+    for path in paths:
+        document = reader.tree.read(path)
+        if document is not None and document.lines:
+            hunk = Hunk(1, tuple(f"+{line}" for line in document.lines))
+            change.files.append(FileChange(path, [hunk], lines=document.lines, sha256=document.sha256))
+    return change
+
+
+def _distance(near: tuple[str, ...], path: str) -> tuple[int, str]:
+    """Return how many folders lie between a file and a test, those of the test's own kind not counted."""
+    parts = [part for part in PurePosixPath(path).parts[:-1] if part not in near]
+    return len(parts), path
 
 
 def _nearest_first(definitions: Iterable[Definition], rank: Mapping[str, int]) -> list[Definition]:

@@ -170,6 +170,11 @@ class AroundFailure:
                 named.setdefault(located, None)
         return dict(list(named.items())[:MOST_PATHS])
 
+    @property
+    def named(self) -> list[str]:
+        """The files that are named."""
+        return list(self._named)
+
     @cached_property
     def _names(self) -> list[str]:
         """Names of parts that are in the problem's words."""

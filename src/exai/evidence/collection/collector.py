@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exai.errors import BadArguments
-from exai.evidence.collection.around_change import AroundChange
+from exai.evidence.collection.around_change import AroundChange, whole_files
 from exai.evidence.collection.around_failure import AroundFailure
 from exai.evidence.collection.graph import outlines
 from exai.evidence.git.changes import Change, change_of, patched
@@ -15,6 +15,9 @@ from exai.evidence.trees import FolderTree
 
 __all__ = ["gather"]
 
+AROUND = {"called_definitions", "callers", "tests", "configuration", "test_style"}
+"""What belongs to named files where there is no change."""
+
 
 def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bounds) -> Gathered:
     """Gather pieces, those of the sources named first before others; the same lines come once.
@@ -24,7 +27,11 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
     """
     failure = AroundFailure(reader, wanted, bounds)
     change = _change(reader, wanted)
-    around = AroundChange(reader, change or Change(""), bounds)
+    if change is not None:
+        around = AroundChange(reader, change, bounds)
+    else:
+        named = whole_files(reader, failure.named) if AROUND & set(sources) else Change("")
+        around = AroundChange(reader, named, bounds, verb="is named")
     known: Mapping[str, Callable[[], Iterable[Piece]]] = {
         **failure.sources,
         **around.sources,
