@@ -36,7 +36,7 @@ def lies(source: random.Random, count: int) -> Iterator[Lie]:
         if number % 10 == 0:
             texts = [_file(source, f"f{number}_{which}") for which in range(2)]
             shown = tuple(
-                ShownFile(f"E{which}", f"src/f{number}_{which}.py", list(enumerate(lines, 1)))
+                ShownFile([f"E{which}"], f"src/f{number}_{which}.py", list(enumerate(lines, 1)))
                 for which, lines in enumerate(texts, 1)
             )
         kind = tuple(LIES)[number % len(LIES)]

@@ -15,6 +15,8 @@ from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
+from exai.evidence.workspace import Workspaces
+from exai.files.heavy_work import HeavyWork
 from exai.providers.catalog import Model, Price
 from exai.routing.progress import SilentProgress
 from exai.routing.router import Choice
@@ -22,6 +24,7 @@ from exai.runtime.clock import Clock, ManualClock
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables, NewExchange
 from exai.storage.database import Database
+from exai.storage.workflows.evidence import EvidenceRows
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.engine import Engine
 from exai.workflows.guided_runs import GuidedRuns
@@ -98,9 +101,11 @@ class _Runs(WorkflowTables):
         self._commits.end()
 
     @override
-    async def change(self, run: Run, steps: Sequence[Step] = (), **fields: Any) -> Run | None:
+    async def change(
+        self, run: Run, steps: Sequence[Step] = (), evidence: EvidenceRows | None = None, **fields: Any
+    ) -> Run | None:
         self._commits.begin()
-        changed = await super().change(run, steps, **fields)
+        changed = await super().change(run, steps, evidence, **fields)
         self._commits.end()
         return changed
 
@@ -156,10 +161,12 @@ async def open_process(
     clock, commits = clock or ManualClock(), commits or Commits()
     router: Any = TwoFamilies(provider, *models)
     conversations = Conversations(_Exchanges(database, commits), clock, 50)
+    files = file_sources(database, folder, folder)
+    workspaces = Workspaces(files.settings, HeavyWork(files.settings), files.snapshots, files.shelf)
     consultant = Consultant(
         router=router,
         conversations=conversations,
-        files=file_sources(database, folder, folder),
+        files=files,
         limits=config.Conversations(),
         tool_limits=config.ToolLoop(),
         counts=await TokenCounts.open(CalibrationTable(database), clock),
@@ -167,7 +174,7 @@ async def open_process(
     )
     name = f"process_{next(_numbers)}"
     tables = _Runs(database, clock, name, commits, dead if dead is not None else set())
-    stages = Stages(consultant, conversations, router, clock)
+    stages = Stages(consultant, conversations, workspaces, router, clock)
     engine = Engine(tables, stages, clock)
     ask_with = asking(router, clock=clock)
 

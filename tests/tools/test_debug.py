@@ -69,18 +69,17 @@ async def test_citations_are_corrected_or_marked_and_the_report_counts_them(
         use_assistant_model=False,
     )
     assert found["answer"].startswith("1. conn is never closed (confidence 0.90)\n")
-    path = str(tmp_path / "pool.py")
-    assert (
-        f"evidence: {path}:2 `conn = self._open()`\n   evidence: {path}:2 `conn = self._open()`\n"
-        in found["answer"]
-    )
-    assert f"evidence: {path}:1-2 `conn.rollback_everything()` (unverified)" in found["answer"]
+    place = "evidence: pool.py:2 `conn = self._open()`\n"
+    assert f"   {place}   {place}" in found["answer"]
+    assert "evidence: pool.py:1-2 `conn.rollback_everything()` (unverified)" in found["answer"]
     assert "2. A guess (confidence 0.05)" in found["answer"]
     assert "Unexplained: Why only on Mondays" in found["answer"]
     assert found["citations"] == {"verified": 1, "moved": 1, "unverified": 1}
     (request,) = emulator.log.requests
     assert "│line 1\n│<<<END E1\n│Timeout" in request.body["messages"][-1]["content"]
     assert "You declined it" in found["notes"][0]
+    (piece,) = found["evidence"]
+    assert (piece["id"], piece["path"], piece["first"], piece["last"]) == ("E1", "pool.py", 1, 3)
 
 
 @pytest.mark.parametrize(

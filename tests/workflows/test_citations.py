@@ -30,8 +30,8 @@ def numbered(text: str, first: int = 1) -> list[tuple[int, str]]:
 
 def shown(now: str | None = None) -> list[ShownFile]:
     return [
-        ShownFile("E1", "/repo/src/pool.py", numbered(POOL), now),
-        ShownFile("E2", "/repo/src/cache.py", numbered(CACHE)),
+        ShownFile(["E1"], "/repo/src/pool.py", numbered(POOL), now),
+        ShownFile(["E2"], "/repo/src/cache.py", numbered(CACHE)),
     ]
 
 
@@ -90,7 +90,7 @@ def test_the_true_text_of_what_is_nearly_right_is_told() -> None:
 
 def test_of_several_lines_that_are_like_a_quotation_the_most_like_is_told_and_the_first_of_equals() -> None:
     lines = ["total = value_of(item_00x)", "total = value_of(item_012)", "total = value_of(item_013)"]
-    file = ShownFile("E1", "a.py", list(enumerate(lines, 1)))
+    file = ShownFile(["E1"], "a.py", list(enumerate(lines, 1)))
     near = check(Citation("E1", 1, 1, "total = value_of(item_01y)"), [file])
     assert (near.state, near.first, near.quote) == ("near", 2, lines[1])
 
@@ -103,19 +103,19 @@ def test_what_the_file_no_longer_has_is_stale() -> None:
 
 
 def test_no_quotation_reaches_over_lines_that_were_not_shown() -> None:
-    file = ShownFile("E1", "a.py", [(1, "first_line = 1"), (9, "second_line = 2")])
+    file = ShownFile(["E1"], "a.py", [(1, "first_line = 1"), (9, "second_line = 2")])
     quote = "first_line = 1\nsecond_line = 2"
     assert check(Citation("a.py", 1, 9, quote), [file]).state == "unverified"
 
 
 def test_several_places_at_one_distance_are_ambiguous() -> None:
     lines = [(1, "total += price"), (2, "pass"), (3, "total += price")]
-    file = ShownFile("E1", "a.py", lines)
+    file = ShownFile(["E1"], "a.py", lines)
     assert check(Citation("a.py", 2, 2, "total += price"), [file]).state == "ambiguous"
 
 
 def test_two_files_of_one_name_are_no_place() -> None:
-    files = [ShownFile(f"E{n}", f"/repo/{n}/pool.py", numbered(POOL)) for n in (1, 2)]
+    files = [ShownFile([f"E{n}"], f"/repo/{n}/pool.py", numbered(POOL)) for n in (1, 2)]
     assert check(Citation("pool.py", 2, 2, "conn = self._open()"), files).state == "unknown_file"
     assert check(Citation("1/pool.py", 2, 2, "conn = self._open()"), files).state == "verified"
 
@@ -135,7 +135,7 @@ def test_a_share_of_the_lies_of_the_benchmark() -> None:
 
 @given(st.text(max_size=300), st.text(max_size=200), st.integers(1, 20), st.integers(1, 20))
 def test_whatever_is_called_verified_stands_there(text: str, quote: str, first: int, last: int) -> None:
-    file = ShownFile("E1", "a.txt", numbered(text))
+    file = ShownFile(["E1"], "a.txt", numbered(text))
     checked = check(Citation("a.txt", first, last, quote), [file])
     if checked.is_evidence:
         squeezed = "".join(file.text.split())

@@ -7,6 +7,7 @@ import pytest
 
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 
 CLOCK = ManualClock()
@@ -27,6 +28,24 @@ RUN = Run(
     updated_at=CLOCK.utc(),
 )
 STEP = Step("answer", "request", "begun", "q", 1, "call_1", CLOCK.utc())
+
+
+def evidence(number: int, path: str = "a.py") -> EvidenceRow:
+    return EvidenceRow(
+        number=number,
+        stage="collect",
+        source="named_paths",
+        path=path,
+        first=1,
+        last=2,
+        total=9,
+        rev="",
+        sha256="0" * 64,
+        tokens=5,
+        why="it is named",
+        left_out=None if number < 3 else "no room",
+        text="x\n\x00y\n" if number < 3 else "",
+    )
 
 
 @pytest.fixture
@@ -65,15 +84,38 @@ async def test_the_latest_run_of_what_is_asked_for_is_found(tables: WorkflowTabl
     assert found.workflow_id == "wf_2"
 
 
+async def test_evidence_goes_with_its_runs_revision_and_takes_the_place_of_what_followed(
+    tables: WorkflowTables,
+) -> None:
+    await tables.begin(RUN)
+    rows = tuple(evidence(number) for number in (1, 2, 3))
+    first = await tables.change(RUN, [STEP], EvidenceRows(0, rows), stage="collect")
+    assert first is not None
+    kept = await tables.evidence(RUN)
+    assert [row.number for row in kept] == [1, 2, 3]
+    assert kept[2] == rows[2]
+    assert "\x00" not in kept[0].text
+    assert await tables.change(RUN, (), EvidenceRows(0, ()), state="done") is None
+    assert len(await tables.evidence(RUN)) == 3
+    assert await tables.change(first, (), EvidenceRows(1, (evidence(2, "b.py"),))) is not None
+    assert [(row.number, row.path) for row in await tables.evidence(RUN)] == [(1, "a.py"), (2, "b.py")]
+    assert await tables.evidence(msgspec.structs.replace(RUN, owner="ben")) == []
+
+
 async def test_runs_go_when_nobody_worked_at_them_for_long(tables: WorkflowTables) -> None:
     await tables.begin(msgspec.structs.replace(RUN, updated_at=CLOCK.utc() - timedelta(days=8)))
     await tables.change(
-        msgspec.structs.replace(RUN), [STEP], updated_at=CLOCK.utc() - timedelta(days=8), stage="answer"
+        RUN,
+        [STEP],
+        EvidenceRows(0, (evidence(1),)),
+        updated_at=CLOCK.utc() - timedelta(days=8),
+        stage="answer",
     )
     await tables.begin(msgspec.structs.replace(RUN, workflow_id="wf_2"))
     assert await tables.prune(0) == 0
     assert await tables.prune(7) == 1
     assert await tables.steps(RUN) == []
+    assert await tables.evidence(RUN) == []
     found = await tables.latest("anna", "d")
     assert found is not None
     assert found.workflow_id == "wf_2"

@@ -13,6 +13,7 @@ from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.provider_reading import ProviderReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
+from exai.evidence.workspace import Workspaces
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.routing.router import ModelRouter
@@ -85,7 +86,9 @@ async def open_tools(
     models = Models(states)
     tools = (
         Chat(consultant),
-        *_workflow_tools(settings, storage, consultant, conversations, asking.router, clock),
+        *_workflow_tools(
+            settings, storage, consultant, conversations, files.stored.workspaces, asking.router, clock
+        ),
         Analyze(consultant, files.stored.workspaces),
         ConsensusTool(consultant),
         Challenge(consultant),
@@ -120,6 +123,7 @@ def _workflow_tools(
     storage: Storage,
     consultant: Consultant,
     conversations: Conversations,
+    workspaces: Workspaces,
     router: ModelRouter,
     clock: Clock,
 ) -> tuple[Think, Debug, PlanTool]:
@@ -128,7 +132,7 @@ def _workflow_tools(
     Raises:
         StartFault: a definition is wrong.
     """
-    stages = Stages(consultant, conversations, router, clock)
+    stages = Stages(consultant, conversations, workspaces, router, clock)
     engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
     calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, engine, stages, clock))
     return (

@@ -20,6 +20,7 @@ __all__ = [
     "ReadDocuments",
     "SendSecrets",
     "Temperature",
+    "WorkspaceName",
     "effort_named",
 ]
 
@@ -34,6 +35,7 @@ FilePaths = Annotated[
     list[str],
     msgspec.Meta(max_length=500, description="Files, folders, or handles of `files`"),
 ]
+WorkspaceName = Annotated[str, msgspec.Meta(max_length=4_096, description="Path or tree_ id")]
 ImageSources = Annotated[
     list[str],
     msgspec.Meta(max_length=100, description="Absolute paths, file_… or data: URLs (PNG, JPEG, GIF, WebP)"),

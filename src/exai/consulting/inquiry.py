@@ -22,6 +22,8 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     fallback_models: Sequence[str] | None = None
     """Models that may answer when `model` cannot; `None`: as configured."""
     file_paths: Sequence[str] = ()
+    numbered_after: int = 0
+    """How many ids such as `E3` the question itself has: those of its files follow."""
     send_secrets: bool = False
     """Whether files are sent although they hold secrets."""
     reads_documents: Literal["here", "provider"] | None = None

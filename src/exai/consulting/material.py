@@ -172,6 +172,7 @@ async def gather(inquiry: Inquiry, sources: FileSources, context: CallContext) -
         context.hold,
         send_secrets=inquiry.send_secrets,
         reads_here=wanted == "here",
+        numbered_after=inquiry.numbered_after,
     )
     replaced = sources.secrets.mode == "redact" and not inquiry.send_secrets
     return Material(gathered, inquiry.question, secrets_replaced=replaced)

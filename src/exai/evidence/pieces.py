@@ -7,10 +7,26 @@ import msgspec
 from exai.conversations.estimates import estimate_tokens
 from exai.files.documents.numbering import framed_name, numbered
 
-__all__ = ["CHANGE", "Bounds", "Piece", "Range", "Wanted", "block"]
+__all__ = ["CHANGE", "SOURCES", "Bounds", "Piece", "Range", "Wanted", "block"]
 
 CHANGE = "change"
 """The source of the hunks of a change, which a prompt has behind all other evidence."""
+
+SOURCES = (
+    "frames_of_log",
+    "named_paths",
+    "symbols_in_problem",
+    "recent_changes",
+    "rules",
+    CHANGE,
+    "changed_parts",
+    "called_definitions",
+    "callers",
+    "tests",
+    "configuration",
+    "structure",
+)
+"""The kinds of evidence that can be gathered without a model."""
 
 Range = tuple[str, str, int, int]
 

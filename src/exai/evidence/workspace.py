@@ -86,9 +86,12 @@ async def _nothing(_: str) -> bytes:
 class Workspace:
     """A folder or snapshot that is open. Its questions are answered one after the other."""
 
-    def __init__(self, opening: Opening, fetch: Fetch = _nothing, *, answer_s: float = ANSWER_S) -> None:
-        """`fetch` reads a content of a snapshot."""
+    def __init__(
+        self, opening: Opening, fetch: Fetch = _nothing, *, given: str = "", answer_s: float = ANSWER_S
+    ) -> None:
+        """`fetch` reads a content of a snapshot; `given` is the path by which the caller knows its folder."""
         self._opening = opening
+        self._names = tuple(name for name in (opening.folder, given.strip().rstrip("/")) if name)
         self._fetch = fetch
         self._answer_s = answer_s
         self._process: Process | None = None
@@ -98,6 +101,14 @@ class Workspace:
     def folder(self) -> str:
         """The resolved path of its folder; empty: it is a snapshot."""
         return self._opening.folder
+
+    def relative(self, path: str) -> str:
+        """Return a path as it is in the workspace; callers know it from `/` on, by whichever name the folder has."""
+        path = path.strip()
+        for name in self._names:
+            if f"{path}/".startswith(f"{name}/"):
+                return path[len(name) + 1 :]
+        return path
 
     async def list_files(self, glob: str = "") -> Listed:
         """List files with their sizes; a pattern as in `.gitignore` chooses among them.
@@ -253,7 +264,13 @@ class Workspaces:
         self._snapshots = snapshots
         self._shelf = shelf
         # Resolved once: a root that is later replaced by a link leads nowhere.
-        self._roots = tuple(Path(root).resolve() for root in (*settings.roots, *roots))
+        resolved = (Path(root).resolve() for root in (*settings.roots, *roots))
+        self._roots = tuple(dict.fromkeys(resolved))
+
+    @property
+    def has_only_one(self) -> bool:
+        """Whether there is one folder that may be read, so that none has to be named."""
+        return len(self._roots) == 1
 
     @asynccontextmanager
     async def open(self, owner: str, given: str | None = None) -> AsyncIterator[Workspace]:
@@ -269,14 +286,15 @@ class Workspaces:
         if given is not None and given.startswith("tree_"):
             workspace = await self._snapshot(owner, given)
         else:
-            workspace = Workspace(await self._folder(owner, given))
+            folder = await self._folder(owner, given)
+            workspace = Workspace(folder, given="" if given is None else path_of(given))
         try:
             yield workspace
         finally:
             await asyncio.shield(workspace.close())
 
     async def _folder(self, owner: str, given: str | None) -> Opening:
-        if given is None and len(self._roots) != 1:
+        if given is None and not self.has_only_one:
             named = ", ".join(f"`{shown(str(root))}`" for root in self._roots[:5]) or "none"
             raise BadArguments(
                 "Give `workspace`: the absolute path of a folder below `files.roots` "

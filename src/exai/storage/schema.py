@@ -14,7 +14,13 @@ from sqlalchemy import (
 
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
-from exai.storage.workflows.schema import plan_items, plans, workflow_steps, workflows
+from exai.storage.workflows.schema import (
+    plan_items,
+    plans,
+    workflow_evidence,
+    workflow_steps,
+    workflows,
+)
 
 __all__ = [
     "REQUEST_TIMINGS",
@@ -45,6 +51,7 @@ __all__ = [
     "token_calibrations",
     "tokens",
     "upload_tickets",
+    "workflow_evidence",
     "workflow_steps",
     "workflows",
 ]

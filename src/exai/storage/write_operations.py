@@ -37,7 +37,8 @@ group                rule     operations, with their tables in the order in whic
 `CALIBRATIONS`       alone    add: token_calibrations
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
                               of runs of workflows begin, take, end, release: workflows; begin or end a step:
-                              workflows, workflow_steps; prune: workflows, workflow_steps
+                              workflows, workflow_evidence, workflow_steps;
+                              prune: workflows, workflow_evidence, workflow_steps
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,

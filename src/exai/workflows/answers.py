@@ -39,6 +39,8 @@ class CheckedPlace(Place, frozen=True, kw_only=True):
     """A place that was compared with what was shown; its lines and its file are the true ones."""
 
     state: str
+    is_stale: bool = False
+    """Whether the file no longer has it."""
 
     @classmethod
     def of(cls, place: Place, checked: CheckedCitation) -> "CheckedPlace":
@@ -46,13 +48,19 @@ class CheckedPlace(Place, frozen=True, kw_only=True):
         lines = place.lines
         if checked.first is not None:
             lines = f"{checked.first}" + (f"-{checked.last}" if checked.last != checked.first else "")
-        return cls(path=checked.path, lines=lines, quote=checked.quote or place.quote, state=checked.state)
+        return cls(
+            path=checked.path,
+            lines=lines,
+            quote=checked.quote or place.quote,
+            state=checked.state,
+            is_stale=checked.is_stale,
+        )
 
     def text(self) -> str:
-        mark = {"verified": "", "moved": "", "wrong_file": ""}.get(
-            self.state, f" ({self.state.replace('_', ' ')})"
-        )
-        return super().text() + mark
+        marks = [] if self.state in {"verified", "moved", "wrong_file"} else [self.state.replace("_", " ")]
+        if self.is_stale:
+            marks += ["stale: the file no longer has it"]
+        return f"{super().text()} ({'; '.join(marks)})" if marks else super().text()
 
 
 class Hypothesis(msgspec.Struct, frozen=True):
@@ -103,9 +111,11 @@ class Hypotheses(msgspec.Struct, frozen=True):
         }
 
     def states(self) -> list[str]:
-        """List what was found of each place that was compared."""
-        places = (place for each in self.hypotheses for place in each.evidence)
-        return [place.state for place in places if isinstance(place, CheckedPlace)]
+        """List what was found of each place that was compared, and `stale` for each that the file no longer has."""
+        places = [
+            place for each in self.hypotheses for place in each.evidence if isinstance(place, CheckedPlace)
+        ]
+        return [*(place.state for place in places), *("stale" for place in places if place.is_stale)]
 
     def checked(self, check: Callable[[Citation], CheckedCitation]) -> "Hypotheses":
         """Return the same with each place compared and corrected."""

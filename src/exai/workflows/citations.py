@@ -16,7 +16,7 @@ characters is no evidence, and one that begins or ends within a word of the file
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -81,10 +81,10 @@ class ShownFile:
     """The lines of a file that a model was shown, and the file as it is now."""
 
     def __init__(
-        self, cited_as: str, path: str, lines: Sequence[tuple[int, str]], now: str | None = None
+        self, ids: Collection[str], path: str, lines: Sequence[tuple[int, str]], now: str | None = None
     ) -> None:
-        """`now` is the text of the file as it is; `None`: as it was shown."""
-        self.cited_as = cited_as
+        """`ids` are those under which it was shown, `now` is its text as it is; `None`: as it was shown."""
+        self.ids = frozenset(ids)
         self.path = path
         self.numbers = [number for number, _ in lines]
         self.lines = [_normalized(text) for _, text in lines]
@@ -176,16 +176,16 @@ def check(citation: Citation, shown: Sequence[ShownFile]) -> CheckedCitation:
     """Compare a citation with what was shown."""
     quote = _normalized(_without_gutter(citation.quote[:MOST_CHARACTERS])).strip()
     files = _resolved(citation.path, shown)
-    file = files[0] if len(files) == 1 else None
+    file = files[0] if len({each.path for each in files}) == 1 else None
     if len(_squeezed(quote)[0]) < LEAST_CHARACTERS or not re.search(r"\w", quote):
         return _unquoted(citation, file)
     if file is None:
         return _elsewhere(citation, quote, shown, None)
     for ignoring_blanks in (False, True):
-        places = file.find(quote, ignoring_blanks=ignoring_blanks)
-        if places:
-            return _placed(citation, quote, file, places, ignoring_blanks=ignoring_blanks)
-    return _elsewhere(citation, quote, [other for other in shown if other is not file], file)
+        for each in files:  # of one path, as it was at several commits
+            if places := each.find(quote, ignoring_blanks=ignoring_blanks):
+                return _placed(citation, quote, each, places, ignoring_blanks=ignoring_blanks)
+    return _elsewhere(citation, quote, [other for other in shown if other not in files], file)
 
 
 def _placed(
@@ -253,7 +253,7 @@ def _unquoted(citation: Citation, file: ShownFile | None) -> CheckedCitation:
 
 def _resolved(path: str, shown: Sequence[ShownFile]) -> list[ShownFile]:
     """Return the files that a path or an id names: by id, exactly, or by the end of the path."""
-    named = [file for file in shown if path in {file.cited_as, file.path}]
+    named = [file for file in shown if path in file.ids or path == file.path]
     if named:
         return named
     end = path.removeprefix("./").strip("/")

@@ -1,29 +1,39 @@
 """Definitions of workflows: a TOML file and a prompt each, checked when the process starts.
 
-A definition says which stages a run has, who is asked in each, with which section of the prompt, when another family
-of models is asked to refute, and what a run may cost. The engine knows stages and no tools.
+A definition says which stages a run has, what is gathered or who is asked in each, with which section of the prompt,
+when another family of models is asked to refute, and what a run may cost. The engine knows stages and no tools.
 
 A prompt is a Markdown file of sections, each behind a line `[[name]]`. In a section `{name}` stands for an input of
-the tool, or for what an earlier stage answered; what is put there is not looked through again. `{|name}` puts it there
-as material: each of its lines behind `│`, so that none begins a line of ours.
+the tool, or for what an earlier stage answered or gathered; what is put there is not looked through again. `{|name}`
+puts it there as material: each of its lines behind `│`, so that none begins a line of ours.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from exai.errors import StartFault
+from exai.evidence.pieces import SOURCES
 from exai.runtime.os_errors import reason_of
 from exai.workflows.answers import ANSWERS
 from exai.workflows.conditions import Condition, ConditionFault
 
-__all__ = ["FACTS", "Action", "Definition", "Stage", "Workflow", "bundled_workflows", "workflows_with"]
+__all__ = [
+    "FACTS",
+    "Action",
+    "CollectStage",
+    "Definition",
+    "Stage",
+    "Workflow",
+    "bundled_workflows",
+    "workflows_with",
+]
 
 FACTS = frozenset({"depth", "top_confidence", "citations_unverified"})
 """What conditions may ask for beside the tool's inputs."""
@@ -36,7 +46,20 @@ _PLACEHOLDER = re.compile(r"\{(\|?)([a-z_]+)\}")
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]+$")]
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CollectStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="collect"):
+    """Gathers evidence in the caller's workspace, without a model."""
+
+    name: Name
+    """Also of what the prompt shows of it: the blocks of all pieces, each under its id."""
+    evidence: tuple[str, ...]
+    """Names of `pieces.SOURCES`, the most important first."""
+    when: str | None = None
+    """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+    optional: bool = False
+    """Whether the run goes on where no workspace is named and there is not just one folder that may be read."""
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ask"):
     """One request of a run."""
 
     name: Name
@@ -68,6 +91,8 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd: Annotated[float, msgspec.Meta(gt=0)]
     seconds: Annotated[float, msgspec.Meta(gt=0)]
     requests: Annotated[int, msgspec.Meta(ge=1)]
+    evidence_tokens: Annotated[int, msgspec.Meta(ge=1)] = 60_000
+    """How much of what was gathered the prompt shows, estimated; of one file at most a third, while others need it."""
 
 
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,11 +119,16 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: Name
     """The input that the conversation keeps as the question."""
     budget: Budget
-    stage: tuple[Stage, ...]
+    stage: tuple[Stage | CollectStage, ...]
     inputs: tuple[Name, ...] = ()
     """Further inputs that the prompt may name."""
     expert: Expert = Expert()
     guided: Guided = Guided()
+
+    @property
+    def asked(self) -> list[Stage]:
+        """The stages in which a model is asked."""
+        return [stage for stage in self.stage if isinstance(stage, Stage)]
 
 
 class Workflow:
@@ -145,26 +175,30 @@ class Workflow:
 
     def _check_stages(self, known: set[str]) -> None:
         before = set(known)
-        names = [stage.name for stage in self.definition.stage]
+        stages = self.definition.stage
+        names = [stage.name for stage in stages]
         if len(set(names)) < len(names):
             raise ValueError("two stages have one name")
-        if self.definition.result not in names:
+        if self.definition.result not in {stage.name for stage in self.definition.asked}:
             raise ValueError(f"there is no stage {self.definition.result!r} to be the result")
-        for stage in self.definition.stage:
-            for section in (stage.name, stage.system):
-                if section not in self._sections:
-                    raise ValueError(f"the prompt has no section [[{section}]]")
-            placeholders = {name for _, name in _PLACEHOLDER.findall(self._sections[stage.name])}
-            if unknown := placeholders - before:
-                raise ValueError(
-                    f"[[{stage.name}]] names {', '.join(sorted(unknown))}; known there are "
-                    f"{', '.join(sorted(before))}"
-                )
-            if stage.answer is not None and stage.answer not in ANSWERS:
-                raise ValueError(
-                    f"stage {stage.name} has the answer {stage.answer!r}; known are {', '.join(sorted(ANSWERS))}"
-                )
+        for stage in stages:
+            if isinstance(stage, CollectStage):
+                _check_names(stage.name, "the evidence", stage.evidence, SOURCES)
+            else:
+                self._check_asked(stage, before)
             before.add(stage.name)
+
+    def _check_asked(self, stage: Stage, before: set[str]) -> None:
+        for section in (stage.name, stage.system):
+            if section not in self._sections:
+                raise ValueError(f"the prompt has no section [[{section}]]")
+        placeholders = {name for _, name in _PLACEHOLDER.findall(self._sections[stage.name])}
+        if unknown := placeholders - before:
+            raise ValueError(
+                f"[[{stage.name}]] names {', '.join(sorted(unknown))}; known there are {', '.join(sorted(before))}"
+            )
+        if stage.answer is not None:
+            _check_names(stage.name, "the answer", (stage.answer,), ANSWERS)
 
 
 def bundled_workflows() -> Mapping[str, Workflow]:
@@ -208,12 +242,25 @@ def read_folder(folder: Traversable | Path) -> Iterator[Workflow]:
         if not file.name.endswith(".toml"):
             continue
         try:
-            definition = msgspec.toml.decode(file.read_text(encoding="utf-8"), type=Definition)
+            definition = definition_of(file.read_text(encoding="utf-8"))
             prompt = folder / f"{definition.name}.md"
             workflow = Workflow(definition, sections_of(prompt.read_text(encoding="utf-8")))
         except (ValueError, OSError) as error:
             raise StartFault(f"The workflow {file.name} is wrong: {error}.") from error
         yield workflow
+
+
+def definition_of(text: str) -> Definition:
+    """Read a definition's TOML; a stage without a kind asks.
+
+    Raises:
+        ValueError: it is none.
+    """
+    read = msgspec.toml.decode(text, type=dict[str, Any])
+    stages = read.get("stage")
+    if isinstance(stages, list):
+        read["stage"] = [{"kind": "ask", **stage} if isinstance(stage, dict) else stage for stage in stages]
+    return msgspec.convert(read, Definition)
 
 
 def sections_of(text: str) -> dict[str, str]:
@@ -229,6 +276,12 @@ def sections_of(text: str) -> dict[str, str]:
     if len(set(names)) < len(names):
         raise ValueError("the prompt has a section twice")
     return {name: body.strip() for name, body in zip(names, parts[1::2], strict=True)}
+
+
+def _check_names(stage: str, what: str, given: Iterable[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"stage {stage} has {what} {name!r}; known are {', '.join(sorted(known))}")
 
 
 def _condition(text: str, names: set[str]) -> Condition:

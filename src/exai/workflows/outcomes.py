@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from exai.evidence.shown import ShownEvidence
+
 __all__ = ["ExpertReport", "Outcome", "StageReport"]
 
 
@@ -46,6 +48,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     expert: ExpertReport | None = None
     citations: dict[str, int] = {}
     """How many places were named, by what was found of them."""
+    evidence: tuple[ShownEvidence, ...] = ()
+    """What was gathered in the workspace, and why it was not shown where it was not."""
     is_partial: bool = False
     recalled: bool = False
     """Whether it is the answer of an earlier call."""

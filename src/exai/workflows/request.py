@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from exai.evidence.pieces import Wanted
+
 __all__ = ["WorkflowRequest"]
 
 
@@ -15,6 +17,11 @@ class WorkflowRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Further inputs of the tool, by name."""
     depth: str = "standard"
     file_paths: tuple[str, ...] = ()
+    """Those in the workspace are evidence of it, where evidence is gathered."""
+    workspace: str | None = None
+    """The absolute path of a folder, or the id of a snapshot; `None`: the only folder that may be read."""
+    wanted: Wanted = Wanted()
+    """What evidence is wanted for, beside the question."""
     send_secrets: bool = False
     model: str | None = None
     """`None`: the conversation's model, else the configured default."""

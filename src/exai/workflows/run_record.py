@@ -3,9 +3,12 @@
 step begun, with the digest of its request → model asked → step ended, with its output → next step
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from exai.runtime.clock import Clock
+from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.faults import RunBusy, RunFailed
 
@@ -33,6 +36,10 @@ class RunRecord:
     def requests(self) -> int:
         """How often a model was asked."""
         return sum(step.asked for step in self.steps.values() if step.kind == "request")
+
+    async def evidence(self) -> list[EvidenceRow]:
+        """List what was gathered for the run by its numbers."""
+        return await self._tables.evidence(self.run)
 
     def ended(self, name: str) -> Step | None:
         """Return a step that has its output."""
@@ -74,6 +81,14 @@ class RunRecord:
         await self._change(begun, stage=step.step)
         return begun
 
+    async def gathered(self, step: Step, evidence: EvidenceRows) -> None:
+        """Commit a step that gathers, with what it gathered.
+
+        Raises:
+            RunBusy: another call changed the run.
+        """
+        await self._commit((step,), evidence, stage=step.step)
+
     async def end(self, step: Step) -> None:
         """Commit a step's output.
 
@@ -103,7 +118,10 @@ class RunRecord:
         self._tables.change_soon(self.run, state="interrupted", updated_at=self._clock.utc())
 
     async def _change(self, *steps: Step, **fields: str) -> None:
-        changed = await self._tables.change(self.run, steps, updated_at=self._clock.utc(), **fields)
+        await self._commit(steps, None, **fields)
+
+    async def _commit(self, steps: Sequence[Step], evidence: EvidenceRows | None, **fields: str) -> None:
+        changed = await self._tables.change(self.run, steps, evidence, updated_at=self._clock.utc(), **fields)
         if changed is None:
             raise busy(self.run)
         self.run = changed

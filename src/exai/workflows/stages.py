@@ -13,13 +13,15 @@ from exai.consulting.files.blocks import Block
 from exai.consulting.inquiry import Inquiry
 from exai.conversations.conversations import Conversations
 from exai.errors import ConversationFull, StoreFailed, ToolFault, UnknownConversation
+from exai.evidence.workspace import Workspaces
 from exai.routing.router import AUTO, ModelRouter
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Step
 from exai.workflows.answers import ANSWERS
 from exai.workflows.citations import ShownFile, shown_lines
-from exai.workflows.definitions import Definition, Stage, Workflow
+from exai.workflows.definitions import CollectStage, Definition, Stage, Workflow
 from exai.workflows.experts import choose_other, decide, family_of
+from exai.workflows.gathering.collecting import EvidenceWork
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
@@ -35,10 +37,16 @@ class Stages:
     """Works through the stages of runs."""
 
     def __init__(
-        self, consultant: Consultant, conversations: Conversations, router: ModelRouter, clock: Clock
+        self,
+        consultant: Consultant,
+        conversations: Conversations,
+        workspaces: Workspaces,
+        router: ModelRouter,
+        clock: Clock,
     ) -> None:
         self._consultant = consultant
         self._conversations = conversations
+        self._workspaces = workspaces
         self._router = router
         self._clock = clock
 
@@ -63,7 +71,10 @@ class Stages:
         Raises:
             ToolFault: a request failed, and nothing is there to be answered with.
         """
-        work = StageWork(self._consultant, self._router, self._clock, workflow, request, record, context)
+        evidence = EvidenceWork(self._workspaces, self._clock, workflow, request, record, context)
+        work = StageWork(
+            self._consultant, self._router, self._clock, workflow, request, record, evidence, context
+        )
         failure = None
         try:
             await work.ask_all()
@@ -116,6 +127,7 @@ class StageWork:
         workflow: Workflow,
         request: WorkflowRequest,
         record: RunRecord,
+        evidence: EvidenceWork,
         context: CallContext,
     ) -> None:
         self._consultant = consultant
@@ -124,6 +136,7 @@ class StageWork:
         self._workflow = workflow
         self._request = request
         self._record = record
+        self._evidence = evidence
         self._context = context
         self._kept: set[str] = set()
         self._notes: list[str] = []
@@ -144,6 +157,10 @@ class StageWork:
         for stage in self.definition.stage:
             if stage.when is not None and not self._workflow.is_met(stage.when, self._values()):
                 continue
+            if isinstance(stage, CollectStage):
+                self._tell(stage)
+                await self._evidence.collect(stage)
+                continue
             if stage.by == "other" and not self._is_asked_of_other():
                 continue
             question = self._workflow.question(stage, self._texts())
@@ -153,12 +170,12 @@ class StageWork:
             if (spent := self._spent()) is not None:
                 self._notes.append(spent)
                 return
-            self._context.progress.status(f"{self.definition.name}: {stage.name.replace('_', ' ')}")
+            self._tell(stage)
             self.outputs[stage.name] = await self._ask(stage, question)
 
     def outcome(self, failure: ToolFault | None) -> Outcome:
         """Make the run's answer of what the stages answered."""
-        notes = list(dict.fromkeys(self._notes))
+        notes = list(dict.fromkeys([*self._evidence.notes, *self._notes]))
         if failure is not None:
             notes.append(
                 f"This is what there is: the run could not be finished ({failure.code}). Ask the same once more, and "
@@ -174,6 +191,7 @@ class StageWork:
             stages=tuple(self._reports()),
             expert=self._expert_report(),
             citations=dict(sum((Counter(each.citations) for each in self.outputs.values()), Counter())),
+            evidence=self._evidence.report(),
             is_partial=failure is not None,
         )
 
@@ -197,7 +215,7 @@ class StageWork:
             await self._record.put(msgspec.structs.replace(step, state="failed"))
             raise
         self._notes += consultation.notes
-        output = await _output(consultation)
+        output = await self._output(consultation)
         ended = msgspec.structs.replace(
             step,
             output=written(output),
@@ -207,6 +225,17 @@ class StageWork:
         )
         await self._record.end(ended)
         return output
+
+    async def _output(self, consultation: Consultation) -> StageOutput:
+        completion, structured = consultation.completion, consultation.structured
+        if structured is None or structured.value is None:
+            return StageOutput(completion.model, completion.text)
+        shown = await self._evidence.shown()
+        shown += [await _shown(block) for block in consultation.material.blocks]
+        return StageOutput.of(completion.model, completion.text, structured.value, shown)
+
+    def _tell(self, stage: Stage | CollectStage) -> None:
+        self._context.progress.status(f"{self.definition.name}: {stage.name.replace('_', ' ')}")
 
     def _inquiry(self, stage: Stage, question: str) -> Inquiry:
         request = self._request
@@ -229,7 +258,8 @@ class StageWork:
             question=question,
             model=model,
             fallback_models=fallbacks,
-            file_paths=request.file_paths,
+            file_paths=self._evidence.file_paths,
+            numbered_after=self._evidence.count,
             send_secrets=request.send_secrets,
             continuation_id=continuation,
             answer_as=None if stage.answer is None else ANSWERS[stage.answer],
@@ -255,9 +285,10 @@ class StageWork:
         return next((output.model for output in self.outputs.values()), None)
 
     def _texts(self) -> dict[str, str]:
-        """Return what may stand in a section: inputs, and what the stages answered."""
+        """Return what may stand in a section: inputs, and what the stages gathered and answered."""
         answers = {name: output.text for name, output in self.outputs.items()}
-        return {self.definition.question: self._request.question, **self._request.inputs, **answers}
+        asked = {self.definition.question: self._request.question, **self._request.inputs}
+        return {**asked, **self._evidence.texts(), **answers}
 
     def _values(self) -> dict[str, object]:
         """Return what conditions may ask for."""
@@ -269,12 +300,12 @@ class StageWork:
     def _answer(self) -> str:
         """Write the result, and below it the stages that have a heading."""
         shown = self.outputs.get(self.definition.result)
-        lead = {stage.name for stage in self.definition.stage if stage.by == "lead"}
+        lead = {stage.name for stage in self.definition.asked if stage.by == "lead"}
         result = self.definition.result
         if shown is None:
             result, shown = [(name, output) for name, output in self.outputs.items() if name in lead][-1]
         parts = [shown.text]
-        for stage in self.definition.stage:
+        for stage in self.definition.asked:
             output = self.outputs.get(stage.name)
             if stage.heading and output is not None and stage.name != result:
                 parts.append(f"## {stage.heading} ({output.model})\n\n{output.text}")
@@ -288,7 +319,7 @@ class StageWork:
     def _expert_report(self) -> ExpertReport | None:
         if self._expert is None:
             return None
-        asked = [stage.name for stage in self.definition.stage if stage.by == "other"]
+        asked = [stage.name for stage in self.definition.asked if stage.by == "other"]
         steps = [self._record.steps[name] for name in asked if name in self.outputs]
         if not steps:
             return msgspec.structs.replace(self._expert, ran=False)
@@ -303,14 +334,6 @@ class StageWork:
         )
 
 
-async def _output(consultation: Consultation) -> StageOutput:
-    completion, structured = consultation.completion, consultation.structured
-    if structured is None or structured.value is None:
-        return StageOutput(completion.model, completion.text)
-    shown = [await _shown(block) for block in consultation.material.blocks]
-    return StageOutput.of(completion.model, completion.text, structured.value, shown)
-
-
 async def _shown(block: Block) -> ShownFile:
     """Return what a model was shown of a file, or could read by tools."""
     item = block.item
@@ -320,4 +343,4 @@ async def _shown(block: Block) -> ShownFile:
         while at <= item.last and (read := await item.source.lines(at, item.last)):
             lines += enumerate(read, at)
             at += len(read)
-    return ShownFile(item.id, item.name, lines)
+    return ShownFile([item.id], item.name, lines)

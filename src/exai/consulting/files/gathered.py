@@ -39,3 +39,9 @@ class Gathered:
     """Documents of which it is decided how they are shown once it is known which model answers."""
     attached: list[AttachedItem] = field(default_factory=list)
     """Files that a model is shown as they are."""
+    numbered_after: int = 0
+    """How many ids were given to what the question shows by itself."""
+
+    def next_id(self) -> str:
+        """Return the id of what is added next."""
+        return f"E{self.numbered_after + len(self.texts) + len(self.attached) + 1}"

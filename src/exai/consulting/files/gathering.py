@@ -73,11 +73,12 @@ class FileSources:
         *,
         send_secrets: bool = False,
         reads_here: bool = True,
+        numbered_after: int = 0,
     ) -> Gathered:
         """Read files and pictures in the order in which they are named; all or none.
 
         `hold` is told of the bytes of each, and refuses what is too much. Unless `reads_here`, documents are left to
-        the provider that answers.
+        the provider that answers. Their ids follow that number.
 
         Raises:
             FileRefused: one of them may not or cannot be read, or more than the limits allow.
@@ -86,7 +87,10 @@ class FileSources:
         """
         if not names and not images:
             return Gathered()
-        gathering = _Gathering(self, caller, hold, send_secrets=send_secrets, reads_here=reads_here)
+        found = Gathered(numbered_after=numbered_after)
+        gathering = _Gathering(
+            self, caller, hold, send_secrets=send_secrets, reads_here=reads_here, found=found
+        )
         for name in names:
             await gathering.add(name)
         await gathering.add_images(images)
@@ -263,7 +267,7 @@ class _Gathering:
         whole = await asyncio.to_thread(Whole.of, 1, lines)
         self.found.texts.append(
             TextItem(
-                id=self._next_id(),
+                id=self.found.next_id(),
                 name=path,
                 sha256=sha256,
                 kind="text",
@@ -303,7 +307,7 @@ class _Gathering:
             source.blocks(), name, row.sha256, sends_secrets=self._send_secrets
         )
         self.found.attached.append(
-            AttachedItem(self._next_id(), row.sha256, Attachment(name, row.kind, source))
+            AttachedItem(self.found.next_id(), row.sha256, Attachment(name, row.kind, source))
         )
 
     async def _stored(self, file_id: str) -> FileRow:
@@ -347,7 +351,7 @@ class _Gathering:
             self._hold(len(whole.body.text))
         self.found.texts.append(
             TextItem(
-                id=self._next_id(),
+                id=self.found.next_id(),
                 name=name,
                 sha256=row.sha256,
                 kind=row.kind,
@@ -471,9 +475,6 @@ class _Gathering:
         count = len(found.texts) + len(found.attached) + len(found.unread)
         if count > most:
             raise FileRefused(f"{count} files are too many: one call may name {most}; name fewer.")
-
-    def _next_id(self) -> str:
-        return f"E{len(self.found.texts) + len(self.found.attached) + 1}"
 
 
 def _lines(text: str) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = [
     "FileUri",
     "file_id_of",
     "is_handle",
+    "is_stored",
     "named_by",
     "uri_of",
     "uri_parts",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 _ID = re.compile(r"file_[0-9a-f]{32}")
+_STORED = re.compile(r"(file|tree)_[0-9A-Za-z]{1,64}")
 _PREFIX = "exai://files/"
 FILE_URIS = f"{_PREFIX}{{id}}"
 LINES_URIS = f"{_PREFIX}{{id}}/lines/{{from}}-{{to}}"
@@ -52,6 +54,11 @@ def uri_parts(uri: str) -> FileUri | None:
 def is_handle(given: str) -> bool:
     """Whether this is written as the id of a stored file."""
     return _ID.fullmatch(given) is not None
+
+
+def is_stored(given: str) -> bool:
+    """Whether this names what is in the store: a file, lines of one, or a snapshot."""
+    return _STORED.fullmatch(given.strip()) is not None or uri_parts(given) is not None
 
 
 def file_id_of(given: str) -> str:

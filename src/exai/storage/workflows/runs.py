@@ -12,6 +12,7 @@ from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.pages import page_of
 from exai.storage.schema import workflow_steps, workflows
+from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows, put_evidence, read_evidence
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["Run", "RunState", "Step", "StepState", "WorkflowTables"]
@@ -42,10 +43,10 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of a run: a request, or what the caller reported."""
+    """One step of a run: a request, what was gathered, or what the caller reported."""
 
     step: str
-    kind: Literal["request", "report", "record"]
+    kind: Literal["request", "gather", "report", "record"]
     state: StepState
     digest: str
     asked: int
@@ -119,6 +120,14 @@ class WorkflowTables:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [Step(*row) for row in rows]
 
+    async def evidence(self, run: Run) -> list[EvidenceRow]:
+        """List what was gathered for a run by its numbers.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await read_evidence(self._database, run.owner, run.workflow_id)
+
     async def begin(self, run: Run) -> None:
         """Keep a new run.
 
@@ -127,19 +136,22 @@ class WorkflowTables:
         """
         await self._database.write(_begin, run)
 
-    async def change(self, run: Run, steps: Sequence[Step] = (), **fields: Any) -> Run | None:
-        """Change fields of a run and put steps, at its revision; `None` where it has another one by now.
+    async def change(
+        self, run: Run, steps: Sequence[Step] = (), evidence: EvidenceRows | None = None, **fields: Any
+    ) -> Run | None:
+        """Change fields of a run, put steps and evidence, at its revision; `None` where it has another one by now.
 
         Raises:
             StoreFailed: nothing was changed.
         """
         changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
-        return changed if await self._database.write(_change, (run, changed, tuple(steps))) else None
+        made = await self._database.write(_change, _Change(run, changed, tuple(steps), evidence))
+        return changed if made else None
 
     def change_soon(self, run: Run, **fields: Any) -> None:
         """Queue a change of a run without waiting for it."""
         changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
-        self._database.write_soon(_change, (run, changed, ()))
+        self._database.write_soon(_change, _Change(run, changed))
 
     async def prune(self, keep_days: int) -> int:
         """Delete the runs at which nobody worked for so many days, 0 for never; return how many there were.
@@ -162,6 +174,13 @@ class WorkflowTables:
         return None if row is None else Run(*row)
 
 
+class _Change(msgspec.Struct, frozen=True):
+    run: Run
+    changed: Run
+    steps: tuple[Step, ...] = ()
+    evidence: EvidenceRows | None = None
+
+
 _RUN_COLUMNS = tuple(workflows.c[name] for name in Run.__struct_fields__)
 _STEP = Step.__struct_fields__
 
@@ -172,8 +191,8 @@ def _begin(connection: Connection, run: Run) -> None:
 
 
 @row_by_row(LockGroup.WORKFLOWS)
-def _change(connection: Connection, write: tuple[Run, Run, tuple[Step, ...]]) -> bool:
-    run, changed, steps = write
+def _change(connection: Connection, change: _Change) -> bool:
+    run = change.run
     done = connection.execute(
         update(workflows)
         .where(
@@ -181,11 +200,13 @@ def _change(connection: Connection, write: tuple[Run, Run, tuple[Step, ...]]) ->
             workflows.c.owner == run.owner,
             workflows.c.revision == run.revision,
         )
-        .values(**msgspec.structs.asdict(changed))
+        .values(**msgspec.structs.asdict(change.changed))
     )
     if not done.rowcount:
         return False
-    for step in steps:
+    if change.evidence is not None:
+        put_evidence(connection, run.workflow_id, change.evidence)
+    for step in change.steps:
         _PUT_STEP.execute(connection, {"workflow_id": run.workflow_id, **msgspec.structs.asdict(step)})
     return True
 

@@ -5,7 +5,7 @@ from sqlalchemy import Column, Double, ForeignKey, Index, Integer, Table, Text
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 
-__all__ = ["plan_items", "plans", "workflow_steps", "workflows"]
+__all__ = ["plan_items", "plans", "workflow_evidence", "workflow_steps", "workflows"]
 
 plans = Table(
     "plans",
@@ -74,3 +74,23 @@ workflow_steps = Table(
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
 )
+
+workflow_evidence = Table(
+    "workflow_evidence",
+    metadata,
+    Column("workflow_id", Text, ForeignKey("workflows.workflow_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # an answer cites it as `E` and this
+    Column("stage", Text, nullable=False),  # that gathered it
+    Column("source", Text, nullable=False),  # the kind of evidence
+    Column("path", StorableText, nullable=False),  # in the workspace; empty: of no one file
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("total", Integer, nullable=False),  # how many lines the whole file has
+    Column("rev", StorableText, nullable=False),  # the commit; empty: the workspace as it was
+    Column("sha256", Text, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("why", StorableText, nullable=False),
+    Column("left_out", StorableText),  # why no model was shown it; null: one was
+    Column("text", StorableText, nullable=False),  # as it was shown; empty of what was left out
+)
+"""What was gathered for a run, in the order of the prompt."""

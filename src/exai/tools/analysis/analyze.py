@@ -13,6 +13,7 @@ from exai.consulting.arguments import (
     EffortName,
     FallbackModels,
     ModelName,
+    WorkspaceName,
     effort_named,
 )
 from exai.consulting.consultant import Consultant
@@ -24,6 +25,7 @@ from exai.errors import BadArguments
 from exai.evidence.packing import Packed, Packer
 from exai.evidence.pieces import Bounds, Piece, Wanted, block
 from exai.evidence.requests import Edge, Graph
+from exai.evidence.shown import ShownEvidence, shown_evidence
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.tracing import TRACERS
@@ -54,9 +56,7 @@ class AnalyzeArguments(Arguments, frozen=True):
         ]
         | None
     ) = None
-    workspace: (
-        Annotated[str, msgspec.Meta(max_length=4_096, description="Absolute path or tree_…")] | None
-    ) = None
+    workspace: WorkspaceName | None = None
     paths: Annotated[list[str], msgspec.Meta(max_length=MOST_PATHS)] = msgspec.field(default_factory=list)
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
@@ -66,21 +66,6 @@ class AnalyzeArguments(Arguments, frozen=True):
 
     def requested(self) -> Requested:
         return Requested(model=self.model, conversation_id=self.continuation_id)
-
-
-class ShownEvidence(msgspec.Struct, frozen=True):
-    """A piece of the workspace, and why the model was shown it, or was not."""
-
-    path: str
-    first: int
-    last: int
-    sha256: str
-    tokens: int
-    source: str
-    why: str
-    id: str | None = None
-    """By which an answer cites it; missing: it was not shown."""
-    left_out: str | None = None
 
 
 class AnalysisReport(AnswerReport, frozen=True):
@@ -182,10 +167,10 @@ async def _gathered(
 ) -> tuple[list[Piece], Graph | None, tuple[str, ...]]:
     """Gather what the question needs: the graph first, where one is asked for."""
     bounds = Bounds(tokens=EVIDENCE_TOKENS)
-    graph, bases = None, (workspace.folder, (arguments.workspace or "").strip().rstrip("/"))
+    graph = None
     if arguments.kind != "structure" and arguments.target is not None:
-        graph = await workspace.trace(_inside(bases, arguments.target), arguments.kind, bounds)
-    paths = tuple(_inside(bases, path) for path in arguments.paths)
+        graph = await workspace.trace(workspace.relative(arguments.target), arguments.kind, bounds)
+    paths = tuple(workspace.relative(path) for path in arguments.paths)
     wanted = Wanted(question=arguments.question, paths=paths)
     sources = STRUCTURE if arguments.kind == "structure" else AROUND
     found = await workspace.gather(sources, wanted, bounds)
@@ -195,15 +180,6 @@ async def _gathered(
         if graph.has_more:
             notes.append("the graph has more parts than are followed; name a smaller target")
     return [*(graph.pieces if graph else ()), *found.pieces], graph, tuple(dict.fromkeys(notes))
-
-
-def _inside(bases: Iterable[str], path: str) -> str:
-    """Return a path as it is in the workspace; callers know it from `/` on, by whichever name the folder has."""
-    path = path.strip()
-    for base in bases:
-        if base and f"{path}/".startswith(f"{base}/"):
-            return path[len(base) + 1 :]
-    return path
 
 
 def _asked(arguments: AnalyzeArguments) -> str:
@@ -223,26 +199,10 @@ def _result(consultation: Consultation, graph: Graph | None, notes: Sequence[str
 
 
 def _report(consultation: Consultation, packed: Packed, graph: Graph | None) -> AnalysisReport:
-    left_out = [_evidence(each.piece, left_out=each.why) for each in packed.left_out]
-    taken = [_evidence(piece, name=f"E{number}") for number, piece in enumerate(packed.shown, start=1)]
     return msgspec.structs.replace(
         AnalysisReport.of(consultation),
-        evidence=(*taken, *left_out),
+        evidence=shown_evidence(packed),
         graph=None if graph is None else msgspec.structs.replace(graph, pieces=()),
-    )
-
-
-def _evidence(piece: Piece, name: str | None = None, left_out: str | None = None) -> ShownEvidence:
-    return ShownEvidence(
-        piece.path,
-        piece.first,
-        piece.last,
-        piece.sha256,
-        piece.tokens,
-        piece.source,
-        piece.why,
-        name,
-        left_out,
     )
 
 

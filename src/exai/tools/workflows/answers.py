@@ -1,11 +1,12 @@
 """What tools that run workflows return: an answer for the agent, and a report of how the run came to it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from exai.consulting.results import Findings, Report, Result, ToolReturn
+from exai.evidence.shown import ShownEvidence
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 
 __all__ = ["WorkflowAnswer", "WorkflowReport", "returned"]
@@ -19,10 +20,15 @@ class WorkflowReport(Report, frozen=True):
     expert: ExpertReport | None
     citations: dict[str, int]
     """How many places the answers name, by what was found when they were compared with what was shown."""
+    evidence: tuple[ShownEvidence, ...]
+    """What was gathered in the workspace: what was shown, under its id, and why the rest was not."""
     partial: bool
     recalled: bool
     cost_usd: float | None
     """Of the run, earlier calls included; null where a request has no known price."""
+
+    def kept(self) -> Self:
+        return msgspec.structs.replace(super().kept(), evidence=())
 
 
 class WorkflowAnswer(Result, frozen=True, kw_only=True):
@@ -66,6 +72,7 @@ def returned(outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
         stages=outcome.stages,
         expert=outcome.expert,
         citations=outcome.citations,
+        evidence=outcome.evidence,
         partial=outcome.is_partial,
         recalled=outcome.recalled,
         cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,

@@ -8,12 +8,13 @@ from exai.auth import scopes
 from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
-    FilePaths,
     ModelName,
     SendSecrets,
+    WorkspaceName,
 )
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
+from exai.evidence.pieces import Wanted
 from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport
 from exai.tools.workflows.calls import WorkflowCalls
@@ -32,7 +33,8 @@ LOG_SHOWN = 40_000
 class DebugArguments(GuidedArguments, frozen=True):
     problem: Annotated[str, msgspec.Meta(description="What happens, and what should")] | None = None
     log: Annotated[str, msgspec.Meta(max_length=LOG_CHARACTERS)] | None = None
-    paths: FilePaths = msgspec.field(default_factory=list)
+    workspace: WorkspaceName | None = None
+    paths: Annotated[list[str], msgspec.Meta(max_length=500)] = msgspec.field(default_factory=list)
     depth: Literal["quick", "standard", "deep"] = "standard"
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
@@ -64,7 +66,7 @@ class Debug:
             scope=scopes.MODELS,
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"absolute_file_paths": "paths"},
-            file_arguments=("paths", "relevant_files"),
+            file_arguments=("workspace", "paths", "relevant_files"),
             unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
@@ -83,6 +85,8 @@ class Debug:
             inputs={} if arguments.log is None else {"log": _shown(arguments.log)},
             depth=arguments.depth,
             file_paths=tuple(arguments.paths),
+            workspace=arguments.workspace,
+            wanted=Wanted(log=arguments.log or ""),
             send_secrets=arguments.send_secrets,
             model=arguments.model,
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),

@@ -1,0 +1,169 @@
+"""The stage `collect`: evidence of the caller's workspace, gathered by structure and without a model.
+
+    workspace opened → pieces gathered → packed within the definition's room → rows committed with the step
+
+A step that ended with the same digest is not done again: its rows are what prompts show, whatever became of the files
+since. Files that the call names and that lie in the workspace are part of its evidence; all others are shown beside
+it, as they are where there is no workspace.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from exai.consulting.context import CallContext
+from exai.errors import BadArguments, FileRefused, ToolFault
+from exai.evidence.packing import Packer
+from exai.evidence.pieces import Bounds, Wanted
+from exai.evidence.shown import ShownEvidence
+from exai.evidence.workspace import Workspace, Workspaces
+from exai.files.store.handles import is_stored
+from exai.runtime.clock import Clock
+from exai.storage.workflows.evidence import EvidenceRows
+from exai.storage.workflows.runs import Step
+from exai.workflows.citations import ShownFile
+from exai.workflows.definitions import CollectStage, Workflow
+from exai.workflows.gathering.ledger import Ledger, rows_of
+from exai.workflows.request import WorkflowRequest
+from exai.workflows.run_record import RunRecord
+from exai.workflows.stage_output import digest_of
+
+__all__ = ["EvidenceWork"]
+
+MOST_COMPARED = 20_000
+"""Lines of a file that are looked through for what was shown of it."""
+NO_WORKSPACE = "No code was read. Give `workspace`, a folder below `files.roots`, or name files."
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What a stage that collects came to, beside its rows."""
+
+    beside: tuple[str, ...]
+    """The files of the call that are not of the workspace."""
+    notes: tuple[str, ...] = ()
+
+
+class EvidenceWork:
+    """One call's work at the evidence of one run."""
+
+    def __init__(
+        self,
+        workspaces: Workspaces,
+        clock: Clock,
+        workflow: Workflow,
+        request: WorkflowRequest,
+        record: RunRecord,
+        context: CallContext,
+    ) -> None:
+        self._workspaces = workspaces
+        self._clock = clock
+        self._definition = workflow.definition
+        self._request = request
+        self._record = record
+        self._context = context
+        self._ledger = Ledger()
+        self.file_paths: Sequence[str] = request.file_paths
+        """The files of the call that prompts show beside the evidence."""
+        self.notes: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How many ids it has given away."""
+        return len(self._ledger.rows)
+
+    async def collect(self, stage: CollectStage) -> None:
+        """Gather what a stage names, or take what it gathered in an earlier call.
+
+        Raises:
+            BadArguments: no workspace is named, and there is not just one folder that may be read.
+            ToolFault: the workspace cannot be read.
+        """
+        request = self._request
+        wanted = msgspec.structs.replace(request.wanted, question=request.question)
+        asked = [stage.evidence, wanted, request.workspace, request.file_paths]
+        digest = digest_of(msgspec.json.encode(asked).decode())
+        step = self._record.ended(stage.name)
+        if step is not None and step.digest == digest:
+            self._ledger = Ledger(await self._record.evidence())
+            self._take(msgspec.json.decode(step.output or "", type=Collected))
+        elif request.workspace is None and stage.optional and not self._workspaces.has_only_one:
+            if not request.file_paths:
+                self.notes.append(NO_WORKSPACE)
+        else:
+            self._take(await self._gather(stage, wanted, digest))
+
+    def texts(self) -> Mapping[str, str]:
+        """Return what prompts show of the stages that gathered, by their names."""
+        return self._ledger.texts()
+
+    def report(self) -> tuple[ShownEvidence, ...]:
+        """List what was gathered, and why it was not shown where it was not."""
+        return self._ledger.report()
+
+    async def shown(self) -> list[ShownFile]:
+        """Return what answers may cite, with the files that are others by now."""
+        return self._ledger.files(await self._texts_now() if self._ledger.digests else {})
+
+    async def _gather(self, stage: CollectStage, wanted: Wanted, digest: str) -> Collected:
+        began, request = self._clock.utc(), self._request
+        room = self._definition.budget.evidence_tokens
+        async with self._workspaces.open(self._context.caller.subject, request.workspace) as workspace:
+            inside = {path: _place(workspace, path) for path in (*request.wanted.paths, *request.file_paths)}
+            within = () if request.send_secrets else request.file_paths
+            paths = [inside[path] for path in (*request.wanted.paths, *within)]
+            wanted = msgspec.structs.replace(
+                wanted, paths=tuple(dict.fromkeys(path for path in paths if path is not None))
+            )
+            found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
+        rows = rows_of(Packer().pack(found.pieces, room), stage.name, 0)
+        collected = Collected(
+            tuple(path for path in request.file_paths if request.send_secrets or inside[path] is None),
+            found.notes,
+        )
+        output, now = msgspec.json.encode(collected).decode(), self._clock.utc()
+        step = Step(
+            stage.name, "gather", "ended", digest, 0, self._context.call_id, began, output, ended_at=now
+        )
+        await self._record.gathered(step, EvidenceRows(0, rows))
+        self._ledger = Ledger(await self._record.evidence())  # as another process would read it
+        return collected
+
+    def _take(self, collected: Collected) -> None:
+        self.file_paths = collected.beside
+        self.notes += collected.notes
+
+    async def _texts_now(self) -> dict[str, str]:
+        """Read the files of which something was shown and that have changed since; gone is empty."""
+        texts: dict[str, str] = {}
+        try:
+            async with self._workspaces.open(
+                self._context.caller.subject, self._request.workspace
+            ) as workspace:
+                for path, digests in self._ledger.digests.items():
+                    text = await _changed_text(workspace, path, digests)
+                    if text is not None:
+                        texts[path] = text
+        except ToolFault:
+            return texts  # what was shown is what was shown, though nobody can compare it any more
+        return texts
+
+
+def _place(workspace: Workspace, path: str) -> str | None:
+    """Return a path as it is in the workspace; `None`: it is elsewhere."""
+    relative = workspace.relative(path)
+    return None if is_stored(path) or relative.startswith(("/", "file:")) else relative
+
+
+async def _changed_text(workspace: Workspace, path: str, digests: set[str]) -> str | None:
+    """Return the text of a file that is none of those that were shown; `None`: it is."""
+    lines: list[str] = []
+    try:
+        read = await workspace.read_lines(path)
+        if {read.sha256} == digests:
+            return None
+        lines += read.lines
+        while len(lines) < min(read.total, MOST_COMPARED):
+            lines += (await workspace.read_lines(path, len(lines) + 1)).lines
+    except (BadArguments, FileRefused):
+        pass  # it is gone, or has fewer lines by now
+    return "\n".join(lines)
