@@ -18,7 +18,9 @@ from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.files import Files
+from exai.tools.listing.profiles import Profiles
 from exai.tools.models import Models
+from exai.tools.older.echo import Echo
 from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
@@ -35,13 +37,12 @@ from exai.transports.server import build_server
 from exai.transports.traffic import Traffic
 from exai.workflows.definitions import bundled_workflows
 
-__all__ = ["recorded", "rendered"]
+__all__ = ["recorded", "rendered", "unserved_registry"]
 
 
-async def recorded() -> dict[str, Any]:
-    """Ask the tools' own server, without anything behind it, what it answers."""
+def unserved_registry() -> Registry:
+    """Register the tools with nothing behind them, for what depends on their descriptions alone."""
     absent: Any = None
-    asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
     tools = (
         Chat(absent),
         Think(absent, bundled_workflows()["think"]),
@@ -54,10 +55,22 @@ async def recorded() -> dict[str, Any]:
         Files(absent),
         Models(absent),
         Status(absent, absent),
+        Echo(),
     )
-    registry = Registry([each.tool() for each in tools])
+    return Registry([each.tool() for each in tools])
+
+
+async def recorded() -> dict[str, Any]:
+    """Ask the tools' own server, without anything behind it, what it answers."""
+    absent: Any = None
+    asking: Any = SimpleNamespace(admission=absent, bus=EventBus(), clock=absent)
     engine = Dispatcher(
-        registry=registry, asking=asking, journal=absent, idempotent_calls=absent, call_timeout_s=1.0
+        registry=unserved_registry(),
+        profiles=Profiles(config.Tools()),
+        asking=asking,
+        journal=absent,
+        idempotent_calls=absent,
+        call_timeout_s=1.0,
     )
     resources = Resources((), FileChanges(asking.bus).listen)
     prompts = Prompts(engine.listing(), absent, absent, resources)

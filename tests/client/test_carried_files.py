@@ -18,7 +18,7 @@ from exai.client.tokens import FixedToken
 from exai.files.faults import UploadLocked
 from exai.storage.database import Database
 from exai.storage.files.resumable import ResumableUpload
-from exai.tools.registry import ToolDescription
+from exai.tools.listing.entries import ToolDescription
 from support.daemons import EXAI, clean_environ
 from support.failing_writes import fail_writes
 from support.file_ports import FilePort, file_port

@@ -24,6 +24,7 @@ from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.schema import calls
 from exai.tools.chat import Chat
+from exai.tools.listing.profiles import Profiles
 from exai.tools.registry import Registry
 from exai_emulator import Fault, Persona, ScriptedCall
 from support import verdict
@@ -93,6 +94,7 @@ def serve(desk: Desk, database: Database, tmp_path: Path) -> Serve:
         )
         dispatcher = Dispatcher(
             registry=Registry([Chat(consultant).tool(), Verdict(consultant, deadline_s=deadline_s).tool()]),
+            profiles=Profiles(config.Tools()),
             asking=asking(desk.router, bus=bus, clock=desk.clock),
             journal=Journal(database, desk.clock),
             idempotent_calls=IdempotentCalls(

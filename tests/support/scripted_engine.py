@@ -8,12 +8,14 @@ from typing import Any
 from exai import config
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
+from exai.config.calls.tools import Profile
 from exai.dispatch.progress import DELTA_KEY, KIND_KEY, SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
 from exai.runtime.clock import SystemClock
 from exai.tools.base import ToolAnswer
-from exai.tools.registry import ToolDescription
+from exai.tools.listing.entries import ToolDescription
+from exai.tools.listing.profiles import STANDARD, Profiles
 from exai.transports.server import build_server
 from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
@@ -41,12 +43,13 @@ class ScriptedEngine:
         """Tools of a test's own, by name."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._aborted = False
+        self.profiles = Profiles(config.Tools())
 
     @property
     def running(self) -> int:
         return len(self._tasks)
 
-    def listing(self) -> tuple[ToolDescription, ...]:
+    def listing(self, profile: Profile = STANDARD) -> tuple[ToolDescription, ...]:  # noqa: ARG002
         return tuple(
             ToolDescription(
                 name, name.title(), f"The tool {name}.", ANY_OBJECT, ANY_OBJECT, {"readOnlyHint": True}

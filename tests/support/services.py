@@ -21,6 +21,7 @@ from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.database import Database
 from exai.tools.base import Arguments, Requested, Tool, ToolAnswer
+from exai.tools.listing.profiles import Profiles
 from exai.tools.registry import Registry
 from support.scripted import MODEL, ScriptedProvider, ScriptedRouter, asking
 
@@ -99,6 +100,7 @@ class Services:
         )
         self.dispatcher = Dispatcher(
             registry=Registry([_tool("ask", run, resumes=resumes), _tool("tell", tell)]),
+            profiles=Profiles(config.Tools()),
             asking=ask_with,
             journal=Journal(database, clock),
             idempotent_calls=self.idempotent_calls,

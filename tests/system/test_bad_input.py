@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from exai.tools.listing.profiles import ORDER
 from exai_emulator import Emulator
 from support.daemons import StartDaemon
 from support.mcp_websocket import McpSocket, mcp_socket
@@ -145,17 +146,6 @@ async def test_an_unknown_tool_is_a_protocol_error(client: McpSocket) -> None:
 
 async def test_older_names_answer_without_being_listed(client: McpSocket) -> None:
     listed = [tool["name"] for tool in (await client.request("tools/list"))["result"]["tools"]]
-    assert listed == [
-        "chat",
-        "think",
-        "debug",
-        "plan",
-        "analyze",
-        "consensus",
-        "challenge",
-        "search",
-        "files",
-        "status",
-    ]
+    assert listed == list(ORDER)
     assert (await client.tool("listmodels"))["structuredContent"]["providers"]
     assert (await client.tool("version"))["structuredContent"]["service"]["name"] == "exai"

@@ -1,72 +1,28 @@
 """The catalogue of tools."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from checks.opening import unserved_registry
 
 from exai.auth.scopes import SCOPES
 from exai.consulting.results import Report
-from exai.conversations.estimates import estimate_tokens
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
-from exai.tools.analysis.analyze import Analyze
-from exai.tools.challenge import Challenge
-from exai.tools.chat import Chat
-from exai.tools.files import Files
-from exai.tools.models import Models
+from exai.tools.listing.profiles import ORDER
 from exai.tools.registry import Registry
-from exai.tools.search import Search
-from exai.tools.status import Status
-from exai.tools.voting.consensus import ConsensusTool
-from exai.tools.workflows.debug import Debug
-from exai.tools.workflows.plan import PlanTool
-from exai.tools.workflows.think import Think
-from exai.workflows.definitions import bundled_workflows
 
-TOKENS_OF_THE_WHOLE_LIST = 2_500
 WRITING = {"files", "plan"}
 
-NAMES = ["chat", "think", "debug", "plan", "analyze", "consensus", "challenge", "search", "files", "status"]
+NAMES = list(ORDER)
 
 
 @pytest.fixture
 def registry() -> Registry:
-    absent: Any = None
-    return Registry(
-        [
-            Chat(absent).tool(),
-            Think(absent, bundled_workflows()["think"]).tool(),
-            Debug(absent, bundled_workflows()["debug"]).tool(),
-            PlanTool(absent, absent).tool(),
-            Analyze(absent, absent).tool(),
-            ConsensusTool(absent).tool(),
-            Challenge(absent).tool(),
-            Search(absent).tool(),
-            Files(absent).tool(),
-            Models(absent).tool(),
-            Status(absent, absent).tool(),
-        ]
-    )
-
-
-def test_the_whole_list_costs_a_client_little(registry: Registry) -> None:
-    listing = [
-        {
-            "name": tool.name,
-            **({} if tool.title is None else {"title": tool.title}),
-            "description": tool.description,
-            "inputSchema": tool.input_schema,
-            "outputSchema": tool.output_schema,
-            "annotations": tool.annotations,
-            **({} if tool.meta is None else {"_meta": tool.meta}),
-        }
-        for tool in registry.listing
-    ]
-    assert estimate_tokens(json.dumps(listing)) < TOKENS_OF_THE_WHOLE_LIST
+    return unserved_registry()
 
 
 def test_every_tool_says_what_it_takes_and_gives(registry: Registry) -> None:

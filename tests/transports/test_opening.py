@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exai.tools.listing.profiles import ORDER
 from exai.transports.key_advice import advice_for
 from support.daemons import clean_environ
 from support.stdio_client import HELLO, ForkedClient, forked
@@ -63,18 +64,7 @@ async def test_handshake_ping_and_list_are_answered_before_the_engine_stands(tmp
         assert (await process.client.ask(ping)) == {"jsonrpc": "2.0", "id": 7, "result": {}}
         initialize, listing = await open_by(process.client)
         assert initialize["result"]["serverInfo"]["name"] == "exai"
-        assert [tool["name"] for tool in listing["result"]["tools"]] == [
-            "chat",
-            "think",
-            "debug",
-            "plan",
-            "analyze",
-            "consensus",
-            "challenge",
-            "search",
-            "files",
-            "status",
-        ]
+        assert [tool["name"] for tool in listing["result"]["tools"]] == list(ORDER)
         await process.release()
         assert (await process.client.ask(LIST)) == listing, "the engine itself answers the same"
 

@@ -9,6 +9,7 @@ from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.monitoring.metrics import Metrics
 from exai.routing.request import Asking
+from exai.tools.listing.profiles import Profiles
 from exai.tools.registry import Registry
 
 __all__ = ["open_dispatcher"]
@@ -26,6 +27,7 @@ async def open_dispatcher(
     try:
         yield Dispatcher(
             registry=registry,
+            profiles=Profiles(settings.tools),
             asking=asking,
             journal=storage.journal,
             idempotent_calls=idempotent_calls,

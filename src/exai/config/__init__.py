@@ -25,6 +25,7 @@ from exai.config.settings import (
     Settings,
     Timeouts,
     ToolLoop,
+    Tools,
     WebSocket,
     Workflows,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Settings",
     "Timeouts",
     "ToolLoop",
+    "Tools",
     "WebSocket",
     "Workflows",
 ]

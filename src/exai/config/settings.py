@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config.auth import Auth, Issuer
+from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 from exai.config.workflows import ToolLoop, Workflows
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "Timeouts",
     "ToolLoop",
+    "Tools",
     "WebSocket",
     "Workflows",
 ]
@@ -472,6 +474,7 @@ class Settings(Section):
     models: Models = Models()
     conversations: Conversations = Conversations()
     files: Files = Files()
+    tools: Tools = Tools()
     tool_loop: ToolLoop = ToolLoop()
     workflows: Workflows = Workflows()
     database: Database = Database()

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from exai.callers import Caller
+from exai.config.calls.tools import Profile
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, Report, ToolReturn
 from exai.dispatch.failures import failure
@@ -42,7 +43,9 @@ from exai.routing.request import Asking
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
 from exai.tools.envelope import CallFacts, answer_of, under_alias, with_facts
-from exai.tools.registry import Invocation, Registry, ToolDescription
+from exai.tools.listing.entries import ToolDescription
+from exai.tools.listing.profiles import STANDARD, Profiles
+from exai.tools.registry import Invocation, Registry
 
 __all__ = ["Dispatcher"]
 
@@ -89,6 +92,7 @@ class Dispatcher:
         self,
         *,
         registry: Registry,
+        profiles: Profiles,
         asking: Asking,
         journal: Journal,
         idempotent_calls: IdempotentCalls,
@@ -96,6 +100,8 @@ class Dispatcher:
     ) -> None:
         """`call_timeout_s` bounds the calls of tools that have no deadline of their own."""
         self._registry = registry
+        self.profiles = profiles
+        """Which list of tools a caller is shown."""
         self._asking = asking
         self._admission = asking.admission
         self._journal = journal
@@ -114,9 +120,9 @@ class Dispatcher:
         """Calls between their first line and their answer."""
         return len(self._running)
 
-    def listing(self) -> tuple[ToolDescription, ...]:
-        """The default list of tools."""
-        return self._registry.listing
+    def listing(self, profile: Profile = STANDARD) -> tuple[ToolDescription, ...]:
+        """The list of tools of a profile."""
+        return self._registry.listing_of(profile)
 
     def input_schema(self, name: str) -> JsonObject | None:
         """The schema of a tool's arguments; `None` for an unknown one."""

@@ -34,6 +34,9 @@ class Alias(msgspec.Struct, frozen=True):
     check: Callable[[Mapping[str, Any]], None] | None = None
     """Raises `BadArguments` for what the tool does not do, and says where to go instead."""
 
+    answers: bool = True
+    """Whether a call by it can succeed: else all that it says is where to go instead."""
+
     rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     """Puts its arguments into other words before they are renamed; raises `BadArguments` for what it cannot."""
 

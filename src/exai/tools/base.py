@@ -20,7 +20,7 @@ __all__ = ["ANSWER_FIELDS", "SHOWN_WHOLE", "Arguments", "JsonObject", "Requested
 
 JsonObject = dict[str, Any]
 
-ANSWER_FIELDS = ("continuation_id", "answer", "notes")
+ANSWER_FIELDS = ("continuation_id", "answer")
 """What the list describes of every tool that answers: the rest explains itself where it stands."""
 
 SHOWN_WHOLE: JsonObject = {"anthropic/maxResultSizeChars": 500_000}

@@ -43,11 +43,11 @@ class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 def listed_output(tool: Tool[Any, Any]) -> JsonObject:
     """Make the output schema of a tool from the fields of its result, as far as the list describes them."""
     schema = output_schema(tool.result, depth=tool.listed_depth)
-    if tool.listed_result is None:
-        return schema
-    listed = {name: schema["properties"][name] for name in tool.listed_result}
-    required = [name for name in schema.get("required", []) if name in listed]
-    return {**schema, "properties": listed, **({"required": required} if required else {})}
+    fields, listed = schema["properties"], tool.listed_result
+    return {
+        "type": "object",
+        "properties": fields if listed is None else {name: fields[name] for name in listed},
+    }
 
 
 def check_report(tool: Tool[Any, Any]) -> None:

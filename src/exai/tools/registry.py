@@ -1,36 +1,22 @@
 """The catalogue of tools: what is listed, and what else answers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from exai.config.calls.tools import Profile
 from exai.errors import UnknownTool
-from exai.protocol.schemas import listed_schema, output_schema
+from exai.protocol.schemas import output_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
-from exai.tools.envelope import check_report, listed_output
+from exai.tools.envelope import check_report
+from exai.tools.listing.entries import ToolDescription, described
+from exai.tools.listing.profiles import STANDARD, listings_of
 from exai.tools.normalizing import is_declined
 
-__all__ = ["Invocation", "Registry", "ToolDescription"]
-
-FILE_ARGUMENTS = "exai/file-arguments"
-
-
-@dataclass(frozen=True)
-class ToolDescription:
-    """A tool as `tools/list` shows it."""
-
-    name: str
-    title: str | None
-    """`None` where it would repeat the name, which clients show then."""
-    description: str
-    input_schema: JsonObject
-    output_schema: JsonObject | None
-    annotations: JsonObject
-    meta: JsonObject | None = None
+__all__ = ["Invocation", "Registry"]
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -76,17 +62,24 @@ class Registry:
     def __init__(self, tools: Iterable[Tool[Any, Any]]) -> None:
         """Raises `ValueError` for tools that contradict themselves or each other."""
         self._tools: dict[str, tuple[Tool[Any, Any], Alias | None]] = {}
-        described = []
-        for tool in tools:
+        given = tuple(tools)
+        for tool in given:
             _check(tool)
             for name, alias in ((tool.name, None), *((alias.name, alias) for alias in tool.aliases)):
                 if name in self._tools:
                     raise ValueError(f"two tools answer to {name!r}")
                 self._tools[name] = (tool, alias)
-            described.append(_described(tool))
-        self.listing = tuple(each for each in described if self._tools[each.name][0].is_listed)
-        """The default list; older names answer without being in it."""
-        self._schemas = {description.name: description.input_schema for description in described}
+        self._listings = listings_of(given)
+        self._schemas = {tool.name: described(tool).input_schema for tool in given}
+
+    @property
+    def listing(self) -> tuple[ToolDescription, ...]:
+        """The list of the profile `standard`; what is not in it answers as well."""
+        return self._listings[STANDARD]
+
+    def listing_of(self, profile: Profile) -> tuple[ToolDescription, ...]:
+        """Return the list of a profile."""
+        return self._listings[profile]
 
     @property
     def older_names(self) -> set[str]:
@@ -141,33 +134,3 @@ def _check(tool: Tool[Any, Any]) -> None:
     check_report(tool)
     if hidden := tool.unlisted.intersection(tool.argument_schema.get("required", [])):
         raise ValueError(f"{tool.name} needs {', '.join(sorted(hidden))}, which must be listed")
-
-
-def _described(tool: Tool[Any, Any]) -> ToolDescription:
-    return ToolDescription(
-        name=tool.name,
-        title=None if tool.title.casefold() == tool.name else tool.title,
-        description=tool.description,
-        input_schema=listed_schema(tool.arguments, tool.unlisted),
-        output_schema=listed_output(tool),
-        annotations=_annotations(tool),
-        meta=_meta(tool),
-    )
-
-
-def _meta(tool: Tool[Any, Any]) -> JsonObject | None:
-    if not tool.file_arguments:
-        return tool.meta
-    return {**(tool.meta or {}), FILE_ARGUMENTS: list(tool.file_arguments)}
-
-
-def _annotations(tool: Tool[Any, Any]) -> JsonObject:
-    """Whether a tool only reads, and the hints of MCP that differ from what clients assume without them."""
-    hints: JsonObject = {"readOnlyHint": tool.read_only}
-    if not tool.open_world:
-        hints["openWorldHint"] = False
-    if not tool.read_only and not tool.destructive:
-        hints["destructiveHint"] = False
-    if not tool.read_only and tool.idempotent:
-        hints["idempotentHint"] = True
-    return hints

@@ -4,8 +4,8 @@
                                                                       └─ the start failed ───► failed
 
 `initialize`, `ping` and `tools/list` are answered from `opening.json`, which `python -m checks.opening` writes from the
-registry of tools: they depend on the version alone. Whatever else comes waits in its pipe, in its order. The engine is
-given the handshake once more, since its own kernel has to know of it.
+registry of tools: they depend on the version alone, unless settings choose another list of tools. Whatever else comes
+waits in its pipe, in its order. The engine is given the handshake once more, since its own kernel has to know of it.
 
 This module imports neither asyncio nor a library, since what it imports is what its client waits for.
 """
@@ -46,7 +46,9 @@ class TakesLines(Protocol):
 class Opening:
     """Answers the first requests of a client in a thread, and hands stdin over to the engine."""
 
-    def __init__(self, lines: BinaryIO, stdout: int) -> None:
+    def __init__(self, lines: BinaryIO, stdout: int, *, lists_tools: bool = True) -> None:
+        """Without `lists_tools`, the list of tools is the engine's to give."""
+        self._lists_tools = lists_tools
         self.stdout = stdout
         """The descriptor for answers."""
         self._lines = lines
@@ -62,10 +64,11 @@ class Opening:
         self._thread = threading.Thread(target=self._run, name="stdin", daemon=True)
 
     @classmethod
-    def begin(cls) -> "Opening":
-        """Keep stdout for the protocol, and answer from now on."""
+    def begin(cls, *, lists_tools: bool = True) -> "Opening":
+        """Keep stdout for the protocol, and answer from now on; without `lists_tools`, all but the list of tools."""
         # Not sys.stdin: at exit the interpreter would wait for its lock, which a blocked read holds.
-        opening = cls(open(STDIN, "rb", closefd=False), take_stdout())  # noqa: SIM115 - lives as long as the process
+        lines = open(STDIN, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
+        opening = cls(lines, take_stdout(), lists_tools=lists_tools)
         opening._thread.start()
         return opening
 
@@ -141,7 +144,7 @@ class Opening:
                 return self._initialize_result(params)
             case "ping":
                 return {}
-            case "tools/list" if self._initialized and params.get("cursor") is None:
+            case "tools/list" if self._lists_tools and self._initialized and params.get("cursor") is None:
                 return self._recording["tools/list"]
         return None
 

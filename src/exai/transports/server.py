@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import mcp_types as types
 import msgspec
@@ -17,6 +17,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
 from exai.callers import Caller
+from exai.config.calls.tools import Profile
 from exai.dispatch.progress import SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
@@ -24,7 +25,8 @@ from exai.events.incidents import record_incident
 from exai.protocol.idempotency_key import InvalidKey, key_in
 from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
-from exai.tools.registry import ToolDescription
+from exai.tools.listing.entries import ToolDescription
+from exai.tools.listing.profiles import STANDARD, Profiles
 
 __all__ = [
     "CALLER_KEY",
@@ -69,8 +71,13 @@ class Engine(Protocol):
         """Calls between their first line and their answer."""
         ...
 
-    def listing(self) -> tuple[ToolDescription, ...]:
-        """List the tools of the default list."""
+    @property
+    def profiles(self) -> Profiles:
+        """Which list of tools a caller is shown."""
+        ...
+
+    def listing(self, profile: Profile = STANDARD) -> tuple[ToolDescription, ...]:
+        """List the tools of a profile."""
         ...
 
     def input_schema(self, name: str) -> JsonObject | None:
@@ -150,18 +157,16 @@ def build_server(
     plain_calls: bool = True,
     bus: EventBus,
 ) -> EngineServer:
-    """Build the SDK's registry over the engine. The list of tools is read once, here."""
+    """Build the SDK's registry over the engine. The lists of tools are read once, here."""
     calls = Calls(engine, bus, amend)
-    listing = types.ListToolsResult(tools=[_described(tool) for tool in engine.listing()]).model_dump(
-        by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"}
-    )
+    listings = {profile: _listing(engine.listing(profile)) for profile in get_args(Profile)}
 
     async def list_tools(
-        _: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+        context: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
     ) -> HandlerResult:
         if params is not None and params.cursor is not None:
             raise MCPError(INVALID_PARAMS, "This list has one page: ask for it without a cursor.")
-        return listing
+        return listings[engine.profiles.of(caller_of(context))]
 
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
@@ -181,7 +186,7 @@ def build_server(
         title="EXAI",
         instructions=instructions,
         cache_hints={
-            "tools/list": CacheHint(LIST_CACHE_MS, "public"),
+            "tools/list": CacheHint(LIST_CACHE_MS, "private" if engine.profiles.differ else "public"),
             "prompts/list": CacheHint(LIST_CACHE_MS, "public"),
             "resources/templates/list": CacheHint(LIST_CACHE_MS, "public"),
             "server/discover": CacheHint(LIST_CACHE_MS, "public"),
@@ -268,6 +273,12 @@ def _invalid_params(method: str, error: ValidationError) -> str:
 async def _set_level(_: ServerRequestContext[Any, Any], __: types.SetLevelRequestParams) -> types.EmptyResult:
     """Accept the level, as the logging capability asks; EXAI's own log goes to its operator and never to a client."""
     return types.EmptyResult()
+
+
+def _listing(tools: Sequence[ToolDescription]) -> dict[str, Any]:
+    """Return the result of `tools/list`."""
+    listed = types.ListToolsResult(tools=[_described(tool) for tool in tools])
+    return listed.model_dump(by_alias=True, mode="json", exclude_none=True, exclude={"ttl_ms", "cache_scope"})
 
 
 def _described(tool: ToolDescription) -> types.Tool:

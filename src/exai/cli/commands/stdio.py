@@ -1,6 +1,10 @@
 """`exai stdio`: the whole engine for one client, over stdin and stdout."""
 
+import os
+import re
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -12,6 +16,9 @@ from exai.transports.opening import Opening
 __all__ = ["app"]
 
 EXIT_CANNOT_START = 2
+
+LISTS_IN_FILE = re.compile(rb"^[ \t]*\[{0,2}[ \t]*tools\b", re.MULTILINE)
+"""In a configuration file: settings of the section `tools`, which choose the list of tools."""
 
 app = new_app()
 
@@ -31,7 +38,7 @@ def stdio(
     Calls may name files in the folder it is started in. An exai.toml there is not read: it may be somebody
     else's.
     """
-    opening = Opening.begin()
+    opening = Opening.begin(lists_tools=not _choose_a_list(config_file, overrides or ()))
     # Everything else takes longer to import than some clients wait for the list of tools.
     from exai.cli.stdio_engine import run_engine  # noqa: PLC0415
 
@@ -42,3 +49,21 @@ def stdio(
         sys.stderr.write(f"exai: {fault}\n")
         opening.fail(str(fault))
         raise typer.Exit(EXIT_CANNOT_START) from None
+
+
+def _choose_a_list(config_file: Path | None, overrides: Sequence[str]) -> bool:
+    """Return whether settings may choose another list of tools than the recorded one.
+
+    It is asked before anything is imported that reads settings properly, so it looks for their names alone.
+    """
+    if any(name.upper().startswith("EXAI_TOOLS__") for name in os.environ):
+        return True
+    if any(each.lstrip().startswith("tools.") for each in overrides):
+        return True
+    usual = "~/.config/exai/exai.toml"
+    file = Path(config_file or os.environ.get("EXAI_CONFIG") or usual)
+    try:
+        file = file.expanduser()
+        return file.is_file() and LISTS_IN_FILE.search(file.read_bytes()) is not None
+    except (OSError, RuntimeError):
+        return False  # whoever reads it says why it cannot be read

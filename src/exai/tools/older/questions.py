@@ -68,7 +68,7 @@ QUESTIONS = (
     ),
     Alias("kimi_intent_analysis", presets={"dry_run": True}, joins={"prompt": ("context",)}),
     Alias("apilookup", presets={"use_websearch": True}, rewrite=_in_current_words),
-    Alias("clink", check=_refuse_agents),
+    Alias("clink", check=_refuse_agents, answers=False),
     Alias(
         "kimi_chat_with_tools",
         presets={"model": "kimi"},

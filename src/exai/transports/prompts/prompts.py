@@ -16,7 +16,7 @@ from exai.auth.scopes import MODELS
 from exai.callers import Caller
 from exai.storage.conversations.owned import OwnConversations
 from exai.tools.base import JsonObject
-from exai.tools.registry import ToolDescription
+from exai.tools.listing.entries import ToolDescription
 from exai.transports.prompts.completions import Completions
 from exai.transports.resources.handlers import Resources
 from exai.transports.server import caller_of

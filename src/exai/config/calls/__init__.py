@@ -1,0 +1,1 @@
+"""Settings of calls: which tools are shown, and what a caller may use."""

@@ -1,0 +1,1 @@
+"""The lists of tools that clients are shown."""
