@@ -20,12 +20,13 @@ import msgspec
 
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
-from benchmarks.tool_figures import citations, interleavings
+from benchmarks.tool_figures import citations, interleavings, kills
 from benchmarks.tool_figures.figure import Figure, Measure, Scale
 
 MEASURES: Mapping[str, Measure] = {
     "citations": citations.measure,
     "interleavings": interleavings.measure,
+    "kills": kills.measure,
 }
 DATABASES = ("sqlite", "postgresql")
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Figure", "Measure", "Scale"]
+__all__ = ["DatabaseKind", "Figure", "Measure", "Scale"]
 
 DatabaseKind = Literal["sqlite", "postgresql"]
 
@@ -35,3 +35,4 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 Measure = Callable[[Scale], Coroutine[Any, Any, Sequence[Figure]]]
+"""A row, or several."""

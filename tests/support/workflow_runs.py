@@ -1,5 +1,6 @@
 """An engine of workflows before scripted models of two families, in processes that die at a commit of one's choice."""
 
+import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,21 +48,35 @@ class Killed(BaseException):
 
 
 class Commits:
-    """Counts the commits of a process, and kills it at one of them."""
+    """Counts the commits of a process; at one of them the process dies, or whoever called leaves."""
 
-    def __init__(self, dies_at: int | None = None, *, before: bool = False) -> None:
+    def __init__(
+        self, dies_at: int | None = None, *, before: bool = False, during: bool = False, leaves: bool = False
+    ) -> None:
+        """`before` or `during` the commit and not after it; `leaves`: the caller, and not the process."""
         self.count = 0
         self._dies_at = dies_at
         self._before = before
+        self._during = during
+        self._leaves = leaves
 
     def begin(self) -> None:
         self.count += 1
-        if self._before and self.count == self._dies_at:
-            raise Killed
+        if self.count != self._dies_at:
+            return
+        if self._before:
+            self._end_all()
+        if self._during:
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     def end(self) -> None:
-        if not self._before and self.count == self._dies_at:
-            raise Killed
+        if self.count == self._dies_at and not self._before and not self._during:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        raise asyncio.CancelledError if self._leaves else Killed
 
 
 class TwoFamilies:
@@ -95,10 +110,11 @@ class _Runs(WorkflowTables):
         return process in self._dead
 
     @override
-    async def begin(self, run: Run) -> None:
+    async def begin(self, run: Run) -> Run:
         self._commits.begin()
-        await super().begin(run)
+        kept = await super().begin(run)
         self._commits.end()
+        return kept
 
     @override
     async def change(
@@ -181,7 +197,7 @@ async def open_process(
     def context(caller: Caller) -> CallContext:
         return CallContext(f"call_{next(_numbers)}", caller, asker(ask_with), SilentProgress())
 
-    return Process(name, engine, GuidedRuns(tables, engine, stages, clock), tables, context)
+    return Process(name, engine, GuidedRuns(tables, stages, clock), tables, context)
 
 
 def caller(subject: str = "anna") -> Caller:

@@ -21,6 +21,7 @@ from exai.workflows.definitions import bundled_workflows
 from exai.workflows.faults import RunBusy, RunFailed
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
+from support.killed_runs import section_of
 from support.queued_writes import commit_queued
 from support.scripted import ScriptedProvider, Step
 from support.waiting import wait_until
@@ -46,13 +47,6 @@ async def think(
 def asked(provider: ScriptedProvider) -> list[tuple[str, str]]:
     """Which model was asked with which section, in turn."""
     return [(prompt.model.name, section_of(prompt)) for prompt in provider.asked]
-
-
-def section_of(prompt: Prompt) -> str:
-    text = prompt.messages[-1].text
-    if "What is the strongest case against it?" in text:
-        return "against"
-    return "remains" if "Give the answer that remains" in text else "answer"
 
 
 async def count(database: Database, table: Any) -> int:
@@ -235,39 +229,6 @@ async def test_another_living_process_keeps_its_run(database: Database, tmp_path
     assert provider.asked == []
     dead.add(first.name)
     assert not (await think(second)).is_partial
-
-
-@pytest.mark.parametrize("before", [True, False])
-async def test_killed_at_any_commit_it_comes_to_the_same_and_nothing_that_ended_is_asked_again(
-    database: Database, tmp_path: Path, before: bool
-) -> None:
-    dead: set[str] = set()
-    script = dict(zip(("answer", "against", "remains"), map(str, ANSWERS), strict=True))
-
-    def provider_of() -> ScriptedProvider:
-        return ScriptedProvider(*[lambda prompt: script[section_of(prompt)]] * 6)
-
-    counted = Commits()
-    process = await open_process(database, provider_of(), tmp_path, commits=counted, dead=dead)
-    unkilled = await think(process, subject="unkilled")
-    assert counted.count == 12
-    for dies_at in range(1, counted.count + 1):
-        subject = f"killed {dies_at}"
-        provider = provider_of()
-        commits = Commits(dies_at, before=before)
-        process = await open_process(database, provider, tmp_path, commits=commits, dead=dead)
-        with pytest.raises(Killed):
-            await think(process, subject=subject)
-        dead.add(process.name)
-        again = await open_process(database, provider, tmp_path, dead=dead)
-        outcome = await think(again, subject=subject)
-        assert (outcome.answer, outcome.models) == (unkilled.answer, unkilled.models), dies_at
-        sections = [section for _, section in asked(provider)]
-        assert all(sections.count(section) <= 2 for section in script), (dies_at, sections)
-        assert len(sections) <= 4, "one of them had begun"
-    in_conversations = select(func.count()).select_from(exchanges)
-    rows = await database.read(lambda connection: connection.execute(in_conversations).scalar_one())
-    assert rows == counted.count + 1, "each run has its exchange once"
 
 
 async def test_an_interrupted_call_has_the_answer_of_its_run_whoever_ended_it(

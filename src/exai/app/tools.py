@@ -134,7 +134,7 @@ def _workflow_tools(
     """
     stages = Stages(consultant, conversations, workspaces, router, clock)
     engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
-    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, engine, stages, clock))
+    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock))
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),

@@ -36,7 +36,7 @@ group                rule     operations, with their tables in the order in whic
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
 `CALIBRATIONS`       alone    add: token_calibrations
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
-                              of runs of workflows begin, take, end, release: workflows; begin or end a step:
+                              of runs of workflows begin, change, leave: workflows; begin or end a step:
                               workflows, workflow_evidence, workflow_steps;
                               prune: workflows, workflow_evidence, workflow_steps
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,

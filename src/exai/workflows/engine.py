@@ -4,8 +4,9 @@
               │ new, or interrupted            ├─ the budget is spent                  ─► done, and says so
               │ or partial: goes on            ├─ a provider fails half-way            ─► partial
               └ done just now, by another      └─ the caller leaves, the process dies  ─► interrupted
-                call or a process that died:
-                its answer
+                call, a process that died, or
+                for a caller who left: its
+                answer
 
 A call goes on with a run that a call with the same words began and that ended half-way. What had ended is not asked
 again; what had begun is, once. Nothing of a run lives in this process but the lock that lets one call work at it at a
@@ -23,7 +24,6 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from exai.consulting.context import CallContext, Interrupted
-from exai.errors import ToolFault
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, WorkflowTables
 from exai.workflows.definitions import Workflow
@@ -32,12 +32,12 @@ from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stages import Stages
 
-__all__ = ["Engine", "has_run", "new_run", "recalled"]
+__all__ = ["Engine", "has_run", "is_unread", "new_run", "recalled"]
 
 RESUMED_FOR = timedelta(days=1)
 """How long after its last step a run that ended half-way goes on when the same is asked for."""
 RECALLED_FOR = timedelta(hours=1)
-"""How long after its end the answer of a process that died is that of the same call."""
+"""How long after its end an answer that may have reached nobody is that of the same call."""
 
 
 class Engine:
@@ -70,25 +70,10 @@ class Engine:
             if run is None or not self._goes_on(run, is_its):
                 run = new_run(workflow, owner, conversation_id, self._clock)
                 run = msgspec.structs.replace(run, digest=digest, process=self._tables.process)
-                await self._tables.begin(run)
             record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
-            await record.take()
-            return await self.go_on(workflow, request, record, context)
-
-    async def go_on(
-        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
-    ) -> Outcome:
-        """Work through the stages of a run that this call has; leaving early leaves it interrupted.
-
-        Raises:
-            ToolFault: the first request failed, and nothing was kept.
-        """
-        try:
-            return await self._stages.run(workflow, request, record, context)
-        except (ToolFault, asyncio.CancelledError):
-            if record.run.state == "working":
-                record.interrupt()
-            raise
+            with record.at_work():
+                await record.take()
+                return await self._stages.run(workflow, request, record, context)
 
     @asynccontextmanager
     async def _alone(self, owner: str, digest: str) -> AsyncIterator[bool]:
@@ -99,8 +84,9 @@ class Engine:
             yield has_waited
 
     async def _is_recalled(self, run: Run, has_waited: bool) -> bool:
-        age = self._clock.utc() - run.updated_at
-        return age <= RECALLED_FOR and (has_waited or await self._tables.is_over(run.process))
+        if self._clock.utc() - run.updated_at > RECALLED_FOR:
+            return False
+        return has_waited or await is_unread(self._tables, run)
 
     def _goes_on(self, run: Run, is_its: bool) -> bool:
         is_recent = is_its or self._clock.utc() - run.updated_at <= RESUMED_FOR
@@ -110,6 +96,11 @@ class Engine:
 def has_run(interrupted: Interrupted | None, run: Run | None) -> bool:
     """Whether a run of the same words is that of an interrupted call: it changed since that call began."""
     return interrupted is not None and run is not None and run.updated_at >= interrupted.began_at
+
+
+async def is_unread(tables: WorkflowTables, run: Run) -> bool:
+    """Whether the answer of a run that is done may have reached nobody: its caller left, or its process died."""
+    return not run.process or await tables.is_over(run.process)
 
 
 def new_run(workflow: Workflow, owner: str, conversation_id: str, clock: Clock) -> Run:
@@ -127,7 +118,7 @@ def new_run(workflow: Workflow, owner: str, conversation_id: str, clock: Clock) 
         digest="",
         process="",
         answer=None,
-        revision=1,
+        revision=0,
         created_at=now,
         updated_at=now,
     )

@@ -1,6 +1,7 @@
 """Runs whose caller investigates: reports become steps, and the last one has the stages run."""
 
 import asyncio
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -9,7 +10,7 @@ from exai.consulting.context import CallContext
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.definitions import Workflow
-from exai.workflows.engine import Engine, new_run, recalled
+from exai.workflows.engine import is_unread, new_run, recalled
 from exai.workflows.faults import UnknownRun
 from exai.workflows.guided import GuidedReport, combined_question, expected_step, reports_of
 from exai.workflows.outcomes import Outcome
@@ -32,9 +33,8 @@ class Reported(msgspec.Struct, frozen=True):
 class GuidedRuns:
     """Takes the reports of callers. One serves every tool and every call."""
 
-    def __init__(self, tables: WorkflowTables, engine: Engine, stages: Stages, clock: Clock) -> None:
+    def __init__(self, tables: WorkflowTables, stages: Stages, clock: Clock) -> None:
         self._tables = tables
-        self._engine = engine
         self._stages = stages
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -63,24 +63,20 @@ class GuidedRuns:
             raise busy(run)
         async with lock:
             record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
-            await record.take()
-            await self._put(record, report, context, state="working" if finishes else "waiting")
-            reports = reports_of(record.steps)
-            if not finishes:
-                return Reported(run.conversation_id, len(reports))
-            files = tuple(dict.fromkeys(path for each in reports for path in each.relevant_files))
-            whole = msgspec.structs.replace(
-                request,
-                question=combined_question(reports),
-                file_paths=tuple(dict.fromkeys((*request.file_paths, *files))),
-                continuation_id=None,
-            )
-            return await self._engine.go_on(workflow, whole, record, context)
+            expected_step(reports_of(record.steps), report)
+            with record.at_work():
+                await record.take()
+                await self._put(record, report, context, state="working" if finishes else "waiting")
+                reports = reports_of(record.steps)
+                if not finishes:
+                    return Reported(run.conversation_id, len(reports))
+                whole = _whole(request, reports)
+                return await self._stages.run(workflow, whole, record, context)
 
     async def _find(
         self, workflow: Workflow, report: GuidedReport, request: WorkflowRequest, context: CallContext
     ) -> Run:
-        """Find the run that a report belongs to, done only if this very report ended it; the first one begins it."""
+        """Find the run that a report belongs to, done only if this very report ended it; the first one begins one."""
         owner, conversation_id = context.caller.subject, request.continuation_id
         if context.interrupted is not None:
             run = await self._tables.of_call(owner, context.interrupted.call_id)
@@ -88,27 +84,32 @@ class GuidedRuns:
                 return run
         if conversation_id is not None:
             run = await self._tables.of_conversation(owner, conversation_id, workflow.name)
-            if run is not None and run.state not in {"done", "failed"}:
+            if run is not None and (
+                run.state not in {"done", "failed"} or await self._is_ended_by(run, report)
+            ):
                 return run
             if report.number != 1 or not await self._stages.knows(context.caller, conversation_id):
                 raise UnknownRun(
                     "There is no run of this continuation_id to go on with. Begin one with step_number=1 and without "
                     "continuation_id."
                 )
-        expected_step((), report)
         run = new_run(workflow, owner, await self._stages.open(context.caller, conversation_id), self._clock)
-        run = msgspec.structs.replace(
+        return msgspec.structs.replace(
             run, form="guided", digest=f"guided {run.workflow_id}", process=self._tables.process
         )
-        await self._tables.begin(run)
-        return run
+
+    async def _is_ended_by(self, run: Run, report: GuidedReport) -> bool:
+        """Whether a run is done by this very report, and whoever made it may not have the answer."""
+        if run.state != "done" or not await is_unread(self._tables, run):
+            return False
+        steps = {step.step: step for step in await self._tables.steps(run)}
+        return reports_of(steps)[-1:] == [report]
 
     async def _put(
         self, record: RunRecord, report: GuidedReport, context: CallContext, *, state: str
     ) -> None:
         """Keep a report, and drop those that it goes back behind."""
         reports = reports_of(record.steps)
-        expected_step(reports, report)
         output = msgspec.json.encode(report).decode()
         now = self._clock.utc()
         step = Step(
@@ -120,3 +121,14 @@ class GuidedRuns:
             if report.backtrack_from is not None and each.number > report.backtrack_from
         ]
         await record.put(*dropped, step, state=state)
+
+
+def _whole(request: WorkflowRequest, reports: Sequence[GuidedReport]) -> WorkflowRequest:
+    """Make one request of all reports."""
+    files = tuple(path for report in reports for path in report.relevant_files)
+    return msgspec.structs.replace(
+        request,
+        question=combined_question(reports),
+        file_paths=tuple(dict.fromkeys((*request.file_paths, *files))),
+        continuation_id=None,
+    )

@@ -3,7 +3,9 @@
 step begun, with the digest of its request → model asked → step ended, with its output → next step
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -47,11 +49,13 @@ class RunRecord:
         return step if step is not None and step.state == "ended" else None
 
     async def take(self) -> None:
-        """Make it the work of this process.
+        """Make it the work of this process; a new one is kept first.
 
         Raises:
             RunBusy: another living process works at it.
         """
+        if self.run.revision == 0:
+            self.run = await self._tables.begin(self.run)
         run = self.run
         if (
             run.state == "working"
@@ -113,9 +117,14 @@ class RunRecord:
         """
         await self._change(state="partial" if is_partial else "done", answer=answer)
 
-    def interrupt(self) -> None:
-        """Note soon that nobody works at it; it goes on when somebody asks for it."""
-        self._tables.change_soon(self.run, state="interrupted", updated_at=self._clock.utc())
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The scope in which a call works at it; a run that is left early goes on when somebody asks for it."""
+        try:
+            yield
+        except (Exception, asyncio.CancelledError):
+            self._tables.leave_soon(self.run)
+            raise
 
     async def _change(self, *steps: Step, **fields: str) -> None:
         await self._commit(steps, None, **fields)

@@ -1,7 +1,12 @@
-"""Rows of runs of workflows. Every query names the owner, and every change the revision that it was made of."""
+"""Rows of runs of workflows. Every query names the owner, and every change the revision that it was made of.
 
-from collections.abc import Sequence
+All writes of runs are one operation, so that they happen in the order in which they came: within a commit, operations
+of two kinds would not.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +26,10 @@ RunState = Literal["working", "waiting", "interrupted", "partial", "done", "fail
 StepState = Literal["begun", "ended", "failed", "dropped"]
 
 
+RunWrite = Callable[[Connection], bool]
+"""A write of a run; whether it had a row to change."""
+
+
 class Run(msgspec.Struct, frozen=True):
     """One run of a workflow."""
 
@@ -34,10 +43,11 @@ class Run(msgspec.Struct, frozen=True):
     stage: str
     digest: str
     process: str
-    """Which works at it, or did last."""
+    """Which works at it, or did last; empty where it is done and its answer reached nobody."""
     answer: str | None
     """JSON."""
     revision: int
+    """Raised by each change; 0 while it has no row."""
     created_at: datetime
     updated_at: datetime
 
@@ -69,6 +79,8 @@ class WorkflowTables:
         self._clock = clock
         self.process = database.run_id
         """What the runs that this process works at have as theirs."""
+        self._left = self._settled = 0
+        """How many calls left a run, and of how many all that they wrote is known to be committed."""
 
     async def is_over(self, process: str) -> bool:
         """Whether a process has gone.
@@ -128,13 +140,16 @@ class WorkflowTables:
         """
         return await read_evidence(self._database, run.owner, run.workflow_id)
 
-    async def begin(self, run: Run) -> None:
-        """Keep a new run.
+    async def begin(self, run: Run) -> Run:
+        """Keep a new run, and return it as it is kept.
 
         Raises:
             StoreFailed: it was not kept.
         """
-        await self._database.write(_begin, run)
+        kept = msgspec.structs.replace(run, revision=1)
+        write: RunWrite = partial(_begin, run=kept)
+        await self._database.write(_write, write)
+        return kept
 
     async def change(
         self, run: Run, steps: Sequence[Step] = (), evidence: EvidenceRows | None = None, **fields: Any
@@ -145,13 +160,18 @@ class WorkflowTables:
             StoreFailed: nothing was changed.
         """
         changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
-        made = await self._database.write(_change, _Change(run, changed, tuple(steps), evidence))
-        return changed if made else None
+        write: RunWrite = partial(_change, change=_Change(run, changed, tuple(steps), evidence))
+        return changed if await self._database.write(_write, write) else None
 
-    def change_soon(self, run: Run, **fields: Any) -> None:
-        """Queue a change of a run without waiting for it."""
-        changed = msgspec.structs.replace(run, revision=run.revision + 1, **fields)
-        self._database.write_soon(_change, _Change(run, changed))
+    def leave_soon(self, run: Run) -> None:
+        """Queue that the call that works at a run here has gone, whatever of its changes is still to be committed.
+
+        A run at which it was at work is interrupted then, and the answer of one that is done reached nobody. Its
+        revision stays, so that whoever has read the run may take it.
+        """
+        self._left += 1
+        write: RunWrite = partial(_leave, run=run, process=self.process, now=self._clock.utc())
+        self._database.write_soon(_write, write)
 
     async def prune(self, keep_days: int) -> int:
         """Delete the runs at which nobody worked for so many days, 0 for never; return how many there were.
@@ -164,6 +184,7 @@ class WorkflowTables:
         return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
 
     async def _first(self, *conditions: Any) -> Run | None:
+        await self._settle()
         query = (
             select(*_RUN_COLUMNS)
             .where(*conditions)
@@ -172,6 +193,12 @@ class WorkflowTables:
         )
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else Run(*row)
+
+    async def _settle(self) -> None:
+        """Wait until what calls that left had to write is committed, so that runs are read as they left them."""
+        if self._settled < (left := self._left):
+            await self._database.write(_write, _nothing)
+            self._settled = max(self._settled, left)
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -186,11 +213,19 @@ _STEP = Step.__struct_fields__
 
 
 @row_by_row(LockGroup.WORKFLOWS)
-def _begin(connection: Connection, run: Run) -> None:
+def _write(connection: Connection, write: RunWrite) -> bool:
+    return write(connection)
+
+
+def _nothing(_: Connection) -> bool:
+    return True
+
+
+def _begin(connection: Connection, run: Run) -> bool:
     connection.execute(insert(workflows).values(**msgspec.structs.asdict(run)))
+    return True
 
 
-@row_by_row(LockGroup.WORKFLOWS)
 def _change(connection: Connection, change: _Change) -> bool:
     run = change.run
     done = connection.execute(
@@ -208,6 +243,17 @@ def _change(connection: Connection, change: _Change) -> bool:
         put_evidence(connection, run.workflow_id, change.evidence)
     for step in change.steps:
         _PUT_STEP.execute(connection, {"workflow_id": run.workflow_id, **msgspec.structs.asdict(step)})
+    return True
+
+
+def _leave(connection: Connection, run: Run, process: str, now: datetime) -> bool:
+    its = update(workflows).where(
+        workflows.c.workflow_id == run.workflow_id,
+        workflows.c.owner == run.owner,
+        workflows.c.process == process,
+    )
+    connection.execute(its.where(workflows.c.state == "working").values(state="interrupted", updated_at=now))
+    connection.execute(its.where(workflows.c.state == "done").values(process=""))
     return True
 
 

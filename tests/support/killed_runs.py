@@ -1,0 +1,175 @@
+"""Runs whose client, daemon or both are gone at a commit, and that are asked for again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import func, select
+
+from exai.providers.base import Prompt
+from exai.storage.database import Database
+from exai.storage.schema import exchanges, workflow_steps, workflows
+from exai.workflows.definitions import bundled_workflows
+from exai.workflows.guided import GuidedReport
+from exai.workflows.guided_runs import Reported
+from exai.workflows.outcomes import Outcome
+from exai.workflows.request import WorkflowRequest
+from support.queued_writes import commit_queued
+from support.scripted import ScriptedProvider
+from support.workflow_runs import Commits, Killed, Process, caller, open_process
+
+__all__ = ["FORMS", "Form", "Kill", "every_kill", "section_of", "troubles_of"]
+
+THINK = bundled_workflows()["think"]
+ANSWERS = {"answer": "Yes.", "against": "It doubles the work.", "remains": "Yes, but later."}
+SIDE_BY_SIDE = 16
+Form = Literal["in one call", "step by step"]
+FORMS: tuple[Form, ...] = ("in one call", "step by step")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Who goes, and at which commit: before it, while it is under way, or after it."""
+
+    form: Form
+    who: Literal["client", "daemon", "both"]
+    when: Literal["before", "during", "after"]
+    commit: int
+
+
+def section_of(prompt: Prompt) -> str:
+    """Which stage asks."""
+    text = prompt.messages[-1].text
+    if "What is the strongest case against it?" in text:
+        return "against"
+    return "remains" if "Give the answer that remains" in text else "answer"
+
+
+class _Client:
+    """Asks for one run, and for the same again where it has no answer."""
+
+    def __init__(self, form: Form, owner: str) -> None:
+        self._form = form
+        self._owner = owner
+        self._conversation_id: str | None = None
+
+    async def ask(self, process: Process) -> Outcome:
+        context = process.context(caller(self._owner))
+        if self._form == "in one call":
+            return await process.engine.call(THINK, WorkflowRequest(question="Shall we shard?"), context)
+        if self._conversation_id is None:
+            first = GuidedReport(
+                step="Shall we shard?", number=1, total=2, is_last=False, findings="One table."
+            )
+            begun = await process.guided.report(
+                THINK, first, WorkflowRequest(question=""), context, finishes=False
+            )
+            assert isinstance(begun, Reported)
+            self._conversation_id = begun.conversation_id
+        last = GuidedReport(step="Count", number=2, total=2, is_last=True, findings="A billion rows.")
+        request = WorkflowRequest(question="", continuation_id=self._conversation_id)
+        context = process.context(caller(self._owner))
+        outcome = await process.guided.report(THINK, last, request, context, finishes=True)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+
+async def every_kill(database: Database, folder: Path, form: Form) -> list[Kill]:
+    """List the kills of a run in this form, after one that nobody kills."""
+    commits = Commits()
+    process = await open_process(database, _provider(), folder, commits=commits)
+    outcome = await _Client(form, f"{form}, unkilled").ask(process)
+    assert outcome.answer.startswith(ANSWERS["remains"])
+    return list(_kills(form, commits.count))
+
+
+def _kills(form: Form, commits: int) -> Iterator[Kill]:
+    for commit in range(1, commits + 1):
+        for who in ("client", "daemon", "both"):
+            for when in ("before", "during", "after"):
+                if (who, when) != (
+                    "daemon",
+                    "during",
+                ):  # what a dead process has sent is committed, or is not
+                    yield Kill(form, who, when, commit)
+
+
+async def troubles_of(database: Database, folder: Path, kills: Sequence[Kill]) -> list[str]:
+    """Ask again after each of them, some side by side; return what is not as it is without a kill."""
+    found: list[str] = []
+    for begin in range(0, len(kills), SIDE_BY_SIDE):
+        some = kills[begin : begin + SIDE_BY_SIDE]
+        for troubles in await asyncio.gather(*(_troubles_of(database, folder, kill) for kill in some)):
+            found += troubles
+    return found
+
+
+async def _troubles_of(database: Database, folder: Path, kill: Kill) -> list[str]:
+    dead: set[str] = set()
+    owner, provider = f"{kill}", _provider()
+    before, during = kill.when == "before", kill.when == "during"
+    commits = Commits(kill.commit, before=before, during=during, leaves=kill.who != "daemon")
+    process = await open_process(database, provider, folder, commits=commits, dead=dead)
+    client = _Client(kill.form, owner)
+    try:
+        await asyncio.get_running_loop().create_task(client.ask(process), name="the call that is killed")
+    except (Killed, asyncio.CancelledError):
+        pass
+    else:
+        return [f"{kill}: it was not killed"]
+    if kill.who != "client":
+        await commit_queued(database)  # of a dead process nothing is under way
+        dead.add(process.name)
+        process = await open_process(database, provider, folder, dead=dead)
+    had_ended = await _ended(database, owner)
+    asked = Counter(map(section_of, provider.asked))
+    outcome = await client.ask(process)
+    troubles = await _troubles(database, outcome, provider, {name: asked[name] for name in had_ended})
+    return [f"{kill}: {what}" for what in troubles]
+
+
+async def _troubles(
+    database: Database, outcome: Outcome, provider: ScriptedProvider, had_ended: Mapping[str, int]
+) -> list[str]:
+    """`had_ended`: the stages that had ended before it was asked for again, and how often each had been asked."""
+    asked = Counter(map(section_of, provider.asked))
+    expected = "\n\n".join(
+        [
+            ANSWERS["remains"],
+            f"## The first answer (glm-x)\n\n{ANSWERS['answer']}",
+            f"## The strongest case against it (kimi-x)\n\n{ANSWERS['against']}",
+        ]
+    )
+    found = [] if outcome.answer == expected else [f"another answer: {outcome.answer!r}"]
+    found += [f"{section} was asked for {count} times" for section, count in asked.items() if count > 2]
+    found += [
+        f"{name} had ended, and was asked again" for name, before in had_ended.items() if asked[name] > before
+    ]
+    if asked.total() > len(ANSWERS) + 1:
+        found.append(f"{asked.total()} requests")
+    kept = (
+        select(func.count())
+        .select_from(exchanges)
+        .where(exchanges.c.conversation_id == outcome.conversation_id)
+    )
+    count = await database.read(lambda connection: int(connection.execute(kept).scalar_one()))
+    return found if count == 1 else [*found, f"{count} exchanges in its conversation"]
+
+
+async def _ended(database: Database, owner: str) -> set[str]:
+    """The requests of the owner's runs whose output is kept."""
+    query = (
+        select(workflow_steps.c.step)
+        .join(workflows, workflows.c.workflow_id == workflow_steps.c.workflow_id)
+        .where(
+            workflows.c.owner == owner, workflow_steps.c.kind == "request", workflow_steps.c.state == "ended"
+        )
+    )
+    return set(await database.read(lambda connection: connection.execute(query).scalars().all()))
+
+
+def _provider() -> ScriptedProvider:
+    return ScriptedProvider(*[lambda prompt: ANSWERS[section_of(prompt)]] * 6)
