@@ -34,6 +34,7 @@ from exai.transports.prompts.prompts import Prompts
 from exai.transports.pump import Pump
 from exai.transports.resources.handlers import Resources
 from exai.transports.server import build_server
+from exai.transports.tasks.extension import TaskExtension
 from exai.transports.traffic import Traffic
 from exai.workflows.definitions import bundled_workflows
 
@@ -74,9 +75,12 @@ async def recorded() -> dict[str, Any]:
     )
     resources = Resources((), FileChanges(asking.bus).listen)
     prompts = Prompts(engine.listing(), absent, absent, resources)
+    tasks = TaskExtension(absent, config.Settings(), absent, asking.bus)
     sent: asyncio.Queue[str] = asyncio.Queue()
     pump = Pump(
-        build_server(engine, version="", bus=asking.bus, extend=[resources.add_to, prompts.add_to]),
+        build_server(
+            engine, version="", bus=asking.bus, extend=[resources.add_to, prompts.add_to, tasks.add_to]
+        ),
         caller=Caller.local(Door.STDIO),
         send=sent.put,
         limits=config.WebSocket(),

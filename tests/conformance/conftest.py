@@ -13,7 +13,7 @@ from support.nodes import Node, installed
 
 TESTS = Path(__file__).parent.parent
 SERVER = Path(__file__).parent / "suite_server.py"
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 100
 END_TIMEOUT_S = 30
 
 

@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from starlette.responses import PlainTextResponse
 from conformance.suite_data import PROMPTS, RESOURCES, TEMPLATES, complete, get_prompt, read_resource
 from conformance.suite_registry import Context, Tool
 from conformance.suite_rounds import ROUNDS
+from conformance.suite_tasks import task_tools
 from conformance.suite_tools import BUS, TOOLS
 from exai.app.demo import emulated_providers
 from exai.app.duties import mcp_port_duties
@@ -30,11 +32,12 @@ from exai.runtime.version import __version__
 from exai.transports.doors import McpDoors
 from exai.transports.listener import Listener
 from exai.transports.server import build_server
+from exai.transports.tasks.extension import TaskExtension
 
 
-def with_fixtures(server: Server[Any]) -> None:
+def with_fixtures(server: Server[Any], tasks: TaskExtension) -> None:
     """What the suite's scenarios ask for, beside what the server has."""
-    _add_tools(server, {**TOOLS.by_name, **ROUNDS.by_name})
+    _add_tools(server, {**TOOLS.by_name, **ROUNDS.by_name, **task_tools(tasks)})
     _add_resources(server)
     _add_prompts(server)
     server.add_request_handler(
@@ -66,6 +69,11 @@ def _add_tools(server: Server[Any], tools: dict[str, Tool]) -> None:
             answer = await tool.run(context, params)
         return answer
 
+    own_schema = server.get_tool_input_schema
+    assert own_schema is not None
+    server.get_tool_input_schema = lambda name: (
+        tools[name].description.input_schema if name in tools else own_schema(name)
+    )
     server.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
 
@@ -122,8 +130,13 @@ async def _serve(data_dir: Path) -> None:
         emulated_providers(settings) as demonstration,
         build(demonstration, version=__version__, demo=True) as services,
     ):
+        bus = services.monitoring.bus
+        tasks = TaskExtension(services.storage.tasks, settings, services.clock, bus)
         server = build_server(
-            services.dispatcher, version=__version__, extend=[with_fixtures], bus=services.monitoring.bus
+            services.dispatcher,
+            version=__version__,
+            extend=[partial(with_fixtures, tasks=tasks), tasks.add_to],
+            bus=bus,
         )
         doors = McpDoors(
             server,

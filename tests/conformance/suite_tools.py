@@ -213,6 +213,23 @@ async def json_schema_2020_12(_: Context, __: Params) -> Result:
     return text("Called.")
 
 
+_IN_HEADERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "priority": {"type": "integer", "x-mcp-header": "Priority"},
+        "query": {"type": "string"},
+    },
+    "required": ["region"],
+}
+
+
+@TOOLS.tool("test_custom_headers", _IN_HEADERS)
+async def custom_headers(_: Context, params: Params) -> Result:
+    """Has arguments that its client sends as headers too."""
+    return text(f"Called in {(params.arguments or {}).get('region')}.")
+
+
 @TOOLS.tool("test_missing_capability")
 async def missing_capability(context: Context, _: Params) -> Result:
     """Needs a client that can sample."""

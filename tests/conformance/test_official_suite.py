@@ -98,3 +98,32 @@ async def test_every_required_scenario_passes(
     assert not complaints, "\n".join(complaints)
     assert run.exit_code == 0, run.output
     assert len(required) == scenarios
+
+
+BEYOND = (
+    "tasks-lifecycle",
+    "tasks-capability-negotiation",
+    "tasks-wire-fields",
+    "tasks-request-state-removal",
+    "tasks-mrtr-input",
+    "tasks-request-headers",
+    "tasks-dispatch-and-envelope",
+    "tasks-required-task-error",
+    "tasks-mrtr-composition",
+    "http-custom-header-server-validation",
+)
+"""What no revision requires: the extension of tasks, of which the suite leaves out notifications, and arguments that
+are headers."""
+
+
+@pytest.mark.parametrize("scenario", BEYOND)
+async def test_tasks_and_arguments_in_headers_pass(
+    node: Node, suite_server: str, tmp_path: Path, scenario: str
+) -> None:
+    results = tmp_path / "results"
+    exit_code, output = await suite(
+        node, "server", "--url", suite_server, "--scenario", scenario, "--output-dir", str(results)
+    )
+    complaints = Run(exit_code, output, saved_checks(results)).complaints([scenario])
+    assert not complaints, "\n".join(complaints)
+    assert exit_code == 0, output

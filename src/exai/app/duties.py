@@ -98,6 +98,7 @@ def _process_duties(
         _Housekeeping(
             name="prune_workflows", run=partial(storage.workflows.prune, settings.conversations.keep_days)
         ),
+        _Housekeeping(name="prune_tasks", run=storage.tasks.prune),
         _Housekeeping(name="prune_idempotent_calls", run=partial(storage.idempotent_calls.prune, keep_hours)),
         _Housekeeping(name="prune_tokens", run=identity.authority.prune),
         # Not the housekeeper's: private keys are files in each process's own data folder.

@@ -29,6 +29,7 @@ from exai.transports.resources.plans import PlanResources
 from exai.transports.resources.schemas import SchemaResources
 from exai.transports.resources.workflows import WorkflowResources
 from exai.transports.server import Amend, EngineServer, build_server
+from exai.transports.tasks.extension import TaskExtension
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 from exai.web.routes import Route
@@ -69,7 +70,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
 
 
 def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:
-    """Build what answers MCP at every door: tools, prompts and resources.
+    """Build what answers MCP at every door: tools, prompts, resources and tasks.
 
     Args:
         amend: changes answers on their way out.
@@ -91,12 +92,13 @@ def mcp_server(services: Services, settings: Settings, amend: Amend | None = Non
     prompts = Prompts(
         dispatcher.listing(), lambda: [model.name for model in router.askable], conversations, resources
     )
+    tasks = TaskExtension(storage.tasks, settings, services.clock, bus)
     return build_server(
         dispatcher,
         name="exai",
         version=__version__,
         bus=bus,
-        extend=(resources.add_to, prompts.add_to),
+        extend=(resources.add_to, prompts.add_to, tasks.add_to),
         amend=amend,
         plain_calls=settings.server.plain_calls,
     )

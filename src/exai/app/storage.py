@@ -12,6 +12,7 @@ from exai.runtime.clock import Clock
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCalls
+from exai.storage.calls.tasks import TaskTable
 from exai.storage.calls.usage import UsageReports
 from exai.storage.conversations.archive import ConversationArchive
 from exai.storage.conversations.calibrations import CalibrationTable
@@ -41,6 +42,7 @@ class Storage:
     calibrations: CalibrationTable
     plans: PlanTables
     workflows: WorkflowTables
+    tasks: TaskTable
 
 
 @asynccontextmanager
@@ -68,6 +70,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             CalibrationTable(database),
             PlanTables(database),
             WorkflowTables(database, clock),
+            TaskTable(database, clock),
         )
     finally:
         await database.close()

@@ -38,3 +38,10 @@ class Workflows(Section):
     folder: Path | None = None
     """Folder with definitions of one's own, `NAME.toml` and `NAME.md`, in the place of EXAI's of that name. Unset:
     EXAI's."""
+
+    task_after_s: Seconds = 10.0
+    """After how long without an end a call becomes a task, for a client that declares
+    `io.modelcontextprotocol/tasks`. It is kept for `idempotency.keep_hours`."""
+
+    tasks_per_caller: Count = 32
+    """Tasks of one caller that run at a time. Further calls are answered when they end, as without tasks."""

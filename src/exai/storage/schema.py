@@ -12,6 +12,7 @@ from sqlalchemy import (
     text,
 )
 
+from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 from exai.storage.workflows.schema import (
@@ -48,6 +49,7 @@ __all__ = [
     "revocations",
     "signing_keys",
     "snapshots",
+    "tasks",
     "token_calibrations",
     "tokens",
     "upload_tickets",

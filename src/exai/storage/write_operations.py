@@ -39,6 +39,7 @@ group                rule     operations, with their tables in the order in whic
                               of runs of workflows begin, change, leave: workflows; begin or end a step:
                               workflows, workflow_evidence, workflow_steps;
                               prune: workflows, workflow_evidence, workflow_steps
+`TASKS`              alone    create, take, end, prune: tasks
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,
                               file_references, blobs; abandon: file_references, blobs, file_uploads; begin deleting,
@@ -87,8 +88,9 @@ class LockGroup(IntEnum):
     CONVERSATIONS = 5
     CALIBRATIONS = 6
     WORKFLOWS = 7
-    FILES = 8
-    CLEANING = 9
+    TASKS = 8
+    FILES = 9
+    CLEANING = 10
 
 
 ALONE = frozenset(
@@ -97,6 +99,7 @@ ALONE = frozenset(
         LockGroup.TICKETS,
         LockGroup.CALIBRATIONS,
         LockGroup.WORKFLOWS,
+        LockGroup.TASKS,
         LockGroup.FILES,
     }
 )

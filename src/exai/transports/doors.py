@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp.server.lowlevel import Server
-from mcp.server.subscriptions import ListenHandler
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,7 +24,7 @@ from exai.transports.public_pages import (
     no_authorization_server,
     resource_metadata,
 )
-from exai.transports.server import Engine
+from exai.transports.server import Engine, Subscriptions
 from exai.transports.token_endpoint import FORM_BODY, Issues, KeySet, TokenEndpoint
 from exai.transports.traffic import Traffic
 from exai.transports.websocket.door import WebSocketDoor
@@ -127,10 +126,10 @@ class McpDoors:
                 await self.sessions.shutdown()
 
     def _end_subscriptions(self) -> None:
-        """Give every `subscriptions/listen` its result, by which its client knows that the end is intended."""
         entry = self._server.get_request_handler("subscriptions/listen")
-        if entry is not None and isinstance(entry.handler, ListenHandler):
-            entry.handler.close()
+        handler: object = None if entry is None else entry.handler
+        if isinstance(handler, Subscriptions):
+            handler.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import mcp_types as types
 import msgspec
@@ -36,11 +36,16 @@ __all__ = [
     "Engine",
     "EngineServer",
     "Extend",
+    "LongCalls",
+    "Subscriptions",
     "answer_call",
     "build_server",
     "caller_of",
+    "idempotency_key_of",
     "incident_error",
     "named_caller",
+    "progress_of",
+    "scope_error",
 ]
 
 CALLER_KEY = "exai.caller"
@@ -119,13 +124,6 @@ class Engine(Protocol):
         ...
 
 
-Extend = Callable[[Server[Any]], None]
-"""Adds handlers to a server that is being built, or wraps those it has: the seam for a test profile.
-
-A profile with tools of its own wraps `server.get_request_handler("tools/list")` and `"tools/call"`.
-"""
-
-
 Amend = Callable[[ToolAnswer, Caller], ToolAnswer]
 """Returns what a caller is answered instead."""
 
@@ -138,12 +136,48 @@ class Calls(msgspec.Struct, frozen=True):
     amend: Amend | None
 
 
+@runtime_checkable
+class Subscriptions(Protocol):
+    """Answers `subscriptions/listen`."""
+
+    def close(self) -> None:
+        """Give every subscription its result, by which its client knows that the end is intended."""
+        ...
+
+
+class LongCalls(Protocol):
+    """Answers calls whose clients need not wait for their end."""
+
+    def takes(self, context: ServerRequestContext[Any, Any]) -> bool:
+        """Whether this request may be answered before its call has ended."""
+        ...
+
+    async def answer(
+        self, calls: Calls, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
+    ) -> JsonObject:
+        """Return the call's result, or what has become of it so far.
+
+        Raises:
+            MCPError: there is no such tool, or the caller may not.
+        """
+        ...
+
+
 class EngineServer(Server[Any]):
     """The SDK's registry of handlers, with the engine behind its `tools/call`."""
 
     calls: Calls
     answers_plain_calls: bool
     """Whether a plain call may be answered by `calls` alone, past the registry."""
+    long_calls: LongCalls | None = None
+    """What answers calls whose clients say that they need not wait."""
+
+
+Extend = Callable[[EngineServer], None]
+"""Adds handlers to a server that is being built, or wraps those it has: the seam for a test profile.
+
+A profile with tools of its own wraps `server.get_request_handler("tools/list")` and `"tools/call"`.
+"""
 
 
 def build_server(
@@ -171,13 +205,15 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
+        if (long_calls := server.long_calls) is not None and long_calls.takes(context):
+            return await long_calls.answer(calls, context, params)
         return await answer_call(
             calls,
             params.name,
             params.arguments,
             caller_of(context),
-            progress=_progress(context),
-            key=_idempotency_key(context),
+            progress=progress_of(context),
+            key=idempotency_key_of(context),
         )
 
     server = EngineServer(
@@ -228,10 +264,15 @@ async def answer_call(
     except UnknownTool as fault:
         raise MCPError(fault.rpc_code, str(fault)) from None
     except ScopeMissing as fault:
-        raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
+        raise scope_error(fault) from None
     except Exception as error:
         raise incident_error(error, where="tools/call", bus=calls.bus) from error
     return _result(answer if calls.amend is None else calls.amend(answer, caller))
+
+
+def scope_error(fault: ScopeMissing) -> MCPError:
+    """Make the JSON-RPC error for a caller who may not."""
+    return MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope})
 
 
 def incident_error(error: Exception, *, where: str, bus: EventBus) -> MCPError:
@@ -324,14 +365,19 @@ def named_caller(caller: Caller, name: str, version: str) -> Caller:
     return replace(caller, client="".join(filter(str.isprintable, words)))
 
 
-def _idempotency_key(context: ServerRequestContext[Any, Any]) -> str | None:
+def idempotency_key_of(context: ServerRequestContext[Any, Any]) -> str | None:
+    """Return the request's idempotency key, if it has one.
+
+    Raises:
+        MCPError: it is malformed.
+    """
     try:
         return key_in(context.params)
     except InvalidKey as error:
         raise MCPError(INVALID_PARAMS, str(error)) from None
 
 
-def _progress(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
+def progress_of(context: ServerRequestContext[Any, Any]) -> SendProgress | None:
     """Make what sends this request's progress, if its sender asked for any."""
     token = progress_token_from_params(context.params)
     if token is None:

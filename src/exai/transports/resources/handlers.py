@@ -16,7 +16,7 @@ from exai.callers import Caller
 from exai.errors import BadArguments, ExaiError, ScopeMissing
 from exai.files.faults import UnknownFile
 from exai.transports.resources.kind import ResourceKind, UnknownResource, check_read_scope, unknown
-from exai.transports.server import caller_of
+from exai.transports.server import caller_of, scope_error
 
 __all__ = ["Resources"]
 
@@ -120,7 +120,7 @@ def _as_errors(context: Context) -> Iterator[None]:
         code = NOT_FOUND if context.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS else INVALID_PARAMS
         raise MCPError(code, str(fault), {"code": fault.code}) from None
     except ScopeMissing as fault:
-        raise MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope}) from None
+        raise scope_error(fault) from None
     except BadArguments as fault:
         raise MCPError(INVALID_PARAMS, str(fault), {"code": fault.code}) from None
     except ExaiError as fault:
