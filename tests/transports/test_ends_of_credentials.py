@@ -135,7 +135,7 @@ async def test_a_session_outlives_an_expired_token_and_goes_on_with_a_fresh_one(
         assert (await second.message())[1]["result"]["content"][0]["text"] == "released"
         await second.call(2, "echo")
         refused = (await second.message())[1]["error"]
-        assert refused["data"] == {"code": "insufficient_scope", "scope": MODELS}
+        assert refused["data"] == {"code": "insufficient_scope", "retryable": False, "scope": MODELS}
         doors.authenticator.end("fresh", "revoked")
         assert await closed_with(second.connection) == (OVER, "revoked")
     await wait_until(lambda: doors.sessions.statistics().sessions == 0, what="the session ends")

@@ -132,7 +132,7 @@ async def test_a_missing_scope_is_403_over_http_and_an_error_over_sockets(doors:
         errors.append((await session.message())[1]["error"])
     assert {error["code"] for error in errors} == {-32007}
     assert {json.dumps(error["data"], sort_keys=True) for error in errors} == {
-        json.dumps({"code": "insufficient_scope", "scope": MODELS})
+        json.dumps({"code": "insufficient_scope", "retryable": False, "scope": MODELS})
     }
     assert doors.engine.callers == []
 

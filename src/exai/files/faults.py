@@ -11,6 +11,7 @@ __all__ = [
     "LengthMissing",
     "LengthWrong",
     "NoText",
+    "NotMatched",
     "QuotaExceeded",
     "RangeBehindEnd",
     "SecretFound",
@@ -102,6 +103,14 @@ class DocumentUnreadable(ToolFault):
         """`why` is the word of a refusal (`extraction.REFUSALS`)."""
         super().__init__(message)
         self.why = why
+
+
+class NotMatched(ToolFault):
+    """The caller has the content in another state than the one for which the request is meant."""
+
+    code = "not_matched"
+    http_status = 412
+    fixable_by = "caller"
 
 
 class RangeBehindEnd(ToolFault):

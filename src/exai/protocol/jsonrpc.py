@@ -53,7 +53,7 @@ class Refusal(Exception):
     @property
     def answer(self) -> Message:
         """The error response for the sender."""
-        return error_message(self.request_id, self.code, str(self))
+        return error_message(self.request_id, self.code, str(self), {"retryable": False})
 
 
 def parse(text: str | bytes, max_depth: int) -> Message:

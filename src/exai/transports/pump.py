@@ -167,13 +167,13 @@ class Pump:
                 await self._send_answer(request_id, method, await self._served(request_id, method, params))
         elif request_id in self._unanswered:
             sentence = f"A request with the id {request_id!r} is still running. Give each request its own id."
-            await self._send(error_message(request_id, INVALID_REQUEST, sentence))
+            await self._send(error_message(request_id, INVALID_REQUEST, sentence, {"retryable": False}))
         elif len(self._tasks) >= self._max_in_flight:
             sentence = (
                 f"{self._max_in_flight} requests are running on this connection, which is its limit. "
                 "Wait for an answer, then ask again."
             )
-            await self._send(error_message(request_id, TOO_MANY_IN_FLIGHT, sentence))
+            await self._send(error_message(request_id, TOO_MANY_IN_FLIGHT, sentence, {"retryable": True}))
         else:
             task = tasks.spawn(self._answer(request_id, method, params), name=f"mcp {method}")
             self._tasks.add(task)

@@ -27,6 +27,7 @@ from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
 from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, Profiles
+from exai.transports.fault_data import fault_data
 
 __all__ = [
     "CALLER_KEY",
@@ -262,7 +263,7 @@ async def answer_call(
             name, arguments, caller=caller, send_progress=progress, idempotency_key=key
         )
     except UnknownTool as fault:
-        raise MCPError(fault.rpc_code, str(fault)) from None
+        raise MCPError(fault.rpc_code, str(fault), fault_data(fault)) from None
     except ScopeMissing as fault:
         raise scope_error(fault) from None
     except Exception as error:
@@ -272,13 +273,13 @@ async def answer_call(
 
 def scope_error(fault: ScopeMissing) -> MCPError:
     """Make the JSON-RPC error for a caller who may not."""
-    return MCPError(fault.rpc_code, str(fault), {"code": fault.code, "scope": fault.scope})
+    return MCPError(fault.rpc_code, str(fault), fault_data(fault))
 
 
 def incident_error(error: Exception, *, where: str, bus: EventBus) -> MCPError:
     """Record an incident, and make the JSON-RPC error that gives its id and nothing else away."""
     incident = record_incident(error, where=where, publish=bus.publish)
-    return MCPError(INTERNAL_ERROR, incident.sentence, {"incident_id": incident.id})
+    return MCPError(INTERNAL_ERROR, incident.sentence, {"incident_id": incident.id, "retryable": False})
 
 
 def _explaining(bus: EventBus) -> ServerMiddleware[Any]:

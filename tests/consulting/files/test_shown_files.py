@@ -101,6 +101,7 @@ async def test_what_no_model_is_shown_is_refused_with_its_kind(talk: Talk, tmp_p
         ("a.zip", archive_of({"a": "b"}), NoText, "archive"),
         ("scan.pdf", scan(), NoText, "Models of Kimi"),
         ("a.bin", b"\x80\x00\xfd", FileRefused, "no text"),
+        ("large.bin", b"\x80\x00\xfd" * 2**20, FileRefused, "of kind binary"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ToolFault, match=words) as caught:

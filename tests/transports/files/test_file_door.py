@@ -92,6 +92,24 @@ async def test_files_of_others_are_answered_as_unknown_ones(port: FilePort) -> N
     assert (await port.ask("GET", "/files", "bob")).json == {"files": [], "next": None}
 
 
+async def test_what_is_meant_for_another_content_is_not_done(port: FilePort) -> None:
+    file_id = await port.put(CONTENT)
+    path, other = f"/files/{file_id}", "0" * 64
+    foreign = await port.ask("DELETE", path, "bob", If_Match=f'"{DIGEST}"')
+    assert (foreign.status, foreign.code) == (404, "unknown_file")
+    for tags in (f'"{other}"', f'W/"{DIGEST}"', DIGEST, ""):
+        for method, place, body in (("DELETE", path, None), ("PUT", f"/files/sha256/{DIGEST}", CONTENT)):
+            refused = await port.ask(method, place, body=body, If_Match=tags)
+            assert (refused.status, refused.code) == (412, "not_matched")
+    absent = await port.ask("PUT", f"/files/sha256/{sha256_of(b'x')}", body=b"x", If_Match="*")
+    assert (absent.status, absent.code) == (412, "not_matched")
+    same = await port.ask("PUT", f"/files/sha256/{DIGEST}?name=b", body=CONTENT, If_Match=f'"x", "{DIGEST}"')
+    assert same.status == 200
+    assert (await port.ask("DELETE", path, If_Match=f'"{other}", "{DIGEST}"')).status == 202
+    assert (await port.ask("DELETE", f"/files/{same.json['id']}", If_Match="*")).status == 202
+    assert port.shelf.on_disk == {DIGEST}
+
+
 async def test_a_form_stores_its_file(port: FilePort) -> None:
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("file", io.BytesIO(CONTENT), filename="../naïve name.txt")

@@ -195,7 +195,8 @@ async def test_without_the_scope_there_are_none(resources: Resources) -> None:
         assert (await client.list_resources()).resources == []
     async with mcp_socket(resources.doors.ws, headers=headers) as socket:
         error = (await socket.request("resources/read", {"uri": uri}))["error"]
-        assert (error["code"], error["data"]) == (-32007, {"code": "insufficient_scope", "scope": FILES})
+        data = {"code": "insufficient_scope", "retryable": False, "scope": FILES}
+        assert (error["code"], error["data"]) == (-32007, data)
     message = {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": uri}}
     accept = {"Accept": "application/json, text/event-stream", **headers}
     async with (

@@ -162,7 +162,7 @@ class _Gathering:
                 f"`{shown(look.path)}` is kept as {row.file_id}, by which it can be named."
             )
             await self._add_kept(row, look.path, None)
-        elif look.kind.name in _TEXTS:
+        elif look.kind.name in _TEXTS and not self._is_large(look):
             await self._add_small(look)
         else:
             raise FileRefused(

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from exai.files.faults import FileDamaged, RangeBehindEnd
+from exai.files.faults import FileDamaged, NotMatched, RangeBehindEnd
 from exai.files.store.contract import OpenContent
 from exai.files.store.shelf import Shelf
 from exai.storage.files.tables import FileRow
@@ -15,9 +15,26 @@ from exai.transports.files.range import Unsatisfiable, range_of
 from exai.web.refusals import json_fault
 from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
 
-__all__ = ["NOSNIFF", "send_content"]
+__all__ = ["NOSNIFF", "require_match", "send_content"]
 
 NOSNIFF = {"x-content-type-options": "nosniff"}
+
+
+def require_match(request: AuthorizedRequest, row: FileRow | None) -> None:
+    """Check the request's `If-Match`, where it has one, against what its caller has.
+
+    Raises:
+        NotMatched: that is another content, or nothing.
+    """
+    given = next((value.decode("latin-1") for name, value in request.headers if name == b"if-match"), None)
+    if given is None:
+        return
+    tags = {tag.strip() for tag in given.split(",")}  # a weak tag matches nothing (RFC 9110, 13.1.1)
+    if row is None or not {_etag(row), "*"} & tags:
+        raise NotMatched(
+            "You have no file here whose `ETag` is one of `If-Match`, so nothing was done. `ETag` is the SHA-256 of "
+            "the content, in quotes."
+        )
 
 
 async def send_content(shelf: Shelf, request: AuthorizedRequest, row: FileRow) -> Response:
@@ -100,9 +117,13 @@ def _content_headers(row: FileRow) -> dict[str, str]:
         "content-security-policy": "sandbox; default-src 'none'",
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
-        "etag": f'"{row.sha256}"',
+        "etag": _etag(row),
         "repr-digest": f"sha-256=:{digest}:",
     }
+
+
+def _etag(row: FileRow) -> str:
+    return f'"{row.sha256}"'
 
 
 def _tags(header: str | None) -> set[str]:

@@ -19,7 +19,7 @@ from exai.files.store.handles import file_id_of
 from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf, too_large
 from exai.storage.files.tables import FileRow
-from exai.transports.files.content import NOSNIFF, send_content
+from exai.transports.files.content import NOSNIFF, require_match, send_content
 from exai.transports.files.form import FORM_BYTES, FileForm
 from exai.transports.files.tus import TusDoor, is_tus, tus_or_form_fault
 from exai.web.bodies import StreamedBody
@@ -66,6 +66,7 @@ class FileDoor:
         """Store a content by its SHA-256; none of it is read where the caller has it already."""
         owner, digest = request.caller.subject, _digest(request)
         name = request.query.get("name", digest)
+        require_match(request, await self._shelf.find_content(owner, digest))
         if (row := await self._shelf.put_again(owner, name, digest)) is not None:
             return _entry(row)
         length = declared_length(request, self._settings.max_upload_bytes)
@@ -104,7 +105,9 @@ class FileDoor:
 
     async def remove(self, request: AuthorizedRequest) -> Response:
         """Remove a file, and say which copies of it at providers are being deleted."""
-        condemned = await self._shelf.remove(request.caller.subject, request.params["file_id"])
+        owner, file_id = request.caller.subject, request.params["file_id"]
+        require_match(request, await self._shelf.get(owner, file_id))
+        condemned = await self._shelf.remove(owner, file_id)
         pending = [{"provider": copy.provider, "copy": copy.copy_id} for copy in condemned]
         return JSONResponse({"removed": True, "pending": pending}, 202, headers=NOSNIFF)
 

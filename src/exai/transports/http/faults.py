@@ -2,8 +2,9 @@
 
 from starlette.responses import JSONResponse
 
-from exai.errors import ExaiError, RequestFault, ScopeMissing
+from exai.errors import ExaiError, RequestFault
 from exai.protocol.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, RequestId, error_message
+from exai.transports.fault_data import fault_data
 
 __all__ = ["TooManySessions", "rpc_fault"]
 
@@ -18,8 +19,7 @@ class TooManySessions(RequestFault):
 
 def rpc_fault(fault: ExaiError, request_id: RequestId | None = None) -> JSONResponse:
     """Put a fault into a JSON-RPC error, with the status of its class."""
-    data = {"code": fault.code}
-    if isinstance(fault, ScopeMissing):
-        data["scope"] = fault.scope
     code = fault.rpc_code if isinstance(fault, RequestFault) else INTERNAL_ERROR
-    return JSONResponse(error_message(request_id, code, str(fault), data), status_code=fault.http_status)
+    return JSONResponse(
+        error_message(request_id, code, str(fault), fault_data(fault)), status_code=fault.http_status
+    )

@@ -13,8 +13,9 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from exai.callers import Caller
-from exai.errors import BadArguments, ExaiError, ScopeMissing
+from exai.errors import ExaiError, ScopeMissing
 from exai.files.faults import UnknownFile
+from exai.transports.fault_data import fault_data
 from exai.transports.resources.kind import ResourceKind, UnknownResource, check_read_scope, unknown
 from exai.transports.server import caller_of, scope_error
 
@@ -118,14 +119,12 @@ def _as_errors(context: Context) -> Iterator[None]:
         yield
     except (UnknownFile, UnknownResource) as fault:
         code = NOT_FOUND if context.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS else INVALID_PARAMS
-        raise MCPError(code, str(fault), {"code": fault.code}) from None
+        raise MCPError(code, str(fault), fault_data(fault)) from None
     except ScopeMissing as fault:
         raise scope_error(fault) from None
-    except BadArguments as fault:
-        raise MCPError(INVALID_PARAMS, str(fault), {"code": fault.code}) from None
     except ExaiError as fault:
         code = INVALID_PARAMS if fault.fixable_by == "caller" else INTERNAL_ERROR
-        raise MCPError(code, str(fault), {"code": fault.code, "retryable": fault.retryable}) from None
+        raise MCPError(code, str(fault), fault_data(fault)) from None
 
 
 def _unknown_cursor() -> MCPError:

@@ -29,6 +29,10 @@ ONLY_COPIES = (
     "its copies cannot be compared from here. For those of the ordinary data: "
     "`exai files check --copies --no-demo`."
 )
+UNLISTED_PARTS = (
+    "parts of puts that were cut off are not listed: give the bucket a rule that ends them after a day "
+    "(AbortIncompleteMultipartUpload)"
+)
 SHOWN = 5
 """Ids of a class that are printed."""
 
@@ -59,6 +63,8 @@ def check(
         if not only_copies:
             differences = await own.check.run()
             report["store"] = _as_report(differences)
+            if own.settings.files.store != "folder":
+                report["store"]["note"] = UNLISTED_PARTS
             repairs += _store_repairs(own, differences)
         if not own.has_providers:
             typer.echo(OF_DEMONSTRATION, err=True)
@@ -135,6 +141,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     if (store := report.get("store")) is not None:
         yield f"store: {store['contents']} contents, {size_of(store['bytes'])} read"
         yield from _classes(store, ("missing", "damaged", "unknown"))
+        if "note" in store:
+            yield f"  {store['note']}"
     for provider, found in report["providers"].items():
         if "error" in found:
             yield f"{provider}: {found['message']}"

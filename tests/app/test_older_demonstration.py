@@ -1,0 +1,35 @@
+"""A demonstration on the data that an older version has left."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exai import config
+from exai.storage import migrate
+from exai.storage.database import Database, inspect_schema
+from support.daemons import daemon
+
+
+@pytest.fixture
+async def older_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder whose ordinary and demonstration's databases lack the last migration."""
+    data_dir = tmp_path / "data"
+    older = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, older)
+    max((older / "versions").glob("[0-9]*.py")).unlink()
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "MIGRATIONS", older)
+        migrate._known.cache_clear()
+        for folder in (data_dir, data_dir / "demo"):
+            await (await Database.open(config.Database(), folder)).close()
+    migrate._known.cache_clear()
+    return data_dir
+
+
+async def test_it_is_migrated_by_its_start_and_the_ordinary_data_are_not(older_data: Path) -> None:
+    async with daemon(data_dir=older_data, arguments=["--demo"]) as running:
+        assert "is ready" in running.log
+    head = migrate.head()
+    assert (await inspect_schema(config.Database(), older_data / "demo")).version == head
+    assert (await inspect_schema(config.Database(), older_data)).version != head
