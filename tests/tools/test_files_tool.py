@@ -49,6 +49,9 @@ class Sent:
     def __init__(self) -> None:
         self.copies: list[tuple[str, str, str, str]] = []
 
+    def check(self, source: StoredSource, to: str, purpose: str) -> None:
+        assert source.size, (to, purpose)
+
     async def copy(
         self, owner: str, source: StoredSource, to: str, purpose: str, method: Method, *, deadline: float
     ) -> Any:

@@ -288,3 +288,29 @@ async def test_links_that_change_under_a_path_lead_no_outside_byte_into_the_stor
         work.close()
     assert refused + kept == LINK_RACES
     assert port.shelf.on_disk <= {sha256_of(b"inside")}
+
+
+async def test_a_body_that_stalls_is_answered_by_every_way_in_and_leaves_nothing(
+    port: FilePort, tmp_path: Path, log: list[dict[str, object]]
+) -> None:
+    digest = sha256_of(CONTENT)
+    ticket = await port.shelf.tickets.issue("alice", None, None, None)
+    begun = await port.ask("POST", "/files", Tus_Resumable="1.0.0", Upload_Length=str(len(CONTENT)))
+    form = ("Content-Type: multipart/form-data; boundary=b", "Content-Length: 900")
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + CONTENT
+    tus = ("Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream", "Upload-Offset: 0")
+    place = begun.headers["location"]
+    answers = await asyncio.gather(
+        send(
+            port, head(port, "PUT", f"/files/sha256/{digest}", "Content-Length: 7"), CONTENT[:3], ends=False
+        ),
+        send(port, head(port, "POST", "/files", *form), part, ends=False),
+        send(port, head(port, "POST", ticket.path, *form), part, ends=False),
+        send(port, head(port, "PATCH", place, *tus, "Content-Length: 7"), CONTENT[:3], ends=False),
+    )
+    assert list(answers) == [[408]] * 4
+    await assert_harmless(port, tmp_path, log)
+    assert (await port.ask("GET", "/files")).json["files"] == []
+    kept = await port.ask("HEAD", place, Tus_Resumable="1.0.0")
+    assert kept.headers["upload-offset"] == "3", "a resumable upload goes on where it was"
+    assert (await port.shelf.tables.usage("alice")).bytes == len(CONTENT), "of which the space is reserved"

@@ -46,14 +46,15 @@ class CopyPlacer:
         Raises:
             FileRefused, SecretFound: it holds a secret, or is there to hold one.
             SecretsUnchecked: it cannot be looked through to its end.
-            ToolFault: as `RemoteFiles.copy` does.
+            ToolFault: as `RemoteFiles.check` does, before the file is read, and as `RemoteFiles.copy` does.
         """
         source = StoredSource(self.shelf, owner, row, _suffix(row))
+        for_what = purpose or _purpose(row, provider)
+        self.remote.check(source, provider, for_what)
         if not sends_secrets:
             await _refuse_secret(row, source)
         await self.secrets.check_blocks(source.blocks(), row.name, row.sha256, sends_secrets=sends_secrets)
         await self.secrets.check_document(owner, row, row.name, sends_secrets=sends_secrets)
-        for_what = purpose or _purpose(row, provider)
         return await self.remote.copy(owner, source, provider, for_what, Method.GATEWAY, deadline=deadline)
 
 

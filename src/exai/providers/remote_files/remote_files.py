@@ -64,6 +64,16 @@ class RemoteFiles:
         hosts = ((name, host.copies) for name, host in self._hosts.items())
         return {name: copies.files.store for name, copies in hosts if copies is not None}
 
+    def check(self, source: Source, to: str, purpose: str) -> None:
+        """See that a provider takes a content of this size and kind, before anything of it is read.
+
+        Raises:
+            PurposeUnknown, FileEmpty, FileTooLargeForProvider: it does not.
+            ProviderUnconfigured: the provider has no key.
+        """
+        copies, _ = self._at(to, self._clock.monotonic())
+        copies.files.check(source, purpose)
+
     async def copy(
         self, owner: str, source: Source, to: str, purpose: str, method: Method, *, deadline: float
     ) -> Copy:
