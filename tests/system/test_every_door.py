@@ -292,6 +292,7 @@ async def test_every_tool_needs_its_scope_and_no_other(
                     assert answer["error"]["code"] == -32007
                     assert answer["error"]["data"] == {
                         "code": "insufficient_scope",
+                        "retryable": False,
                         "scope": " ".join(needed),
                     }
             token = bearer(await guarded.token(*needed))

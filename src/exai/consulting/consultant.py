@@ -189,6 +189,19 @@ class Consultant:
             send_secrets=prepared.inquiry.send_secrets,
         )
 
+    async def read_for(self, prepared: Prepared, model: Model, context: CallContext) -> Prepared:
+        """Return the inquiry with its documents as one of several models is shown them.
+
+        Raises:
+            ToolFault: that model cannot be shown one of them.
+        """
+        if not prepared.material.gathered.unread:
+            return prepared
+        material = replace(prepared.material, gathered=prepared.material.gathered.copy())
+        own = Prepared(prepared.inquiry, prepared.conversation, material)
+        await self.read_unread(own, model, context)
+        return own
+
     async def fit(self, prepared: Prepared, model: Model, context: CallContext) -> Fitted:
         """Make the prompt for one model: files as far as they fit, then as much of the history.
 

@@ -45,3 +45,15 @@ class Gathered:
     def next_id(self) -> str:
         """Return the id of what is added next."""
         return f"E{self.numbered_after + len(self.texts) + len(self.attached) + 1}"
+
+    def copy(self) -> "Gathered":
+        """Return the same, to which something can be added for one model."""
+        return Gathered(
+            texts=[*self.texts],
+            images=[*self.images],
+            left_out=[*self.left_out],
+            notes=[*self.notes],
+            unread=[*self.unread],
+            attached=[*self.attached],
+            numbered_after=self.numbered_after,
+        )

@@ -151,12 +151,10 @@ class _Vote:
         if arguments.arbiter != NO_ARBITER:
             arbiter = arbiter_for(router, seats, arguments.arbiter)
         prepared = await self._consultant.prepare(inquiry, self._context)
-        if not arguments.dry_run:
-            await self._consultant.read_unread(prepared, seats[0].model, self._context)
         election = Election(
             self._consultant, prepared, seats, options, self._context, model_s=arguments.deadline_s
         )
-        fitted = await election.fit()
+        fitted = await election.fit(reads=not arguments.dry_run)
         estimated_usd = self._check_budget(fitted, arbiter)
         if arguments.dry_run:
             return await self._previewed(fitted, estimated_usd)

@@ -114,18 +114,39 @@ class Election:
         self.without: list[NoVote] = []
         self.completions: dict[str, Completion] = {}
         """The answers that the first votes were read from, by seat."""
+        self._read: dict[str, Prepared] = {}
+        """The inquiry with its documents as each seat is shown them."""
 
-    async def fit(self) -> list[Fitted]:
-        """Make the prompts of the first round; a model whose window is too small has no vote."""
+    async def fit(self, *, reads: bool = True) -> list[Fitted]:
+        """Make the prompts of the first round; a model that cannot be shown the question has no vote.
+
+        Args:
+            reads: whether documents are read for each model whose reading depends on it.
+
+        Raises:
+            ToolFault: no model can be shown the files.
+        """
         kind, question = ballot(Vote, self._options), self._prepared.inquiry.question
-        fitting, prompts = [], []
+        fitting: list[Seat] = []
+        prompts: list[Fitted] = []
+        faults: list[ToolFault] = []
         for seat in self.seats:
-            prepared = self._prepared.varied(question=with_stance(question, seat), answer_as=kind)
             try:
+                own = self._prepared
+                if reads:
+                    own = await self._consultant.read_for(own, seat.model, self._context)
+                prepared = own.varied(question=with_stance(question, seat), answer_as=kind)
                 prompts.append(await self._consultant.fit(prepared, seat.model, self._context))
-                fitting.append(seat)
-            except ContextOverflow as fault:
+            except Stopping:
+                raise
+            except ToolFault as fault:
+                faults.append(fault)
                 self.without.append(NoVote(seat, fault.code, str(fault)))
+            else:
+                self._read[seat.name] = own
+                fitting.append(seat)
+        if not fitting and not all(isinstance(fault, ContextOverflow) for fault in faults):
+            raise faults[0]
         self.seats = fitting
         return prompts
 
@@ -175,7 +196,7 @@ class Election:
             cast = first[number]
             others = points_of([other.first for other in first if other is not cast], self._context.call_id)
             asked = in_second_round(with_stance(question, cast.seat), cast.first, others)
-            prepared = self._prepared.varied(question=asked, answer_as=kind)
+            prepared = self._read[cast.seat.name].varied(question=asked, answer_as=kind)
             try:
                 fitted = await self._consultant.fit(prepared, cast.seat.model, self._context)
             except ToolFault as fault:
