@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from exai import config
 from exai.errors import StartFault, StoreFailed
 from exai.runtime import tasks
+from exai.runtime.disk_reserve import DiskReserve
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import make_private_folder
 from exai.runtime.samples import Sample
@@ -56,12 +57,19 @@ class Backend(Protocol):
 class Database:
     """A database and the writer of this process. Belongs to one event loop."""
 
-    def __init__(self, backend: Backend, runs: Runs, run_id: str, commit_interval_s: float) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        runs: Runs,
+        run_id: str,
+        commit_interval_s: float,
+        reserve: DiskReserve | None = None,
+    ) -> None:
         self._backend = backend
         self._runs = runs
         self.run_id = run_id
         """This process' time on the database; its journal rows carry it."""
-        self._writer = GroupWriter(backend.transact, commit_interval_s)
+        self._writer = GroupWriter(backend.transact, commit_interval_s, reserve)
         self._faults = FaultLog("reads")
         self._trial: asyncio.Task[bool] | None = None
         """The write of `check`, which several may wait for."""
@@ -82,7 +90,11 @@ class Database:
         except BaseException:
             await backend.close()
             raise
-        return cls(backend, runs, run_id, settings.commit_interval_ms / 1000)
+        place = _place(settings, data_dir)
+        reserve = DiskReserve(place.with_name(f"{place.name}-reserve")) if isinstance(place, Path) else None
+        if reserve is not None:
+            await asyncio.to_thread(reserve.keep)
+        return cls(backend, runs, run_id, settings.commit_interval_ms / 1000, reserve)
 
     @property
     def kind(self) -> str:

@@ -15,6 +15,7 @@ verdict        means                                                           t
 =============  ==============================================================  ================================
 """
 
+import sqlite3
 from enum import Enum
 
 from sqlalchemy.exc import (
@@ -30,7 +31,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
 
-__all__ = ["FAULTS", "Unreachable", "Verdict", "kind_of", "sqlstate_of", "store_failed", "verdict_on"]
+__all__ = [
+    "FAULTS",
+    "Unreachable",
+    "Verdict",
+    "is_disk_full",
+    "kind_of",
+    "sqlstate_of",
+    "store_failed",
+    "verdict_on",
+]
 
 FAULTS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is gone, full, locked or read-only raises."""
@@ -90,8 +100,20 @@ def kind_of(error: BaseException) -> str:
     return type(inner).__name__ if state is None else f"{type(inner).__name__} {state}"
 
 
-def store_failed() -> StoreFailed:
-    """Make the error that callers get."""
+def is_disk_full(error: BaseException) -> bool:
+    """Whether SQLite found no space on its disk."""
+    found = getattr(error, "orig", None)
+    return isinstance(found, sqlite3.Error) and found.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+def store_failed(error: BaseException | None = None) -> StoreFailed:
+    """Make the error that callers get of what the database raised."""
+    if error is not None and is_disk_full(error):
+        return StoreFailed(
+            "The disk with EXAI's database is full, so nothing was kept. Free space there, or tell the operator; files "
+            "can be removed all the same, as long as the space lasts that is kept aside for that.",
+            retry_after_s=60.0,
+        )
     return StoreFailed(
         "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "
         "if it goes on, the log of the daemon says why.",

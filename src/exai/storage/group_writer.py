@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 
 from exai.errors import StoreFailed
 from exai.runtime import tasks
+from exai.runtime.disk_reserve import DiskReserve
 from exai.storage.fault_log import FaultLog
-from exai.storage.faults import FAULTS, Verdict, store_failed, verdict_on
+from exai.storage.faults import FAULTS, Verdict, is_disk_full, store_failed, verdict_on
 from exai.storage.write_operations import WriteOperation
 
 __all__ = ["GroupWriter", "Transact"]
@@ -55,7 +56,9 @@ class _Write(msgspec.Struct):
 class GroupWriter:
     """Owns the one task that writes."""
 
-    def __init__(self, transact: Transact, interval_s: float) -> None:
+    def __init__(self, transact: Transact, interval_s: float, reserve: DiskReserve | None = None) -> None:
+        """`reserve` is released when the disk is full and a write frees space."""
+        self._reserve = reserve
         self._transact = transact
         self._interval_s = interval_s
         self._queue: list[_Write] = []
@@ -127,6 +130,11 @@ class GroupWriter:
         try:
             results = await self._transact(lambda connection: _apply(connection, batch))
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the writes of this batch
+            if freeing := self._freeing(batch, error):
+                await self._commit(freeing)
+                batch = [write for write in batch if write not in freeing]
+                if not batch:
+                    return
             verdict = verdict_on(error)
             if verdict is not Verdict.AWAY and len(batch) > 1:
                 for write in batch:
@@ -140,10 +148,20 @@ class GroupWriter:
                 self._postpone(durable)
             return
         self.faults.succeeded()
+        if self._reserve is not None and self._reserve.is_released:
+            await asyncio.to_thread(self._reserve.keep)
         self._requeue(len(self._pending))
         for write, result in zip(batch, results, strict=True):
             if write.done is not None and not write.done.done():
                 write.done.set_result(result)
+
+    def _freeing(self, batch: list[_Write], error: Exception) -> list[_Write]:
+        """Return the writes that are to be tried once more, on the space that was kept aside for them."""
+        freeing = [write for write in batch if write.operation.frees_space]
+        if not freeing or not is_disk_full(error) or self._reserve is None or not self._reserve.release():
+            return []
+        _log.warning("the disk of the database is full: its reserve is used to remove files")
+        return freeing
 
     def _fail(self, batch: list[_Write], error: Exception) -> None:
         is_fault = isinstance(error, FAULTS)
@@ -151,7 +169,7 @@ class GroupWriter:
             self.faults.failed(error, writes_lost=sum(not write.durable for write in batch))
         for write in batch:
             if write.done is not None and not write.done.done():
-                write.done.set_exception(store_failed() if is_fault else error)
+                write.done.set_exception(store_failed(error) if is_fault else error)
 
     def _give_up(self, writes: int) -> None:
         self.dropped += writes

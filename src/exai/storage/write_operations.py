@@ -113,6 +113,8 @@ class WriteOperation(Generic[P, R]):
     name: str
     group: LockGroup
     run: Callable[[Connection, list[P]], list[R]]
+    frees_space: bool = False
+    """Whether it is needed to free space, and so is written on a full disk as long as there is a reserve."""
 
     def lock_group(self, connection: Connection) -> None:
         """Take the lock of the operation's group, where it has one. Taking it twice is taking it once."""
@@ -121,7 +123,7 @@ class WriteOperation(Generic[P, R]):
 
 
 def row_by_row(
-    group: LockGroup,
+    group: LockGroup, *, frees_space: bool = False
 ) -> Callable[[Callable[[Connection, P], R]], WriteOperation[P, R]]:
     """Make an operation of a function that does one write and returns its result."""
 
@@ -129,7 +131,7 @@ def row_by_row(
         def run(connection: Connection, many: list[P]) -> list[R]:
             return [write(connection, parameters) for parameters in many]
 
-        return WriteOperation(write.__qualname__, group, run)
+        return WriteOperation(write.__qualname__, group, run, frees_space)
 
     return operation
 

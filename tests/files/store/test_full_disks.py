@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from exai import config
+from exai.errors import StoreFailed
 from exai.files.faults import StoreFull
+from exai.runtime.disk_reserve import RESERVE_BYTES
 from exai.storage.database import Database
 from support.shelves import OpenShelf, sha256_of
 
@@ -56,6 +59,40 @@ async def test_a_full_disk_refuses_reads_on_and_takes_files_again_once_there_is_
     assert (await shelf.shelf.get("alice", again)).sha256 == sha256_of(b"x" * 2**20)
     assert (await shelf.tables.usage("alice")).files == len(ids) - 3 + 2
     shelf.blobs.close()
+
+
+async def test_files_are_removed_although_the_disk_of_the_database_is_full(
+    small_disk: tuple[Path, dict[str, int]],
+) -> None:
+    place, settings = small_disk
+    if settings["keep_free_bytes"]:
+        pytest.skip("no small file system can be mounted here, and the disk of this machine is not filled")
+    database = await Database.open(config.Database(), place)
+    shelf = OpenShelf(database, place / "files", grace_hours=0, **settings)
+    ids = [await shelf.put("alice", f"{number}", os.urandom(2**17)) for number in range(6)]
+    await database.close()  # what it has written ahead is in the database then, and takes no space of its own
+    database = await Database.open(config.Database(), place)
+    shelf = OpenShelf(database, place / "files", grace_hours=0, **settings)
+    reserve = place / "exai.sqlite-reserve"
+    assert reserve.stat().st_size == RESERVE_BYTES
+    await shelf.shelf.remove("alice", ids[0])
+    with suppress(OSError), (place / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"\0" * 2**12)
+    for number in range(200):  # until what was written ahead has no space left in its file
+        with suppress(StoreFailed):
+            await shelf.put("alice", f"more {number}", b"x")
+    for file_id in ids[1:]:
+        await shelf.shelf.remove("alice", file_id)
+    assert not reserve.exists()
+    shelf.clock.advance(1)
+    assert (await shelf.shelf.collect()).contents >= len(ids)
+    assert await shelf.tables.find("alice", ids[-1]) is None
+    (place / "filler").unlink()
+    await shelf.put("alice", "again", b"x" * 2**17)
+    assert reserve.exists(), "it is kept again once there is room"
+    shelf.blobs.close()
+    await database.close()
 
 
 @pytest.mark.sqlite

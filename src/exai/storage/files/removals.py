@@ -112,7 +112,7 @@ class RemovalTables:
         return await self._database.read(lambda connection: connection.execute(query).first()) is not None
 
 
-@row_by_row(LockGroup.FILES)
+@row_by_row(LockGroup.FILES, frees_space=True)
 def _remove(connection: Connection, write: tuple[str, str, datetime]) -> list[CopyRow] | None:
     owner, file_id, at = write
     mine = and_(files.c.owner == owner, files.c.file_id == file_id, files.c.removed_at.is_(None))

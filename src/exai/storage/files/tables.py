@@ -362,7 +362,7 @@ def _link(connection: Connection, write: tuple[NewFile, Quota]) -> FileRow | Usa
     return make_file(connection, file)
 
 
-@row_by_row(LockGroup.FILES)
+@row_by_row(LockGroup.FILES, frees_space=True)
 def _abandon(connection: Connection, write: tuple[str, datetime]) -> None:
     upload_id, at = write
     release_claims(connection, upload_id, at)
@@ -376,7 +376,7 @@ def _mark_damaged(connection: Connection, sha256: str) -> None:
     )
 
 
-@row_by_row(LockGroup.FILES)
+@row_by_row(LockGroup.FILES, frees_space=True)
 def _begin_deleting(connection: Connection, write: tuple[datetime, int, str, list[str]]) -> list[Unneeded]:
     before, most, run_id, over = write
     taken = _deletable(connection, before, most, over)
@@ -400,7 +400,7 @@ def _deletable(connection: Connection, before: datetime, most: int, over: list[s
     return [Unneeded(sha256, size) for sha256, size in rows]
 
 
-@row_by_row(LockGroup.FILES)
+@row_by_row(LockGroup.FILES, frees_space=True)
 def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> None:
     digests, at = write
     forget_extracts(connection, digests, at)
@@ -416,7 +416,7 @@ def _end_deleting(connection: Connection, write: tuple[list[str], datetime]) -> 
     connection.execute(delete(blobs).where(gone))
 
 
-@row_by_row(LockGroup.FILES)
+@row_by_row(LockGroup.FILES, frees_space=True)
 def _give_back(connection: Connection, digests: list[str]) -> None:
     is_left = blobs.c.sha256.in_(digests) & (blobs.c.state == DELETING)
     connection.execute(update(blobs).where(is_left).values(state=CONDEMNED))
