@@ -343,6 +343,17 @@ async def test_what_is_read_without_an_end_is_shown_whole_by_every_client_and_le
     assert [int(each[:4]) for each in shown.splitlines()] == list(range(1, 1_001))
 
 
+async def test_the_roots_are_named_to_whose_process_it_is_and_to_nobody_else(files: FileTool) -> None:
+    outside = str(files.folder.parent / "outside.txt")
+    with pytest.raises(FileRefused) as own:
+        await files.answer(action="put", path=outside, door=Door.STDIO)
+    assert str(own.value).endswith(f"What is below these may be read: `{files.folder}`.")
+    for door in (Door.HTTP, Door.WEBSOCKET):
+        with pytest.raises(FileRefused) as foreign:
+            await files.answer(action="put", path=outside, door=door)
+        assert str(files.folder) not in str(foreign.value)
+
+
 async def test_what_has_no_text_is_refused(files: FileTool) -> None:
     file_id = (await files(action="put", path=files.file("data.bin", BLOCKS)))["id"]
     with pytest.raises(NoText):

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from exai.auth import scopes
 from exai.callers import Door
 from exai.consulting.context import CallContext
+from exai.consulting.files.named_roots import roots_named_to
 from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments, ExaiError
 from exai.files.documents.lines import StoredText
@@ -253,7 +254,8 @@ class Files:
         rows: list[FileRow] = []
         try:
             for path in given:
-                row = await self._stored(owner, path, arguments.name)
+                with roots_named_to(context.caller, self._services.paths.roots):
+                    row = await self._stored(owner, path, arguments.name)
                 rows.append(row)
             if arguments.provider is not None:
                 sent = [await self._sent(row, arguments, context) for row in rows]

@@ -16,7 +16,7 @@ from exai.files.faults import NoText, UnknownFile
 from exai.storage.database import Database
 from exai_emulator.personas import Persona
 from exai_emulator.tool_calls import ScriptedCall
-from support.consulted_files import Talk
+from support.consulted_files import ALICE, Talk
 from support.desks import Desk
 from support.document_parts import archive_of, docx_of, pdf_of, scan
 
@@ -79,6 +79,19 @@ async def test_among_several_handles_the_one_that_is_unknown_is_named(talk: Talk
         several = [own, f"exai://files/{wrong}", own]
         with pytest.raises(UnknownFile, match=f"no stored file `{wrong}`"):
             await (talk.ask(*several) if argument == "names" else talk.ask(images=several))
+
+
+@pytest.mark.parametrize("argument", ["names", "images"])
+async def test_the_roots_are_named_over_stdio_alone(talk: Talk, tmp_path: Path, argument: str) -> None:
+    for door, is_told in ((Door.STDIO, True), (Door.WEBSOCKET, False)):
+        caller = replace(ALICE, door=door)
+        with pytest.raises(FileRefused) as refused:
+            await (
+                talk.ask("/etc/hostname", caller=caller)
+                if argument == "names"
+                else talk.ask(images=["/etc/hostname"], caller=caller)
+            )
+        assert (f"may be read: `{tmp_path}`" in str(refused.value)) is is_told
 
 
 async def test_documents_are_shown_as_their_text(talk: Talk, tmp_path: Path) -> None:

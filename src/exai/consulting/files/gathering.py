@@ -15,6 +15,7 @@ from exai import config
 from exai.auth import scopes
 from exai.callers import Caller
 from exai.consulting.files.gathered import AttachedItem, Gathered, LeftOut
+from exai.consulting.files.named_roots import roots_named_to
 from exai.consulting.files.provider_reading import READER, ProviderReader, UnreadDocument, unshown_scan
 from exai.consulting.files.redaction import RedactedText
 from exai.consulting.files.text_items import MemoryText, ReadableText, StoredSource, TextItem, Whole
@@ -145,9 +146,10 @@ class _Gathering:
             await self._add_stored(uri)
             return
         most = self._from.settings.max_files
-        look = await self._from.reader.look(
-            self._caller.subject, name, most - len(self.found.texts), with_secrets=self._send_secrets
-        )
+        with roots_named_to(self._caller, self._from.reader.roots):
+            look = await self._from.reader.look(
+                self._caller.subject, name, most - len(self.found.texts), with_secrets=self._send_secrets
+            )
         if isinstance(look, FolderFiles):
             await self._add_folder(look)
         elif look.kind.name in PICTURES:
@@ -184,7 +186,8 @@ class _Gathering:
             if uri is not None:
                 await self._add_picture(await self._stored(uri.file_id))
             else:
-                self._take_pictures(await self._from.reader.read_images(self._caller.subject, [source]))
+                with roots_named_to(self._caller, self._from.reader.roots):
+                    self._take_pictures(await self._from.reader.read_images(self._caller.subject, [source]))
             for image in self.found.images[before:]:
                 await self._from.secrets.check_raw(
                     image.data, f"Image {number}", sends_secrets=self._send_secrets

@@ -15,11 +15,15 @@ from pathlib import Path
 from exai.errors import FileRefused
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["open_folder", "open_inside", "open_known", "shown"]
+__all__ = ["OutsideRoots", "open_folder", "open_inside", "open_known", "shown"]
 
 _LONGEST_SHOWN = 300
 _NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
 """Never read, even below a root: they contain this process's memory and environment."""
+
+
+class OutsideRoots(FileRefused):
+    """The path is below no folder that may be read."""
 
 
 def shown(path: str) -> str:
@@ -107,11 +111,11 @@ def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     except ValueError:
         raise FileRefused(f"`{shown(path)}` holds characters that no path can have.") from None
     except OSError:  # A link vanished while it was followed.
-        raise FileRefused(_outside(path)) from None
+        raise OutsideRoots(_outside(path)) from None
     for root in roots:
         if real.is_relative_to(root) and not any(real.is_relative_to(never) for never in _NEVER):
             return real, root
-    raise FileRefused(_outside(path))
+    raise OutsideRoots(_outside(path))
 
 
 def _walk(root: Path, parts: tuple[str, ...], opened: ExitStack) -> int:
@@ -135,7 +139,7 @@ def _refusal(path: str, error: OSError) -> FileRefused:
                 f"`{shown(path)}` may not be read by the user that EXAI runs as; change its permissions."
             )
         case errno.ELOOP:
-            sentence = _outside(path)
+            return OutsideRoots(_outside(path))
         case errno.ENOTDIR:
             sentence = f"`{shown(path)}` does not exist: a part of the path is no folder."
         case errno.ENXIO | errno.EOPNOTSUPP:

@@ -53,7 +53,8 @@ class FileReader:
         self._settings = settings
         self._work = work or HeavyWork(settings)
         # Resolved once: a root that is later replaced by a link leads nowhere.
-        self._roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
+        self.roots = tuple(Path(os.path.realpath(root)) for root in (*settings.roots, *roots))
+        """The folders that are read from, resolved."""
 
     async def look(
         self, caller: str, path: str, most: int, *, with_secrets: bool = False
@@ -118,10 +119,10 @@ class FileReader:
         return await self._work.pictures.check(caller, data, sha256, name)
 
     def _look(self, path: str, most: int, *, with_secrets: bool) -> FolderFiles | PathLook:
-        folder = list_folder(path, self._roots, most, with_secrets=with_secrets)
+        folder = list_folder(path, self.roots, most, with_secrets=with_secrets)
         if folder is not None:
             return folder
-        with open_inside(path, self._roots) as (descriptor, real):
+        with open_inside(path, self.roots) as (descriptor, real):
             if not with_secrets:
                 _refuse_secret(path, real)
             try:
@@ -163,7 +164,7 @@ class FileReader:
     ) -> tuple[bytes, Path]:
         """Read one file of at most the bytes of a setting; return its content and resolved path."""
         limit: int = getattr(self._settings, setting)
-        with open_inside(path, self._roots) as (descriptor, real):
+        with open_inside(path, self.roots) as (descriptor, real):
             if not with_secrets:
                 _refuse_secret(path, real)
             if os.fstat(descriptor).st_size > limit:

@@ -44,7 +44,8 @@ class PathStore:
         self._settings = settings
         self._work = work
         # Resolved once: a root that is later replaced by a link leads nowhere.
-        self._roots = tuple(Path(os.path.realpath(root)) for root in settings.roots)
+        self.roots = tuple(Path(os.path.realpath(root)) for root in settings.roots)
+        """The folders of which files are stored, resolved."""
 
     async def put(self, owner: str, given: str, name: str | None = None) -> FileRow:
         """Store the file at an absolute path or `file:` URL; equal content under the same name is the same file.
@@ -70,11 +71,11 @@ class PathStore:
             yield block
 
     def _block(self, path: str, at: int) -> bytes:
-        with open_inside(path, self._roots) as (descriptor, _):
+        with open_inside(path, self.roots) as (descriptor, _):
             return _read(descriptor, at, BLOCK_BYTES, path)
 
     def _look(self, path: str) -> _Seen:
-        with open_inside(path, self._roots) as (descriptor, real):
+        with open_inside(path, self.roots) as (descriptor, real):
             size = os.fstat(descriptor).st_size
             if size > (most := self._settings.max_upload_bytes):
                 raise FileTooLarge(
