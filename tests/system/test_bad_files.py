@@ -52,7 +52,7 @@ import aiohttp
 import pytest
 from mcp import StdioServerParameters
 
-from exai_emulator import Emulator, Fault
+from exai_emulator import Emulator, Fault, FileState
 from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
 from support.foreign_clients import ForeignClient, python_client
 from support.mcp_websocket import McpSocket, mcp_socket
@@ -181,6 +181,18 @@ async def test_what_a_provider_does_not_take_is_refused_with_its_limit_and_nothi
         for file_id in (large, empty):
             _, entry = await ways.ask("GET", f"/files/{file_id}")
             assert entry["copies"] == [], "no copy was begun"
+
+
+async def test_an_account_that_others_have_filled_is_told_by_every_way(
+    opening: AbstractAsyncContextManager[Ways], emulator: Emulator
+) -> None:
+    emulator.accounts["kimi"].state.files = FileState(max_files=1)
+    emulator.place_file("kimi", "other.txt", "file-extract", b"of somebody else")
+    async with opening as ways:
+        file_id = await ways.put(b"the plan\n", "plan.txt")
+        for way, said in (await ways.sent(file_id, "plan.txt", "kimi")).items():
+            assert "as many files as it may" in said, (way, said)
+            assert "`exai files check`" in said, (way, said)
 
 
 @pytest.mark.parametrize("fault", REFUSALS)

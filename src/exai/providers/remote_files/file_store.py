@@ -15,9 +15,9 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from typing_extensions import override
 
-from exai.errors import ProviderFailed, ProviderFault, ProviderUnreachable, ToolFault
+from exai.errors import ProviderFailed, ProviderFault, ProviderRefused, ProviderUnreachable, ToolFault
 from exai.messages import Source
-from exai.providers.faults import Names, Refusal, Row, fault_of
+from exai.providers.faults import Names, Refusal, Row, Verdict, fault_of
 from exai.providers.file_limits import FileDialect
 from exai.providers.remote_files.faults import FileEmpty, FileTooLargeForProvider, PurposeUnknown
 from exai.providers.untrusted_json import UnreadableJsonError, as_count, read_json, well_formed
@@ -137,7 +137,7 @@ class FileStore:
                 raise faults[0] from None
             raise
         if reply.status not in {200, 201}:
-            raise self._fault(reply)
+            raise self._upload_fault(reply)
         entry = _entry(_content_of(reply))
         if entry is None:
             raise ProviderFailed(
@@ -245,9 +245,23 @@ class FileStore:
                 return list(found.values())
         raise ProviderFailed(f"{self.names.title} lists more files than an account may have.")
 
+    def _upload_fault(self, reply: FileReply) -> ProviderFault:
+        """Make the error of an upload; a refusal for no other reason may be of an account that others have filled."""
+        fault = self._fault(reply)
+        if type(fault) is not ProviderRefused:
+            return fault
+        refused = Verdict(
+            ProviderRefused,
+            "{title} refused the file ({code}): it takes none like it, or the account holds as many files as it may: "
+            f"{self.dialect.max_files:,} ({self.dialect.source}). `exai files check` counts those of others too.",
+        )
+        return refused.about(self.names, self._refusal(reply).label)
+
     def _fault(self, reply: FileReply) -> ProviderFault:
-        refusal = Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
-        return fault_of(refusal, self._errors, self.names)
+        return fault_of(self._refusal(reply), self._errors, self.names)
+
+    def _refusal(self, reply: FileReply) -> Refusal:
+        return Refusal.read(reply.status, reply.headers, reply.body, self._clock.wall())
 
 
 class _SourcePayload(aiohttp.Payload):
