@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from exai.cli.reviewing.page import page_of, safe
@@ -44,6 +45,11 @@ REVIEW = ReviewAnswer(
 
 def test_a_finding_is_a_paragraph_with_its_place_and_its_check() -> None:
     assert page_of(REVIEW, colours=False) == PAGE
+
+
+def test_what_an_emulator_says_costs_nothing() -> None:
+    page = page_of(msgspec.structs.replace(REVIEW, is_emulated=True), colours=False)
+    assert page.endswith("| $0.0410 if it were real\n")
 
 
 def test_colours_change_no_word() -> None:

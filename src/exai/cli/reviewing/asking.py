@@ -150,7 +150,9 @@ class Reviewer:
                 more = len(left_out) - NAMED_LEFT_OUT
                 named = ", ".join(left_out[:NAMED_LEFT_OUT]) + (f" and {more} more" if more > 0 else "")
                 self.notes.append(f"Not sent: {named}.")
-            yield {"workspace": synced.tree_id, **_change_of(subject, patch)}
+            # What became of findings is remembered by this name, which stays while snapshots come and go.
+            known_as = {"workspace": synced.tree_id, "repository": str(subject.folder)}
+            yield {**known_as, **_change_of(subject, patch)}
 
     @asynccontextmanager
     async def _files(self, url: str) -> AsyncIterator[StoredFiles]:

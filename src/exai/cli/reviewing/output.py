@@ -63,10 +63,11 @@ def print_out(text: str) -> None:
     """
     try:
         typer.echo(text, nl=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        raise StartFault(f"The review cannot be written ({reason_of(error)}).") from None
+        # What is left of it in the buffer would be written at the end of the process, and fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise StartFault(f"The review cannot be written ({reason_of(error)}).") from None
 
 
 def _unwritable(place: Path, error: OSError) -> StartFault:

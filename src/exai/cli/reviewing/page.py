@@ -77,7 +77,8 @@ class _Page:
             first = f" --from {review.more.from_line}" if review.more.from_line > 1 else ""
             lines.append(f"All findings, withheld ones too: exai files read {safe(review.more.id)}{first}")
         facts = [safe(review.model_used), f"looked at {safe(review.looked_at)}" if review.looked_at else ""]
-        facts.append("" if review.cost_usd is None else f"${review.cost_usd:.4f}")
+        emulated = " if it were real" if review.is_emulated else ""
+        facts.append("" if review.cost_usd is None else f"${review.cost_usd:.4f}{emulated}")
         told = " | ".join(fact for fact in facts if fact)
         return "\n".join([*lines, self._styled(told, dim=True)] if told else lines)
 

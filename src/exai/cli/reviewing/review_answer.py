@@ -31,6 +31,8 @@ class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     is_partial: bool = msgspec.field(default=False, name="partial")
     """Whether a part of it could not be done."""
+    is_emulated: bool = msgspec.field(default=False, name="emulated")
+    """Whether no real model was asked, so that nothing was charged."""
 
     @classmethod
     def read(cls, answer: Answer) -> "ReviewAnswer":
@@ -40,7 +42,8 @@ class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.ValidationError: it is none of a review.
         """
         report = answer.meta.get("exai/report")
-        facts = {"partial": report.get("partial", False)} if isinstance(report, dict) else {}
+        told = report if isinstance(report, dict) else {}
+        facts = {name: told[name] for name in ("partial", "emulated") if name in told}
         return msgspec.convert({**facts, **(answer.structured or {})}, cls)
 
     def has_as_severe(self, least: Severity) -> bool:
