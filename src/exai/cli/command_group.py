@@ -34,6 +34,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "usage": "List calls, tokens and cost by caller and model.",
         "files": "Store, list, read and remove files.",
         "conversations": "List, export and delete conversations.",
+        "workflows": "List, show, check and cancel workflows.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
         "version": "Print the version.",
@@ -42,7 +43,12 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
 """Each command and the first line of its help. A command is `app` in the module of its name in `exai.cli.commands`."""
 
 _MODULES: Mapping[str, str] = MappingProxyType(
-    {"token": "identity.token", "keys": "identity.keys", "files": "files.group"}
+    {
+        "token": "identity.token",
+        "keys": "identity.keys",
+        "files": "files.group",
+        "workflows": "workflows.group",
+    }
 )
 """Where below it, for those that are not in the folder itself."""
 

@@ -239,15 +239,26 @@ def read_folder(folder: Traversable | Path) -> Iterator[Workflow]:
         StartFault: one of them is wrong; the sentence names its file and what is wrong.
     """
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
-        if not file.name.endswith(".toml"):
-            continue
-        try:
-            definition = definition_of(file.read_text(encoding="utf-8"))
-            prompt = folder / f"{definition.name}.md"
-            workflow = Workflow(definition, sections_of(prompt.read_text(encoding="utf-8")))
-        except (ValueError, OSError) as error:
-            raise StartFault(f"The workflow {file.name} is wrong: {error}.") from error
-        yield workflow
+        if file.name.endswith(".toml"):
+            yield _read(folder, file)
+
+
+def read_definition(file: Path) -> Workflow:
+    """Read a definition, with the prompt beside it.
+
+    Raises:
+        StartFault: it is wrong; the sentence says what.
+    """
+    return _read(file.parent, file)
+
+
+def _read(folder: Traversable | Path, file: Traversable | Path) -> Workflow:
+    try:
+        definition = definition_of(file.read_text(encoding="utf-8"))
+        prompt = folder / f"{definition.name}.md"
+        return Workflow(definition, sections_of(prompt.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise StartFault(f"The workflow {file.name} is wrong: {error}.") from error
 
 
 def definition_of(text: str) -> Definition:

@@ -80,12 +80,12 @@ class GuidedRuns:
         owner, conversation_id = context.caller.subject, request.continuation_id
         if context.interrupted is not None:
             run = await self._tables.of_call(owner, context.interrupted.call_id)
-            if run is not None and run.state != "failed":
+            if run is not None and run.state not in {"failed", "cancelled"}:
                 return run
         if conversation_id is not None:
             run = await self._tables.of_conversation(owner, conversation_id, workflow.name)
             if run is not None and (
-                run.state not in {"done", "failed"} or await self._is_ended_by(run, report)
+                run.state not in {"done", "failed", "cancelled"} or await self._is_ended_by(run, report)
             ):
                 return run
             if report.number != 1 or not await self._stages.knows(context.caller, conversation_id):

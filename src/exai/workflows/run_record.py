@@ -140,4 +140,6 @@ class RunRecord:
 def busy(run: Run) -> RunBusy:
     """Say that another call works at a run."""
     stage = f" (stage {run.stage})" if run.stage else ""
-    return RunBusy(f"Another call works at this run{stage}. Ask again when it has ended.")
+    return RunBusy(
+        f"Another call works at this run{stage}, or it was cancelled. Ask again when that one has ended."
+    )

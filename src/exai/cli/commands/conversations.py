@@ -14,6 +14,7 @@ from typing import Annotated, TextIO
 import msgspec
 import typer
 
+from exai.cli.columns import table
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
@@ -68,7 +69,7 @@ def listing(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
     elif rows:
-        typer.echo(_table(rows))
+        typer.echo(table([COLUMNS, *(_cells(row) for row in rows)]))
         if count > len(rows):
             typer.echo(f"\n{count - len(rows)} more; --most shows them.")
     else:
@@ -187,15 +188,6 @@ async def _refuse_unknown(archive: ConversationArchive, ids: Sequence[str] | Non
 def _selection(ids: Sequence[str] | None, owner: str | None, unused_days: float | None) -> Selection:
     since = None if unused_days is None else datetime.now(UTC) - timedelta(days=unused_days)
     return Selection(tuple(ids) if ids else None, owner, since)
-
-
-def _table(rows: Sequence[ConversationSummary]) -> str:
-    lines = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def _cells(row: ConversationSummary) -> tuple[str, ...]:

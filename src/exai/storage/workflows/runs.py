@@ -22,7 +22,7 @@ from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["Run", "RunState", "Step", "StepState", "WorkflowTables"]
 
-RunState = Literal["working", "waiting", "interrupted", "partial", "done", "failed"]
+RunState = Literal["working", "waiting", "interrupted", "partial", "done", "failed", "cancelled"]
 StepState = Literal["begun", "ended", "failed", "dropped"]
 
 

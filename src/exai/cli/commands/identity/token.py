@@ -16,6 +16,7 @@ import typer
 from exai.auth.authority import IssuedTokens
 from exai.auth.summaries import TokenSummary
 from exai.cli.authority import open_authority
+from exai.cli.columns import table
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
@@ -115,7 +116,7 @@ def listing(
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(rows), indent=2))
     elif rows:
-        typer.echo(_table(rows))
+        typer.echo(table([COLUMNS, *(_cells(row) for row in rows)]))
     else:
         typer.echo("There are none. Make one: `exai token create NAME`.")
 
@@ -253,15 +254,6 @@ def _shown(label: str, value: object) -> str:
 def _moment(seconds: float) -> str:
 
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _table(rows: list[TokenSummary]) -> str:
-    lines = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def _cells(row: TokenSummary) -> tuple[str, ...]:

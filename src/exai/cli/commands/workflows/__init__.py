@@ -1,0 +1,1 @@
+"""The commands of `exai workflows`, a module each."""
