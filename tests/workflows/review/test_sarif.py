@@ -11,7 +11,6 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from exai.workflows.review.categories import CATEGORIES, SEVERITIES, Category, Severity
 from exai.workflows.review.findings import Check
-from exai.workflows.review.noise import Withheld
 from exai.workflows.review.sarif import sarif_of
 from support.findings import found
 
@@ -66,13 +65,8 @@ def test_there_is_one_rule_for_a_category_as_severe_as_its_worst_finding() -> No
     assert "security-severity" not in run["results"][1]["properties"]
 
 
-def test_what_is_withheld_is_suppressed_and_says_why() -> None:
-    run = run_of([found()], [Withheld(found(category="logic"), "unverified")], kind="security")
-    shown, withheld = run["results"]
-    assert "suppressions" not in shown
-    (suppression,) = withheld["suppressions"]
-    assert (suppression["status"], suppression["justification"]) == ("accepted", "Withheld: unverified.")
-    assert run["automationDetails"]["id"] == "exai/review/security/"
+def test_reviews_of_several_kinds_are_kept_apart() -> None:
+    assert run_of([], kind="security")["automationDetails"]["id"] == "exai/review/security/"
 
 
 def test_a_review_without_findings_has_results_all_the_same() -> None:

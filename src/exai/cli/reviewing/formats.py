@@ -17,7 +17,8 @@ def written(review: ReviewAnswer, wanted: Wanted, *, colours: bool) -> str:
         case "json":
             return msgspec.json.format(msgspec.json.encode(review), indent=2).decode() + "\n"
         case "sarif":
-            return sarif_of(review.findings, kind=wanted.kind, notes=review.notes).decode()
+            notes = [note for note in (review.answer, *review.notes) if note]
+            return sarif_of(review.findings, kind=wanted.kind, notes=notes).decode()
         case "github":
             return annotations_of(review.findings, review.notes)
         case "text":

@@ -10,7 +10,6 @@ import msgspec
 from exai.runtime.version import __version__
 from exai.workflows.review.categories import Category, Severity, rank
 from exai.workflows.review.findings import Finding
-from exai.workflows.review.noise import Withheld
 
 __all__ = ["sarif_of"]
 
@@ -55,12 +54,6 @@ class _Location(_Object, frozen=True, kw_only=True):
     physical_location: _Physical
 
 
-class _Suppression(_Object, frozen=True, kw_only=True):
-    kind: str
-    status: str
-    justification: str
-
-
 class _Result(_Object, frozen=True, kw_only=True):
     rule_id: str
     rule_index: int
@@ -69,7 +62,6 @@ class _Result(_Object, frozen=True, kw_only=True):
     locations: tuple[_Location, ...]
     partial_fingerprints: dict[str, str]
     rank: float
-    suppressions: tuple[_Suppression, ...] | None = None
     properties: dict[str, Any]
 
 
@@ -122,26 +114,16 @@ class _Log(_Object, frozen=True, kw_only=True):
     runs: tuple[_Run, ...]
 
 
-def sarif_of(
-    findings: Sequence[Finding],
-    withheld: Sequence[Withheld] = (),
-    *,
-    kind: str = "full",
-    notes: Iterable[str] = (),
-) -> bytes:
-    """Write a review as one run; findings that are withheld are in it as suppressed ones.
+def sarif_of(findings: Sequence[Finding], *, kind: str = "full", notes: Iterable[str] = ()) -> bytes:
+    """Write a review as one run.
 
     Args:
         kind: that of the review, so that a forge keeps reviews of several kinds apart.
-        notes: what the review says of itself, such as which files it could not read.
+        notes: what the review says of itself, such as what was withheld and which files could not be read.
     """
-    every = [*findings, *(each.finding for each in withheld)]
-    names = list(dict.fromkeys(finding.category for finding in every))
-    rules = tuple(_rule(name, [each for each in every if each.category == name]) for name in names)
-    results = (
-        *(_result(each, names.index(each.category), None) for each in findings),
-        *(_result(each.finding, names.index(each.finding.category), each.reason) for each in withheld),
-    )
+    names = list(dict.fromkeys(finding.category for finding in findings))
+    rules = tuple(_rule(name, [each for each in findings if each.category == name]) for name in names)
+    results = tuple(_result(each, names.index(each.category)) for each in findings)
     told = tuple(_Notification(level="note", message=_Message(text=note)) for note in notes)
     driver = _Component(name="exai", full_name=f"EXAI {__version__}", version=__version__, rules=rules)
     run = _Run(
@@ -177,14 +159,13 @@ def _rule(category: Category, found: Sequence[Finding]) -> _Rule:
     )
 
 
-def _result(finding: Finding, rule: int, reason: str | None) -> _Result:
+def _result(finding: Finding, rule: int) -> _Result:
     region = _Region(
         start_line=finding.first,
         end_line=max(finding.first, finding.last),
         snippet=_Message(text=finding.quote) if finding.quote else None,
     )
     place = _Place(uri=quote(finding.path, safe="/~!$&'()*+,;=@"), uri_base_id=ROOT)
-    withheld = _Suppression(kind="external", status="accepted", justification=f"Withheld: {reason}.")
     return _Result(
         rule_id=finding.category,
         rule_index=rule,
@@ -193,7 +174,6 @@ def _result(finding: Finding, rule: int, reason: str | None) -> _Result:
         locations=(_Location(physical_location=_Physical(artifact_location=place, region=region)),),
         partial_fingerprints={FINGERPRINT: finding.fingerprint},
         rank=round(finding.confidence * 100, 1),
-        suppressions=None if reason is None else (withheld,),
         properties={
             "id": finding.id,
             "severity": finding.severity,
