@@ -22,6 +22,7 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.owned import OwnConversations
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
+from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.plans import PlanItem, PlanTables
 from exai.storage.workflows.runs import Step, WorkflowTables
 from exai.transports.resources import handlers as handlers_module
@@ -36,10 +37,28 @@ from exai.workflows.plans import Plans
 from support.open_doors import Doors, open_doors
 from support.queued_writes import commit_queued
 from support.scripted_authenticator import ScriptedAuthenticator
+from support.waiting import wait_until
 
 MODES = {"2025-11-25": "legacy", "2026-07-28": "auto"}
 NOT_FOUND = {"2025-11-25": -32002, "2026-07-28": -32602}
 SCHEMAS = {"echo": {"name": "echo", "inputSchema": {"type": "object"}}}
+
+SHOWN = EvidenceRow(
+    number=1,
+    stage="collect",
+    source="named",
+    path="src/pool.py",
+    first=1,
+    last=2,
+    total=9,
+    rev="",
+    sha256="ab",
+    tokens=12,
+    why="It was named.",
+    left_out=None,
+    text="def pool():\n    ...\n",
+)
+LEFT_OUT = msgspec.structs.replace(SHOWN, number=2, path="src/big.py", left_out="no room", text="")
 
 
 @dataclass
@@ -94,12 +113,12 @@ class Stored:
         tables = WorkflowTables(self.database, self.clock)
         run = new_run(bundled_workflows()["think"], owner, "conv_1", self.clock)
         run = msgspec.structs.replace(run, process=process or tables.process)
-        await tables.begin(run)
+        run = await tables.begin(run)
         steps = [
             Step("answer", "request", "ended", "d", 1, "call_1", self.clock.utc(), model="glm-5.3", usd=0.25),
             Step("doubt", "request", "begun", "d", 1, "call_1", self.clock.utc()),
         ]
-        await tables.change(run, steps, stage="doubt")
+        await tables.change(run, steps, EvidenceRows(0, (SHOWN, LEFT_OUT)), stage="doubt")
         return run.workflow_id
 
 
@@ -157,6 +176,11 @@ async def test_what_is_ones_own_is_listed_and_read(stored: Stored, revision: str
             ("answer", "ended"),
             ("doubt", "begun"),
         ]
+        first, second = json.loads(await text_at(client, f"exai://workflows/{workflow_id}/evidence"))
+        assert (first["id"], first["path"], first["why"]) == ("E1", "src/pool.py", "It was named.")
+        assert first["text"] == SHOWN.text
+        assert (second["id"], second["left_out"]) == ("E2", "no room")
+        assert "text" not in second
         assert json.loads(await text_at(client, "exai://schema/echo")) == SCHEMAS["echo"]
         templates = (await client.list_resource_templates()).resource_templates
         assert [each.uri_template for each in templates] == [
@@ -164,6 +188,7 @@ async def test_what_is_ones_own_is_listed_and_read(stored: Stored, revision: str
             "exai://answers/{call_id}",
             "exai://plans/{id}",
             "exai://workflows/{id}",
+            "exai://workflows/{id}/evidence",
             "exai://schema/{tool}",
         ]
 
@@ -171,15 +196,18 @@ async def test_what_is_ones_own_is_listed_and_read(stored: Stored, revision: str
 @pytest.mark.parametrize("revision", MODES)
 async def test_foreign_and_unknown_ones_are_the_same_words(stored: Stored, revision: str) -> None:
     handle, call_id = await stored.exchange("anna", "hers", "hers")
+    workflow_id = await stored.run("anna")
     uris = [
+        f"exai://workflows/{workflow_id}/evidence",
+        f"exai://workflows/{workflow_id}",
         f"exai://conversations/{handle}",
         f"exai://answers/{call_id}",
         f"exai://plans/{await stored.plan('anna', 'hers')}",
-        f"exai://workflows/{await stored.run('anna')}",
         "exai://conversations/conv_0",
         "exai://answers/call_0",
         "exai://plans/plan_0",
         "exai://workflows/wf_0",
+        "exai://workflows/wf_0/evidence",
         "exai://workflows/",
         f"exai://workflows/{'x' * 300}",
         "exai://schema/nothing",
@@ -233,8 +261,13 @@ async def test_without_the_scope_there_are_schemas_alone(stored: Stored) -> None
 async def test_a_run_whose_process_died_is_interrupted(stored: Stored) -> None:
     workflow_id = await stored.run("anna", process="gone")
     async with stored.client("anna", "2026-07-28") as client:
-        run = json.loads(await text_at(client, f"exai://workflows/{workflow_id}"))
-    assert run["state"] == "interrupted"
+
+        async def is_interrupted() -> bool:
+            run = json.loads(await text_at(client, f"exai://workflows/{workflow_id}"))
+            return bool(run["state"] == "interrupted")
+
+        # A PostgreSQL server that began just now waits for processes that may come back.
+        await wait_until(is_interrupted, what="the run is seen as left")
 
 
 async def test_of_a_long_conversation_the_latest_part_is_shown(stored: Stored) -> None:

@@ -5,12 +5,14 @@ from typing import Any
 import mcp_types as types
 import msgspec
 
+from exai.storage.workflows.evidence import EvidenceRow
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.transports.resources.kind import id_in, unknown
 
 __all__ = ["WorkflowResources"]
 
 JSON = "application/json"
+EVIDENCE = "/evidence"
 
 
 class WorkflowResources:
@@ -25,6 +27,13 @@ class WorkflowResources:
             description="State, stages and cost, and the answer where there is one.",
             mime_type=JSON,
         ),
+        types.ResourceTemplate(
+            uri_template=f"{prefix}{{id}}{EVIDENCE}",
+            name="evidence",
+            title="The evidence of a run",
+            description="What a model was shown, with its reason, and what was left out.",
+            mime_type=JSON,
+        ),
     )
 
     def __init__(self, tables: WorkflowTables) -> None:
@@ -35,15 +44,19 @@ class WorkflowResources:
         return [self._described(each) for each in await self._tables.page(owner, most, after)]
 
     async def read(self, owner: str, uri: str) -> types.TextResourceContents:
-        """Read how one of the owner's runs stands.
+        """Read how one of the owner's runs stands, or its evidence.
 
         Raises:
             UnknownResource: the owner has none at this address.
         """
-        run = await self._tables.find(owner, id_in(uri, self.prefix))
+        run = await self._tables.find(owner, id_in(uri.removesuffix(EVIDENCE), self.prefix))
         if run is None:
             raise unknown()
-        shown = _shown(run, await self._state(run), await self._tables.steps(run))
+        shown: Any
+        if uri.endswith(EVIDENCE):
+            shown = [_shown_evidence(row) for row in await self._tables.evidence(run)]
+        else:
+            shown = _shown(run, await self._state(run), await self._tables.steps(run))
         text = msgspec.json.format(msgspec.json.encode(shown)).decode()
         return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 
@@ -100,3 +113,12 @@ def _shown_step(step: Step) -> dict[str, Any]:
         "ended_at": step.ended_at,
         "call_id": step.call_id,
     }
+
+
+def _shown_evidence(row: EvidenceRow) -> dict[str, Any]:
+    """Return a piece of evidence; the text of one that no model was shown is left out, as it was of the prompt."""
+    shown = {"id": f"E{row.number}", **msgspec.structs.asdict(row)}
+    del shown["number"]
+    if row.left_out is not None:
+        del shown["text"]
+    return shown
