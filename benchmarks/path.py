@@ -39,7 +39,7 @@ SOURCE = f"{Path(exai.__file__).parent}/"
 
 _ASK = (
     '{"jsonrpc":"2.0","id":NUMBER,"method":"tools/call","params":{"name":"chat",'
-    '"arguments":{"prompt":"Explain in two sentences why the sky is blue."}}}'
+    '"arguments":{"prompt":"Explain in NUMBER sentences why the sky is blue."}}}'
 )
 
 

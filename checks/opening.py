@@ -13,6 +13,8 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from exai import config
 from exai.callers import Caller, Door
 from exai.dispatch.dispatcher import Dispatcher
+from exai.dispatch.long_answers import LongAnswers
+from exai.dispatch.oversight import Oversight
 from exai.events.bus import EventBus
 from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
@@ -70,6 +72,8 @@ async def recorded() -> dict[str, Any]:
         profiles=Profiles(config.Tools()),
         asking=asking,
         journal=absent,
+        oversight=Oversight(absent, absent, absent),
+        long_answers=LongAnswers(None),
         idempotent_calls=absent,
         call_timeout_s=1.0,
     )

@@ -32,6 +32,7 @@ from exai.runtime.periodic import Duty, DutyRecord
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.usage import UsageReports
+from exai.storage.calls.use import UseCounts
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
@@ -174,6 +175,7 @@ def _report(database: Database, clock: ManualClock) -> SystemReport:
         duties=[DutyRecord(Duty(name="tidy", run=asyncio.Event().wait, every_s=60), runs=3, failures=1)],
         journal=Journal(database, clock),
         usage=UsageReports(database, clock),
+        use=UseCounts(database, clock),
         calls=RecordedCalls(database, clock),
         running=(),
     )

@@ -11,6 +11,8 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
+from exai.dispatch.long_answers import LongAnswers
+from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import SendProgress
 from exai.events.bus import EventBus
 from exai.events.events import Event
@@ -83,13 +85,14 @@ class Services:
         idempotent_call_table: IdempotentCallTable | None = None,
         call_timeout_s: float = 20.0,
         resumes: bool = False,
+        guards: config.Guards | None = None,
     ) -> None:
         self.database = database
         self.provider = provider
         self.events: list[Event] = []
         bus = EventBus()
         bus.watch(self.events.append, Event)
-        clock = clock or SystemClock()
+        clock = self.clock = clock or SystemClock()
         ask_with = asking(ScriptedRouter(provider), bus=bus, clock=clock, limits=admission, retry=retry)
         self.admission = ask_with.admission
         self.idempotent_calls = IdempotentCalls(
@@ -98,11 +101,14 @@ class Services:
             clock=clock,
             publish=bus.publish,
         )
+        self.oversight = Oversight.on(database, guards or config.Guards(), clock)
         self.dispatcher = Dispatcher(
             registry=Registry([_tool("ask", run, resumes=resumes), _tool("tell", tell)]),
             profiles=Profiles(config.Tools()),
             asking=ask_with,
             journal=Journal(database, clock),
+            oversight=self.oversight,
+            long_answers=LongAnswers(None),
             idempotent_calls=self.idempotent_calls,
             call_timeout_s=call_timeout_s,
         )

@@ -14,6 +14,7 @@ from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
 from exai.config import Settings
 from exai.dashboard.operations import Identity
+from exai.dispatch.use_log import UseLog
 from exai.events.incidents import record_incident
 from exai.files.store.measures import StoreMeasures
 from exai.files.store.resumable import ResumableUploads
@@ -33,6 +34,7 @@ __all__ = [
     "readiness_duties",
     "run_duties",
     "stdio_duties",
+    "use_duties",
 ]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
@@ -49,6 +51,7 @@ CONDEMNED_S = 60.0
 LOST_UPLOADS_S = 600.0
 EXPIRED_UPLOADS_S = 900.0
 MEASURES_S = 60.0
+USE_S = 10.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -91,6 +94,8 @@ def _process_duties(
         Duty(name="keep_run_lock", run=storage.database.keep_run_lock, every_s=RUN_LOCK_S),
         Duty(name="mark_lost_calls", run=storage.journal.sweep, every_s=LOST_CALLS_S, role="housekeeper"),
         _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
+        _Housekeeping(name="prune_use", run=partial(storage.use.prune, keep_days)),
+        _Housekeeping(name="prune_guarded_calls", run=storage.guarded.prune),
         _Housekeeping(
             name="prune_conversations",
             run=partial(storage.archive.prune, settings.conversations.keep_days),
@@ -162,6 +167,11 @@ def readiness_duties(reachability: Reachability) -> tuple[Duty, ...]:
             wake=reachability.wanted,
         ),
     )
+
+
+def use_duties(use: UseLog) -> tuple[Duty, ...]:
+    """List the duties of a process that answers calls."""
+    return (Duty(name="write_use", run=use.flush, every_s=USE_S),)
 
 
 def stdio_duties(watcher: CredentialWatcher) -> tuple[Duty, ...]:

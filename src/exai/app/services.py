@@ -82,7 +82,9 @@ async def build(
             open_tools(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
             ) as tools,
-            open_dispatcher(settings, storage, metrics, asking, tools.registry) as dispatcher,
+            open_dispatcher(
+                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry
+            ) as dispatcher,
         ):
             yield Services(
                 clock,

@@ -9,11 +9,13 @@ import structlog
 from exai.config import Settings
 from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
+from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.tasks import TaskTable
 from exai.storage.calls.usage import UsageReports
+from exai.storage.calls.use import UseCounts
 from exai.storage.conversations.archive import ConversationArchive
 from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
@@ -34,6 +36,8 @@ class Storage:
     database: Database
     journal: Journal
     usage: UsageReports
+    use: UseCounts
+    guarded: GuardedCalls
     recorded_calls: RecordedCalls
     idempotent_calls: IdempotentCallTable
     copies: CopyTables
@@ -62,6 +66,8 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             database,
             journal,
             UsageReports(database, clock),
+            UseCounts(database, clock),
+            GuardedCalls(database, clock),
             RecordedCalls(database, clock),
             IdempotentCallTable(database, clock),
             CopyTables(database),

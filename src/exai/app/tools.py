@@ -80,6 +80,7 @@ async def open_tools(
         duties=scheduler,
         journal=storage.journal,
         usage=storage.usage,
+        use=storage.use,
         calls=storage.recorded_calls,
         running=monitoring.running_calls,
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config.auth import Auth, Issuer
+from exai.config.calls.guards import Guards
 from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
@@ -27,6 +28,7 @@ __all__ = [
     "Database",
     "Files",
     "GlmProvider",
+    "Guards",
     "Idempotency",
     "Issuer",
     "Jobs",
@@ -474,6 +476,7 @@ class Settings(Section):
     models: Models = Models()
     conversations: Conversations = Conversations()
     files: Files = Files()
+    guards: Guards = Guards()
     tools: Tools = Tools()
     tool_loop: ToolLoop = ToolLoop()
     workflows: Workflows = Workflows()

@@ -1,6 +1,7 @@
 """Runs tool calls, in the same way for every door.
 
-    scopes checked → arguments checked → permits taken → journal row begun → tool runs → journal row ended → answer
+    scopes checked → arguments checked → permits taken → guards passed → journal row begun → tool runs
+        → journal row ended → answer
 
 The order is the order of truth: the row that says a provider may be asked is on
 disk before it is, and an exchange is committed before its answer leaves. What a
@@ -20,9 +21,12 @@ from exai.callers import Caller
 from exai.config.calls.tools import Profile
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, Report, ToolReturn
-from exai.dispatch.failures import failure
+from exai.dispatch.failures import LEAST_PARTIAL, failure
+from exai.dispatch.guards import HourlyLimitReached
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
+from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
+from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.errors import (
     DeadlineExceeded,
@@ -51,6 +55,8 @@ __all__ = ["Dispatcher"]
 
 GRACE_S = 0.1
 """By how much a call may outlast its time: a request to a provider ends first, with what had arrived in its error."""
+
+NOT_ADMITTED = frozenset({Overloaded.code, HourlyLimitReached.code})
 
 _SILENT = SilentProgress()
 _NOTHING = Findings()
@@ -81,6 +87,8 @@ class _Call(msgspec.Struct):
     run: IdempotentRun | None
     """The run of a call with an idempotency key."""
     requested: Requested = _NO_REQUEST
+    guarded: bool = False
+    """Whether it has a reservation that is to be settled."""
     journalled: bool = False
     """Whether it has a row in the journal."""
 
@@ -95,6 +103,8 @@ class Dispatcher:
         profiles: Profiles,
         asking: Asking,
         journal: Journal,
+        oversight: Oversight,
+        long_answers: LongAnswers,
         idempotent_calls: IdempotentCalls,
         call_timeout_s: float,
     ) -> None:
@@ -105,6 +115,10 @@ class Dispatcher:
         self._asking = asking
         self._admission = asking.admission
         self._journal = journal
+        self._guards = oversight.guards
+        self._repeats = oversight.repeats
+        self._use = oversight.use
+        self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
         self._bus = asking.bus
         self._clock = asking.clock
@@ -217,6 +231,11 @@ class Dispatcher:
         """Run the tool, record how the call ended, whatever happens, and make its answer."""
         if not self._admitting:
             return self._refused(request)
+        asks = request.tool.asks_provider and run is None
+        if asks:
+            again = self._repeats.answer_again(request.invocation, request.caller, request.began)
+            if again is not None:
+                return again
         call = self._start(request, progress, run)
         try:
             returned = await self._run(call)
@@ -225,12 +244,29 @@ class Dispatcher:
             raise
         except ToolFault as fault:
             self._end(call, self._outcome(call, fault), fault.code)
-            return failure(fault, call.id, call.asker.ledger.tried, advice=_advice(call, fault))
+            return await self._failure(call, fault)
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
         if (alias := request.invocation.alias) is not None:
             answer = under_alias(answer, alias.name, call.tool.name)
-        return with_facts(answer, facts) if call.tool.asks_provider else answer
+        if not call.tool.asks_provider:
+            return answer
+        wanted = call.requested.answer_tokens
+        if wanted is not None or len(answer.text) > SHORT_CHARACTERS:
+            answer = await self._long_answers.shortened(answer, request.caller, call.id, wanted)
+        answer = with_facts(answer, facts)
+        if asks:
+            self._repeats.note(request.invocation, request.caller, answer, request.began)
+        return answer
+
+    async def _failure(self, call: _Call, fault: ToolFault) -> ToolAnswer:
+        """Make the answer of a call that failed; what had arrived of a long one becomes a file."""
+        partial_file = None
+        if len(fault.partial) > LEAST_PARTIAL:
+            name = f"partial-{call.id}.md"
+            partial_file = await self._long_answers.kept(fault.partial, call.context.caller, name)
+        tried, advice = call.asker.ledger.tried, _advice(call, fault)
+        return failure(fault, call.id, tried, advice=advice, partial_file=partial_file)
 
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
@@ -299,6 +335,9 @@ class Dispatcher:
                 ledger.spend(Stage.CALLER_WAIT, own_taken - own.waited_s, own_taken)
                 ledger.spend(Stage.TOTAL_WAIT, own_taken, admitted)
                 with ledger.stage(Stage.STORE):
+                    if self._guards.active:
+                        call.guarded = True
+                        await self._guards.reserve(call.id, caller)
                     await self._begin_rows(call)
                 return await call.tool.run(arguments, call.context)
 
@@ -333,8 +372,15 @@ class Dispatcher:
         ledger, caller = call.asker.ledger, call.context.caller
         timings = ledger.timings(call.request.began, self._clock.monotonic())
         bill, requests = ledger.bill, ledger.records(self._asking.emulated)
+        emulated = bool(self._asking.emulated) and any(request.emulated for request in requests)
         provider, model = _model_of(findings, ledger)
-        if code == Overloaded.code and not call.journalled:
+        cost_usd = bill.cost.least_usd
+        if call.guarded:
+            self._guards.settle_soon(call.id, requests)
+        self._use.note(
+            call.request.invocation, caller, model, ok=code is None, usd=None if emulated else cost_usd
+        )
+        if code in NOT_ADMITTED and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
         if call.journalled:
             self._journal.end_soon(
@@ -346,7 +392,7 @@ class Dispatcher:
                     provider=provider,
                     conversation_id=findings.conversation_id or call.requested.conversation_id,
                     usage=bill.usage,
-                    cost_usd=bill.cost.least_usd,
+                    cost_usd=cost_usd,
                     timings=timings,
                     requests=requests,
                     model_reason=findings.model_reason,
@@ -366,7 +412,7 @@ class Dispatcher:
                 requests=requests,
             )
         )
-        return CallFacts(call.id, timings, emulated=any(request.emulated for request in requests))
+        return CallFacts(call.id, timings, emulated=emulated)
 
 
 def _size_of(given: Any) -> int:

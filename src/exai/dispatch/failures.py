@@ -10,15 +10,20 @@ from exai.errors import Stopping, ToolFault
 from exai.routing.ledger import Tried
 from exai.tools.base import ToolAnswer
 
-__all__ = ["ERROR_KEY", "ErrorFacts", "failure"]
+__all__ = ["ERROR_KEY", "LEAST_PARTIAL", "MOST_CHARACTERS", "ErrorFacts", "bounded", "failure"]
 
 ERROR_KEY = "exai/error"
 """In the `_meta` of an answer that is an error."""
 
 
-HEAD_CHARACTERS = 24_000
-TAIL_CHARACTERS = 6_000
-"""Of an answer that broke off, at its beginning and at its end: together half of what common clients show a model."""
+MOST_CHARACTERS = 1_500
+"""Of an error. Clients cut long ones, and some of them show a model no more than this."""
+
+LEAST_PARTIAL = 300
+"""Characters that are kept for what had arrived of an answer."""
+
+TAIL = 100
+"""Of what is cut, so many characters of its end are shown, in which a sentence says what to do."""
 
 
 class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +40,24 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
 
 
-def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = (), *, advice: str = "") -> ToolAnswer:
+def failure(
+    fault: ToolFault,
+    call_id: str,
+    tried: Sequence[Tried] = (),
+    *,
+    advice: str = "",
+    partial_file: str | None = None,
+) -> ToolAnswer:
     """Make the answer of a failed call: the sentence for the model, the facts for the program.
 
-    `advice` is a further sentence of what to do.
+    Args:
+        advice: a further sentence of what to do.
+        partial_file: the stored file with all that had arrived of an answer.
     """
     text = f"{fault} {advice}" if advice else str(fault)
     facts = ErrorFacts(
         code=fault.code,
-        message=text,
+        message=bounded(text, MOST_CHARACTERS),
         retryable=fault.retryable,
         fixable_by=fault.fixable_by,
         call_id=call_id,
@@ -54,14 +68,23 @@ def failure(fault: ToolFault, call_id: str, tried: Sequence[Tried] = (), *, advi
     if len(tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
     if fault.partial:
-        text = f"{text}\n\nWhat had arrived:\n{_readable(fault.partial)}"
-    return ToolAnswer(text=text, structured=None, meta={ERROR_KEY: msgspec.to_builtins(facts)}, is_error=True)
+        if partial_file is not None:
+            text += f" All that had arrived: `files` with action read, id {partial_file}."
+        text = bounded(text, MOST_CHARACTERS - LEAST_PARTIAL)
+        heading = "\n\nWhat had arrived:\n"
+        text += heading + bounded(fault.partial, MOST_CHARACTERS - len(text) - len(heading))
+    return ToolAnswer(
+        text=bounded(text, MOST_CHARACTERS),
+        structured=None,
+        meta={ERROR_KEY: msgspec.to_builtins(facts)},
+        is_error=True,
+    )
 
 
-def _readable(partial: str) -> str:
-    """Cut the middle out of a text that no client would read."""
-    left_out = len(partial) - HEAD_CHARACTERS - TAIL_CHARACTERS
-    if left_out <= 0:
-        return partial
-    head, tail = partial[:HEAD_CHARACTERS], partial[-TAIL_CHARACTERS:]
-    return f"{head}\n[{left_out:,} characters left out]\n{tail}"
+def bounded(text: str, most: int) -> str:
+    """Cut the middle out of a text that is too long, and say how much that is."""
+    if len(text) <= most:
+        return text
+    mark = f" [… {len(text):,} characters in all …] "
+    tail = text[-TAIL:]
+    return f"{text[: most - len(mark) - len(tail)]}{mark}{tail}"

@@ -7,7 +7,15 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["ManyRows", "PortableInsert", "insert_if_absent", "lock_until_commit", "upsert", "write_nothing"]
+__all__ = [
+    "ManyRows",
+    "PortableInsert",
+    "add_up",
+    "insert_if_absent",
+    "lock_until_commit",
+    "upsert",
+    "write_nothing",
+]
 
 LOCKS = 0x45584149
 """The space of EXAI's own advisory locks in a PostgreSQL database that others may use too."""
@@ -103,6 +111,18 @@ def upsert(table: Table, replaced: Collection[str], *, only_if_greater: str | No
             index_elements=list(table.primary_key.columns),
             set_={name: new[name] for name in replaced},
             where=None if only_if_greater is None else table.c[only_if_greater] < new[only_if_greater],
+        )
+
+    return PortableInsert(table, conflict)
+
+
+def add_up(table: Table, sums: Collection[str]) -> PortableInsert:
+    """Insert a row, or add the values of these columns to those of the one with its primary key."""
+
+    def conflict(insert: Any) -> Any:
+        return insert.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: table.c[name] + insert.excluded[name] for name in sums},
         )
 
     return PortableInsert(table, conflict)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     text,
 )
 
+from exai.storage.calls.schema import guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
@@ -38,6 +39,7 @@ __all__ = [
     "file_scans",
     "file_uploads",
     "files",
+    "guarded_calls",
     "idempotent_calls",
     "metadata",
     "plan_items",
@@ -53,6 +55,7 @@ __all__ = [
     "token_calibrations",
     "tokens",
     "upload_tickets",
+    "use_counts",
     "workflow_evidence",
     "workflow_steps",
     "workflows",

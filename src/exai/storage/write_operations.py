@@ -35,6 +35,7 @@ group                rule     operations, with their tables in the order in whic
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
 `CALIBRATIONS`       alone    add: token_calibrations
+`USE`                alone    add: use_counts; reserve, settle and release: guarded_calls; prune: either
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
                               of runs of workflows begin, change, leave: workflows; begin or end a step:
                               workflows, workflow_evidence, workflow_steps;
@@ -87,10 +88,11 @@ class LockGroup(IntEnum):
     CALLS = 4
     CONVERSATIONS = 5
     CALIBRATIONS = 6
-    WORKFLOWS = 7
-    TASKS = 8
-    FILES = 9
-    CLEANING = 10
+    USE = 7
+    WORKFLOWS = 8
+    TASKS = 9
+    FILES = 10
+    CLEANING = 11
 
 
 ALONE = frozenset(
@@ -98,6 +100,7 @@ ALONE = frozenset(
         LockGroup.IDENTITY,
         LockGroup.TICKETS,
         LockGroup.CALIBRATIONS,
+        LockGroup.USE,
         LockGroup.WORKFLOWS,
         LockGroup.TASKS,
         LockGroup.FILES,

@@ -30,10 +30,12 @@ nothing."""
 
 
 class Requested(msgspec.Struct, frozen=True):
-    """What a call asks for, for its row in the journal."""
+    """What a call asks for, for its row in the journal and for its answer."""
 
     model: str | None = None
     conversation_id: str | None = None
+    answer_tokens: int | None = None
+    """How long the answer may be; not a part of the row."""
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +115,9 @@ class Tool(Generic[A, R]):
     resumes: bool = False
     """Whether the call goes on with its work under its idempotency key after its process died, and repeats nothing that
     had ended."""
+    answers_alike: frozenset[str] = frozenset()
+    """Arguments with which alone a call's answer depends on its words, so that asking again brings nothing new; none:
+    it always depends on more."""
     is_listed: bool = True
     """Whether the list has it; it answers all the same."""
     listed_result: tuple[str, ...] | None = None

@@ -110,6 +110,7 @@ class Challenge:
             unlisted=frozenset({"absolute_file_paths", "model", "effort", "send_secrets", "dry_run"}),
             open_world=True,
             listed_result=ANSWER_FIELDS,
+            answers_alike=frozenset({"statement", "independent", "model", "effort"}),
         )
 
     async def run(self, arguments: ChallengeArguments, context: CallContext) -> ToolReturn[Judged]:

@@ -52,7 +52,7 @@ class ChatArguments(Arguments, frozen=True):
     dry_run: DryRun = False
 
     def requested(self) -> Requested:
-        return Requested(model=self.model, conversation_id=self.continuation_id)
+        return Requested(self.model, self.continuation_id, self.max_answer_tokens)
 
 
 class Chat:
@@ -95,6 +95,17 @@ class Chat:
             meta=SHOWN_WHOLE,
             open_world=True,
             listed_result=ANSWER_FIELDS,
+            answers_alike=frozenset(
+                {
+                    "prompt",
+                    "model",
+                    "fallback_models",
+                    "effort",
+                    "temperature",
+                    "max_answer_tokens",
+                    "use_websearch",
+                }
+            ),
         )
 
     async def run(self, arguments: ChatArguments, context: CallContext) -> ToolReturn[ModelAnswer]:

@@ -76,6 +76,7 @@ class Search:
             report=SearchReport,
             run=self.run,
             asks_provider=True,
+            answers_alike=frozenset({"query", "count", "recency", "domains", "engine"}),
             scope=scopes.SEARCH,
             aliases=SEARCHES,
             open_world=True,

@@ -94,6 +94,7 @@ class Status:
             jobs=report.jobs_by_state() if wants("jobs") else UNSET,
             duties=report.duty_states() if wants("duties") else UNSET,
             usage=await report.usage_of(caller) if wants("usage") else UNSET,
+            names=await report.names_used_by(caller) if arguments.section == "usage" else UNSET,
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
         )
         return ToolReturn(StatusReport.of(details, briefly=arguments.section == "all"), report=details)

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.consulting.results import Report, Result
+from exai.storage.calls.use import NamedUse
 from exai.tools.call_report import CallReport
 from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.system_report import (
@@ -38,6 +39,8 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     jobs: tuple[JobsInState, ...] | UnsetType = UNSET
     duties: tuple[DutyState, ...] | UnsetType = UNSET
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
+    names: tuple[NamedUse, ...] | UnsetType = UNSET
+    """Under which names the caller called; arguments are names, never values."""
     errors: tuple[FailedCall, ...] | UnsetType = UNSET
     call: dict[str, Any] | UnsetType = UNSET
     models: ModelsReport | UnsetType = UNSET
@@ -54,6 +57,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
     jobs: tuple[JobsInState, ...] | UnsetType = UNSET
     duties: tuple[DutyState, ...] | UnsetType = UNSET
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
+    names: tuple[NamedUse, ...] | UnsetType = UNSET
     errors: tuple[FailedCall, ...] | UnsetType = UNSET
     call: CallReport | UnsetType = UNSET
     models: ModelsListed | UnsetType = UNSET
@@ -89,6 +93,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             jobs=details.jobs,
             duties=duties,
             usage=details.usage if details.usage is UNSET else cut.first(details.usage),
+            names=details.names if details.names is UNSET else cut.first(details.names, most=2 * MOST),
             errors=details.errors if details.errors is UNSET else cut.first(details.errors),
             note=cut.note,
         )
@@ -111,6 +116,8 @@ class StatusReport(Result, frozen=True, kw_only=True):
             parts.append(_duties_text(self.duties))
         if self.usage is not UNSET:
             parts.append(_usage_text(self.usage))
+        if self.names is not UNSET:
+            parts.append(_names_text(self.names))
         if self.errors is not UNSET:
             parts.append(_errors_text(self.errors))
         return "\n\n".join(parts)
@@ -205,6 +212,16 @@ def _used_text(used: ModelUsage) -> str:
         f"- {used.model or 'no model chosen'}: {used.calls} ({used.unanswered} unanswered), "
         f"{used.input_tokens} tokens in, {used.output_tokens} out, {used.cost_usd:.4f} USD{unknown}{emulated}"
     )
+
+
+def _names_text(names: tuple[NamedUse, ...]) -> str:
+    if not names:
+        return "No names were counted yet today."
+    lines = ["By name (calls, failures of them):"]
+    lines += [
+        f"- {each.tool}, {each.kind.value} {each.name}: {each.calls}, {each.failures}" for each in names
+    ]
+    return "\n".join(lines)
 
 
 def _errors_text(errors: tuple[FailedCall, ...]) -> str:

@@ -25,6 +25,7 @@ from exai.runtime.version import __version__
 from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCall, RecordedCalls
 from exai.storage.calls.usage import UsageReports
+from exai.storage.calls.use import NamedUse, UseCounts
 from exai.storage.conversations.calibrations import Calibration
 
 __all__ = [
@@ -197,6 +198,7 @@ class SystemReport:
     duties: Iterable[DutyRecord]
     journal: Journal
     usage: UsageReports
+    use: UseCounts
     calls: RecordedCalls
     running: Container[str]
     """Ids of the calls that this process runs."""
@@ -257,6 +259,10 @@ class SystemReport:
             )
             for each in used
         )
+
+    async def names_used_by(self, caller: str) -> tuple[NamedUse, ...]:
+        """Add up under which names a caller's calls went of late, what was named most first."""
+        return tuple(await self.use.report(days=USAGE_DAYS, owner=caller))
 
     async def failures_of(self, caller: str) -> tuple[FailedCall, ...]:
         """List a caller's latest calls that failed, newest first."""

@@ -1,11 +1,12 @@
-"""`exai usage`: calls, tokens and cost by caller, from the journal; works with and without a running daemon."""
+"""`exai usage`: calls, tokens, cost and the names that calls had; works with and without a running daemon."""
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+import msgspec
 import typer
 
 from exai.cli.command_group import new_app
@@ -13,6 +14,7 @@ from exai.cli.data_choice import choose_data
 from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.runtime.clock import SystemClock
 from exai.storage.calls.usage import Usage, UsageReports
+from exai.storage.calls.use import NamedUse, UseCounts
 from exai.storage.database import Database
 
 __all__ = ["app"]
@@ -30,6 +32,10 @@ COLUMNS = (
     "unreported",
 )
 
+NAME_COLUMNS = ("kind", "tool", "name", "calls", "failures", "USD")
+
+T = TypeVar("T")
+
 app = new_app()
 
 
@@ -42,36 +48,62 @@ def usage(
     caller: Annotated[
         str | None, typer.Option("--caller", metavar="SUBJECT", help="Of this caller alone.")
     ] = None,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names", help="By name: tools, arguments, older names, models and clients; never a value."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List calls, tokens and cost by caller and model."""
+    """List calls, tokens and cost by caller and model, or under which names tools were called."""
     settings = choose_data(config_file, overrides, demo).settings
 
-    async def report() -> Sequence[Usage]:
+    async def report(read: Callable[[Database], Awaitable[Sequence[T]]]) -> Sequence[T]:
         database = await Database.open(settings.database, settings.data_dir)
         try:
-            return await UsageReports(database, SystemClock()).report(days=days, caller=caller)
+            return await read(database)
         finally:
             await database.close()
 
-    found = asyncio.run(report())
+    nothing = f"No calls within {days:g} days."
+    if names:
+        used = asyncio.run(report(lambda database: _names_in(database, days, caller)))
+        as_rows = [(each.kind.value, each.tool, each.name, *_sums(each)) for each in used]
+        shown = msgspec.json.format(msgspec.json.encode(used)).decode() if as_json else nothing
+        typer.echo(_rows([NAME_COLUMNS, *as_rows], texts=3) if used and not as_json else shown)
+        return
+    found = asyncio.run(
+        report(lambda database: UsageReports(database, SystemClock()).report(days=days, caller=caller))
+    )
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2))
     else:
-        typer.echo(_table(found) if found else f"No calls within {days:g} days.")
+        typer.echo(_table(found) if found else nothing)
+
+
+async def _names_in(database: Database, days: float, caller: str | None) -> Sequence[NamedUse]:
+    return await UseCounts(database, SystemClock()).report(days=days, owner=caller)
+
+
+def _sums(use: NamedUse) -> tuple[str, ...]:
+    return str(use.calls), str(use.failures), f"{use.cost_usd:.4f}"
 
 
 def _table(found: Sequence[Usage]) -> str:
-    rows = [COLUMNS, *(_cells(each) for each in found)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    lines = [
+    return "\n".join([_rows([COLUMNS, *map(_cells, found)], texts=2), "", _total(found)])
+
+
+def _rows(rows: Sequence[Sequence[str]], *, texts: int) -> str:
+    """Render rows in columns; the first `texts` of these are texts, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
         "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
+            cell.ljust(width) if place < texts else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
-    ]
-    return "\n".join([*lines, "", _total(found)])
+    )
 
 
 def _total(found: Sequence[Usage]) -> str:

@@ -120,6 +120,9 @@ class ConsensusTool:
             ),
             open_world=True,
             listed_result=ANSWER_FIELDS,
+            answers_alike=frozenset(
+                {"question", "models", "rebuttal", "options", "effort", "arbiter", "early_stop"}
+            ),
         )
 
     async def run(self, arguments: ConsensusArguments, context: CallContext) -> ToolReturn[Consensus]:

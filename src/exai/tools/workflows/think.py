@@ -73,6 +73,7 @@ class Think:
             open_world=True,
             resumes=True,
             listed_result=ANSWER_FIELDS,
+            answers_alike=frozenset({"problem", "focus", "model", "fallback_models"}),
             meta=SHOWN_WHOLE,
         )
 

@@ -1,0 +1,83 @@
+"""Long answers: the beginning is shown, the whole is a file of the caller that `files` reads on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exai.callers import Caller, Door
+from exai.conversations.estimates import estimate_tokens
+from exai.dispatch.long_answers import MOST_CHARACTERS, MOST_TOKENS, LongAnswers
+from exai.storage.database import Database
+from exai.tools.base import ToolAnswer
+from support.shelves import OpenShelf
+
+ME = Caller("me", Door.HTTP, scopes=frozenset({"tools:models", "files"}))
+
+
+def answer_with(text: str) -> ToolAnswer:
+    """An answer of `chat`."""
+    structured = {"continuation_id": "conv_1", "notes": ["Short."], "answer": text}
+    return ToolAnswer(f"[continuation_id: conv_1]\nNote: Short.\n\n{text}", structured, {"exai/report": {}})
+
+
+async def read(shelf: OpenShelf, file_id: str, line: int) -> str:
+    """What `files` reads from a line on."""
+    pages: list[str] = []
+    while True:
+        lines = await shelf.text.read("me", file_id, line, line + 1_999)
+        pages += lines.lines
+        if lines.next_line is None and line + 2_000 > lines.total:
+            return "\n".join(pages)
+        line = lines.next_line or line + 2_000
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A line of words that says little.",
+        "第一行有很多字，但是说得很少。",
+        "🙂" * 40,
+        "x = f(a, b) # {0: [1]}",
+    ],
+)
+async def test_a_long_answer_is_bounded_and_nothing_of_it_is_lost(
+    database: Database, tmp_path: Path, line: str
+) -> None:
+    shelf = OpenShelf(database, tmp_path / "files")
+    whole = "\n".join(f"{number} {line}" for number in range(6_000))
+    short = await LongAnswers(shelf.shelf).shortened(answer_with(whole), ME, "call_1")
+    assert short.structured is not None
+    for text in (short.text, json.dumps(short.structured, ensure_ascii=False)):
+        assert len(text) <= MOST_CHARACTERS
+        assert estimate_tokens(text) <= MOST_TOKENS
+    (more,) = short.structured["more"]
+    shown = short.structured["answer"]
+    assert whole.startswith(shown)
+    assert len(shown) > 3_000
+    assert shown in short.text
+    assert more["id"] in short.text
+    assert next(iter(short.structured)) == "continuation_id"
+    assert short.text.startswith("[continuation_id: conv_1]\nNote: The answer is longer")
+    assert shown + await read(shelf, more["id"], more["from_line"]) == whole
+
+
+@pytest.mark.sqlite
+async def test_a_caller_may_want_less(database: Database, tmp_path: Path) -> None:
+    shelf = OpenShelf(database, tmp_path / "files")
+    whole = "\n".join(f"{number} words" for number in range(2_000))
+    short = await LongAnswers(shelf.shelf).shortened(answer_with(whole), ME, "call_1", 1_000)
+    assert estimate_tokens((short.structured or {})["answer"]) <= 1_000
+    assert await LongAnswers(shelf.shelf).shortened(short, ME, "call_1", 1_000) == short
+
+
+@pytest.mark.sqlite
+async def test_one_who_has_no_files_gets_all_of_it(database: Database, tmp_path: Path) -> None:
+    shelf = OpenShelf(database, tmp_path / "files", max_owner_files=1)
+    long = answer_with("words\n" * 20_000)
+    other = Caller("me", Door.HTTP, scopes=frozenset({"tools:models"}))
+    assert await LongAnswers(shelf.shelf).shortened(long, other, "call_1") == long
+    assert (await LongAnswers(shelf.shelf).shortened(long, ME, "call_1")) != long
+    longer = answer_with("other words\n" * 20_000)
+    assert await LongAnswers(shelf.shelf).shortened(longer, ME, "call_2") == longer, "there is no room for it"
