@@ -30,6 +30,7 @@ from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.think import Think
+from exai.tools.writing.write import Write
 from exai.transports.files.changes import FileChanges
 from exai.transports.opening import RECORDING
 from exai.transports.prompts.prompts import Prompts
@@ -52,6 +53,7 @@ def unserved_registry() -> Registry:
         Debug(absent, bundled_workflows()["debug"]),
         PlanTool(absent, absent),
         Analyze(absent, absent),
+        Write(absent, bundled_workflows()["write"], absent),
         ConsensusTool(absent),
         Challenge(absent),
         Search(absent),

@@ -18,6 +18,7 @@ from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.voting.outcome import Consensus, ConsensusReport
 from exai.tools.workflows.answers import WorkflowAnswer
 from exai.tools.workflows.plan import ShownPlan
+from exai.tools.writing.write import Written
 
 __all__ = ["check_result", "closed"]
 
@@ -44,6 +45,7 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
     "think": WorkflowAnswer,
     "debug": WorkflowAnswer,
     "plan": ShownPlan,
+    "write": Written,
 }
 """Of tools whose results have more fields than the list describes."""
 
@@ -63,7 +65,8 @@ def check_result(result: dict[str, Any], tool: dict[str, Any]) -> None:
 
     Of EXAI's own tools the report in `_meta` is held to its type as well.
     """
-    (text,) = result["content"]
+    text, *links = result["content"]
+    assert all(link["type"] == "resource_link" for link in links)
     assert text["type"] == "text"
     assert text["text"]
     if result["isError"]:

@@ -125,6 +125,35 @@ async def test_an_answer_that_is_no_object_is_given_as_text(client: McpSocket, e
     assert found["answer"]
 
 
+async def test_of_another_familys_answer_a_note_says_whose_it_is(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = hypotheses(0.5, TRUE)
+    emulator.personas.set(Persona(object_form="violating"), provider="kimi")
+    found = await debug(client, problem="It hangs.", paths=[str(tmp_path / "pool.py")], model="glm-5.3")
+    (note,) = [note for note in found["notes"] if "no object" in note]
+    assert note.startswith("kimi-k3, in the stage refute: The answer is text and no object")
+
+
+async def test_a_dry_run_shows_what_each_family_would_be_asked(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    found = await debug(
+        client, problem="It hangs.", paths=[str(tmp_path / "pool.py")], model="glm-5.3", dry_run=True
+    )
+    assert found["answer"].startswith("Nothing was sent. It would be 2 requests, about $")
+    assert "conn = self._open()" in found["answer"]
+    assert "[what the stage conclude answers]" in found["answer"]
+    assert "kimi-k3 at kimi:" in found["answer"]
+    assert any("refute is asked only when top_confidence < 0.8 or" in note for note in found["notes"])
+    alone = await debug(client, problem="It hangs.", model="glm-5.3", dry_run=True, use_assistant_model=False)
+    assert alone["answer"].startswith("Nothing was sent. It would be 1 request, about $")
+    assert emulator.log.requests == []
+    step = {"step": "It hangs.", "step_number": 1, "next_step_required": True}
+    refused = await client.tool("debug", {**step, "dry_run": True})
+    assert "Leave 'step' and 'step_number' out" in refused["content"][0]["text"]
+
+
 async def test_an_agent_that_investigates_is_told_what_to_do_next(
     client: McpSocket, emulator: Emulator
 ) -> None:

@@ -18,6 +18,7 @@ from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.think import Think
+from exai.tools.writing.write import Write
 from exai.workflows.definitions import bundled_workflows
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import mcp_socket
@@ -34,6 +35,7 @@ def registry() -> Registry:
             Analyze(absent, absent).tool(),
             PlanTool(absent, absent).tool(),
             Think(absent, bundled_workflows()["think"]).tool(),
+            Write(absent, bundled_workflows()["write"], absent).tool(),
         ]
     )
 
@@ -74,6 +76,35 @@ def registry() -> Registry:
             {"trace_mode": "precision", "step": "who calls", "target": "take", "target_description": " "},
             "analyze",
             {"question": "who calls", "target": "take"},
+        ),
+        (
+            "testgen",
+            {
+                "step": "Cover take.",
+                "step_number": 1,
+                "total_steps": 2,
+                "next_step_required": True,
+                "findings": "",
+                "relevant_files": ["/p/a.py"],
+                "confidence": "low",
+            },
+            "write",
+            {"kind": "tests", "paths": ["/p/a.py"], "instructions": "Cover take."},
+        ),
+        (
+            "docgen",
+            {
+                "step": "Document it.",
+                "relevant_files": ["/p/a.py"],
+                "document_flow": True,
+                "document_complexity": True,
+                "update_existing": True,
+                "comments_on_complex_logic": True,
+                "num_files_documented": 0,
+                "total_files_to_document": 1,
+            },
+            "write",
+            {"kind": "docs", "paths": ["/p/a.py"], "instructions": "Document it."},
         ),
         ("health", {"tail_lines": 50}, "status", {"section": "providers"}),
         ("self-check", {"log_lines": 40}, "status", {"section": "all"}),

@@ -94,6 +94,7 @@ def test_what_each_tool_needs(registry: Registry) -> None:
         "debug": ("tools:models",),
         "plan": ("tools:models",),
         "analyze": ("tools:models",),
+        "write": ("tools:models",),
         "consensus": ("tools:models",),
         "challenge": ("tools:models",),
         "search": ("tools:search",),

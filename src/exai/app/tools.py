@@ -13,7 +13,6 @@ from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.provider_reading import ProviderReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
-from exai.evidence.workspace import Workspaces
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.routing.router import ModelRouter
@@ -34,6 +33,7 @@ from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.think import Think
+from exai.tools.writing.write import Write
 from exai.workflows.definitions import workflows_with
 from exai.workflows.engine import Engine
 from exai.workflows.guided_runs import GuidedRuns
@@ -87,9 +87,7 @@ async def open_tools(
     models = Models(states)
     tools = (
         Chat(consultant),
-        *_workflow_tools(
-            settings, storage, consultant, conversations, files.stored.workspaces, asking.router, clock
-        ),
+        *_workflow_tools(settings, storage, consultant, conversations, files, asking.router, clock),
         Analyze(consultant, files.stored.workspaces),
         ConsensusTool(consultant),
         Challenge(consultant),
@@ -124,21 +122,22 @@ def _workflow_tools(
     storage: Storage,
     consultant: Consultant,
     conversations: Conversations,
-    workspaces: Workspaces,
+    files: ToolFiles,
     router: ModelRouter,
     clock: Clock,
-) -> tuple[Think, Debug, PlanTool]:
+) -> tuple[Think, Debug, Write, PlanTool]:
     """Build the tools whose work outlives a call.
 
     Raises:
         StartFault: a definition is wrong.
     """
-    stages = Stages(consultant, conversations, workspaces, router, clock)
+    stages = Stages(consultant, conversations, files.stored.workspaces, router, clock)
     engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
     calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock))
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),
+        Write(calls, workflows["write"], files.stored.shelf),
         PlanTool(consultant, Plans(storage.plans, clock)),
     )
 

@@ -10,6 +10,7 @@ from exai.providers.catalog import did_you_mean
 
 __all__ = [
     "AnswerTokens",
+    "BudgetUsd",
     "ContinuationId",
     "DryRun",
     "EffortName",
@@ -54,6 +55,8 @@ ReadDocuments = Annotated[
 ]
 SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they hold secrets")]
 DryRun = Annotated[bool, msgspec.Meta(description="Show the request and its price, and send nothing")]
+BudgetUsd = Annotated[float, msgspec.Meta(gt=0)]
+"""Unlisted everywhere, so no client pays for a description."""
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 ContinuationId = Annotated[str, msgspec.Meta(max_length=200, description="Of an earlier answer")]

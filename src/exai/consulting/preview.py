@@ -5,15 +5,13 @@ from typing import Any
 
 import msgspec
 
+from exai.consulting.budgets import ANSWER_TOKENS, estimate
 from exai.consulting.consultant import Consultant, Fitted
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.files.paths.opening import shown
 
 __all__ = ["preview", "preview_of_one"]
-
-ANSWER_TOKENS = 8_000
-"""Of an answer, thinking included, where nothing else bounds it: what the price reckons with."""
 
 LONGEST_DATA = 200
 """Characters of a picture or file inside a request that are shown."""
@@ -43,7 +41,7 @@ async def preview(consultant: Consultant, prompts: Sequence[Fitted], context: Ca
     for fitted in prompts:
         model = fitted.prompt.model
         answer = min(fitted.prompt.max_output_tokens or ANSWER_TOKENS, ANSWER_TOKENS)
-        usd = fitted.estimate(answer).usd
+        usd = estimate(fitted)
         total, is_priced = total + (usd or 0.0), is_priced and usd is not None
         price = "no known price" if usd is None else f"about ${usd:.6f} with an answer of {answer:,} tokens"
         body = msgspec.json.decode(await consultant.request_of(fitted, context))

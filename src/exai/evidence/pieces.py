@@ -24,6 +24,7 @@ SOURCES = (
     "callers",
     "tests",
     "configuration",
+    "test_style",
     "structure",
 )
 """The kinds of evidence that can be gathered without a model."""

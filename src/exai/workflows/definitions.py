@@ -19,12 +19,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from exai.errors import StartFault
+from exai.evidence.patches.written import PATCH
 from exai.evidence.pieces import SOURCES
 from exai.runtime.os_errors import reason_of
 from exai.workflows.answers import ANSWERS
 from exai.workflows.conditions import Condition, ConditionFault
 
 __all__ = [
+    "ANSWERED",
     "FACTS",
     "Action",
     "CollectStage",
@@ -35,7 +37,9 @@ __all__ = [
     "workflows_with",
 ]
 
-FACTS = frozenset({"depth", "top_confidence", "citations_unverified"})
+ANSWERED = frozenset({"top_confidence", "citations_unverified", "patch_problems"})
+"""Facts that models' answers have."""
+FACTS = ANSWERED | {"depth"}
 """What conditions may ask for beside the tool's inputs."""
 
 SYSTEM = "system"
@@ -55,6 +59,8 @@ class CollectStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     """Names of `pieces.SOURCES`, the most important first."""
     when: str | None = None
     """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+    needs: Name | None = None
+    """The source without which the run ends before a model is asked: nothing of what the caller names is there."""
     optional: bool = False
     """Whether the run goes on where no workspace is named and there is not just one folder that may be read."""
 
@@ -69,7 +75,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     system: Name = SYSTEM
     """The section with the standing instructions."""
     answer: Name | None = None
-    """The object that it is to answer with, a name of `answers.ANSWERS`; `None`: text."""
+    """The object that it is to answer with, a name of `answers.ANSWERS`, or `patch`; `None`: text."""
+    keeps_code: str | None = None
+    """Of a patch: a condition under which it may change comments, docstrings and prose alone."""
     when: str | None = None
     """A condition on inputs, facts and what earlier stages answered; `None`: always."""
     heading: str = ""
@@ -143,7 +151,11 @@ class Workflow:
         names = inputs | FACTS | {stage.name for stage in definition.stage}
         self._conditions = {
             text: _condition(text, names)
-            for text in (*definition.expert.when, *(stage.when for stage in definition.stage))
+            for text in (
+                *definition.expert.when,
+                *(stage.when for stage in definition.stage),
+                *(stage.keeps_code for stage in definition.asked),
+            )
             if text is not None
         }
         self._check_stages(inputs)
@@ -184,6 +196,8 @@ class Workflow:
         for stage in stages:
             if isinstance(stage, CollectStage):
                 _check_names(stage.name, "the evidence", stage.evidence, SOURCES)
+                if stage.needs is not None:
+                    _check_names(stage.name, "needs", (stage.needs,), stage.evidence)
             else:
                 self._check_asked(stage, before)
             before.add(stage.name)
@@ -198,7 +212,7 @@ class Workflow:
                 f"[[{stage.name}]] names {', '.join(sorted(unknown))}; known there are {', '.join(sorted(before))}"
             )
         if stage.answer is not None:
-            _check_names(stage.name, "the answer", (stage.answer,), ANSWERS)
+            _check_names(stage.name, "the answer", (stage.answer,), {*ANSWERS, PATCH})
 
 
 def bundled_workflows() -> Mapping[str, Workflow]:

@@ -27,9 +27,9 @@ from exai.consulting.context import CallContext, Interrupted
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, WorkflowTables
 from exai.workflows.definitions import Workflow
-from exai.workflows.outcomes import Outcome
+from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
-from exai.workflows.run_record import RunRecord
+from exai.workflows.run_record import RunRecord, UnkeptRecord
 from exai.workflows.stages import Stages
 
 __all__ = ["Engine", "has_run", "is_unread", "new_run", "recalled"]
@@ -74,6 +74,16 @@ class Engine:
             with record.at_work():
                 await record.take()
                 return await self._stages.run(workflow, request, record, context)
+
+    async def preview(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Previewed:
+        """Return what a run would ask; nothing is asked or kept.
+
+        Raises:
+            ToolFault: it could not be asked.
+        """
+        run = new_run(workflow, context.caller.subject, request.continuation_id or "", self._clock)
+        record = UnkeptRecord(self._tables, run, self._clock)
+        return await self._stages.preview(workflow, request, record, context)
 
     @asynccontextmanager
     async def _alone(self, owner: str, digest: str) -> AsyncIterator[bool]:

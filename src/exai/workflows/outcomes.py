@@ -6,7 +6,7 @@ import msgspec
 
 from exai.evidence.shown import ShownEvidence
 
-__all__ = ["ExpertReport", "Outcome", "StageReport"]
+__all__ = ["ExpertReport", "Outcome", "Previewed", "StageReport"]
 
 
 class ExpertReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,3 +53,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     is_partial: bool = False
     recalled: bool = False
     """Whether it is the answer of an earlier call."""
+
+
+class Previewed(msgspec.Struct, frozen=True):
+    """What a run would ask, while nothing is asked."""
+
+    model: str
+    """That would be asked first."""
+    requests: str
+    """In words, with tokens and prices."""
+    notes: tuple[str, ...] = ()

@@ -28,3 +28,5 @@ class WorkflowRequest(msgspec.Struct, frozen=True, kw_only=True):
     fallback_models: tuple[str, ...] | None = None
     continuation_id: str | None = None
     wants_expert: bool = True
+    budget_usd: float | None = None
+    """What the run may cost, beside its definition's budget: a request is made only if it is estimated to fit."""

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
+from typing_extensions import override
 
 from exai.runtime.clock import Clock
 from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.faults import RunBusy, RunFailed
 
-__all__ = ["RunRecord", "busy"]
+__all__ = ["RunRecord", "UnkeptRecord", "busy"]
 
 MOST_ASKED = 2
 """How often one request is made, where a crash took its answer."""
@@ -135,6 +136,23 @@ class RunRecord:
             raise busy(self.run)
         self.run = changed
         self.steps |= {step.step: step for step in steps}
+
+
+class UnkeptRecord(RunRecord):
+    """A run of which nothing is kept: what a preview works at."""
+
+    def __init__(self, tables: WorkflowTables, run: Run, clock: Clock) -> None:
+        super().__init__(tables, run, [], clock)
+        self._evidence: list[EvidenceRow] = []
+
+    @override
+    async def evidence(self) -> list[EvidenceRow]:
+        return self._evidence
+
+    @override
+    async def _commit(self, steps: Sequence[Step], evidence: EvidenceRows | None, **fields: str) -> None:
+        self.steps |= {step.step: step for step in steps}
+        self._evidence += () if evidence is None else evidence.rows
 
 
 def busy(run: Run) -> RunBusy:

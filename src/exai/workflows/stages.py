@@ -6,23 +6,28 @@ from collections.abc import Iterator
 import msgspec
 
 from exai.callers import Caller
-from exai.consulting.consultant import Consultant
+from exai.consulting.budgets import ANSWER_TOKENS, check_budget
+from exai.consulting.consultant import Consultant, Fitted
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
+from exai.consulting.faults import BudgetTooSmall
 from exai.consulting.files.blocks import Block
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview
 from exai.conversations.conversations import Conversations
 from exai.errors import ConversationFull, StoreFailed, ToolFault, UnknownConversation
+from exai.evidence.patches.written import PATCH, WrittenPatch, patch_in
 from exai.evidence.workspace import Workspaces
+from exai.providers.base import Completion
 from exai.routing.router import AUTO, ModelRouter
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Step
 from exai.workflows.answers import ANSWERS
 from exai.workflows.citations import ShownFile, shown_lines
-from exai.workflows.definitions import CollectStage, Definition, Stage, Workflow
+from exai.workflows.definitions import ANSWERED, CollectStage, Definition, Stage, Workflow
 from exai.workflows.experts import choose_other, decide, family_of
 from exai.workflows.gathering.collecting import EvidenceWork
-from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
+from exai.workflows.outcomes import ExpertReport, Outcome, Previewed, StageReport
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stage_output import StageOutput, digest_of, read_output, written
@@ -71,10 +76,7 @@ class Stages:
         Raises:
             ToolFault: a request failed, and nothing is there to be answered with.
         """
-        evidence = EvidenceWork(self._workspaces, self._clock, workflow, request, record, context)
-        work = StageWork(
-            self._consultant, self._router, self._clock, workflow, request, record, evidence, context
-        )
+        work = self._work(workflow, request, record, context)
         failure = None
         try:
             await work.ask_all()
@@ -87,6 +89,24 @@ class Stages:
             outcome = await self._recorded(request, record, outcome, context)
         await record.finish(msgspec.json.encode(outcome).decode(), is_partial=failure is not None)
         return outcome
+
+    async def preview(
+        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
+    ) -> Previewed:
+        """Return what a run would ask; evidence is gathered, and nothing is asked.
+
+        Raises:
+            ToolFault: it could not be asked.
+        """
+        return await self._work(workflow, request, record, context).preview()
+
+    def _work(
+        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
+    ) -> "StageWork":
+        evidence = EvidenceWork(self._workspaces, self._clock, workflow, request, record, context)
+        return StageWork(
+            self._consultant, self._router, self._clock, workflow, request, record, evidence, context
+        )
 
     async def _recorded(
         self, request: WorkflowRequest, record: RunRecord, outcome: Outcome, context: CallContext
@@ -170,8 +190,46 @@ class StageWork:
             if (spent := self._spent()) is not None:
                 self._notes.append(spent)
                 return
+            if (beyond := await self._beyond_budget(stage, question)) is not None:
+                self._notes.append(beyond)
+                return
             self._tell(stage)
             self.outputs[stage.name] = await self._ask(stage, question)
+
+    async def preview(self) -> Previewed:
+        """Make the requests of all stages that may be asked; of an earlier answer a word stands for it.
+
+        Raises:
+            ToolFault: one of them could not be asked.
+        """
+        requests: list[Fitted] = []
+        notes: list[str] = []
+        for stage in self.definition.stage:
+            if not self._may_be_met(stage.when):
+                continue
+            if isinstance(stage, CollectStage):
+                await self._evidence.collect(stage)
+                continue
+            if stage.by == "other" and not self._may_ask_other():
+                continue
+            condition = stage.when if stage.when in self._unsure else None
+            if stage.by == "other" and self.definition.expert.when:
+                condition = " or ".join(self.definition.expert.when)
+            if condition is not None:
+                notes.append(f"The stage {stage.name} is asked only when {condition}.")
+            fitted = await self._fitted(stage, self._workflow.question(stage, self._texts()))
+            requests.append(fitted)
+            self.outputs[stage.name] = StageOutput(
+                fitted.prompt.model.name, f"[what the stage {stage.name} answers]"
+            )
+        if len(requests) > 1:
+            notes.append("In later requests, words in brackets stand for what earlier ones answer.")
+        shown = await preview(self._consultant, requests, self._context)
+        return Previewed(
+            requests[0].prompt.model.name,
+            shown,
+            tuple(dict.fromkeys([*self._evidence.notes, *self._notes, *notes])),
+        )
 
     def outcome(self, failure: ToolFault | None) -> Outcome:
         """Make the run's answer of what the stages answered."""
@@ -214,8 +272,8 @@ class StageWork:
         except ToolFault:
             await self._record.put(msgspec.structs.replace(step, state="failed"))
             raise
-        self._notes += consultation.notes
-        output = await self._output(consultation)
+        self._notes += _notes_of(stage, consultation)
+        output = await self._output(stage, consultation)
         ended = msgspec.structs.replace(
             step,
             output=written(output),
@@ -226,13 +284,22 @@ class StageWork:
         await self._record.end(ended)
         return output
 
-    async def _output(self, consultation: Consultation) -> StageOutput:
+    async def _output(self, stage: Stage, consultation: Consultation) -> StageOutput:
         completion, structured = consultation.completion, consultation.structured
+        if stage.answer == PATCH:
+            return await self._patched(stage, completion)
         if structured is None or structured.value is None:
             return StageOutput(completion.model, completion.text)
         shown = await self._evidence.shown()
         shown += [await _shown(block) for block in consultation.material.blocks]
         return StageOutput.of(completion.model, completion.text, structured.value, shown)
+
+    async def _patched(self, stage: Stage, completion: Completion) -> StageOutput:
+        patch, said = patch_in(completion.text)
+        keeps_code = stage.keeps_code is not None and self._workflow.is_met(stage.keeps_code, self._values())
+        checked = await self._evidence.check_patch(patch, keeps_code=keeps_code)
+        written = WrittenPatch.of(said, checked, is_cut=completion.finish_reason == "length")
+        return StageOutput(completion.model, written.text(), msgspec.to_builtins(written), written.facts())
 
     def _tell(self, stage: Stage | CollectStage) -> None:
         self._context.progress.status(f"{self.definition.name}: {stage.name.replace('_', ' ')}")
@@ -262,9 +329,50 @@ class StageWork:
             numbered_after=self._evidence.count,
             send_secrets=request.send_secrets,
             continuation_id=continuation,
-            answer_as=None if stage.answer is None else ANSWERS[stage.answer],
+            max_answer_tokens=None if request.budget_usd is None else ANSWER_TOKENS,
+            answer_as=None if stage.answer in {None, PATCH} else ANSWERS[stage.answer],
             records=False,
         )
+
+    async def _fitted(self, stage: Stage, question: str) -> Fitted:
+        """Make a stage's request, as its first model would be asked it."""
+        prepared = await self._consultant.prepare(self._inquiry(stage, question), self._context)
+        return await self._consultant.fit(prepared, self._consultant.choose(prepared).model, self._context)
+
+    async def _beyond_budget(self, stage: Stage, question: str) -> str | None:
+        """Say that a request does not fit into the caller's budget; of the first one that is an error.
+
+        Raises:
+            BudgetTooSmall: nothing was asked yet.
+        """
+        budget = self._request.budget_usd
+        if budget is None:
+            return None
+        try:
+            check_budget(await self._fitted(stage, question), budget, self._record.usd)
+        except BudgetTooSmall:
+            if not self.outputs:
+                raise
+            return f"The run stopped before its stage {stage.name}, which did not fit into budget_usd {budget:g}."
+        return None
+
+    def _may_be_met(self, condition: str | None) -> bool:
+        """Whether a condition is met, or may be once models have answered."""
+        if condition is None or self._workflow.is_met(condition, self._values()):
+            return True
+        return condition in self._unsure
+
+    @property
+    def _unsure(self) -> set[str]:
+        """The conditions that depend on what models answer."""
+        asked = [stage.when for stage in self.definition.stage] + list(self.definition.expert.when)
+        return {text for text in asked if text is not None and any(fact in text for fact in ANSWERED)}
+
+    def _may_ask_other(self) -> bool:
+        decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
+        expert = self.definition.expert
+        is_open = expert.policy == "auto" and self._request.wants_expert
+        return decision.asks or (is_open and bool(self._unsure & set(expert.when)))
 
     def _is_asked_of_other(self) -> bool:
         decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
@@ -332,6 +440,12 @@ class StageWork:
             seconds=step.seconds,
             cost_usd=step.usd,
         )
+
+
+def _notes_of(stage: Stage, consultation: Consultation) -> Iterator[str]:
+    """Return what is not as usual of an answer; of another family's, whose it is."""
+    of = "" if stage.by == "lead" else f"{consultation.completion.model}, in the stage {stage.name}: "
+    return (f"{of}{note}" for note in consultation.notes)
 
 
 async def _shown(block: Block) -> ShownFile:

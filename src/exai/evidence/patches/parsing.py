@@ -1,11 +1,11 @@
-"""The unified diff in a model's answer, as edits of files.
+"""A unified diff as edits of files.
 
 Models miscount the lines of their hunks more often than they misquote them, so a header whose counts are wrong is
 counted again, as `git apply --recount` does; what is to be found in the file is never guessed.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unidiff.constants import DEV_NULL
@@ -14,15 +14,13 @@ from unidiff.patch import Hunk, PatchedFile, PatchSet
 
 from exai.files.paths.opening import shown
 
-__all__ = ["Edit", "FileEdits", "PatchFault", "patch_in", "read_edits"]
+__all__ = ["Edit", "FileEdits", "PatchFault", "read_edits"]
 
 MOST_CHARACTERS = 1_000_000
 MOST_FILES = 100
 MOST_NAME = 1_000
 UNPLAIN = "its path cannot be used: write it plainly, without quotes, `.` or empty parts"
 
-_FENCE = re.compile(r"^```(?:diff|patch|udiff)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"^(?:diff --git |--- [^\n]*\n\+\+\+ )", re.MULTILINE)
 _HEADER = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(.*)")
 _MODES = {None, "100644", "100755"}
 
@@ -65,19 +63,6 @@ class FileEdits:
     edits: tuple[Edit, ...]
 
 
-def patch_in(answer: str) -> tuple[str, str]:
-    """Return the patch in an answer, and what is said beside it; the patch is empty where there is none."""
-    answer = answer.replace("\r\n", "\n")
-    fenced = [found for found in _FENCE.finditer(answer) if _FILE.search(found[1])]
-    if fenced:
-        beside = "".join(_between(answer, fenced))
-        return "".join(found[1] for found in fenced), beside.strip()
-    begin = _FILE.search(answer)
-    if begin is None:
-        return "", answer.strip()
-    return answer[begin.start() :], answer[: begin.start()].strip()
-
-
 def read_edits(patch: str) -> list[FileEdits]:
     """Read a patch; the edits of a file that comes twice are put together.
 
@@ -103,14 +88,6 @@ def read_edits(patch: str) -> list[FileEdits]:
             each = FileEdits(each.path, before.is_new, before.edits + each.edits)
         read[each.path] = each
     return list(read.values())
-
-
-def _between(answer: str, found: Sequence[re.Match[str]]) -> Iterator[str]:
-    at = 0
-    for each in found:
-        yield answer[at : each.start()]
-        at = each.end()
-    yield answer[at:]
 
 
 def _recounted(lines: Sequence[str]) -> list[str]:

@@ -19,7 +19,19 @@ __all__ = ["ORDER", "STANDARD", "Profiles", "listings_of"]
 
 STANDARD: Profile = "standard"
 
-ORDER = ("chat", "think", "debug", "plan", "analyze", "consensus", "challenge", "search", "files", "status")
+ORDER = (
+    "chat",
+    "think",
+    "debug",
+    "plan",
+    "analyze",
+    "write",
+    "consensus",
+    "challenge",
+    "search",
+    "files",
+    "status",
+)
 """The listed tools as every list has them; others, which an extension may bring, come last."""
 
 LEAN = frozenset({"chat", "debug", "review", "consensus", "files", "status"})

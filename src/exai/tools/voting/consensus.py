@@ -10,6 +10,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    BudgetUsd,
     DryRun,
     EffortName,
     FilePaths,
@@ -64,7 +65,7 @@ class ConsensusArguments(Arguments, frozen=True):
     arbiter: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     early_stop: bool = False
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] | None = None
-    budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    budget_usd: BudgetUsd | None = None
     send_secrets: SendSecrets = False
     dry_run: DryRun = False
     step_number: Annotated[int, msgspec.Meta(ge=1)] = 1

@@ -9,7 +9,7 @@ from exai.consulting.results import Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 
-__all__ = ["WorkflowAnswer", "WorkflowReport", "returned"]
+__all__ = ["WorkflowAnswer", "WorkflowReport", "findings_of", "report_of", "returned"]
 
 
 class WorkflowReport(Report, frozen=True):
@@ -54,7 +54,7 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
         )
 
     def text(self) -> str:
-        head = [f"continuation_id: {self.continuation_id}"]
+        head = [] if self.continuation_id is None else [f"continuation_id: {self.continuation_id}"]
         if self.model_used:
             head += [self.model_used]
         lines = [f"[{' | '.join(head)}]", *(f"Note: {note}" for note in self.notes)]
@@ -65,9 +65,14 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
 
 def returned(outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
     """Return what a run came to, as its tool does."""
+    return ToolReturn(WorkflowAnswer.of(outcome), findings_of(outcome), report_of(outcome))
+
+
+def report_of(outcome: Outcome) -> WorkflowReport:
+    """Return how a run came to its answer."""
     costs = [stage.cost_usd for stage in outcome.stages]
     known = [cost for cost in costs if cost is not None]
-    report = WorkflowReport(
+    return WorkflowReport(
         workflow_id=outcome.workflow_id,
         stages=outcome.stages,
         expert=outcome.expert,
@@ -77,10 +82,13 @@ def returned(outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
         recalled=outcome.recalled,
         cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,
     )
-    findings = Findings(
+
+
+def findings_of(outcome: Outcome) -> Findings:
+    """Return what the journal keeps of a run."""
+    return Findings(
         model_used=outcome.models[-1] if outcome.models else None, conversation_id=outcome.conversation_id
     )
-    return ToolReturn(WorkflowAnswer.of(outcome), findings, report)
 
 
 def _of_expert(expert: ExpertReport | None) -> Iterator[str]:

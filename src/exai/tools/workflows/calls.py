@@ -4,12 +4,14 @@ import msgspec
 
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, ToolReturn
+from exai.errors import BadArguments
 from exai.tools.workflows.answers import WorkflowAnswer, returned
 from exai.tools.workflows.guided_arguments import GuidedArguments
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
 from exai.workflows.guided import GuidedReport, next_call
 from exai.workflows.guided_runs import GuidedRuns, Reported
+from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 
 __all__ = ["WorkflowCalls"]
@@ -21,6 +23,22 @@ class WorkflowCalls:
     def __init__(self, engine: Engine, guided: GuidedRuns) -> None:
         self._engine = engine
         self._guided = guided
+
+    async def run(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Outcome:
+        """Do the work of a tool that has no guided form.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        return await self._engine.call(workflow, request, context)
+
+    async def preview(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Previewed:
+        """Return what the work would ask; nothing is asked.
+
+        Raises:
+            ToolFault: it could not be asked.
+        """
+        return await self._engine.preview(workflow, request, context)
 
     async def answer(
         self,
@@ -34,7 +52,19 @@ class WorkflowCalls:
         Raises:
             ToolFault: one of its subclasses.
         """
-        request = msgspec.structs.replace(request, wants_expert=arguments.use_assistant_model)
+        request = msgspec.structs.replace(
+            request, wants_expert=arguments.use_assistant_model, budget_usd=arguments.budget_usd
+        )
+        if arguments.dry_run:
+            if arguments.is_guided:
+                raise BadArguments(
+                    "Argument 'dry_run': a step asks nobody but the last one. Leave 'step' and 'step_number' out to "
+                    "see the requests of one call."
+                )
+            previewed = await self.preview(workflow, request, context)
+            return ToolReturn(
+                WorkflowAnswer(model_used=previewed.model, notes=previewed.notes, answer=previewed.requests)
+            )
         if not arguments.is_guided:
             return returned(await self._engine.call(workflow, request, context))
         report = arguments.report()

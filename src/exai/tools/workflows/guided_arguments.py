@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from exai.consulting.arguments import BudgetUsd, DryRun
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
 from exai.workflows.guided import Confidence, GuidedReport
@@ -36,6 +37,8 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
     backtrack_from_step: StepNumber | None = None
     use_assistant_model: bool = True
     autonomy: Literal["agent", "server"] = "agent"
+    budget_usd: BudgetUsd | None = None
+    dry_run: DryRun = False
 
     @property
     def is_guided(self) -> bool:

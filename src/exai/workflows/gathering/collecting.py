@@ -15,6 +15,7 @@ from exai.consulting.context import CallContext
 from exai.errors import BadArguments, FileRefused, ToolFault
 from exai.evidence.packing import Packer
 from exai.evidence.pieces import Bounds, Wanted
+from exai.evidence.requests import CheckedPatch, PatchProblem
 from exai.evidence.shown import ShownEvidence
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.files.store.handles import is_stored
@@ -30,6 +31,7 @@ from exai.workflows.stage_output import digest_of
 
 __all__ = ["EvidenceWork"]
 
+MOST_NOTES = 5
 MOST_COMPARED = 20_000
 """Lines of a file that are looked through for what was shown of it."""
 NO_WORKSPACE = "No code was read. Give `workspace`, a folder below `files.roots`, or name files."
@@ -115,6 +117,11 @@ class EvidenceWork:
                 wanted, paths=tuple(dict.fromkeys(path for path in paths if path is not None))
             )
             found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
+        if stage.needs is not None and all(piece.source != stage.needs for piece in found.pieces):
+            raise BadArguments(
+                f"Nothing of what you name can be read in the workspace. {_listed(found.notes)}Name text files of it, "
+                "relative to it; ignored files and those that hold secrets are not there."
+            )
         rows = rows_of(Packer().pack(found.pieces, room), stage.name, 0)
         collected = Collected(
             tuple(path for path in request.file_paths if request.send_secrets or inside[path] is None),
@@ -127,6 +134,17 @@ class EvidenceWork:
         await self._record.gathered(step, EvidenceRows(0, rows))
         self._ledger = Ledger(await self._record.evidence())  # as another process would read it
         return collected
+
+    async def check_patch(self, patch: str, *, keeps_code: bool) -> CheckedPatch:
+        """Apply a patch to the workspace in memory; that it cannot be looked at is a problem of the patch."""
+        try:
+            async with self._workspaces.open(
+                self._context.caller.subject, self._request.workspace
+            ) as workspace:
+                return await workspace.check_patch(patch, keeps_code=keeps_code)
+        except ToolFault as fault:
+            problem = PatchProblem("", 0, f"it could not be compared with the workspace ({fault})")
+            return CheckedPatch(patch, problems=(problem,))
 
     def _take(self, collected: Collected) -> None:
         self.file_paths = collected.beside
@@ -146,6 +164,10 @@ class EvidenceWork:
         except ToolFault:
             return texts  # what was shown is what was shown, though nobody can compare it any more
         return texts
+
+
+def _listed(notes: Sequence[str]) -> str:
+    return "".join(f"{note}. " for note in notes[:MOST_NOTES])
 
 
 def _place(workspace: Workspace, path: str) -> str | None:

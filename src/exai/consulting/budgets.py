@@ -1,0 +1,33 @@
+"""What one request would cost, held against what the caller allows."""
+
+from exai.consulting.consultant import Fitted
+from exai.consulting.faults import BudgetTooSmall
+
+__all__ = ["ANSWER_TOKENS", "check_budget", "estimate"]
+
+ANSWER_TOKENS = 8_000
+"""Of an answer, thinking included, where nothing else bounds it: what a price reckons with."""
+
+
+def estimate(fitted: Fitted) -> float | None:
+    """Estimate what a request costs, in dollars; `None`: its model has no known price."""
+    return fitted.estimate(min(fitted.prompt.max_output_tokens or ANSWER_TOKENS, ANSWER_TOKENS)).usd
+
+
+def check_budget(fitted: Fitted, budget_usd: float, spent_usd: float = 0.0) -> None:
+    """Check that a request fits into what is left of a budget.
+
+    Raises:
+        BudgetTooSmall: it does not, or nobody knows.
+    """
+    model, usd = fitted.prompt.model.name, estimate(fitted)
+    if usd is None:
+        raise BudgetTooSmall(
+            f"Argument 'budget_usd': {model} has no known price, so no estimate can be held to it. Name a model "
+            "that has one (see `status` with section models), or leave budget_usd out."
+        )
+    if spent_usd + usd > budget_usd:
+        raise BudgetTooSmall(
+            f"The request to {model} is estimated at ${usd:.4f}, above budget_usd {budget_usd:g}. Nothing was asked. "
+            "Raise it, show less, or name a cheaper model."
+        )
