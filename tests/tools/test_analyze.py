@@ -116,3 +116,83 @@ def test_no_name_ends_a_drawing_and_a_long_list_is_cut(monkeypatch: pytest.Monke
     assert drawn.count("```") == 2
     assert 'n0["x a______.py:1"]' in drawn
     assert "and 1 more" in drawn
+
+
+def opportunity(**fields: Any) -> dict[str, Any]:
+    place = {"path": "shop/tax.py", "lines": "7", "quote": "def tax_of(price):"}
+    return {"title": "Divide it", "place": place, "problem": "Two rules.", "change": "Extract.", **fields}
+
+
+def restructuring(*opportunities: dict[str, Any]) -> Persona:
+    answer = {"opportunities": opportunities, "leave": "The names."}
+    return Persona("fixed", text=json.dumps(answer))
+
+
+async def test_what_to_restructure_has_its_place_its_callers_and_a_patch_that_applies(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    first = (tmp_path / "root/shop/tax.py").read_text().split("\n")[0]
+    place = {"path": "E1", "lines": "30", "quote": first}
+    patch = f"--- a/shop/tax.py\n+++ b/shop/tax.py\n@@ -1,1 +1,2 @@\n+# One rule.\n {first}\n"
+    emulator.persona = restructuring(
+        opportunity(place=place, patch=patch),
+        opportunity(title="Invented", place={"path": "shop/tax.py", "quote": "nothing_of_the_kind()"}),
+        opportunity(title="Broken", place=place, patch=patch.replace(first, "def other():")),
+    )
+    found = await asked(client, question="What is worth it?", kind="refactor", paths=["shop/tax.py"])
+    assert found["answer"].startswith(
+        f"1. Divide it\n   place: shop/tax.py:1 `{first}`\n   problem: Two rules.\n"
+    )
+    assert "of `tax_of` in" in found["answer"]
+    assert "shop/price.py:5 total" in found["answer"]
+    assert "patch, which applies to the workspace as it is now:\n\n```diff\ndiff --git" in found["answer"]
+    assert "+# One rule." in found["answer"]
+    assert "`nothing_of_the_kind()` (unverified)" in found["answer"]
+    assert "reaches: not looked up, as the place was not found" in found["answer"]
+    assert "patch: left out, as it does not apply. `shop/tax.py`, hunk 1:" in found["answer"]
+    assert "Better left as it is: The names." in found["answer"]
+    assert "One rule" not in (tmp_path / "root/shop/tax.py").read_text()
+    assert "worth restructuring" in prompted(emulator)
+    assert {"tests", "callers", "named_paths"} & {each["source"] for each in found["evidence"]}
+
+
+async def test_the_older_name_refactor_and_steps_become_one_call(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = restructuring()
+    steps = {
+        "step_number": 1,
+        "total_steps": 3,
+        "next_step_required": True,
+        "findings": "",
+        "confidence": "low",
+    }
+    given = {
+        "step": "Divide what is large.",
+        "refactor_type": "decompose",
+        "focus_areas": ["shop"],
+        "relevant_files": [str(tmp_path / "root/shop/tax.py")],
+        "style_guide_examples": [str(tmp_path / "root/shop/price.py")],
+    }
+    result = await client.tool("refactor", {**steps, **given, "model": "kimi-k3"})
+    assert not result["isError"], result
+    assert result["_meta"]["exai/alias"] == {"name": "refactor", "tool": "analyze"}
+    assert "Nothing that was shown is worth restructuring." in result["content"][0]["text"]
+    prompt = prompted(emulator)
+    assert "Divide what is large." in prompt
+    assert "the largest first" in prompt
+    assert "shop/price.py" in prompt
+    emulator.persona = Persona("fixed", text="Layers.")
+    older = {"step": "What layers are there?", "analysis_type": "architecture", **steps, "model": "kimi-k3"}
+    result = await client.tool("analyze", older)
+    assert "Layers." in result["content"][0]["text"]
+    result = await client.tool("analyze", {**older, "step_number": 2})
+    assert "an analysis is one call here" in result["content"][0]["text"]
+
+
+async def test_an_analysis_is_previewed_and_bounded(client: McpSocket, emulator: Emulator) -> None:
+    found = await asked(client, question="What is there?", dry_run=True)
+    assert found["answer"].startswith("Nothing was sent. It would be 1 request, about $")
+    code, sentence = await refused(client, model="kimi-k3", budget_usd=0.000001)
+    assert (code, "above budget_usd" in sentence) == ("budget_too_small", True)
+    assert emulator.log.requests == []

@@ -78,6 +78,21 @@ def registry() -> Registry:
             {"question": "who calls", "target": "take"},
         ),
         (
+            "refactor",
+            {
+                "step": "Divide it.",
+                "refactor_type": "decompose",
+                "focus_areas": ["size"],
+                "relevant_files": ["/p/a.py"],
+                "style_guide_examples": ["/p/b.py"],
+                "step_number": 1,
+                "confidence": "incomplete",
+                "images": [],
+            },
+            "analyze",
+            {"kind": "refactor", "paths": ["/p/a.py", "/p/b.py"]},
+        ),
+        (
             "testgen",
             {
                 "step": "Cover take.",
@@ -239,7 +254,12 @@ def test_what_is_refused_says_why_and_where_to_go(
 def test_the_manual_has_every_older_name_and_no_other(registry: Registry) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in manual.splitlines() if line.startswith("| `")]
-    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {"step", "consensus", "debug"}
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {
+        "step",
+        "consensus",
+        "debug",
+        "analyze",
+    }
     assert named == registry.older_names | {"models", "test_echo"}
 
 

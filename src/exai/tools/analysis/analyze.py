@@ -1,7 +1,10 @@
-"""`analyze`: evidence of a workspace, gathered by structure and without a model, and one model that explains it."""
+"""`analyze`: evidence of a workspace, gathered by structure and without a model, and one model that explains it.
+
+With `kind=refactor` the model names what is worth restructuring, and each place is compared with the workspace.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -9,17 +12,21 @@ from exai.auth import scopes
 from exai.consulting.answer import AnswerReport
 from exai.consulting.arguments import (
     AnswerTokens,
+    BudgetUsd,
     ContinuationId,
+    DryRun,
     EffortName,
     FallbackModels,
     ModelName,
     WorkspaceName,
     effort_named,
 )
+from exai.consulting.budgets import ANSWER_TOKENS, check_budget
 from exai.consulting.consultant import Consultant
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview_of_one
 from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments
 from exai.evidence.packing import Packed, Packer
@@ -27,7 +34,9 @@ from exai.evidence.pieces import Bounds, Piece, Wanted, block
 from exai.evidence.requests import Edge, Graph
 from exai.evidence.shown import ShownEvidence, shown_evidence
 from exai.evidence.workspace import Workspace, Workspaces
+from exai.tools.analysis.refactoring import Opportunities, described_opportunities
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.older.refactoring import REFACTORERS
 from exai.tools.older.tracing import TRACERS
 from exai.tools.prompts import prompt
 
@@ -37,15 +46,18 @@ EVIDENCE_TOKENS = 24_000
 MOST_PATHS = 50
 MOST_LISTED = 40
 """Calls in an answer."""
+DEPTHS = {"trace": "trace", "dependencies": "dependencies", "refactor": "dependencies"}
+"""Which graph is followed from a target, by kind."""
 LABEL_CHARACTERS = 200
 QUESTION_CHARACTERS = 20_000
 STRUCTURE = ("rules", "named_paths", "symbols_in_problem", "structure")
 AROUND = ("rules", "named_paths", "symbols_in_problem")
+REFACTOR = (*AROUND, "callers", "tests")
 
 
 class AnalyzeArguments(Arguments, frozen=True):
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=QUESTION_CHARACTERS)]
-    kind: Literal["structure", "trace", "dependencies"] = "structure"
+    kind: Literal["structure", "trace", "dependencies", "refactor"] = "structure"
     target: (
         Annotated[
             str,
@@ -63,6 +75,20 @@ class AnalyzeArguments(Arguments, frozen=True):
     effort: EffortName | None = None
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
+    budget_usd: BudgetUsd | None = None
+    dry_run: DryRun = False
+    step_number: Annotated[int, msgspec.Meta(ge=1)] = 1
+    total_steps: int = 1
+    next_step_required: bool = False
+    findings: str = ""
+    files_checked: list[str] = msgspec.field(default_factory=list)
+    relevant_context: list[str] = msgspec.field(default_factory=list)
+    issues_found: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    hypothesis: str = ""
+    confidence: str = ""
+    use_assistant_model: bool = True
+    analysis_type: str = ""
+    output_format: str = ""
 
     def requested(self) -> Requested:
         return Requested(model=self.model, conversation_id=self.continuation_id)
@@ -88,7 +114,7 @@ class Analysis(Result, frozen=True, kw_only=True):
     answer: str
 
     def text(self) -> str:
-        handle = self.continuation_id or "none, as the exchange was not kept"
+        handle = self.continuation_id or "none"
         head = f"[continuation_id: {handle} | {self.model_used}]"
         return "\n".join([head, *(f"Note: {note}" for note in self.notes), "", self.answer])
 
@@ -100,13 +126,14 @@ class Analyze:
         self._consultant = consultant
         self._workspaces = workspaces
         self._instructions = prompt("analyze")
+        self._refactor = prompt("refactor")
 
     def tool(self) -> Tool[AnalyzeArguments, Analysis]:
         """The catalogue's entry."""
         return Tool(
             name="analyze",
             title="Analyze",
-            description="Explain structure, trace calls, find dependencies.",
+            description="Explain structure, trace calls, find what to restructure.",
             arguments=AnalyzeArguments,
             result=Analysis,
             report=AnalysisReport,
@@ -114,11 +141,15 @@ class Analyze:
             asks_provider=True,
             scope=scopes.MODELS,
             file_arguments=("workspace",),
-            argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
-            aliases=TRACERS,
-            unlisted=frozenset(
-                {"model", "fallback_models", "effort", "max_answer_tokens", "continuation_id"}
-            ),
+            argument_aliases={
+                "thinking_mode": "effort",
+                "reasoning_effort": "effort",
+                "step": "question",
+                "relevant_files": "paths",
+            },
+            aliases=(*TRACERS, *REFACTORERS),
+            unlisted=frozenset(AnalyzeArguments.__struct_encode_fields__)
+            - {"question", "kind", "target", "workspace", "paths"},
             open_world=True,
             listed_result=ANSWER_FIELDS,
         )
@@ -131,7 +162,12 @@ class Analyze:
         """
         if not arguments.question.strip():
             raise BadArguments("Argument 'question' is blank. Say what you want to know.")
-        if arguments.kind != "structure" and not (arguments.target or "").strip():
+        if arguments.step_number > 1:
+            raise BadArguments(
+                "Argument 'step_number': an analysis is one call here. The answer to the first one had all of it: ask "
+                "`chat` with its continuation_id, or ask again without step_number."
+            )
+        if arguments.kind in {"trace", "dependencies"} and not (arguments.target or "").strip():
             raise BadArguments(
                 f"Argument 'target': say where {arguments.kind} begins: a path, a name, Class.method or path:name."
             )
@@ -143,22 +179,37 @@ class Analyze:
             raise BadArguments(
                 "The workspace shows nothing for this question. Name files or folders in 'paths', or a 'target'."
             )
-        consultation = await self._consultant.consult(self._inquiry(arguments, packed, graph), context)
-        return ToolReturn(
-            _result(consultation, graph, notes), consultation.findings, _report(consultation, packed, graph)
-        )
+        inquiry = self._inquiry(arguments, packed, graph)
+        if arguments.dry_run:
+            model, requests, reason = await preview_of_one(self._consultant, inquiry, context)
+            notes = notes if reason is None else (reason, *notes)
+            return ToolReturn(Analysis(model_used=model, notes=notes, answer=requests))
+        if arguments.budget_usd is not None:
+            prepared = await self._consultant.prepare(inquiry, context)
+            lead = self._consultant.choose(prepared).model
+            check_budget(await self._consultant.fit(prepared, lead, context), arguments.budget_usd)
+        consultation = await self._consultant.consult(inquiry, context)
+        result = _result(consultation, graph, notes)
+        found = consultation.value_as(Opportunities)
+        if found is not None:
+            async with self._workspaces.open(context.caller.subject, arguments.workspace) as workspace:
+                answer = await described_opportunities(found, packed, workspace)
+            result = msgspec.structs.replace(result, answer=answer)
+        return ToolReturn(result, consultation.findings, _report(consultation, packed, graph))
 
     def _inquiry(self, arguments: AnalyzeArguments, packed: Packed, graph: Graph | None) -> Inquiry:
         material = "".join(block(f"E{number}", piece) for number, piece in enumerate(packed.shown, start=1))
         calls = f"<<<GRAPH>>>\n{_listed(_edges(graph))}<<<END GRAPH>>>\n" if graph and graph.edges else ""
         return Inquiry(
-            instructions=self._instructions,
+            instructions=self._refactor if arguments.kind == "refactor" else self._instructions,
             question=f"{material}{calls}\n{_asked(arguments)}",
             model=arguments.model,
             fallback_models=arguments.fallback_models,
             effort=effort_named(arguments.effort),
-            max_answer_tokens=arguments.max_answer_tokens,
+            max_answer_tokens=arguments.max_answer_tokens
+            or (None if arguments.budget_usd is None else ANSWER_TOKENS),
             continuation_id=arguments.continuation_id,
+            answer_as=Opportunities if arguments.kind == "refactor" else None,
         )
 
 
@@ -168,11 +219,11 @@ async def _gathered(
     """Gather what the question needs: the graph first, where one is asked for."""
     bounds = Bounds(tokens=EVIDENCE_TOKENS)
     graph = None
-    if arguments.kind != "structure" and arguments.target is not None:
-        graph = await workspace.trace(workspace.relative(arguments.target), arguments.kind, bounds)
+    if arguments.target is not None and arguments.kind in DEPTHS:
+        graph = await workspace.trace(workspace.relative(arguments.target), DEPTHS[arguments.kind], bounds)
     paths = tuple(workspace.relative(path) for path in arguments.paths)
     wanted = Wanted(question=arguments.question, paths=paths)
-    sources = STRUCTURE if arguments.kind == "structure" else AROUND
+    sources = {"structure": STRUCTURE, "refactor": REFACTOR}.get(arguments.kind, AROUND)
     found = await workspace.gather(sources, wanted, bounds)
     notes = list(found.notes)
     if graph is not None:
@@ -184,6 +235,8 @@ async def _gathered(
 
 def _asked(arguments: AnalyzeArguments) -> str:
     about = f" of `{arguments.target}`" if arguments.target else ""
+    if arguments.kind == "refactor":
+        return f"Find what is worth restructuring{about}.\n\n{arguments.question}"
     return f"Analyze the {arguments.kind}{about}.\n\n{arguments.question}"
 
 
