@@ -19,6 +19,7 @@ from exai.events.bus import EventBus
 from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
+from exai.tools.conversations.conversations import ConversationsTool
 from exai.tools.files import Files
 from exai.tools.listing.profiles import Profiles
 from exai.tools.models import Models
@@ -61,6 +62,7 @@ def unserved_registry() -> Registry:
         Models(absent),
         Status(absent, absent),
         Echo(),
+        ConversationsTool(absent, absent, absent),
     )
     return Registry([each.tool() for each in tools])
 

@@ -33,7 +33,7 @@ def of(kind: type[ToolFault], sentence: str) -> ToolFault:
 TRIED = tuple(Tried(f"model-{number}", "glm", "provider_failed", 1) for number in range(10))
 
 
-@pytest.mark.parametrize("kind", list(dict.fromkeys(faults())))
+@pytest.mark.parametrize("kind", sorted(set(faults()), key=str))
 def test_every_error_is_complete_within_what_each_client_shows(kind: type[ToolFault]) -> None:
     fault = of(kind, "It failed because " + "x" * 5_000 + ". Do that instead.")
     fault.partial = "begin" + "y" * 5_000 + "end"

@@ -33,6 +33,7 @@ from exai.storage.calls.journal import Journal
 from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.calls.usage import UsageReports
 from exai.storage.calls.use import UseCounts
+from exai.storage.conversations.archive import ConversationArchive
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
@@ -177,5 +178,6 @@ def _report(database: Database, clock: ManualClock) -> SystemReport:
         usage=UsageReports(database, clock),
         use=UseCounts(database, clock),
         calls=RecordedCalls(database, clock),
+        archive=ConversationArchive(database, clock),
         running=(),
     )

@@ -15,12 +15,12 @@ from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
-from exai.routing.router import ModelRouter
-from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
 from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
+from exai.tools.conversations.compacting import Compacting
+from exai.tools.conversations.conversations import ConversationsTool
 from exai.tools.files import Files, FileServices
 from exai.tools.models import Models
 from exai.tools.older.echo import Echo
@@ -64,14 +64,13 @@ async def open_tools(
     demo: bool,
 ) -> AsyncIterator[Tools]:
     """Register every tool; leaving stores what was learnt about token counts."""
-    clock = asking.clock
-    counts = await TokenCounts.open(storage.calibrations, clock)
-    conversations = Conversations(storage.conversations, clock, settings.conversations.max_exchanges)
+    counts = await TokenCounts.open(storage.calibrations, asking.clock)
+    conversations = Conversations(storage.conversations, asking.clock, settings.conversations.max_exchanges)
     consultant = _consultant(settings, conversations, asking, files, counts)
     states = ModelStates(asking.router, monitoring.health, asking.breakers, counts.of)
     report = SystemReport(
-        clock=clock,
-        began=clock.monotonic(),
+        clock=asking.clock,
+        began=asking.clock.monotonic(),
         demo=demo,
         loop_lag=monitoring.loop_lag,
         models=states,
@@ -82,12 +81,13 @@ async def open_tools(
         usage=storage.usage,
         use=storage.use,
         calls=storage.recorded_calls,
+        archive=storage.archive,
         running=monitoring.running_calls,
     )
     models = Models(states)
     tools = (
         Chat(consultant),
-        *_workflow_tools(settings, storage, consultant, conversations, files, asking.router, clock),
+        *_workflow_tools(settings, storage, consultant, conversations, files, asking),
         Analyze(consultant, files.stored.workspaces),
         ConsensusTool(consultant),
         Challenge(consultant),
@@ -95,6 +95,7 @@ async def open_tools(
         Files(_file_services(files, settings)),
         models,
         Status(report, models),
+        _conversations_tool(consultant, conversations, storage),
         Echo(),
     )
     try:
@@ -117,28 +118,37 @@ def _consultant(
     )
 
 
+def _conversations_tool(
+    consultant: Consultant, conversations: Conversations, storage: Storage
+) -> ConversationsTool:
+    compacting = Compacting(consultant, conversations, storage.archive)
+    return ConversationsTool(conversations, storage.archive, compacting)
+
+
 def _workflow_tools(
     settings: Settings,
     storage: Storage,
     consultant: Consultant,
     conversations: Conversations,
     files: ToolFiles,
-    router: ModelRouter,
-    clock: Clock,
+    asking: Asking,
 ) -> tuple[Think, Debug, Write, PlanTool]:
     """Build the tools whose work outlives a call.
 
     Raises:
         StartFault: a definition is wrong.
     """
-    stages = Stages(consultant, conversations, files.stored.workspaces, router, clock)
-    engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
-    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock))
+    stages = Stages(consultant, conversations, files.stored.workspaces, asking.router, asking.clock)
+    engine, workflows = (
+        Engine(storage.workflows, stages, asking.clock),
+        workflows_with(settings.workflows.folder),
+    )
+    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, asking.clock))
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),
         Write(calls, workflows["write"], files.stored.shelf),
-        PlanTool(consultant, Plans(storage.plans, clock)),
+        PlanTool(consultant, Plans(storage.plans, asking.clock)),
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "EffortName",
     "FallbackModels",
     "FilePaths",
+    "Fork",
     "ImageSources",
     "ModelName",
     "ReadDocuments",
@@ -60,6 +61,8 @@ BudgetUsd = Annotated[float, msgspec.Meta(gt=0)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 ContinuationId = Annotated[str, msgspec.Meta(max_length=200, description="Of an earlier answer")]
+
+Fork = Annotated[bool, msgspec.Meta(description="Go on in a copy; the conversation stays as it is")]
 
 EFFORTS = {
     **{effort.value: effort for effort in Effort},

@@ -152,7 +152,9 @@ class Consultant:
             ToolFault: one of its subclasses.
         """
         with context.stage(Stage.STORE):
-            conversation = await self._conversations.open(context.caller, inquiry.continuation_id)
+            conversation = await self._conversations.open(
+                context.caller, inquiry.continuation_id, fork=inquiry.fork
+            )
         return Prepared(inquiry, conversation, await gather(inquiry, self._files, context))
 
     def choose(self, prepared: Prepared) -> Choice:

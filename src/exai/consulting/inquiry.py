@@ -37,6 +37,8 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     max_answer_tokens: int | None = None
     continuation_id: str | None = None
     """Of the conversation to go on with; `None` begins one."""
+    fork: bool = False
+    """Whether the conversation goes on in a copy of it, and stays as it is."""
     answer_as: type[msgspec.Struct] | None = None
     """The object that the answer is to be; `None`: text."""
     tool_limits: config.ToolLoop | None = None

@@ -39,6 +39,7 @@ from exai.errors import (
 )
 from exai.events.events import CallEnded, CallRefused, CallStarted
 from exai.events.incidents import record_incident
+from exai.events.requests import RequestRecord
 from exai.routing.admission import CallPermits
 from exai.routing.asker import ModelAsker
 from exai.routing.ledger import Ledger, Stage
@@ -232,7 +233,7 @@ class Dispatcher:
         if not self._admitting:
             return self._refused(request)
         asks = request.tool.asks_provider and run is None
-        if asks:
+        if asks and (request.caller.subject, request.caller.client) in self._repeats.asked:
             again = self._repeats.answer_again(request.invocation, request.caller, request.began)
             if again is not None:
                 return again
@@ -375,13 +376,7 @@ class Dispatcher:
         emulated = bool(self._asking.emulated) and any(request.emulated for request in requests)
         provider, model = _model_of(findings, ledger)
         cost_usd = bill.cost.least_usd
-        if call.guarded:
-            self._guards.settle_soon(call.id, requests)
-        self._use.note(
-            call.request.invocation, caller, model, ok=code is None, usd=None if emulated else cost_usd
-        )
-        if code in NOT_ADMITTED and not call.journalled:
-            self._bus.publish(CallRefused(call.tool.name, caller, code))
+        self._account(call, code, model, requests, None if emulated else cost_usd)
         if call.journalled:
             self._journal.end_soon(
                 CallEnd(
@@ -413,6 +408,22 @@ class Dispatcher:
             )
         )
         return CallFacts(call.id, timings, emulated=emulated)
+
+    def _account(
+        self,
+        call: _Call,
+        code: str | None,
+        model: str | None,
+        requests: tuple[RequestRecord, ...],
+        usd: float | None,
+    ) -> None:
+        """Settle what a call had reserved, count its names, and say that it was not admitted, where it was not."""
+        caller = call.context.caller
+        if call.guarded:
+            self._guards.settle_soon(call.id, requests)
+        self._use.note(call.request.invocation, caller, model, ok=code is None, usd=usd)
+        if code in NOT_ADMITTED and not call.journalled:
+            self._bus.publish(CallRefused(call.tool.name, caller, code))
 
 
 def _size_of(given: Any) -> int:

@@ -45,14 +45,15 @@ class Repeats:
     def __init__(self, most: int) -> None:
         """`most` times in a row a question is asked of models; 0: each time."""
         self._most = most
-        self._asked: OrderedDict[tuple[str, str], _Asked] = OrderedDict()
+        self.asked: OrderedDict[tuple[str, str], _Asked] = OrderedDict()
+        """The latest question of each client, by subject and name."""
 
     def answer_again(self, invocation: Invocation, caller: Caller, now: float) -> ToolAnswer | None:
         """Return the first answer of a question that was asked too often; `None` for one that is to be asked.
 
         `now` is of the monotonic clock, in seconds.
         """
-        asked = self._asked.get((caller.subject, caller.client))
+        asked = self.asked.get((caller.subject, caller.client))
         if asked is None or asked.times < self._most or not asked.is_same(invocation, now):
             return None
         asked.times += 1
@@ -61,15 +62,15 @@ class Repeats:
     def note(self, invocation: Invocation, caller: Caller, answer: ToolAnswer, now: float) -> None:
         """Remember a question that was answered."""
         key, given = (caller.subject, caller.client), invocation.given
-        asked = self._asked.get(key)
+        asked = self.asked.get(key)
         if not given or not self._most or not invocation.tool.answers_alike.issuperset(given):
-            self._asked.pop(key, None)
+            self.asked.pop(key, None)
         elif asked is not None and asked.given == given and asked.is_same(invocation, now):
             asked.times += 1
         else:
-            self._asked[key] = _Asked(invocation.name, given, answer, now)
-            if len(self._asked) > MOST_CLIENTS:
-                self._asked.popitem(last=False)
+            self.asked[key] = _Asked(invocation.name, given, answer, now)
+            if len(self.asked) > MOST_CLIENTS:
+                self.asked.popitem(last=False)
 
 
 def _given_again(asked: _Asked) -> ToolAnswer:

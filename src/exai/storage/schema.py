@@ -182,6 +182,10 @@ conversations = Table(
     Column("last_model", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("title", StorableText),
+    Column("summary_to", Integer),  # the last exchange that the summary stands for
+    Column("summary_tokens", BigInteger),  # estimate
+    Column("summary", StorableText),
     Index(None, "owner", "updated_at"),
 )
 

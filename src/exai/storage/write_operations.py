@@ -33,7 +33,8 @@ group                rule     operations, with their tables in the order in whic
 `IDEMPOTENT_CALLS`   by key   begin, end, free: idempotent_calls. A begin waits for another process' begin of its key;
                               ends and frees touch rows of calls of this process
 `CALLS`              by key   begin, end: calls, then what belongs to a call. All are rows of calls of this process
-`CONVERSATIONS`      by key   append: conversations, exchanges; begin: the same, rows that nobody else knows yet
+`CONVERSATIONS`      by key   append: conversations, exchanges; begin and copy: the same, rows that nobody else knows
+                              yet; rename, summarize: conversations, one row of each
 `CALIBRATIONS`       alone    add: token_calibrations
 `USE`                alone    add: use_counts; reserve, settle and release: guarded_calls; prune: either
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;

@@ -13,6 +13,7 @@ from exai.consulting.arguments import (
     EffortName,
     FallbackModels,
     FilePaths,
+    Fork,
     ImageSources,
     ModelName,
     ReadDocuments,
@@ -34,6 +35,20 @@ from exai.tools.prompts import prompt
 __all__ = ["Chat", "ChatArguments"]
 
 
+ALONE = frozenset(
+    {
+        "prompt",
+        "model",
+        "fallback_models",
+        "effort",
+        "temperature",
+        "max_answer_tokens",
+        "use_websearch",
+    }
+)
+"""Arguments with which an answer depends on their words alone."""
+
+
 class ChatArguments(Arguments, frozen=True):
     prompt: Annotated[
         str, msgspec.Meta(min_length=1, description="The question, with what is needed to answer it")
@@ -47,6 +62,7 @@ class ChatArguments(Arguments, frozen=True):
     temperature: Temperature | None = None
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     send_secrets: SendSecrets = False
     read_documents: ReadDocuments | None = None
     dry_run: DryRun = False
@@ -90,22 +106,13 @@ class Chat:
                     "read_documents",
                     "send_secrets",
                     "dry_run",
+                    "fork",
                 }
             ),
             meta=SHOWN_WHOLE,
             open_world=True,
             listed_result=ANSWER_FIELDS,
-            answers_alike=frozenset(
-                {
-                    "prompt",
-                    "model",
-                    "fallback_models",
-                    "effort",
-                    "temperature",
-                    "max_answer_tokens",
-                    "use_websearch",
-                }
-            ),
+            answers_alike=ALONE,
         )
 
     async def run(self, arguments: ChatArguments, context: CallContext) -> ToolReturn[ModelAnswer]:
@@ -128,6 +135,7 @@ class Chat:
             temperature=arguments.temperature,
             max_answer_tokens=arguments.max_answer_tokens,
             continuation_id=arguments.continuation_id,
+            fork=arguments.fork,
             send_secrets=arguments.send_secrets,
             reads_documents=arguments.read_documents,
         )

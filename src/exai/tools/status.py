@@ -20,7 +20,20 @@ from exai.tools.system_report import SystemReport
 
 __all__ = ["Status", "StatusArguments"]
 
-Section = Literal["all", "models", "service", "providers", "limits", "jobs", "duties", "usage", "errors"]
+Section = Literal[
+    "all",
+    "calls",
+    "conversations",
+    "doctor",
+    "duties",
+    "errors",
+    "jobs",
+    "limits",
+    "models",
+    "providers",
+    "service",
+    "usage",
+]
 
 LATEST = "last"
 """The `id` of the caller's latest call."""
@@ -97,6 +110,12 @@ class Status:
             names=await report.names_used_by(caller) if arguments.section == "usage" else UNSET,
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
         )
+        if arguments.section == "calls":
+            details = StatusDetails(calls=await report.calls_of(caller))
+        elif arguments.section == "conversations":
+            details = StatusDetails(conversations=await report.conversations_of(caller))
+        elif arguments.section == "doctor":
+            details = StatusDetails(doctor=report.complaints() or ("Nothing is wrong as far as EXAI sees.",))
         return ToolReturn(StatusReport.of(details, briefly=arguments.section == "all"), report=details)
 
     def _listed(self, name: str | None) -> ToolReturn[StatusReport]:

@@ -1,6 +1,7 @@
 """What `status` returns: everything for programs, and for agents as much of it as they can use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -9,10 +10,11 @@ from msgspec import UNSET, UnsetType
 from exai.consulting.results import Report, Result
 from exai.storage.calls.use import NamedUse
 from exai.tools.call_report import CallReport
+from exai.tools.conversations.conversations import ConversationItem
 from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.system_report import (
     DutyState,
-    FailedCall,
+    EndedCall,
     JobsInState,
     LimitsInUse,
     ModelUsage,
@@ -30,6 +32,9 @@ FEW = 3
 """Rows of each section where all were."""
 
 
+HERE_ALONE = "Whoever runs EXAI finds the rest by `exai doctor` on its machine."
+
+
 class StatusDetails(Report, frozen=True, kw_only=True):
     """The sections asked for, or one call with its requests, whole."""
 
@@ -41,7 +46,10 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     names: tuple[NamedUse, ...] | UnsetType = UNSET
     """Under which names the caller called; arguments are names, never values."""
-    errors: tuple[FailedCall, ...] | UnsetType = UNSET
+    errors: tuple[EndedCall, ...] | UnsetType = UNSET
+    calls: tuple[EndedCall, ...] | UnsetType = UNSET
+    conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
+    doctor: tuple[str, ...] | UnsetType = UNSET
     call: dict[str, Any] | UnsetType = UNSET
     models: ModelsReport | UnsetType = UNSET
 
@@ -58,7 +66,10 @@ class StatusReport(Result, frozen=True, kw_only=True):
     duties: tuple[DutyState, ...] | UnsetType = UNSET
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     names: tuple[NamedUse, ...] | UnsetType = UNSET
-    errors: tuple[FailedCall, ...] | UnsetType = UNSET
+    errors: tuple[EndedCall, ...] | UnsetType = UNSET
+    calls: tuple[EndedCall, ...] | UnsetType = UNSET
+    conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
+    doctor: tuple[str, ...] | UnsetType = UNSET
     call: CallReport | UnsetType = UNSET
     models: ModelsListed | UnsetType = UNSET
 
@@ -95,31 +106,30 @@ class StatusReport(Result, frozen=True, kw_only=True):
             usage=details.usage if details.usage is UNSET else cut.first(details.usage),
             names=details.names if details.names is UNSET else cut.first(details.names, most=2 * MOST),
             errors=details.errors if details.errors is UNSET else cut.first(details.errors),
+            calls=details.calls if details.calls is UNSET else cut.first(details.calls),
+            conversations=details.conversations,
+            doctor=details.doctor,
             note=cut.note,
         )
 
     def text(self) -> str:
         parts = [f"Note: {self.note}"] if self.note else []
-        if self.call is not UNSET:
-            parts.append(self.call.text)
-        if self.models is not UNSET:
-            parts.append(self.models.text())
-        if self.service is not UNSET:
-            parts.append(_service_text(self.service))
-        if self.providers is not UNSET:
-            parts.append("\n".join(["Providers:", *(_provider_text(each) for each in self.providers)]))
-        if self.limits is not UNSET:
-            parts.append(_limits_text(self.limits))
-        if self.jobs is not UNSET:
-            parts.append(_jobs_text(self.jobs))
-        if self.duties is not UNSET:
-            parts.append(_duties_text(self.duties))
-        if self.usage is not UNSET:
-            parts.append(_usage_text(self.usage))
-        if self.names is not UNSET:
-            parts.append(_names_text(self.names))
-        if self.errors is not UNSET:
-            parts.append(_errors_text(self.errors))
+        sections: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+            (self.call, lambda call: str(call.text)),
+            (self.models, lambda models: str(models.text())),
+            (self.service, _service_text),
+            (self.providers, lambda found: "\n".join(["Providers:", *map(_provider_text, found)])),
+            (self.limits, _limits_text),
+            (self.jobs, _jobs_text),
+            (self.duties, _duties_text),
+            (self.usage, _usage_text),
+            (self.names, _names_text),
+            (self.errors, partial(_calls_text, "Latest failed calls:", "No failed calls.")),
+            (self.calls, partial(_calls_text, "Latest calls:", "You have made no calls.")),
+            (self.conversations, _conversations_text),
+            (self.doctor, lambda complaints: "\n".join([*complaints, HERE_ALONE])),
+        )
+        parts += [rendered(section) for section, rendered in sections if section is not UNSET]
         return "\n\n".join(parts)
 
 
@@ -224,12 +234,17 @@ def _names_text(names: tuple[NamedUse, ...]) -> str:
     return "\n".join(lines)
 
 
-def _errors_text(errors: tuple[FailedCall, ...]) -> str:
-    if not errors:
-        return "No failed calls."
-    lines = ["Latest failed calls:"]
-    lines += [
+def _conversations_text(found: tuple[ConversationItem, ...]) -> str:
+    if not found:
+        return "You have no conversations."
+    return "\n".join(["Conversations, the latest used first:", *(each.line for each in found)])
+
+
+def _calls_text(heading: str, nothing: str, calls: tuple[EndedCall, ...]) -> str:
+    if not calls:
+        return nothing
+    lines = [
         f"- {each.at} {each.tool} {each.model or ''}: {each.outcome} {each.error or ''} ({each.call_id})"
-        for each in errors
+        for each in calls
     ]
-    return "\n".join(lines)
+    return "\n".join([heading, *lines])

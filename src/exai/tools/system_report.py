@@ -22,15 +22,17 @@ from exai.runtime.clock import Clock
 from exai.runtime.gate import Gate
 from exai.runtime.periodic import DutyRecord
 from exai.runtime.version import __version__
-from exai.storage.calls.journal import Journal
+from exai.storage.calls.journal import CallOutcome, Journal
 from exai.storage.calls.recorded import RecordedCall, RecordedCalls
 from exai.storage.calls.usage import UsageReports
 from exai.storage.calls.use import NamedUse, UseCounts
+from exai.storage.conversations.archive import ConversationArchive, Selection
 from exai.storage.conversations.calibrations import Calibration
+from exai.tools.conversations.conversations import ConversationItem
 
 __all__ = [
     "DutyState",
-    "FailedCall",
+    "EndedCall",
     "JobsInState",
     "LimitsInUse",
     "ModelStates",
@@ -124,8 +126,8 @@ class ModelUsage(msgspec.Struct, frozen=True, kw_only=True):
     """True: a demonstration's emulator answered, and nothing was charged."""
 
 
-class FailedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that ended in anything but an answer."""
+class EndedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that has ended, and how."""
 
     at: str
     call_id: str
@@ -200,6 +202,7 @@ class SystemReport:
     usage: UsageReports
     use: UseCounts
     calls: RecordedCalls
+    archive: ConversationArchive
     running: Container[str]
     """Ids of the calls that this process runs."""
 
@@ -264,20 +267,39 @@ class SystemReport:
         """Add up under which names a caller's calls went of late, what was named most first."""
         return tuple(await self.use.report(days=USAGE_DAYS, owner=caller))
 
-    async def failures_of(self, caller: str) -> tuple[FailedCall, ...]:
+    async def failures_of(self, caller: str) -> tuple[EndedCall, ...]:
         """List a caller's latest calls that failed, newest first."""
-        failures = await self.journal.recent_failures(owner=caller, limit=RECENT)
-        return tuple(
-            FailedCall(
-                at=failure.began_at.isoformat(timespec="seconds"),
-                call_id=failure.call_id,
-                tool=failure.tool,
-                model=failure.model_used or failure.model_requested,
-                outcome=failure.outcome,
-                error=failure.error_code,
-            )
-            for failure in failures
-        )
+        return tuple(map(_ended, await self.journal.recent_failures(owner=caller, limit=RECENT)))
+
+    async def conversations_of(self, caller: str) -> tuple[ConversationItem, ...]:
+        """List a caller's conversations, the latest used first; nothing of what was said."""
+        rows = await self.archive.listing(Selection(owner=caller), RECENT * 2)
+        return tuple(map(ConversationItem.of, rows))
+
+    async def calls_of(self, caller: str) -> tuple[EndedCall, ...]:
+        """List a caller's latest calls, newest first."""
+        return tuple(map(_ended, await self.journal.recent_calls(owner=caller, limit=RECENT)))
+
+    def complaints(self) -> tuple[str, ...]:
+        """Say what is wrong, as far as the process sees it, in sentences."""
+        found = []
+        for provider in self.providers():
+            if provider.configured and provider.last_error:
+                found.append(f"The last request to {provider.name} failed: {provider.last_error}.")
+            found += [
+                f"{each.model} is spared for {each.retry_after_s:g} s." for each in provider.open_breakers
+            ]
+        if not any(provider.configured for provider in self.providers()):
+            found.append("No provider has a key.")
+        found += [
+            f"The duty {duty.name} has failed {duty.failed_in_a_row} times in a row: {duty.error}."
+            for duty in self.duty_states()
+            if duty.failed_in_a_row
+        ]
+        limits = self.limits()
+        if limits.waiting:
+            found.append(f"{limits.waiting} calls wait for a permit.")
+        return tuple(found)
 
     async def call(self, call_id: str, owner: str | None) -> RecordedCall | None:
         """Find a call of `owner`, or of anybody where that is `None`."""
@@ -318,6 +340,17 @@ def duty_states(records: Iterable[DutyRecord]) -> tuple[DutyState, ...]:
 
 def _open_breaker(breaker: Breaker) -> OpenBreaker:
     return OpenBreaker(breaker.model, breaker.state.value, breaker.cause, round(breaker.retry_after_s, 1))
+
+
+def _ended(call: CallOutcome) -> EndedCall:
+    return EndedCall(
+        at=call.began_at.isoformat(timespec="seconds"),
+        call_id=call.call_id,
+        tool=call.tool,
+        model=call.model_used or call.model_requested,
+        outcome=call.outcome,
+        error=call.error_code,
+    )
 
 
 def _in_use(name: str, gate: Gate) -> GateInUse:

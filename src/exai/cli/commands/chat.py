@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +12,9 @@ from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.event_loop import run
 from exai.cli.options import AsJson, ConfigFile, Overrides
+from exai.cli.terminal.asking import Place, daemon_at, serve_options
 from exai.cli.terminal.attached import AttachedFiles, is_picture
 from exai.cli.terminal.last_conversation import last_conversation, remember_conversation
-from exai.cli.terminal.own_daemon import is_listening, own_daemon
 from exai.cli.terminal.prompt import is_stored, prompt_of
 from exai.cli.terminal.screen import Screen, facts_of, summary
 from exai.client.connection import CallFailed, connect
@@ -29,19 +27,6 @@ HERE = "here"
 """Names the daemon of these settings, whether it runs or is started for the question."""
 
 app = new_app()
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the question is asked."""
-
-    url: str | None
-    """`None`: it is known that no daemon runs on these data."""
-    may_start: bool
-    """Whether a daemon is started where none listens."""
-    options: tuple[str, ...]
-    """The options of that daemon."""
-    credentials: Path | None
 
 
 @dataclass(frozen=True)
@@ -134,24 +119,15 @@ def chat(
     for note in attached.notes:
         typer.echo(note, err=True)
     may_start = url is None and is_loopback(settings.server.host)
-    options = _serve_options(config_file, overrides or [], demo=chosen.loaded.demo)
-    place = _Place(url or chosen.address, may_start, options, credentials)
+    options = serve_options(config_file, overrides or [], demo=chosen.loaded.demo)
+    place = Place(url or chosen.address, may_start, options, credentials)
     given = {name: value for name, value in arguments.items() if value not in (None, [])}
     asked_in = run(_ask(place, given, _Style(as_json, thinking, quiet)))
     if asked_in is not None:
         remember_conversation(settings.data_dir, url or HERE, asked_in)
 
 
-def _serve_options(config_file: Path | None, overrides: list[str], *, demo: bool) -> tuple[str, ...]:
-    options = ["--demo"] if demo else []
-    if config_file is not None:
-        options += ["--config", str(config_file)]
-    for override in overrides:
-        options += ["--set", override]
-    return tuple(options)
-
-
-async def _ask(place: _Place, arguments: dict[str, object], style: _Style) -> str | None:
+async def _ask(place: Place, arguments: dict[str, object], style: _Style) -> str | None:
     """Ask, show the answer, and return the id of the conversation.
 
     Raises:
@@ -162,7 +138,7 @@ async def _ask(place: _Place, arguments: dict[str, object], style: _Style) -> st
     screen = Screen(sys.stdout, sys.stderr, streams=streams, shows_thinking=style.shows_thinking)
     try:
         async with (
-            _daemon(place) as url,
+            daemon_at(place) as url,
             connect(url, credentials=place.credentials) as session,
         ):
             answer = await session.call("chat", arguments, on_progress=screen.receive)
@@ -180,13 +156,3 @@ async def _ask(place: _Place, arguments: dict[str, object], style: _Style) -> st
     if not (style.quiet or style.as_json):
         typer.echo(f"{summary(facts)} | go on: exai chat --continue", err=True)
     return str(facts["continuation_id"])
-
-
-@asynccontextmanager
-async def _daemon(place: _Place) -> AsyncIterator[str]:
-    """Find the daemon, or run one within this scope."""
-    if place.url is not None and (not place.may_start or await is_listening(place.url)):
-        yield place.url
-        return
-    async with own_daemon(place.options) as url:
-        yield url

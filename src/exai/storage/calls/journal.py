@@ -10,7 +10,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnClause, Connection, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from exai.callers import Caller, Credential
 from exai.config.auth import OWN_ISSUER
@@ -23,7 +33,7 @@ from exai.storage.dialects import ManyRows, upsert
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
-__all__ = ["CallBegun", "CallEnd", "CallFailure", "Journal"]
+__all__ = ["CallBegun", "CallEnd", "CallOutcome", "Journal"]
 
 LOST = "lost"
 
@@ -62,8 +72,8 @@ class CallEnd(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class CallFailure:
-    """A call that failed, as its owner may see it."""
+class CallOutcome:
+    """How a call ended, as its owner may see it."""
 
     call_id: str
     began_at: datetime
@@ -149,8 +159,15 @@ class Journal:
         over = [run_id for run_id in runs if await self._database.is_over(run_id)]
         return sum([await self._database.write(_mark_lost, run_id) for run_id in over])
 
-    async def recent_failures(self, *, owner: str, limit: int) -> Sequence[CallFailure]:
+    async def recent_calls(self, *, owner: str, limit: int) -> Sequence[CallOutcome]:
+        """Read the owner's latest calls that have ended, newest first."""
+        return await self._recent(calls.c.outcome.is_not(None), owner, limit)
+
+    async def recent_failures(self, *, owner: str, limit: int) -> Sequence[CallOutcome]:
         """Read the owner's latest calls that ended in anything but an answer, newest first."""
+        return await self._recent(calls.c.outcome != _OK, owner, limit)
+
+    async def _recent(self, condition: ColumnElement[bool], owner: str, limit: int) -> Sequence[CallOutcome]:
         query = (
             select(
                 calls.c.call_id,
@@ -161,12 +178,12 @@ class Journal:
                 calls.c.outcome,
                 calls.c.error_code,
             )
-            .where(calls.c.owner == owner, calls.c.outcome != _OK)
+            .where(calls.c.owner == owner, condition)
             .order_by(calls.c.began_at.desc())
             .limit(limit)
         )
         return await self._database.read(
-            lambda connection: [CallFailure(*row) for row in connection.execute(query)]
+            lambda connection: [CallOutcome(*row) for row in connection.execute(query)]
         )
 
     async def prune(self, keep_days: int) -> int:

@@ -10,14 +10,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, tuple_, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.schema import calls, conversations, exchanges, idempotent_calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["ConversationArchive", "ConversationSummary", "ExportedExchange", "Selection"]
+__all__ = ["ConversationArchive", "ConversationSummary", "ExportedExchange", "FoundExchange", "Selection"]
+
+MOST_WORDS = 16
+"""Of a search; those behind them are not looked for."""
+AROUND = 80
+"""Characters that are shown on either side of a word that was found."""
 
 BATCH = 200
 """Conversations of one transaction, so that writes of calls get their turn in between."""
@@ -55,6 +60,9 @@ class ConversationSummary(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     """When its last exchange was kept."""
+    title: str | None = None
+    summarized: int | None = None
+    """How many of its oldest exchanges a summary stands for in prompts."""
 
 
 class ExportedExchange(msgspec.Struct, frozen=True):
@@ -69,8 +77,20 @@ class ExportedExchange(msgspec.Struct, frozen=True):
     reasoning: str | None
 
 
+class FoundExchange(msgspec.Struct, frozen=True):
+    """An exchange in which every word that was looked for occurs."""
+
+    conversation_id: str
+    title: str | None
+    owner: str
+    number: int
+    created_at: datetime
+    excerpt: str
+    """What stands around the first of the words."""
+
+
 class ConversationArchive:
-    """Lists, exports and deletes."""
+    """Lists, searches, exports and deletes."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -91,6 +111,8 @@ class ConversationArchive:
                 row.last_model,
                 row.created_at,
                 row.updated_at,
+                row.title,
+                row.summary_to,
             )
             .where(*selection.conditions())
             .order_by(row.updated_at.desc(), row.conversation_id)
@@ -108,6 +130,53 @@ class ConversationArchive:
         """
         query = select(func.count()).select_from(conversations).where(*selection.conditions())
         return await self._database.read(lambda connection: connection.scalar(query) or 0)
+
+    async def search(self, text: str, *, owner: str | None, most: int) -> Sequence[FoundExchange]:
+        """Find exchanges whose question, answer or title together have every word, the latest first.
+
+        Capitals count as small letters as far as the database knows them: SQLite those of ASCII alone.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        words = text.split()[:MOST_WORDS]
+        said, row = exchanges.c, conversations.c
+        query = (
+            select(
+                row.conversation_id,
+                row.title,
+                row.owner,
+                said.number,
+                said.created_at,
+                said.question,
+                said.answer,
+            )
+            .join_from(conversations, exchanges)
+            .where(
+                *(() if owner is None else (row.owner == owner,)),
+                *(
+                    or_(
+                        *(
+                            column.icontains(word, autoescape=True)
+                            for column in (said.question, said.answer, row.title)
+                        )
+                    )
+                    for word in words
+                ),
+            )
+            .order_by(said.created_at.desc(), row.conversation_id, said.number)
+            .limit(most)
+        )
+        return await self._database.read(
+            lambda connection: (
+                [
+                    FoundExchange(*found[:5], _excerpt(f"{found.question}\n{found.answer}", words[0]))
+                    for found in connection.execute(query)
+                ]
+                if words
+                else []
+            )
+        )
 
     async def exchanges(self, conversation_id: str) -> Sequence[ExportedExchange]:
         """Read what was said in a conversation, in order.
@@ -153,6 +222,14 @@ class ConversationArchive:
         if keep_days == 0:
             return 0
         return await self.delete(Selection(unused_since=self._clock.utc() - timedelta(days=keep_days)))
+
+
+def _excerpt(text: str, word: str) -> str:
+    """Return what stands around the first place of a word, in one line."""
+    place = max(0, text.casefold().find(word.casefold()))
+    start = max(0, place - AROUND)
+    cut = " ".join(text[start : place + len(word) + AROUND].split())
+    return f"{'…' if start else ''}{cut}{'…' if place + len(word) + AROUND < len(text) else ''}"
 
 
 _under_way = select(calls.c.conversation_id).where(

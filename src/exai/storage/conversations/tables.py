@@ -5,14 +5,22 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, literal, null, select, update
 
 from exai.storage.database import Database
 from exai.storage.dialects import ManyRows
 from exai.storage.schema import conversations, exchanges
-from exai.storage.write_operations import LockGroup, all_at_once, together
+from exai.storage.write_operations import LockGroup, all_at_once, row_by_row, together
 
-__all__ = ["GONE", "ConversationRow", "ConversationTables", "ExchangeRow", "NewExchange"]
+__all__ = [
+    "GONE",
+    "ConversationRow",
+    "ConversationTables",
+    "Copied",
+    "ExchangeRow",
+    "NewExchange",
+    "Summary",
+]
 
 
 GONE = 0
@@ -25,6 +33,10 @@ class ConversationRow:
 
     exchanges: int
     last_model: str
+    summary_to: int = 0
+    """The last exchange that `summary` stands for; 0: there is none."""
+    summary_tokens: int = 0
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,29 @@ class NewExchange(msgspec.Struct, frozen=True):
     """How many exchanges the conversation may have."""
 
 
+class Copied(msgspec.Struct, frozen=True):
+    """A conversation to be copied."""
+
+    source: str
+    conversation_id: str
+    """Of the copy."""
+    owner: str
+    up_to: int | None
+    """The last exchange that it has; `None`: all."""
+    at: datetime
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What stands in prompts for the oldest exchanges of a conversation."""
+
+    conversation_id: str
+    owner: str
+    up_to: int
+    """The last exchange that it stands for."""
+    tokens: int
+    text: str
+
+
 class ConversationTables:
     """Reads and appends; every write names the owner, and so does the read that opens a conversation."""
 
@@ -70,7 +105,9 @@ class ConversationTables:
         row = await self._database.read(
             lambda connection: connection.execute(_FIND, parameters).one_or_none()
         )
-        return None if row is None else ConversationRow(*row)
+        return (
+            None if row is None else ConversationRow(row[0], row[1], row[2] or 0, row[3] or 0, row[4] or "")
+        )
 
     async def has(self, conversation_id: str, owner: str, call_id: str) -> bool:
         """Whether the owner's conversation has an exchange of a call."""
@@ -79,9 +116,9 @@ class ConversationTables:
         return row is not None
 
     async def newest(
-        self, conversation_id: str, budget_tokens: int, reasoning_of: str | None
+        self, conversation_id: str, budget_tokens: int, reasoning_of: str | None, *, behind: int = 0
     ) -> list[ExchangeRow]:
-        """Read the newest exchanges whose tokens together fit the budget, newest first.
+        """Read the newest exchanges whose tokens together fit the budget, newest first; none up to number `behind`.
 
         The reasoning of the model `reasoning_of` is read and counted, other models' is not.
         """
@@ -89,6 +126,7 @@ class ConversationTables:
             "of_conversation": conversation_id,
             "budget": budget_tokens,
             "reasoning_of": reasoning_of,
+            "behind": behind,
         }
         return await self._database.read(
             lambda connection: [ExchangeRow(*row) for row in connection.execute(_NEWEST, parameters)]
@@ -98,6 +136,18 @@ class ConversationTables:
         """Create the conversation with its first exchange."""
         await self._database.write(_begin, exchange)
 
+    async def copy(self, copied: Copied) -> bool:
+        """Copy the owner's conversation up to an exchange; return whether there is such a one."""
+        return await self._database.write(_copy, copied)
+
+    async def rename(self, conversation_id: str, owner: str, title: str) -> bool:
+        """Give the owner's conversation a title; return whether there is such a one."""
+        return await self._database.write(_rename, (conversation_id, owner, title))
+
+    async def summarize(self, summary: Summary) -> bool:
+        """Put a summary in the place of the oldest exchanges, in prompts; return whether it was kept."""
+        return await self._database.write(_summarize, summary)
+
     async def append(self, exchange: NewExchange) -> int | None:
         """Append an exchange and return its number; `None` when the conversation had none left, 0 when it is gone.
 
@@ -106,7 +156,13 @@ class ConversationTables:
         return await self._database.write(_append, exchange)
 
 
-_FIND = select(conversations.c.exchanges, conversations.c.last_model).where(
+_FIND = select(
+    conversations.c.exchanges,
+    conversations.c.last_model,
+    conversations.c.summary_to,
+    conversations.c.summary_tokens,
+    conversations.c.summary,
+).where(
     conversations.c.conversation_id == bindparam("of_conversation"),
     conversations.c.owner == bindparam("of_owner"),
 )
@@ -144,6 +200,7 @@ _NEWEST = (
     .where(
         exchanges.c.conversation_id == bindparam("of_conversation"),
         _sizes.c.with_all_newer <= bindparam("budget"),
+        exchanges.c.number > bindparam("behind"),
     )
     .order_by(exchanges.c.number.desc())
 )
@@ -227,3 +284,70 @@ def _row(exchange: NewExchange, number: int) -> dict[str, Any]:
         "answer": exchange.answer,
         "reasoning": exchange.reasoning,
     }
+
+
+@row_by_row(LockGroup.CONVERSATIONS)
+def _copy(connection: Connection, copied: Copied) -> bool:
+    row = (
+        connection.execute(
+            select(conversations).where(
+                conversations.c.conversation_id == copied.source, conversations.c.owner == copied.owner
+            )
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        return False
+    last = row["exchanges"] if copied.up_to is None else min(copied.up_to, row["exchanges"])
+    values = {**row, "conversation_id": copied.conversation_id, "exchanges": last}
+    values |= {"created_at": copied.at, "updated_at": copied.at}
+    if (row["summary_to"] or 0) > last:
+        values |= {"summary_to": None, "summary_tokens": None, "summary": None}
+    columns = [column for column in exchanges.c if column.name != "conversation_id"]
+    said = select(literal(copied.conversation_id), *columns).where(
+        exchanges.c.conversation_id == copied.source, exchanges.c.number <= last
+    )
+    connection.execute(insert(conversations).values(values))
+    names = ["conversation_id", *(column.name for column in columns)]
+    connection.execute(insert(exchanges).from_select(names, said))
+    return True
+
+
+@together(LockGroup.CONVERSATIONS)
+def _rename(connection: Connection, many: list[tuple[str, str, str]]) -> list[bool]:
+    _lock(connection, [conversation_id for conversation_id, _, _ in many])
+    row = conversations.c
+    return [
+        connection.execute(
+            update(conversations)
+            .where(row.conversation_id == conversation_id, row.owner == owner)
+            .values(title=title or None)
+        ).rowcount
+        == 1
+        for conversation_id, owner, title in many
+    ]
+
+
+@together(LockGroup.CONVERSATIONS)
+def _summarize(connection: Connection, many: list[Summary]) -> list[bool]:
+    _lock(connection, [each.conversation_id for each in many])
+    row = conversations.c
+    return [
+        connection.execute(
+            update(conversations)
+            .where(
+                row.conversation_id == each.conversation_id,
+                row.owner == each.owner,
+                row.exchanges >= each.up_to,
+                func.coalesce(row.summary_to, 0) < each.up_to,
+            )
+            .values(summary_to=each.up_to, summary_tokens=each.tokens, summary=each.text)
+        ).rowcount
+        == 1
+        for each in many
+    ]
+
+
+def _lock(connection: Connection, ids: list[str]) -> None:
+    connection.execute(_LOCK, {"of_conversations": list(set(ids))})

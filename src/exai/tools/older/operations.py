@@ -40,16 +40,16 @@ def _with_our_recency(given: Mapping[str, Any]) -> Mapping[str, Any]:
 STATES = (
     Alias("version"),
     Alias("health", presets={"section": "providers"}, ignored=frozenset({"tail_lines"})),
-    Alias("self-check", ignored=frozenset({"log_lines"})),
+    Alias("self-check", presets={"section": "doctor"}, ignored=frozenset({"log_lines"})),
     Alias(
         "activity",
-        presets={"section": "errors"},
+        presets={"section": "calls"},
         ignored=frozenset({"lines", "filter", "source", "since", "until", "structured"}),
         check=_refuse_path,
     ),
     Alias(
         "toolcall_log_tail",
-        presets={"section": "errors"},
+        presets={"section": "calls"},
         ignored=frozenset({"n", "path"}),
         check=_refuse_path,
     ),

@@ -49,6 +49,29 @@ MOST_OPTIONS = 8
 NO_ARBITER = "none"
 
 
+ALONE = frozenset({"question", "models", "rebuttal", "options", "effort", "arbiter", "early_stop"})
+"""Arguments with which a vote depends on their words alone."""
+
+
+UNLISTED = frozenset(
+    {
+        "options",
+        "images",
+        "effort",
+        "arbiter",
+        "early_stop",
+        "deadline_s",
+        "budget_usd",
+        "send_secrets",
+        "dry_run",
+        "step_number",
+        "total_steps",
+        "next_step_required",
+        "findings",
+    }
+)
+
+
 class ConsensusArguments(Arguments, frozen=True):
     question: Annotated[
         str, msgspec.Meta(min_length=1, description="A proposition, or a choice; all models get these words")
@@ -102,28 +125,10 @@ class ConsensusTool:
                 "thinking_mode": "effort",
             },
             file_arguments=("absolute_file_paths", "images"),
-            unlisted=frozenset(
-                {
-                    "options",
-                    "images",
-                    "effort",
-                    "arbiter",
-                    "early_stop",
-                    "deadline_s",
-                    "budget_usd",
-                    "send_secrets",
-                    "dry_run",
-                    "step_number",
-                    "total_steps",
-                    "next_step_required",
-                    "findings",
-                }
-            ),
+            unlisted=UNLISTED,
             open_world=True,
             listed_result=ANSWER_FIELDS,
-            answers_alike=frozenset(
-                {"question", "models", "rebuttal", "options", "effort", "arbiter", "early_stop"}
-            ),
+            answers_alike=ALONE,
         )
 
     async def run(self, arguments: ConsensusArguments, context: CallContext) -> ToolReturn[Consensus]:

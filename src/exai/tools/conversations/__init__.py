@@ -1,0 +1,1 @@
+"""The tool by which callers handle their conversations."""
