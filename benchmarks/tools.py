@@ -20,11 +20,12 @@ import msgspec
 
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
-from benchmarks.tool_figures import citations, interleavings, kills
+from benchmarks.tool_figures import citations, debug_recall, interleavings, kills
 from benchmarks.tool_figures.figure import Figure, Measure, Scale
 
 MEASURES: Mapping[str, Measure] = {
     "citations": citations.measure,
+    "debug_recall": debug_recall.measure,
     "interleavings": interleavings.measure,
     "kills": kills.measure,
 }

@@ -11,8 +11,9 @@ from exai.evidence.collection import names
 from exai.evidence.collection.around_failure import places_in
 from exai.evidence.collection.collector import gather
 from exai.evidence.collection.names import is_test
+from exai.evidence.collection.words import stems_of
 from exai.evidence.packing import Packer
-from exai.evidence.pieces import CHANGE, Bounds, Wanted
+from exai.evidence.pieces import CHANGE, SOURCES, Bounds, Wanted
 from exai.evidence.reading import Reader
 from exai.evidence.requests import Gathered
 from exai.evidence.trees import SnapshotTree
@@ -298,3 +299,24 @@ def test_tests_are_known_by_their_names() -> None:
         assert is_test(path)
     for path in ("src/latest.py", "contest.py", "a/protest.go"):
         assert not is_test(path)
+
+
+def test_all_sources_are_known_by_their_names(made: GitRepository) -> None:
+    with pytest.raises(BadArguments) as refused:
+        gather(Reader(made.tree()), ["other"], Wanted(), Bounds())
+    assert str(refused.value).endswith(f"There are: {', '.join(sorted(SOURCES))}.")
+
+
+def test_what_a_frame_calls_belongs_to_a_failure(made: GitRepository) -> None:
+    log = '  File "/app/shop/pool.py", line 13, in take\n'
+    found = gather(Reader(made.tree()), ["called_by_frames"], Wanted(log=log), Bounds())
+    assert {(each.path, each.first) for each in found.pieces} >= {("shop/limits.py", 4), ("shop/pool.py", 16)}
+
+
+def test_what_shares_rare_words_with_a_problem_comes_first(made: GitRepository) -> None:
+    wanted = Wanted(question="Orders are refused although the limits are kept: orderings of 3")
+    found = gather(Reader(made.tree()), ["words_of_problem"], wanted, Bounds())
+    code = [each.path for each in found.pieces if not each.path.startswith("tests/")]
+    assert code[0] in {"shop/orders.py", "shop/limits.py"}
+    assert stems_of("rawBalances of HTTPServer, and the wrong balance") == ["raw", "balanc", "http", "server"]
+    assert gather(Reader(made.tree()), ["words_of_problem"], Wanted(question="the"), Bounds()).pieces == ()

@@ -1,5 +1,6 @@
 """The values that are gathered of a workspace: pieces of it, what is wanted of it, and within which bounds."""
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from exai.conversations.estimates import estimate_tokens
 from exai.files.documents.numbering import framed_name, numbered
 
-__all__ = ["CHANGE", "SOURCES", "Bounds", "Piece", "Range", "Wanted", "block"]
+__all__ = ["CHANGE", "SOURCES", "Bounds", "Piece", "Range", "Wanted", "block", "text_piece"]
 
 CHANGE = "change"
 """The source of the hunks of a change, which a prompt has behind all other evidence."""
@@ -16,6 +17,8 @@ SOURCES = (
     "frames_of_log",
     "named_paths",
     "symbols_in_problem",
+    "called_by_frames",
+    "words_of_problem",
     "recent_changes",
     "rules",
     CHANGE,
@@ -98,6 +101,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Of all sources together."""
     lines: int = 400
     """Of one piece."""
+
+
+def text_piece(
+    source: str, path: str, lines: Sequence[str], why: str, rev: str = "", first: int = 1
+) -> Piece:
+    """Make a piece of a text that is no part of a file, such as a hunk or a commit."""
+    text = "".join(f"{line}\n" for line in lines)
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    last = first + sum(line[:1] != "-" for line in lines) - 1 if source == CHANGE else len(lines)
+    return Piece(
+        source=source, path=path, first=first, last=last, sha256=digest, text=text, why=why, rev=rev
+    ).counted()
 
 
 def block(name: str, piece: Piece) -> str:

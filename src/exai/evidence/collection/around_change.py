@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from exai.evidence.code.syntax import Parsed
-from exai.evidence.collection.excerpts import Excerpts, text_piece
+from exai.evidence.collection.excerpts import Excerpts
 from exai.evidence.collection.names import Definition, NamePlaces, is_test
 from exai.evidence.git.changes import Change
 from exai.evidence.git.hunks import FileChange, Hunk
-from exai.evidence.pieces import CHANGE, Bounds, Piece
+from exai.evidence.pieces import CHANGE, Bounds, Piece, text_piece
 from exai.evidence.reading import Reader
 from exai.evidence.requests import Symbol
 from exai.evidence.trees import Document

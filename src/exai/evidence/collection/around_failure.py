@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from exai.evidence.collection.excerpts import Excerpts, text_piece
+from exai.evidence.collection.excerpts import Excerpts
 from exai.evidence.collection.names import NamePlaces, is_test
+from exai.evidence.collection.words import parts_by_words
 from exai.evidence.git.history import changes_of, log
 from exai.evidence.git.objects import Commit, Repository, Unreadable
-from exai.evidence.pieces import Bounds, Piece, Wanted
+from exai.evidence.pieces import Bounds, Piece, Wanted, text_piece
 from exai.evidence.reading import Reader
 from exai.evidence.trees import Document, FolderTree, clean_lines
 
@@ -25,6 +26,9 @@ MOST_FRAMES = 40
 MOST_PATHS = 40
 MOST_SYMBOLS = 30
 MOST_COMMITS = 5
+MOST_CALLED_FILES = 30
+WORDS_OF_LOG = 1_000
+"""Characters."""
 COMMIT_LINES = 120
 NAMED_FILES = 30
 RULES = ("AGENTS.md", "CLAUDE.md", ".exai/review.md")
@@ -54,6 +58,8 @@ class AroundFailure:
             "frames_of_log": self._frames,
             "named_paths": self._paths,
             "symbols_in_problem": self._symbols,
+            "called_by_frames": self._called,
+            "words_of_problem": lambda: parts_by_words(reader, self._words, bounds),
             "recent_changes": self._recent,
             "rules": self._rules,
         }
@@ -92,6 +98,31 @@ class AroundFailure:
         for each in definitions:
             excerpts = Excerpts("symbols_in_problem", each.document, each.parsed, self._bounds.lines)
             yield excerpts.symbol(each.symbol, f"`{each.symbol.qualified}` is named in the problem")
+
+    def _called(self) -> Iterator[Piece]:
+        """Yield what the parts call that stand in the log or are named: it ran before the failure."""
+        near: dict[str, tuple[Document, list[str]]] = {}
+        for path, line in [*self._places, *((path, line) for path, line in self._named.items() if line)]:
+            excerpts = self._excerpts("called_by_frames", path)
+            if excerpts is None:
+                continue
+            symbol = excerpts.parsed.enclosing(line)
+            first, last = (symbol.first, symbol.last) if symbol is not None else (line, line)
+            _, names = near.setdefault(path, (excerpts.document, []))
+            names += excerpts.parsed.calls_of(first, last)
+        places = NamePlaces.find(self._reader, [name for _, names in near.values() for name in names])
+        for path, (document, names) in near.items():
+            text = document.data.decode(errors="replace")
+            for each in places.definitions(names, path, text, MOST_CALLED_FILES):
+                excerpts = Excerpts("called_by_frames", each.document, each.parsed, self._bounds.lines)
+                yield excerpts.symbol(
+                    each.symbol, f"`{each.symbol.qualified}` is called by {path}, which is named"
+                )
+
+    @property
+    def _words(self) -> str:
+        """The words by which parts are looked for: the problem's, and those at the end of the log."""
+        return f"{self._wanted.question}\n{self._wanted.log[-WORDS_OF_LOG:]}"
 
     def _recent(self) -> Iterator[Piece]:
         tree = self._reader.tree

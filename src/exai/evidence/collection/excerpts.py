@@ -1,14 +1,11 @@
 """Pieces made of documents: whole files, parts with names, lines around a place, outlines."""
 
-import hashlib
-from collections.abc import Sequence
-
 from exai.evidence.code.syntax import Parsed
-from exai.evidence.pieces import Piece
+from exai.evidence.pieces import Piece, text_piece
 from exai.evidence.requests import Symbol
 from exai.evidence.trees import Document
 
-__all__ = ["Excerpts", "text_piece"]
+__all__ = ["Excerpts"]
 
 WHOLE_LINES = 150
 AROUND_LINES = 25
@@ -98,15 +95,3 @@ class Excerpts:
             if each.first < symbol.first and each.last >= symbol.last and each != symbol
         ]
         return around[-1] if around else None
-
-
-def text_piece(
-    source: str, path: str, lines: Sequence[str], why: str, rev: str = "", first: int = 1
-) -> Piece:
-    """Make a piece of a text that is no part of a file, such as a hunk or a commit."""
-    text = "".join(f"{line}\n" for line in lines)
-    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
-    last = first + sum(line[:1] != "-" for line in lines) - 1 if source == "change" else len(lines)
-    return Piece(
-        source=source, path=path, first=first, last=last, sha256=digest, text=text, why=why, rev=rev
-    ).counted()
