@@ -20,15 +20,20 @@ import msgspec
 
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
-from benchmarks.tool_figures import citations, debug_recall, interleavings, kills
+from benchmarks.tool_figures import citations, debug_recall, interleavings, kills, prefixes, storms
 from benchmarks.tool_figures.figure import Figure, Measure, Scale
+from support.virtual_time import VirtualTimeLoop
 
 MEASURES: Mapping[str, Measure] = {
     "citations": citations.measure,
     "debug_recall": debug_recall.measure,
     "interleavings": interleavings.measure,
     "kills": kills.measure,
+    "prefixes": prefixes.measure,
+    "storms": storms.measure,
 }
+IN_VIRTUAL_TIME = {"prefixes", "storms"}
+"""Those whose loop jumps to the next timer instead of waiting."""
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -64,7 +69,8 @@ def main() -> None:
     scale = Scale(options.share, options.seed, tuple(options.databases))
     missed = False
     for name in options.only:
-        figures = asyncio.run(MEASURES[name](scale))
+        with asyncio.Runner(loop_factory=VirtualTimeLoop if name in IN_VIRTUAL_TIME else None) as runner:
+            figures = runner.run(MEASURES[name](scale))
         _show(name, figures)
         missed = missed or not all(figure.reached for figure in figures)
         row = {

@@ -16,6 +16,7 @@ from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
 from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
+from support.emulated import provider_environment
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
 from support.s3_server import S3Server, s3_server
@@ -107,17 +108,6 @@ async def emulator() -> AsyncIterator[Emulator]:
 def provider_environ(emulator: Emulator) -> dict[str, str]:
     """The environment of a daemon that asks the emulator for GLM and Kimi."""
     return provider_environment(emulator)
-
-
-def provider_environment(emulator: Emulator) -> dict[str, str]:
-    """The same for an emulator that several tests share."""
-    there = emulator.addresses
-    return {
-        "GLM_API_KEY": there.glm_key,
-        "KIMI_API_KEY": there.kimi_key,
-        "EXAI_PROVIDERS__GLM__BASE_URL": there.glm,
-        "EXAI_PROVIDERS__KIMI__BASE_URL": there.kimi,
-    }
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 import pytest_asyncio
 
 from client.test_bridge import HANDSHAKE, bridge
-from conftest import provider_environment
 from exai.auth.authority import Authority, IssuedTokens
 from exai.cli.authority import open_authority
 from exai.client import CallFailed, Unauthenticated, connect
@@ -21,6 +20,7 @@ from exai.client.credentials_file import Credentials, read_credentials, write_cr
 from exai.config import Settings
 from exai_emulator import Emulator, EmulatorOptions, Fault, Persona, running
 from support.daemons import Daemon, daemon
+from support.emulated import provider_environment
 from support.tcp_proxy import TcpProxy, tcp_proxy
 from support.waiting import wait_until
 

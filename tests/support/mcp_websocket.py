@@ -74,13 +74,18 @@ class McpSocket:
         name: str,
         arguments: dict[str, Any],
         on_progress: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        key: str | None = None,
     ) -> tuple[int, asyncio.Future[dict[str, Any]]]:
-        """Send a tool call; its request id and its future answer."""
+        """Send a tool call, under an idempotency key if one is given; its request id and its future answer."""
         number, future = self._start()
         params: dict[str, Any] = {"name": name, "arguments": arguments}
+        meta: dict[str, Any] = {} if key is None else {"exai/idempotency-key": key}
         if on_progress is not None:
             self._listeners[number] = on_progress
-            params["_meta"] = {"progressToken": number}
+            meta["progressToken"] = number
+        if meta:
+            params["_meta"] = meta
         await self.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
         return number, future
 

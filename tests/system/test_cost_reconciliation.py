@@ -7,9 +7,9 @@ from pathlib import Path
 from benchmarks.mixed_calls import KINDS, MixedCalls, environment
 from benchmarks.reconciliation import reconcile
 
-from conftest import provider_environment
 from exai_emulator import EmulatorOptions, running
 from support.daemons import daemon
+from support.emulated import provider_environment
 from support.waiting import wait_until
 
 CALLS = 100

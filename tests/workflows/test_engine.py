@@ -91,6 +91,7 @@ async def test_the_conversation_has_question_and_answer_and_goes_on(
     assert second.conversation_id == first.conversation_id
     assert await count(database, exchanges) == 2
     assert [message.text for message in provider.asked[3].messages[1:3]] == ["Shall we shard?", first.answer]
+    assert asked(provider)[3:] == [("glm-x", "answer"), ("kimi-x", "against"), ("glm-x", "remains")]
     with pytest.raises(UnknownConversation):
         await think(process, more, subject="ben")
 

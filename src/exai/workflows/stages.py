@@ -126,7 +126,7 @@ class Stages:
                 question=request.question,
                 answer=outcome.answer,
                 reasoning=None,
-                model=outcome.models[-1],
+                model=outcome.models[0],
                 call_id=context.call_id,
             )
         except (ConversationFull, UnknownConversation, StoreFailed) as fault:

@@ -18,7 +18,6 @@ from exai.errors import ContextOverflow, Stopping, ToolFault
 from exai.providers.base import Completion
 from exai.tools.voting.tally import Counted, Tally, is_decided, tally, weights
 from exai.tools.voting.votes import (
-    Reconsidered,
     Seat,
     Vote,
     ballot,
@@ -126,7 +125,7 @@ class Election:
         Raises:
             ToolFault: no model can be shown the files.
         """
-        kind, question = ballot(Vote, self._options), self._prepared.inquiry.question
+        kind, question = ballot(self._options), self._prepared.inquiry.question
         fitting: list[Seat] = []
         prompts: list[Fitted] = []
         faults: list[ToolFault] = []
@@ -188,7 +187,7 @@ class Election:
         """Have those who voted vote again, with the points of the others; return who did not; their first one stays."""
         limit_s = self._limit_s(SECOND_SHARE)
         failed: list[NoVote] = []
-        kind, question = ballot(Reconsidered, self._options), self._prepared.inquiry.question
+        kind, question = ballot(self._options), self._prepared.inquiry.question
         first: list[Cast] = list(self.cast)
         tasks: list[asyncio.Task[None]] = []
 
@@ -265,11 +264,7 @@ def _reconsidered(cast: Cast, again: Vote, points: Sequence[str]) -> Cast:
     """Return what counts of a second vote: a verdict that changes needs one of the `points` that were shown."""
     if again.verdict == cast.first.verdict:
         return Cast(cast.seat, again, cast.first)
-    named = (
-        again.moved_by.strip().upper().rstrip(".").removeprefix("P")
-        if isinstance(again, Reconsidered)
-        else ""
-    )
+    named = again.moved_by.strip().upper().rstrip(".").removeprefix("P")
     if named.isdecimal() and 1 <= int(named) <= len(points):
         return Cast(cast.seat, again, cast.first, moved_by=points[int(named) - 1])
     return Cast(cast.seat, cast.first, cast.first, conformed=True)

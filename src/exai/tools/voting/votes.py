@@ -11,7 +11,6 @@ from exai.providers.catalog import Model
 
 __all__ = [
     "STANCES",
-    "Reconsidered",
     "Seat",
     "Synthesis",
     "Vote",
@@ -66,14 +65,13 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     would_change_my_mind: Annotated[
         str, msgspec.Meta(description="The one fact or check that would turn your verdict")
     ] = ""
-
-
-class Reconsidered(Vote, frozen=True, kw_only=True):
-    """A vote after the points of others were seen."""
-
     moved_by: Annotated[
-        str, msgspec.Meta(description="The number of the point that changed your verdict, as P3; else empty")
+        str,
+        msgspec.Meta(
+            description="Where you vote again: the number of the point that changed your verdict, as P3; else empty"
+        ),
     ] = ""
+    """Asked for in both rounds, so that the second one begins with what the provider has read in the first."""
 
 
 class Synthesis(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +87,10 @@ class Synthesis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=64)
-def ballot(kind: type[Vote], options: tuple[str, ...]) -> type[Vote]:
+def ballot(options: tuple[str, ...]) -> type[Vote]:
     """Return the type of a vote whose verdict is one of `options`."""
     verdict = Annotated[Literal[options], msgspec.Meta(description="Your verdict")]  # type: ignore[valid-type]
-    made: Any = msgspec.defstruct(
-        kind.__name__, [("verdict", verdict)], bases=(kind,), frozen=True, kw_only=True
-    )
+    made: Any = msgspec.defstruct("Vote", [("verdict", verdict)], bases=(Vote,), frozen=True, kw_only=True)
     return cast("type[Vote]", made)
 
 

@@ -87,7 +87,7 @@ def report_of(outcome: Outcome) -> WorkflowReport:
 def findings_of(outcome: Outcome) -> Findings:
     """Return what the journal keeps of a run."""
     return Findings(
-        model_used=outcome.models[-1] if outcome.models else None, conversation_id=outcome.conversation_id
+        model_used=outcome.models[0] if outcome.models else None, conversation_id=outcome.conversation_id
     )
 
 
