@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
-from benchmarks.tool_figures import citations, debug_recall, interleavings, kills, prefixes, storms
+from benchmarks.tool_figures import citations, debug_recall, interleavings, kills, obedience, prefixes, storms
 from benchmarks.tool_figures.figure import Figure, Measure, Scale
 from support.virtual_time import VirtualTimeLoop
 
@@ -29,10 +29,11 @@ MEASURES: Mapping[str, Measure] = {
     "debug_recall": debug_recall.measure,
     "interleavings": interleavings.measure,
     "kills": kills.measure,
+    "obedience": obedience.measure,
     "prefixes": prefixes.measure,
     "storms": storms.measure,
 }
-IN_VIRTUAL_TIME = {"prefixes", "storms"}
+IN_VIRTUAL_TIME = {"obedience", "prefixes", "storms"}
 """Those whose loop jumps to the next timer instead of waiting."""
 DATABASES = ("sqlite", "postgresql")
 
