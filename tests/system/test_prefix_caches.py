@@ -16,6 +16,7 @@ HELD = (
     "debug, second pass",
     "consensus, second pass",
     "chat, follow-up",
+    "think, follow-up",
     "plan, follow-up",
     "analyze, follow-up",
     "consensus, follow-up",

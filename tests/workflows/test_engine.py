@@ -96,6 +96,50 @@ async def test_the_conversation_has_question_and_answer_and_goes_on(
         await think(process, more, subject="ben")
 
 
+@pytest.mark.parametrize(
+    "dies_at", [None, 6, 9], ids=["whole", "behind the first answer", "before the record"]
+)
+async def test_the_conversation_keeps_the_files_that_were_shown(
+    database: Database, tmp_path: Path, dies_at: int | None
+) -> None:
+    file = tmp_path / "shards.py"
+    file.write_text("SHARDS = 4\n")
+    request = msgspec.structs.replace(QUESTION, file_paths=(str(file),), inputs={"focus": "Cost."})
+    provider, dead = ScriptedProvider(*ANSWERS), set[str]()
+    if dies_at is not None:
+        killed = await open_process(database, provider, tmp_path, commits=Commits(dies_at), dead=dead)
+        with pytest.raises(Killed):
+            await think(killed, request)
+        dead.add(killed.name)
+    process = await open_process(database, provider, tmp_path, dead=dead)
+    first = await think(process, request)
+    shown = provider.asked[0].messages[-1].text
+    provider.script("Also.", "No.", "Also, later.")
+    await think(process, WorkflowRequest(question="And in Go?", continuation_id=first.conversation_id))
+    kept = provider.asked[-3].messages[1].text
+    assert "1│SHARDS = 4\n" in kept
+    assert kept.endswith("\nShall we shard?")
+    assert shown.startswith(kept)
+
+
+async def test_files_that_have_gone_since_are_not_in_the_conversation(
+    database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "shards.py"
+    file.write_text("SHARDS = 4\n")
+    request = msgspec.structs.replace(QUESTION, file_paths=(str(file),))
+    provider, dead = ScriptedProvider(*ANSWERS), set[str]()
+    killed = await open_process(database, provider, tmp_path, commits=Commits(9), dead=dead)
+    with pytest.raises(Killed):
+        await think(killed, request)
+    dead.add(killed.name)
+    file.unlink()
+    outcome = await think(await open_process(database, provider, tmp_path, dead=dead), request)
+    assert outcome.answer.startswith("Yes, but later.")
+    query = select(exchanges.c.question)
+    assert await database.read(lambda it: it.execute(query).scalars().all()) == ["Shall we shard?"]
+
+
 async def test_whoever_declines_the_other_family_is_told_so(database: Database, tmp_path: Path) -> None:
     provider = ScriptedProvider("Yes.")
     process = await open_process(database, provider, tmp_path)

@@ -1,7 +1,7 @@
 """The question of a prompt with its files and pictures, as far as they fit into a model's window."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from exai.consulting.context import CallContext
 from exai.consulting.files.blocks import Block, excerpt_block, whole_block
@@ -52,6 +52,10 @@ class ShownMaterial:
         counts = ((len(self.images), "picture"), (len(self.attached), "file"))
         named = " and ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count)
         return f"{self.question}\n\n[{named} shown here, no longer attached]"
+
+    def about(self, question: str) -> "ShownMaterial":
+        """Return the same with another question."""
+        return replace(self, question=_with_files(self.blocks, self.attached, question))
 
     @property
     def notes(self) -> Iterator[str]:
@@ -113,8 +117,7 @@ class Material:
             block = whole_block(item) if item.id in whole else None
             blocks.append(block or await excerpt_block(item, can_read=can_read))
         attached = self.attached
-        headings = [_heading(item) for item in attached] if attached else ()
-        question = "\n".join([*(block.text for block in blocks), *headings, self.question])
+        question = _with_files(blocks, attached, self.question)
         return ShownMaterial(
             tuple(blocks),
             self.images,
@@ -136,6 +139,11 @@ class Material:
                 break
             fitting.add(item.id)
         return fitting
+
+
+def _with_files(blocks: Sequence[Block], attached: Sequence[AttachedItem], question: str) -> str:
+    headings = [_heading(item) for item in attached] if attached else ()
+    return "\n".join([*(block.text for block in blocks), *headings, question])
 
 
 def _heading(item: AttachedItem) -> str:

@@ -13,6 +13,7 @@ from exai.consulting.context import CallContext
 from exai.consulting.faults import BudgetTooSmall
 from exai.consulting.files.blocks import Block
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.material import ShownMaterial
 from exai.consulting.preview import preview
 from exai.conversations.conversations import Conversations
 from exai.errors import ConversationFull, StoreFailed, ToolFault, UnknownConversation
@@ -86,7 +87,7 @@ class Stages:
                 raise
         outcome = work.outcome(failure)
         if failure is None:
-            outcome = await self._recorded(request, record, outcome, context)
+            outcome = await self._recorded(work, record, outcome, context)
         await record.finish(msgspec.json.encode(outcome).decode(), is_partial=failure is not None)
         return outcome
 
@@ -109,7 +110,7 @@ class Stages:
         )
 
     async def _recorded(
-        self, request: WorkflowRequest, record: RunRecord, outcome: Outcome, context: CallContext
+        self, work: "StageWork", record: RunRecord, outcome: Outcome, context: CallContext
     ) -> Outcome:
         """Put question and answer into the conversation, once however often the run is begun."""
         digest = digest_of(outcome.answer)
@@ -117,13 +118,14 @@ class Stages:
         conversation_id, caller = record.run.conversation_id, context.caller
         if before is not None and await self._conversations.has(caller, conversation_id, before.call_id):
             return outcome
+        question = await work.shown_question()
         step = Step(RECORD, "record", "begun", digest, 0, context.call_id, self._clock.utc())
         step = await record.begin(step)
         try:
             await self._conversations.record(
                 await self._conversations.reopen(caller, conversation_id),
                 caller=caller,
-                question=request.question,
+                question=question,
                 answer=outcome.answer,
                 reasoning=None,
                 model=outcome.models[0],
@@ -159,6 +161,8 @@ class StageWork:
         self._evidence = evidence
         self._context = context
         self._kept: set[str] = set()
+        self._shown: ShownMaterial | None = None
+        """What the first request shows, where it is this call's."""
         self._notes: list[str] = []
         self._expert: ExpertReport | None = None
         self.outputs: dict[str, StageOutput] = {}
@@ -231,6 +235,22 @@ class StageWork:
             tuple(dict.fromkeys([*self._evidence.notes, *self._notes, *notes])),
         )
 
+    async def shown_question(self) -> str:
+        """Return the caller's question with the files that stood in front of it, as `chat` keeps its own.
+
+        Evidence of a workspace is not kept with it; nor are files that have gone since an earlier call was asked.
+        """
+        question, shown = self._request.question, self._shown
+        if not self._evidence.file_paths:
+            return question
+        if shown is None:
+            first = self.definition.asked[0]
+            try:
+                shown = (await self._fitted(first, self._workflow.question(first, self._texts()))).shown
+            except ToolFault:
+                return question
+        return shown.about(question).as_recorded
+
     def outcome(self, failure: ToolFault | None) -> Outcome:
         """Make the run's answer of what the stages answered."""
         notes = list(dict.fromkeys([*self._evidence.notes, *self._notes]))
@@ -272,6 +292,8 @@ class StageWork:
         except ToolFault:
             await self._record.put(msgspec.structs.replace(step, state="failed"))
             raise
+        if not self.outputs:
+            self._shown = consultation.material
         self._notes += _notes_of(stage, consultation)
         output = await self._output(stage, consultation)
         ended = msgspec.structs.replace(
