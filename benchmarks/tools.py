@@ -20,7 +20,16 @@ import msgspec
 
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
-from benchmarks.tool_figures import citations, debug_recall, interleavings, kills, obedience, prefixes, storms
+from benchmarks.tool_figures import (
+    citations,
+    debug_recall,
+    interleavings,
+    kills,
+    obedience,
+    prefixes,
+    reviews,
+    storms,
+)
 from benchmarks.tool_figures.figure import Figure, Measure, Scale
 from support.virtual_time import VirtualTimeLoop
 
@@ -32,6 +41,7 @@ MEASURES: Mapping[str, Measure] = {
     "obedience": obedience.measure,
     "prefixes": prefixes.measure,
     "storms": storms.measure,
+    "reviews": reviews.measure,
 }
 IN_VIRTUAL_TIME = {"obedience", "prefixes", "storms"}
 """Those whose loop jumps to the next timer instead of waiting."""

@@ -30,6 +30,7 @@ from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.review import Review
 from exai.tools.workflows.think import Think
 from exai.tools.writing.write import Write
 from exai.transports.files.changes import FileChanges
@@ -52,6 +53,7 @@ def unserved_registry() -> Registry:
         Chat(absent),
         Think(absent, bundled_workflows()["think"]),
         Debug(absent, bundled_workflows()["debug"]),
+        Review(absent, bundled_workflows()["review"], absent),
         PlanTool(absent, absent),
         Analyze(absent, absent),
         Write(absent, bundled_workflows()["write"], absent),
@@ -60,7 +62,7 @@ def unserved_registry() -> Registry:
         Search(absent),
         Files(absent),
         Models(absent),
-        Status(absent, absent),
+        Status(absent, absent, absent),
         Echo(),
         ConversationsTool(absent, absent, absent),
     )

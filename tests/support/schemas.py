@@ -18,6 +18,7 @@ from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.voting.outcome import Consensus, ConsensusReport
 from exai.tools.workflows.answers import WorkflowAnswer
 from exai.tools.workflows.plan import ShownPlan
+from exai.tools.workflows.review import ReviewAnswer
 from exai.tools.writing.write import Written
 
 __all__ = ["check_result", "closed"]
@@ -46,6 +47,7 @@ RESULTS: dict[str, type[msgspec.Struct]] = {
     "debug": WorkflowAnswer,
     "plan": ShownPlan,
     "write": Written,
+    "review": ReviewAnswer,
 }
 """Of tools whose results have more fields than the list describes."""
 

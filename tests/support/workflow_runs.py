@@ -26,10 +26,12 @@ from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables, NewExchange
 from exai.storage.database import Database
 from exai.storage.workflows.evidence import EvidenceRows
+from exai.storage.workflows.findings import FindingTables
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.engine import Engine
 from exai.workflows.guided_runs import GuidedRuns
-from exai.workflows.stages import Stages
+from exai.workflows.stages.stages import Stages
+from exai.workflows.treatments.treated import Ports
 from support.file_sources import file_sources
 from support.scripted import MODEL, ScriptedProvider, asker, asking
 
@@ -190,7 +192,8 @@ async def open_process(
     )
     name = f"process_{next(_numbers)}"
     tables = _Runs(database, clock, name, commits, dead if dead is not None else set())
-    stages = Stages(consultant, conversations, workspaces, router, clock)
+    ports = Ports(workspaces, FindingTables(database), files.shelf, clock)
+    stages = Stages(consultant, conversations, router, ports)
     engine = Engine(tables, stages, clock)
     ask_with = asking(router, clock=clock)
 

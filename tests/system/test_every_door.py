@@ -71,6 +71,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def guarded(data_dir: Path) -> AsyncIterator[GuardedDaemon]:
     sources = data_dir.parent / "sources"
     sources.mkdir()
+    (sources / "x.py").write_text("x = 1\n")
     (sources / "heron.py").write_text("def wade():\n    return 1\n")
     async with guarded_daemon(data_dir, EXAI_FILES__ROOTS=json.dumps([str(sources)])) as started:
         yield started
@@ -129,9 +130,14 @@ def arguments_for(schema: dict[str, Any]) -> dict[str, Any]:
     samples = {"string": "x", "integer": 1, "boolean": False, "array": []}
     needed = {name: schema["properties"][name] for name in schema.get("required", ())}
     return {
-        name: "list" if "list" in form.get("enum", ()) else samples[form["type"]]
+        name: chosen(form["enum"]) if "enum" in form else samples[form["type"]]
         for name, form in needed.items()
     }
+
+
+def chosen(choices: list[str]) -> str:
+    """The choice that needs no further argument, where there is one."""
+    return "list" if "list" in choices else choices[0]
 
 
 def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -141,7 +147,12 @@ def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dic
     return message, BOTH | routing
 
 
-FURTHER = {"think": {"problem": "x"}, "debug": {"problem": "x"}}
+FURTHER: dict[str, dict[str, Any]] = {
+    "think": {"problem": "x"},
+    "debug": {"problem": "x"},
+    "review": {"paths": ["x.py"]},
+    "write": {"paths": ["x.py"]},
+}
 """What a tool needs that its schema does not require, as another form of it does without."""
 
 

@@ -25,7 +25,7 @@ TOOLS: list[Tool[Any, Any]] = [
     Chat(absent).tool(),
     Search(absent).tool(),
     Models(absent).tool(),
-    Status(absent, absent).tool(),
+    Status(absent, absent, absent).tool(),
 ]
 REGISTRY = Registry(TOOLS)
 

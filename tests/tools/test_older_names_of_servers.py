@@ -17,6 +17,7 @@ from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.review import Review
 from exai.tools.workflows.think import Think
 from exai.tools.writing.write import Write
 from exai.workflows.definitions import bundled_workflows
@@ -31,11 +32,12 @@ def registry() -> Registry:
     return Registry(
         [
             *(each.tool() for each in tools),
-            Status(absent, absent).tool(),
+            Status(absent, absent, absent).tool(),
             Analyze(absent, absent).tool(),
             PlanTool(absent, absent).tool(),
             Think(absent, bundled_workflows()["think"]).tool(),
             Write(absent, bundled_workflows()["write"], absent).tool(),
+            Review(absent, bundled_workflows()["review"], absent).tool(),
         ]
     )
 

@@ -92,6 +92,7 @@ def test_what_each_tool_needs(registry: Registry) -> None:
         "chat": ("tools:models",),
         "think": ("tools:models",),
         "debug": ("tools:models",),
+        "review": ("tools:models",),
         "plan": ("tools:models",),
         "analyze": ("tools:models",),
         "write": ("tools:models",),

@@ -21,6 +21,7 @@ from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
+from exai.storage.workflows.findings import FindingTables
 from exai.storage.workflows.plans import PlanTables
 from exai.storage.workflows.runs import WorkflowTables
 
@@ -47,6 +48,7 @@ class Storage:
     plans: PlanTables
     workflows: WorkflowTables
     tasks: TaskTable
+    findings: FindingTables
 
 
 @asynccontextmanager
@@ -77,6 +79,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             PlanTables(database),
             WorkflowTables(database, clock),
             TaskTable(database, clock),
+            FindingTables(database),
         )
     finally:
         await database.close()

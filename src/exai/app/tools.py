@@ -32,13 +32,16 @@ from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
+from exai.tools.workflows.review import Patches, Review
 from exai.tools.workflows.think import Think
 from exai.tools.writing.write import Write
 from exai.workflows.definitions import workflows_with
 from exai.workflows.engine import Engine
 from exai.workflows.guided_runs import GuidedRuns
 from exai.workflows.plans import Plans
-from exai.workflows.stages import Stages
+from exai.workflows.review.verdicts import Verdicts
+from exai.workflows.stages.stages import Stages
+from exai.workflows.treatments.treated import Ports
 
 __all__ = ["Tools", "open_tools"]
 
@@ -94,7 +97,7 @@ async def open_tools(
         Search(asking.router),
         Files(_file_services(files, settings)),
         models,
-        Status(report, models),
+        Status(report, models, Verdicts(storage.findings, asking.clock)),
         _conversations_tool(consultant, conversations, storage),
         Echo(),
     )
@@ -132,23 +135,23 @@ def _workflow_tools(
     conversations: Conversations,
     files: ToolFiles,
     asking: Asking,
-) -> tuple[Think, Debug, Write, PlanTool]:
+) -> tuple[Think, Debug, Review, Write, PlanTool]:
     """Build the tools whose work outlives a call.
 
     Raises:
         StartFault: a definition is wrong.
     """
-    stages = Stages(consultant, conversations, files.stored.workspaces, asking.router, asking.clock)
-    engine, workflows = (
-        Engine(storage.workflows, stages, asking.clock),
-        workflows_with(settings.workflows.folder),
-    )
-    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, asking.clock))
+    stored, clock = files.stored, asking.clock
+    ports = Ports(stored.workspaces, storage.findings, stored.shelf, clock)
+    stages = Stages(consultant, conversations, asking.router, ports)
+    engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
+    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock))
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),
-        Write(calls, workflows["write"], files.stored.shelf),
-        PlanTool(consultant, Plans(storage.plans, asking.clock)),
+        Review(engine, workflows["review"], Patches(stored.shelf, stored.reader)),
+        Write(calls, workflows["write"], stored.shelf),
+        PlanTool(consultant, Plans(storage.plans, clock)),
     )
 
 

@@ -35,7 +35,7 @@ FallbackModels = Annotated[
 ]
 FilePaths = Annotated[
     list[str],
-    msgspec.Meta(max_length=500, description="Files, folders, or handles of `files`"),
+    msgspec.Meta(max_length=500, description="Files, folders, handles of `files`"),
 ]
 WorkspaceName = Annotated[str, msgspec.Meta(max_length=4_096, description="Path or tree_ id")]
 ImageSources = Annotated[
@@ -60,7 +60,7 @@ BudgetUsd = Annotated[float, msgspec.Meta(gt=0)]
 """Unlisted everywhere, so no client pays for a description."""
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-ContinuationId = Annotated[str, msgspec.Meta(max_length=200, description="Of an earlier answer")]
+ContinuationId = Annotated[str, msgspec.Meta(max_length=200)]
 
 Fork = Annotated[bool, msgspec.Meta(description="Go on in a copy; the conversation stays as it is")]
 

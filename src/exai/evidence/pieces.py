@@ -28,6 +28,7 @@ SOURCES = (
     "tests",
     "configuration",
     "test_style",
+    "files_beside",
     "structure",
 )
 """The kinds of evidence that can be gathered without a model."""
@@ -88,6 +89,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """`staged`, `unstaged`, `all`, a ref, or `A..B`; empty: no change."""
     patch: str = ""
     """A unified diff that stands for the change."""
+    within: tuple[str, ...] = ()
+    """Files and folders of the change to look at alone; empty: all."""
     paths: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
 

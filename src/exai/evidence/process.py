@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from exai.errors import BadArguments, FileRefused
+from exai.evidence.code.comments import blanked
 from exai.evidence.collection.collector import gather
 from exai.evidence.collection.graph import trace
 from exai.evidence.faults import NotARepository
@@ -22,6 +23,7 @@ from exai.evidence.patches.checking import check_patch
 from exai.evidence.reading import Reader
 from exai.evidence.requests import (
     HEADER,
+    Blank,
     CheckPatch,
     Failure,
     Gather,
@@ -113,6 +115,7 @@ _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     SymbolNamed: lambda reader, it: reader.symbol(it.name),
     Gather: lambda reader, it: gather(reader, it.sources, it.wanted, it.bounds),
     Trace: lambda reader, it: trace(reader, it.target, it.kind, it.bounds),
+    Blank: lambda reader, it: blanked(reader.tree, reader.syntax, it.pieces),
     GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
     GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
     GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),

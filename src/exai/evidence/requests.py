@@ -15,6 +15,8 @@ from exai.files.snapshots.manifests import ManifestEntry
 __all__ = [
     "HEADER",
     "MOST_FRAME_BYTES",
+    "Blank",
+    "Blanked",
     "CheckPatch",
     "CheckedPatch",
     "Edge",
@@ -105,6 +107,12 @@ class Trace(msgspec.Struct, frozen=True, tag=True):
     bounds: Bounds
 
 
+class Blank(msgspec.Struct, frozen=True, tag=True):
+    """How do these pieces read without comments?"""
+
+    pieces: tuple[Piece, ...]
+
+
 class GitLog(msgspec.Struct, frozen=True, tag=True):
     path: str = ""
     most: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
@@ -142,6 +150,7 @@ Request = (
     | SymbolNamed
     | Gather
     | Trace
+    | Blank
     | GitLog
     | GitShow
     | GitBlame
@@ -232,6 +241,14 @@ class Gathered(msgspec.Struct, frozen=True):
     """What could not be looked at, and why."""
     title: str = ""
     """What the change is; empty: none was asked for."""
+
+
+class Blanked(msgspec.Struct, frozen=True):
+    """Texts without comments."""
+
+    texts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """Which grammars are not installed, so that comments of their languages are still there."""
 
 
 class Node(msgspec.Struct, frozen=True):

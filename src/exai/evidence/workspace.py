@@ -26,10 +26,12 @@ import msgspec
 from exai import config
 from exai.errors import BadArguments, FileRefused
 from exai.evidence.faults import NotARepository
-from exai.evidence.pieces import Bounds, Wanted
+from exai.evidence.pieces import Bounds, Piece, Wanted
 from exai.evidence.requests import (
     HEADER,
     MOST_FRAME_BYTES,
+    Blank,
+    Blanked,
     CheckedPatch,
     CheckPatch,
     Failure,
@@ -149,6 +151,10 @@ class Workspace:
     async def check_patch(self, patch: str, *, keeps_code: bool = False) -> CheckedPatch:
         """Apply a unified diff in memory; with `keeps_code` it may change comments, docstrings and prose alone."""
         return await self.ask(CheckPatch(patch, keeps_code), CheckedPatch)
+
+    async def without_comments(self, pieces: Sequence[Piece]) -> Blanked:
+        """Return the texts of pieces with comments and docstrings blanked; lines keep their numbers."""
+        return await self.ask(Blank(tuple(pieces)), Blanked)
 
     async def git_log(self, path: str = "", most: int = 20) -> Text:
         """List commits; raises `NotARepository` as all of these do."""

@@ -17,8 +17,10 @@ from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 from exai.storage.workflows.schema import (
+    findings,
     plan_items,
     plans,
+    verdicts,
     workflow_evidence,
     workflow_steps,
     workflows,
@@ -39,6 +41,7 @@ __all__ = [
     "file_scans",
     "file_uploads",
     "files",
+    "findings",
     "guarded_calls",
     "idempotent_calls",
     "metadata",
@@ -56,6 +59,7 @@ __all__ = [
     "tokens",
     "upload_tickets",
     "use_counts",
+    "verdicts",
     "workflow_evidence",
     "workflow_steps",
     "workflows",

@@ -40,7 +40,8 @@ group                rule     operations, with their tables in the order in whic
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
                               of runs of workflows begin, change, leave: workflows; begin or end a step:
                               workflows, workflow_evidence, workflow_steps;
-                              prune: workflows, workflow_evidence, workflow_steps
+                              prune: workflows, workflow_evidence, workflow_steps;
+                              of reviews show: findings; judge: verdicts
 `TASKS`              alone    create, take, end, prune: tasks
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,
                               files, file_references, file_uploads; link: blobs, files, file_references; remove: files,

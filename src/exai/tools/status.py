@@ -11,12 +11,14 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
 from exai.storage.calls.recorded import RecordedCall
+from exai.storage.workflows.findings import VerdictName
 from exai.tools.base import Arguments, Tool
 from exai.tools.call_report import CallReport
 from exai.tools.models import Models, ModelsReport
 from exai.tools.older.operations import STATES
 from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.system_report import SystemReport
+from exai.workflows.review.verdicts import Verdicts
 
 __all__ = ["Status", "StatusArguments"]
 
@@ -31,12 +33,16 @@ Section = Literal[
     "limits",
     "models",
     "providers",
+    "quality",
     "service",
     "usage",
 ]
 
 LATEST = "last"
 """The `id` of the caller's latest call."""
+
+FINDING = "f_"
+"""Begins the ids of findings."""
 
 CONVERSATION = "conv_"
 """Begins the handles of conversations."""
@@ -49,11 +55,15 @@ class StatusArguments(Arguments, frozen=True):
             str,
             msgspec.Meta(
                 max_length=200,
-                description="Instead: one call's cost and time, by call_id, continuation_id or last; a model's name",
+                description="call_id, continuation_id or last; a model's name",
             ),
         ]
         | None
     ) = None
+
+    verdict: VerdictName | None = None
+    """With the `id` of a finding of `review`: what became of it."""
+    reason: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
 
     def wants(self, section: Section) -> bool:
         """Whether a section is asked for; `all` is how EXAI does, and not what it has."""
@@ -63,9 +73,10 @@ class StatusArguments(Arguments, frozen=True):
 class Status:
     """Answers however busy the daemon is: it takes no permit and asks no provider."""
 
-    def __init__(self, report: SystemReport, models: Models) -> None:
+    def __init__(self, report: SystemReport, models: Models, verdicts: Verdicts) -> None:
         self._report = report
         self._models = models
+        self._verdicts = verdicts
 
     def tool(self) -> Tool[StatusArguments, StatusReport]:
         """The catalogue's entry."""
@@ -73,8 +84,8 @@ class Status:
             name="status",
             title="Server status",
             description=(
-                "Models with abilities and prices, versions, provider health, limits, your usage and failed calls; "
-                "or, by id, what one call cost and where its time went."
+                "Models with prices, provider health, limits, your usage and failed calls; by id, what a call cost "
+                "and took."
             ),
             arguments=StatusArguments,
             result=StatusReport,
@@ -83,6 +94,7 @@ class Status:
             asks_provider=False,
             scope=scopes.STATUS,
             aliases=STATES,
+            unlisted=frozenset({"verdict", "reason"}),
             idempotent=True,
             listed_result=("service", "call", "note"),  # agents read its text
             listed_depth=0,
@@ -97,6 +109,11 @@ class Status:
         """
         if arguments.section == "models":
             return self._listed(arguments.id)
+        if arguments.verdict is not None or (arguments.id or "").startswith(FINDING):
+            told = await self._verdicts.judge(
+                context.caller.subject, arguments.id, arguments.verdict, arguments.reason
+            )
+            return ToolReturn(StatusReport(note=told))
         if arguments.id is not None:
             return await self._one_call(arguments.id, context.caller)
         report, wants, caller = self._report, arguments.wants, context.caller.subject
@@ -109,6 +126,7 @@ class Status:
             usage=await report.usage_of(caller) if wants("usage") else UNSET,
             names=await report.names_used_by(caller) if arguments.section == "usage" else UNSET,
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
+            quality=await self._verdicts.counts(caller) if arguments.section == "quality" else UNSET,
         )
         if arguments.section == "calls":
             details = StatusDetails(calls=await report.calls_of(caller))

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from exai.consulting.results import Report, Result
 from exai.storage.calls.use import NamedUse
+from exai.storage.workflows.findings import VerdictCount
 from exai.tools.call_report import CallReport
 from exai.tools.conversations.conversations import ConversationItem
 from exai.tools.models import ModelsListed, ModelsReport
@@ -50,6 +51,7 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     calls: tuple[EndedCall, ...] | UnsetType = UNSET
     conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
     doctor: tuple[str, ...] | UnsetType = UNSET
+    quality: tuple[VerdictCount, ...] | UnsetType = UNSET
     call: dict[str, Any] | UnsetType = UNSET
     models: ModelsReport | UnsetType = UNSET
 
@@ -70,6 +72,8 @@ class StatusReport(Result, frozen=True, kw_only=True):
     calls: tuple[EndedCall, ...] | UnsetType = UNSET
     conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
     doctor: tuple[str, ...] | UnsetType = UNSET
+    quality: tuple[VerdictCount, ...] | UnsetType = UNSET
+    """Findings that reviews showed, by month, kind, models and what became of them."""
     call: CallReport | UnsetType = UNSET
     models: ModelsListed | UnsetType = UNSET
 
@@ -109,6 +113,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             calls=details.calls if details.calls is UNSET else cut.first(details.calls),
             conversations=details.conversations,
             doctor=details.doctor,
+            quality=details.quality if details.quality is UNSET else cut.first(details.quality),
             note=cut.note,
         )
 
@@ -127,6 +132,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             (self.errors, partial(_calls_text, "Latest failed calls:", "No failed calls.")),
             (self.calls, partial(_calls_text, "Latest calls:", "You have made no calls.")),
             (self.conversations, _conversations_text),
+            (self.quality, _quality_text),
             (self.doctor, lambda complaints: "\n".join([*complaints, HERE_ALONE])),
         )
         parts += [rendered(section) for section, rendered in sections if section is not UNSET]
@@ -248,3 +254,14 @@ def _calls_text(heading: str, nothing: str, calls: tuple[EndedCall, ...]) -> str
         for each in calls
     ]
     return "\n".join([heading, *lines])
+
+
+def _quality_text(counts: Sequence[VerdictCount]) -> str:
+    rows = [
+        f"- {each.month}, {each.kind}, by {each.models}: {each.findings} {_verdict(each)}" for each in counts
+    ]
+    return "\n".join(["Findings of reviews:", *(rows or ["- none so far"])])
+
+
+def _verdict(count: VerdictCount) -> str:
+    return "without a verdict" if count.verdict == "none" else count.verdict

@@ -2,18 +2,36 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from exai.workflows.citations import CheckedCitation, Citation
+from exai.workflows.review.answers import Defects, Judgements
 
-__all__ = ["ANSWERS", "CheckedPlace", "Hypotheses", "Hypothesis", "Place", "Refutation"]
+__all__ = ["ANSWERS", "Answer", "CheckedPlace", "Hypotheses", "Hypothesis", "Place", "Refutation"]
 
 MOST_HYPOTHESES = 10
 MOST_PLACES = 50
 
 _LINES = re.compile(r"\D*(\d+)(?:\D+(\d+))?")
+
+
+@runtime_checkable
+class Answer(Protocol):
+    """An object that a stage answers with."""
+
+    def text(self) -> str:
+        """Write it for a reader, and for the stages behind it."""
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what conditions may ask for."""
+
+    def states(self) -> list[str]:
+        """List what was found of each place that was compared."""
+
+    def checked(self, check: Callable[[Citation], CheckedCitation], /) -> "Answer":
+        """Return the same with each place compared and corrected."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,5 +182,10 @@ class Refutation(msgspec.Struct, frozen=True):
         return []
 
 
-ANSWERS: Mapping[str, type[Hypotheses | Refutation]] = {"hypotheses": Hypotheses, "refutation": Refutation}
-"""By the names that definitions use."""
+ANSWERS: Mapping[str, type[msgspec.Struct]] = {
+    "hypotheses": Hypotheses,
+    "refutation": Refutation,
+    "defects": Defects,
+    "judgements": Judgements,
+}
+"""By the names that definitions use; each is an `Answer`."""

@@ -1,7 +1,8 @@
 """Definitions of workflows: a TOML file and a prompt each, checked when the process starts.
 
-A definition says which stages a run has, what is gathered or who is asked in each, with which section of the prompt,
-when another family of models is asked to refute, and what a run may cost. The engine knows stages and no tools.
+A definition says which stages a run has, what is gathered, who is asked or what is made of answers in each, with which
+section of the prompt, when another family of models is asked to refute, and what a run may cost. The engine knows
+stages and no tools.
 
 A prompt is a Markdown file of sections, each behind a line `[[name]]`. In a section `{name}` stands for an input of
 the tool, or for what an earlier stage answered or gathered; what is put there is not looked through again. `{|name}`
@@ -24,14 +25,18 @@ from exai.evidence.pieces import SOURCES
 from exai.runtime.os_errors import reason_of
 from exai.workflows.answers import ANSWERS
 from exai.workflows.conditions import Condition, ConditionFault
+from exai.workflows.treatments.registry import TREATMENTS
 
 __all__ = [
     "ANSWERED",
     "FACTS",
     "Action",
+    "AnyStage",
     "CollectStage",
     "Definition",
     "Stage",
+    "TreatStage",
+    "View",
     "Workflow",
     "bundled_workflows",
     "workflows_with",
@@ -39,7 +44,7 @@ __all__ = [
 
 ANSWERED = frozenset({"top_confidence", "citations_unverified", "patch_problems"})
 """Facts that models' answers have."""
-FACTS = ANSWERED | {"depth"}
+FACTS = ANSWERED | {"depth", "changes", "named"}
 """What conditions may ask for beside the tool's inputs."""
 
 SYSTEM = "system"
@@ -48,6 +53,9 @@ _SECTION = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{(\|?)([a-z_]+)\}")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]+$")]
+
+View = Literal["gathered", "reversed", "bare"]
+"""`reversed`: the last file first. `bare`: with comments and docstrings blanked."""
 
 
 class CollectStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="collect"):
@@ -69,11 +77,16 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """One request of a run."""
 
     name: Name
-    """Also of the section of the prompt that it asks with."""
-    by: Literal["lead", "other"] = "lead"
-    """Who is asked: the run's model, or one of another family, by the rules for the expert."""
+    by: Literal["lead", "peer", "other"] = "lead"
+    """Who is asked: the run's model, or one of another family: `peer` always, `other` by the rules for the expert."""
     system: Name = SYSTEM
     """The section with the standing instructions."""
+    section: Name | None = None
+    """The section that it asks with; `None`: that of its name."""
+    view: View = "gathered"
+    """How what was gathered stands in its prompt."""
+    beside: Name | None = None
+    """A stage before it that is asked at the same time, so that neither knows the other's answer."""
     answer: Name | None = None
     """The object that it is to answer with, a name of `answers.ANSWERS`, or `patch`; `None`: text."""
     keeps_code: str | None = None
@@ -82,6 +95,22 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """A condition on inputs, facts and what earlier stages answered; `None`: always."""
     heading: str = ""
     """What stands above its text in the run's answer; empty: it is not shown, unless it is the run's result."""
+
+
+class TreatStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="treat"):
+    """Makes something of earlier answers, without a model; after a failure too, of what there is."""
+
+    name: Name
+    """Also of what the prompts of later stages show of it."""
+    treatment: Name
+    """A name of `treatments.registry.TREATMENTS`."""
+    of: tuple[Name, ...]
+    """The stages that it is made of."""
+    when: str | None = None
+    """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+
+
+AnyStage = Stage | CollectStage | TreatStage
 
 
 class Expert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,7 +156,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: Name
     """The input that the conversation keeps as the question."""
     budget: Budget
-    stage: tuple[Stage | CollectStage, ...]
+    stage: tuple[AnyStage, ...]
     inputs: tuple[Name, ...] = ()
     """Further inputs that the prompt may name."""
     expert: Expert = Expert()
@@ -171,7 +200,7 @@ class Workflow:
             value = values.get(found[2], "")
             return "\n".join(f"│{line}" for line in value.splitlines()) if found[1] else value
 
-        return _PLACEHOLDER.sub(put, self._sections[stage.name]).strip()
+        return _PLACEHOLDER.sub(put, self._sections[stage.section or stage.name]).strip()
 
     def is_met(self, condition: str, values: Mapping[str, object]) -> bool:
         """Check one of the definition's conditions."""
@@ -191,25 +220,32 @@ class Workflow:
         names = [stage.name for stage in stages]
         if len(set(names)) < len(names):
             raise ValueError("two stages have one name")
-        if self.definition.result not in {stage.name for stage in self.definition.asked}:
+        results = {stage.name for stage in stages if not isinstance(stage, CollectStage)}
+        if self.definition.result not in results:
             raise ValueError(f"there is no stage {self.definition.result!r} to be the result")
         for stage in stages:
             if isinstance(stage, CollectStage):
                 _check_names(stage.name, "the evidence", stage.evidence, SOURCES)
                 if stage.needs is not None:
                     _check_names(stage.name, "needs", (stage.needs,), stage.evidence)
+            elif isinstance(stage, TreatStage):
+                _check_names(stage.name, "the treatment", (stage.treatment,), TREATMENTS)
+                _check_names(stage.name, "the stage", stage.of, before - known)
             else:
                 self._check_asked(stage, before)
             before.add(stage.name)
 
     def _check_asked(self, stage: Stage, before: set[str]) -> None:
-        for section in (stage.name, stage.system):
+        asked = stage.section or stage.name
+        for section in (asked, stage.system):
             if section not in self._sections:
                 raise ValueError(f"the prompt has no section [[{section}]]")
-        placeholders = {name for _, name in _PLACEHOLDER.findall(self._sections[stage.name])}
+        if stage.beside is not None:
+            _check_names(stage.name, "the stage", (stage.beside,), before)
+        placeholders = {name for _, name in _PLACEHOLDER.findall(self._sections[asked])}
         if unknown := placeholders - before:
             raise ValueError(
-                f"[[{stage.name}]] names {', '.join(sorted(unknown))}; known there are {', '.join(sorted(before))}"
+                f"[[{asked}]] names {', '.join(sorted(unknown))}; known there are {', '.join(sorted(before))}"
             )
         if stage.answer is not None:
             _check_names(stage.name, "the answer", (stage.answer,), {*ANSWERS, PATCH})

@@ -30,7 +30,7 @@ from exai.workflows.definitions import Workflow
 from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord, UnkeptRecord
-from exai.workflows.stages import Stages
+from exai.workflows.stages.stages import Stages
 
 __all__ = ["Engine", "has_run", "is_unread", "new_run", "recalled"]
 

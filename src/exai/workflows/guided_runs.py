@@ -17,7 +17,7 @@ from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord, busy
 from exai.workflows.stage_output import digest_of
-from exai.workflows.stages import Stages
+from exai.workflows.stages.stages import Stages
 
 __all__ = ["GuidedRuns", "Reported"]
 

@@ -58,8 +58,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Previewed(msgspec.Struct, frozen=True):
     """What a run would ask, while nothing is asked."""
 
-    model: str
-    """That would be asked first."""
+    model: str | None
+    """That would be asked first; `None`: nobody would."""
     requests: str
     """In words, with tokens and prices."""
     notes: tuple[str, ...] = ()

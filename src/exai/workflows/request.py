@@ -15,6 +15,8 @@ class WorkflowRequest(msgspec.Struct, frozen=True, kw_only=True):
     question: str
     inputs: Mapping[str, str] = {}
     """Further inputs of the tool, by name."""
+    options: Mapping[str, str | int | float] = {}
+    """What treatments are told, by name."""
     depth: str = "standard"
     file_paths: tuple[str, ...] = ()
     """Those in the workspace are evidence of it, where evidence is gathered."""

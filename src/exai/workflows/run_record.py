@@ -27,6 +27,7 @@ class RunRecord:
     def __init__(self, tables: WorkflowTables, run: Run, steps: list[Step], clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
+        self._turn = asyncio.Lock()
         self.run = run
         self.steps = {step.step: step for step in steps}
 
@@ -131,11 +132,13 @@ class RunRecord:
         await self._commit(steps, None, **fields)
 
     async def _commit(self, steps: Sequence[Step], evidence: EvidenceRows | None, **fields: str) -> None:
-        changed = await self._tables.change(self.run, steps, evidence, updated_at=self._clock.utc(), **fields)
-        if changed is None:
-            raise busy(self.run)
-        self.run = changed
-        self.steps |= {step.step: step for step in steps}
+        async with self._turn:  # stages that are asked beside one another change it in turn
+            now = self._clock.utc()
+            changed = await self._tables.change(self.run, steps, evidence, updated_at=now, **fields)
+            if changed is None:
+                raise busy(self.run)
+            self.run = changed
+            self.steps |= {step.step: step for step in steps}
 
 
 class UnkeptRecord(RunRecord):

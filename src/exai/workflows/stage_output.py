@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from exai.storage.workflows.runs import Step
-from exai.workflows.answers import Hypotheses, Refutation
+from exai.workflows.answers import Answer
 from exai.workflows.citations import ShownFile, check
 
 __all__ = ["StageOutput", "digest_of", "read_output", "written"]
@@ -19,6 +19,7 @@ class StageOutput(msgspec.Struct, frozen=True):
     """An answer as text, and the object that it was read from, where it was to be one."""
 
     model: str
+    """Empty: nobody was asked."""
     text: str
     value: dict[str, Any] | None = None
     facts: dict[str, float] = {}
@@ -27,19 +28,17 @@ class StageOutput(msgspec.Struct, frozen=True):
     """How many places it names, by what was found when they were compared with what was shown."""
 
     @classmethod
-    def of(
-        cls, model: str, text: str, value: msgspec.Struct | None, shown: Sequence[ShownFile]
-    ) -> "StageOutput":
+    def of(cls, model: str, text: str, value: object, shown: Sequence[ShownFile]) -> "StageOutput":
         """Make it of a model's answer, and of what the model was shown."""
-        if not isinstance(value, Hypotheses | Refutation):
+        if not isinstance(value, Answer):
             return cls(model, text)
-        value = value.checked(partial(check, shown=shown))
+        checked = value.checked(partial(check, shown=shown))
         return cls(
             model,
-            value.text(),
-            msgspec.to_builtins(value),
-            dict(value.facts()),
-            dict(Counter(value.states())),
+            checked.text(),
+            msgspec.to_builtins(checked),
+            dict(checked.facts()),
+            dict(Counter(checked.states())),
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from exai.evidence.code.languages import row_of
 from exai.evidence.code.syntax import Parsed
 from exai.evidence.collection.excerpts import Excerpts
 from exai.evidence.collection.names import Definition, NamePlaces, is_test
@@ -33,6 +34,8 @@ HUNK_LINES = 200
 MOST_BESIDE = 12
 MOST_STYLES = 2
 STYLE_LINES = 80
+MOST_SIBLINGS = 12
+SIBLING_BYTES = 8_000
 _CONFIGURATION = {".toml", ".yaml", ".yml", ".ini", ".cfg", ".sql", ".proto", ".graphql", ".prisma", ".xsd"}
 _MANIFESTS = (
     "pyproject.toml",
@@ -90,6 +93,7 @@ class AroundChange:
             "tests": self._tests,
             "configuration": self._beside,
             "test_style": self._style,
+            "files_beside": self._siblings,
         }
 
     def _hunks(self) -> Iterator[Piece]:
@@ -163,6 +167,25 @@ class AroundChange:
         ]
         for path in [*beside[:MOST_BESIDE], *(path for path in _MANIFESTS if path in files)]:
             yield from self._start_of("configuration", path, f"configuration beside a file that {self._verb}")
+
+    def _siblings(self) -> Iterator[Piece]:
+        """Show small files in the folders of those that change: what goes together often lies together."""
+        changed = {each.file.path for each in self._changed}
+        folders = {str(PurePosixPath(path).parent) for path in changed}
+        sizes = self._reader.tree.files
+        beside = [
+            path
+            for path in sizes
+            if path not in changed
+            and str(PurePosixPath(path).parent) in folders
+            and row_of(path) is not None
+            and not is_test(path)
+            and sizes[path] <= SIBLING_BYTES
+        ]
+        for path in sorted(beside, key=lambda path: sizes[path])[:MOST_SIBLINGS]:
+            yield from self._start_of(
+                "files_beside", path, "it lies beside a file that changes, and is small"
+            )
 
     def _users(self, source: str, *, in_tests: bool) -> Iterator[Piece]:
         for changed in self._changed:

@@ -8,7 +8,7 @@ from exai.evidence.collection.around_change import AroundChange, whole_files
 from exai.evidence.collection.around_failure import AroundFailure
 from exai.evidence.collection.graph import outlines
 from exai.evidence.git.changes import Change, change_of, patched
-from exai.evidence.pieces import Bounds, Piece, Wanted
+from exai.evidence.pieces import CHANGE, Bounds, Piece, Wanted
 from exai.evidence.reading import Reader
 from exai.evidence.requests import Gathered
 from exai.evidence.trees import FolderTree
@@ -28,6 +28,8 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
     failure = AroundFailure(reader, wanted, bounds)
     change = _change(reader, wanted)
     if change is not None:
+        if wanted.within:
+            change.files = [file for file in change.files if _is_within(file.path, wanted.within)]
         around = AroundChange(reader, change, bounds)
     else:
         named = whole_files(reader, failure.named) if AROUND & set(sources) else Change("")
@@ -35,6 +37,7 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
     known: Mapping[str, Callable[[], Iterable[Piece]]] = {
         **failure.sources,
         **around.sources,
+        **({} if change is not None else {CHANGE: tuple}),  # what is named does not change
         "structure": lambda: outlines(reader, wanted.paths),
     }
     pieces: list[Piece] = []
@@ -56,6 +59,10 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
             tokens += piece.tokens
     notes = (*(change.notes if change else ()), *failure.notes, *reader.syntax.notes)
     return Gathered(tuple(pieces), tuple(dict.fromkeys(notes)), change.title if change else "")
+
+
+def _is_within(path: str, places: Sequence[str]) -> bool:
+    return any(f"{path}/".startswith(f"{place.strip('/')}/") for place in places)
 
 
 def _change(reader: Reader, wanted: Wanted) -> Change | None:

@@ -5,7 +5,7 @@ from sqlalchemy import Column, Double, ForeignKey, Index, Integer, Table, Text
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 
-__all__ = ["plan_items", "plans", "workflow_evidence", "workflow_steps", "workflows"]
+__all__ = ["findings", "plan_items", "plans", "verdicts", "workflow_evidence", "workflow_steps", "workflows"]
 
 plans = Table(
     "plans",
@@ -94,3 +94,35 @@ workflow_evidence = Table(
     Column("text", StorableText, nullable=False),  # as it was shown; empty of what was left out
 )
 """What was gathered for a run, in the order of the prompt."""
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("owner", StorableText, primary_key=True),
+    Column("repository", StorableText, primary_key=True),  # a folder's path, or the name that a caller gives
+    Column("fingerprint", Text, primary_key=True),
+    Column("finding_id", Text, nullable=False),  # as callers name it
+    Column("category", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("path", StorableText, nullable=False),
+    Column("symbol", StorableText, nullable=False),  # the part of the file that it stands in
+    Column("quote", StorableText, nullable=False),
+    Column("models", StorableText, nullable=False),  # who named it
+    Column("kind", Text, nullable=False),  # of the review
+    Column("month", Text, nullable=False),  # in which it was shown last
+    Column("shown_at", UtcDateTime, nullable=False),
+    Index(None, "owner", "finding_id"),
+)
+"""Findings that reviews showed."""
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("owner", StorableText, primary_key=True),
+    Column("repository", StorableText, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""What became of findings."""

@@ -23,6 +23,7 @@ ORDER = (
     "chat",
     "think",
     "debug",
+    "review",
     "plan",
     "analyze",
     "write",

@@ -63,7 +63,9 @@ class WorkflowCalls:
                 )
             previewed = await self.preview(workflow, request, context)
             return ToolReturn(
-                WorkflowAnswer(model_used=previewed.model, notes=previewed.notes, answer=previewed.requests)
+                WorkflowAnswer(
+                    model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
+                )
             )
         if not arguments.is_guided:
             return returned(await self._engine.call(workflow, request, context))

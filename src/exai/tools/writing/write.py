@@ -116,7 +116,7 @@ class Write:
         if arguments.dry_run:
             previewed = await self._calls.preview(self._workflow, request, context)
             return ToolReturn(
-                Written(model_used=previewed.model, notes=previewed.notes, answer=previewed.requests)
+                Written(model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests)
             )
         outcome = await self._calls.run(self._workflow, request, context)
         patch, notes = _best(outcome), list(outcome.notes)

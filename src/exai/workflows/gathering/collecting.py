@@ -14,16 +14,16 @@ import msgspec
 from exai.consulting.context import CallContext
 from exai.errors import BadArguments, FileRefused, ToolFault
 from exai.evidence.packing import Packer
-from exai.evidence.pieces import Bounds, Wanted
+from exai.evidence.pieces import CHANGE, Bounds, Wanted
 from exai.evidence.requests import CheckedPatch, PatchProblem
 from exai.evidence.shown import ShownEvidence
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.files.store.handles import is_stored
 from exai.runtime.clock import Clock
-from exai.storage.workflows.evidence import EvidenceRows
+from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Step
 from exai.workflows.citations import ShownFile
-from exai.workflows.definitions import CollectStage, Workflow
+from exai.workflows.definitions import CollectStage, View, Workflow
 from exai.workflows.gathering.ledger import Ledger, rows_of
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
@@ -64,9 +64,21 @@ class EvidenceWork:
         self._record = record
         self._context = context
         self._ledger = Ledger()
+        self._bare: Ledger | None = None
         self.file_paths: Sequence[str] = request.file_paths
         """The files of the call that prompts show beside the evidence."""
         self.notes: list[str] = []
+
+    @property
+    def rows(self) -> Sequence[EvidenceRow]:
+        """What was gathered, what was not shown included."""
+        return self._ledger.rows
+
+    @property
+    def facts(self) -> Mapping[str, int]:
+        """Return what conditions may ask for: how many hunks of a change, and pieces of named files, are shown."""
+        sources = [row.source for row in self._ledger.rows if row.left_out is None]
+        return {"changes": sources.count(CHANGE), "named": sources.count("named_paths")}
 
     @property
     def count(self) -> int:
@@ -98,13 +110,37 @@ class EvidenceWork:
         """Return what prompts show of the stages that gathered, by their names."""
         return self._ledger.texts()
 
+    async def texts_as(self, view: View) -> Mapping[str, str]:
+        """Return what a prompt shows of the stages that gathered, in another order or without comments.
+
+        Raises:
+            ToolFault: the workspace cannot be read any more.
+        """
+        if view == "bare":
+            return (await self._without_comments()).texts()
+        return self._ledger.texts(last_first=view == "reversed")
+
     def report(self) -> tuple[ShownEvidence, ...]:
         """List what was gathered, and why it was not shown where it was not."""
         return self._ledger.report()
 
-    async def shown(self) -> list[ShownFile]:
-        """Return what answers may cite, with the files that are others by now."""
+    async def shown(self, view: View) -> list[ShownFile]:
+        """Return what the answer to a view may cite, with the files that are others by now."""
+        if view == "bare":
+            return (await self._without_comments()).files({})
         return self._ledger.files(await self._texts_now() if self._ledger.digests else {})
+
+    async def _without_comments(self) -> Ledger:
+        if self._bare is None:
+            if not self._ledger.pieces:
+                return self._ledger
+            async with self._workspaces.open(
+                self._context.caller.subject, self._request.workspace
+            ) as workspace:
+                found = await workspace.without_comments(self._ledger.pieces)
+            self._bare = self._ledger.with_texts(found.texts)
+            self.notes += found.notes
+        return self._bare
 
     async def _gather(self, stage: CollectStage, wanted: Wanted, digest: str) -> Collected:
         began, request = self._clock.utc(), self._request
@@ -114,7 +150,9 @@ class EvidenceWork:
             within = () if request.send_secrets else request.file_paths
             paths = [inside[path] for path in (*request.wanted.paths, *within)]
             wanted = msgspec.structs.replace(
-                wanted, paths=tuple(dict.fromkeys(path for path in paths if path is not None))
+                wanted,
+                within=tuple(workspace.relative(path) for path in wanted.within),
+                paths=tuple(dict.fromkeys(path for path in paths if path is not None)),
             )
             found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
         if stage.needs is not None and all(piece.source != stage.needs for piece in found.pieces):

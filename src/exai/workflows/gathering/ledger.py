@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from exai.evidence.packing import Packed
 from exai.evidence.pieces import CHANGE, Piece, block
 from exai.evidence.shown import ShownEvidence
@@ -17,12 +19,29 @@ class Ledger:
     def __init__(self, rows: Iterable[EvidenceRow] = ()) -> None:
         self.rows = list(rows)
 
-    def texts(self) -> dict[str, str]:
-        """Return what prompts show of each stage that gathered, in the order of the numbers."""
+    def texts(self, *, last_first: bool = False) -> dict[str, str]:
+        """Return what prompts show of each stage that gathered, in the order of the numbers.
+
+        With `last_first` the files come in the other order, and the hunks of a change stay behind them.
+        """
         texts: dict[str, str] = {}
-        for row in self._shown():
+        rows = list(self._shown())
+        if last_first:
+            places = {path: place for place, path in enumerate(dict.fromkeys(row.path for row in rows))}
+            rows.sort(key=lambda row: (row.source == CHANGE, -places[row.path]))
+        for row in rows:
             texts[row.stage] = texts.get(row.stage, "") + block(f"E{row.number}", _piece(row))
         return texts
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Return what was shown."""
+        return [_piece(row) for row in self._shown()]
+
+    def with_texts(self, texts: Iterable[str]) -> "Ledger":
+        """Return what was shown, with other texts of the same lines."""
+        pairs = zip(self._shown(), texts, strict=True)
+        return Ledger([msgspec.structs.replace(row, text=text) for row, text in pairs])
 
     def report(self) -> tuple[ShownEvidence, ...]:
         """List all pieces: those that were shown, then those that were not and why."""

@@ -1,11 +1,12 @@
-"""The stages of a run: which of them it has, whom each asks, and what is made of their answers."""
+"""One call's work at the stages of a run: which it has, whom each asks, and what is made of their answers."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-from exai.callers import Caller
 from exai.consulting.budgets import ANSWER_TOKENS, check_budget
 from exai.consulting.consultant import Consultant, Fitted
 from exai.consulting.consultation import Consultation
@@ -15,127 +16,32 @@ from exai.consulting.files.blocks import Block
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import ShownMaterial
 from exai.consulting.preview import preview
-from exai.conversations.conversations import Conversations
-from exai.errors import ConversationFull, StoreFailed, ToolFault, UnknownConversation
+from exai.errors import ToolFault
 from exai.evidence.patches.written import PATCH, WrittenPatch, patch_in
-from exai.evidence.workspace import Workspaces
 from exai.providers.base import Completion
 from exai.routing.router import AUTO, ModelRouter
-from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Step
 from exai.workflows.answers import ANSWERS
 from exai.workflows.citations import ShownFile, shown_lines
-from exai.workflows.definitions import ANSWERED, CollectStage, Definition, Stage, Workflow
+from exai.workflows.definitions import (
+    ANSWERED,
+    AnyStage,
+    CollectStage,
+    Definition,
+    Stage,
+    TreatStage,
+    Workflow,
+)
 from exai.workflows.experts import choose_other, decide, family_of
 from exai.workflows.gathering.collecting import EvidenceWork
 from exai.workflows.outcomes import ExpertReport, Outcome, Previewed, StageReport
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stage_output import StageOutput, digest_of, read_output, written
+from exai.workflows.treatments.registry import TREATMENTS
+from exai.workflows.treatments.treated import Ports, Treated
 
-__all__ = ["Stages"]
-
-RECORD = "record"
-"""The step that puts the exchange into its conversation."""
-
-
-class Stages:
-    """Works through the stages of runs."""
-
-    def __init__(
-        self,
-        consultant: Consultant,
-        conversations: Conversations,
-        workspaces: Workspaces,
-        router: ModelRouter,
-        clock: Clock,
-    ) -> None:
-        self._consultant = consultant
-        self._conversations = conversations
-        self._workspaces = workspaces
-        self._router = router
-        self._clock = clock
-
-    async def open(self, caller: Caller, continuation_id: str | None) -> str:
-        """Return the id of the conversation that a new run belongs to.
-
-        Raises:
-            UnknownConversation: no such conversation of this caller.
-            ConversationFull: it has no exchange left.
-        """
-        return (await self._conversations.open(caller, continuation_id)).id
-
-    async def knows(self, caller: Caller, conversation_id: str) -> bool:
-        """Whether the caller has such a conversation."""
-        return (await self._conversations.reopen(caller, conversation_id)).exchanges > 0
-
-    async def run(
-        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
-    ) -> Outcome:
-        """Ask what has not been answered yet, and keep what comes of it.
-
-        Raises:
-            ToolFault: a request failed, and nothing is there to be answered with.
-        """
-        work = self._work(workflow, request, record, context)
-        failure = None
-        try:
-            await work.ask_all()
-        except ToolFault as fault:
-            failure = fault
-            if not work.outputs:
-                raise
-        outcome = work.outcome(failure)
-        if failure is None:
-            outcome = await self._recorded(work, record, outcome, context)
-        await record.finish(msgspec.json.encode(outcome).decode(), is_partial=failure is not None)
-        return outcome
-
-    async def preview(
-        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
-    ) -> Previewed:
-        """Return what a run would ask; evidence is gathered, and nothing is asked.
-
-        Raises:
-            ToolFault: it could not be asked.
-        """
-        return await self._work(workflow, request, record, context).preview()
-
-    def _work(
-        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
-    ) -> "StageWork":
-        evidence = EvidenceWork(self._workspaces, self._clock, workflow, request, record, context)
-        return StageWork(
-            self._consultant, self._router, self._clock, workflow, request, record, evidence, context
-        )
-
-    async def _recorded(
-        self, work: "StageWork", record: RunRecord, outcome: Outcome, context: CallContext
-    ) -> Outcome:
-        """Put question and answer into the conversation, once however often the run is begun."""
-        digest = digest_of(outcome.answer)
-        before = record.steps.get(RECORD)
-        conversation_id, caller = record.run.conversation_id, context.caller
-        if before is not None and await self._conversations.has(caller, conversation_id, before.call_id):
-            return outcome
-        question = await work.shown_question()
-        step = Step(RECORD, "record", "begun", digest, 0, context.call_id, self._clock.utc())
-        step = await record.begin(step)
-        try:
-            await self._conversations.record(
-                await self._conversations.reopen(caller, conversation_id),
-                caller=caller,
-                question=question,
-                answer=outcome.answer,
-                reasoning=None,
-                model=outcome.models[0],
-                call_id=context.call_id,
-            )
-        except (ConversationFull, UnknownConversation, StoreFailed) as fault:
-            note = f"This exchange was not kept in its conversation: {fault}"
-            return msgspec.structs.replace(outcome, notes=(*outcome.notes, note))
-        await record.end(step)
-        return outcome
+__all__ = ["StageWork"]
 
 
 class StageWork:
@@ -145,7 +51,7 @@ class StageWork:
         self,
         consultant: Consultant,
         router: ModelRouter,
-        clock: Clock,
+        ports: Ports,
         workflow: Workflow,
         request: WorkflowRequest,
         record: RunRecord,
@@ -154,7 +60,8 @@ class StageWork:
     ) -> None:
         self._consultant = consultant
         self._router = router
-        self._clock = clock
+        self._ports = ports
+        self._clock = ports.clock
         self._workflow = workflow
         self._request = request
         self._record = record
@@ -165,6 +72,7 @@ class StageWork:
         """What the first request shows, where it is this call's."""
         self._notes: list[str] = []
         self._expert: ExpertReport | None = None
+        self._is_over = False
         self.outputs: dict[str, StageOutput] = {}
         """What the stages answered, in turn."""
 
@@ -172,14 +80,34 @@ class StageWork:
     def definition(self) -> Definition:
         return self._workflow.definition
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether anybody answered."""
+        return any(output.model for output in self.outputs.values())
+
     async def ask_all(self) -> None:
-        """Ask each stage that the run has and that has not ended.
+        """Go through the stages that the run has; what had ended is not asked again.
 
         Raises:
-            ToolFault: one of them failed.
+            ToolFault: one of them failed; what is made of answers without a model was made all the same.
         """
-        for stage in self.definition.stage:
-            if stage.when is not None and not self._workflow.is_met(stage.when, self._values()):
+        failure: ToolFault | None = None
+        for group in groups_of(self.definition.stage):
+            try:
+                if isinstance(group[0], TreatStage):
+                    await self._treat(group[0], has_failed=failure is not None)
+                elif failure is None:
+                    await self._go_through(group)
+            except ToolFault as fault:
+                failure = failure or fault
+        if failure is not None:
+            raise failure
+
+    async def _go_through(self, group: Sequence[Stage | CollectStage]) -> None:
+        """Gather, or ask the stages of a group at the same time."""
+        questions: list[tuple[Stage, str]] = []
+        for stage in group:
+            if self._is_over or not self._has_turn(stage):
                 continue
             if isinstance(stage, CollectStage):
                 self._tell(stage)
@@ -187,18 +115,58 @@ class StageWork:
                 continue
             if stage.by == "other" and not self._is_asked_of_other():
                 continue
-            question = self._workflow.question(stage, self._texts())
+            gathered = await self._evidence.texts_as(stage.view)
+            question = self._workflow.question(stage, {**self._texts(), **gathered})
             if (output := self._kept_output(stage, question)) is not None:
                 self.outputs[stage.name] = output
-                continue
-            if (spent := self._spent()) is not None:
+            elif (spent := self._spent(len(questions))) is not None:
                 self._notes.append(spent)
-                return
-            if (beyond := await self._beyond_budget(stage, question)) is not None:
+                self._is_over = True
+            elif (beyond := await self._beyond_budget(stage, question)) is not None:
                 self._notes.append(beyond)
-                return
-            self._tell(stage)
-            self.outputs[stage.name] = await self._ask(stage, question)
+                self._is_over = True
+            else:
+                self._tell(stage)
+                questions.append((stage, question))
+        await self._ask_together(questions)
+
+    async def _ask_together(self, questions: Sequence[tuple[Stage, str]]) -> None:
+        answers: dict[str, StageOutput] = {}
+        faults: list[ToolFault] = []
+
+        async def ask(stage: Stage, question: str) -> None:
+            try:
+                answers[stage.name] = await self._ask(stage, question)
+            except ToolFault as fault:
+                faults.append(fault)
+
+        if len(questions) == 1:
+            await ask(*questions[0])
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                for stage, question in questions:
+                    tasks.create_task(ask(stage, question), name=f"stage {stage.name}")
+        self.outputs |= {stage.name: answers[stage.name] for stage, _ in questions if stage.name in answers}
+        if faults:
+            raise faults[0]
+
+    async def _treat(self, stage: TreatStage, *, has_failed: bool) -> None:
+        """Make something of what there is."""
+        if not self._has_turn(stage) or (has_failed and not self.has_answers):
+            return
+        work = Treated(
+            owner=self._context.caller.subject,
+            request=self._request,
+            of=stage.of,
+            outputs=self.outputs,
+            evidence=self._evidence.rows,
+            has_failed=has_failed,
+            ports=self._ports,
+        )
+        self.outputs[stage.name] = await TREATMENTS[stage.treatment](work)
+
+    def _has_turn(self, stage: AnyStage) -> bool:
+        return stage.when is None or self._workflow.is_met(stage.when, self._values())
 
     async def preview(self) -> Previewed:
         """Make the requests of all stages that may be asked; of an earlier answer a word stands for it.
@@ -214,6 +182,9 @@ class StageWork:
             if isinstance(stage, CollectStage):
                 await self._evidence.collect(stage)
                 continue
+            if isinstance(stage, TreatStage):
+                self.outputs[stage.name] = StageOutput("", f"[what the stage {stage.name} makes of it]")
+                continue
             if stage.by == "other" and not self._may_ask_other():
                 continue
             condition = stage.when if stage.when in self._unsure else None
@@ -221,16 +192,19 @@ class StageWork:
                 condition = " or ".join(self.definition.expert.when)
             if condition is not None:
                 notes.append(f"The stage {stage.name} is asked only when {condition}.")
-            fitted = await self._fitted(stage, self._workflow.question(stage, self._texts()))
+            gathered = await self._evidence.texts_as(stage.view)
+            fitted = await self._fitted(stage, self._workflow.question(stage, {**self._texts(), **gathered}))
             requests.append(fitted)
             self.outputs[stage.name] = StageOutput(
                 fitted.prompt.model.name, f"[what the stage {stage.name} answers]"
             )
+        if not requests:
+            notes.append("Nothing would be asked: there is nothing to ask about.")
         if len(requests) > 1:
             notes.append("In later requests, words in brackets stand for what earlier ones answer.")
         shown = await preview(self._consultant, requests, self._context)
         return Previewed(
-            requests[0].prompt.model.name,
+            requests[0].prompt.model.name if requests else None,
             shown,
             tuple(dict.fromkeys([*self._evidence.notes, *self._notes, *notes])),
         )
@@ -263,7 +237,7 @@ class StageWork:
             workflow_id=self._record.run.workflow_id,
             conversation_id=self._record.run.conversation_id,
             answer=self._answer(),
-            models=tuple(dict.fromkeys(output.model for output in self.outputs.values())),
+            models=tuple(dict.fromkeys(output.model for output in self.outputs.values() if output.model)),
             notes=tuple(notes),
             values={name: output.value for name, output in self.outputs.items() if output.value is not None},
             stages=tuple(self._reports()),
@@ -292,7 +266,7 @@ class StageWork:
         except ToolFault:
             await self._record.put(msgspec.structs.replace(step, state="failed"))
             raise
-        if not self.outputs:
+        if stage is self.definition.asked[0]:
             self._shown = consultation.material
         self._notes += _notes_of(stage, consultation)
         output = await self._output(stage, consultation)
@@ -312,7 +286,7 @@ class StageWork:
             return await self._patched(stage, completion)
         if structured is None or structured.value is None:
             return StageOutput(completion.model, completion.text)
-        shown = await self._evidence.shown()
+        shown = await self._evidence.shown(stage.view)
         shown += [await _shown(block) for block in consultation.material.blocks]
         return StageOutput.of(completion.model, completion.text, structured.value, shown)
 
@@ -323,16 +297,17 @@ class StageWork:
         written = WrittenPatch.of(said, checked, is_cut=completion.finish_reason == "length")
         return StageOutput(completion.model, written.text(), msgspec.to_builtins(written), written.facts())
 
-    def _tell(self, stage: Stage | CollectStage) -> None:
+    def _tell(self, stage: AnyStage) -> None:
         self._context.progress.status(f"{self.definition.name}: {stage.name.replace('_', ' ')}")
 
     def _inquiry(self, stage: Stage, question: str) -> Inquiry:
         request = self._request
         model, fallbacks, continuation = request.model, request.fallback_models, None
         lead = self._lead()
-        if stage.by == "other":
+        if stage.by != "lead":
             choice = self._router.resolve(AUTO)
-            chosen = choose_other(lead or choice.model.name, (choice.model, *choice.fallbacks))
+            lead = lead or self._router.resolve(request.model or AUTO).model.name
+            chosen = choose_other(lead, (choice.model, *choice.fallbacks))
             model, fallbacks = chosen.model, chosen.fallbacks
             if chosen.family == "same":
                 self._notes.append(
@@ -340,7 +315,7 @@ class StageWork:
                 )
         elif lead is not None:
             model = lead
-        else:
+        elif stage is self.definition.asked[0]:
             continuation = request.continuation_id
         return Inquiry(
             instructions=self._workflow.system(stage),
@@ -373,7 +348,7 @@ class StageWork:
         try:
             check_budget(await self._fitted(stage, question), budget, self._record.usd)
         except BudgetTooSmall:
-            if not self.outputs:
+            if not self.has_answers:
                 raise
             return f"The run stopped before its stage {stage.name}, which did not fit into budget_usd {budget:g}."
         return None
@@ -387,8 +362,10 @@ class StageWork:
     @property
     def _unsure(self) -> set[str]:
         """The conditions that depend on what models answer."""
-        asked = [stage.when for stage in self.definition.stage] + list(self.definition.expert.when)
-        return {text for text in asked if text is not None and any(fact in text for fact in ANSWERED)}
+        stages = self.definition.stage
+        asked = [stage.when for stage in stages] + list(self.definition.expert.when)
+        facts = ANSWERED | {stage.name for stage in stages if isinstance(stage, TreatStage)}
+        return {text for text in asked if text is not None and any(fact in text for fact in facts)}
 
     def _may_ask_other(self) -> bool:
         decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
@@ -401,18 +378,19 @@ class StageWork:
         self._expert = ExpertReport(decision.asks, decision.why)
         return decision.asks
 
-    def _spent(self) -> str | None:
-        """Say what of the budget is spent, where something is."""
+    def _spent(self, begins: int) -> str | None:
+        """Say what of the budget is spent, where something is; so many requests are about to begin."""
         budget = self.definition.budget
-        if self._record.requests >= budget.requests:
+        if self._record.requests + begins >= budget.requests:
             return f"The run stopped at its {budget.requests} requests, which its definition sets."
         if self._record.usd >= budget.usd:
             return f"The run stopped at its {budget.usd:g} dollars, which its definition sets."
         return None
 
     def _lead(self) -> str | None:
-        """Return the model that answered first, if one did."""
-        return next((output.model for output in self.outputs.values()), None)
+        """Return the model that answered first of the run's own, if one did."""
+        names = [stage.name for stage in self.definition.asked if stage.by == "lead"]
+        return next((self.outputs[name].model for name in names if name in self.outputs), None)
 
     def _texts(self) -> dict[str, str]:
         """Return what may stand in a section: inputs, and what the stages gathered and answered."""
@@ -422,7 +400,7 @@ class StageWork:
 
     def _values(self) -> dict[str, object]:
         """Return what conditions may ask for."""
-        facts: dict[str, object] = {"depth": self._request.depth}
+        facts: dict[str, object] = {"depth": self._request.depth, **self._evidence.facts}
         for output in self.outputs.values():
             facts |= output.facts
         return {**self._texts(), **facts}
@@ -430,10 +408,11 @@ class StageWork:
     def _answer(self) -> str:
         """Write the result, and below it the stages that have a heading."""
         shown = self.outputs.get(self.definition.result)
-        lead = {stage.name for stage in self.definition.asked if stage.by == "lead"}
+        others = {stage.name for stage in self.definition.asked if stage.by == "other"}
         result = self.definition.result
         if shown is None:
-            result, shown = [(name, output) for name, output in self.outputs.items() if name in lead][-1]
+            answers = [(name, output) for name, output in self.outputs.items() if output.model]
+            result, shown = [(name, output) for name, output in answers if name not in others][-1]
         parts = [shown.text]
         for stage in self.definition.asked:
             output = self.outputs.get(stage.name)
@@ -442,7 +421,9 @@ class StageWork:
         return "\n\n".join(parts)
 
     def _reports(self) -> Iterator[StageReport]:
-        for name in self.outputs:
+        for name, output in self.outputs.items():
+            if not output.model:
+                continue
             step = self._record.steps[name]
             yield StageReport(name, step.model, step.asked, step.usd, step.seconds, name in self._kept)
 
@@ -468,6 +449,21 @@ def _notes_of(stage: Stage, consultation: Consultation) -> Iterator[str]:
     """Return what is not as usual of an answer; of another family's, whose it is."""
     of = "" if stage.by == "lead" else f"{consultation.completion.model}, in the stage {stage.name}: "
     return (f"{of}{note}" for note in consultation.notes)
+
+
+def groups_of(stages: Iterable[AnyStage]) -> Iterator[list[Any]]:
+    """Group stages that are asked at the same time; all others are alone."""
+    group: list[AnyStage] = []
+    for stage in stages:
+        beside = stage.beside if isinstance(stage, Stage) else None
+        if group and beside is not None and beside in {each.name for each in group}:
+            group.append(stage)
+            continue
+        if group:
+            yield group
+        group = [stage]
+    if group:
+        yield group
 
 
 async def _shown(block: Block) -> ShownFile:
