@@ -1,6 +1,7 @@
 """Group commit by itself: what is tried again after a failure, and what is not."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,7 @@ async def test_a_refused_write_is_found_by_trying_each_alone() -> None:
         ConnectionRefusedError(),
         PoolTimeout(),
         OperationalError("INSERT", {}, ValueError("disk is full")),
+        OperationalError("INSERT", {}, sqlite3.OperationalError("an error of Python's own, without a code")),
         DBAPIError("COMMIT", {}, ValueError("connection was closed"), connection_invalidated=True),
     ],
     ids=lambda fault: type(fault).__name__,

@@ -57,8 +57,7 @@ class FaultyDisk:
             try:
                 self.count()
             except OSError as error:
-                full = "disk I/O error" if error.errno == errno.EIO else "database or disk is full"
-                raise OperationalError("COMMIT", {}, sqlite3.OperationalError(full)) from None
+                raise OperationalError("COMMIT", {}, _failed_commit(error.errno)) from None
             return await transact(work)
 
         for name, original in originals.items():
@@ -79,3 +78,11 @@ class FaultyDisk:
             return original(*arguments, **options)
 
         return counted
+
+
+def _failed_commit(code: int | None) -> sqlite3.OperationalError:
+    """What SQLite says of a disk that fails."""
+    is_full = code == errno.ENOSPC
+    error = sqlite3.OperationalError("database or disk is full" if is_full else "disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL if is_full else sqlite3.SQLITE_IOERR
+    return error

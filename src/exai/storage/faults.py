@@ -103,7 +103,10 @@ def kind_of(error: BaseException) -> str:
 def is_disk_full(error: BaseException) -> bool:
     """Whether SQLite found no space on its disk."""
     found = getattr(error, "orig", None)
-    return isinstance(found, sqlite3.Error) and found.sqlite_errorcode == sqlite3.SQLITE_FULL
+    # Errors that Python's module raises by itself have no code.
+    return (
+        isinstance(found, sqlite3.Error) and getattr(found, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    )
 
 
 def store_failed(error: BaseException | None = None) -> StoreFailed:
