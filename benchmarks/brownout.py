@@ -305,6 +305,7 @@ def main() -> None:
             **os.environ,
             "EXAI_DATA_DIR": folder,
             "EXAI_SERVER__PORT": "0",
+            "EXAI_GUARDS__REPEATS": "0",
             "EXAI_SERVER__OPERATIONS_PORT": "0",
         }
         controls = {}

@@ -272,6 +272,7 @@ def main() -> None:
             "EXAI_PROVIDERS__GLM__BASE_URL": f"http://127.0.0.1:{int(first_line(upstream))}/v4",
             "EXAI_DATA_DIR": folder,
             "EXAI_SERVER__PORT": "0",
+            "EXAI_GUARDS__REPEATS": "0",
             "EXAI_SERVER__OPERATIONS_PORT": "0",
         }
         command = [str(Path(sys.executable).parent / "exai"), "serve", "--ready-json"]

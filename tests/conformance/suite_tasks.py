@@ -66,6 +66,7 @@ async def greet_at_length(params: Params, _: LiveTask) -> Result:
     """Asks the user by its result, and then becomes a task."""
     answer = (params.input_responses or {})["user_name"]
     assert isinstance(answer, types.ElicitResult)
+    await asyncio.sleep(1)
     return text(f"Hello, {(answer.content or {}).get('name')}!")
 
 

@@ -31,6 +31,7 @@ def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> d
         "EXAI_DATA_DIR": str(data_dir),
         "EXAI_SERVER__PORT": "0",
         "EXAI_SERVER__OPERATIONS_PORT": "0",
+        "EXAI_GUARDS__REPEATS": "0",  # tests put one question over and over
         **(environ or {}),
     }
 

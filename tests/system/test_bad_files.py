@@ -230,3 +230,42 @@ async def test_who_names_a_file_of_nobody_is_told_the_same_by_every_way(
             assert f"`{NOBODYS}`" in (await client.call("chat", asked)).text
             shown = await client.call("files", {"action": "show", "id": NOBODYS})
             assert (shown.is_error, "You have no file with this id" in shown.text) == (True, True)
+
+
+async def test_a_foreign_file_is_unknown_to_commands_by_an_identity_and_by_an_owner(
+    start_daemon: StartDaemon, tmp_path: Path, provider_environ: dict[str, str]
+) -> None:
+    """In the words and with the exit code of a file of nobody; the owner still has it."""
+    environ = clean_environ(tmp_path / "data", {**provider_environ, "EXAI_AUTH__MODE": "required"})
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(*EXAI, *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environ,
+        )
+        printed, said = await process.communicate()
+        return process.returncode or 0, printed.decode(), said.decode()
+
+    async with start_daemon(EXAI_AUTH__MODE="required") as daemon:
+        as_: dict[str, tuple[str, ...]] = {}
+        for name in ("alice", "bob"):
+            saved = str(tmp_path / name)
+            code, _, said = await run("token", "create", name, "--scope", "files", "--save", saved)
+            assert code == 0, said
+            as_[name] = ("--url", daemon.mcp_ws, "--credentials", saved)
+        (tmp_path / "plan.txt").write_text("the plan\n")
+        code, printed, said = await run("files", "put", str(tmp_path / "plan.txt"), "--json", *as_["alice"])
+        assert code == 0, said
+        hers = json.loads(printed)["files"][0]["id"]
+        for command in ("show", "get", "read", "rm", "proof"):
+            foreign = await run("files", command, hers, *as_["bob"])
+            unknown = await run("files", command, NOBODYS, *as_["bob"])
+            assert foreign[0] == unknown[0] == 1, (command, foreign)
+            assert foreign[2].replace(hers, NOBODYS) == unknown[2], command
+            assert "the plan" not in foreign[1] + foreign[2]
+        owned = await run("files", "show", hers, "--owner", "bob")
+        assert (owned[0], "You have no file with this id" in owned[2]) == (1, True), owned
+        code, printed, _ = await run("files", "read", hers, *as_["alice"])
+        assert (code, "the plan" in printed) == (0, True)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from exai.config import Guards
 from support.daemons import EXAI, StartDaemon, clean_environ
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.waiting import wait_until
@@ -52,7 +53,8 @@ async def test_a_guard_holds_over_a_restart_and_names_are_counted(
 
 
 async def test_a_question_over_and_over_is_asked_twice(start_daemon: StartDaemon) -> None:
-    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+    repeats = str(Guards().repeats)
+    async with start_daemon(EXAI_GUARDS__REPEATS=repeats) as daemon, mcp_socket(daemon.mcp_ws) as socket:
         answers = [await chat(socket, "Why is the sky blue?") for _ in range(4)]
     handles = [answer["structuredContent"]["continuation_id"] for answer in answers]
     assert handles[0] != handles[1]
