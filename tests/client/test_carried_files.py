@@ -42,7 +42,7 @@ async def port(
     echo = ToolDescription(
         "echo", "Echo", "Echoes.", OBJECT, RESULT, {}, {"exai/file-arguments": ["paths", "picture"]}
     )
-    monkeypatch.setattr(ScriptedEngine, "listing", lambda _: (echo,))
+    monkeypatch.setattr(ScriptedEngine, "listing", lambda *_: (echo,))
     async with file_port(database, tmp_path / "store") as opened:
         yield opened
 
