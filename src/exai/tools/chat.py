@@ -68,9 +68,7 @@ class ChatArguments(Arguments, frozen=True):
     dry_run: DryRun = False
 
     def requested(self) -> Requested:
-        # A preview shows a request whose answer would have the bound.
-        shown_tokens = None if self.dry_run else self.max_answer_tokens
-        return Requested(self.model, self.continuation_id, shown_tokens)
+        return Requested(self.model, self.continuation_id, None if self.dry_run else self.max_answer_tokens)
 
 
 class Chat:
