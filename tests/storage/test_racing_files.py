@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,41 +12,52 @@ from exai import config
 from exai.storage.database import Database
 from exai.storage.files.tables import FileRow
 from exai.storage.schema import files
+from support.postgresql_server import PostgresqlServer
 from support.shelves import OpenShelf, sha256_of
 
 PROCESSES = 4
 ROUNDS = 15
-LEVELS = ("read committed", "repeatable read", "serializable")
 
 
-@pytest.fixture(params=LEVELS)
-async def databases(
-    request: pytest.FixtureRequest, database_settings: config.Database, tmp_path: Path
-) -> AsyncIterator[list[Database]]:
-    """The database of each process, which may be set up so that a transaction sees what was before it began."""
-    async with AsyncExitStack() as opened:
+@asynccontextmanager
+async def opened(settings: config.Database, folder: Path, level: str | None) -> AsyncIterator[list[Database]]:
+    """The database of each process; a level lets a transaction of PostgreSQL see what was before it began."""
+    async with AsyncExitStack() as stack:
 
         async def connected() -> Database:
-            database = await Database.open(database_settings, tmp_path)
-            opened.push_async_callback(database.close)
+            database = await Database.open(settings, folder)
+            stack.push_async_callback(database.close)
             return database
 
         first = await connected()
-        if first.kind == "postgresql":
-            url = database_settings.url
-            assert url is not None
-            name = make_url(url.get_secret_value()).database
-            level = f"ALTER DATABASE {name} SET default_transaction_isolation = '{request.param}'"
-            await first.read(lambda connection: connection.execute(text(level)))
-        elif request.param != LEVELS[0]:
-            pytest.skip("SQLite has no levels: its writers follow one another")
+        if level is not None:
+            assert settings.url is not None
+            name = make_url(settings.url.get_secret_value()).database
+            change = f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'"
+            await first.read(lambda connection: connection.execute(text(change)))
         yield [await connected() for _ in range(PROCESSES)]
 
 
-async def test_equal_uploads_of_several_processes_at_once_are_one_file(
-    databases: list[Database], tmp_path: Path
+@pytest.mark.sqlite
+async def test_equal_uploads_of_several_processes_at_once_are_one_file_on_sqlite(
+    database_settings: config.Database, tmp_path: Path
 ) -> None:
-    shelves = [OpenShelf(database, tmp_path / "files") for database in databases]
+    async with opened(database_settings, tmp_path, None) as databases:
+        await race(databases, tmp_path / "files")
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+async def test_equal_uploads_of_several_processes_at_once_are_one_file_at_every_level_of_postgresql(
+    postgresql: PostgresqlServer, tmp_path: Path, level: str
+) -> None:
+    url = postgresql.create_database(f"racing_{level.replace(' ', '_')}")
+    async with opened(config.Database.model_validate({"url": url}), tmp_path, level) as databases:
+        await race(databases, tmp_path / "files")
+
+
+async def race(databases: list[Database], folder: Path) -> None:
+    """Store the same by all of them, round after round."""
+    shelves = [OpenShelf(database, folder) for database in databases]
     for number in range(ROUNDS):
         content = f"content {number}".encode()
         ids = await asyncio.gather(*(shelf.put("alice", "a.txt", content) for shelf in shelves))

@@ -1,5 +1,6 @@
 """`review`, over a real door: two families read a change, what one alone names is refuted, and the rest is counted."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,42 @@ async def test_a_quick_review_is_one_pass_and_says_so(
     assert [each["confidence"] for each in found["findings"]] == [0.6]
     assert any("unconfirmed" in note for note in found["notes"])
     assert len(emulator.log.requests) == 1
+
+
+async def test_a_preview_has_the_requests_of_both_passes_and_asks_nobody(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = reader(LEAK)
+    previewed = await review(client, tmp_path, dry_run=True)
+    assert previewed["answer"].startswith("Nothing was sent. It would be 4 requests")
+    assert {"glm", "kimi"} <= {model.partition("-")[0] for model in models_in(previewed["answer"])}
+    assert previewed["answer"].count("conn = self._open(self.address)") >= 2
+    assert any("refute is asked only when of_lead" in note for note in previewed["notes"])
+    nothing = await review(client, tmp_path, change="staged", dry_run=True)
+    assert any("Nothing would be asked" in note for note in nothing["notes"])
+    assert emulator.log.requests == []
+
+
+def models_in(answer: str) -> list[str]:
+    return re.findall(r"^(\S+) at \w+: [\d,]+ tokens", answer, re.MULTILINE)
+
+
+async def test_passes_that_are_read_at_the_same_time_fit_into_the_budget_together(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = reader(LEAK)
+    previewed = await review(client, tmp_path, dry_run=True, model="kimi-k3")
+    first, second, *_ = [float(usd) for usd in re.findall(r"tokens, about \$([\d.]+)", previewed["answer"])]
+    together = {
+        "workspace": str(tmp_path / "repo"),
+        "model": "kimi-k3",
+        "budget_usd": max(first, second) * 1.01,
+    }
+    refused = await client.tool("review", together)
+    assert refused["_meta"]["exai/error"]["code"] == "budget_too_small"
+    assert "for others" in refused["content"][0]["text"]
+    assert emulator.log.requests == []
+    assert (await review(client, tmp_path, model="kimi-k3", budget_usd=(first + second) * 1.2))["findings"]
 
 
 async def test_with_one_provider_the_second_pass_is_a_new_context(

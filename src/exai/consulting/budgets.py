@@ -14,8 +14,10 @@ def estimate(fitted: Fitted) -> float | None:
     return fitted.estimate(min(fitted.prompt.max_output_tokens or ANSWER_TOKENS, ANSWER_TOKENS)).usd
 
 
-def check_budget(fitted: Fitted, budget_usd: float, spent_usd: float = 0.0) -> None:
-    """Check that a request fits into what is left of a budget.
+def check_budget(fitted: Fitted, budget_usd: float, taken_usd: float = 0.0) -> float:
+    """Check that a request fits into what is left of a budget, and return its estimate in dollars.
+
+    `taken_usd` is what was spent, and what requests beside it are estimated at.
 
     Raises:
         BudgetTooSmall: it does not, or nobody knows.
@@ -26,8 +28,10 @@ def check_budget(fitted: Fitted, budget_usd: float, spent_usd: float = 0.0) -> N
             f"Argument 'budget_usd': {model} has no known price, so no estimate can be held to it. Name a model "
             "that has one (see `status` with section models), or leave budget_usd out."
         )
-    if spent_usd + usd > budget_usd:
+    if taken_usd + usd > budget_usd:
+        beside = f" beside ${taken_usd:.4f} for others" if taken_usd else ""
         raise BudgetTooSmall(
-            f"The request to {model} is estimated at ${usd:.4f}, above budget_usd {budget_usd:g}. Nothing was asked. "
-            "Raise it, show less, or name a cheaper model."
+            f"The request to {model} is estimated at ${usd:.4f}{beside}, above budget_usd {budget_usd:g}. Nothing was "
+            "asked. Raise it, show less, or name a cheaper model."
         )
+    return usd

@@ -73,6 +73,8 @@ class StageWork:
         self._notes: list[str] = []
         self._expert: ExpertReport | None = None
         self._is_over = False
+        self._reserved_usd = 0.0
+        """What the requests that are about to be made beside one another are estimated at."""
         self.outputs: dict[str, StageOutput] = {}
         """What the stages answered, in turn."""
 
@@ -106,6 +108,7 @@ class StageWork:
     async def _go_through(self, group: Sequence[Stage | CollectStage]) -> None:
         """Gather, or ask the stages of a group at the same time."""
         questions: list[tuple[Stage, str]] = []
+        self._reserved_usd = 0.0
         for stage in group:
             if self._is_over or not self._has_turn(stage):
                 continue
@@ -183,11 +186,13 @@ class StageWork:
                 await self._evidence.collect(stage)
                 continue
             if isinstance(stage, TreatStage):
+                if self.outputs.keys().isdisjoint(stage.of):
+                    continue
                 self.outputs[stage.name] = StageOutput("", f"[what the stage {stage.name} makes of it]")
                 continue
             if stage.by == "other" and not self._may_ask_other():
                 continue
-            condition = stage.when if stage.when in self._unsure else None
+            condition = None if stage.when is None or self._is_sure(stage.when) else stage.when
             if stage.by == "other" and self.definition.expert.when:
                 condition = " or ".join(self.definition.expert.when)
             if condition is not None:
@@ -337,16 +342,17 @@ class StageWork:
         return await self._consultant.fit(prepared, self._consultant.choose(prepared).model, self._context)
 
     async def _beyond_budget(self, stage: Stage, question: str) -> str | None:
-        """Say that a request does not fit into the caller's budget; of the first one that is an error.
+        """Reserve what a request is estimated at, or say that it does not fit into the caller's budget.
 
         Raises:
-            BudgetTooSmall: nothing was asked yet.
+            BudgetTooSmall: it does not fit, and nothing was asked yet.
         """
         budget = self._request.budget_usd
         if budget is None:
             return None
         try:
-            check_budget(await self._fitted(stage, question), budget, self._record.usd)
+            taken = self._record.usd + self._reserved_usd
+            self._reserved_usd += check_budget(await self._fitted(stage, question), budget, taken)
         except BudgetTooSmall:
             if not self.has_answers:
                 raise
@@ -354,24 +360,21 @@ class StageWork:
         return None
 
     def _may_be_met(self, condition: str | None) -> bool:
-        """Whether a condition is met, or may be once models have answered."""
+        """Whether a condition is met, or may be once models have answered; what treatments make is there by then."""
         if condition is None or self._workflow.is_met(condition, self._values()):
             return True
-        return condition in self._unsure
+        return _names(condition, ANSWERED)
 
-    @property
-    def _unsure(self) -> set[str]:
-        """The conditions that depend on what models answer."""
-        stages = self.definition.stage
-        asked = [stage.when for stage in stages] + list(self.definition.expert.when)
-        facts = ANSWERED | {stage.name for stage in stages if isinstance(stage, TreatStage)}
-        return {text for text in asked if text is not None and any(fact in text for fact in facts)}
+    def _is_sure(self, condition: str) -> bool:
+        """Whether a condition depends on nothing that models answer, or that is made of their answers."""
+        made = {stage.name for stage in self.definition.stage if isinstance(stage, TreatStage)}
+        return not _names(condition, ANSWERED | made)
 
     def _may_ask_other(self) -> bool:
         decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
         expert = self.definition.expert
         is_open = expert.policy == "auto" and self._request.wants_expert
-        return decision.asks or (is_open and bool(self._unsure & set(expert.when)))
+        return decision.asks or (is_open and any(not self._is_sure(condition) for condition in expert.when))
 
     def _is_asked_of_other(self) -> bool:
         decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
@@ -449,6 +452,10 @@ def _notes_of(stage: Stage, consultation: Consultation) -> Iterator[str]:
     """Return what is not as usual of an answer; of another family's, whose it is."""
     of = "" if stage.by == "lead" else f"{consultation.completion.model}, in the stage {stage.name}: "
     return (f"{of}{note}" for note in consultation.notes)
+
+
+def _names(condition: str, facts: Iterable[str]) -> bool:
+    return any(fact in condition for fact in facts)
 
 
 def groups_of(stages: Iterable[AnyStage]) -> Iterator[list[Any]]:
