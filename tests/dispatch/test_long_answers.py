@@ -81,3 +81,19 @@ async def test_one_who_has_no_files_gets_all_of_it(database: Database, tmp_path:
     assert (await LongAnswers(shelf.shelf).shortened(long, ME, "call_1")) != long
     longer = answer_with("other words\n" * 20_000)
     assert await LongAnswers(shelf.shelf).shortened(longer, ME, "call_2") == longer, "there is no room for it"
+
+
+@pytest.mark.sqlite
+async def test_what_stands_beside_a_long_answer_stays(database: Database, tmp_path: Path) -> None:
+    """The handle first, where else to read on, and links."""
+    shelf = OpenShelf(database, tmp_path / "files")
+    first = {"id": "file_1", "from_line": 1}
+    links = [{"type": "resource_link", "uri": "exai://files/file_1", "name": "a.patch"}]
+    structured = {"continuation_id": "conv_1", "more": [first], "answer": "line\n" * 20_000}
+    answer = ToolAnswer(f"[continuation_id: conv_1]\n\n{structured['answer']}", structured, links=links)
+    short = await LongAnswers(shelf.shelf).shortened(answer, ME, "call_1")
+    assert short.structured is not None
+    assert next(iter(short.structured)) == "continuation_id"
+    assert short.structured["more"][0] == first
+    assert len(short.structured["more"]) == 2
+    assert short.links == links

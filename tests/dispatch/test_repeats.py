@@ -11,8 +11,11 @@ from exai.tools.registry import Registry
 
 REGISTRY = unserved_registry()
 AGENT = Caller("me", Door.WEBSOCKET, client="agent 1")
+LINKS = [{"type": "resource_link", "uri": "exai://files/file_1", "name": "a.patch"}]
 ANSWER = ToolAnswer(
-    "It is blue.", {"continuation_id": "conv_1", "answer": "It is blue.", "notes": ["Short."]}
+    "[continuation_id: conv_1]\n\nIt is blue.",
+    {"continuation_id": "conv_1", "answer": "It is blue.", "notes": ["Short."]},
+    links=LINKS,
 )
 
 
@@ -39,11 +42,13 @@ def test_the_third_time_in_a_row_gets_the_first_answer_and_a_sentence() -> None:
     again = agent.asks(prompt="Why?")
     assert again is not None
     assert again.text.startswith(
-        "Note: This is the answer that the same question got before; you have asked it 3 times"
+        "[continuation_id: conv_1]\nNote: This is the answer that the same question got before; you have asked it 3 "
+        "times in a row"
     )
     assert again.text.endswith("It is blue.")
     assert again.structured is not None
-    assert again.structured["continuation_id"] == "conv_1"
+    assert list(again.structured) == ["continuation_id", "notes", "answer"]
+    assert again.links == LINKS
     assert [note[:18] for note in again.structured["notes"]] == ["This is the answer", "Short."]
     assert (again.meta or {})[REPEATED_KEY] == {"times": 3}
     fourth = agent.asks(prompt="Why?")

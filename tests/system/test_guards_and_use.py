@@ -60,4 +60,7 @@ async def test_a_question_over_and_over_is_asked_twice(start_daemon: StartDaemon
     assert handles[0] != handles[1]
     assert handles[2:] == [handles[0], handles[0]]
     assert answers[3]["_meta"]["exai/repeated"] == {"times": 4}
-    assert answers[3]["content"][0]["text"].startswith("Note: This is the answer")
+    head, note, *_ = answers[3]["content"][0]["text"].splitlines()
+    assert handles[0] in head, "the handle stands first"
+    assert note.startswith("Note: This is the answer")
+    assert next(iter(answers[3]["structuredContent"])) == "continuation_id"

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from checks.opening import unserved_registry
 
 from exai.auth.scopes import SCOPES
+from exai.consulting.answer import More
 from exai.consulting.results import Report
 from exai.errors import UnknownTool
 from exai.tools.aliases import Alias
@@ -136,3 +138,13 @@ def test_a_report_cannot_have_the_fields_that_the_dispatcher_adds(registry: Regi
 
     with pytest.raises(ValueError, match="CallFacts repeats the fields call_id"):
         Registry([replace(registry.find("chat").tool, report=Clashing)])
+
+
+def test_every_answer_can_say_where_it_goes_on(registry: Registry) -> None:
+    """A long one is cut by the dispatcher, whichever tool it is of."""
+    for tool in registry.listing:
+        result = registry.find(tool.name).tool.result
+        fields = {field.name: field.type for field in msgspec.structs.fields(result)}
+        if registry.find(tool.name).tool.asks_provider and "answer" in fields:
+            assert fields["more"] == tuple[More, ...], tool.name
+            assert fields["notes"] == tuple[str, ...], tool.name

@@ -105,7 +105,7 @@ async def test_what_one_names_alone_is_put_to_the_other(
     assert refuted["answer"].startswith("No defect found.")
     assert "Of weight among them: pool.py:6-7 resource-leak (unconfirmed)." in refuted["answer"]
     assert "R1. high resource-leak, pool.py:6-7" in emulator.log.requests[-1].body["messages"][-1]["content"]
-    stored = await client.tool("files", {"action": "read", "id": refuted["more"]["id"]})
+    stored = await client.tool("files", {"action": "read", "id": refuted["more"][0]["id"]})
     assert "conn stays open where ping fails" in stored["content"][0]["text"]
 
     emulator.personas.set(Persona("noisy", report=Report(judging=JUDGING)), provider="kimi")

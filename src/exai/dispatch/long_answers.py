@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import structlog
 
 from exai.auth import scopes
@@ -17,6 +18,7 @@ from exai.conversations.estimates import estimate_long_text, estimate_tokens
 from exai.errors import ToolFault
 from exai.files.store.shelf import Shelf
 from exai.tools.base import ToolAnswer
+from exai.tools.envelope import with_note
 
 __all__ = ["MOST_CHARACTERS", "MOST_TOKENS", "SHORT_CHARACTERS", "LongAnswers"]
 
@@ -79,15 +81,9 @@ def _cut(answer: ToolAnswer, whole: str, shown: str, file_id: str) -> ToolAnswer
     sentence = f"The answer is longer than what is shown: `files` with action read, id {file_id} and from_line {line}."
     structured: dict[str, Any] = dict(answer.structured or {})
     more = [*structured.pop("more", ()), {"id": file_id, "from_line": line}]
-    notes = [sentence, *structured.pop("notes", ())]
-    structured = {"notes": notes, "more": more, **structured, "answer": shown}
     text = answer.text.replace(whole, f"{shown}\n[…]")
-    if structured.get("continuation_id"):
-        structured = {"continuation_id": structured["continuation_id"], **structured}
-    head, newline, rest = text.partition("\n")
-    noted = f"Note: {sentence}\n"
-    text = f"{head}{newline}{noted}{rest}" if text.startswith("[") else f"{noted}{text}"
-    return ToolAnswer(text=text, structured=structured, meta=answer.meta)
+    structured = {"more": more, **structured, "answer": shown}
+    return with_note(msgspec.structs.replace(answer, text=text, structured=structured), sentence)
 
 
 def _fitting(whole: str, characters: int, tokens: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from exai.callers import Caller
 from exai.tools.base import ToolAnswer
+from exai.tools.envelope import with_note
 from exai.tools.registry import Invocation
 
 __all__ = ["REPEATED_KEY", "Repeats"]
@@ -78,8 +79,5 @@ def _given_again(asked: _Asked) -> ToolAnswer:
         f"This is the answer that the same question got before; you have asked it {asked.times} times in a row, and no "
         "model was asked again. Change the question, or go on with what there is."
     )
-    answer = asked.answer
-    structured: dict[str, Any] = dict(answer.structured or {})
-    structured = {"notes": [sentence, *structured.pop("notes", ())], **structured}
-    meta = {**(answer.meta or {}), REPEATED_KEY: {"times": asked.times}}
-    return ToolAnswer(text=f"Note: {sentence}\n\n{answer.text}", structured=structured, meta=meta)
+    meta = {**(asked.answer.meta or {}), REPEATED_KEY: {"times": asked.times}}
+    return with_note(msgspec.structs.replace(asked.answer, meta=meta), sentence)

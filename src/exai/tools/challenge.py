@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.answer import AnswerReport
+from exai.consulting.answer import AnswerReport, More
 from exai.consulting.arguments import (
     DryRun,
     EffortName,
@@ -71,6 +71,7 @@ class Judged(Result, frozen=True, kw_only=True):
     model_used: str | None = None
     structured: bool = True
     notes: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
     answer: str
 
     def text(self) -> str:

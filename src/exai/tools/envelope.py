@@ -19,6 +19,7 @@ __all__ = [
     "listed_output",
     "under_alias",
     "with_facts",
+    "with_note",
 ]
 
 REPORT_KEY = "exai/report"
@@ -88,6 +89,23 @@ def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
     meta = answer.meta or {}
     report = {**msgspec.to_builtins(facts), **meta.get(REPORT_KEY, {})}
     return msgspec.structs.replace(answer, meta={**meta, REPORT_KEY: report})
+
+
+def with_note(answer: ToolAnswer, sentence: str) -> ToolAnswer:
+    """Return the answer with a further note before all others, behind the handle, which stands first in both forms."""
+    rest = dict(answer.structured or {})
+    handle = {name: rest.pop(name) for name in ("continuation_id",) if name in rest}
+    notes = [sentence, *rest.pop("notes", ())]
+    head, body = ("", answer.text) if not answer.text.startswith("[") else _split(answer.text)
+    return msgspec.structs.replace(
+        answer, text=f"{head}Note: {sentence}\n{body}", structured={**handle, "notes": notes, **rest}
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Split a text behind its first line, which has the handle."""
+    head, _, body = text.partition("\n")
+    return f"{head}\n", body
 
 
 def under_alias(answer: ToolAnswer, older: str, tool: str) -> ToolAnswer:

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from exai.cli.reviewing.page import page_of, safe
-from exai.cli.reviewing.review_answer import More, ReviewAnswer
+from exai.cli.reviewing.review_answer import ReviewAnswer
+from exai.consulting.answer import More
 from exai.workflows.review.findings import Check
 from support.findings import found
 
@@ -36,7 +37,7 @@ REVIEW = ReviewAnswer(
     answer="1 high. 7 withheld: 3 unverified, 4 low.",
     findings=(found(),),
     notes=("a.bin: no text",),
-    more=More("file_1"),
+    more=(More("file_1", 1),),
     model_used="kimi-k3, glm-5.3",
     looked_at="14 of 14 files",
     cost_usd=0.041,
@@ -93,7 +94,12 @@ def test_no_text_of_others_moves_the_terminal(text: str) -> None:
         check=Check(text, text, text),
     )
     review = ReviewAnswer(
-        answer=text, findings=(finding,), notes=(text,), model_used=text, looked_at=text, more=More(text)
+        answer=text,
+        findings=(finding,),
+        notes=(text,),
+        model_used=text,
+        looked_at=text,
+        more=(More(text, 1),),
     )
     page = page_of(review, colours=False)
     assert all(each == "\n" or each.isprintable() for each in page)

@@ -73,9 +73,9 @@ class _Page:
         # None of these lines has a bar, so one that would pass for a command of a forge is written otherwise.
         parts = [_COMMAND.sub(": :", part) for text in texts for part in text.splitlines()]
         lines = [line for part in parts for line in self._filled(part, self._width)]
-        if review.more is not None:
-            first = f" --from {review.more.from_line}" if review.more.from_line > 1 else ""
-            lines.append(f"All findings, withheld ones too: exai files read {safe(review.more.id)}{first}")
+        for each in review.more:
+            first = f" --from {each.from_line}" if each.from_line > 1 else ""
+            lines.append(f"All findings, withheld ones too: exai files read {safe(each.id)}{first}")
         facts = [safe(review.model_used), f"looked at {safe(review.looked_at)}" if review.looked_at else ""]
         emulated = " if it were real" if review.is_emulated else ""
         facts.append("" if review.cost_usd is None else f"${review.cost_usd:.4f}{emulated}")

@@ -3,17 +3,11 @@
 import msgspec
 
 from exai.client.connection import Answer
+from exai.consulting.answer import More
 from exai.workflows.review.categories import Severity, is_as_severe
 from exai.workflows.review.findings import Finding
 
-__all__ = ["More", "ReviewAnswer"]
-
-
-class More(msgspec.Struct, frozen=True):
-    """Where all findings are, those that are withheld too."""
-
-    id: str
-    from_line: int = 1
+__all__ = ["ReviewAnswer"]
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +20,8 @@ class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     withheld: dict[str, int] = {}
     looked_at: str = ""
-    more: More | None = None
+    more: tuple[More, ...] = ()
+    """Where all findings are, those that are withheld too."""
     notes: tuple[str, ...] = ()
 
     is_partial: bool = msgspec.field(default=False, name="partial")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.answer import AnswerReport
+from exai.consulting.answer import AnswerReport, More
 from exai.consulting.arguments import (
     AnswerTokens,
     BudgetUsd,
@@ -111,6 +111,7 @@ class Analysis(Result, frozen=True, kw_only=True):
     continuation_id: str | None = None
     model_used: str
     notes: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
     answer: str
 
     def text(self) -> str:

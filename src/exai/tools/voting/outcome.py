@@ -5,7 +5,7 @@ from typing import Self
 
 import msgspec
 
-from exai.consulting.answer import CostItems, TriedModel
+from exai.consulting.answer import CostItems, More, TriedModel
 from exai.consulting.results import Report, Result
 from exai.costs import Bill, Usage
 from exai.routing.ledger import Tried
@@ -88,6 +88,7 @@ class Consensus(Result, frozen=True, kw_only=True):
     """Of the weight, that the strongest verdict has."""
     weak: bool = False
     notes: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
     answer: str
     """The arbiter's summary; without an arbiter the count in words."""
     would_settle: str | None = None

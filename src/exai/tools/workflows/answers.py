@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import msgspec
 
+from exai.consulting.answer import More
 from exai.consulting.results import Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
@@ -41,6 +42,8 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
     """Of the guided form: the arguments of the next step."""
     required_actions: tuple[str, ...] = ()
     """The same: what to do before it."""
+    more: tuple[More, ...] = ()
+    """Where to read on by `files`."""
     answer: str
 
     @classmethod

@@ -29,7 +29,7 @@ from exai.workflows.engine import Engine
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.review.categories import Severity
 from exai.workflows.review.findings import Finding
-from exai.workflows.review.reporting import ReviewResult, StoredLines
+from exai.workflows.review.reporting import ReviewResult
 from exai.workflows.review.wording import listed
 
 __all__ = ["Patches", "Review", "ReviewAnswer", "ReviewArguments"]
@@ -111,8 +111,6 @@ class ReviewAnswer(WorkflowAnswer, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     withheld: dict[str, int] = msgspec.field(default_factory=dict)
     looked_at: str = ""
-    more: StoredLines | None = None
-    """The stored file that has all findings, those that are withheld by their reasons."""
 
     @classmethod
     def reviewed(
@@ -136,8 +134,10 @@ class ReviewAnswer(WorkflowAnswer, frozen=True, kw_only=True):
         parts = [super().text()]
         if self.findings:
             parts.append(listed(self.findings))
-        if self.more is not None:
-            parts.append(f"All findings, withheld ones too: `files` with action read and id {self.more.id}.")
+        parts += [
+            f"All findings, withheld ones too: `files` with action read and id {each.id}."
+            for each in self.more
+        ]
         return "\n\n".join(parts)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exai.auth import scopes
+from exai.consulting.answer import More
 from exai.consulting.arguments import (
     BudgetUsd,
     ContinuationId,
@@ -67,6 +68,7 @@ class Written(Result, frozen=True, kw_only=True):
     """The stored file that has it."""
     applies: bool = True
     notes: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
     answer: str
 
     def text(self) -> str:

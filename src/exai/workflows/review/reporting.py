@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from exai.consulting.answer import More
 from exai.errors import ExaiError
 from exai.evidence.pieces import CHANGE
 from exai.storage.workflows.evidence import EvidenceRow
@@ -19,7 +20,7 @@ from exai.workflows.review.wording import everything, summary
 from exai.workflows.stage_output import StageOutput
 from exai.workflows.treatments.treated import Treated
 
-__all__ = ["ReviewResult", "StoredLines", "report"]
+__all__ = ["ReviewResult", "report"]
 
 LEAST_CONFIDENCE = 0.65
 LEAST_OF_ONE_PASS = 0.55
@@ -32,20 +33,13 @@ UNNAMED = "snapshot"
 """The repository of snapshots that nobody gave a name: what is gone of one may be there in another."""
 
 
-class StoredLines(msgspec.Struct, frozen=True):
-    """Where the rest can be read, by `files` with action read."""
-
-    id: str
-    from_line: int
-
-
 class ReviewResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a review comes to."""
 
     findings: tuple[Finding, ...] = ()
     withheld: dict[str, int] = {}
     looked_at: str = ""
-    more: StoredLines | None = None
+    more: tuple[More, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -138,10 +132,10 @@ def _with_judgements(
     )
 
 
-async def _stored(work: Treated, sifted: Sifted) -> tuple[StoredLines | None, list[str]]:
+async def _stored(work: Treated, sifted: Sifted) -> tuple[tuple[More, ...], list[str]]:
     """Keep all findings as a file of the caller's, where some are withheld."""
     if not sifted.withheld:
-        return None, []
+        return (), []
     content = everything(sifted).encode(errors="replace")
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -150,8 +144,8 @@ async def _stored(work: Treated, sifted: Sifted) -> tuple[StoredLines | None, li
     try:
         row = await work.ports.shelf.put(work.owner, FILE_NAME, len(content), pieces())
     except ExaiError as fault:
-        return None, [f"The withheld findings could not be kept as a file: {fault}"]
-    return StoredLines(row.file_id, 1), []
+        return (), [f"The withheld findings could not be kept as a file: {fault}"]
+    return (More(row.file_id, 1),), []
 
 
 def _why_nothing(work: Treated) -> str:
