@@ -302,8 +302,8 @@ async def test_a_cancelled_upload_is_looked_for(copying: Copying) -> None:
     assert len([row for row in await copying.rows() if row.status is Status.READY]) == 1
 
 
-@pytest.mark.parametrize("moment", ["begin", "settle", "fail"])
-async def test_another_process_does_not_wait_for_an_upload_that_was_cancelled_between_two_steps(
+@pytest.mark.parametrize("moment", ["begin", "settle", "fail", "unforeseen"])
+async def test_another_process_does_not_wait_for_an_upload_that_ended_between_two_steps(
     moment: str, copying: Copying, open_one: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row is in doubt at once, though whoever sent it still runs."""
@@ -311,21 +311,26 @@ async def test_another_process_does_not_wait_for_an_upload_that_was_cancelled_be
     file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
     if moment == "fail":
         copying.emulator.faults.add("kimi", Fault(path="/files", error="invalid_request"))
+    step = "settle" if moment == "unforeseen" else moment
     reached = asyncio.Event()
-    original = getattr(copying.copies, moment)
+    original = getattr(copying.copies, step)
 
     async def held(*arguments: Any) -> Any:
         if moment == "begin":
             await original(*arguments)
         reached.set()
+        if moment == "unforeseen":
+            raise ZeroDivisionError
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(copying.copies, moment, held)
+    monkeypatch.setattr(copying.copies, step, held)
     sending = asyncio.create_task(copying.copy("alice", file_id))
     await reached.wait()
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    if moment != "unforeseen":
+        sending.cancel()
+    with pytest.raises((asyncio.CancelledError, ZeroDivisionError)):
         await sending
+    monkeypatch.undo()
     async with asyncio.timeout(60):
         await other.copy("alice", file_id)
     assert await copying.remote.settle_lost() == 0

@@ -285,19 +285,24 @@ class AccountCopies:
         )
         self._sending.add(copy_id)
         try:
-            begun = await self._tables.begin(new)
-            if begun is Begun.UNWANTED:
-                raise CopyUnwanted("The file was removed, so it was not sent.")
-            if begun is Begun.TAKEN:
+            if not await self._begins(new):
                 return None
             entry = await self._upload(new, source, request)
             return await self._arrived(new, entry, request)
-        except (asyncio.CancelledError, StoreFailed):
-            # Whoever waits for it in another process learns at once that nobody sends it.
+        except BaseException:
+            # Whoever waits for it in another process learns at once that nobody sends it. A row of which more is
+            # known stays as it is.
             self._tables.doubt_soon(copy_id, "interrupted")
             raise
         finally:
             self._sending.discard(copy_id)
+
+    async def _begins(self, new: NewCopy) -> bool:
+        """Write that a content is being sent; false if somebody else began to."""
+        begun = await self._tables.begin(new)
+        if begun is Begun.UNWANTED:
+            raise CopyUnwanted("The file was removed, so it was not sent.")
+        return begun is not Begun.TAKEN
 
     async def _upload(self, new: NewCopy, source: Source, request: FileRequest) -> RemoteEntry:
         """Send a content, and find out whether it arrived where no answer said so."""
