@@ -1,7 +1,8 @@
 """A dispatcher and what it stands on, as one process has them, before a scripted provider."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from exai import config
@@ -14,6 +15,7 @@ from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import SendProgress
+from exai.dispatch.purses import Purse
 from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.messages import Message, Role
@@ -86,6 +88,7 @@ class Services:
         call_timeout_s: float = 20.0,
         resumes: bool = False,
         guards: config.Guards | None = None,
+        purses: Mapping[str, Purse] = MappingProxyType({}),
     ) -> None:
         self.database = database
         self.provider = provider
@@ -101,7 +104,7 @@ class Services:
             clock=clock,
             publish=bus.publish,
         )
-        self.oversight = Oversight.on(database, guards or config.Guards(), clock)
+        self.oversight = Oversight.on(database, guards or config.Guards(), clock, purses)
         self.dispatcher = Dispatcher(
             registry=Registry([_tool("ask", run, resumes=resumes), _tool("tell", tell)]),
             profiles=Profiles(config.Tools()),

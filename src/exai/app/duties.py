@@ -96,6 +96,7 @@ def _process_duties(
         _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
         _Housekeeping(name="prune_use", run=partial(storage.use.prune, keep_days)),
         _Housekeeping(name="prune_guarded_calls", run=storage.guarded.prune),
+        _Housekeeping(name="prune_budget_grants", run=storage.budgets.prune),
         _Housekeeping(
             name="prune_conversations",
             run=partial(storage.archive.prune, settings.conversations.keep_days),

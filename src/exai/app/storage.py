@@ -9,6 +9,7 @@ import structlog
 from exai.config import Settings
 from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
+from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
@@ -39,6 +40,7 @@ class Storage:
     usage: UsageReports
     use: UseCounts
     guarded: GuardedCalls
+    budgets: BudgetGrants
     recorded_calls: RecordedCalls
     idempotent_calls: IdempotentCallTable
     copies: CopyTables
@@ -70,6 +72,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             UsageReports(database, clock),
             UseCounts(database, clock),
             GuardedCalls(database, clock),
+            BudgetGrants(database, clock),
             RecordedCalls(database, clock),
             IdempotentCallTable(database, clock),
             CopyTables(database),

@@ -117,6 +117,7 @@ class Dispatcher:
         self._admission = asking.admission
         self._journal = journal
         self._guards = oversight.guards
+        self._purses = oversight.purses
         self._repeats = oversight.repeats
         self._use = oversight.use
         self._long_answers = long_answers
@@ -277,6 +278,8 @@ class Dispatcher:
     def _start(self, request: _Request, progress: Progress, run: IdempotentRun | None) -> _Call:
         deadline_s = request.tool.deadline_s or self._call_timeout_s
         asker = ModelAsker.for_call(self._asking, request.caller, request.began + deadline_s, progress)
+        if request.caller.subject in self._purses.subjects:
+            asker.terms.grant = self._purses.grant_for(request.id, request.caller)
         self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
         self._running[request.id] = _current_task()
         interrupted = None if run is None else run.interrupted
@@ -421,6 +424,8 @@ class Dispatcher:
         caller = call.context.caller
         if call.guarded:
             self._guards.settle_soon(call.id, requests)
+        if caller.subject in self._purses.subjects:
+            self._purses.settle_soon(call.id, requests)
         self._use.note(call.request.invocation, caller, model, ok=code is None, usd=usd)
         if code in NOT_ADMITTED and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))

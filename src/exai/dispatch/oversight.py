@@ -1,13 +1,17 @@
-"""What watches over the calls of callers: hourly guards, repeated questions, the names that were used."""
+"""What watches over the calls of callers: hourly guards, budgets, repeated questions, the names that were used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 from exai import config
 from exai.dispatch.guards import Guards
+from exai.dispatch.purses import Purse, Purses
 from exai.dispatch.repeats import Repeats
 from exai.dispatch.use_log import UseLog
 from exai.runtime.clock import Clock
+from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.use import UseCounts
 from exai.storage.database import Database
@@ -20,14 +24,22 @@ class Oversight:
     """The parts of it; each dispatcher has its own."""
 
     guards: Guards
+    purses: Purses
     repeats: Repeats
     use: UseLog
 
     @classmethod
-    def on(cls, database: Database, settings: config.Guards, clock: Clock) -> Self:
-        """Build it on a database."""
+    def on(
+        cls,
+        database: Database,
+        settings: config.Guards,
+        clock: Clock,
+        purses: Mapping[str, Purse] = MappingProxyType({}),
+    ) -> Self:
+        """Build it on a database; `purses` by the subject of their caller."""
         return cls(
             Guards(GuardedCalls(database, clock), settings, clock),
+            Purses(BudgetGrants(database, clock), purses),
             Repeats(settings.repeats),
             UseLog(UseCounts(database, clock)),
         )

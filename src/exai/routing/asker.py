@@ -104,10 +104,13 @@ class ModelAsker:
         return await request.answer(send)
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
-        """Return the provider's own count of a prompt; `None` where it has no counter, or it did not count."""
+        """Return the provider's own count of a prompt; `None` where it has no counter, or it did not count.
+
+        For a caller with a budget none is asked for: an estimate costs it no request.
+        """
         model = prompt.model
         provider = self._asking.router.providers[model.provider]
-        if not provider.counts_tokens(prompt):
+        if self.terms.grant is not None or not provider.counts_tokens(prompt):
             return None
         entry = self.ledger.open(Purpose.COUNT, model.provider, model.name)
         clock, charges = self._asking.clock, Charges()

@@ -29,9 +29,11 @@ from exai.routing.retry import RetryPolicy
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
 
-__all__ = ["Asking", "CallTerms", "Request"]
+__all__ = ["Asking", "CallTerms", "Grant", "Request"]
 
 T = TypeVar("T")
+Grant = Callable[[], Awaitable[None]]
+"""Is awaited before a request is sent; raises what refuses it."""
 
 _WHY_AGAIN: Mapping[RetryKind, str] = {
     RetryKind.THROTTLE: "limits how often it may be asked",
@@ -69,6 +71,8 @@ class CallTerms(msgspec.Struct):
     progress: Progress
     hold: Callable[[int], None] = _hold_nothing
     """Counts bytes that the call holds from now on, or raises `Overloaded`."""
+    grant: Grant | None = None
+    """Of a caller with a budget; nothing is sent without one, and nothing twice."""
 
 
 class Request:
@@ -142,6 +146,8 @@ class Request:
             raise DeadlineExceeded(
                 f"The time of this call ran out before {self.entry.model} was asked. Ask for less."
             )
+        if self._terms.grant is not None:
+            await self._terms.grant()
         with self._breaker.attempt() as attempt:
             try:
                 result = await send(attempt)
@@ -177,7 +183,7 @@ class Request:
             patience_s=self._patience_s,
             is_breaker_open=self._breaker.state is State.OPEN,
         )
-        if decision.kind is None:
+        if decision.kind is None or terms.grant is not None:
             return False
         if decision.no_retry is not None:
             publish(RetryRefused(entry.provider, entry.model, fault.code, decision.no_retry))

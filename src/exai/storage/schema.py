@@ -12,7 +12,7 @@ from sqlalchemy import (
     text,
 )
 
-from exai.storage.calls.schema import guarded_calls, use_counts
+from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
@@ -31,6 +31,7 @@ __all__ = [
     "TIMINGS",
     "auth_revision",
     "blobs",
+    "budget_grants",
     "calls",
     "conversations",
     "dashboard_tickets",

@@ -36,7 +36,8 @@ group                rule     operations, with their tables in the order in whic
 `CONVERSATIONS`      by key   append: conversations, exchanges; begin and copy: the same, rows that nobody else knows
                               yet; rename, summarize: conversations, one row of each
 `CALIBRATIONS`       alone    add: token_calibrations
-`USE`                alone    add: use_counts; reserve, settle and release: guarded_calls; prune: either
+`USE`                alone    add: use_counts; reserve, settle and release: guarded_calls; grant and settle of a
+                              purse: budget_grants; prune: either of them
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
                               of runs of workflows begin, change, leave: workflows; begin or end a step:
                               workflows, workflow_evidence, workflow_steps;

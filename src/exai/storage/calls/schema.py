@@ -1,11 +1,11 @@
-"""The tables of what callers used: what guards count, and which names calls had."""
+"""The tables of what callers used: what guards count, what purses granted, and which names calls had."""
 
 from sqlalchemy import Column, Double, Index, Integer, Table, Text
 
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 
-__all__ = ["guarded_calls", "use_counts"]
+__all__ = ["budget_grants", "guarded_calls", "use_counts"]
 
 guarded_calls = Table(
     "guarded_calls",
@@ -18,6 +18,20 @@ guarded_calls = Table(
     Index(None, "owner", "began_at"),
 )
 """Calls of the last hours, as far as guards are set."""
+
+budget_grants = Table(
+    "budget_grants",
+    metadata,
+    Column("purse", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),  # seconds since 1970 UTC, since a statement computes with them
+    Column("reserved_usd", Double, nullable=False),
+    Column("settled_usd", Double),  # null: nobody knows what it cost, and what was reserved counts
+    Column("call_id", Text, nullable=False),
+    Index(None, "purse", "at"),
+    Index(None, "call_id"),
+)
+"""Requests to providers that were granted before they were sent."""
 
 use_counts = Table(
     "use_counts",
