@@ -14,11 +14,14 @@ pytestmark = pytest.mark.virtual_time
 HELD = (
     "think, second pass",
     "debug, second pass",
+    "write, second pass",
     "consensus, second pass",
     "chat, follow-up",
     "think, follow-up",
     "plan, follow-up",
+    "debug, follow-up",
     "analyze, follow-up",
+    "write, follow-up",
     "consensus, follow-up",
 )
 """`scripts/bench tools` measures what else there is."""

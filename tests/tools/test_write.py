@@ -104,7 +104,7 @@ async def test_tests_are_written_as_a_patch_that_git_takes_and_nothing_is_on_dis
     assert (tmp_path / "root/tests/test_cart.py").read_text() == f"{TEST.new}\n"
     (request,) = emulator.log.requests
     system, asked = (message["content"] for message in request.body["messages"])
-    assert "You write tests" in system
+    assert system.startswith("You write tests or documentation")
     assert "Write tests for these:\n- shop/cart.py\n\nLook at the edges." in asked
     sources = {piece["source"]: piece["path"] for piece in found["evidence"] if piece.get("id")}
     assert sources["named_paths"] == "shop/cart.py"

@@ -91,6 +91,40 @@ async def test_evidence_stands_in_the_prompt_under_ids_and_is_kept_as_rows(
     assert all(row.text for row in rows)
 
 
+async def test_the_next_question_begins_with_what_was_shown_and_is_as_it_was(
+    database: Database, root: Path
+) -> None:
+    provider = ScriptedProvider(answer(), answer(), answer())
+    process = await process_on(database, provider, root)
+    first = await debug(process)
+    again = WorkflowRequest(
+        question="And who rolls back?", wants_expert=False, continuation_id=first.conversation_id
+    )
+    second = await debug(process, again)
+    before, now = provider.asked[0].messages, provider.asked[1].messages
+    assert [message.role for message in now] == ["system", "user", "assistant", "user"]
+    blocks = before[1].text[: before[1].text.index(REQUEST.question)]
+    assert now[1].text.startswith(blocks.rstrip())
+    assert now[1].text.endswith(REQUEST.question)
+    assert "<<<FILE" not in now[3].text
+    shown = [each for each in first.evidence if each.id]
+    assert [each for each in second.evidence if each.id][: len(shown)] == shown
+    (root / "shop/pool.py").write_text(POOL.replace("raise PoolEmpty", "return None"))
+    third = await debug(process, msgspec.structs.replace(again, question="`wire` once more, in shop/pool.py"))
+    digests = {each.sha256 for each in shown if each.path == "shop/pool.py"}
+    assert digests.isdisjoint(each.sha256 for each in third.evidence)
+    assert "return None" in provider.asked[2].messages[1].text
+
+
+async def test_a_question_of_another_conversation_begins_with_nothing_of_it(
+    database: Database, root: Path
+) -> None:
+    process = await process_on(database, ScriptedProvider(answer(), answer()), root)
+    await debug(process)
+    second = await debug(process, WorkflowRequest(question="And who rolls back?", wants_expert=False))
+    assert not [each for each in second.evidence if each.path == "shop/wire.py" and each.id]
+
+
 async def test_what_is_secret_or_ignored_is_in_no_prompt(database: Database, root: Path) -> None:
     provider = ScriptedProvider(answer())
     request = msgspec.structs.replace(

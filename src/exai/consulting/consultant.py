@@ -218,7 +218,7 @@ class Consultant:
         if material.gathered.texts:
             room = await self._window.room(
                 model,
-                inquiry.question,
+                inquiry.preface + inquiry.question,
                 instruction_tokens,
                 tokens_beside(len(material.images), len(material.attached)),
                 inquiry.max_answer_tokens,
@@ -229,7 +229,7 @@ class Consultant:
             return _prompt(inquiry, prepared.conversation, shown, model, history)
 
         question = Question(
-            text=shown.question,
+            text=inquiry.preface + shown.question,
             shown_tokens=tokens_beside(len(shown.images), len(shown.attached)),
             instruction_tokens=instruction_tokens,
             max_answer_tokens=inquiry.max_answer_tokens,
@@ -337,6 +337,13 @@ def _schema_tokens(kind: type[msgspec.Struct]) -> int:
     return estimate_tokens(msgspec.json.encode(schema_of(kind).schema).decode())
 
 
+def _behind(preface: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Put a text in front of what a user says first."""
+    at = next(place for place, message in enumerate(messages) if message.role is Role.USER)
+    first = msgspec.structs.replace(messages[at], text=f"{preface}\n{messages[at].text}")
+    return (*messages[:at], first, *messages[at + 1 :])
+
+
 def _prompt(
     inquiry: Inquiry,
     conversation: Conversation,
@@ -345,18 +352,18 @@ def _prompt(
     history: tuple[Message, ...],
 ) -> Prompt:
     attached = material.attached
+    question = Message(
+        Role.USER,
+        material.question,
+        images=material.images,
+        attachments=tuple([item.attachment for item in attached]) if attached else (),
+    )
+    messages = (*history, question)
+    if inquiry.preface:
+        messages = _behind(inquiry.preface, messages)
     return Prompt(
         model=model,
-        messages=(
-            Message(Role.SYSTEM, inquiry.instructions),
-            *history,
-            Message(
-                Role.USER,
-                material.question,
-                images=material.images,
-                attachments=tuple([item.attachment for item in attached]) if attached else (),
-            ),
-        ),
+        messages=(Message(Role.SYSTEM, inquiry.instructions), *messages),
         effort=inquiry.effort,
         temperature=inquiry.temperature,
         max_output_tokens=inquiry.max_answer_tokens,

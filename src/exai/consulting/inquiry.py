@@ -17,6 +17,8 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     instructions: str
     """The system message."""
     question: str
+    preface: str = ""
+    """What stands in front of the conversation: the next question about the same begins in the same way."""
     model: str | None = None
     """`None`: the conversation's model, else the configured default."""
     fallback_models: Sequence[str] | None = None

@@ -6,9 +6,11 @@ stages and no tools.
 
 A prompt is a Markdown file of sections, each behind a line `[[name]]`. In a section `{name}` stands for an input of
 the tool, or for what an earlier stage answered or gathered; what is put there is not looked through again. `{|name}`
-puts it there as material: each of its lines behind `│`, so that none begins a line of ours.
+puts it there as material: each of its lines behind `│`, so that none begins a line of ours. What was gathered and
+stands first in a section is sent in front of the conversation: there the provider's cache has it for the next question.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import resources
@@ -34,6 +36,7 @@ __all__ = [
     "AnyStage",
     "CollectStage",
     "Definition",
+    "Question",
     "Stage",
     "TreatStage",
     "View",
@@ -168,6 +171,19 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [stage for stage in self.stage if isinstance(stage, Stage)]
 
 
+class Question(msgspec.Struct, frozen=True):
+    """What a stage asks."""
+
+    preface: str
+    """What was gathered, where the section begins with it: it stands in front of the conversation."""
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """By what it is known as the same."""
+        return hashlib.sha256(f"{self.preface}\n{self.text}".encode()).hexdigest()
+
+
 class Workflow:
     """A definition with its prompt, whose every name was resolved."""
 
@@ -176,6 +192,7 @@ class Workflow:
         self.definition = definition
         self.name = definition.name
         self._sections = sections
+        self._gathering = {stage.name for stage in definition.stage if isinstance(stage, CollectStage)}
         inputs = {definition.question, *definition.inputs}
         names = inputs | FACTS | {stage.name for stage in definition.stage}
         self._conditions = {
@@ -193,14 +210,20 @@ class Workflow:
         """Return the standing instructions of a stage."""
         return self._sections[stage.system]
 
-    def question(self, stage: Stage, values: Mapping[str, str]) -> str:
+    def question(self, stage: Stage, values: Mapping[str, str]) -> Question:
         """Return what a stage asks, with inputs and earlier answers in their places."""
 
         def put(found: re.Match[str]) -> str:
             value = values.get(found[2], "")
             return "\n".join(f"│{line}" for line in value.splitlines()) if found[1] else value
 
-        return _PLACEHOLDER.sub(put, self._sections[stage.section or stage.name]).strip()
+        section = self._sections[stage.section or stage.name]
+        at = 0
+        while (found := _PLACEHOLDER.match(section, at)) and found[2] in self._gathering:
+            at = len(section) - len(section[found.end() :].lstrip())
+        return Question(
+            _PLACEHOLDER.sub(put, section[:at]).strip(), _PLACEHOLDER.sub(put, section[at:]).strip()
+        )
 
     def is_met(self, condition: str, values: Mapping[str, object]) -> bool:
         """Check one of the definition's conditions."""

@@ -117,6 +117,15 @@ class WorkflowTables:
             workflows.c.form == "guided",
         )
 
+    async def last_done(self, owner: str, conversation_id: str, tool: str) -> Run | None:
+        """Find the owner's latest run of a tool whose answer is in a conversation."""
+        return await self._first(
+            workflows.c.owner == owner,
+            workflows.c.conversation_id == conversation_id,
+            workflows.c.tool == tool,
+            workflows.c.state == "done",
+        )
+
     async def of_call(self, owner: str, call_id: str) -> Run | None:
         """Find the owner's run that has a step of a call."""
         its = select(workflow_steps.c.workflow_id).where(workflow_steps.c.call_id == call_id)

@@ -24,6 +24,7 @@ from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Step
 from exai.workflows.citations import ShownFile
 from exai.workflows.definitions import CollectStage, View, Workflow
+from exai.workflows.gathering.carrying import carried, without
 from exai.workflows.gathering.ledger import Ledger, rows_of
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
@@ -82,8 +83,8 @@ class EvidenceWork:
 
     @property
     def count(self) -> int:
-        """How many ids it has given away."""
-        return len(self._ledger.rows)
+        """The last number that it has given away."""
+        return max((row.number for row in self._ledger.rows), default=0)
 
     async def collect(self, stage: CollectStage) -> None:
         """Gather what a stage names, or take what it gathered in an earlier call.
@@ -155,12 +156,16 @@ class EvidenceWork:
                 paths=tuple(dict.fromkeys(path for path in paths if path is not None)),
             )
             found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
+            before = () if request.continuation_id is None else await self._record.earlier_evidence()
+            again = await carried(before, stage.name, workspace, room)
         if stage.needs is not None and all(piece.source != stage.needs for piece in found.pieces):
             raise BadArguments(
                 f"Nothing of what you name can be read in the workspace. {_listed(found.notes)}Name text files of it, "
                 "relative to it; ignored files and those that hold secrets are not there."
             )
-        rows = rows_of(Packer().pack(found.pieces, room), stage.name, 0)
+        pieces, left = without(found.pieces, again), room - sum(row.tokens for row in again)
+        after = max((row.number for row in again), default=0)
+        rows = (*again, *rows_of(Packer().pack(pieces, left), stage.name, after))
         collected = Collected(
             tuple(path for path in request.file_paths if request.send_secrets or inside[path] is None),
             found.notes,

@@ -10,7 +10,7 @@ from exai.evidence.shown import ShownEvidence
 from exai.storage.workflows.evidence import EvidenceRow
 from exai.workflows.citations import ShownFile
 
-__all__ = ["Ledger", "rows_of"]
+__all__ = ["Ledger", "piece_of", "rows_of"]
 
 
 class Ledger:
@@ -30,13 +30,13 @@ class Ledger:
             places = {path: place for place, path in enumerate(dict.fromkeys(row.path for row in rows))}
             rows.sort(key=lambda row: (row.source == CHANGE, -places[row.path]))
         for row in rows:
-            texts[row.stage] = texts.get(row.stage, "") + block(f"E{row.number}", _piece(row))
+            texts[row.stage] = texts.get(row.stage, "") + block(f"E{row.number}", piece_of(row))
         return texts
 
     @property
     def pieces(self) -> list[Piece]:
         """Return what was shown."""
-        return [_piece(row) for row in self._shown()]
+        return [piece_of(row) for row in self._shown()]
 
     def with_texts(self, texts: Iterable[str]) -> "Ledger":
         """Return what was shown, with other texts of the same lines."""
@@ -118,7 +118,8 @@ def rows_of(packed: Packed, stage: str, after: int) -> tuple[EvidenceRow, ...]:
     )
 
 
-def _piece(row: EvidenceRow) -> Piece:
+def piece_of(row: EvidenceRow) -> Piece:
+    """Return what a row keeps."""
     return Piece(
         source=row.source,
         path=row.path,

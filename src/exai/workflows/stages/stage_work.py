@@ -28,6 +28,7 @@ from exai.workflows.definitions import (
     AnyStage,
     CollectStage,
     Definition,
+    Question,
     Stage,
     TreatStage,
     Workflow,
@@ -37,7 +38,7 @@ from exai.workflows.gathering.collecting import EvidenceWork
 from exai.workflows.outcomes import ExpertReport, Outcome, Previewed, StageReport
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
-from exai.workflows.stage_output import StageOutput, digest_of, read_output, written
+from exai.workflows.stage_output import StageOutput, read_output, written
 from exai.workflows.treatments.registry import TREATMENTS
 from exai.workflows.treatments.treated import Ports, Treated
 
@@ -107,7 +108,7 @@ class StageWork:
 
     async def _go_through(self, group: Sequence[Stage | CollectStage]) -> None:
         """Gather, or ask the stages of a group at the same time."""
-        questions: list[tuple[Stage, str]] = []
+        questions: list[tuple[Stage, Question]] = []
         self._reserved_usd = 0.0
         for stage in group:
             if self._is_over or not self._has_turn(stage):
@@ -133,11 +134,11 @@ class StageWork:
                 questions.append((stage, question))
         await self._ask_together(questions)
 
-    async def _ask_together(self, questions: Sequence[tuple[Stage, str]]) -> None:
+    async def _ask_together(self, questions: Sequence[tuple[Stage, Question]]) -> None:
         answers: dict[str, StageOutput] = {}
         faults: list[ToolFault] = []
 
-        async def ask(stage: Stage, question: str) -> None:
+        async def ask(stage: Stage, question: Question) -> None:
             try:
                 answers[stage.name] = await self._ask(stage, question)
             except ToolFault as fault:
@@ -252,18 +253,17 @@ class StageWork:
             is_partial=failure is not None,
         )
 
-    def _kept_output(self, stage: Stage, question: str) -> StageOutput | None:
+    def _kept_output(self, stage: Stage, question: Question) -> StageOutput | None:
         """Return what a stage answered to the same question in an earlier call."""
         step = self._record.ended(stage.name)
-        if step is None or step.digest != digest_of(question):
+        if step is None or step.digest != question.digest:
             return None
         self._kept.add(stage.name)
         return read_output(step)
 
-    async def _ask(self, stage: Stage, question: str) -> StageOutput:
-        digest = digest_of(question)
+    async def _ask(self, stage: Stage, question: Question) -> StageOutput:
         step = await self._record.begin(
-            Step(stage.name, "request", "begun", digest, 0, self._context.call_id, self._clock.utc())
+            Step(stage.name, "request", "begun", question.digest, 0, self._context.call_id, self._clock.utc())
         )
         began = self._clock.monotonic()
         try:
@@ -305,7 +305,7 @@ class StageWork:
     def _tell(self, stage: AnyStage) -> None:
         self._context.progress.status(f"{self.definition.name}: {stage.name.replace('_', ' ')}")
 
-    def _inquiry(self, stage: Stage, question: str) -> Inquiry:
+    def _inquiry(self, stage: Stage, question: Question) -> Inquiry:
         request = self._request
         model, fallbacks, continuation = request.model, request.fallback_models, None
         lead = self._lead()
@@ -324,7 +324,8 @@ class StageWork:
             continuation = request.continuation_id
         return Inquiry(
             instructions=self._workflow.system(stage),
-            question=question,
+            preface=question.preface,
+            question=question.text,
             model=model,
             fallback_models=fallbacks,
             file_paths=self._evidence.file_paths,
@@ -336,12 +337,12 @@ class StageWork:
             records=False,
         )
 
-    async def _fitted(self, stage: Stage, question: str) -> Fitted:
+    async def _fitted(self, stage: Stage, question: Question) -> Fitted:
         """Make a stage's request, as its first model would be asked it."""
         prepared = await self._consultant.prepare(self._inquiry(stage, question), self._context)
         return await self._consultant.fit(prepared, self._consultant.choose(prepared).model, self._context)
 
-    async def _beyond_budget(self, stage: Stage, question: str) -> str | None:
+    async def _beyond_budget(self, stage: Stage, question: Question) -> str | None:
         """Reserve what a request is estimated at, or say that it does not fit into the caller's budget.
 
         Raises:
