@@ -1,10 +1,11 @@
 """What every test may ask for."""
 
 import asyncio
+import gc
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from exai_emulator import Emulator, EmulatorOptions, running
 from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.emulated import provider_environment
+from support.migrated_databases import migrated_postgresql, migrated_sqlite
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
 from support.s3_server import S3Server, s3_server
@@ -27,6 +29,17 @@ pytest_plugins = ["support.desks"]
 let_traced_threads_end()
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector: tests live to the end, and it would look at each again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_asyncio_loop_factories(
@@ -65,21 +78,40 @@ def s3() -> Iterator[S3Server]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what needs a database on each kind, or on SQLite alone where any database will do."""
-    if "database_settings" in metafunc.fixturenames:
+    if "database_kind" in metafunc.fixturenames:
         marks = metafunc.definition
         is_alone = marks.get_closest_marker("sqlite") or marks.get_closest_marker("virtual_time")
         kinds = ["sqlite"] if is_alone else ["sqlite", "postgresql"]
-        metafunc.parametrize("database_settings", kinds, indirect=True)
+        metafunc.parametrize("database_kind", kinds, indirect=True)
 
 
 @pytest.fixture
-def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> config.Database:
-    """A fresh, empty database; the SQLite one is in the test's `tmp_path`."""
-    if request.param == "sqlite":
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """`sqlite` or `postgresql`."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def empty_database_settings(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> config.Database:
+    """A database without a table; the SQLite one, a file yet to be made, is in the test's `tmp_path`."""
+    if database_kind == "sqlite":
         url = f"sqlite:///{tmp_path / 'exai.sqlite'}"
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
         url = server.create_database(f"test_{next(_numbers)}")
+    return config.Database.model_validate({"url": url})
+
+
+@pytest.fixture
+def database_settings(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> config.Database:
+    """A database as its first start leaves it; the SQLite one is in the test's `tmp_path`."""
+    if database_kind == "sqlite":
+        url = migrated_sqlite(tmp_path / "exai.sqlite")
+    else:
+        url = migrated_postgresql(request.getfixturevalue("postgresql"), f"test_{next(_numbers)}")
     return config.Database.model_validate({"url": url})
 
 

@@ -149,9 +149,9 @@ async def test_a_folder_that_takes_no_signing_key_is_a_problem(tmp_path: Path) -
 
 
 async def test_the_schema_is_compared_and_not_changed(
-    tmp_path: Path, database_settings: config.Database, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_database_settings: config.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = database_settings
+    settings = empty_database_settings
     assert settings.url is not None
     url = settings.url.get_secret_value()
     is_elsewhere = url.startswith("postgresql")

@@ -238,13 +238,13 @@ async def test_what_ended_is_forgotten_after_a_while(table: CopyTables) -> None:
 
 
 async def test_what_lay_there_before_keeps_its_rows(
-    database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures from before there were callers are the local user's; what was to be deleted still is."""
-    await _as_of("0007", database_settings, tmp_path, monkeypatch, _keep_as_before_callers)
-    await _as_of("0017", database_settings, tmp_path, monkeypatch, _condemn_as_before)
-    await migrate_database(database_settings, tmp_path)
-    database = await Database.open(database_settings, tmp_path)
+    await _as_of("0007", empty_database_settings, tmp_path, monkeypatch, _keep_as_before_callers)
+    await _as_of("0017", empty_database_settings, tmp_path, monkeypatch, _condemn_as_before)
+    await migrate_database(empty_database_settings, tmp_path)
+    database = await Database.open(empty_database_settings, tmp_path)
     table = CopyTables(database)
     row = await table.use(key("aa", "local"), AT)
     assert row is not None

@@ -54,9 +54,9 @@ INSERT_NOTHING = run("DELETE FROM calls")
 
 
 async def test_an_empty_database_is_set_up_and_the_migrations_make_the_tables_of_the_code(
-    database_settings: config.Database, tmp_path: Path
+    empty_database_settings: config.Database, tmp_path: Path
 ) -> None:
-    database = await opened(database_settings, tmp_path)
+    database = await opened(empty_database_settings, tmp_path)
 
     def differences(connection: Connection) -> Any:
         return compare_metadata(MigrationContext.configure(connection), metadata)
@@ -158,16 +158,16 @@ async def test_tables_of_other_origin_are_not_touched(
 
 
 async def test_migrating_an_empty_database_and_one_at_head(
-    database_settings: config.Database, tmp_path: Path
+    empty_database_settings: config.Database, tmp_path: Path
 ) -> None:
-    assert await migrate_database(database_settings, tmp_path) == (None, migrate.head())
-    assert await migrate_database(database_settings, tmp_path) == (migrate.head(), migrate.head())
+    assert await migrate_database(empty_database_settings, tmp_path) == (None, migrate.head())
+    assert await migrate_database(empty_database_settings, tmp_path) == (migrate.head(), migrate.head())
 
 
 async def test_many_open_an_empty_database_at_once(
-    database_settings: config.Database, tmp_path: Path
+    empty_database_settings: config.Database, tmp_path: Path
 ) -> None:
-    databases = await asyncio.gather(*(opened(database_settings, tmp_path) for _ in range(4)))
+    databases = await asyncio.gather(*(opened(empty_database_settings, tmp_path) for _ in range(4)))
     for database in databases:
         await database.close()
 

@@ -62,7 +62,7 @@ def as_of_schema_0012(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 async def test_calls_of_before_have_a_request_each(
-    database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_settings: config.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[dict[str, Any]] = [
         {"call_id": "answered"},
@@ -72,12 +72,12 @@ async def test_calls_of_before_have_a_request_each(
         {"call_id": "lost", "outcome": "lost", "provider": None, "model_used": None},
     ]
     with as_of_schema_0012(tmp_path, monkeypatch):
-        database = await Database.open(database_settings, tmp_path)
+        database = await Database.open(empty_database_settings, tmp_path)
         for row in rows:
             await database.write(_insert_call, {**OLDER, "error_code": None, **row})
         await database.close()
-    await migrate_database(database_settings, tmp_path)
-    database = await Database.open(database_settings, tmp_path)
+    await migrate_database(empty_database_settings, tmp_path)
+    database = await Database.open(empty_database_settings, tmp_path)
     query = select(requests).order_by(requests.c.call_id)
     found = await database.read(lambda connection: connection.execute(query).all())
     assert [

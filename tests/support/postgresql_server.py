@@ -115,12 +115,11 @@ class PostgresqlServer:
             for process in reversed(processes):
                 process.resume()
 
-    def create_database(self, name: str) -> str:
-        """A fresh database's URL."""
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Make a database as the template is; its URL."""
+        server = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres")
         subprocess.run(
-            [self._bin / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", name],
-            check=True,
-            capture_output=True,
+            [self._bin / "createdb", *server, "-T", template, name], check=True, capture_output=True
         )
         return self.url(name)
 
