@@ -15,6 +15,7 @@ from sqlalchemy import (
 from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
+from exai.storage.error_tracking.schema import error_groups
 from exai.storage.metadata import metadata
 from exai.storage.workflows.schema import (
     findings,
@@ -29,6 +30,7 @@ from exai.storage.workflows.schema import (
 __all__ = [
     "REQUEST_TIMINGS",
     "TIMINGS",
+    "UNCOUNTED",
     "auth_revision",
     "blobs",
     "budget_grants",
@@ -36,6 +38,7 @@ __all__ = [
     "conversations",
     "dashboard_tickets",
     "deletions",
+    "error_groups",
     "exchanges",
     "extracts",
     "file_references",
@@ -92,6 +95,9 @@ REQUEST_TIMINGS = (
 )
 """Those of one request."""
 
+UNCOUNTED = "error_counted IS NULL AND (error_hash IS NOT NULL OR outcome = 'lost')"
+"""Failed calls that no group's counts have yet."""
+
 calls = Table(
     "calls",
     metadata,
@@ -125,6 +131,8 @@ calls = Table(
     ),  # requests that a demonstration's emulator answered: nothing was charged for them
     *(Column(name, Double) for name in TIMINGS),
     Column("report", StorableText),  # JSON: how the answer came about, without content
+    Column("error_hash", Text),  # by which its failure is grouped
+    Column("error_counted", Integer),  # 1: the failure is in the counts of its group
     Index(None, "began_at"),
     Index(
         "ix_calls_failed",
@@ -139,6 +147,7 @@ calls = Table(
         sqlite_where=text("outcome IS NULL"),
         postgresql_where=text("outcome IS NULL"),
     ),
+    Index("ix_calls_uncounted", "run_id", sqlite_where=text(UNCOUNTED), postgresql_where=text(UNCOUNTED)),
 )
 
 requests = Table(
