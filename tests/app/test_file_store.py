@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exai.cli.doctor.checks import run_checks
+from exai.cli.doctor.findings import Finding, State
 from exai.config.sources import load
-from exai.doctor.checks import run_checks
-from exai.doctor.findings import Finding, State
 from exai.errors import StartFault
 from exai.files.store import s3 as s3_module
 from exai.runtime.clock import SystemClock
@@ -84,7 +84,7 @@ async def test_the_doctor_names_the_missing_extra_and_the_missing_room(
 ) -> None:
     [found] = await findings(tmp_path, EXAI_FILES__KEEP_FREE_BYTES=str(2**60))
     assert found.state is State.PROBLEM
-    monkeypatch.setattr("exai.doctor.files.find_spec", lambda _: None)
+    monkeypatch.setattr("exai.cli.doctor.files.find_spec", lambda _: None)
     [found] = await findings(tmp_path, EXAI_FILES__STORE="s3://bucket")
     assert found.state is State.PROBLEM
     assert found.fix == "Run `pip install 'exai[s3]'`."

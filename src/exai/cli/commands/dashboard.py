@@ -8,8 +8,8 @@ import typer
 from exai.auth.tickets import Tickets
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import ChosenData, choose_data
+from exai.cli.doctor.ports import readiness
 from exai.cli.options import ConfigFile, Overrides, WhichData
-from exai.doctor.ports import readiness
 from exai.errors import StartFault
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database

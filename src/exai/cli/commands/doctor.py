@@ -7,11 +7,11 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
+from exai.cli.doctor.checks import run_checks
+from exai.cli.doctor.findings import as_document, as_text, is_ok, problem
 from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.config import client as config_client
 from exai.config.tree import secret_values
-from exai.doctor.checks import run_checks
-from exai.doctor.findings import as_document, as_text, is_ok, problem
 from exai.errors import StartFault
 from exai.monitoring import logs
 from exai.runtime.clock import SystemClock

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from exai.cli.command_group import new_app
+from exai.cli.doctor.ports import readiness
 from exai.cli.options import ConfigFile, Overrides, Roots, load_settings
 from exai.cli.setup.clients import CLIENTS, Client, ClientName
 from exai.cli.setup.keys import Keys, keys_of, settings_of_this_shell
@@ -20,7 +21,6 @@ from exai.config.client import CREDENTIALS_VARIABLE, TOKEN_VARIABLE
 from exai.config.home import expanded, home_folder
 from exai.config.sources import CONFIG_FILE_VARIABLE, Loaded
 from exai.config.tree import find
-from exai.doctor.ports import readiness
 from exai.errors import StartFault
 
 __all__ = ["app"]

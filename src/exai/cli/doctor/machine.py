@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from exai.cli.doctor.findings import Finding, ok, problem, warning
 from exai.config.sources import Loaded
 from exai.config.tree import find
-from exai.doctor.findings import Finding, ok, problem, warning
 from exai.evidence.code.languages import INSTALL, missing_languages
 from exai.runtime.private_files import exposure
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from exai.config.sources import Loaded, load
-from exai.doctor.files import (
+from exai.cli.doctor.files import (
     check_bucket,
     check_dead_jobs,
     check_file_store,
     check_secret_check,
     check_stored_files,
 )
-from exai.doctor.findings import State
+from exai.cli.doctor.findings import State
+from exai.config.sources import Loaded, load
 from exai.jobs.durable import DurableJobs
 from exai.jobs.job import State as JobState
 from exai.jobs.kinds import Done, End, GiveUp, Kind, RunningJob
@@ -55,8 +55,8 @@ def forget_modules(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     def find_spec(name: str) -> object:
         return None if name in names else importlib.util.find_spec(name)
 
-    monkeypatch.setattr("exai.doctor.files.find_spec", find_spec)
-    monkeypatch.setattr("exai.doctor.files.has_kingfisher", lambda: "kingfisher_sdk" not in names)
+    monkeypatch.setattr("exai.cli.doctor.files.find_spec", find_spec)
+    monkeypatch.setattr("exai.cli.doctor.files.has_kingfisher", lambda: "kingfisher_sdk" not in names)
 
 
 async def test_extras_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

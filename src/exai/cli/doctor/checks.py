@@ -6,19 +6,19 @@ from pathlib import Path
 
 import structlog
 
-from exai.config.sources import Loaded
-from exai.doctor.files import (
+from exai.cli.doctor.files import (
     check_bucket,
     check_dead_jobs,
     check_file_store,
     check_secret_check,
     check_stored_files,
 )
-from exai.doctor.findings import Finding, problem
-from exai.doctor.identity import check_credentials, check_issuers, check_tokens
-from exai.doctor.machine import check_data_folder, check_keys, check_languages, check_settings
-from exai.doctor.ports import check_ports
-from exai.doctor.services import check_database, check_providers
+from exai.cli.doctor.findings import Finding, problem
+from exai.cli.doctor.identity import check_credentials, check_issuers, check_tokens
+from exai.cli.doctor.machine import check_data_folder, check_keys, check_languages, check_settings
+from exai.cli.doctor.ports import check_ports
+from exai.cli.doctor.services import check_database, check_providers
+from exai.config.sources import Loaded
 from exai.runtime.clock import Clock
 
 __all__ = ["run_checks"]

@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 
 from exai import config
+from exai.cli.doctor.checks import run_checks
+from exai.cli.doctor.findings import Finding, State, as_text, is_ok
+from exai.cli.doctor.services import check_database, check_providers
 from exai.config.secrets import KeyringAnswer
 from exai.config.sources import Loaded, load
-from exai.doctor.checks import run_checks
-from exai.doctor.findings import Finding, State, as_text, is_ok
-from exai.doctor.services import check_database, check_providers
 from exai.evidence.code import languages
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database, inspect_schema
@@ -270,7 +270,7 @@ async def test_a_check_that_fails_hides_no_other(tmp_path: Path, monkeypatch: py
     async def broken(_: Loaded) -> list[Finding]:
         raise RuntimeError("canary")
 
-    monkeypatch.setattr("exai.doctor.checks.check_keys", broken)
+    monkeypatch.setattr("exai.cli.doctor.checks.check_keys", broken)
     found = await run_checks(loaded(tmp_path), SystemClock(), offline=True)
     (keys,) = (each for each in found if each.check == "keys")
     assert "RuntimeError" in keys.message

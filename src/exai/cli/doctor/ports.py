@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from exai.cli.doctor.findings import Finding, ok, problem, warning
 from exai.config import Server
 from exai.config.sources import Loaded
 from exai.config.values import is_loopback
-from exai.doctor.findings import Finding, ok, problem, warning
 from exai.runtime.os_errors import reason_of
 from exai.web.hosts import EVERY_ADDRESS
 

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from exai.auth.keys import generate, public_pem, to_jwk
 from exai.cli.authority import open_authority
+from exai.cli.doctor.findings import State
+from exai.cli.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.client.credentials_file import Credentials, write_credentials
 from exai.config.sources import Loaded, load
-from exai.doctor.findings import State
-from exai.doctor.identity import check_credentials, check_issuers, check_tokens
 from exai.runtime.clock import ManualClock, SystemClock
 
 DAY = datetime(2030, 6, 1, tzinfo=UTC).timestamp()

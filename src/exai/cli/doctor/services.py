@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 
+from exai.cli.doctor.findings import Finding, ok, problem, warning
 from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.sources import Loaded
-from exai.doctor.findings import Finding, ok, problem, warning
 from exai.errors import ExaiError, StartFault
 from exai.providers.base import Provider, Reached
 from exai.routing.router import ModelRouter

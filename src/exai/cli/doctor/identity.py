@@ -6,10 +6,10 @@ from pathlib import Path
 
 from exai.auth.authority import Authority
 from exai.auth.jwks import FetchFailed, IssuerKeys
+from exai.cli.doctor.findings import Finding, ok, problem, warning
 from exai.client.credentials_file import read_credentials
 from exai.config.client import CREDENTIALS_VARIABLE
 from exai.config.sources import Loaded
-from exai.doctor.findings import Finding, ok, problem, warning
 from exai.errors import StartFault
 from exai.runtime.clock import Clock
 from exai.storage.database import Database, inspect_schema

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from exai.cli.doctor.findings import Finding, ok, problem, warning
 from exai.config.sources import Loaded
-from exai.doctor.findings import Finding, ok, problem, warning
 from exai.errors import StartFault
 from exai.files.faults import StoreUnavailable
 from exai.files.secrets.scanner import has_kingfisher
