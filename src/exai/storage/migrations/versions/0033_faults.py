@@ -1,13 +1,13 @@
 """Runs, spans of calls, samples of processes, and faults in groups.
 
-Revision: 0032.
+Revision: 0033.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0032"
-down_revision = "0031"
+revision = "0033"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 
