@@ -36,8 +36,11 @@ FROM error_groups g
 
 def upgrade() -> None:
     _create_run_tables()
-    _create_group_tables()
-    _create_tables_of_groups()
+    _create_projects()
+    _create_groups()
+    _create_counts()
+    _create_occurrences()
+    _create_turns()
     op.create_table(
         "releases",
         sa.Column("project_id", sa.Integer, nullable=False),
@@ -95,7 +98,7 @@ def _create_run_tables() -> None:
     )
 
 
-def _create_group_tables() -> None:
+def _create_projects() -> None:
     op.create_table(
         "error_projects",
         sa.Column("project_id", sa.Integer, nullable=False, autoincrement=True),
@@ -113,6 +116,9 @@ def _create_group_tables() -> None:
         "INSERT INTO error_projects (name, trust, packages, investigate) "
         "VALUES ('exai', 'own', '[\"exai\"]', 'auto')"
     )
+
+
+def _create_groups() -> None:
     op.create_table(
         "error_groups",
         sa.Column("group_id", sa.Text, nullable=False),
@@ -142,7 +148,7 @@ def _create_group_tables() -> None:
     op.create_index("ix_error_groups_state_last_seen", "error_groups", ["state", "last_seen"])
 
 
-def _create_tables_of_groups() -> None:
+def _create_counts() -> None:
     op.create_table(
         "error_fingerprints",
         sa.Column("project_id", sa.Integer, nullable=False),
@@ -172,6 +178,9 @@ def _create_tables_of_groups() -> None:
         sa.PrimaryKeyConstraint("group_id", "subject", name="pk_error_callers"),
         sqlite_with_rowid=False,
     )
+
+
+def _create_occurrences() -> None:
     op.create_table(
         "error_occurrences",
         *(sa.Column(name, sa.Text, nullable=False) for name in ("occurrence_id", "group_id", "hash")),
@@ -187,6 +196,9 @@ def _create_tables_of_groups() -> None:
     op.create_index("ix_error_occurrences_group_id_at", "error_occurrences", ["group_id", "at"])
     op.create_index("ix_error_occurrences_at", "error_occurrences", ["at"])
     op.create_index("ix_error_occurrences_event_id", "error_occurrences", ["event_id"])
+
+
+def _create_turns() -> None:
     op.create_table(
         "error_turns",
         sa.Column("group_id", sa.Text, nullable=False),
