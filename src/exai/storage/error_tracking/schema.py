@@ -108,6 +108,10 @@ error_fingerprints = Table(
     Column("hash", Text, primary_key=True),
     Column("group_id", Text, ForeignKey("error_groups.group_id", ondelete="CASCADE"), nullable=False),
     Column("why", StorableText, nullable=False),  # JSON: which line decided, with which parts
+    Column("seen", BigInteger, nullable=False),  # these four are its share of those of its group
+    Column("handled", BigInteger, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
     Index(None, "group_id"),
 )
 
@@ -116,6 +120,7 @@ error_counts = Table(
     metadata,
     Column("group_id", Text, ForeignKey("error_groups.group_id", ondelete="CASCADE"), primary_key=True),
     Column("hour", UtcDateTime, primary_key=True),
+    Column("hash", Text, primary_key=True),
     Column("release", StorableText, primary_key=True),
     Column("seen", BigInteger, nullable=False),
     Column("handled", BigInteger, nullable=False),

@@ -156,6 +156,7 @@ def _create_counts() -> None:
         sa.Column("hash", sa.Text, nullable=False),
         sa.Column("group_id", sa.Text, nullable=False),
         sa.Column("why", sa.Text, nullable=False),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("seen", "handled", "stored", "lost")),
         _of_group("error_fingerprints"),
         sa.PrimaryKeyConstraint("project_id", "rule", "hash", name="pk_error_fingerprints"),
     )
@@ -164,10 +165,11 @@ def _create_counts() -> None:
         "error_counts",
         sa.Column("group_id", sa.Text, nullable=False),
         sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("hash", sa.Text, nullable=False),
         sa.Column("release", sa.Text, nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("seen", "handled", "lost")),
         _of_group("error_counts"),
-        sa.PrimaryKeyConstraint("group_id", "hour", "release", name="pk_error_counts"),
+        sa.PrimaryKeyConstraint("group_id", "hour", "hash", "release", name="pk_error_counts"),
         sqlite_with_rowid=False,
     )
     op.create_table(
