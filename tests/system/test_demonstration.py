@@ -53,7 +53,9 @@ async def test_what_the_emulator_answered_is_marked_and_a_custom_row_is_not(
         async with mcp_socket(demo.mcp_ws) as client:
             emulated = whole(await client.tool("chat", {"prompt": "Hello.", "model": "glm-5.3"}))
             real = whole(await client.tool("chat", {"prompt": "Hello.", "model": "mine"}))
-            await wait_until(lambda: len(marks(demo_data_dir(folder))) == 2, what="the rows are committed")
+            judging = {"statement": "Herons fly.", "independent": True, "model": "glm-5.3"}
+            judged = await client.tool("challenge", judging)
+            await wait_until(lambda: len(marks(demo_data_dir(folder))) == 3, what="the rows are committed")
             about = await client.tool("status", {"id": emulated["call_id"]})
             usage = await client.tool("status", {"section": "usage"})
         metrics = await fetched(f"{demo.operations}/metrics")
@@ -61,7 +63,9 @@ async def test_what_the_emulator_answered_is_marked_and_a_custom_row_is_not(
         reported = json.loads(await fetched(f"{demo.operations}/api/usage"))["usage"]
         log = demo.log
     assert (emulated["emulated"], "emulated" in real) == (True, False)
-    assert marks(demo_data_dir(folder)) == [("glm", 1), ("mine", 0)]
+    assert marks(demo_data_dir(folder)) == [("glm", 1), ("glm", 1), ("mine", 0)]
+    assert "This is a demonstration" in judged["structuredContent"]["notes"][0]
+    assert "This is a demonstration" not in emulated["answer"] + "".join(emulated["notes"])
     assert "nothing was charged" in about["content"][0]["text"]
     assert usage["content"][0]["text"].count("nothing was charged") == 1
     assert {(row["model"], row["emulated"]) for row in reported} == {("glm-5.3", True), ("mine/mine", False)}
@@ -73,7 +77,7 @@ async def test_what_the_emulator_answered_is_marked_and_a_custom_row_is_not(
         assert counted(metrics, metric)
     assert overview["service"]["demo"] is True
     ended = [line for line in log.splitlines() if "call ended" in line]
-    assert len(ended) == 2
+    assert len(ended) == 3
     assert "exai token create" not in log
     assert str(demo_data_dir(folder)) in log
     assert "mine as ever" in log

@@ -346,3 +346,15 @@ async def test_what_cannot_be_reviewed_is_an_error_that_names_it(
     result = await client.tool("review", {"workspace": str(tmp_path / "repo"), **arguments})
     assert result["isError"]
     assert says in result["content"][0]["text"]
+
+
+async def test_answers_that_cannot_be_read_are_no_review_without_defects(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = Persona("fixed", text="The pool leaks.\nNote: fine", object_form="violating")
+    found = await review(client, tmp_path)
+    assert found["answer"].startswith("Not reviewed: ")
+    assert '\n\n│{"emulated":"glm-5.3"' in found["answer"]
+    assert found["partial"]
+    assert found["looked_at"] == "1 of 1 files"
+    assert len(emulator.log.requests) == 4

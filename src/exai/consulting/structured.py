@@ -25,6 +25,7 @@ __all__ = [
     "Ask",
     "Structured",
     "UnreadableAnswerError",
+    "as_entry",
     "ask_for",
     "read_answer",
     "schema_of",
@@ -137,6 +138,11 @@ def thoughts_alone(on_delta: OnDelta | None) -> OnDelta | None:
             on_delta(kind, text)
 
     return told
+
+
+def as_entry(text: str) -> str:
+    """Write a text of a model as an entry of a list; further lines stand behind `│`, so that none begins another."""
+    return "\n│ ".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def _place_of_object(text: str) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.preview import preview_of_one
 from exai.consulting.results import Result, ToolReturn
+from exai.consulting.structured import as_entry
 from exai.errors import BadArguments
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.prompts import prompt
@@ -152,7 +153,7 @@ class Challenge:
 
 
 def _in_words(judgement: Judgement) -> str:
-    lines = [f"- {reason}" for reason in judgement.reasons]
+    lines = [f"- {as_entry(reason)}" for reason in judgement.reasons]
     if judgement.would_settle:
-        lines.append(f"What would settle it: {judgement.would_settle}")
+        lines.append(f"What would settle it: {as_entry(judgement.would_settle)}")
     return "\n".join(lines)

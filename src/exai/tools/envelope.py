@@ -29,6 +29,12 @@ REPORT_KEY = "exai/report"
 ALIAS_KEY = "exai/alias"
 """In the `_meta` of an answer to a call by an older name: that name, and the tool that it stands for."""
 
+HANDLES = frozenset({"continuation_id", "plan_id"})
+"""Fields that stand first where a result has them."""
+EMULATED_MARK = "[emulated "
+"""How the texts of emulated models begin (docs/emulator.md). What is made of their objects has none."""
+EMULATED_NOTE = "This is a demonstration: the emulator answered, and no model."
+
 
 class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the dispatcher adds to the report of a tool that asks a provider."""
@@ -85,7 +91,9 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
 
 
 def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
-    """Return the answer with the facts of its call in the report."""
+    """Return the answer with the facts of its call in the report; what is emulated says so in its text too."""
+    if facts.emulated and EMULATED_MARK not in answer.text:
+        answer = with_note(answer, EMULATED_NOTE)
     meta = answer.meta or {}
     report = {**msgspec.to_builtins(facts), **meta.get(REPORT_KEY, {})}
     return msgspec.structs.replace(answer, meta={**meta, REPORT_KEY: report})
@@ -94,7 +102,7 @@ def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
 def with_note(answer: ToolAnswer, sentence: str) -> ToolAnswer:
     """Return the answer with a further note before all others, behind the handle, which stands first in both forms."""
     rest = dict(answer.structured or {})
-    handle = {name: rest.pop(name) for name in ("continuation_id",) if name in rest}
+    handle = {name: rest.pop(name) for name in HANDLES & rest.keys() if next(iter(rest)) == name}
     notes = [sentence, *rest.pop("notes", ())]
     head, body = ("", answer.text) if not answer.text.startswith("[") else _split(answer.text)
     return msgspec.structs.replace(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from exai.consulting.structured import as_entry
 from exai.workflows.citations import CheckedCitation, Citation
 from exai.workflows.review.answers import Defects, Judgements
 
@@ -42,7 +43,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     quote: Annotated[str, msgspec.Meta(description="What stands there, word for word")] = ""
 
     def text(self) -> str:
-        where = f"{self.path}:{self.lines}" if self.lines else self.path
+        place = f"{self.path}:{self.lines}" if self.lines else self.path
+        where = " ".join(place.split())
         return f"{where} `{' '.join(self.quote.split())}`" if self.quote else where
 
     def citation(self, sentence: str) -> Citation:
@@ -96,7 +98,7 @@ class Hypothesis(msgspec.Struct, frozen=True):
             yield f"   evidence: {place.text()}"
         for label, value in (("against it", self.against), ("check", self.check), ("fix", self.fix)):
             if value:
-                yield f"   {label}: {value}"
+                yield f"   {label}: {as_entry(value)}"
 
 
 class Hypotheses(msgspec.Struct, frozen=True):
@@ -114,11 +116,11 @@ class Hypotheses(msgspec.Struct, frozen=True):
         """Write it for a reader, and for the stages behind it."""
         lines = []
         for number, each in enumerate(self.ranked, 1):
-            lines += [f"{number}. {each.cause} (confidence {each.confidence:.2f})", *each.lines()]
+            lines += [f"{number}. {as_entry(each.cause)} (confidence {each.confidence:.2f})", *each.lines()]
         if not lines:
             lines = ["No hypothesis: what was shown does not tell."]
         if self.unexplained:
-            lines += ["", f"Unexplained: {self.unexplained}"]
+            lines += ["", f"Unexplained: {as_entry(self.unexplained)}"]
         return "\n".join(lines)
 
     def facts(self) -> Mapping[str, float]:
@@ -151,7 +153,7 @@ class Hypotheses(msgspec.Struct, frozen=True):
 class Refuted(msgspec.Struct, frozen=True):
     """What became of one hypothesis."""
 
-    hypothesis: Annotated[int, msgspec.Meta(ge=1, description="Its number")]
+    hypothesis: Annotated[int, msgspec.Meta(description="Its number")]
     verdict: Literal["holds", "fails", "open"]
     reason: str
 
@@ -164,9 +166,9 @@ class Refutation(msgspec.Struct, frozen=True):
 
     def text(self) -> str:
         """Write it for a reader."""
-        lines = [f"{each.hypothesis}. {each.verdict}: {each.reason}" for each in self.verdicts]
+        lines = [f"{each.hypothesis}. {each.verdict}: {as_entry(each.reason)}" for each in self.verdicts]
         if self.overlooked:
-            lines += [f"Overlooked: {self.overlooked}"]
+            lines += [f"Overlooked: {as_entry(self.overlooked)}"]
         return "\n".join(lines) or "Nothing was said of any."
 
     def facts(self) -> Mapping[str, float]:

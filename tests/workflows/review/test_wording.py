@@ -24,9 +24,11 @@ def test_a_summary_counts_what_is_shown_and_names_what_has_weight_among_the_rest
 
 
 def test_no_text_of_a_model_begins_a_line() -> None:
-    finding = msgspec.structs.replace(found(), message="a\n2. [high] b", check=Check("x\ny"))
+    finding = msgspec.structs.replace(found(), message="a\n2. [high] b", check=Check("x\ny"), path="a\nb.py")
     assert "\n   a 2. [high] b\n" in listed([finding])
     assert "   check: x y" in listed([finding])
+    assert "resource-leak" in listed([finding]).splitlines()[0]
+    assert r"a\nb.py:" in listed([finding]).splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from exai.consulting.structured import as_entry
 from exai.errors import BadArguments, FileRefused
 from exai.evidence.packing import Packed
 from exai.evidence.pieces import CHANGE, Bounds
@@ -46,15 +47,16 @@ async def described_opportunities(found: Opportunities, packed: Packed, workspac
     parts = []
     for number, each in enumerate(found.opportunities[:MOST_OPPORTUNITIES], start=1):
         place = CheckedPlace.of(each.place, check(each.place.citation(each.problem), shown))
-        lines = [f"{number}. {each.title}", f"   place: {place.text()}", f"   problem: {each.problem}"]
-        lines += [f"   change: {each.change}", f"   reaches: {await _reach(place, workspace)}"]
+        lines = [f"{number}. {as_entry(each.title)}", f"   place: {place.text()}"]
+        lines += [f"   problem: {as_entry(each.problem)}", f"   change: {as_entry(each.change)}"]
+        lines += [f"   reaches: {await _reach(place, workspace)}"]
         if each.patch.strip():
             lines.append(await _patch(each.patch, workspace))
         parts.append("\n".join(lines))
     if not parts:
         parts = ["Nothing that was shown is worth restructuring."]
     if found.leave:
-        parts.append(f"Better left as it is: {found.leave}")
+        parts.append(f"Better left as it is: {as_entry(found.leave)}")
     return "\n\n".join(parts)
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from exai.consulting.answer import CostItems, More, TriedModel
 from exai.consulting.results import Report, Result
+from exai.consulting.structured import as_entry
 from exai.costs import Bill, Usage
 from exai.routing.ledger import Tried
 from exai.tools.voting.rounds import Cast, NoVote
@@ -55,13 +56,13 @@ class VoteShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Write it out."""
         stance = f", asked to argue {self.stance}" if self.stance else ""
         yield f"- {self.model}{stance}: {self.verdict}, confidence {self.confidence:g}"
-        yield from (f"  - {point}" for point in self.points)
+        yield from (f"  - {as_entry(point)}" for point in self.points)
         if self.changed_from:
-            yield f"  - changed from {self.changed_from} by: {self.moved_by}"
+            yield f"  - changed from {self.changed_from} by: {as_entry(self.moved_by)}"
         if self.conformed:
             yield "  - changed its verdict in the second round without a reason; the first one counts"
         if self.would_change_my_mind:
-            yield f"  - would change its mind: {self.would_change_my_mind}"
+            yield f"  - would change its mind: {as_entry(self.would_change_my_mind)}"
 
 
 class WithoutVote(msgspec.Struct, frozen=True):
@@ -111,7 +112,7 @@ class Consensus(Result, frozen=True, kw_only=True):
         yield f"Majority: {majority}, {self.share:.0%} of the weight{', weak' if self.weak else ''}."
         yield from ("", self.answer)
         if self.would_settle:
-            yield f"What would settle it: {self.would_settle}"
+            yield f"What would settle it: {as_entry(self.would_settle)}"
         yield ""
         for vote in self.votes:
             yield from vote.lines
@@ -177,7 +178,7 @@ def votes_in_words(votes: Sequence[Cast]) -> str:
     """Write votes out for a model that is not to know whose they are."""
     blocks = []
     for letter, cast in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", votes, strict=False):
-        points = "\n".join(f"- {point}" for point in cast.vote.points)
+        points = "\n".join(f"- {as_entry(point)}" for point in cast.vote.points)
         blocks.append(
             f"Reviewer {letter}: {cast.vote.verdict}, confidence {cast.vote.confidence:g} of 10\n{points}"
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
+from exai.consulting.structured import as_entry
 from exai.providers.catalog import Model
 
 __all__ = [
@@ -101,7 +102,7 @@ def with_stance(question: str, seat: Seat) -> str:
 
 def points_of(votes: Sequence[Vote], seed: str) -> list[str]:
     """Return the points of votes in an order that tells nobody whose they are; the same for the same seed."""
-    points = list(dict.fromkeys(point.strip() for vote in votes for point in vote.points[:MOST_POINTS]))
+    points = list(dict.fromkeys(as_entry(point) for vote in votes for point in vote.points[:MOST_POINTS]))
     random.Random(seed).shuffle(points)  # noqa: S311 - nothing to be guessed
     return [point for point in points if point]
 
@@ -109,7 +110,7 @@ def points_of(votes: Sequence[Vote], seed: str) -> list[str]:
 def in_second_round(question: str, own: Vote, others: Sequence[str]) -> str:
     """Return the question with the points of others, without names and numbers of those who made them."""
     listed = "\n".join(f"P{number}. {point}" for number, point in enumerate(others, 1))
-    mine = "\n".join(f"- {point}" for point in own.points)
+    mine = "\n".join(f"- {as_entry(point)}" for point in own.points)
     return (
         f"{question}\n\nYou voted {own.verdict!r}, confidence {own.confidence:g} of 10, because:\n{mine}\n\n"
         f"Other reviewers made these points:\n{listed}\n\n"

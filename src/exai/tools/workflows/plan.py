@@ -13,6 +13,7 @@ from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.results import Result, ToolReturn
+from exai.consulting.structured import as_entry
 from exai.errors import AnswerBroken, BadArguments
 from exai.storage.workflows.plans import Plan, PlanItem, PlanLine
 from exai.tools.aliases import Alias
@@ -145,7 +146,7 @@ class ShownPlan(Result, frozen=True, kw_only=True):
             yield f"{indent}{item.item}. [{item.state}] {item.title}{branch}"
             for label, value in (("done when", item.accept), ("note", item.note)):
                 if value:
-                    yield f"{indent}   {label}: {value}"
+                    yield f"{indent}   {label}: {as_entry(value)}"
 
 
 class PlanTool:

@@ -1,6 +1,6 @@
 """`review`: findings that were compared with the code, weighed by votes and refuted, and few; the rest is counted."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -114,10 +114,9 @@ class ReviewAnswer(WorkflowAnswer, frozen=True, kw_only=True):
 
     @classmethod
     def reviewed(
-        cls, answer: WorkflowAnswer, value: Any, cost_usd: float | None, *, is_kept: bool
+        cls, answer: WorkflowAnswer, result: ReviewResult, cost_usd: float | None, *, is_kept: bool
     ) -> "ReviewAnswer":
         """Make it of what a run came to; `is_kept`: whether there is a conversation to go on with."""
-        result = ReviewResult() if value is None else msgspec.convert(value, ReviewResult)
         return cls(
             continuation_id=answer.continuation_id if is_kept else None,
             model_used=answer.model_used,
@@ -216,9 +215,12 @@ class Review:
         outcome = await self._engine.call(self._workflow, request, context)
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
-        value = outcome.values.get(self._workflow.definition.result)
+        value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)
         result = ReviewAnswer.reviewed(told.result, value, cost, is_kept=bool(outcome.models))
-        return ToolReturn(result, told.findings, told.report)
+        report = told.report
+        if value.is_unread and isinstance(report, WorkflowReport):
+            report = msgspec.structs.replace(report, partial=True)
+        return ToolReturn(result, told.findings, report)
 
     async def _request(self, arguments: ReviewArguments, context: CallContext) -> WorkflowRequest:
         change, patch = arguments.change or ("" if arguments.paths else "all"), ""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from exai.consulting.structured import as_entry
 from exai.workflows.citations import CheckedCitation, Citation
 from exai.workflows.review.findings import Judged, Reported
 
@@ -12,6 +13,8 @@ __all__ = ["Defects", "Judgement", "Judgements", "Quoted", "QuotedDefects"]
 
 MOST_FINDINGS = 200
 """Of one pass; a longer answer is none that anybody reads."""
+MOST_OF_PATH = 500
+"""Characters: a model may put whatever it likes in the place of a path."""
 
 
 class Quoted(msgspec.Struct, frozen=True):
@@ -30,7 +33,7 @@ class Quoted(msgspec.Struct, frozen=True):
         found = check(Citation(reported.path, first, last, reported.quote, reported.message))
         place = msgspec.structs.replace(
             reported,
-            path=found.path,
+            path=found.path[:MOST_OF_PATH],
             first=found.first or first,
             last=found.last or found.first or last,
             quote=found.quote or reported.quote,
@@ -98,7 +101,9 @@ class Judgements(msgspec.Struct, frozen=True):
 
     def text(self) -> str:
         """Write it for a reader."""
-        return "\n".join(f"{each.id} {each.verdict}: {each.reason}" for each in self.judgements)
+        return "\n".join(
+            f"{as_entry(each.id)} {each.verdict}: {as_entry(each.reason)}" for each in self.judgements
+        )
 
     def facts(self) -> Mapping[str, float]:
         """Return what conditions may ask for."""

@@ -31,8 +31,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from
     severity: Severity
     category: Category
     path: Annotated[str, msgspec.Meta(description="The file's path, or its id such as E1")]
-    first: Annotated[int, msgspec.Meta(ge=1, description="Number of its first line")]
-    last: Annotated[int, msgspec.Meta(ge=1, description="Number of its last line")]
+    first: Annotated[int, msgspec.Meta(description="Number of its first line")]
+    last: Annotated[int, msgspec.Meta(description="Number of its last line")]
     quote: Annotated[str, msgspec.Meta(description="What stands there, word for word")]
     message: Annotated[str, msgspec.Meta(description="What is wrong, and what comes of it")]
     when: Annotated[str, msgspec.Meta(description="With which input or event it happens")] = ""
@@ -131,6 +131,7 @@ class Finding(
 
     @property
     def place(self) -> str:
-        """Its path and lines."""
+        """Its path and lines, as one line."""
+        path = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in self.path)
         last = f"-{self.last}" if self.last != self.first else ""
-        return f"{self.path}:{self.first}{last}"
+        return f"{path}:{self.first}{last}"

@@ -29,6 +29,7 @@ MOST_UNSEEN = 5
 """Files that are named of those that were not looked at."""
 FILE_NAME = "review.md"
 NOTHING = "Nothing to review"
+UNREAD = "Not reviewed: what the models answered cannot be read as findings. What the first one wrote:"
 UNNAMED = "snapshot"
 """The repository of snapshots that nobody gave a name: what is gone of one may be there in another."""
 
@@ -41,6 +42,8 @@ class ReviewResult(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: str = ""
     more: tuple[More, ...] = ()
     notes: tuple[str, ...] = ()
+    is_unread: bool = False
+    """Whether models answered, and none of it could be read as findings."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +64,7 @@ async def report(work: Treated) -> StageOutput:
     source, *judges = work.of
     joined = work.value_of(source, Joined)
     if joined is None or not joined.passes:
-        nothing = f"{NOTHING}{_why_nothing(work)}"
-        return StageOutput("", nothing, msgspec.to_builtins(ReviewResult(looked_at="0 of 0 files")))
+        return _without_pass(work)
     options = msgspec.convert(dict(work.request.options), Options)
     at = work.ports.clock.utc()
     repository, dismissed, fixed = await _remembered(work, options.repository, at)
@@ -148,10 +150,20 @@ async def _stored(work: Treated, sifted: Sifted) -> tuple[tuple[More, ...], list
     return (More(row.file_id, 1),), []
 
 
-def _why_nothing(work: Treated) -> str:
-    if work.has_failed:
-        return ": no pass was answered."
-    return ": the change is empty, or none of its files can be shown."
+def _without_pass(work: Treated) -> StageOutput:
+    """Say that there was nothing to read, that nobody answered, or what was answered where none of it is findings."""
+    texts = [output.text for output in work.outputs.values() if output.model and output.text]
+    if texts:
+        said = "\n".join(f"│{line}" for line in texts[0].splitlines())
+        unread = ReviewResult(looked_at=_looked_at(work.evidence), is_unread=True)
+        return StageOutput("", f"{UNREAD}\n\n{said}", msgspec.to_builtins(unread))
+    why = (
+        "no pass was answered"
+        if work.has_failed
+        else "the change is empty, or none of its files can be shown"
+    )
+    nothing = msgspec.to_builtins(ReviewResult(looked_at="0 of 0 files"))
+    return StageOutput("", f"{NOTHING}: {why}.", nothing)
 
 
 def _looked_at(rows: Sequence[EvidenceRow]) -> str:
