@@ -1,11 +1,13 @@
-"""A demonstration on the data that an older version has left."""
+"""A demonstration on the data that an older version has left, which a start and any command bring to their schema."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from exai import config
+from exai.cli import build_app
 from exai.storage import migrate
 from exai.storage.database import Database, inspect_schema
 from support.daemons import daemon
@@ -33,3 +35,14 @@ async def test_it_is_migrated_by_its_start_and_the_ordinary_data_are_not(older_d
     head = migrate.head()
     assert (await inspect_schema(config.Database(), older_data / "demo")).version == head
     assert (await inspect_schema(config.Database(), older_data)).version != head
+
+
+def test_a_command_about_it_migrates_it_and_one_about_the_ordinary_data_says_how_to(
+    older_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAI_DATA_DIR", str(older_data))
+    of_demo = CliRunner().invoke(build_app(), ["conversations", "list", "--demo"])
+    assert (of_demo.exit_code, of_demo.output) == (0, "There are none.\n")
+    ordinary = CliRunner().invoke(build_app(), ["conversations", "list", "--no-demo"])
+    assert ordinary.exit_code != 0
+    assert "run `exai migrate`" in str(ordinary.exception)

@@ -14,7 +14,6 @@ from exai.config.client import TOKEN_VARIABLE
 from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
-from exai.storage.database import inspect_schema, migrate_database
 from exai.transports.key_advice import explain_missing_keys
 from exai.transports.listener import Addresses, Listener
 from exai.transports.opening import Opening
@@ -101,22 +100,10 @@ async def _services(
         if demo:
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 
-            await _upgrade(settings)
             settings = await scopes.enter_async_context(emulated_providers(settings))
         yield await scopes.enter_async_context(
             build(settings, version=__version__, demo=demo, runs_jobs=runs_jobs, clock=clock)
         )
-
-
-async def _upgrade(settings: Settings) -> None:
-    """Bring a demonstration's database to this version's schema: nobody backs up what it holds.
-
-    Raises:
-        StartFault: it cannot be reached, or is newer than this version.
-    """
-    schema = await inspect_schema(settings.database, settings.data_dir)
-    if schema.version not in {None, schema.needed}:
-        await migrate_database(settings.database, settings.data_dir)
 
 
 async def _parent(services: Services, token: SecretStr | None, token_from: str) -> Caller:

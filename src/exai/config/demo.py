@@ -12,8 +12,8 @@ EMULATED_PROVIDERS = frozenset({"glm", "kimi"})
 
 FOLDER = "demo"
 ORIGIN = "--demo"
-PLACES = ("data_dir", "database.url", "jobs.file", "files.store")
-"""The settings that say where something is kept."""
+CHANGED = ("data_dir", "database.url", "database.auto_migrate", "jobs.file", "files.store")
+"""The settings that say where something is kept, and that nobody backs it up."""
 
 
 def demo_data_dir(data_dir: Path) -> Path:
@@ -26,9 +26,9 @@ def of_demonstration(loaded: Loaded) -> Loaded:
     settings = loaded.settings
     changed = {
         "data_dir": demo_data_dir(settings.data_dir),
-        "database": settings.database.model_copy(update={"url": None}),
+        "database": settings.database.model_copy(update={"url": None, "auto_migrate": True}),
         "jobs": settings.jobs.model_copy(update={"file": None}),
         "files": settings.files.model_copy(update={"store": "folder"}),
     }
-    origins = {**loaded.origins, **dict.fromkeys(PLACES, ORIGIN)}
+    origins = {**loaded.origins, **dict.fromkeys(CHANGED, ORIGIN)}
     return replace(loaded, settings=settings.model_copy(update=changed), origins=origins, demo=True)

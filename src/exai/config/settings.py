@@ -416,6 +416,9 @@ class Database(Section):
     keep_calls_days: Count = 90
     """How long the journal keeps a call."""
 
+    auto_migrate: bool = False
+    """Whether a start and a command bring an older schema to their own, without a backup."""
+
 
 class Idempotency(Section):
     """Calls that carry an idempotency key: what is kept for a client that asks again."""

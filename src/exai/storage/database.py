@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol, TypeVar
@@ -84,7 +85,8 @@ class Database:
         backend, runs = _backend(settings, data_dir)
         try:
             with _start_faults(data_dir, backend.kind):
-                await backend.transact(migrate.check_or_create)
+                prepare = partial(migrate.check_or_create, upgrades=settings.auto_migrate)
+                await backend.transact(prepare)
                 run_id = new_run_id()
                 await runs.begin(run_id)
         except BaseException:

@@ -50,8 +50,8 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
     return before, head()
 
 
-def check_or_create(connection: Connection) -> None:
-    """Set up an empty database; refuse one with another schema.
+def check_or_create(connection: Connection, *, upgrades: bool = False) -> None:
+    """Set up an empty database; refuse one with another schema, or with `upgrades` bring an older one to `head`.
 
     Of several processes that start on an empty one, the first sets it up, and the others wait for it.
 
@@ -65,13 +65,13 @@ def check_or_create(connection: Connection) -> None:
     if version == head():
         return
     _refuse_newer(version)
-    if version is not None:
+    if version is not None and not upgrades:
         raise StartFault(
             f"The database has schema {version} and this version of EXAI needs {head()}. "
             "Back it up, then run `exai migrate`."
         )
     tables = set(inspect(connection).get_table_names()) & set(metadata.tables)
-    if tables:
+    if tables and version is None:
         raise StartFault(
             f"The database holds tables of other origin ({', '.join(sorted(tables))}). "
             "Point database.url or data_dir at an empty one."

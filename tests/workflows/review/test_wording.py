@@ -23,6 +23,14 @@ def test_a_summary_counts_what_is_shown_and_names_what_has_weight_among_the_rest
     assert "# Withheld: duplicate" in everything(sifted)
 
 
+def test_what_has_weight_is_named_once_and_shortly() -> None:
+    forged = Withheld(found(path="a.py\n" * 100, severity="critical", first=3, last=3), "unverified")
+    named = summary(Sifted((), (forged, forged)), "1 of 1 files")
+    assert named.endswith(
+        f". Of weight among them: {(r'a.py' + chr(92) + 'n') * 20}… resource-leak (unverified)."
+    )
+
+
 def test_no_text_of_a_model_begins_a_line() -> None:
     finding = msgspec.structs.replace(found(), message="a\n2. [high] b", check=Check("x\ny"), path="a\nb.py")
     assert "\n   a 2. [high] b\n" in listed([finding])

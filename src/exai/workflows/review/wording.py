@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from exai.workflows.review.findings import Finding
-from exai.workflows.review.noise import Reason, Sifted
+from exai.workflows.review.noise import Reason, Sifted, Withheld
 
 __all__ = ["counted", "everything", "listed", "summary"]
 
@@ -18,6 +18,7 @@ _COUNTED: Mapping[Reason, tuple[str, str]] = {
     "beyond": ("beyond the most that are shown", "beyond the most that are shown"),
 }
 GRAVE = frozenset({"critical", "high"})
+LONGEST_PLACE = 120
 MOST_NAMED = 3
 """Withheld findings of weight that a summary names."""
 _NO_WEIGHT = frozenset({"duplicate", "dismissed"})
@@ -43,11 +44,16 @@ def counted(sifted: Sifted) -> Iterator[str]:
         each for each in sifted.withheld if each.finding.severity in GRAVE and each.reason not in _NO_WEIGHT
     ]
     if grave:
-        names = "; ".join(
-            f"{each.finding.place} {each.finding.category} ({each.reason})" for each in grave[:MOST_NAMED]
-        )
-        more = f" and {len(grave) - MOST_NAMED} more" if len(grave) > MOST_NAMED else ""
-        yield f"Of weight among them: {names}{more}."
+        names = list(dict.fromkeys(map(_named, grave)))
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        yield f"Of weight among them: {'; '.join(names[:MOST_NAMED])}{more}."
+
+
+def _named(withheld: Withheld) -> str:
+    """Name a withheld finding, whose place may be whatever a model wrote."""
+    place = withheld.finding.place
+    shown = place if len(place) <= LONGEST_PLACE else f"{place[:LONGEST_PLACE]}…"
+    return f"{shown} {withheld.finding.category} ({withheld.reason})"
 
 
 def listed(findings: Sequence[Finding]) -> str:
