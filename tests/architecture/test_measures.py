@@ -9,7 +9,6 @@ from exai.storage.schema import metadata
 from exai.transports.websocket import resilient
 
 SOURCE = ROOT / "src"
-PACKAGE = Package(SOURCE, "exai")
 
 MOST_ENTRIES = 30
 MOST_MODULES = 16
@@ -38,20 +37,25 @@ KEPT_FILES = (
 """Files that others know by their names."""
 
 
-def test_the_top_folder_is_short_enough_to_read() -> None:
-    assert len(PACKAGE.entries) <= MOST_ENTRIES, PACKAGE.entries
+@pytest.fixture(scope="module")
+def source() -> Package:
+    return Package(SOURCE, "exai")
 
 
-def test_no_folder_holds_too_many_modules() -> None:
-    assert {name: n for name, n in PACKAGE.modules_by_folder.items() if n > MOST_MODULES} == {}
+def test_the_top_folder_is_short_enough_to_read(source: Package) -> None:
+    assert len(source.entries) <= MOST_ENTRIES, source.entries
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert PACKAGE.circles == []
+def test_no_folder_holds_too_many_modules(source: Package) -> None:
+    assert {name: n for name, n in source.modules_by_folder.items() if n > MOST_MODULES} == {}
 
 
-def test_imports_stand_at_the_top_of_files() -> None:
-    assert len(PACKAGE.late_imports) <= MOST_LATE_IMPORTS, PACKAGE.late_imports
+def test_no_modules_import_each_other_in_a_circle(source: Package) -> None:
+    assert source.circles == []
+
+
+def test_imports_stand_at_the_top_of_files(source: Package) -> None:
+    assert len(source.late_imports) <= MOST_LATE_IMPORTS, source.late_imports
 
 
 @pytest.mark.parametrize("name", ["exai", "exai_emulator"])
@@ -60,8 +64,8 @@ def test_suppressions_are_rare(name: str) -> None:
     assert package.suppressions_per_1000 <= MOST_SUPPRESSIONS_PER_1000, package.suppressions
 
 
-def test_functions_are_short_unless_they_are_lists() -> None:
-    long = {function.name for function in PACKAGE.functions if function.lines > LONGEST_FUNCTION}
+def test_functions_are_short_unless_they_are_lists(source: Package) -> None:
+    long = {function.name for function in source.functions if function.lines > LONGEST_FUNCTION}
     assert long - LISTS == set()
 
 

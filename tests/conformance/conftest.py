@@ -3,16 +3,15 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from support.forks import fork
 from support.nodes import Node, installed
 
-TESTS = Path(__file__).parent.parent
-SERVER = Path(__file__).parent / "suite_server.py"
+SERVER = "conformance.suite_server"
 START_TIMEOUT_S = 100
 END_TIMEOUT_S = 30
 
@@ -27,16 +26,8 @@ async def suite_server(tmp_path: Path) -> AsyncIterator[str]:
     """The HTTP address of EXAI with the suite's fixtures."""
     log = tmp_path / "server.log"
     with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            SERVER,
-            tmp_path / "data",
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-        )
+        process = await fork(SERVER, str(tmp_path / "data"), env=os.environ, cwd=tmp_path, stderr=stderr)
     try:
-        assert process.stdout is not None
         async with asyncio.timeout(START_TIMEOUT_S):
             line = await process.stdout.readline()
         assert line, log.read_text(encoding="utf-8")

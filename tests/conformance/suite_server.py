@@ -1,6 +1,6 @@
 """EXAI with the fixtures of the conformance suite beside its own tools: a program, as `exai serve --demo` is one.
 
-`python suite_server.py DATA_DIR` prints its addresses as one line of JSON once it serves.
+`python -m conformance.suite_server DATA_DIR` prints its addresses as one line of JSON once it serves.
 """
 
 import asyncio

@@ -11,6 +11,8 @@ from exai_emulator.uploads import Upload
 __all__ = ["Extract", "extract"]
 
 _READING_S = 300.0
+_READER = Path(__file__).with_name("reading.py")
+"""Run as a file: as a module it would import the emulator around it, which takes longer than most documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,8 @@ async def extract(upload: Upload) -> Extract:
 
 async def _read(kind: Kind, source: Path, target: Path) -> str:
     """Have a child read the document; return why it could not."""
-    module = "exai_emulator.documents.reading"
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-m", module, kind, str(source), str(target)),
+        *(sys.executable, "-P", "-W", "ignore", str(_READER), kind, str(source), str(target)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

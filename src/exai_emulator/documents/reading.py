@@ -1,4 +1,4 @@
-"""Reads the text of one document, in a process: `python -m exai_emulator.documents.reading KIND FROM TO`.
+"""Reads the text of one document, in a process: `python reading.py KIND FROM TO`.
 
 The libraries are those of the extra `exai[emulator]`, and others than the product reads documents with. The exit code
 is 0 when the text stands in TO; else the reason is the last line of standard error.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -149,19 +149,19 @@ def saved(kind: str, mode: str, **options: object) -> bytes:
     return sink.getvalue()
 
 
-FORMS = {
-    "16-bit RGBA": png(2_000, 2_000, 16, 6),
-    "16-bit grey": png(2_000, 2_000, 16, 0),
-    "1-bit grey": png(2_000, 2_000, 1, 0),
-    "high": png(100, 60_000, 1, 0),
-    "palette": png(2_000, 2_000, 8, 3),
-    "JPEG": saved("JPEG", "RGB"),
-    "progressive JPEG": saved("JPEG", "RGB", progressive=True, subsampling=0),
-    "progressive CMYK": saved("JPEG", "CMYK", progressive=True, subsampling=0),
-    "grey JPEG": saved("JPEG", "L", progressive=True),
-    "WebP": saved("WEBP", "RGBA"),
-    "lossless WebP": saved("WEBP", "RGB", lossless=True),
-    "GIF": saved("GIF", "L"),
+FORMS: dict[str, Callable[[], bytes]] = {
+    "16-bit RGBA": lambda: png(2_000, 2_000, 16, 6),
+    "16-bit grey": lambda: png(2_000, 2_000, 16, 0),
+    "1-bit grey": lambda: png(2_000, 2_000, 1, 0),
+    "high": lambda: png(100, 60_000, 1, 0),
+    "palette": lambda: png(2_000, 2_000, 8, 3),
+    "JPEG": lambda: saved("JPEG", "RGB"),
+    "progressive JPEG": lambda: saved("JPEG", "RGB", progressive=True, subsampling=0),
+    "progressive CMYK": lambda: saved("JPEG", "CMYK", progressive=True, subsampling=0),
+    "grey JPEG": lambda: saved("JPEG", "L", progressive=True),
+    "WebP": lambda: saved("WEBP", "RGBA"),
+    "lossless WebP": lambda: saved("WEBP", "RGB", lossless=True),
+    "GIF": lambda: saved("GIF", "L"),
 }
 
 MEASURE = """
@@ -188,7 +188,7 @@ async def test_no_picture_takes_more_memory_than_is_reckoned_for_it(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow's own buffers and the library's are allowed for by 6 MB beside the pixels."""
-    data = FORMS[form]
+    data = FORMS[form]()
     reckoned: list[int] = []
     with closing(PictureWork(config.Files())) as work:
         take = work._pool.run_once
