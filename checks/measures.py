@@ -47,8 +47,9 @@ class Package:
 
     @cached_property
     def entries(self) -> list[str]:
-        """What a listing of the package's folder shows."""
-        return sorted(path.name for path in self.folder.iterdir() if path.name != "__pycache__")
+        """What a listing of the package's folder shows, compiled modules aside, also those of a folder that went."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        return sorted({path.relative_to(self.folder).parts[0] for path in files})
 
     @cached_property
     def modules_by_folder(self) -> Mapping[str, int]:
