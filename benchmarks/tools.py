@@ -41,7 +41,9 @@ MEASURES: Mapping[str, Measure] = {
     "obedience": obedience.measure,
     "prefixes": prefixes.measure,
     "storms": storms.measure,
-    "reviews": reviews.measure,
+    "review_recall": reviews.measure_recall,
+    "reviews": reviews.measure_standard,
+    "reviews_deep": reviews.measure_deep,
 }
 IN_VIRTUAL_TIME = {"obedience", "prefixes", "storms"}
 """Those whose loop jumps to the next timer instead of waiting."""

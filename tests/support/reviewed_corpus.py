@@ -18,7 +18,7 @@ from exai_emulator.reporting.findings import Judging, ScriptedFinding
 from exai_emulator.reporting.turns import Report
 from support.mcp_websocket import McpSocket
 
-__all__ = ["JUDGING", "Reviewed", "packed_of", "recall", "review_of", "true_finding"]
+__all__ = ["JUDGING", "Reviewed", "gathered_of", "packed_of", "recall", "review_of", "true_finding"]
 
 JUDGING = Judging(pattern=r"^│(?P<id>R\d+)\. .*?(?=^│R\d+\. |\Z)")
 """How a persona finds what is put to it."""
@@ -82,6 +82,11 @@ def _changed_line(diff: str) -> str:
 
 async def packed_of(corpus: Corpus, row: Defect | Clean, room: int) -> Packed:
     """What a review of a change shows in a room of tokens."""
+    return Packer().pack(await gathered_of(corpus, row), room)
+
+
+async def gathered_of(corpus: Corpus, row: Defect | Clean) -> Sequence[Piece]:
+    """What a review of a change gathers."""
     (stage,) = [
         each for each in bundled_workflows()["review"].definition.stage if isinstance(each, CollectStage)
     ]
@@ -94,7 +99,7 @@ async def packed_of(corpus: Corpus, row: Defect | Clean, room: int) -> Packed:
             )
         finally:
             await workspace.close()
-    return Packer().pack(found.pieces, room)
+    return found.pieces
 
 
 def recall(defect: Defect, pieces: Sequence[Piece]) -> float:
