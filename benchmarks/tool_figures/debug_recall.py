@@ -17,7 +17,6 @@ from benchmarks.corpus import node
 from benchmarks.corpus_data import Corpus, Defect, load, write_tree
 from benchmarks.mutants import LONGEST_S
 from benchmarks.tool_figures.figure import Figure, Scale
-from exai.conversations.estimates import estimate_tokens
 from exai.evidence.collection.collector import gather
 from exai.evidence.packing import Packer
 from exai.evidence.pieces import Bounds, Piece, Wanted
@@ -91,10 +90,11 @@ def _whole_files(folder: Path, pieces: Sequence[Piece], room: int) -> Iterator[P
     """Show the files of pieces whole, in their order, as many as have room."""
     for path in dict.fromkeys(piece.path for piece in pieces if piece.path):
         text = (folder / path).read_text()
-        room -= estimate_tokens(text)
+        piece = Piece("whole", path, 1, text.count("\n") + 1, "", text, "").counted()
+        room -= piece.tokens
         if room < 0:
             return
-        yield Piece("whole", path, 1, text.count("\n") + 1, "", text, "")
+        yield piece
 
 
 def _share(defect: Defect, shown: Iterator[Piece] | Sequence[Piece]) -> float:

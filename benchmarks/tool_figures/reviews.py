@@ -17,7 +17,6 @@ import msgspec
 from benchmarks.corpus_data import Clean, Corpus, Defect, load
 from benchmarks.tool_figures.figure import Figure, Scale
 from exai import config
-from exai.conversations.estimates import estimate_tokens
 from exai.evidence.packing import Packer
 from exai.evidence.pieces import CHANGE, Piece
 from exai.monitoring import logs
@@ -70,7 +69,7 @@ class _Shown:
         self.tokens = {room: each.tokens for room, each in packed.items()}
         diff = [piece for piece in pieces if piece.source == CHANGE]
         self.of_diff = recall(defect, diff)
-        files, tokens = corpus.changed(defect), sum(estimate_tokens(piece.text) for piece in diff)
+        files, tokens = corpus.changed(defect), sum(piece.tokens for piece in diff)
         self.of_files = {
             room: recall(defect, [*diff, *_whole(files, pieces, room - tokens)]) for room in ROOMS
         }
@@ -79,10 +78,12 @@ class _Shown:
 def _whole(files: dict[str, str], pieces: Sequence[Piece], room: int) -> Iterator[Piece]:
     """Show whole files as long as they fit, in the order in which they were gathered from."""
     for path in dict.fromkeys(piece.path for piece in pieces if piece.path in files):
-        room -= estimate_tokens(files[path])
+        lines = files[path].count("\n") + 1
+        piece = Piece("whole", path, 1, lines, "", files[path], "").counted()
+        room -= piece.tokens
         if room < 0:
             return
-        yield Piece("whole", path, 1, files[path].count("\n") + 1, "", files[path], "")
+        yield piece
 
 
 def _recalls(rows: Sequence[_Shown], which: str = "") -> Iterator[Figure]:

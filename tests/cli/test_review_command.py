@@ -140,6 +140,8 @@ async def test_a_file_gets_the_format_and_stdout_the_text(doors: Doors, reposito
     assert "HIGH resource-leak" in result.stdout
     assert json.loads((repository.folder / "review.sarif").read_text())["version"] == "2.1.0"
     assert [path.name for path in repository.folder.glob(".review*")] == []
+    own, part = tool.asked[0]["exclude"]
+    assert (own, part.startswith(".review.sarif.")) == ("review.sarif", True)
 
 
 @pytest.mark.parametrize("place", ["missing/review.sarif", "src"])

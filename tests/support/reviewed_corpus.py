@@ -24,6 +24,7 @@ JUDGING = Judging(pattern=r"^│(?P<id>R\d+)\. .*?(?=^│R\d+\. |\Z)")
 """How a persona finds what is put to it."""
 FALSE_FINDINGS = 20
 _LEAST_QUOTED = 8
+"""Characters without blanks: a shorter quotation is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ def true_finding(corpus: Corpus, defect: Defect) -> ScriptedFinding:
     gold = defect.gold[0]
     lines = corpus.changed(defect)[gold.path].splitlines()
     number = next(
-        each for each in range(gold.first, gold.last + 1) if len(lines[each - 1].strip()) >= _LEAST_QUOTED
+        each
+        for each in range(gold.first, gold.last + 1)
+        if len("".join(lines[each - 1].split())) >= _LEAST_QUOTED
     )
     fields = {
         "severity": "high",

@@ -131,6 +131,8 @@ async def test_an_empty_change_is_an_answer(client: McpSocket, emulator: Emulato
     assert found["answer"].startswith("Nothing to review")
     elsewhere = await review(client, tmp_path, paths=["other.py"], change="all")
     assert elsewhere["answer"].startswith("Nothing to review")
+    left_out = await review(client, tmp_path, exclude=["pool.py"])
+    assert left_out["answer"].startswith("Nothing to review")
     assert emulator.log.requests == []
     assert "continuation_id" not in found
 

@@ -91,6 +91,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A unified diff that stands for the change."""
     within: tuple[str, ...] = ()
     """Files and folders of the change to look at alone; empty: all."""
+    without: tuple[str, ...] = ()
+    """Files and folders that no source looks at."""
     paths: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
 

@@ -15,16 +15,18 @@ is ended; the question fails, and the next one begins another process: nothing b
 import asyncio
 import sys
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar, cast
+from tempfile import TemporaryFile
+from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
 from exai import config
-from exai.errors import BadArguments, FileRefused
+from exai.errors import BadArguments, FileRefused, ToolFault
+from exai.evidence.endings import cannot_begin, fault_of, too_much
 from exai.evidence.faults import NotARepository
 from exai.evidence.pieces import Bounds, Piece, Wanted
 from exai.evidence.requests import (
@@ -67,12 +69,15 @@ from exai.files.pictures.sources import path_of
 from exai.files.snapshots.manifests import ManifestEntry
 from exai.files.snapshots.snapshots import Snapshots
 from exai.files.store.shelf import Shelf
+from exai.runtime.os_errors import reason_of
 from exai.storage.files.snapshots import Snapshot
 
 __all__ = ["Workspace", "Workspaces"]
 
 ANSWER_S = 30.0
 """How long one question may take."""
+ENDING_S = 5.0
+"""How long a process that closed its pipes may take to end."""
 Fetch = Callable[[str], Awaitable[bytes]]
 T = TypeVar("T")
 _decode = msgspec.msgpack.Decoder(Reply | Failure | Need).decode
@@ -97,6 +102,8 @@ class Workspace:
         self._fetch = fetch
         self._answer_s = answer_s
         self._process: Process | None = None
+        self._stderr: BinaryIO | None = None
+        """What the process wrote to it, until the next one is begun."""
         self._turn = asyncio.Lock()
 
     @property
@@ -117,6 +124,7 @@ class Workspace:
 
         Raises:
             BadArguments, FileRefused: what is asked cannot be answered; so of all questions.
+            WorkspaceFailed: the process cannot start, or has a defect; so of all questions.
         """
         return await self.ask(ListFiles(glob), Listed)
 
@@ -183,13 +191,12 @@ class Workspace:
                 async with asyncio.timeout(self._answer_s) as limit:
                     reply = await self._exchange(request)
             except (IncompleteReadError, BrokenPipeError, ConnectionResetError):
-                await self._end()
-                raise _unreadable() from None
+                raise await self._ended() from None
             except TimeoutError:
                 await self._end()
                 if not limit.expired():
                     raise
-                raise _unreadable() from None
+                raise too_much() from None
             except BaseException:
                 await asyncio.shield(self._end())
                 raise
@@ -212,19 +219,38 @@ class Workspace:
         return cast("Reply | Failure", reply)
 
     async def _begin(self) -> Process:
-        self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "exai.evidence.process"),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env={},
-            limit=2**18,
-        )
+        try:
+            self._stderr = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - closed with the process
+            self._process = process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-m", "exai.evidence.process"),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=self._stderr,
+                env={},
+                limit=2**18,
+            )
+        except OSError as error:
+            await self._end()
+            raise cannot_begin(reason_of(error)) from None
         await _send(cast("StreamWriter", process.stdin), encode(self._opening))
         return process
 
+    async def _ended(self) -> ToolFault:
+        """Reap a process that closed its pipes, and return what is to be said of it."""
+        process, stderr = self._process, self._stderr
+        if process is None or stderr is None:
+            return too_much()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), ENDING_S)
+        fault = fault_of(process.returncode, stderr)
+        await self._end()
+        return fault
+
     async def _end(self) -> None:
         process, self._process = self._process, None
+        stderr, self._stderr = self._stderr, None
+        if stderr is not None:
+            stderr.close()
         if process is None:
             return
         with suppress(ProcessLookupError):
@@ -241,15 +267,8 @@ async def _send(stdin: StreamWriter, frame: bytes) -> None:
 async def _frame(stdout: StreamReader) -> bytes:
     (size,) = HEADER.unpack(await stdout.readexactly(HEADER.size))
     if size > MOST_FRAME_BYTES:
-        raise _unreadable()
+        raise too_much()
     return await stdout.readexactly(size)
-
-
-def _unreadable() -> FileRefused:
-    return FileRefused(
-        "The workspace could not be read: one of its files, or all together, took too much time or memory. "
-        "Name a smaller folder, or `paths` in it."
-    )
 
 
 class Workspaces:

@@ -151,6 +151,7 @@ def test_the_same_pass_has_one_vote_however_often_it_says_it() -> None:
         {"lines": (50, 51)},
         {"path": "other.py"},
         {"quote": "conn.ping(1)", "message": "Slow"},
+        {"lines": (46, 46)},
     ],
 )
 def test_findings_that_are_far_apart_or_about_something_else_stay_two(other: dict[str, Any]) -> None:

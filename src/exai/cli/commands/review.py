@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -136,9 +137,10 @@ def review(
             )
         _change_hook([*wanted.as_options(), *place.as_options()] if install else None)
         return
-    subject = Subject.chosen(Path.cwd(), paths or [], staged=staged, base=base, span=span)
+    choose = partial(Subject.chosen, Path.cwd(), paths or [], staged=staged, base=base, span=span)
+    choose()  # what is wrong with it is said before a file is touched
     with nullcontext() if output is None else opened(output) as file:
-        _review(subject, wanted, place, file)
+        _review(choose(written=() if file is None else file.paths), wanted, place, file)
 
 
 def _review(subject: Subject, wanted: Wanted, place: Place, file: OutputFile | None) -> None:

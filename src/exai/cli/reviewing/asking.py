@@ -169,7 +169,8 @@ class Reviewer:
             return
         change = await asyncio.to_thread(own_change, subject.folder, subject.change)
         self.notes += change.notes
-        patch = patch_of(change.files).encode(errors="surrogateescape")
+        files = [file for file in change.files if file.path not in subject.without]
+        patch = patch_of(files).encode(errors="surrogateescape")
         if not patch:
             raise _EmptyChange
         digest = hashlib.sha256(patch).hexdigest()
@@ -206,8 +207,8 @@ def _code(answer: Answer) -> str:
 
 
 def _change_of(subject: Subject, change: str | None) -> dict[str, Any]:
-    paths = {"paths": list(subject.paths)} if subject.paths else {}
-    return paths if change is None else {**paths, "change": change}
+    named = {"paths": list(subject.paths), "exclude": list(subject.without), "change": change}
+    return {name: value for name, value in named.items() if value}
 
 
 def _roots_of(subject: Subject) -> Sequence[Path]:

@@ -22,6 +22,11 @@ class OutputFile:
         self._place = place
         self._part = part
 
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """Its place, and the file beside it that becomes it."""
+        return self._place, self._part
+
     def write(self, content: bytes) -> None:
         """Write the file.
 

@@ -23,12 +23,21 @@ class Subject:
     """As the tool `review` takes it; `None`: whole files."""
     paths: tuple[str, ...] = ()
     """Relative to the folder."""
+    without: tuple[str, ...] = ()
+    """What is not looked at, relative to the folder: what the command writes itself."""
 
     @classmethod
     def chosen(
-        cls, cwd: Path, paths: Sequence[Path], *, staged: bool, base: str | None, span: str | None
+        cls,
+        cwd: Path,
+        paths: Sequence[Path],
+        *,
+        staged: bool,
+        base: str | None,
+        span: str | None,
+        written: Sequence[Path] = (),
     ) -> "Subject":
-        """Read the options.
+        """Read the options; `written` are files that the command writes.
 
         Raises:
             typer.BadParameter: they contradict one another, or a path lies outside the folder or is missing.
@@ -44,7 +53,9 @@ class Subject:
             )
         folder = (top or cwd).resolve()
         inside = tuple(_inside(folder, cwd / path) for path in paths)
-        return cls(folder, "all" if change is None and not paths else change, inside)
+        places = [path.parent.resolve() / path.name for path in written]
+        own = tuple(each.relative_to(folder).as_posix() for each in places if each.is_relative_to(folder))
+        return cls(folder, "all" if change is None and not paths else change, inside, own)
 
 
 def repository_of(folder: Path) -> Path | None:

@@ -30,6 +30,7 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
     if change is not None:
         if wanted.within:
             change.files = [file for file in change.files if _is_within(file.path, wanted.within)]
+        change.files = [file for file in change.files if not _is_within(file.path, wanted.without)]
         around = AroundChange(reader, change, bounds)
     else:
         named = whole_files(reader, failure.named) if AROUND & set(sources) else Change("")
@@ -49,7 +50,7 @@ def gather(reader: Reader, sources: Sequence[str], wanted: Wanted, bounds: Bound
                 f"There is no source of evidence {source!r}. There are: {', '.join(sorted(known))}."
             )
         for piece in known[source]():
-            if any(each.has(piece) for each in by_path[piece.path]):
+            if _is_within(piece.path, wanted.without) or any(each.has(piece) for each in by_path[piece.path]):
                 continue
             if len(pieces) >= bounds.pieces or tokens > bounds.tokens:
                 failure.notes.append(f"there is more of {source} than is gathered")

@@ -46,6 +46,7 @@ TASKS = {
 
 UNLISTED = frozenset(
     {
+        "exclude",
         "rules",
         "max_findings",
         "min_confidence",
@@ -80,6 +81,7 @@ class ReviewArguments(Arguments, frozen=True):
     min_severity: Severity = "medium"
     depth: Literal["quick", "standard", "deep"] = "standard"
     continuation_id: ContinuationId | None = None
+    exclude: Paths = msgspec.field(default_factory=list)
     rules: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
     max_findings: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
@@ -253,6 +255,7 @@ class Review:
                 patch=patch,
                 within=paths if has_change else (),
                 paths=() if has_change else paths,
+                without=tuple(arguments.exclude),
             ),
             send_secrets=arguments.send_secrets,
             model=arguments.model,

@@ -11,6 +11,7 @@ from exai.workflows.review.fingerprints import identifiers
 __all__ = ["merge"]
 
 NEAR_LINES = 5
+"""How far two findings of one category may be from each other; those of two share a line."""
 LEAST_SHARED = 2
 """Names that two findings near each other share where they are one."""
 _BEST = ("verified", "moved", "wrong_file", "near")
@@ -40,7 +41,8 @@ def _are_one(one: Candidate, other: Candidate) -> bool:
     if one.fingerprint == other.fingerprint:
         return True
     here, there = one.reported, other.reported
-    if here.path != there.path or max(here.first, there.first) - min(here.last, there.last) > NEAR_LINES:
+    apart = max(here.first, there.first) - min(here.last, there.last)
+    if here.path != there.path or apart > (NEAR_LINES if here.category == there.category else 0):
         return False
     shared = identifiers(here.quote, here.message) & identifiers(there.quote, there.message)
     return len(shared) >= LEAST_SHARED
