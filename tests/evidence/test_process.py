@@ -1,6 +1,8 @@
 """The process that reads a workspace, by its frames."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,8 @@ def test_contents_of_a_snapshot_are_asked_for() -> None:
 def test_it_ends_with_its_input() -> None:
     assert replies() == []
     assert replies(HEADER.pack(9) + b"cut") == []
+
+
+def test_it_begins_without_the_settings() -> None:
+    script = "import sys, exai.evidence.process; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

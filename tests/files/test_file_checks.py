@@ -6,9 +6,11 @@ import pytest
 
 from exai.auth.keys import generate, sign
 from exai.auth.verifier import ACCESS_TOKEN
+from exai.config.auth import OWN_ISSUER
+from exai.config.tree import NAME, rows
 from exai.files.checks import secret_kind, text_of
 
-OWN = sign(generate("ES256"), "kid", ACCESS_TOKEN, {"iss": "exai", "sub": "alice"})
+OWN = sign(generate("ES256"), "kid", ACCESS_TOKEN, {"iss": OWN_ISSUER, "sub": "alice"})
 OF_OTHERS = sign(generate("EdDSA"), "kid", "JWT", {"iss": "https://issuer.example", "sub": "alice"})
 PRIVATE_KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc\n"
 
@@ -129,3 +131,9 @@ def test_tokens_are_known_by_their_form(text: str) -> None:
 )
 def test_talk_of_tokens_is_no_token(text: str) -> None:
     assert secret_kind(PurePosixPath("/p/mine.json"), text) is None
+
+
+def test_a_file_with_the_name_of_a_secret_setting_is_a_secret_and_no_other() -> None:
+    settings = {row.key.replace(NAME, "mine"): row.secret for row in rows()}
+    found = {name for name in settings if secret_kind(PurePosixPath(name)) == "a secret of EXAI"}
+    assert found == {name for name, is_secret in settings.items() if is_secret}

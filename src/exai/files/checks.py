@@ -4,12 +4,10 @@ import base64
 import codecs
 import json
 import re
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from exai.config.auth import OWN_ISSUER
-from exai.config.tree import find
+from exai.files.secrets.rules import OWN_ISSUER
 
 __all__ = ["secret_kind", "text_of"]
 
@@ -32,6 +30,13 @@ _SECRET_SUFFIXES = {".jks", ".kdbx", ".keystore", ".p12", ".pfx", ".ppk"}
 _SAMPLES = {".env.dist", ".env.example", ".env.sample", ".env.template"}
 _KEY_SUFFIXES = {".key", ".pem"}
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
+
+_SECRET_SETTING = re.compile(
+    r"auth\.shared_secret|database\.url|files\.s3\.(access_key_id|secret_access_key)"
+    r"|providers\.(glm|kimi)\.api_key|providers\.custom\.[^.]+\.(api_key|headers)"
+)
+"""A file of secrets has a setting's name. Their names stand here because the process of a workspace does without
+`exai.config`, whose import takes longer than all others of its own."""
 
 _OWN_BEGINNINGS = ("exk_", "exr_")
 _OWN_TOKEN = re.compile(r"\bex[kr]_[0-9a-f]{16}_[A-Za-z0-9_-]{43}")
@@ -74,13 +79,7 @@ def _by_name(path: PurePath) -> str | None:
         return "environment secrets"
     if name in _SECRET_NAMES or path.suffix.lower() in _SECRET_SUFFIXES:
         return "credentials"
-    return "a secret of EXAI" if _names_a_secret_setting(path.name) else None
-
-
-@lru_cache(maxsize=4_096)
-def _names_a_secret_setting(name: str) -> bool:
-    setting = find(name)
-    return setting is not None and setting.secret
+    return "a secret of EXAI" if _SECRET_SETTING.fullmatch(path.name) else None
 
 
 def _by_content(path: PurePath, text: str) -> str | None:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import re2
 
-from exai.config.auth import OWN_ISSUER
+__all__ = ["BUILT_IN_VERSION", "OWN_ISSUER", "Span", "built_in_spans"]
 
-__all__ = ["BUILT_IN_VERSION", "Span", "built_in_spans"]
+OWN_ISSUER = "exai"
+"""As `exai.config.auth` has it, which the process of a workspace does without."""
 
 BUILT_IN_VERSION = 1
 """Raised with each change of the forms, so that contents are looked at again."""
