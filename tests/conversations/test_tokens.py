@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exai.conversations.estimates import LONG_TEXT, estimate_long_text, estimate_tokens
+from exai.conversations.estimates import estimate_tokens
+from exai.conversations.long_texts import LONG_TEXT, estimate_long_text
 
 ANY_TEXT = st.text(st.characters(), max_size=300)
 """Lone surrogates and NUL included: a prompt may hold anything."""

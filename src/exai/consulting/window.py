@@ -8,7 +8,7 @@ import msgspec
 from exai import config
 from exai.consulting.context import CallContext
 from exai.conversations.conversations import TOKENS_PER_EXCHANGE, Conversation, Conversations, Recalled
-from exai.conversations.estimates import estimate_long_text
+from exai.conversations.long_texts import estimate_long_text
 from exai.conversations.token_counts import TokenCounts
 from exai.errors import ContextOverflow
 from exai.messages import Message

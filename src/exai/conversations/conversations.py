@@ -9,7 +9,7 @@ import secrets
 import msgspec
 
 from exai.callers import Caller
-from exai.conversations.estimates import estimate_long_text
+from exai.conversations.long_texts import estimate_long_text
 from exai.errors import ConversationFull, UnknownConversation
 from exai.messages import Message, Role
 from exai.runtime.clock import Clock

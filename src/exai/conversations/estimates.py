@@ -5,13 +5,9 @@ those of GLM and Kimi: estimates are within a tenth for prose, code and tables i
 model's own tokenizer and template are learnt from its provider's counts (`exai.conversations.token_counts`).
 """
 
-import asyncio
 import string
 
-__all__ = ["estimate_long_text", "estimate_tokens"]
-
-LONG_TEXT = 100_000
-"""From this many characters on, counting takes about a millisecond and is done in a thread."""
+__all__ = ["estimate_tokens"]
 
 _UNIT = 1_000
 """Weights are thousandths of a token: sums are exact, and a longer text never has fewer tokens."""
@@ -61,8 +57,3 @@ def estimate_tokens(text: str) -> int:
         weight += count * each
         plain -= count
     return (weight + plain * _LOWER) // _UNIT + 1
-
-
-async def estimate_long_text(text: str) -> int:
-    """Estimate the tokens of a text of any length, without blocking the event loop."""
-    return estimate_tokens(text) if len(text) < LONG_TEXT else await asyncio.to_thread(estimate_tokens, text)

@@ -14,7 +14,8 @@ import structlog
 
 from exai.auth import scopes
 from exai.callers import Caller
-from exai.conversations.estimates import estimate_long_text, estimate_tokens
+from exai.conversations.estimates import estimate_tokens
+from exai.conversations.long_texts import estimate_long_text
 from exai.errors import ToolFault
 from exai.files.store.shelf import Shelf
 from exai.tools.base import ToolAnswer
