@@ -97,3 +97,29 @@ async def test_what_stands_beside_a_long_answer_stays(database: Database, tmp_pa
     assert short.structured["more"][0] == first
     assert len(short.structured["more"]) == 2
     assert short.links == links
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("has_answer", [True, False])
+async def test_lists_are_bounded_too_and_all_of_them_are_in_the_file(
+    database: Database, tmp_path: Path, has_answer: bool
+) -> None:
+    shelf = OpenShelf(database, tmp_path / "files")
+    findings = [{"id": f"f_{number}", "message": "It leaks. " * 20} for number in range(300)]
+    text = "[continuation_id: conv_1]\n\n" + "\n".join(f"{each['id']} {each['message']}" for each in findings)
+    structured = {"continuation_id": "conv_1", "notes": ["Short."], "findings": findings, "few": [1, 2]}
+    structured |= {"answer": "2 high. " * 400} if has_answer else {}
+    short = await LongAnswers(shelf.shelf).shortened(ToolAnswer(text, structured, {}), ME, "call_1")
+    assert short.structured is not None
+    for form in (short.text, json.dumps(short.structured, ensure_ascii=False)):
+        assert len(form) <= MOST_CHARACTERS
+        assert estimate_tokens(form) <= MOST_TOKENS
+    shown = short.structured["findings"]
+    assert shown == findings[: len(shown)]
+    assert len(shown) > 50
+    assert short.structured["few"] == [1, 2]
+    assert next(iter(short.structured)) == "continuation_id"
+    assert f"({len(shown)} of 300 of findings)" in short.structured["notes"][0]
+    (more,) = short.structured["more"]
+    assert (await read(shelf, more["id"], 1)).rstrip() == text.rstrip()
+    assert f"from_line {more['from_line']}" in short.text

@@ -5,6 +5,7 @@ the middle. So an answer goes on in a file of the caller, which `files` reads by
 gets the whole answer, and so does one whose file cannot be kept: what was paid for is not lost.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from itertools import islice
@@ -51,10 +52,16 @@ class LongAnswers:
     ) -> ToolAnswer:
         """Return an answer whose field `answer` is cut to what is shown, with where it goes on.
 
-        `most_tokens` is what the caller wants of the answer at most.
+        Where what stands beside it is too long by itself, lists are cut too. `most_tokens` is what the caller wants of
+        the field at most.
         """
         structured = answer.structured or {}
         whole = structured.get("answer")
+        without = json.dumps({**structured, "answer": ""}, ensure_ascii=False)
+        is_text = isinstance(whole, str)
+        if await self._is_long(without) or (not is_text and await self._is_long(answer.text)):
+            file_id = await self.kept(answer.text, caller, f"answer-{call_id}.md")
+            return answer if file_id is None else await asyncio.to_thread(_cut_lists, answer, file_id)
         if not isinstance(whole, str):
             return answer
         beside = max(len(answer.text) - len(whole), len(json.dumps({**structured, "answer": ""}))) + NOTE
@@ -64,6 +71,10 @@ class LongAnswers:
             return answer
         file_id = await self.kept(whole, caller, f"answer-{call_id}.md")
         return answer if file_id is None else _cut(answer, whole, shown, file_id)
+
+    async def _is_long(self, text: str) -> bool:
+        most = MOST_CHARACTERS - NOTE - LEAST_SHOWN
+        return len(text) > most or await estimate_long_text(text) > MOST_TOKENS - NOTE
 
     async def kept(self, text: str, caller: Caller, name: str) -> str | None:
         """Store a text as a file of the caller's; `None` where the caller has no files, or it cannot be kept."""
@@ -87,6 +98,37 @@ def _cut(answer: ToolAnswer, whole: str, shown: str, file_id: str) -> ToolAnswer
     first = dict(islice(structured.items(), 1))  # the handle, where there is one
     structured = {**first, "more": more, **structured, "answer": shown}
     return with_note(msgspec.structs.replace(answer, text=text, structured=structured), sentence)
+
+
+def _cut_lists(answer: ToolAnswer, file_id: str) -> ToolAnswer:
+    """Show the beginning of the text, and of lists as many entries as have room: of the longest one fewer in turn."""
+    shown = _fitting(answer.text, MOST_CHARACTERS - 2 * NOTE, MOST_TOKENS - NOTE)
+    line = shown.count("\n") + 1
+    structured: dict[str, Any] = dict(answer.structured or {})
+    more = [*structured.pop("more", ()), {"id": file_id, "from_line": line}]
+    if isinstance(text := structured.get("answer"), str):
+        structured["answer"] = _beginning(text, LEAST_SHOWN)
+    totals = {name: len(value) for name, value in structured.items() if isinstance(value, list)}
+    while len(form := json.dumps(structured, ensure_ascii=False)) > MOST_CHARACTERS - 2 * NOTE or (
+        estimate_tokens(form) > MOST_TOKENS - NOTE
+    ):
+        lists = [name for name in totals if structured[name]]
+        if not lists:
+            break
+        longest = max(lists, key=lambda name: len(json.dumps(structured[name])))
+        structured[longest] = structured[longest][: len(structured[longest]) * 9 // 10]
+    parts = [
+        f"{len(structured[name])} of {total} of {name}"
+        for name, total in totals.items()
+        if len(structured[name]) < total
+    ]
+    told = f" ({', '.join(parts)})" if parts else ""
+    sentence = (
+        f"The answer is longer than what is shown{told}: `files` with action read, "
+        f"id {file_id} and from_line {line}."
+    )
+    cut = msgspec.structs.replace(answer, text=f"{shown}\n[…]", structured={"more": more, **structured})
+    return with_note(cut, sentence)
 
 
 def _fitting(whole: str, characters: int, tokens: int) -> str:

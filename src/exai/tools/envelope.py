@@ -102,7 +102,7 @@ def with_facts(answer: ToolAnswer, facts: CallFacts) -> ToolAnswer:
 def with_note(answer: ToolAnswer, sentence: str) -> ToolAnswer:
     """Return the answer with a further note before all others, behind the handle, which stands first in both forms."""
     rest = dict(answer.structured or {})
-    handle = {name: rest.pop(name) for name in HANDLES & rest.keys() if next(iter(rest)) == name}
+    handle = {name: rest.pop(name) for name in [*rest] if name in HANDLES}
     notes = [sentence, *rest.pop("notes", ())]
     head, body = ("", answer.text) if not answer.text.startswith("[") else _split(answer.text)
     return msgspec.structs.replace(
