@@ -9,7 +9,7 @@ import pytest
 
 from exai.errors import AbilityMissing
 from exai.messages import Effort, Image, Message, Role
-from exai.providers.base import AnswerSchema, Prompt
+from exai.providers.base import AnswerSchema, Prompt, ToolSpec
 from exai.providers.catalog import Catalog, Model
 from exai.providers.glm import glm_profile
 from exai.providers.kimi import KIMI
@@ -193,3 +193,14 @@ def test_elsewhere_it_ends_the_instructions(messages: tuple[Message, ...]) -> No
     assert first["content"].endswith(f"It must match this JSON Schema:\n{IN_PROMPT}")
     assert first["content"].startswith("Vote.\n\n" if len(messages) == 2 else "Answer with one JSON object")
     assert last == {"role": "user", "content": "hi"}
+
+
+def test_with_tools_it_ends_the_question() -> None:
+    asked = (Message(Role.SYSTEM, "Vote."), Message(Role.USER, "hi"), Message(Role.ASSISTANT, "Well."))
+    tool = ToolSpec("look", "Look.", {"type": "object", "properties": {}})
+    body, _ = spell("glm-5.3", messages=asked, answer_schema=VOTE, tools=(tool,))
+    first, question, last = body["messages"]
+    assert first == {"role": "system", "content": "Vote."}
+    assert question["content"].startswith("hi\n\nAnswer with one JSON object")
+    assert question["content"].endswith(IN_PROMPT)
+    assert last["content"] == "Well."

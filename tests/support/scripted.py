@@ -10,6 +10,7 @@ from exai import config, errors
 from exai.callers import Caller, Door
 from exai.costs import Usage
 from exai.events.bus import EventBus
+from exai.messages import ToolCall
 from exai.providers.base import Charges, Completion, DeltaKind, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Model, Price
 from exai.routing.admission import Admission
@@ -35,8 +36,8 @@ MODEL = Model(
 UNSENT = frozenset({errors.AbilityMissing, errors.CircuitOpen, errors.ProviderUnconfigured, errors.Stopping})
 """Faults by which an adapter refuses by itself, before anything is sent."""
 
-Step = str | Exception | Callable[[Prompt], Any]
-"""An answer, a failure, or a function of the prompt that returns or awaits one of them."""
+Step = str | Exception | tuple[ToolCall, ...] | Callable[[Prompt], Any]
+"""An answer, a failure, calls of tools, or a function of the prompt that returns or awaits one of them."""
 
 
 class ScriptedProvider:
@@ -84,17 +85,20 @@ class ScriptedProvider:
                 charges.leave()
                 charges.clear()
             raise step
+        calls: tuple[ToolCall, ...] = step if isinstance(step, tuple) else ()
+        text: str = "" if calls else step
         charges.leave()
         usage = Usage(input=1_000_000, cached=0, output=500_000)
         charges.report(usage)
         if on_delta is not None:
-            on_delta(DeltaKind.TEXT, step)
+            on_delta(DeltaKind.TEXT, text)
         return Completion(
-            text=step,
+            text=text,
             provider=self.name,
             model=prompt.model.name,
             echoed_model=prompt.model.name,
-            finish_reason="stop",
+            finish_reason="tool_calls" if calls else "stop",
+            tool_calls=calls,
             usage=usage,
             timings=ProviderTimings(),
         )

@@ -174,8 +174,12 @@ async def open_process(
     clock: Clock | None = None,
     commits: Commits | None = None,
     dead: set[str] | None = None,
+    seconds: float = 100.0,
 ) -> Process:
-    """Open one; it takes those whose names are in `dead` for processes that have gone."""
+    """Open one, whose calls have so many seconds.
+
+    It takes those whose names are in `dead` for processes that have gone.
+    """
     clock, commits = clock or ManualClock(), commits or Commits()
     router: Any = TwoFamilies(provider, *models)
     conversations = Conversations(_Exchanges(database, commits), clock, 50)
@@ -198,7 +202,9 @@ async def open_process(
     ask_with = asking(router, clock=clock)
 
     def context(caller: Caller) -> CallContext:
-        return CallContext(f"call_{next(_numbers)}", caller, asker(ask_with), SilentProgress())
+        return CallContext(
+            f"call_{next(_numbers)}", caller, asker(ask_with, seconds=seconds), SilentProgress()
+        )
 
     return Process(name, engine, GuidedRuns(tables, stages, clock), tables, context)
 

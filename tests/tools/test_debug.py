@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exai_emulator import Emulator, Persona
+from exai_emulator import Emulator, Persona, Report, ScriptedCall, ScriptedFinding
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.results import whole
@@ -75,7 +75,7 @@ async def test_citations_are_corrected_or_marked_and_the_report_counts_them(
     assert "2. A guess (confidence 0.05)" in found["answer"]
     assert "Unexplained: Why only on Mondays" in found["answer"]
     assert found["citations"] == {"verified": 1, "moved": 1, "unverified": 1}
-    (request,) = emulator.log.requests
+    request = emulator.log.requests[-1]
     assert "│line 1\n│<<<END E1\n│Timeout" in request.body["messages"][-1]["content"]
     assert "You declined it" in found["notes"][0]
     shown = [(each["first"], each["last"], each["source"]) for each in found["evidence"] if each["id"]]
@@ -135,19 +135,61 @@ async def test_of_another_familys_answer_a_note_says_whose_it_is(
     assert note.startswith("kimi-k3, in the stage refute: The answer is text and no object")
 
 
+async def test_the_model_looks_for_what_it_was_not_shown_and_cites_it(
+    client: McpSocket, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "wire.py").write_text("def shut(sock):\n    sock.forget()\n")
+    asked = {"$found": "(ENOUGH)"}  # of the stage that explores alone
+    leak = ScriptedFinding(
+        {
+            "path": "wire.py",
+            "lines": "2",
+            "quote": "sock.forget()",
+            "cause": "It is forgotten",
+            "confidence": 0.9,
+        },
+        markers=("sock.forget()",),
+    )
+    emulator.persona = Persona(
+        "explorer",
+        rounds=(
+            (ScriptedCall("list_files", {"glob": "*.py", "why": asked}),),
+            (ScriptedCall("read_lines", {"path": {"$found": r"│(wire\.py)"}, "why": "what shuts"}),),
+        ),
+        report=Report(findings=(leak,)),
+    )
+    found = await debug(
+        client, problem="It hangs.", paths=["pool.py"], model="glm-5.3", use_assistant_model=False
+    )
+    assert found["exploring"]["rounds"] == 2
+    assert found["exploring"]["why"] == "The model asked for nothing more."
+    (piece,) = [each for each in found["evidence"] if each["source"] == "read_lines"]
+    assert (piece["path"], piece["why"]) == ("wire.py", "asked for in round 2: what shuts")
+    names = [stage["stage"] for stage in found["stages"]]
+    assert names == ["explore_1", "explore_2", "explore_3", "conclude"]
+    *before, last = [record.charged for record in emulator.log.requests if record.charged is not None]
+    assert last.cached > 0.7 * before[0].prompt
+
+
 async def test_a_dry_run_shows_what_each_family_would_be_asked(
     client: McpSocket, emulator: Emulator, tmp_path: Path
 ) -> None:
     found = await debug(
         client, problem="It hangs.", paths=[str(tmp_path / "pool.py")], model="glm-5.3", dry_run=True
     )
-    assert found["answer"].startswith("Nothing was sent. It would be 2 requests, about $")
+    assert found["answer"].startswith("Nothing was sent. It would be 3 requests, about $")
+    assert "The stage explore is asked up to 3 times, with what it asked for." in found["notes"]
+    assert '"name": "read_lines"' in found["answer"]
     assert "conn = self._open()" in found["answer"]
     assert "[what the stage conclude answers]" in found["answer"]
     assert "kimi-k3 at kimi:" in found["answer"]
     assert any("refute is asked only when top_confidence < 0.8 or" in note for note in found["notes"])
     alone = await debug(client, problem="It hangs.", model="glm-5.3", dry_run=True, use_assistant_model=False)
-    assert alone["answer"].startswith("Nothing was sent. It would be 1 request, about $")
+    assert alone["answer"].startswith("Nothing was sent. It would be 2 requests, about $")
+    quick = await debug(
+        client, problem="It hangs.", model="glm-5.3", dry_run=True, use_assistant_model=False, depth="quick"
+    )
+    assert quick["answer"].startswith("Nothing was sent. It would be 1 request, about $")
     assert emulator.log.requests == []
     step = {"step": "It hangs.", "step_number": 1, "next_step_required": True}
     refused = await client.tool("debug", {**step, "dry_run": True})

@@ -40,7 +40,7 @@ from exai.routing.router import Choice, ModelRouter
 from exai.routing.tool_loop import ToolLoop, TypedTool
 from exai.runtime.clock import Clock
 
-__all__ = ["Answered", "Consultant", "Fitted", "Prepared"]
+__all__ = ["Answered", "Consultant", "Fitted", "Prepared", "Turn"]
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -84,6 +84,13 @@ class Answered(msgspec.Struct, frozen=True):
     structured: Structured[msgspec.Struct] | None = None
 
 
+class Turn(msgspec.Struct, frozen=True):
+    """What one model said in a conversation of messages, and what that cost."""
+
+    completion: Completion
+    cost: Cost
+
+
 class Consultant:
     """Asks models on behalf of tools. One serves every tool and every call."""
 
@@ -114,10 +121,7 @@ class Consultant:
             ToolFault: one of its subclasses; nothing was recorded.
         """
         prepared = await self.prepare(inquiry, context)
-        choice = self.choose(prepared)
-        await self.read_unread(prepared, choice.model, context)
-        if prepared.material.gathered.attached:
-            choice = _shown_the_same(choice, prepared.material)
+        choice = await self._choose_shown(prepared, context)
         asker = context.ask.branch()
 
         async def answer_of(model: Model, ask: ModelAsker) -> Answered:
@@ -144,6 +148,34 @@ class Consultant:
             usage=bill.usage or Usage(),
             cost=bill.cost,
         )
+
+    async def turn(self, prepared: Prepared, further: Sequence[Message], context: CallContext) -> Turn:
+        """Have a model answer, or call what the inquiry declares, behind messages that followed the question.
+
+        Raises:
+            ToolFault: one of its subclasses.
+        """
+        choice = await self._choose_shown(prepared, context)
+        able = tuple(model for model in choice.fallbacks if model.calls_tools)
+        asker = context.ask.branch()
+
+        async def answer_of(model: Model, ask: ModelAsker) -> Completion:
+            fitted = await self.fit(prepared, model, context.asking_through(ask))
+            messages = (*fitted.prompt.messages, *further)
+            on_delta = thoughts_alone(context.progress.deltas_of(model.name))
+            return await ask(msgspec.structs.replace(fitted.prompt, messages=messages), on_delta)
+
+        completion, _ = await asker.along(msgspec.structs.replace(choice, fallbacks=able), answer_of)
+        return Turn(completion, asker.ledger.bill.cost)
+
+    async def _choose_shown(self, prepared: Prepared, context: CallContext) -> Choice:
+        """Choose who is asked, and have read what depends on that."""
+        choice, gathered = self.choose(prepared), prepared.material.gathered
+        if gathered.unread:
+            await self.read_unread(prepared, choice.model, context)
+        if gathered.attached:
+            choice = _shown_the_same(choice, prepared.material)
+        return choice
 
     async def prepare(self, inquiry: Inquiry, context: CallContext) -> Prepared:
         """Open the inquiry's conversation, and read its files and pictures.
@@ -223,7 +255,7 @@ class Consultant:
                 tokens_beside(len(material.images), len(material.attached)),
                 inquiry.max_answer_tokens,
             )
-        shown = await material.shown(room, can_read=model.calls_tools)
+        shown = await material.shown(room, can_read=model.calls_tools and not inquiry.tools)
 
         def prompt_with(history: tuple[Message, ...]) -> Prompt:
             return _prompt(inquiry, prepared.conversation, shown, model, history)
@@ -306,6 +338,9 @@ class Consultant:
         """Return the tools that the model may call; `None`: there are none."""
         inquiry, model, shown = fitted.prepared.inquiry, fitted.prompt.model, fitted.shown
         limits = inquiry.tool_limits or self._tool_limits
+        if inquiry.tools and model.calls_tools:
+            once = limits.model_copy(update={"max_rounds": 1})
+            return ToolLoop((), once, self._clock, declared=inquiry.tools)
         reading: Sequence[TypedTool] = ()
         if shown.can_read and shown.excerpts:
             left = self._window.left(model, fitted.fit, inquiry.max_answer_tokens)
@@ -367,6 +402,7 @@ def _prompt(
         effort=inquiry.effort,
         temperature=inquiry.temperature,
         max_output_tokens=inquiry.max_answer_tokens,
+        tools=tuple(inquiry.tools) if inquiry.tools and model.calls_tools else (),
         web_search=inquiry.web_search and model.web_search is not SearchWay.TOOL,
         conversation_key=conversation.id,
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from exai import config
 from exai.messages import Effort
+from exai.providers.base import ToolSpec
 
 __all__ = ["Inquiry"]
 
@@ -43,6 +44,11 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the conversation goes on in a copy of it, and stays as it is."""
     answer_as: type[msgspec.Struct] | None = None
     """The object that the answer is to be; `None`: text."""
+    tools: Sequence[ToolSpec] = ()
+    """What earlier requests of the same work declare, so that this one begins like them; with any, there are no others.
+
+    `Consultant.turn` hands calls of them out; `consult` has the model answer without.
+    """
     tool_limits: config.ToolLoop | None = None
     """Limits of the model's tool calls; `None`: the settings `tool_loop.*`."""
     records: bool = True

@@ -9,7 +9,7 @@ answer: the model is asked to answer with what it has, and only if it goes on ca
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,7 +26,7 @@ from exai.routing.faults import handling_of
 from exai.routing.ledger import Stage
 from exai.runtime.clock import Clock
 
-__all__ = ["EchoTool", "ToolLoop", "TypedTool"]
+__all__ = ["DeclaredTool", "EchoTool", "ToolLoop", "TypedTool"]
 
 REPEATS = 2
 """How often one call with the same arguments may be repeated before the model has to answer."""
@@ -39,18 +39,11 @@ def _spec(name: str, description: str, arguments: type[msgspec.Struct]) -> ToolS
     return ToolSpec(name, description, common_keywords(input_schema(arguments)))
 
 
-class TypedTool:
-    """A tool that runs here. `arguments` is a `msgspec.Struct`; its schema is what the model is shown."""
+class DeclaredTool:
+    """A tool that a model is told of. `arguments` is a `msgspec.Struct`; its schema is what the model is shown."""
 
-    def __init__(
-        self,
-        name: str,
-        description: str,
-        arguments: type[msgspec.Struct],
-        run: Callable[[Any], Awaitable[str]],
-    ) -> None:
+    def __init__(self, name: str, description: str, arguments: type[msgspec.Struct]) -> None:
         self.spec = _spec(name, description, arguments)
-        self.run = run
         self._arguments = arguments
 
     @property
@@ -86,6 +79,20 @@ class TypedTool:
             raise ValueError("The arguments are nested too deeply. Call again with a flat object.") from None
 
 
+class TypedTool(DeclaredTool):
+    """A tool that runs here."""
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        arguments: type[msgspec.Struct],
+        run: Callable[[Any], Awaitable[str]],
+    ) -> None:
+        super().__init__(name, description, arguments)
+        self.run = run
+
+
 @dataclass(frozen=True)
 class EchoTool:
     """A tool of the provider: its calls are answered with their own arguments, and nothing runs here."""
@@ -98,15 +105,25 @@ class EchoTool:
 class ToolLoop:
     """Lets models use `tools`, within `limits`; one serves any number of calls."""
 
-    def __init__(self, tools: Iterable[TypedTool | EchoTool], limits: config.ToolLoop, clock: Clock) -> None:
+    def __init__(
+        self,
+        tools: Iterable[TypedTool | EchoTool],
+        limits: config.ToolLoop,
+        clock: Clock,
+        *,
+        declared: Sequence[ToolSpec] = (),
+    ) -> None:
+        """`declared` are tools that a prompt has for the sake of its cached beginning, and that do not run any more."""
         self._tools = {tool.name: tool for tool in tools}
+        self._declared = tuple(declared)
         self._limits = limits
         self._clock = clock
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """What a prompt declares of the tools that run here."""
-        return tuple(tool.spec for tool in self._tools.values() if isinstance(tool, TypedTool))
+        """What a prompt declares."""
+        own = (tool.spec for tool in self._tools.values() if isinstance(tool, TypedTool))
+        return (*own, *self._declared)
 
     async def run(self, ask: ModelAsker, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
         """Ask, run what is called, and ask again, until there is an answer.

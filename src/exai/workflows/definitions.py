@@ -27,6 +27,7 @@ from exai.evidence.pieces import SOURCES
 from exai.runtime.os_errors import reason_of
 from exai.workflows.answers import ANSWERS
 from exai.workflows.conditions import Condition, ConditionFault
+from exai.workflows.exploring.tools import EXPLORING_TOOLS
 from exai.workflows.treatments.registry import TREATMENTS
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "AnyStage",
     "CollectStage",
     "Definition",
+    "Depth",
+    "ExploreStage",
     "Question",
     "Stage",
     "TreatStage",
@@ -56,6 +59,9 @@ _SECTION = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{(\|?)([a-z_]+)\}")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]+$")]
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Depth = Literal["quick", "standard", "deep"]
 
 View = Literal["gathered", "reversed", "bare"]
 """`reversed`: the last file first. `bare`: with comments and docstrings blanked."""
@@ -113,7 +119,37 @@ class TreatStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     """A condition on inputs, facts and what earlier stages answered; `None`: always."""
 
 
-AnyStage = Stage | CollectStage | TreatStage
+class ExploreStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="explore"):
+    """Has the run's model look for further evidence by tools, in rounds that each add something new."""
+
+    name: Name
+    """Also of what later prompts show of it: the blocks of what was found, each under its id."""
+    tools: tuple[str, ...]
+    """Names of `exploring.tools.EXPLORING_TOOLS`."""
+    rounds: Mapping[Depth, Positive]
+    """How many requests it has at most, by the depth that the call asks for; none for one that is not there."""
+    calls: Positive = 8
+    """How much is looked at in one round."""
+    tokens: Positive = 20_000
+    """How much it adds to the prompts that follow, estimated."""
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 120.0
+    """After these no round begins, and none where less is left of the call."""
+    usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Above these dollars of the run no round begins; `None`: the run's own."""
+    system: Name = SYSTEM
+    """The section with the standing instructions."""
+    section: Name | None = None
+    """The section that it asks with; `None`: that of its name."""
+    when: str | None = None
+    """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+
+    @property
+    def asked(self) -> Stage:
+        """Its requests as those of a stage that asks."""
+        return Stage(self.name, system=self.system, section=self.section)
+
+
+AnyStage = Stage | CollectStage | TreatStage | ExploreStage
 
 
 class Expert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,7 +228,9 @@ class Workflow:
         self.definition = definition
         self.name = definition.name
         self._sections = sections
-        self._gathering = {stage.name for stage in definition.stage if isinstance(stage, CollectStage)}
+        self._gathering = {
+            stage.name for stage in definition.stage if isinstance(stage, CollectStage | ExploreStage)
+        }
         inputs = {definition.question, *definition.inputs}
         names = inputs | FACTS | {stage.name for stage in definition.stage}
         self._conditions = {
@@ -243,7 +281,7 @@ class Workflow:
         names = [stage.name for stage in stages]
         if len(set(names)) < len(names):
             raise ValueError("two stages have one name")
-        results = {stage.name for stage in stages if not isinstance(stage, CollectStage)}
+        results = {stage.name for stage in stages if isinstance(stage, Stage | TreatStage)}
         if self.definition.result not in results:
             raise ValueError(f"there is no stage {self.definition.result!r} to be the result")
         for stage in stages:
@@ -254,6 +292,11 @@ class Workflow:
             elif isinstance(stage, TreatStage):
                 _check_names(stage.name, "the treatment", (stage.treatment,), TREATMENTS)
                 _check_names(stage.name, "the stage", stage.of, before - known)
+            elif isinstance(stage, ExploreStage):
+                if not any(isinstance(each, CollectStage) and each.name in before for each in stages):
+                    raise ValueError(f"stage {stage.name} explores, and no stage before it collects")
+                _check_names(stage.name, "the tool", stage.tools, EXPLORING_TOOLS)
+                self._check_asked(stage.asked, before)
             else:
                 self._check_asked(stage, before)
             before.add(stage.name)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from exai.evidence.shown import ShownEvidence
+from exai.workflows.exploring.rounds import Explored
 
 __all__ = ["ExpertReport", "Outcome", "Previewed", "StageReport"]
 
@@ -50,6 +51,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How many places were named, by what was found of them."""
     evidence: tuple[ShownEvidence, ...] = ()
     """What was gathered in the workspace, and why it was not shown where it was not."""
+    exploring: Explored | None = None
+    """How far the model looked for evidence by itself, and why it ended; `None`: it did not."""
     is_partial: bool = False
     recalled: bool = False
     """Whether it is the answer of an earlier call."""

@@ -79,14 +79,21 @@ def _response_format(answer: AnswerSchema, profile: Profile) -> dict[str, Any]:
 
 
 def _with_schema(prompt: Prompt, answer: AnswerSchema, profile: Profile) -> Prompt:
-    """Return the prompt with the schema of its answer in the instructions, where it has no other place.
+    """Return the prompt with the schema of its answer in it, where it has no other place.
 
-    There it is part of the prefix that all questions of a tool share.
+    In the instructions it is part of the prefix that all questions of a tool share. With tools it ends the question:
+    such a request begins like those in which they were called, and these are not for an object.
     """
     if profile.answer_form != "json_object":
         return prompt
     asked = f"{SCHEMA_IN_PROMPT}\n{msgspec.json.encode(answer.schema).decode()}"
     first, *rest = prompt.messages
+    if prompt.tools:
+        at = max(place for place, message in enumerate(prompt.messages) if message.role is Role.USER)
+        question = prompt.messages[at]
+        question = msgspec.structs.replace(question, text=f"{question.text}\n\n{asked}")
+        messages = (*prompt.messages[:at], question, *prompt.messages[at + 1 :])
+        return msgspec.structs.replace(prompt, messages=messages)
     if first.role is Role.SYSTEM:
         messages = (msgspec.structs.replace(first, text=f"{first.text}\n\n{asked}"), *rest)
     else:

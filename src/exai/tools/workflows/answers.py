@@ -8,6 +8,7 @@ import msgspec
 from exai.consulting.answer import More
 from exai.consulting.results import Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
+from exai.workflows.exploring.rounds import Explored
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 
 __all__ = ["WorkflowAnswer", "WorkflowReport", "findings_of", "report_of", "returned"]
@@ -23,6 +24,8 @@ class WorkflowReport(Report, frozen=True):
     """How many places the answers name, by what was found when they were compared with what was shown."""
     evidence: tuple[ShownEvidence, ...]
     """What was gathered in the workspace: what was shown, under its id, and why the rest was not."""
+    exploring: Explored | None
+    """How far the model looked for evidence by itself, and why it ended."""
     partial: bool
     recalled: bool
     cost_usd: float | None
@@ -81,6 +84,7 @@ def report_of(outcome: Outcome) -> WorkflowReport:
         expert=outcome.expert,
         citations=outcome.citations,
         evidence=outcome.evidence,
+        exploring=outcome.exploring,
         partial=outcome.is_partial,
         recalled=outcome.recalled,
         cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,

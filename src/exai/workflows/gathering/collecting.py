@@ -7,7 +7,8 @@ since. Files that the call names and that lie in the workspace are part of its e
 it, as they are where there is no workspace.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
@@ -64,7 +65,10 @@ class EvidenceWork:
         self._request = request
         self._record = record
         self._context = context
+        self._collecting = {stage.name for stage in self._definition.stage if isinstance(stage, CollectStage)}
         self._ledger = Ledger()
+        self.has_workspace = False
+        """Whether something was looked for in a workspace."""
         self._bare: Ledger | None = None
         self.file_paths: Sequence[str] = request.file_paths
         """The files of the call that prompts show beside the evidence."""
@@ -83,8 +87,29 @@ class EvidenceWork:
 
     @property
     def count(self) -> int:
-        """The last number that it has given away."""
+        """The last number of what was collected; the files that prompts show beside it have those that follow."""
+        return max((row.number for row in self._ledger.rows if row.stage in self._collecting), default=0)
+
+    @property
+    def last(self) -> int:
+        """The last number of all that was gathered."""
         return max((row.number for row in self._ledger.rows), default=0)
+
+    def open(self) -> AbstractAsyncContextManager[Workspace]:
+        """Open the run's workspace while the scope lasts.
+
+        Raises:
+            ToolFault: it cannot be read.
+        """
+        return self._workspaces.open(self._context.caller.subject, self._request.workspace)
+
+    def add(self, rows: Iterable[EvidenceRow]) -> None:
+        """Add what was committed beside it."""
+        self._ledger = Ledger([*self._ledger.rows, *rows])
+
+    def keep(self, stage: str, last: int) -> None:
+        """Forget what a stage gathered behind a number: it is to be gathered anew."""
+        self._ledger = Ledger(row for row in self._ledger.rows if row.stage != stage or row.number <= last)
 
     async def collect(self, stage: CollectStage) -> None:
         """Gather what a stage names, or take what it gathered in an earlier call.
@@ -135,9 +160,7 @@ class EvidenceWork:
         if self._bare is None:
             if not self._ledger.pieces:
                 return self._ledger
-            async with self._workspaces.open(
-                self._context.caller.subject, self._request.workspace
-            ) as workspace:
+            async with self.open() as workspace:
                 found = await workspace.without_comments(self._ledger.pieces)
             self._bare = self._ledger.with_texts(found.texts)
             self.notes += found.notes
@@ -146,7 +169,7 @@ class EvidenceWork:
     async def _gather(self, stage: CollectStage, wanted: Wanted, digest: str) -> Collected:
         began, request = self._clock.utc(), self._request
         room = self._definition.budget.evidence_tokens
-        async with self._workspaces.open(self._context.caller.subject, request.workspace) as workspace:
+        async with self.open() as workspace:
             inside = {path: _place(workspace, path) for path in (*request.wanted.paths, *request.file_paths)}
             within = () if request.send_secrets else request.file_paths
             paths = [inside[path] for path in (*request.wanted.paths, *within)]
@@ -181,15 +204,14 @@ class EvidenceWork:
     async def check_patch(self, patch: str, *, keeps_code: bool) -> CheckedPatch:
         """Apply a patch to the workspace in memory; that it cannot be looked at is a problem of the patch."""
         try:
-            async with self._workspaces.open(
-                self._context.caller.subject, self._request.workspace
-            ) as workspace:
+            async with self.open() as workspace:
                 return await workspace.check_patch(patch, keeps_code=keeps_code)
         except ToolFault as fault:
             problem = PatchProblem("", 0, f"it could not be compared with the workspace ({fault})")
             return CheckedPatch(patch, problems=(problem,))
 
     def _take(self, collected: Collected) -> None:
+        self.has_workspace = True
         self.file_paths = collected.beside
         self.notes += collected.notes
 
@@ -197,9 +219,7 @@ class EvidenceWork:
         """Read the files of which something was shown and that have changed since; gone is empty."""
         texts: dict[str, str] = {}
         try:
-            async with self._workspaces.open(
-                self._context.caller.subject, self._request.workspace
-            ) as workspace:
+            async with self.open() as workspace:
                 for path, digests in self._ledger.digests.items():
                     text = await _changed_text(workspace, path, digests)
                     if text is not None:

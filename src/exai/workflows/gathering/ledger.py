@@ -10,7 +10,7 @@ from exai.evidence.shown import ShownEvidence
 from exai.storage.workflows.evidence import EvidenceRow
 from exai.workflows.citations import ShownFile
 
-__all__ = ["Ledger", "piece_of", "rows_of"]
+__all__ = ["Ledger", "piece_of", "row_of", "rows_of"]
 
 
 class Ledger:
@@ -99,22 +99,27 @@ def rows_of(packed: Packed, stage: str, after: int) -> tuple[EvidenceRow, ...]:
         *((each.piece, each.why) for each in packed.left_out),
     ]
     return tuple(
-        EvidenceRow(
-            number=number,
-            stage=stage,
-            source=piece.source,
-            path=piece.path,
-            first=piece.first,
-            last=piece.last,
-            total=piece.total,
-            rev=piece.rev,
-            sha256=piece.sha256,
-            tokens=piece.tokens,
-            why=piece.why,
-            left_out=left_out,
-            text=piece.text if left_out is None else "",
-        )
+        row_of(piece, number, stage, left_out)
         for number, (piece, left_out) in enumerate(pieces, start=after + 1)
+    )
+
+
+def row_of(piece: Piece, number: int, stage: str, left_out: str | None) -> EvidenceRow:
+    """Make a row of a piece; `left_out` is why it is not shown."""
+    return EvidenceRow(
+        number=number,
+        stage=stage,
+        source=piece.source,
+        path=piece.path,
+        first=piece.first,
+        last=piece.last,
+        total=piece.total,
+        rev=piece.rev,
+        sha256=piece.sha256,
+        tokens=piece.tokens,
+        why=piece.why,
+        left_out=left_out,
+        text=piece.text if left_out is None else "",
     )
 
 

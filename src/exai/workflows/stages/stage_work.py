@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -12,33 +13,36 @@ from exai.consulting.consultant import Consultant, Fitted
 from exai.consulting.consultation import Consultation
 from exai.consulting.context import CallContext
 from exai.consulting.faults import BudgetTooSmall
-from exai.consulting.files.blocks import Block
 from exai.consulting.inquiry import Inquiry
 from exai.consulting.material import ShownMaterial
-from exai.consulting.preview import preview
+from exai.costs import Usage
 from exai.errors import ToolFault
 from exai.evidence.patches.written import PATCH, WrittenPatch, patch_in
-from exai.providers.base import Completion
+from exai.providers.base import Completion, ToolSpec
 from exai.routing.router import AUTO, ModelRouter
 from exai.storage.workflows.runs import Step
 from exai.workflows.answers import ANSWERS
-from exai.workflows.citations import ShownFile, shown_lines
 from exai.workflows.definitions import (
-    ANSWERED,
     AnyStage,
     CollectStage,
     Definition,
+    Depth,
+    ExploreStage,
     Question,
     Stage,
     TreatStage,
     Workflow,
 )
 from exai.workflows.experts import choose_other, decide, family_of
+from exai.workflows.exploring.exploring import Exploring, specs_of
+from exai.workflows.exploring.rounds import Explored
 from exai.workflows.gathering.collecting import EvidenceWork
-from exai.workflows.outcomes import ExpertReport, Outcome, Previewed, StageReport
+from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stage_output import StageOutput, read_output, written
+from exai.workflows.stages.groups import groups_of
+from exai.workflows.stages.shown_blocks import shown_file
 from exai.workflows.treatments.registry import TREATMENTS
 from exai.workflows.treatments.treated import Ports, Treated
 
@@ -68,6 +72,10 @@ class StageWork:
         self._record = record
         self._evidence = evidence
         self._context = context
+        self._exploring = Exploring(consultant, record, evidence, context, ports.clock)
+        self._explored: Explored | None = None
+        self._tools: Sequence[ToolSpec] = ()
+        """What the run's model was told to call: its further requests begin like those in which it did."""
         self._kept: set[str] = set()
         self._shown: ShownMaterial | None = None
         """What the first request shows, where it is this call's."""
@@ -106,7 +114,7 @@ class StageWork:
         if failure is not None:
             raise failure
 
-    async def _go_through(self, group: Sequence[Stage | CollectStage]) -> None:
+    async def _go_through(self, group: Sequence[Stage | CollectStage | ExploreStage]) -> None:
         """Gather, or ask the stages of a group at the same time."""
         questions: list[tuple[Stage, Question]] = []
         self._reserved_usd = 0.0
@@ -117,10 +125,12 @@ class StageWork:
                 self._tell(stage)
                 await self._evidence.collect(stage)
                 continue
+            if isinstance(stage, ExploreStage):
+                await self._explore(stage)
+                continue
             if stage.by == "other" and not self._is_asked_of_other():
                 continue
-            gathered = await self._evidence.texts_as(stage.view)
-            question = self._workflow.question(stage, {**self._texts(), **gathered})
+            question = await self._question(stage)
             if (output := self._kept_output(stage, question)) is not None:
                 self.outputs[stage.name] = output
             elif (spent := self._spent(len(questions))) is not None:
@@ -133,6 +143,57 @@ class StageWork:
                 self._tell(stage)
                 questions.append((stage, question))
         await self._ask_together(questions)
+
+    async def _question(self, stage: Stage) -> Question:
+        """Return what a stage asks, with what was gathered as it is to see it."""
+        gathered = await self._evidence.texts_as(stage.view)
+        return self._workflow.question(stage, {**self._texts(), **gathered})
+
+    async def _explore(self, stage: ExploreStage) -> None:
+        """Have the run's model look for further evidence, where there is a workspace and the depth allows it."""
+        most = self._rounds(stage)
+        if most == 0:
+            return
+        self._tell(stage)
+        self._tools = specs_of(stage)
+        question = await self._question(stage.asked)
+        inquiry = self._inquiry(stage.asked, question)
+        explored = await self._exploring.explore(stage, most, question, inquiry, partial(self._spare, stage))
+        self._explored = explored
+        self._notes += [] if explored.note is None else [explored.note]
+
+    def _rounds(self, stage: ExploreStage) -> int:
+        return (
+            dict(stage.rounds).get(cast("Depth", self._request.depth), 0)
+            if self._evidence.has_workspace
+            else 0
+        )
+
+    async def _spare(self, stage: ExploreStage) -> str | None:
+        """Say why another round would take what the stages that follow need; `None`: it would not.
+
+        Raises:
+            BudgetTooSmall: what follows does not fit into the caller's budget, and nothing was asked yet.
+        """
+        at = self.definition.stage.index(stage)
+        following = [each for each in self.definition.stage[at:] if isinstance(each, Stage)]
+        if (spent := self._spent(len(following))) is not None:
+            return spent
+        budget = self._request.budget_usd
+        if budget is None:
+            return None
+        self._reserved_usd = 0.0
+        reason = f"What is left of budget_usd {budget:g} is for what follows."
+        try:
+            for each in (stage.asked, *(each for each in following[:1] if each.by == "lead")):
+                fitted = await self._fitted(each, await self._question(each))
+                self._reserved_usd += check_budget(fitted, budget, self._record.usd + self._reserved_usd)
+                self._reserved_usd += fitted.prompt.model.cost(Usage(input=stage.tokens, output=0)).usd or 0.0
+        except BudgetTooSmall:
+            if self._record.requests == 0:
+                raise
+            return reason
+        return None if self._record.usd + self._reserved_usd <= budget else reason
 
     async def _ask_together(self, questions: Sequence[tuple[Stage, Question]]) -> None:
         answers: dict[str, StageOutput] = {}
@@ -172,49 +233,6 @@ class StageWork:
     def _has_turn(self, stage: AnyStage) -> bool:
         return stage.when is None or self._workflow.is_met(stage.when, self._values())
 
-    async def preview(self) -> Previewed:
-        """Make the requests of all stages that may be asked; of an earlier answer a word stands for it.
-
-        Raises:
-            ToolFault: one of them could not be asked.
-        """
-        requests: list[Fitted] = []
-        notes: list[str] = []
-        for stage in self.definition.stage:
-            if not self._may_be_met(stage.when):
-                continue
-            if isinstance(stage, CollectStage):
-                await self._evidence.collect(stage)
-                continue
-            if isinstance(stage, TreatStage):
-                if self.outputs.keys().isdisjoint(stage.of):
-                    continue
-                self.outputs[stage.name] = StageOutput("", f"[what the stage {stage.name} makes of it]")
-                continue
-            if stage.by == "other" and not self._may_ask_other():
-                continue
-            condition = None if stage.when is None or self._is_sure(stage.when) else stage.when
-            if stage.by == "other" and self.definition.expert.when:
-                condition = " or ".join(self.definition.expert.when)
-            if condition is not None:
-                notes.append(f"The stage {stage.name} is asked only when {condition}.")
-            gathered = await self._evidence.texts_as(stage.view)
-            fitted = await self._fitted(stage, self._workflow.question(stage, {**self._texts(), **gathered}))
-            requests.append(fitted)
-            self.outputs[stage.name] = StageOutput(
-                fitted.prompt.model.name, f"[what the stage {stage.name} answers]"
-            )
-        if not requests:
-            notes.append("Nothing would be asked: there is nothing to ask about.")
-        if len(requests) > 1:
-            notes.append("In later requests, words in brackets stand for what earlier ones answer.")
-        shown = await preview(self._consultant, requests, self._context)
-        return Previewed(
-            requests[0].prompt.model.name if requests else None,
-            shown,
-            tuple(dict.fromkeys([*self._evidence.notes, *self._notes, *notes])),
-        )
-
     async def shown_question(self) -> str:
         """Return the caller's question with the files that stood in front of it, as `chat` keeps its own.
 
@@ -250,6 +268,7 @@ class StageWork:
             expert=self._expert_report(),
             citations=dict(sum((Counter(each.citations) for each in self.outputs.values()), Counter())),
             evidence=self._evidence.report(),
+            exploring=self._explored,
             is_partial=failure is not None,
         )
 
@@ -292,7 +311,7 @@ class StageWork:
         if structured is None or structured.value is None:
             return StageOutput(completion.model, completion.text)
         shown = await self._evidence.shown(stage.view)
-        shown += [await _shown(block) for block in consultation.material.blocks]
+        shown += [await shown_file(block) for block in consultation.material.blocks]
         return StageOutput.of(completion.model, completion.text, structured.value, shown)
 
     async def _patched(self, stage: Stage, completion: Completion) -> StageOutput:
@@ -320,7 +339,7 @@ class StageWork:
                 )
         elif lead is not None:
             model = lead
-        elif stage is self.definition.asked[0]:
+        if stage.by == "lead" and stage.beside is None and not self.outputs:
             continuation = request.continuation_id
         return Inquiry(
             instructions=self._workflow.system(stage),
@@ -333,6 +352,7 @@ class StageWork:
             send_secrets=request.send_secrets,
             continuation_id=continuation,
             max_answer_tokens=None if request.budget_usd is None else ANSWER_TOKENS,
+            tools=self._tools if stage.by == "lead" else (),
             answer_as=None if stage.answer in {None, PATCH} else ANSWERS[stage.answer],
             records=False,
         )
@@ -360,23 +380,6 @@ class StageWork:
             return f"The run stopped before its stage {stage.name}, which did not fit into budget_usd {budget:g}."
         return None
 
-    def _may_be_met(self, condition: str | None) -> bool:
-        """Whether a condition is met, or may be once models have answered; what treatments make is there by then."""
-        if condition is None or self._workflow.is_met(condition, self._values()):
-            return True
-        return _names(condition, ANSWERED)
-
-    def _is_sure(self, condition: str) -> bool:
-        """Whether a condition depends on nothing that models answer, or that is made of their answers."""
-        made = {stage.name for stage in self.definition.stage if isinstance(stage, TreatStage)}
-        return not _names(condition, ANSWERED | made)
-
-    def _may_ask_other(self) -> bool:
-        decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
-        expert = self.definition.expert
-        is_open = expert.policy == "auto" and self._request.wants_expert
-        return decision.asks or (is_open and any(not self._is_sure(condition) for condition in expert.when))
-
     def _is_asked_of_other(self) -> bool:
         decision = decide(self._workflow, self._values(), declined=not self._request.wants_expert)
         self._expert = ExpertReport(decision.asks, decision.why)
@@ -394,6 +397,8 @@ class StageWork:
     def _lead(self) -> str | None:
         """Return the model that answered first of the run's own, if one did."""
         names = [stage.name for stage in self.definition.asked if stage.by == "lead"]
+        if self._explored is not None and self._explored.model is not None:
+            return self._explored.model
         return next((self.outputs[name].model for name in names if name in self.outputs), None)
 
     def _texts(self) -> dict[str, str]:
@@ -425,6 +430,9 @@ class StageWork:
         return "\n\n".join(parts)
 
     def _reports(self) -> Iterator[StageReport]:
+        for name, is_kept in self._exploring.steps.items():
+            step = self._record.steps[name]
+            yield StageReport(name, step.model, step.asked, step.usd, step.seconds, is_kept)
         for name, output in self.outputs.items():
             if not output.model:
                 continue
@@ -453,34 +461,3 @@ def _notes_of(stage: Stage, consultation: Consultation) -> Iterator[str]:
     """Return what is not as usual of an answer; of another family's, whose it is."""
     of = "" if stage.by == "lead" else f"{consultation.completion.model}, in the stage {stage.name}: "
     return (f"{of}{note}" for note in consultation.notes)
-
-
-def _names(condition: str, facts: Iterable[str]) -> bool:
-    return any(fact in condition for fact in facts)
-
-
-def groups_of(stages: Iterable[AnyStage]) -> Iterator[list[Any]]:
-    """Group stages that are asked at the same time; all others are alone."""
-    group: list[AnyStage] = []
-    for stage in stages:
-        beside = stage.beside if isinstance(stage, Stage) else None
-        if group and beside is not None and beside in {each.name for each in group}:
-            group.append(stage)
-            continue
-        if group:
-            yield group
-        group = [stage]
-    if group:
-        yield group
-
-
-async def _shown(block: Block) -> ShownFile:
-    """Return what a model was shown of a file, or could read by tools."""
-    item = block.item
-    lines = shown_lines(block.text)
-    if not block.is_whole:
-        lines, at = [], item.first
-        while at <= item.last and (read := await item.source.lines(at, item.last)):
-            lines += enumerate(read, at)
-            at += len(read)
-    return ShownFile([item.id], item.name, lines)

@@ -1,5 +1,7 @@
 """Works through the stages of runs, and puts what comes of it into conversations."""
 
+from typing import TypeVar
+
 import msgspec
 
 from exai.callers import Caller
@@ -15,10 +17,13 @@ from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stage_output import digest_of
+from exai.workflows.stages.previewing import PreviewWork
 from exai.workflows.stages.stage_work import StageWork
 from exai.workflows.treatments.treated import Ports
 
 __all__ = ["Stages"]
+
+Work = TypeVar("Work", bound=StageWork)
 
 RECORD = "record"
 """The step that puts the exchange into its conversation."""
@@ -61,7 +66,7 @@ class Stages:
         Raises:
             ToolFault: a request failed, and nothing is there to be answered with.
         """
-        work = self._work(workflow, request, record, context)
+        work = self._work(workflow, request, record, context, StageWork)
         failure = None
         try:
             await work.ask_all()
@@ -83,15 +88,18 @@ class Stages:
         Raises:
             ToolFault: it could not be asked.
         """
-        return await self._work(workflow, request, record, context).preview()
+        return await self._work(workflow, request, record, context, PreviewWork).preview()
 
     def _work(
-        self, workflow: Workflow, request: WorkflowRequest, record: RunRecord, context: CallContext
-    ) -> StageWork:
+        self,
+        workflow: Workflow,
+        request: WorkflowRequest,
+        record: RunRecord,
+        context: CallContext,
+        kind: type[Work],
+    ) -> Work:
         evidence = EvidenceWork(self._ports.workspaces, self._clock, workflow, request, record, context)
-        return StageWork(
-            self._consultant, self._router, self._ports, workflow, request, record, evidence, context
-        )
+        return kind(self._consultant, self._router, self._ports, workflow, request, record, evidence, context)
 
     async def _recorded(
         self, work: StageWork, record: RunRecord, outcome: Outcome, context: CallContext
