@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exai.events.bus import EventBus
 from exai.monitoring.breaker_log import log_breakers
 from exai.monitoring.call_log import log_calls
-from exai.monitoring.call_metrics import CallMetrics, EmulatedUsageMetrics, UsageMetrics
+from exai.monitoring.call_metrics import CallMetrics, EmulatedUsageMetrics, TaskMetrics, UsageMetrics
 from exai.monitoring.connection_metrics import ConnectionMetrics, IncidentMetrics
 from exai.monitoring.file_metrics import FileMetrics
 from exai.monitoring.loop_lag import LoopLag
@@ -52,6 +52,7 @@ def build_monitoring(clock: Clock, *, version: str) -> Monitoring:
 def count_events(bus: EventBus, metrics: Metrics) -> None:
     """Register every metric that is counted from events."""
     CallMetrics(metrics).watch(bus)
+    TaskMetrics(metrics).watch(bus)
     UsageMetrics(metrics).watch(bus)
     EmulatedUsageMetrics(metrics).watch(bus)
     ProviderMetrics(metrics).watch(bus)

@@ -116,6 +116,21 @@ class CallRecalled(Event, frozen=True):
     """`joined`, `stored`, `resumed`, or why there was no answer: `in_doubt`, `elsewhere`, `reused`, `lost`."""
 
 
+class TaskBegun(Event, frozen=True):
+    """A call has become a task of MCP, or one whose process died goes on here."""
+
+    tool: str
+    resumed: bool
+
+
+class TaskEnded(Event, frozen=True):
+    """A task of MCP is over in this process."""
+
+    tool: str
+    status: str
+    """`completed`, `failed`, `cancelled`, or `left`, where the process ends before it."""
+
+
 class ProviderCallEnded(Event, frozen=True):
     """One attempt of a request to a provider is over."""
 

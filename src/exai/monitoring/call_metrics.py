@@ -1,12 +1,12 @@
 """Metrics of tool calls: how many, how they ended, where their time went, and what they used."""
 
 from exai.events.bus import EventBus
-from exai.events.events import CallEnded, CallRecalled, CallRefused, CallStarted
+from exai.events.events import CallEnded, CallRecalled, CallRefused, CallStarted, TaskBegun, TaskEnded
 from exai.events.requests import RequestRecord
 from exai.monitoring.caller_labels import CallerLabels
 from exai.monitoring.metrics import Metrics
 
-__all__ = ["CallMetrics", "EmulatedUsageMetrics", "UsageMetrics"]
+__all__ = ["CallMetrics", "EmulatedUsageMetrics", "TaskMetrics", "UsageMetrics"]
 
 SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
 STAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120)
@@ -49,6 +49,30 @@ class CallMetrics:
         for stage, milliseconds in timings.items():
             if milliseconds and stage != "latency_ms":
                 self._stages[(stage.removesuffix("_ms"),)].observe(milliseconds / 1000)
+
+
+class TaskMetrics:
+    """Counts calls that became tasks of MCP."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._running = metrics.gauge("mcp_tasks_running", "Calls under way that are tasks of MCP.")[()]
+        self._begun = metrics.counter(
+            "mcp_tasks_begun", "Calls that became tasks, and tasks that went on here.", "tool", "how"
+        )
+        self._ended = metrics.counter("mcp_tasks_ended", "Tasks that ended, or were left.", "tool", "status")
+
+    def watch(self, bus: EventBus) -> None:
+        """Count from now on."""
+        bus.watch(self._task_begun, TaskBegun)
+        bus.watch(self._task_ended, TaskEnded)
+
+    def _task_begun(self, event: TaskBegun) -> None:
+        self._running.inc()
+        self._begun[event.tool, "resumed" if event.resumed else "new"].inc()
+
+    def _task_ended(self, event: TaskEnded) -> None:
+        self._running.dec()
+        self._ended[event.tool, event.status].inc()
 
 
 class UsageMetrics:

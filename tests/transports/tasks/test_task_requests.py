@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from exai.app.monitoring import count_events
 from exai.auth.scopes import MODELS, STATUS
 from exai.config import Settings
 from exai.errors import StoreFailed
 from exai.events.bus import EventBus
+from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.tasks import TaskRow, TaskTable
 from exai.storage.database import Database
@@ -44,6 +46,12 @@ class Served:
     table: TaskTable
     clock: ManualClock
     authenticator: ScriptedAuthenticator
+    metrics: Metrics
+
+    def counts(self) -> list[str]:
+        """The samples of the metrics of tasks, but for when they began."""
+        lines = self.metrics.exposition().decode().splitlines()
+        return [line for line in lines if line.startswith("exai_mcp_tasks") and "_created" not in line]
 
     @asynccontextmanager
     async def client(
@@ -65,9 +73,11 @@ async def served(database: Database) -> AsyncIterator[Served]:
     settings = Settings.model_validate({"workflows": {"task_after_s": 0.01, "tasks_per_caller": MOST}})
     clock, authenticator = ManualClock(), ScriptedAuthenticator()
     table = TaskTable(database, clock)
-    extension = TaskExtension(table, settings, clock, EventBus())
+    bus, metrics = EventBus(), Metrics(version="1")
+    count_events(bus, metrics)
+    extension = TaskExtension(table, settings, clock, bus)
     async with open_doors(judge=authenticator, extend=[extension.add_to]) as doors:
-        yield Served(doors, table, clock, authenticator)
+        yield Served(doors, table, clock, authenticator, metrics)
 
 
 def left(clock: ManualClock) -> TaskRow:
@@ -165,6 +175,11 @@ async def test_cancelling_it_ends_the_work(served: Served) -> None:
         assert set(acknowledged) == {"resultType", "_meta"}
         await asyncio.wait_for(served.doors.engine.cancelled.wait(), 30)
         assert (await client.ended(task_id))["status"] == "cancelled"
+    assert served.counts() == [
+        "exai_mcp_tasks_running 0.0",
+        'exai_mcp_tasks_begun_total{how="new",tool="wait"} 1.0',
+        'exai_mcp_tasks_ended_total{status="cancelled",tool="wait"} 1.0',
+    ]
 
 
 async def test_it_outlives_its_clients_connection(served: Served) -> None:
@@ -254,6 +269,7 @@ async def test_a_task_that_nobody_works_at_goes_on_when_it_is_asked_for(served: 
         ended = await client.ended("task_left")
         assert ended["result"]["structuredContent"] == {"arguments": {"a": 1}}
         assert engine.keys == ["its key"], "once, under its key"
+    assert 'exai_mcp_tasks_begun_total{how="resumed",tool="echo"} 1.0' in served.counts()
 
 
 async def test_one_that_nobody_works_at_is_cancelled_without_being_begun(served: Served) -> None:

@@ -28,6 +28,7 @@ from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
 from exai.errors import Stopping, StoreFailed
 from exai.events.bus import EventBus
+from exai.events.events import TaskBegun, TaskEnded
 from exai.runtime import tasks as background
 from exai.runtime.clock import Clock
 from exai.storage.calls.tasks import TaskRow, TaskStatus, TaskTable
@@ -121,7 +122,7 @@ class Tasks:
                 running.cancel()
                 raise
             else:
-                self._adopt(live, row, running)
+                self._adopt(live, row, running, resumed=False)
                 return created(row, live.message)
         await _wait_for(running, None)
         return _result_of(running)
@@ -231,10 +232,11 @@ class Tasks:
             live = LiveTask(self._clock, None)
             work = self._repeating.repeat(caller, row.tool, arguments, row.idempotency_key, live)
             running = background.spawn(_held(work), name=f"call of {row.tool}")
-            self._adopt(live, taken, running)
+            self._adopt(live, taken, running, resumed=True)
 
-    def _adopt(self, live: LiveTask, row: TaskRow, running: Running) -> None:
+    def _adopt(self, live: LiveTask, row: TaskRow, running: Running, *, resumed: bool) -> None:
         live.detach(row)
+        self._bus.publish(TaskBegun(row.tool, resumed))
         self._live[row.task_id] = (live, running)
         background.spawn(self._follow(live, row, running), name="task")
 
@@ -242,6 +244,7 @@ class Tasks:
         """Keep how a task ended; one that ended with the process stays as it is, and goes on in the next."""
         await asyncio.wait([running])
         ended = self._end_of(live, running)
+        self._bus.publish(TaskEnded(row.tool, "left" if ended is None else ended[0]))
         if ended is not None:
             status, message, result = ended
             live.row = msgspec.structs.replace(row, status=status, message=message, result=result)
