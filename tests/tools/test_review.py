@@ -1,5 +1,6 @@
 """`review`, over a real door: two families read a change, what one alone names is refuted, and the rest is counted."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -75,7 +76,8 @@ async def review(client: McpSocket, tmp_path: Path, name: str = "review", **argu
     result = await client.tool(name, {"workspace": str(tmp_path / "repo"), **arguments})
     assert not result["isError"], result
     check_result(result, tool)
-    return {**whole(result), "text": result["content"][0]["text"]}
+    text, *links = result["content"]
+    return {**whole(result), "text": text["text"], "links": [each["uri"] for each in links]}
 
 
 async def test_what_two_families_name_is_shown_with_its_place(
@@ -93,6 +95,12 @@ async def test_what_two_families_name_is_shown_with_its_place(
     assert "[high] resource-leak, CWE-772 pool.py:6-7" in found["text"]
     assert {request.body["model"] for request in emulator.log.requests} == {"glm-5.3", "kimi-k3"}
     assert found["withheld"] == {"duplicate": 1}
+    link = f"exai://workflows/{found['workflow_id']}/sarif"
+    assert found["links"] == [link]
+    (content,) = (await client.request("resources/read", {"uri": link}))["result"]["contents"]
+    shown, withheld = json.loads(content["text"])["runs"][0]["results"]
+    assert (shown["properties"]["id"], "suppressions" in shown) == (finding["id"], False)
+    assert withheld["suppressions"][0]["justification"] == "Withheld as duplicate"
 
 
 async def test_what_one_names_alone_is_put_to_the_other(

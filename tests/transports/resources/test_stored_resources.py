@@ -189,6 +189,7 @@ async def test_what_is_ones_own_is_listed_and_read(stored: Stored, revision: str
             "exai://plans/{id}",
             "exai://workflows/{id}",
             "exai://workflows/{id}/evidence",
+            "exai://workflows/{id}/sarif",
             "exai://schema/{tool}",
         ]
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from exai.workflows.review.categories import CATEGORIES, SEVERITIES, Category, Severity
 from exai.workflows.review.findings import Check
+from exai.workflows.review.noise import Withheld
 from exai.workflows.review.sarif import sarif_of
 from support.findings import found
 
@@ -46,6 +47,14 @@ def test_a_finding_is_a_result_with_its_place() -> None:
     }
     for part in ("never closed", "When: `run` raises", "Fix: Close it", "Check: pytest tests/test_pool.py"):
         assert part in result["message"]["text"]
+
+
+def test_what_is_withheld_is_a_suppressed_result() -> None:
+    run = run_of([found()], withheld=[Withheld(found(category="logic", path="b\n.py"), "unconfirmed")])
+    shown, withheld = run["results"]
+    assert "suppressions" not in shown
+    assert withheld["suppressions"] == [{"kind": "external", "justification": "Withheld as unconfirmed"}]
+    assert run["tool"]["driver"]["rules"][withheld["ruleIndex"]]["id"] == "logic"
 
 
 def test_there_is_one_rule_for_a_category_as_severe_as_its_worst_finding() -> None:

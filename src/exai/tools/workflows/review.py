@@ -15,7 +15,7 @@ from exai.consulting.arguments import (
     WorkspaceName,
 )
 from exai.consulting.context import CallContext
-from exai.consulting.results import ToolReturn
+from exai.consulting.results import ResourceLink, ToolReturn
 from exai.errors import BadArguments
 from exai.evidence.pieces import Wanted
 from exai.files.paths.reader import FileReader
@@ -222,7 +222,9 @@ class Review:
         report = told.report
         if value.is_unread and isinstance(report, WorkflowReport):
             report = msgspec.structs.replace(report, partial=True)
-        return ToolReturn(result, told.findings, report)
+        run = outcome.workflow_id
+        link = ResourceLink(f"exai://workflows/{run}/sarif", f"{run}.sarif", "application/sarif+json")
+        return ToolReturn(result, told.findings, report, (link,) if result.findings else ())
 
     async def _request(self, arguments: ReviewArguments, context: CallContext) -> WorkflowRequest:
         change, patch = arguments.change or ("" if arguments.paths else "all"), ""

@@ -1,5 +1,6 @@
-"""Runs of workflows as resources: where a run stands, what it asked, and what that cost."""
+"""Runs of workflows as resources: where a run stands, what it asked and what that cost; a review as SARIF too."""
 
+from contextlib import suppress
 from typing import Any
 
 import mcp_types as types
@@ -8,11 +9,17 @@ import msgspec
 from exai.storage.workflows.evidence import EvidenceRow
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.transports.resources.kind import id_in, unknown
+from exai.workflows.outcomes import Outcome
+from exai.workflows.review.reporting import ReviewResult
+from exai.workflows.review.sarif import sarif_of
 
 __all__ = ["WorkflowResources"]
 
 JSON = "application/json"
 EVIDENCE = "/evidence"
+SARIF = "/sarif"
+OF_SARIF = "application/sarif+json"
+REVIEW = "review"
 
 
 class WorkflowResources:
@@ -34,6 +41,13 @@ class WorkflowResources:
             description="What a model was shown, with its reason, and what was left out.",
             mime_type=JSON,
         ),
+        types.ResourceTemplate(
+            uri_template=f"{prefix}{{id}}{SARIF}",
+            name="sarif",
+            title="A review as SARIF 2.1.0",
+            description="Its findings; those that are withheld are suppressed.",
+            mime_type=OF_SARIF,
+        ),
     )
 
     def __init__(self, tables: WorkflowTables) -> None:
@@ -44,14 +58,18 @@ class WorkflowResources:
         return [self._described(each) for each in await self._tables.page(owner, most, after)]
 
     async def read(self, owner: str, uri: str) -> types.TextResourceContents:
-        """Read how one of the owner's runs stands, or its evidence.
+        """Read how one of the owner's runs stands, its evidence, or what a review found.
 
         Raises:
             UnknownResource: the owner has none at this address.
         """
-        run = await self._tables.find(owner, id_in(uri.removesuffix(EVIDENCE), self.prefix))
+        run = await self._tables.find(
+            owner, id_in(uri.removesuffix(EVIDENCE).removesuffix(SARIF), self.prefix)
+        )
         if run is None:
             raise unknown()
+        if uri.endswith(SARIF):
+            return types.TextResourceContents(uri=uri, mime_type=OF_SARIF, text=_sarif(run))
         shown: Any
         if uri.endswith(EVIDENCE):
             shown = [_shown_evidence(row) for row in await self._tables.evidence(run)]
@@ -78,6 +96,24 @@ class WorkflowResources:
             mime_type=JSON,
             annotations=types.Annotations(last_modified=run.updated_at.isoformat(timespec="seconds")),
         )
+
+
+def _sarif(run: Run) -> str:
+    """Write the answer of a review.
+
+    Raises:
+        UnknownResource: it is none, or has no answer yet.
+    """
+    outcome = None if run.answer is None else msgspec.json.decode(run.answer, type=Outcome)
+    if run.tool != REVIEW or outcome is None:
+        raise unknown()
+    for value in outcome.values.values():
+        with suppress(msgspec.ValidationError):
+            found = msgspec.convert(value, ReviewResult)
+            if found.looked_at:
+                notes = [outcome.answer, *outcome.notes, *found.notes]
+                return sarif_of(found.findings, withheld=found.withheld_findings, notes=notes).decode()
+    raise unknown()
 
 
 def _shown(run: Run, state: str, steps: list[Step]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from exai.workflows.review.categories import Severity
 from exai.workflows.review.claims import claims_in
 from exai.workflows.review.findings import Candidate, Finding, Judged
 from exai.workflows.review.joining import Joined, change_in
-from exai.workflows.review.noise import Change, Known, Rules, Sifted, Together, sift
+from exai.workflows.review.noise import Change, Known, Rules, Sifted, Together, Withheld, sift
 from exai.workflows.review.remembering import dismissed_of, note_fixed, shown_rows
 from exai.workflows.review.wording import everything, summary
 from exai.workflows.stage_output import StageOutput
@@ -25,6 +25,8 @@ __all__ = ["ReviewResult", "report"]
 LEAST_CONFIDENCE = 0.65
 LEAST_OF_ONE_PASS = 0.55
 MOST_FINDINGS = 10
+MOST_WITHHELD = 200
+"""Withheld findings that a run keeps in its row; the file has all."""
 MOST_UNSEEN = 5
 """Files that are named of those that were not looked at."""
 FILE_NAME = "review.md"
@@ -42,6 +44,8 @@ class ReviewResult(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: str = ""
     more: tuple[More, ...] = ()
     notes: tuple[str, ...] = ()
+    withheld_findings: tuple[Withheld, ...] = ()
+    """All that are not shown, or as many as a reader may want to look through."""
     is_unread: bool = False
     """Whether models answered, and none of it could be read as findings."""
 
@@ -91,6 +95,7 @@ async def report(work: Treated) -> StageOutput:
     value = ReviewResult(
         findings=sifted.shown,
         withheld={str(reason): count for reason, count in sifted.counts.items()},
+        withheld_findings=sifted.withheld[:MOST_WITHHELD],
         looked_at=looked_at,
         more=more,
         notes=(*_notes(change, work.evidence, alone=is_alone), *fixed, *unkept),

@@ -10,6 +10,7 @@ import msgspec
 from exai.runtime.version import __version__
 from exai.workflows.review.categories import Category, Severity, rank
 from exai.workflows.review.findings import Finding
+from exai.workflows.review.noise import Reason, Withheld
 
 __all__ = ["sarif_of"]
 
@@ -54,6 +55,11 @@ class _Location(_Object, frozen=True, kw_only=True):
     physical_location: _Physical
 
 
+class _Suppression(_Object, frozen=True, kw_only=True):
+    kind: str
+    justification: str
+
+
 class _Result(_Object, frozen=True, kw_only=True):
     rule_id: str
     rule_index: int
@@ -62,6 +68,7 @@ class _Result(_Object, frozen=True, kw_only=True):
     locations: tuple[_Location, ...]
     partial_fingerprints: dict[str, str]
     rank: float
+    suppressions: tuple[_Suppression, ...] = ()
     properties: dict[str, Any]
 
 
@@ -114,16 +121,27 @@ class _Log(_Object, frozen=True, kw_only=True):
     runs: tuple[_Run, ...]
 
 
-def sarif_of(findings: Sequence[Finding], *, kind: str = "full", notes: Iterable[str] = ()) -> bytes:
+def sarif_of(
+    findings: Sequence[Finding],
+    *,
+    withheld: Sequence[Withheld] = (),
+    kind: str = "full",
+    notes: Iterable[str] = (),
+) -> bytes:
     """Write a review as one run.
 
     Args:
+        withheld: what is not shown, which become suppressed results. A forge that reads no suppressions shows them.
         kind: that of the review, so that a forge keeps reviews of several kinds apart.
         notes: what the review says of itself, such as what was withheld and which files could not be read.
     """
-    names = list(dict.fromkeys(finding.category for finding in findings))
-    rules = tuple(_rule(name, [each for each in findings if each.category == name]) for name in names)
-    results = tuple(_result(each, names.index(each.category)) for each in findings)
+    everything = [*findings, *(each.finding for each in withheld)]
+    names = list(dict.fromkeys(finding.category for finding in everything))
+    rules = tuple(_rule(name, [each for each in everything if each.category == name]) for name in names)
+    results = (
+        *(_result(each, names.index(each.category)) for each in findings),
+        *(_result(each.finding, names.index(each.finding.category), each.reason) for each in withheld),
+    )
     told = tuple(_Notification(level="note", message=_Message(text=note)) for note in notes)
     driver = _Component(name="exai", full_name=f"EXAI {__version__}", version=__version__, rules=rules)
     run = _Run(
@@ -159,7 +177,7 @@ def _rule(category: Category, found: Sequence[Finding]) -> _Rule:
     )
 
 
-def _result(finding: Finding, rule: int) -> _Result:
+def _result(finding: Finding, rule: int, withheld_as: Reason | None = None) -> _Result:
     region = _Region(
         start_line=finding.first,
         end_line=max(finding.first, finding.last),
@@ -174,6 +192,9 @@ def _result(finding: Finding, rule: int) -> _Result:
         locations=(_Location(physical_location=_Physical(artifact_location=place, region=region)),),
         partial_fingerprints={FINGERPRINT: finding.fingerprint},
         rank=round(finding.confidence * 100, 1),
+        suppressions=()
+        if withheld_as is None
+        else (_Suppression(kind="external", justification=f"Withheld as {withheld_as}"),),
         properties={
             "id": finding.id,
             "severity": finding.severity,
