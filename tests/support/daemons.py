@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from exai.storage.database_file import FILE_NAME
 from support.forks import Fork, fork
+from support.migrated_databases import migrated_sqlite
 
 __all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
 
@@ -69,8 +71,13 @@ StartDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
 async def daemon(
     *, data_dir: Path, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Daemon]:
-    """`exai serve` on free ports; stopped by SIGTERM at the end, and its log shown if the test failed."""
+    """`exai serve` on free ports; stopped by SIGTERM at the end, and its log shown if the test failed.
+
+    Without arguments, it finds a database that is set up already: its migrations would be half of the start.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test may wait a moment
+    if not arguments and not any(data_dir.iterdir()):  # noqa: ASYNC240
+        migrated_sqlite(data_dir / FILE_NAME)
     log = data_dir / "stderr.log"
     with log.open("wb") as stderr:
         process = await fork(
