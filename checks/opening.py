@@ -78,7 +78,7 @@ async def recorded() -> dict[str, Any]:
         profiles=Profiles(config.Tools()),
         asking=asking,
         journal=absent,
-        oversight=Oversight(absent, absent, absent, absent),
+        oversight=Oversight(absent, absent, absent, absent, absent),
         long_answers=LongAnswers(None),
         idempotent_calls=absent,
         call_timeout_s=1.0,

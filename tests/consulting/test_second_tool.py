@@ -18,6 +18,7 @@ from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
+from exai.error_tracking.noticing import FaultNotices
 from exai.events.bus import EventBus
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
 from exai.storage.calls.journal import Journal
@@ -99,7 +100,9 @@ def serve(desk: Desk, database: Database, tmp_path: Path) -> Serve:
             profiles=Profiles(config.Tools()),
             asking=asking(desk.router, bus=bus, clock=desk.clock),
             journal=Journal(database, desk.clock),
-            oversight=Oversight.on(database, config.Guards(), desk.clock),
+            oversight=Oversight.on(
+                database, config.Guards(), desk.clock, FaultNotices(bus.publish, desk.clock)
+            ),
             long_answers=LongAnswers(None),
             idempotent_calls=IdempotentCalls(
                 IdempotentCallTable(database, desk.clock),

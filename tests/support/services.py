@@ -16,6 +16,7 @@ from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import SendProgress
 from exai.dispatch.purses import Purse
+from exai.error_tracking.noticing import FaultNotices
 from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.messages import Message, Role
@@ -104,7 +105,9 @@ class Services:
             clock=clock,
             publish=bus.publish,
         )
-        self.oversight = Oversight.on(database, guards or config.Guards(), clock, purses)
+        self.oversight = Oversight.on(
+            database, guards or config.Guards(), clock, FaultNotices(bus.publish, clock), purses
+        )
         self.dispatcher = Dispatcher(
             registry=Registry([_tool("ask", run, resumes=resumes), _tool("tell", tell)]),
             profiles=Profiles(config.Tools()),

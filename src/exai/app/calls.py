@@ -10,6 +10,7 @@ from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
+from exai.error_tracking.noticing import FaultNotices
 from exai.files.store.shelf import Shelf
 from exai.monitoring.metrics import Metrics
 from exai.routing.request import Asking
@@ -29,13 +30,14 @@ async def open_dispatcher(
     scheduler: Scheduler,
     shelf: Shelf,
     registry: Registry,
+    faults: FaultNotices,
 ) -> AsyncIterator[Dispatcher]:
     """Make the tools callable; leaving ends calls that nobody waits for any more, and writes their ends."""
     idempotent_calls = IdempotentCalls(
         storage.idempotent_calls, settings.idempotency, clock=asking.clock, publish=asking.bus.publish
     )
     metrics.read_samples(idempotent_calls.samples)
-    oversight = Oversight.on(storage.database, settings.guards, asking.clock)
+    oversight = Oversight.on(storage.database, settings.guards, asking.clock, faults)
     try:
         async with scheduler.running(*use_duties(oversight.use)):
             yield Dispatcher(

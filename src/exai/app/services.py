@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
+from exai.app.faults.tracking import FaultTracking, open_fault_tracking
 from exai.app.files import StoredFiles, ToolFiles, open_files, remote_files
 from exai.app.identity import open_identity
 from exai.app.jobs import open_jobs
@@ -41,6 +42,7 @@ class Services:
     report: SystemReport
     files: StoredFiles
     remote: RemoteFiles
+    faults: FaultTracking
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -75,6 +77,7 @@ async def build(
             open_storage(settings, metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
+            open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
             open_files(settings, storage, clock, scheduler, work, monitoring) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             remote_files(settings, storage, asking.router, clock) as remote,
@@ -83,7 +86,7 @@ async def build(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
             ) as tools,
             open_dispatcher(
-                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry
+                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry, faults.notices
             ) as dispatcher,
         ):
             yield Services(
@@ -97,5 +100,6 @@ async def build(
                 tools.report,
                 files,
                 remote,
+                faults,
                 jobs,
             )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, HttpUrl, SecretStr
 
 from exai.config.auth import Auth, Issuer
+from exai.config.calls.errors import Errors
 from exai.config.calls.guards import Guards
 from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
@@ -26,6 +27,7 @@ __all__ = [
     "CustomModel",
     "CustomProvider",
     "Database",
+    "Errors",
     "Files",
     "GlmProvider",
     "Guards",
@@ -479,6 +481,7 @@ class Settings(Section):
     models: Models = Models()
     conversations: Conversations = Conversations()
     files: Files = Files()
+    errors: Errors = Errors()
     guards: Guards = Guards()
     tools: Tools = Tools()
     tool_loop: ToolLoop = ToolLoop()

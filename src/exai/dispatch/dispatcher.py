@@ -28,6 +28,7 @@ from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, 
 from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.error_tracking.faults import OURSELVES, FaultSource
 from exai.errors import (
     DeadlineExceeded,
     Incident,
@@ -120,6 +121,7 @@ class Dispatcher:
         self._purses = oversight.purses
         self._repeats = oversight.repeats
         self._use = oversight.use
+        self._faults = oversight.faults
         self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
         self._bus = asking.bus
@@ -245,7 +247,8 @@ class Dispatcher:
             self._end(call, "cancelled", "cancelled")
             raise
         except ToolFault as fault:
-            self._end(call, self._outcome(call, fault), fault.code)
+            error_hash = self._notice(call, fault)
+            self._end(call, self._outcome(call, fault), fault.code, error_hash=error_hash)
             return await self._failure(call, fault)
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
@@ -369,6 +372,7 @@ class Dispatcher:
         code: str | None,
         findings: Findings = _NOTHING,
         report: Report | None = None,
+        error_hash: str | None = None,
     ) -> CallFacts:
         """Record how the call ended, and publish it; return what its answer says of it."""
         del self._running[call.id]
@@ -386,6 +390,7 @@ class Dispatcher:
                     call_id=call.id,
                     outcome=outcome,
                     error_code=code,
+                    error_hash=error_hash,
                     model_used=model,
                     provider=provider,
                     conversation_id=findings.conversation_id or call.requested.conversation_id,
@@ -411,6 +416,25 @@ class Dispatcher:
             )
         )
         return CallFacts(call.id, timings, emulated=emulated)
+
+    def _notice(self, call: _Call, fault: ToolFault) -> str:
+        """Publish why the call failed; return the hash by which that is grouped."""
+        caller, ledger = call.context.caller, call.asker.ledger
+        provider, model = _model_of(_NOTHING, ledger)
+        stage = ledger.last_stage if isinstance(fault, DeadlineExceeded) else None
+        return self._faults.notice(
+            fault,
+            FaultSource.CALL,
+            facts={} if stage is None else {"stage": stage},
+            call_id=call.id,
+            tool=call.tool.name,
+            provider=provider,
+            model=model,
+            door=caller.door,
+            subject=caller.subject,
+            client=caller.client,
+            own_doing=caller.subject.startswith(OURSELVES),
+        )
 
     def _account(
         self,

@@ -1,4 +1,4 @@
-"""What watches over the calls of callers: hourly guards, budgets, repeated questions, the names that were used."""
+"""What watches over the calls of callers: guards, budgets, repeated questions, names that were used, faults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from exai.dispatch.guards import Guards
 from exai.dispatch.purses import Purse, Purses
 from exai.dispatch.repeats import Repeats
 from exai.dispatch.use_log import UseLog
+from exai.error_tracking.noticing import FaultNotices
 from exai.runtime.clock import Clock
 from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
@@ -27,6 +28,7 @@ class Oversight:
     purses: Purses
     repeats: Repeats
     use: UseLog
+    faults: FaultNotices
 
     @classmethod
     def on(
@@ -34,6 +36,7 @@ class Oversight:
         database: Database,
         settings: config.Guards,
         clock: Clock,
+        faults: FaultNotices,
         purses: Mapping[str, Purse] = MappingProxyType({}),
     ) -> Self:
         """Build it on a database; `purses` by the subject of their caller."""
@@ -42,4 +45,5 @@ class Oversight:
             Purses(BudgetGrants(database, clock), purses),
             Repeats(settings.repeats),
             UseLog(UseCounts(database, clock)),
+            faults,
         )

@@ -13,12 +13,16 @@ __all__ = [
     "LONGEST_MESSAGE",
     "MOST_EXCEPTIONS",
     "MOST_FRAMES",
+    "OURSELVES",
     "OWN_PROJECT",
     "Fault",
     "FaultFrame",
     "FaultSource",
     "RaisedException",
 ]
+
+OURSELVES = "exai:"
+"""Begins the subjects of callers that EXAI is itself, such as its investigator."""
 
 OWN_PROJECT = 1
 """The project of EXAI's own faults; programs that report have others."""
@@ -85,6 +89,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """When it was noticed, in seconds since 1970 by our clock."""
     source: FaultSource
+    reported_at: float | None = None
+    """When it happened, by its reporter's clock."""
     project: int = OWN_PROJECT
     code: str | None = None
     """Of `errors.py`, where it is one of ours."""

@@ -25,6 +25,7 @@ __all__ = [
     "FileStored",
     "IncidentRecorded",
     "ProviderCallEnded",
+    "RequestRecovered",
     "RetryPlanned",
     "RetryRefused",
     "SessionEnded",
@@ -151,6 +152,19 @@ class RetryPlanned(Event, frozen=True):
     cause: str
     """The failure's code."""
     wait_s: float
+
+
+class RequestRecovered(Event, frozen=True):
+    """A request was answered after an attempt had failed, by its model or by one that took over."""
+
+    provider: str
+    model: str
+    """That failed."""
+    error: BaseException
+    """Its last failure; not to be printed."""
+
+    def __repr__(self) -> str:
+        return f"RequestRecovered({self.provider!r}, {self.model!r}, {type(self.error).__name__})"
 
 
 class RetryRefused(Event, frozen=True):

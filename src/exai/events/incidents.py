@@ -41,6 +41,6 @@ def record_incident(
         where: a tool, a method, a route or a duty; never text of a caller.
     """
     incident = RecordedIncident(f"inc_{secrets.token_hex(6)}")
-    _log.error("incident", incident_id=incident.id, where=where, exc_info=error)
     publish(IncidentRecorded(incident.id, where, error))
+    _log.error("incident", incident_id=incident.id, where=where, exc_info=error)
     return incident

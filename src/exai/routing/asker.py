@@ -13,7 +13,7 @@ import msgspec
 from exai.callers import Caller
 from exai.costs import Cost, Usage
 from exai.errors import ProviderFault, ToolFault
-from exai.events.events import FellBack
+from exai.events.events import FellBack, RequestRecovered
 from exai.events.requests import Purpose
 from exai.providers.base import Charges, Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
@@ -136,6 +136,7 @@ class ModelAsker:
         """
         model, allowed = choice.model, choice.fallbacks
         first: ToolFault | None = None
+        failures: list[tuple[Model, ToolFault]] = []
         turns = []
         while True:
             turn = self.ledger.turn(model.provider, model.name)
@@ -151,10 +152,13 @@ class ModelAsker:
                         raise
                     raise first from fault
                 first = first or fault
+                failures.append((model, fault))
                 taker, allowed = rest[0], tuple(rest[1:])
                 self._say_who_takes_over(fault, model, taker)
                 model = taker
             else:
+                for failed, failure in failures:
+                    self._asking.bus.publish(RequestRecovered(failed.provider, failed.name, failure))
                 return value, choice.answered_by(model, [turn.summary() for turn in turns])
 
     async def search(self, engine: SearchEngine, query: SearchQuery) -> Found:

@@ -240,6 +240,12 @@ class Ledger:
         return total
 
     @property
+    def last_stage(self) -> str | None:
+        """What the call's time went into last; `None` where nothing was noted."""
+        intervals = [*self._lists.intervals, *(each for entry in self.entries for each in entry.intervals)]
+        return max(intervals, key=itemgetter(1))[2].value if intervals else None
+
+    @property
     def tried(self) -> tuple[Tried, ...]:
         """The models that were to answer, in the order of their turns."""
         return tuple(turn.summary() for turn in self.turns)

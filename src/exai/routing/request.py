@@ -18,7 +18,7 @@ import msgspec
 from exai.callers import Caller
 from exai.errors import DeadlineExceeded, ProviderFault
 from exai.events.bus import EventBus
-from exai.events.events import ProviderCallEnded, RetryPlanned, RetryRefused
+from exai.events.events import ProviderCallEnded, RequestRecovered, RetryPlanned, RetryRefused
 from exai.providers.base import DeltaKind, OnDelta
 from exai.routing.admission import Admission, CallPermits
 from exai.routing.breaker import Attempt, Breakers, State
@@ -99,6 +99,7 @@ class Request:
             DeadlineExceeded: the call's time is over.
         """
         retries = 0
+        failed: ProviderFault | None = None
         with self.entry, self._terms.permits:
             self._breaker.refuse_if_open()
             self._asking.retry.budget(self.entry.provider).note_first_request()
@@ -110,7 +111,11 @@ class Request:
                         raise
                     self._breaker.refuse_if_open()
                     retries += 1
+                    failed = fault
                 else:
+                    if failed is not None:
+                        entry = self.entry
+                        self._asking.bus.publish(RequestRecovered(entry.provider, entry.model, failed))
                     self._terms.permits.patience.renew()
                     return answer
 

@@ -169,7 +169,7 @@ class GroupWriter:
             self.faults.failed(error, writes_lost=sum(not write.durable for write in batch))
         for write in batch:
             if write.done is not None and not write.done.done():
-                write.done.set_exception(store_failed(error) if is_fault else error)
+                write.done.set_exception(_caused(store_failed(error), error) if is_fault else error)
 
     def _give_up(self, writes: int) -> None:
         self.dropped += writes
@@ -199,6 +199,12 @@ class GroupWriter:
             self._next_try = None
         for _ in range(min(most, len(self._pending))):
             self._add(self._pending.popleft())
+
+
+def _caused(failed: StoreFailed, error: Exception) -> StoreFailed:
+    """Keep what the database raised as the cause of what callers get."""
+    failed.__cause__ = error
+    return failed
 
 
 def _apply(connection: Connection, batch: list[_Write]) -> list[Any]:

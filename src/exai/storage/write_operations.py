@@ -55,6 +55,10 @@ group                rule     operations, with their tables in the order in whic
                               file_uploads; of snapshots commit: blobs, snapshots, file_references, file_uploads;
                               remove: snapshots, file_references, blobs; changes of copies: provider_file_uploads,
                               deletions
+`ERRORS`             alone    count: runs, error_groups, error_fingerprints, error_turns, releases, error_occurrences,
+                              error_counts, error_callers, calls; recover: calls, then the same; decide, merge, split,
+                              prune: those of them that they change. The calls are of this process, or of one that is
+                              over, whose rows are written by nobody else
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================
@@ -95,7 +99,8 @@ class LockGroup(IntEnum):
     WORKFLOWS = 8
     TASKS = 9
     FILES = 10
-    CLEANING = 11
+    ERRORS = 11
+    CLEANING = 12
 
 
 ALONE = frozenset(
@@ -107,6 +112,7 @@ ALONE = frozenset(
         LockGroup.WORKFLOWS,
         LockGroup.TASKS,
         LockGroup.FILES,
+        LockGroup.ERRORS,
     }
 )
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""

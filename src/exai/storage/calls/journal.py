@@ -69,6 +69,8 @@ class CallEnd(msgspec.Struct, frozen=True):
     """Why `model_used` is not what was requested."""
     report: str | None = None
     """What the tool reports of its result, as JSON."""
+    error_hash: str | None = None
+    """By which its failure is grouped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Journal:
             "of_call": end.call_id,
             "outcome": end.outcome,
             "error_code": end.error_code,
+            "error_hash": end.error_hash,
             "model_used": end.model_used,
             "provider": end.provider,
             "model_reason": end.model_reason,
@@ -201,6 +204,7 @@ _INSERT = ManyRows(insert(calls))
 _ENDS_IN = (
     "outcome",
     "error_code",
+    "error_hash",
     "model_used",
     "provider",
     "model_reason",

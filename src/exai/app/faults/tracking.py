@@ -1,0 +1,88 @@
+"""Builds what notices faults, counts them and keeps them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from exai.app.faults.release import release_of, settings_digest
+from exai.app.monitoring import Monitoring
+from exai.config import Settings
+from exai.config.tree import secret_values
+from exai.error_tracking.noticing import FaultNotices
+from exai.error_tracking.recovery import Recovery
+from exai.error_tracking.sources import watch_sources
+from exai.error_tracking.tracker import Tracker
+from exai.monitoring.logs import Redaction
+from exai.runtime.clock import Clock
+from exai.runtime.periodic import Duty, Scheduler
+from exai.storage.database import Database
+from exai.storage.error_tracking.counting import FaultCounts
+from exai.storage.error_tracking.groups import GroupTables
+from exai.storage.error_tracking.recovery import UncountedCalls
+from exai.storage.error_tracking.retention import FaultRetention
+from exai.storage.error_tracking.run_table import RunTable
+
+__all__ = ["FaultTracking", "open_fault_tracking"]
+
+_log = structlog.get_logger(__name__)
+
+COUNT_S = 2.0
+"""How soon faults are counted at the latest that could not be counted at once."""
+HEARTBEAT_S = 10.0
+RECOVER_S = 30.0
+PRUNE_S = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class FaultTracking:
+    """What others need of it."""
+
+    notices: FaultNotices
+    tracker: Tracker
+    groups: GroupTables
+    runs: RunTable
+
+
+@asynccontextmanager
+async def open_fault_tracking(
+    settings: Settings, database: Database, monitoring: Monitoring, clock: Clock, scheduler: Scheduler
+) -> AsyncIterator[FaultTracking]:
+    """Notice and count faults until the scope is left, what ends it included; leaving counts the last ones.
+
+    Raises:
+        StoreFailed: the database is out of reach.
+    """
+    bus, wake = monitoring.bus, asyncio.Event()
+    redaction = Redaction(secret_values(settings))
+    release, digest = release_of(), settings_digest(settings)
+    notices = FaultNotices(bus.publish, clock, release=release, settings_digest=digest)
+    tracker = Tracker(FaultCounts(database), clock, redaction, bus.publish, wake)
+    tracker.watch(bus)
+    monitoring.metrics.read_samples(tracker.samples)
+    runs = RunTable(database, clock)
+    await runs.begin(release, digest, socket.gethostname())
+    recovery = Recovery(UncountedCalls(database), clock, redaction)
+    retention = FaultRetention(database, clock, settings.errors.keep_days)
+    duties = (
+        Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
+        Duty(name="beat", run=runs.beat, every_s=HEARTBEAT_S),
+        Duty(
+            name="recover_fault_counts",
+            run=recovery.run,
+            every_s=RECOVER_S,
+            at_start=True,
+            role="housekeeper",
+        ),
+        Duty(name="prune_faults", run=retention.prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
+    )
+    try:
+        async with scheduler.running(*duties):
+            with watch_sources(bus, notices):
+                yield FaultTracking(notices, tracker, GroupTables(database, clock), runs)
+    finally:
+        await tracker.close()
+        runs.end_soon()

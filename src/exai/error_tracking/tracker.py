@@ -1,0 +1,365 @@
+"""Gathers faults from the bus and has them counted, some four times a second.
+
+In memory a fault is a count of its fingerprint, and few of its occurrences are held: a storm of one fault takes no more
+room than twenty of them. What is counted is exact; what is lost is said.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from exai.error_tracking.faults import Fault, RaisedException
+from exai.error_tracking.fingerprints import Fingerprint, message_template
+from exai.error_tracking.noticing import FaultSeen
+from exai.error_tracking.states import weigh
+from exai.errors import StoreFailed
+from exai.events.bus import EventBus
+from exai.events.events import Event
+from exai.monitoring.logs import Redaction
+from exai.runtime.clock import Clock
+from exai.runtime.samples import Sample
+from exai.storage.error_tracking.counting import BatchRefused, FaultCounts, hour_of
+from exai.storage.error_tracking.rows import FaultBatch, GroupTally, NewOccurrence, Turn
+
+__all__ = ["ErrorGroupOpened", "ErrorRegressed", "Tracker", "add_to", "body_of", "tally_of"]
+
+_log = structlog.get_logger(__name__)
+
+FLUSH_S = 0.25
+MOST_GROUPS = 10_000
+"""Different faults that wait to be counted; of more, each is lost, and that is counted."""
+HELD_WHOLE = 20
+"""Occurrences of one fault that are held until they are counted; of more, ever fewer."""
+LONGEST_MESSAGE = 400
+LONGEST_TITLE = 200
+LARGEST_BODY = 32 * 1024
+KEPT_FRAMES = 60
+"""Frames of an exception that are kept, those nearest to the crash."""
+
+
+class ErrorGroupOpened(Event, frozen=True):
+    """A fault was counted that nobody had seen before."""
+
+    number: int
+
+
+class ErrorRegressed(Event, frozen=True):
+    """A resolved group was seen again, where that counts, or an archived one is shown again."""
+
+    number: int
+    kind: str
+    """`regressed` or `archive_ended`."""
+
+
+class _Pending(msgspec.Struct):
+    """What was seen of one fingerprint and is not counted yet."""
+
+    tally: GroupTally
+    faults: dict[str, tuple[int, float, Fault]]
+    """By occurrence: its number within the tally, its share, and itself."""
+
+
+class Tracker:
+    """Counts what is noticed."""
+
+    def __init__(
+        self,
+        counts: FaultCounts,
+        clock: Clock,
+        redaction: Redaction,
+        publish: Callable[[Event], None],
+        wake: asyncio.Event,
+    ) -> None:
+        """`wake` is set when there is something to count."""
+        self._counts = counts
+        self._clock = clock
+        self._redaction = redaction
+        self._publish = publish
+        self._wake = wake
+        self._pending: dict[tuple[int, str], _Pending] = {}
+        self._batch: FaultBatch | None = None
+        """What is being written; until that is known to be kept it goes again under its number."""
+        self._rest: list[GroupTally] = []
+        """Of a batch that the database refused, to be tried one by one."""
+        self._writing = asyncio.Lock()
+        self._late_calls: list[str] = []
+        """Calls whose failure was counted before they had ended."""
+        self._number = 0
+        self.seen = 0
+        """Faults since the start."""
+        self.lost = 0
+        """Of these, not counted: too many different ones at once, or refused by the database."""
+
+    def watch(self, bus: EventBus) -> None:
+        """Follow the faults of a bus."""
+        bus.watch(self.on_fault, FaultSeen)
+
+    def samples(self) -> list[Sample]:
+        """Return the metrics of the tracker."""
+        return [
+            Sample("faults", "Faults that were noticed.", self.seen, is_total=True),
+            Sample("faults_lost", "Of these, not counted in any group.", self.lost, is_total=True),
+            Sample("faults_pending", "Different faults that wait to be counted.", len(self._pending)),
+        ]
+
+    def on_fault(self, event: FaultSeen) -> None:
+        """Take a fault; what is known of it meanwhile is added to it."""
+        fault, made = event.fault, event.fingerprint
+        key = (fault.project, made.hash)
+        pending = self._pending.get(key)
+        if event.again:
+            self._add_facts(pending, fault)
+            return
+        self.seen += 1
+        if pending is None:
+            if len(self._pending) >= MOST_GROUPS:
+                self.lost += 1
+                return
+            pending = self._pending[key] = _Pending(tally_of(fault, made, self._redaction), {})
+        _count(pending, fault)
+        self._wake.set()
+
+    def _add_facts(self, pending: _Pending | None, fault: Fault) -> None:
+        """Add what a later sighting knows, as long as the occurrence is not counted."""
+        if fault.call_id is not None:
+            self._note_call(pending, fault.call_id, fault.subject)
+        if pending is None or fault.occurrence_id not in pending.faults:
+            return
+        ordinal, share, first = pending.faults[fault.occurrence_id]
+        pending.faults[fault.occurrence_id] = (ordinal, share, _together(first, fault))
+
+    def _note_call(self, pending: _Pending | None, call_id: str, subject: str | None) -> None:
+        """Mark the call as counted with the occurrence, which another place saw first."""
+        if pending is None:
+            self._late_calls.append(call_id)
+        else:
+            pending.tally.call_ids.append(call_id)
+            if subject is not None:
+                pending.tally.subjects.add(subject)
+
+    async def gather(self) -> None:
+        """Wait a moment, in which more may come, and have it all counted.
+
+        Raises:
+            StoreFailed: the database is away; it will be counted when it is back.
+        """
+        if self._pending:
+            await asyncio.sleep(FLUSH_S)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Have everything counted that was noticed.
+
+        Raises:
+            StoreFailed: the database is away; it will be counted when it is back.
+        """
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._batch is not None or self._rest or self._pending or self._late_calls:
+            if self._counts.waits:
+                return
+            if self._batch is None:
+                self._batch = self._next_batch()
+            try:
+                turns = await self._counts.count(self._batch)
+            except BatchRefused as refused:
+                self._refused(self._batch, refused)
+                continue
+            self._batch = None
+            for turn in turns:
+                self._announce(turn)
+
+    async def close(self) -> None:
+        """Count what is left, as far as the database takes it."""
+        try:
+            await self.flush()
+        except StoreFailed:
+            left = (
+                len(self._pending)
+                + len(self._rest)
+                + (0 if self._batch is None else len(self._batch.tallies))
+            )
+            _log.warning("faults are not counted, as the database is away", different=left)
+
+    def _next_batch(self) -> FaultBatch:
+        self._number += 1
+        if self._rest:
+            tallies = [self._rest.pop()]
+        else:
+            waiting, self._pending = self._pending, {}
+            tallies = [self._finished(each) for each in waiting.values()]
+        late, self._late_calls = self._late_calls, []
+        return FaultBatch(self._number, tallies, late, self._clock.utc(), weigh)
+
+    def _finished(self, pending: _Pending) -> GroupTally:
+        for ordinal, share, fault in pending.faults.values():
+            pending.tally.occurrences.append(self._occurrence(ordinal, share, fault))
+        return pending.tally
+
+    def _occurrence(self, ordinal: int, share: float, fault: Fault) -> NewOccurrence:
+        return NewOccurrence(
+            fault.occurrence_id,
+            ordinal,
+            share,
+            _moment(fault.at),
+            fault.release,
+            fault.call_id,
+            fault.incident_id,
+            fault.event_id,
+            body_of(fault, self._redaction),
+        )
+
+    def _refused(self, batch: FaultBatch, error: BatchRefused) -> None:
+        """Try what is in a refused batch one by one; what is refused alone is lost."""
+        self._batch = None
+        self._late_calls += batch.late_calls
+        if len(batch.tallies) > 1:
+            self._rest += batch.tallies
+            return
+        for tally in batch.tallies:
+            self.lost += tally.sums[0]
+            _log.error("the database refuses a group of faults", title=tally.title, exc_info=error)
+
+    def _announce(self, turn: Turn) -> None:
+        if turn.kind == "first_seen":
+            self._publish(ErrorGroupOpened(turn.number))
+        elif turn.to_state == "open":
+            self._publish(ErrorRegressed(turn.number, turn.kind))
+
+
+def _count(pending: _Pending, fault: Fault) -> None:
+    ordinal = add_to(pending.tally, fault)
+    share = zlib.crc32(fault.occurrence_id.encode()) / 2**32
+    if ordinal < HELD_WHOLE or share < HELD_WHOLE / (ordinal + 1):
+        pending.faults[fault.occurrence_id] = (ordinal, share, fault)
+
+
+def add_to(tally: GroupTally, fault: Fault) -> int:
+    """Count a fault in its tally; return how many were in it before."""
+    at = _moment(fault.at)
+    sums = tally.counts.setdefault((hour_of(at), fault.release), [0, 0, 0])
+    ordinal = sum(each[0] for each in tally.counts.values()) if len(tally.counts) > 1 else sums[0]
+    sums[0] += 1
+    if fault.handled:
+        sums[1] += 1
+    else:
+        own = at if fault.reported_at is None else min(at, _moment(fault.reported_at))
+        tally.latest[fault.release] = max(tally.latest.get(fault.release, own), own)
+    tally.last_seen = max(tally.last_seen, at)
+    if fault.subject is not None:
+        tally.subjects.add(fault.subject)
+    if fault.call_id is not None:
+        tally.call_ids.append(fault.call_id)
+    return ordinal
+
+
+def tally_of(fault: Fault, made: Fingerprint, redaction: Redaction) -> GroupTally:
+    """Begin the tally of a fingerprint, with nothing counted."""
+    last = fault.chain[-1] if fault.chain else None
+    at = _moment(fault.at)
+    return GroupTally(
+        project_id=fault.project,
+        rule=made.rule,
+        hash=made.hash,
+        why=msgspec.json.encode(redaction.value([made.line, *made.parts])).decode(),
+        title=_title(fault, redaction),
+        kind=redaction.text((fault.logger if last is None else last.type)[:LONGEST_TITLE]),
+        culprit=redaction.text(_culprit(fault)[:LONGEST_TITLE]),
+        code=fault.code,
+        fixable_by=fault.fixable_by,
+        own_doing=fault.own_doing,
+        first_seen=at,
+        last_seen=at,
+        counts={},
+        latest={},
+        occurrences=[],
+        subjects=set(),
+        call_ids=[],
+    )
+
+
+def body_of(fault: Fault, redaction: Redaction) -> str:
+    """Write an occurrence as it is kept: redacted, and no longer than 32 KiB."""
+    for most in (KEPT_FRAMES, 10, 0):
+        body = msgspec.json.encode(_body(fault, redaction, most))
+        if len(body) <= LARGEST_BODY:
+            break
+    return body.decode()
+
+
+def _body(fault: Fault, redaction: Redaction, most_frames: int) -> dict[str, Any]:
+    told = {
+        name: value
+        for name, value in msgspec.structs.asdict(fault).items()
+        if name not in _ELSEWHERE and value not in (None, "", (), {}, False)
+    }
+    body: dict[str, Any] = {name: redaction.member(name, value) for name, value in told.items()}
+    if fault.message:
+        body["message"] = _redacted(fault.message, redaction)
+    body["chain"] = [_raised(each, redaction, most_frames) for each in fault.chain]
+    return body
+
+
+_ELSEWHERE = frozenset(
+    {"chain", "message", "template", "occurrence_id", "at", "project", "reported_fingerprint"}
+)
+
+
+def _raised(raised: RaisedException, redaction: Redaction, most_frames: int) -> dict[str, Any]:
+    return {
+        "type": redaction.text(raised.type[:LONGEST_TITLE]),
+        "message": _redacted(raised.message, redaction),
+        "detail": redaction.text(raised.detail[:LONGEST_TITLE]),
+        "frames": [
+            {**msgspec.structs.asdict(frame), "file": redaction.text(frame.file[-LONGEST_TITLE:])}
+            for frame in raised.frames[len(raised.frames) - min(most_frames, len(raised.frames)) :]
+        ],
+    }
+
+
+def _redacted(message: str, redaction: Redaction) -> str:
+    """Redact before cutting: half of a secret looks like none."""
+    return redaction.text(message[: 2 * LONGEST_MESSAGE])[:LONGEST_MESSAGE]
+
+
+def _title(fault: Fault, redaction: Redaction) -> str:
+    said = redaction.text(message_template(fault)[: 2 * LONGEST_TITLE])
+    if not fault.chain:
+        return said[:LONGEST_TITLE]
+    kind = fault.code or fault.chain[-1].type.rpartition(".")[2]
+    return f"{redaction.text(kind[:100])}: {said}"[:LONGEST_TITLE] if said else kind[:LONGEST_TITLE]
+
+
+def _culprit(fault: Fault) -> str:
+    """Name where it went wrong: the innermost own frame of what it came of, else the model, tool or logger."""
+    for raised in fault.chain:
+        for frame in reversed(raised.frames):
+            if frame.own:
+                return f"{frame.module}:{frame.function}"
+    if fault.provider is not None:
+        return f"{fault.provider}/{fault.model}"
+    return fault.tool or fault.logger
+
+
+def _together(first: Fault, later: Fault) -> Fault:
+    """Fill what the first sighting did not know."""
+    known = {
+        name: value
+        for name, value in msgspec.structs.asdict(later).items()
+        if value and not getattr(first, name)
+    }
+    if first.source == "log":
+        known["source"] = later.source
+    known["facts"] = {**later.facts, **first.facts}
+    return msgspec.structs.replace(first, **known)
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
