@@ -35,6 +35,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "files": "Store, list, read and remove files.",
         "conversations": "Find, show, copy, sum up, export and delete conversations.",
         "workflows": "List, show, check and cancel workflows.",
+        "errors": "See what went wrong, and decide on it.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
         "version": "Print the version.",
@@ -48,6 +49,7 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "keys": "identity.keys",
         "files": "files.group",
         "workflows": "workflows.group",
+        "errors": "errors.group",
     }
 )
 """Where below it, for those that are not in the folder itself."""

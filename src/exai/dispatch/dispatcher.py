@@ -403,17 +403,7 @@ class Dispatcher:
                 )
             )
         self._bus.publish(
-            CallEnded(
-                call_id=call.id,
-                tool=call.tool.name,
-                caller=caller,
-                outcome=outcome,
-                error_code=code,
-                provider=provider,
-                model=model,
-                timings=timings,
-                requests=requests,
-            )
+            CallEnded(call.id, call.tool.name, caller, outcome, code, provider, model, timings, requests)
         )
         return CallFacts(call.id, timings, emulated=emulated)
 

@@ -163,6 +163,12 @@ def _open_group(connection: Connection, tally: GroupTally) -> GroupRow:
         archived_rate=None,
     )
     connection.execute(insert(error_groups).values(msgspec.structs.asdict(group)))
+    _know_by(connection, group, tally)
+    return group
+
+
+def _know_by(connection: Connection, group: GroupRow, tally: GroupTally) -> None:
+    """Have a group gather what has a fingerprint."""
     connection.execute(
         insert(error_fingerprints).values(
             project_id=tally.project_id,
@@ -176,7 +182,6 @@ def _open_group(connection: Connection, tally: GroupTally) -> GroupRow:
             lost=0,
         )
     )
-    return group
 
 
 def _note_releases(connection: Connection, tally: GroupTally) -> list[str]:

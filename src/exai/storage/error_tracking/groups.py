@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
@@ -73,9 +73,15 @@ class GroupTables:
         self._clock = clock
 
     async def listed(
-        self, *, state: State | None, matching: str = "", most: int, project_id: int | None = None
+        self,
+        *,
+        state: State | None,
+        matching: str = "",
+        most: int,
+        order: Literal["last", "first", "seen", "callers"] = "last",
+        project_id: int | None = None,
     ) -> list[GroupRow]:
-        """List groups, those first that were seen last.
+        """List groups in an order: the latest, the newest, the loudest, or those that most callers met.
 
         Args:
             matching: what the title, the place or the code has to contain.
@@ -84,7 +90,8 @@ class GroupTables:
             StoreFailed: the database is out of reach.
         """
         row = error_groups.c
-        query = select(*_GROUP).order_by(row.last_seen.desc(), row.number.desc()).limit(most)
+        by = {"last": row.last_seen, "first": row.first_seen, "seen": row.seen, "callers": row.callers}[order]
+        query = select(*_GROUP).order_by(by.desc(), row.number.desc()).limit(most)
         if state is not None:
             query = query.where(row.state == state)
         if project_id is not None:

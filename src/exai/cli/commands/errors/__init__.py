@@ -1,0 +1,1 @@
+"""The commands of `exai errors`, a module each."""

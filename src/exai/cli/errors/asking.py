@@ -1,0 +1,69 @@
+"""The groups of faults in the database of these settings, for commands.
+
+Whoever can write the database is the administrator, so commands on it require no token. They work beside a daemon.
+"""
+
+import os
+import pwd
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from exai.config import Settings
+from exai.config.tree import secret_values
+from exai.error_tracking.console import Console
+from exai.errors import ExaiError, StartFault
+from exai.monitoring import logs
+from exai.runtime.clock import SystemClock
+from exai.storage.database import Database
+
+__all__ = ["as_number", "ask", "operator"]
+
+T = TypeVar("T")
+
+
+def as_number(name: str) -> int:
+    """Read the number of a group, as `E-17` or `17`.
+
+    Raises:
+        StartFault: it is none.
+    """
+    digits = name.strip().upper().removeprefix("E-")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
+        raise StartFault(
+            f"{ascii(name)[1:-1][:40]} is no group; groups are named as E-17 (`exai errors list`)."
+        )
+    return int(digits)
+
+
+def operator() -> str:
+    """Return who decides, as the history is to have it: the user of this machine."""
+    try:
+        return f"local:{pwd.getpwuid(os.getuid()).pw_name}"
+    except (KeyError, OSError):
+        return f"local:{os.getuid()}"
+
+
+async def ask(settings: Settings, what: Callable[[Console], Awaitable[T]]) -> T:
+    """Ask or change something.
+
+    Raises:
+        StartFault: the database cannot be used, or the request cannot be met.
+    """
+    async with _console(settings) as console:
+        try:
+            return await what(console)
+        except StartFault:
+            raise
+        except ExaiError as fault:
+            raise StartFault(str(fault)) from fault
+
+
+@asynccontextmanager
+async def _console(settings: Settings) -> AsyncIterator[Console]:
+    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
+    database = await Database.open(settings.database, settings.data_dir)
+    try:
+        yield Console(database, SystemClock())
+    finally:
+        await database.close()

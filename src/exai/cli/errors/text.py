@@ -1,0 +1,194 @@
+"""Groups of faults as text: a table that fits the terminal, a report that reads well, a line about a change."""
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import typer
+
+from exai.error_tracking.console import GroupDetails, GroupLine
+from exai.storage.error_tracking.rows import Turn
+
+__all__ = ["as_report", "as_table", "print_line"]
+
+LEAST_TITLE = 20
+NARROWEST = 72
+SHOWN_FRAMES = 8
+SHOWN_TURNS = 12
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def as_table(groups: Sequence[GroupLine], width: int | None = None, now: datetime | None = None) -> str:
+    """Write one line per group, as wide as the terminal; the titles give way."""
+    width = max(width or shutil.get_terminal_size((100, 24)).columns, NARROWEST)
+    now = now or datetime.now(UTC)
+    rows = [("group", "state", "seen", "callers", "last", "fixed by", "what")]
+    rows += [
+        (
+            each.group,
+            f"{each.state} ↑" if each.escalates else each.state,
+            _count(each.seen),
+            str(each.callers),
+            _ago(each.last_seen, now),
+            each.fixable_by or "?",
+            _printable(each.title),
+        )
+        for each in groups
+    ]
+    widths = [max(len(row[place]) for row in rows) for place in range(6)]
+    left = max(width - sum(widths) - 2 * len(widths), LEAST_TITLE)
+    return "\n".join(
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                row[1].ljust(widths[1]),
+                row[2].rjust(widths[2]),
+                row[3].rjust(widths[3]),
+                row[4].rjust(widths[4]),
+                row[5].ljust(widths[5]),
+                _cut(row[6], left),
+            ]
+        ).rstrip()
+        for row in rows
+    )
+
+
+def as_report(details: GroupDetails, width: int | None = None, now: datetime | None = None) -> str:
+    """Write all of a group, in the order in which it is needed."""
+    width = min(max(width or shutil.get_terminal_size((100, 24)).columns, NARROWEST), 110)
+    return "\n".join(_report(details, width, now or datetime.now(UTC)))
+
+
+def print_line(group: GroupLine, *, as_json: bool) -> None:
+    """Print what became of a group."""
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(group)).decode())
+    else:
+        typer.echo(f"{group.group} is {group.state} (version {group.version}): {_printable(group.title)}")
+
+
+def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
+    group, report = details.group, details.report
+    yield from textwrap.wrap(f"{group.group}  {_printable(group.title)}", width, subsequent_indent="      ")
+    escalates = ", escalating" if group.escalates else ""
+    yield from textwrap.wrap(
+        f"{group.state}{escalates} (version {group.version}) · seen {group.seen:,} times, by {group.callers} "
+        f"callers · {group.handled:,} put right · {group.lost:,} lost",
+        width,
+    )
+    yield f"first {_when(group.first_seen, now)} · last {_when(group.last_seen, now)}"
+    if details.hours:
+        yield f"last 7 days  {_hours(details, now)}"
+    yield ""
+    facts = [
+        ("what", report.means),
+        ("whose", report.cause),
+        ("where", report.place),
+        ("since", report.since),
+        ("decides", report.look_at),
+        ("to do", report.fix),
+    ]
+    facts += [("figures", sentence) for sentence in report.figures]
+    facts += [
+        (
+            "shared",
+            f"{each.what} {each.value}: {each.of_failures:.0%} of the failures, {each.of_good:.0%} of the good calls",
+        )
+        for each in report.shared
+    ]
+    for name, text in facts:
+        yield from _field(name, _printable(text), width)
+    if details.latest is not None:
+        yield ""
+        yield from _occurrence(details.latest, width)
+    yield ""
+    yield "grouped by"
+    for each in details.grouped_by:
+        yield from textwrap.wrap(
+            f"{each.hash[:12]}  seen {each.seen:,}  {_printable(each.why)}",
+            width,
+            initial_indent="  ",
+            subsequent_indent="                ",
+            max_lines=4,
+            placeholder=" …",
+        )
+    yield "history"
+    turns = details.history
+    if len(turns) > SHOWN_TURNS:
+        yield f"  … {len(turns) - SHOWN_TURNS} earlier"
+    for turn in turns[-SHOWN_TURNS:]:
+        yield from textwrap.wrap(_turn(turn), width, initial_indent="  ", subsequent_indent="    ")
+
+
+def _occurrence(body: dict[str, Any], width: int) -> Iterator[str]:
+    known = ("call_id", "incident_id", "tool", "provider", "model", "door", "client", "subject", "release")
+    yield f"latest kept occurrence, {body['at']:%Y-%m-%d %H:%M:%S} UTC, noticed by: {body.get('source', '?')}"
+    told = "  ".join(f"{name}={_printable(str(body[name]))}" for name in known if body.get(name))
+    yield from textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="  ")
+    for raised in reversed(body.get("chain", [])):
+        text = f"{raised['type']}: {raised['message']}" if raised["message"] else raised["type"]
+        yield from textwrap.wrap(
+            _printable(text), width, initial_indent="  ", subsequent_indent="    ", max_lines=4
+        )
+        for frame in reversed(raised["frames"][-SHOWN_FRAMES:]):
+            mark = "›" if frame["own"] else " "
+            yield _cut(f"   {mark} {_printable(frame['module'])}:{frame['function']}:{frame['line']}", width)
+    if body.get("message"):
+        yield from textwrap.wrap(
+            _printable(body["message"]), width, initial_indent="  ", subsequent_indent="  "
+        )
+
+
+def _turn(turn: Turn) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in turn.facts.items())
+    told = f"{turn.at:%Y-%m-%d %H:%M} {turn.kind} by {turn.actor}"
+    return _printable(" · ".join(part for part in (told, facts, turn.note) if part))
+
+
+def _field(name: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=f"{name:8} ", subsequent_indent=" " * 9)
+
+
+def _hours(details: GroupDetails, now: datetime) -> str:
+    """Draw how often it was seen on each of the last seven days, in blocks of six hours."""
+    blocks = [0] * 28
+    for hour in details.hours:
+        place = 27 - int((now - hour.hour).total_seconds() // (6 * 3_600))
+        if 0 <= place < 28:
+            blocks[place] += hour.seen
+    most = max(blocks) or 1
+    return "".join(_BARS[-(-each * 8 // most)] for each in blocks) + f"  at most {most:,} in 6 hours"
+
+
+def _count(number: int) -> str:
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1_000:.0f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC ({_ago(moment, now)} ago)"
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _printable(text: str) -> str:
+    """Escape what could control the terminal."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    )

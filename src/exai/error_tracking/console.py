@@ -1,0 +1,217 @@
+"""What people and programs ask of the groups of faults, and decide: one answer for the command line and every door."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from exai.error_tracking.reports import Report, report_on
+from exai.error_tracking.states import DecisionRefused, is_escalating
+from exai.errors import ToolFault
+from exai.runtime.clock import Clock
+from exai.storage.database import Database
+from exai.storage.error_tracking.comparison import Comparison
+from exai.storage.error_tracking.groups import FingerprintRow, GroupTables, HourRow, StaleVersion
+from exai.storage.error_tracking.rows import Change, GroupRow, State, Turn
+
+__all__ = ["Console", "GroupDetails", "GroupLine", "Sort", "UnknownGroup"]
+
+Sort = Literal["last", "first", "seen", "callers"]
+
+COMPARED = 50
+"""Occurrences that a report reads."""
+SHOWN_HOURS = timedelta(days=7)
+
+
+class UnknownGroup(ToolFault):
+    """There is no group of this number."""
+
+    code = "unknown_group"
+    http_status = 404
+    fixable_by = "caller"
+
+
+class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A group in a list."""
+
+    group: str
+    """As `E-17`."""
+    state: State
+    version: int
+    title: str
+    place: str
+    code: str | None
+    fixable_by: str | None
+    seen: int
+    handled: int
+    stored: int
+    lost: int
+    callers: int
+    first_seen: datetime
+    last_seen: datetime
+    first_release: str
+    last_release: str
+    escalates: bool
+
+
+class GroupDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A group, whole."""
+
+    group: GroupLine
+    report: Report
+    grouped_by: list[FingerprintRow]
+    history: list[Turn]
+    hours: list[HourRow]
+    """Of the last seven days, those in which it was seen."""
+    latest: dict[str, Any] | None
+    """The latest occurrence that was kept."""
+
+
+class Console:
+    """Lists, shows and changes groups."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._groups = GroupTables(database, clock)
+        self._comparison = Comparison(database)
+        self._clock = clock
+
+    async def listed(
+        self, *, state: State | None = "open", matching: str = "", sort: Sort = "last", most: int = 50
+    ) -> list[GroupLine]:
+        """List groups, those first that come first by `sort`, the largest or latest.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        groups = await self._groups.listed(state=state, matching=matching, most=most, order=sort)
+        rates = await self._groups.rates()
+        return [_line(group, rates.get(group.group_id, (0, 0))) for group in groups]
+
+    async def shown(self, number: int) -> GroupDetails:
+        """Show one group, with the report on it.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            StoreFailed: the database is out of reach.
+        """
+        group = await self._found(number)
+        groups = self._groups
+        occurrences = await groups.occurrences(group, COMPARED)
+        bodies = [
+            {**msgspec.json.decode(each.body, type=dict[str, Any]), "at": each.at} for each in occurrences
+        ]
+        rates = (await groups.rates()).get(group.group_id, (0, 0))
+        report = report_on(
+            group,
+            bodies,
+            await self._comparison.around(group.last_seen),
+            earlier_release=await self._release_before(group),
+            rates=rates,
+        )
+        return GroupDetails(
+            group=_line(group, rates),
+            report=report,
+            grouped_by=await groups.fingerprints(group),
+            history=await groups.turns(group),
+            hours=await groups.hours(group, self._clock.utc() - SHOWN_HOURS),
+            latest=bodies[0] if bodies else None,
+        )
+
+    async def decide(
+        self,
+        number: int,
+        change: Callable[[GroupRow], Change],
+        *,
+        version: int | None,
+        actor: str,
+        note: str = "",
+    ) -> GroupLine:
+        """Change the state of a group.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            DecisionRefused: its state does not allow it, or it was changed since `version`.
+            StoreFailed: nothing was changed.
+        """
+        try:
+            group = await self._groups.decide(number, change, version=version, actor=actor, note=note)
+        except StaleVersion:
+            now = await self._found(number)
+            raise DecisionRefused(
+                f"E-{number} was changed by somebody else: it is {now.state} (version {now.version}). "
+                "Look at it again, and decide on that version."
+            ) from None
+        return await self._line_of(group, number)
+
+    async def merge(self, into: int, others: Sequence[int], *, actor: str, note: str = "") -> GroupLine:
+        """Move all that other groups gathered, and will, into one.
+
+        Raises:
+            UnknownGroup: one of them is not there.
+            StoreFailed: nothing was changed.
+        """
+        group = await self._groups.merge(into, others, actor=actor, note=note)
+        if group is None:
+            names = ", ".join(f"E-{number}" for number in (into, *others))
+            raise UnknownGroup(
+                f"Of {names} one is not there, or there is nothing to merge; nothing was changed."
+            )
+        return await self._line_of(group, into)
+
+    async def split(self, number: int, hash_: str, *, actor: str, note: str = "") -> GroupLine:
+        """Move one fingerprint of a group, with what it gathered, into a group of its own; return that one.
+
+        Raises:
+            UnknownGroup: there is no such group, or no such fingerprint beside another one.
+            StoreFailed: nothing was changed.
+        """
+        group = await self._groups.split(number, hash_, actor=actor, note=note)
+        if group is None:
+            await self._found(number)
+            raise UnknownGroup(
+                f"E-{number} has no further fingerprint, or none or several that begin with {ascii(hash_)[1:-1][:64]}. "
+                f"`exai errors show E-{number}` lists them; a group keeps at least one."
+            )
+        return await self._line_of(group, number)
+
+    async def _found(self, number: int) -> GroupRow:
+        group = await self._groups.find(number)
+        if group is None:
+            raise UnknownGroup(f"There is no group E-{number}. `exai errors list` has them.")
+        return group
+
+    async def _line_of(self, group: GroupRow | None, number: int) -> GroupLine:
+        if group is None:
+            group = await self._found(number)
+        return _line(group, (await self._groups.rates()).get(group.group_id, (0, 0)))
+
+    async def _release_before(self, group: GroupRow) -> str | None:
+        """Find the last release before the one with which the group began."""
+        names = [each.release for each in await self._groups.releases(group.project_id)]
+        if group.first_release not in names:
+            return None
+        place = names.index(group.first_release)
+        return names[place - 1] if place else None
+
+
+def _line(group: GroupRow, rates: tuple[int, int]) -> GroupLine:
+    return GroupLine(
+        group=f"E-{group.number}",
+        state=group.state,
+        version=group.version,
+        title=group.title,
+        place=group.culprit,
+        code=group.code,
+        fixable_by=group.fixable_by,
+        seen=group.seen,
+        handled=group.handled,
+        stored=group.stored,
+        lost=group.lost,
+        callers=group.callers,
+        first_seen=group.first_seen,
+        last_seen=group.last_seen,
+        first_release=group.first_release,
+        last_release=group.last_release,
+        escalates=group.state == "open" and is_escalating(*rates),
+    )
