@@ -7,8 +7,8 @@ import uvloop
 from benchmarks.path import by_package, fixed_provider, path_client, python_calls
 
 MOST_PYTHON_CALLS = 661
-"""Per chat, of EXAI's own and of its HTTP client; `scripts/bench path` says by which package. Duties that run meanwhile,
-such as the counting of faults, are a half of one."""
+"""Per chat, of EXAI's own and of its HTTP client; `scripts/bench path` says by which package. Duties that run meanwhile
+are a half of one."""
 CALLS = 200
 
 
