@@ -71,36 +71,9 @@ def print_line(group: GroupLine, *, as_json: bool) -> None:
 
 
 def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
-    group, report = details.group, details.report
-    yield from textwrap.wrap(f"{group.group}  {_printable(group.title)}", width, subsequent_indent="      ")
-    escalates = ", escalating" if group.escalates else ""
-    yield from textwrap.wrap(
-        f"{group.state}{escalates} (version {group.version}) · seen {group.seen:,} times, by {group.callers} "
-        f"callers · {group.handled:,} put right · {group.lost:,} lost",
-        width,
-    )
-    yield f"first {_when(group.first_seen, now)} · last {_when(group.last_seen, now)}"
-    if details.hours:
-        yield f"last 7 days  {_hours(details, now)}"
+    yield from _head(details, width, now)
     yield ""
-    facts = [
-        ("what", report.means),
-        ("whose", report.cause),
-        ("where", report.place),
-        ("since", report.since),
-        ("decides", report.look_at),
-        ("to do", report.fix),
-    ]
-    facts += [("figures", sentence) for sentence in report.figures]
-    facts += [
-        (
-            "shared",
-            f"{each.what} {each.value}: {each.of_failures:.0%} of the failures, {each.of_good:.0%} of the good calls",
-        )
-        for each in report.shared
-    ]
-    for name, text in facts:
-        yield from _field(name, _printable(text), width)
+    yield from _facts(details, width)
     if details.latest is not None:
         yield ""
         yield from _occurrence(details.latest, width)
@@ -121,6 +94,42 @@ def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
         yield f"  … {len(turns) - SHOWN_TURNS} earlier"
     for turn in turns[-SHOWN_TURNS:]:
         yield from textwrap.wrap(_turn(turn), width, initial_indent="  ", subsequent_indent="    ")
+
+
+def _head(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
+    group = details.group
+    yield from textwrap.wrap(f"{group.group}  {_printable(group.title)}", width, subsequent_indent="      ")
+    escalates = ", escalating" if group.escalates else ""
+    yield from textwrap.wrap(
+        f"{group.state}{escalates} (version {group.version}) · seen {group.seen:,} times, by {group.callers} "
+        f"callers · {group.handled:,} put right · {group.lost:,} lost",
+        width,
+    )
+    yield f"first {_when(group.first_seen, now)} · last {_when(group.last_seen, now)}"
+    if details.hours:
+        yield f"last 7 days  {_hours(details, now)}"
+
+
+def _facts(details: GroupDetails, width: int) -> Iterator[str]:
+    report = details.report
+    facts = [
+        ("what", report.means),
+        ("whose", report.cause),
+        ("where", report.place),
+        ("since", report.since),
+        ("decides", report.look_at),
+        ("to do", report.fix),
+    ]
+    facts += [("figures", sentence) for sentence in report.figures]
+    facts += [
+        (
+            "shared",
+            f"{each.what} {each.value}: {each.of_failures:.0%} of the failures, {each.of_good:.0%} of the good calls",
+        )
+        for each in report.shared
+    ]
+    for name, text in facts:
+        yield from _field(name, _printable(text), width)
 
 
 def _occurrence(body: dict[str, Any], width: int) -> Iterator[str]:
