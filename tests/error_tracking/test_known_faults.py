@@ -106,7 +106,7 @@ def test_a_fault_of_a_provider_is_told_apart_by_what_else_was_answered(calls: Go
     row = group(code="provider_unreachable", fixable_by="provider")
     report = reported(row, {"provider": "glm", "model": "glm-5.3", "chain": []}, calls=calls)
     assert (report.cause, report.place) == ("theirs", "glm/glm-5.3")
-    assert told in report.figures[0]
+    assert told in report.observations[0]
 
 
 def test_what_failures_share_and_good_calls_do_not_is_named() -> None:

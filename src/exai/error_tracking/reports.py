@@ -55,7 +55,7 @@ class Report(msgspec.Struct, frozen=True):
     look_at: str
     fix: str
     shared: tuple[Shared, ...]
-    figures: tuple[str, ...]
+    observations: tuple[str, ...]
     """Sentences with numbers that decide between causes."""
 
 
@@ -87,7 +87,7 @@ def report_on(
         if known
         else "Report it with its stack and its release; it is no error that EXAI foresees.",
         shared=tuple(_shared(bodies, good)),
-        figures=tuple(_figures(group, bodies, good, rates)),
+        observations=tuple(_observations(group, bodies, good, rates)),
     )
 
 
@@ -130,7 +130,7 @@ def _shared(bodies: Sequence[dict[str, Any]], good: GoodCalls) -> list[Shared]:
     return found
 
 
-def _figures(
+def _observations(
     group: GroupRow, bodies: Sequence[dict[str, Any]], good: GoodCalls, rates: tuple[int, int]
 ) -> list[str]:
     told = []
@@ -141,7 +141,7 @@ def _figures(
             f"It escalates: {rates[0]} in this hour, {rates[1] / 168:.1f} an hour in the week before."
         )
     if group.fixable_by == "provider" and bodies and bodies[0].get("provider"):
-        told.append(_provider_figure(str(bodies[0]["provider"]), str(bodies[0].get("model")), good))
+        told.append(_provider_observation(str(bodies[0]["provider"]), str(bodies[0].get("model")), good))
     if group.callers == 1:
         told.append("One caller alone met it.")
     elif group.callers > 1:
@@ -149,7 +149,7 @@ def _figures(
     return told
 
 
-def _provider_figure(provider: str, model: str, good: GoodCalls) -> str:
+def _provider_observation(provider: str, model: str, good: GoodCalls) -> str:
     """Say by what else was answered in that hour whether it is an outage, this model, or passing."""
     of_model = good.number(provider=provider, model=model)
     of_provider = good.number(provider=provider)

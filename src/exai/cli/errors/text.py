@@ -120,7 +120,7 @@ def _facts(details: GroupDetails, width: int) -> Iterator[str]:
         ("decides", report.look_at),
         ("to do", report.fix),
     ]
-    facts += [("figures", sentence) for sentence in report.figures]
+    facts += [("observed", sentence) for sentence in report.observations]
     facts += [
         (
             "shared",
