@@ -24,7 +24,8 @@ NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 def _codes(kind: type[ExaiError]) -> Iterator[str]:
     for below in kind.__subclasses__():
-        yield below.code
+        if below.__module__.startswith("exai."):
+            yield below.code
         yield from _codes(below)
 
 
