@@ -12,7 +12,9 @@ from exai.auth.authenticator import Authenticator
 from exai.dashboard.readiness import Check
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.database_file import FILE_NAME
 from exai.storage.identity.tables import IdentityTables
+from support.migrated_databases import migrated_sqlite
 from support.operations_ports import Port, make_port
 
 OpenPort = Callable[..., Awaitable[Port]]
@@ -21,6 +23,7 @@ OpenPort = Callable[..., Awaitable[Port]]
 @pytest.fixture
 async def open_port(tmp_path: Path) -> AsyncIterator[OpenPort]:
     """Opens a port under settings of `auth`, with these checks of readiness."""
+    migrated_sqlite(tmp_path / FILE_NAME)
     async with AsyncExitStack() as scopes:
 
         async def opened(

@@ -33,10 +33,12 @@ from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock, SystemClock
 from exai.storage.database import Database
+from exai.storage.database_file import FILE_NAME
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.copy_rows import Status, Store
 from exai_emulator import Emulator, EmulatorOptions, Fault, FileState, running
 from support.drawn_pictures import drawn, noise
+from support.migrated_databases import migrated_sqlite
 
 LARGE = noise("PNG", 700, 700)
 """1.4 MB, above the threshold of an upload."""
@@ -133,6 +135,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 @pytest.fixture
 async def open_studio(emulator: Emulator, tmp_path: Path) -> AsyncIterator[OpenStudio]:
     """Opens houses, one after another on the same database."""
+    (tmp_path / "data").mkdir()
+    migrated_sqlite(tmp_path / "data" / FILE_NAME)
     async with AsyncExitStack() as stack:
 
         async def open_one(clock: Clock | None = None, **kimi: Any) -> Studio:

@@ -12,6 +12,8 @@ from exai import config
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.budgets import KEEP_S, BudgetGrants, Limit, Refusal, Wanted
 from exai.storage.database import Database
+from exai.storage.database_file import FILE_NAME
+from support.migrated_databases import migrated_sqlite
 from support.queued_writes import commit_queued
 
 HOUR = Limit(3_600.0, requests=3)
@@ -103,6 +105,7 @@ def test_no_window_holds_more_than_a_model_of_it(
 
 async def _compare(folder: Path, steps: list[Step], skews: tuple[float, ...], most: int) -> None:
     """Grant by clocks that differ, and compare with a list of moments."""
+    migrated_sqlite(folder / FILE_NAME)
     database = await Database.open(config.Database(), folder)
     clocks = [ManualClock(1_700_000_000.0 + skew) for skew in skews]
     processes = [BudgetGrants(database, clock) for clock in clocks]

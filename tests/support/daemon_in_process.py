@@ -10,8 +10,10 @@ from pathlib import Path
 from exai.app.daemon import run_daemon
 from exai.app.services import Services
 from exai.config.sources import load
+from exai.storage.database_file import FILE_NAME
 from exai.transports.listener import Addresses
 from support.daemons import clean_environ
+from support.migrated_databases import migrated_sqlite
 from support.virtual_time import LoopClock
 
 __all__ = ["DaemonInProcess", "StartInProcess", "daemon_in_process"]
@@ -47,8 +49,14 @@ StartInProcess = Callable[..., AbstractAsyncContextManager[DaemonInProcess]]
 async def daemon_in_process(
     *, data_dir: Path, environ: Mapping[str, str], wall: float
 ) -> AsyncIterator[DaemonInProcess]:
-    """`exai serve` on free ports, without jobs, which have threads of their own; stopped by SIGTERM at the end."""
+    """`exai serve` on free ports, without jobs, which have threads of their own; stopped by SIGTERM at the end.
+
+    Where there is no data folder yet, it finds one with a database that is set up already.
+    """
     given = clean_environ(data_dir, {"EXAI_JOBS__RUN": "false", **environ})
+    if not data_dir.exists():  # noqa: ASYNC240 - a test may wait a moment
+        data_dir.mkdir(mode=0o700, parents=True)  # noqa: ASYNC240
+        migrated_sqlite(data_dir / FILE_NAME)
     settings = load(environ=given, config_file=None, overrides=(), cwd=data_dir.parent).settings
     clock = LoopClock(wall)
     ready = asyncio.Event()
