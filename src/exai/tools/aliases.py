@@ -8,7 +8,25 @@ import msgspec
 from exai.errors import BadArguments
 from exai.tools.normalizing import is_blank
 
-__all__ = ["Alias", "renamed"]
+__all__ = ["STEPWISE", "Alias", "renamed"]
+
+STEPWISE = frozenset(
+    {
+        "step_number",
+        "total_steps",
+        "next_step_required",
+        "findings",
+        "files_checked",
+        "relevant_context",
+        "issues_found",
+        "hypothesis",
+        "confidence",
+        "backtrack_from_step",
+        "images",
+        "temperature",
+    }
+)
+"""What callers report step by step under older names; tools that do the work in one call need none of it."""
 
 
 class Alias(msgspec.Struct, frozen=True):

@@ -3,31 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exai.tools.aliases import Alias
+from exai.tools.aliases import STEPWISE, Alias
 from exai.tools.normalizing import is_blank
 
 __all__ = ["REVIEWS"]
 
-STEPS = frozenset(
-    {
-        "step",
-        "step_number",
-        "total_steps",
-        "next_step_required",
-        "findings",
-        "files_checked",
-        "relevant_context",
-        "issues_found",
-        "hypothesis",
-        "confidence",
-        "backtrack_from_step",
-        "autonomy",
-        "images",
-        "temperature",
-        "thinking_mode",
-        "use_websearch",
-    }
-)
+STEPS = STEPWISE | {"step", "autonomy", "thinking_mode", "use_websearch"}
 """What the caller was to find out step by step: `review` looks by itself, in one call."""
 
 SEVERITIES = {"all": "low"}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai.errors import BadArguments
-from exai.tools.aliases import Alias
+from exai.tools.aliases import STEPWISE, Alias
 from exai.tools.normalizing import is_blank
 
 __all__ = ["TRACERS"]
@@ -65,25 +65,7 @@ def _named(described: str) -> str:
 TRACERS = (
     Alias(
         "tracer",
-        ignored=frozenset(
-            {
-                "step",
-                "step_number",
-                "total_steps",
-                "next_step_required",
-                "findings",
-                "files_checked",
-                "relevant_files",
-                "relevant_context",
-                "issues_found",
-                "hypothesis",
-                "confidence",
-                "backtrack_from_step",
-                "use_assistant_model",
-                "images",
-                "temperature",
-            }
-        ),
+        ignored=STEPWISE | {"step", "relevant_files", "use_assistant_model"},
         rewrite=_as_question,
     ),
 )

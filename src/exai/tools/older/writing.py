@@ -4,30 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai.errors import BadArguments
-from exai.tools.aliases import Alias
+from exai.tools.aliases import STEPWISE, Alias
 from exai.tools.normalizing import is_blank
 
 __all__ = ["WRITERS"]
 
-STEPS = frozenset(
-    {
-        "step_number",
-        "total_steps",
-        "next_step_required",
-        "findings",
-        "files_checked",
-        "relevant_context",
-        "issues_found",
-        "hypothesis",
-        "confidence",
-        "backtrack_from_step",
-        "use_assistant_model",
-        "images",
-        "temperature",
-        "thinking_mode",
-        "use_websearch",
-    }
-)
+STEPS = STEPWISE | {"use_assistant_model", "thinking_mode", "use_websearch"}
 COUNTS = frozenset(
     {
         "document_complexity",
