@@ -320,3 +320,14 @@ def test_what_shares_rare_words_with_a_problem_comes_first(made: GitRepository) 
     assert code[0] in {"shop/orders.py", "shop/limits.py"}
     assert stems_of("rawBalances of HTTPServer, and the wrong balance") == ["raw", "balanc", "http", "server"]
     assert gather(Reader(made.tree()), ["words_of_problem"], Wanted(question="the"), Bounds()).pieces == ()
+
+
+def test_a_huge_file_of_a_change_is_named_and_hides_no_other(made: GitRepository) -> None:
+    made.write({"a_huge.py": "x = '" + "word " * 4_000 + "'\n", "shop/limits.py": "MOST = 8\n"})
+    found = gather(Reader(made.tree()), REVIEW, Wanted(change="all"), Bounds(tokens=4_000))
+    change = {each.path: bool(each.text) for each in found.pieces if each.source == CHANGE}
+    assert change == {"a_huge.py": False, "shop/limits.py": True}
+    assert "there is more of change than is gathered" in found.notes
+    packed = Packer().pack(found.pieces, 100_000)
+    assert [each.piece.path for each in packed.left_out if each.piece.source == CHANGE] == ["a_huge.py"]
+    assert "shop/limits.py" in {each.path for each in packed.shown}

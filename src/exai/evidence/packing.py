@@ -89,7 +89,8 @@ class _Choice:
         has_taken = False
         for piece in pieces:
             is_beyond = shared and self._of_file[piece.path] + piece.tokens > self._share
-            if piece in self.taken or piece.tokens > self._left or is_beyond or self.covers(piece):
+            is_passed_over = piece in self.taken or piece.is_named_only
+            if is_passed_over or piece.tokens > self._left or is_beyond or self.covers(piece):
                 continue
             self._add(piece)
             has_taken = True

@@ -59,6 +59,8 @@ class Piece(msgspec.Struct, frozen=True):
     """Estimated, with the numbers of its lines and its frame."""
     total: int = 0
     """How many lines the whole file has."""
+    is_named_only: bool = False
+    """Whether its text was too much to be gathered, so that it is never shown."""
 
     @property
     def range(self) -> Range:

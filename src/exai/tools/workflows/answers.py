@@ -63,10 +63,11 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
         head = [] if self.continuation_id is None else [f"continuation_id: {self.continuation_id}"]
         if self.model_used:
             head += [self.model_used]
-        lines = [f"[{' | '.join(head)}]", *(f"Note: {note}" for note in self.notes)]
+        lines = [f"[{' | '.join(head)}]"] if head else []
+        lines += [f"Note: {note}" for note in self.notes]
         if self.next_call is not None:
             lines += [f"Next: {msgspec.json.encode(self.next_call).decode()}"]
-        return "\n".join([*lines, "", self.answer])
+        return "\n".join([*lines, "", self.answer] if lines else [self.answer])
 
 
 def returned(outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
