@@ -150,7 +150,7 @@ def test_a_prompt_that_does_not_fit_stops_it_too(tmp_path: Path, prompt: str, se
 
 def test_a_definition_without_a_prompt_stops_it(tmp_path: Path) -> None:
     (tmp_path / "guess.toml").write_text(GOOD)
-    with pytest.raises(StartFault, match=r"guess\.toml is wrong"):
+    with pytest.raises(StartFault, match=r"guess\.toml is wrong: guess\.md cannot be read \(no such file"):
         list(read_folder(tmp_path))
 
 

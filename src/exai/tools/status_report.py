@@ -250,7 +250,8 @@ def _calls_text(heading: str, nothing: str, calls: tuple[EndedCall, ...]) -> str
     if not calls:
         return nothing
     lines = [
-        f"- {each.at} {each.tool} {each.model or ''}: {each.outcome} {each.error or ''} ({each.call_id})"
+        f"- {each.at} {' '.join(filter(None, (each.tool, each.model)))}: "
+        f"{' '.join(filter(None, (each.outcome, each.error)))} ({each.call_id})"
         for each in calls
     ]
     return "\n".join([heading, *lines])

@@ -373,7 +373,12 @@ def _read(folder: Traversable | Path, file: Traversable | Path) -> Workflow:
         definition = definition_of(file.read_text(encoding="utf-8"))
         prompt = folder / f"{definition.name}.md"
         return Workflow(definition, sections_of(prompt.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        name = Path(error.filename).name if error.filename else file.name
+        raise StartFault(
+            f"The workflow {file.name} is wrong: {name} cannot be read ({reason_of(error)})."
+        ) from error
+    except ValueError as error:
         raise StartFault(f"The workflow {file.name} is wrong: {error}.") from error
 
 

@@ -51,7 +51,7 @@ class Compacting:
         chosen = _fitting([each for each in said if first < each.number <= last])
         if not chosen:
             raise BadArguments(
-                f"There is nothing to sum up: it has {conversation.exchanges} exchanges, of which the first "
+                f"There is nothing to sum up: of {conversation.exchanges} exchanges the first "
                 f"{first} are summed up already, and the last {keep} stay as they are. Give a smaller `keep`."
             )
         consultation = await self._consultant.consult(
