@@ -6,7 +6,7 @@ from typing import Any
 
 from exai import config
 from exai.auth.authority import Authority
-from exai.auth.scopes import ADMIN, DASHBOARD, SCOPES
+from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, OPERATE, SCOPES
 from exai.storage.identity.tables import IdentityTables
 from exai.web.routes import READ, Route
 from support.operations_ports import OWN_ORIGIN, Port, Reply, filled
@@ -36,6 +36,9 @@ WITH_A_TOKEN = {
     (("POST",), "/api/revocations/token"): ADMIN,
     (("POST",), "/api/revocations/subject"): ADMIN,
     (READ, "/api/keys"): ADMIN,
+    (READ, "/api/errors"): ERRORS,
+    (READ, "/api/errors/{group}"): ERRORS,
+    (("POST",), "/api/errors/{group}/decide"): OPERATE,
     (("POST",), "/api/keys/rotate"): ADMIN,
 }
 """What nobody does without one, in any mode. Nothing here runs a command or fetches what a caller names."""

@@ -1,7 +1,9 @@
 """Names are counted, by day and caller, and never a value."""
 
+import pytest
+
 from exai.callers import Caller, Door
-from exai.errors import ProviderRefused
+from exai.errors import ProviderRefused, ScopeMissing
 from exai.runtime.clock import ManualClock
 from exai.storage.calls.use import NamedUse, NameKind, UseCounts
 from exai.storage.database import Database
@@ -36,6 +38,8 @@ async def test_names_are_counted_and_no_value(database: Database) -> None:
         ("argument", "model"): (1, 1),
         ("model", "scripted-1"): (2, 1),
         ("client", "agent"): (2, 1),
+        ("outcome", "ok"): (1, 0),
+        ("outcome", "provider_refused"): (1, 1),
     }
     assert rows[("argument", "(unknown)")].failures == 1
     assert not any("secret" in row.name or "made_up" in row.name for row in rows.values())
@@ -60,3 +64,16 @@ async def test_days_and_processes_add_up(database: Database) -> None:
     (today,) = await table.report(days=0.01, owner="me")
     assert today.calls == 3
     assert await table.prune(0) == 2
+
+
+async def test_refused_calls_are_counted_with_why(database: Database) -> None:
+    services = Services(database, ScriptedProvider("answer"))
+    with pytest.raises(ScopeMissing):
+        await services.call(caller=Caller("me", Door.HTTP))
+    services.dispatcher.stop_admitting()
+    await services.call(caller=CALLER)
+    rows = await counted(services)
+    assert {name: row.calls for (kind, name), row in rows.items() if kind == "outcome"} == {
+        "insufficient_scope": 1,
+        "stopping": 1,
+    }

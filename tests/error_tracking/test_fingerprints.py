@@ -47,14 +47,6 @@ def test_a_reporter_says_by_what_and_may_ask_for_the_default() -> None:
     hashes = [fingerprint(each).hash for each in (plain, in_europe, elsewhere, alone)]
     assert len(set(hashes)) == 4
     assert fingerprint(alone).hash == fingerprint(structs.replace(alone, chain=())).hash
-    assert fingerprint(in_europe).others[0] == ("stack", fingerprint(plain).hash)
-
-
-def test_every_hash_that_could_be_computed_is_kept() -> None:
-    made = fingerprint(coded("stopping", "x"))
-    assert made.line == "code"
-    assert [line for line, _ in made.others] == ["stack", "message"]
-    assert len({made.hash, *(hash_ for _, hash_ in made.others)}) == 3
 
 
 def test_text_without_utf8_is_hashed() -> None:

@@ -17,6 +17,7 @@ from exai.auth.tickets import Tickets
 from exai.dashboard.operations import Identity, operations_port
 from exai.dashboard.overview import Overview
 from exai.dashboard.readiness import Check
+from exai.error_tracking.console import Console
 from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.monitoring.loop_lag import LoopLag
@@ -152,6 +153,7 @@ def make_port(
     app = operations_port(
         identity=Identity(authenticator, authority, tickets),
         overview=overview,
+        errors=Console(database, clock),
         metrics=metrics,
         hosts=HostRule(server),
         clock=clock,
@@ -179,5 +181,6 @@ def _report(database: Database, clock: ManualClock) -> SystemReport:
         use=UseCounts(database, clock),
         calls=RecordedCalls(database, clock),
         archive=ConversationArchive(database, clock),
+        errors=Console(database, clock),
         running=(),
     )

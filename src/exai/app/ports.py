@@ -130,6 +130,7 @@ def _operations(
     return operations_port(
         identity=services.identity,
         overview=overview,
+        errors=services.faults.console,
         metrics=services.monitoring.metrics,
         hosts=HostRule(settings.server),
         clock=services.clock,

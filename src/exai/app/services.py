@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exai.app.calls import open_dispatcher
 from exai.app.duties import run_duties
+from exai.app.faults.sampling import open_sampling
 from exai.app.faults.tracking import FaultTracking, open_fault_tracking
 from exai.app.files import StoredFiles, ToolFiles, open_files, remote_files
 from exai.app.identity import open_identity
@@ -80,6 +81,7 @@ async def build(
             open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
             open_files(settings, storage, clock, scheduler, work, monitoring) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
+            open_sampling(storage.database, monitoring, asking, scheduler),
             remote_files(settings, storage, asking.router, clock) as remote,
             open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=runs_jobs) as jobs,
             open_tools(

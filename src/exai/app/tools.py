@@ -13,6 +13,7 @@ from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.provider_reading import ProviderReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
+from exai.error_tracking.console import Console
 from exai.jobs.durable import DurableJobs
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
@@ -85,6 +86,7 @@ async def open_tools(
         use=storage.use,
         calls=storage.recorded_calls,
         archive=storage.archive,
+        errors=Console(storage.database, asking.clock),
         running=monitoring.running_calls,
     )
     models = Models(states)

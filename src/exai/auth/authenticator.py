@@ -18,7 +18,7 @@ from exai.auth.jws import LONGEST_TOKEN, InvalidToken
 from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
 from exai.auth.revocation_state import EndReason, RevocationState
-from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, SCOPES, known_scopes
+from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, OPERATE, SCOPES, known_scopes
 from exai.auth.verifier import Proof, Verifier
 from exai.callers import LOCAL_SUBJECT, Caller, Credential, Door, RawHeaders
 from exai.config import Auth
@@ -34,7 +34,7 @@ MOST_KNOWN = 10_000
 KNOWN_FOR_S = 600.0
 """Then a token is looked at once more, so that a key its issuer has taken back is noticed."""
 
-WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS}
+WITHOUT_TOKEN = frozenset(SCOPES) - {ADMIN, DASHBOARD, ERRORS, OPERATE}
 """What a caller without a token may do up to the day on which tokens are required."""
 
 _log = structlog.get_logger(__name__)

@@ -11,6 +11,7 @@ __all__ = [
     "FILES",
     "FILES_SECRETS",
     "MODELS",
+    "OPERATE",
     "SCOPES",
     "SEARCH",
     "STATUS",
@@ -23,6 +24,7 @@ STATUS = "tools:status"
 FILES = "files"
 FILES_SECRETS = "files:secrets"
 ERRORS = "errors"
+OPERATE = "operate"
 DASHBOARD = "dashboard"
 ADMIN = "admin"
 
@@ -34,6 +36,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         FILES: "Put files in and take one's own files out.",
         FILES_SECRETS: "Send a file although it holds a secret (`send_secrets`).",
         ERRORS: "Report errors, and read what became of them.",
+        OPERATE: "Decide what becomes of errors: resolve, archive, reopen, merge and split their groups.",
         DASHBOARD: "Look at the dashboard, at `/metrics` and at calls by id: everybody's, but no texts.",
         ADMIN: "Make and revoke tokens and keys.",
     }

@@ -15,10 +15,12 @@ from exai.auth.scopes import DASHBOARD
 from exai.auth.tickets import Tickets
 from exai.callers import Door
 from exai.dashboard.administration import Administration
+from exai.dashboard.error_groups import ErrorGroups
 from exai.dashboard.overview import Overview
 from exai.dashboard.page import page_routes
 from exai.dashboard.readiness import Check, State, readiness_of
 from exai.dashboard.sign_in import SignIn
+from exai.error_tracking.console import Console
 from exai.events.events import Event
 from exai.monitoring.metrics import CONTENT_TYPE, Metrics
 from exai.runtime.clock import Clock
@@ -58,6 +60,7 @@ def operations_port(
     *,
     identity: Identity,
     overview: Overview,
+    errors: Console,
     metrics: Metrics,
     hosts: HostRule,
     clock: Clock,
@@ -76,6 +79,7 @@ def operations_port(
             *overview.routes(),
             *SignIn(identity.tickets, browsers, authenticator.attempts).routes(),
             *Administration(identity.authority).routes(),
+            *ErrorGroups(errors).routes(),
             *further,
         ],
         door=Door.OPERATIONS,

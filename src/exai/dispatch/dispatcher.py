@@ -28,6 +28,7 @@ from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, 
 from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.dispatch.span_choice import SpanChoice
 from exai.error_tracking.faults import OURSELVES, FaultSource
 from exai.errors import (
     DeadlineExceeded,
@@ -43,9 +44,10 @@ from exai.events.incidents import record_incident
 from exai.events.requests import RequestRecord
 from exai.routing.admission import CallPermits
 from exai.routing.asker import ModelAsker
-from exai.routing.ledger import Ledger, Stage
+from exai.routing.ledger import LATENCY, Ledger, Stage
 from exai.routing.progress import Progress, SilentProgress
 from exai.routing.request import Asking
+from exai.routing.timeline import spans_of
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
 from exai.tools.envelope import CallFacts, answer_of, under_alias, with_facts
@@ -122,6 +124,7 @@ class Dispatcher:
         self._repeats = oversight.repeats
         self._use = oversight.use
         self._faults = oversight.faults
+        self._span_choice = SpanChoice()
         self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
         self._bus = asking.bus
@@ -202,6 +205,7 @@ class Dispatcher:
         lacking = [scope for scope in needed if not caller.may(scope)]
         if lacking:
             self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
+            self._use.note(invocation, caller, None, code=ScopeMissing.code)
             raise ScopeMissing(
                 f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
                 "Ask its issuer for one that has this scope, or leave out what needs it.",
@@ -276,6 +280,7 @@ class Dispatcher:
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
         self._bus.publish(CallRefused(request.tool.name, request.caller, Stopping.code))
+        self._use.note(request.invocation, request.caller, None, code=Stopping.code)
         return failure(stopping(), request.id)
 
     def _start(self, request: _Request, progress: Progress, run: IdempotentRun | None) -> _Call:
@@ -391,6 +396,7 @@ class Dispatcher:
                     outcome=outcome,
                     error_code=code,
                     error_hash=error_hash,
+                    spans=self._spans(call, model, timings, failed=code is not None),
                     model_used=model,
                     provider=provider,
                     conversation_id=findings.conversation_id or call.requested.conversation_id,
@@ -406,6 +412,14 @@ class Dispatcher:
             CallEnded(call.id, call.tool.name, caller, outcome, code, provider, model, timings, requests)
         )
         return CallFacts(call.id, timings, emulated=emulated)
+
+    def _spans(
+        self, call: _Call, model: str | None, timings: Mapping[str, float], *, failed: bool
+    ) -> str | None:
+        """Return the spans of a call as JSON, if it is one of those whose spans are kept."""
+        if not self._span_choice.keeps(model, timings[LATENCY], failed=failed):
+            return None
+        return msgspec.json.encode(spans_of(call.asker.ledger, call.request.began)).decode()
 
     def _notice(self, call: _Call, fault: ToolFault) -> str:
         """Publish why the call failed; return the hash by which that is grouped."""
@@ -440,7 +454,7 @@ class Dispatcher:
             self._guards.settle_soon(call.id, requests)
         if caller.subject in self._purses.subjects:
             self._purses.settle_soon(call.id, requests)
-        self._use.note(call.request.invocation, caller, model, ok=code is None, usd=usd)
+        self._use.note(call.request.invocation, caller, model, code=code, usd=usd)
         if code in NOT_ADMITTED and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
 

@@ -1,4 +1,4 @@
-"""Counts under which names tools are called: tools, arguments, older names, models and clients, never a value.
+"""Counts under which names tools are called, and how that ends: never a value.
 
 A call adds to a count in memory, off the path to its answer; a duty of the process writes the counts.
 """
@@ -17,11 +17,13 @@ __all__ = ["UseLog"]
 UNKNOWN = "(unknown)"
 """Stands for every argument that a tool does not have: what callers make up is no name of ours."""
 NO_CLIENT = "(unnamed)"
+OK = "ok"
+"""The outcome of a call that did not fail."""
 MOST_OPEN = 1_000
 """Different calls that are counted in memory before they are written."""
 
-_Called = tuple[Tool[Any, Any], Alias | None, frozenset[str], bool, str | None, str, str]
-"""Tool, older name, known arguments, whether there were others, model, client, owner."""
+_Called = tuple[Tool[Any, Any], Alias | None, frozenset[str], bool, str | None, str | None, str, str]
+"""Tool, older name, known arguments, whether there were others, model, code of the failure, client, owner."""
 
 
 class UseLog:
@@ -34,21 +36,27 @@ class UseLog:
         self._called: dict[Any, _Called] = {}
 
     def note(
-        self, invocation: Invocation, caller: Caller, model: str | None, *, ok: bool, usd: float | None
+        self,
+        invocation: Invocation,
+        caller: Caller,
+        model: str | None,
+        *,
+        code: str | None,
+        usd: float | None = None,
     ) -> None:
-        """Count a call that has ended."""
+        """Count a call that has ended, or that was refused; `code` is that of its failure."""
         name, given = invocation.name, invocation.given
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = _names_of(invocation)
         named = known.intersection(given)
-        key = (name, named, len(named) < len(given), model, caller.client, caller.subject)
+        key = (name, named, len(named) < len(given), model, code, caller.client, caller.subject)
         sums = self._open.get(key)
         if sums is None:
             sums = self._open[key] = [0, 0, 0.0]
             self._called[key] = (invocation.tool, invocation.alias, *key[1:])
         sums[0] += 1
-        if not ok:
+        if code is not None:
             sums[1] += 1
         if usd is not None:
             sums[2] += usd
@@ -63,8 +71,9 @@ class UseLog:
         """Queue what was counted since the last time."""
         sums: dict[tuple[str, NameKind, str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
         for key, counted in self._open.items():
-            tool, alias, named, has_others, model, client, owner = self._called[key]
+            tool, alias, named, has_others, model, code, client, owner = self._called[key]
             names = [(NameKind.TOOL, tool.name), (NameKind.CLIENT, _without_version(client))]
+            names.append((NameKind.OUTCOME, code or OK))
             names += [(NameKind.ARGUMENT, name) for name in named]
             names += [(NameKind.ARGUMENT, UNKNOWN)] if has_others else []
             names += [] if alias is None else [(NameKind.OLDER_NAME, alias.name)]

@@ -14,6 +14,7 @@ from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
 from exai.storage.error_tracking.groups import FingerprintRow, GroupTables, HourRow, StaleVersion
 from exai.storage.error_tracking.rows import Change, GroupRow, State, Turn
+from exai.storage.error_tracking.sample_table import SampleTable
 
 __all__ = ["Console", "GroupDetails", "GroupLine", "Sort", "UnknownGroup"]
 
@@ -74,6 +75,7 @@ class Console:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._groups = GroupTables(database, clock)
         self._comparison = Comparison(database)
+        self._samples = SampleTable(database)
         self._clock = clock
 
     async def listed(
@@ -102,12 +104,19 @@ class Console:
             {**msgspec.json.decode(each.body, type=dict[str, Any]), "at": each.at} for each in occurrences
         ]
         rates = (await groups.rates()).get(group.group_id, (0, 0))
+        latest = occurrences[0] if occurrences else None
+        load = (
+            await self._samples.at(latest.run_id, latest.at)
+            if latest is not None and latest.run_id is not None
+            else []
+        )
         report = report_on(
             group,
             bodies,
             await self._comparison.around(group.last_seen),
             earlier_release=await self._release_before(group),
             rates=rates,
+            load=load,
         )
         return GroupDetails(
             group=_line(group, rates),

@@ -33,9 +33,12 @@ __all__ = ["RULE", "Fingerprint", "fingerprint", "message_template"]
 
 RULE = 1
 
-DEFAULT = "{{ default }}"
+DEFAULT = "{{default}}"
+"""Its blanks do not count."""
 OWN_FRAMES = 20
 FOREIGN_FRAMES = 5
+FOREIGN_READ = 100
+"""Of these the first five are left once recursion is folded."""
 LONGEST_CYCLE = 4
 """Functions that call each other in a circle, as far as that is folded."""
 
@@ -71,8 +74,6 @@ class Fingerprint(msgspec.Struct, frozen=True):
     """64 hexadecimal digits."""
     parts: tuple[Any, ...]
     """What was hashed, for people: texts, and lists of texts."""
-    others: tuple[tuple[str, str], ...] = ()
-    """Line and hash of what the lines below it would have given, so that it can be grouped again."""
 
     @property
     def why(self) -> str:
@@ -81,30 +82,23 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 def fingerprint(fault: Fault) -> Fingerprint:
-    """Compute what a fault is grouped by, with every hash that could be computed."""
-    lines = [
-        (line, parts)
-        for line, parts in (
-            ("code", _by_code(fault)),
-            ("stack", _by_stack(fault)),
-            ("message", _by_message(fault)),
-        )
-        if parts is not None
-    ]
+    """Compute what a fault is grouped by."""
+    line, parts = _default(fault)
     if fault.reported_fingerprint:
-        default = lines[0][1]
         given: list[Any] = []
         for part in fault.reported_fingerprint:
-            given += default if part.replace(" ", "") == "{{default}}" else [_storable(part)]
-        lines.insert(0, ("given", given))
-    (line, parts), *rest = lines
-    return Fingerprint(
-        RULE,
-        line,
-        _hash(fault.project, line, parts),
-        tuple(parts),
-        tuple((other, _hash(fault.project, other, further)) for other, further in rest),
-    )
+            given += parts if part.replace(" ", "") == DEFAULT else [_storable(part)]
+        line, parts = "given", given
+    return Fingerprint(RULE, line, _hash(fault.project, line, parts), tuple(parts))
+
+
+def _default(fault: Fault) -> tuple[str, list[Any]]:
+    """Return the first line of the rule that applies whoever reports, with its parts."""
+    if (parts := _by_code(fault)) is not None:
+        return "code", parts
+    if (parts := _by_stack(fault)) is not None:
+        return "stack", parts
+    return "message", _by_message(fault)
 
 
 def message_template(fault: Fault) -> str:
@@ -161,7 +155,7 @@ def _by_stack(fault: Fault) -> list[Any] | None:
 def _by_message(fault: Fault) -> list[Any]:
     frames: Sequence[FaultFrame] = fault.chain[-1].frames if fault.chain else ()
     kind = fault.chain[-1].type if fault.chain else fault.logger
-    foreign = _folded([_storable(f"{frame.module}:{frame.function}") for frame in frames])
+    foreign = _folded([_storable(f"{frame.module}:{frame.function}") for frame in frames[:FOREIGN_READ]])
     return [_storable(kind), message_template(fault), foreign[:FOREIGN_FRAMES]]
 
 
@@ -175,7 +169,9 @@ def _folded(functions: list[str]) -> list[str]:
     for function in functions:
         kept.append(function)
         for length in range(1, LONGEST_CYCLE + 1):
-            if len(kept) >= 2 * length and kept[-length:] == kept[-2 * length : -length]:
+            if len(kept) < 2 * length or kept[-1] != kept[-1 - length]:
+                continue
+            if length == 1 or kept[-length:] == kept[-2 * length : -length]:
                 del kept[-length:]
                 break
     return kept

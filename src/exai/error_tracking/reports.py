@@ -14,6 +14,7 @@ from exai.error_tracking.known_faults import known_faults
 from exai.error_tracking.states import is_escalating
 from exai.storage.error_tracking.comparison import GoodCalls
 from exai.storage.error_tracking.rows import GroupRow
+from exai.storage.error_tracking.sample_table import SampleRow
 
 __all__ = ["Cause", "Report", "Shared", "report_on"]
 
@@ -29,6 +30,9 @@ DIMENSIONS = ("tool", "provider", "model", "door", "client", "release")
 """In which failing and good calls are compared."""
 SHARED_FROM = 0.9
 """Share of the occurrences that have a value, from which on they share it."""
+FULL_FROM = 0.1
+"""Share of a minute in which a limit was reached, from which on that is worth telling."""
+SLOW_LOOP_MS = 100.0
 GOOD_UP_TO = 0.5
 """Share of the good calls, up to which the value tells them apart."""
 
@@ -66,6 +70,7 @@ def report_on(
     *,
     earlier_release: str | None,
     rates: tuple[int, int] = (0, 0),
+    load: Sequence[SampleRow] = (),
 ) -> Report:
     """Make the report.
 
@@ -74,6 +79,7 @@ def report_on(
         good: the calls that went well in the hour of the last occurrence.
         earlier_release: the last release before the first with the fault; `None` where there was none.
         rates: how often it was seen in this hour, and in the seven days before.
+        load: how busy the process was in the minute of the last occurrence.
     """
     known = known_faults().get(group.code or "")
     cause = _CAUSES.get(group.fixable_by, "unknown")
@@ -87,7 +93,7 @@ def report_on(
         if known
         else "Report it with its stack and its release; it is no error that EXAI foresees.",
         shared=tuple(_shared(bodies, good)),
-        observations=tuple(_observations(group, bodies, good, rates)),
+        observations=(*_observations(group, bodies, good, rates), *_of_load(load)),
     )
 
 
@@ -146,6 +152,21 @@ def _observations(
         told.append("One caller alone met it.")
     elif group.callers > 1:
         told.append(f"{group.callers} callers met it.")
+    return told
+
+
+def _of_load(load: Sequence[SampleRow]) -> list[str]:
+    """Say what was at its limit or out of the usual in that minute."""
+    told = []
+    for sample in load:
+        if sample.full >= FULL_FROM:
+            told.append(f"In that minute {sample.name} was at its limit for {sample.full:.0%} of the time.")
+        if sample.name == "loop_lag_ms" and sample.max >= SLOW_LOOP_MS:
+            told.append(
+                f"In that minute the event loop was {sample.max:,.0f} ms late at worst: something held it."
+            )
+        if sample.name == "pending_writes" and sample.max:
+            told.append(f"In that minute up to {sample.max:,.0f} writes waited for the database.")
     return told
 
 

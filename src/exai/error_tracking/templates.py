@@ -5,6 +5,7 @@ number in a name such as `glm-4.6`.
 """
 
 import re
+from functools import lru_cache
 
 __all__ = ["template_of"]
 
@@ -48,7 +49,12 @@ _PARTS = re.compile(
 
 def template_of(message: str) -> str:
     """Return the fixed part of a message, of which the first 400 characters are read."""
-    return _PARTS.sub(_replacement, " ".join(message[:READ_CHARACTERS].split()))
+    return _template_of(message[:READ_CHARACTERS])
+
+
+@lru_cache(maxsize=1_024)
+def _template_of(message: str) -> str:
+    return _PARTS.sub(_replacement, " ".join(message.split()))
 
 
 def _replacement(found: re.Match[str]) -> str:

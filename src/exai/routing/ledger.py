@@ -28,7 +28,7 @@ from exai.errors import ExaiError
 from exai.events.requests import Purpose, RequestRecord
 from exai.runtime.clock import Clock
 
-__all__ = ["Entry", "Ledger", "Stage", "Tried"]
+__all__ = ["LATENCY", "Entry", "Ledger", "Stage", "Tried"]
 
 NOT_ASKED = "not_asked"
 OPEN = "open"
@@ -238,6 +238,11 @@ class Ledger:
             total.add(entry.bill.cost, entry.bill.usage)
             total.unreported += entry.bill.unreported
         return total
+
+    @property
+    def own_intervals(self) -> Sequence[_Interval]:
+        """What the time of the whole call went into, beside its requests."""
+        return self._lists.intervals
 
     @property
     def last_stage(self) -> str | None:

@@ -128,6 +128,8 @@ class Status:
             errors=await report.failures_of(caller) if wants("errors") else UNSET,
             quality=await self._verdicts.counts(caller) if arguments.section == "quality" else UNSET,
         )
+        if arguments.section == "errors" and context.caller.may(scopes.ERRORS):
+            details = msgspec.structs.replace(details, groups=await report.open_groups())
         if arguments.section == "calls":
             details = StatusDetails(calls=await report.calls_of(caller))
         elif arguments.section == "conversations":

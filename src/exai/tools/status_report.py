@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.consulting.results import Report, Result
+from exai.error_tracking.console import GroupLine
 from exai.storage.calls.use import NamedUse
 from exai.storage.workflows.findings import VerdictCount
 from exai.tools.call_report import CallReport
@@ -48,6 +49,8 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     names: tuple[NamedUse, ...] | UnsetType = UNSET
     """Under which names the caller called; arguments are names, never values."""
     errors: tuple[EndedCall, ...] | UnsetType = UNSET
+    groups: tuple[GroupLine, ...] | UnsetType = UNSET
+    """What went wrong here and is open, for callers with the scope `errors`."""
     calls: tuple[EndedCall, ...] | UnsetType = UNSET
     conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
     doctor: tuple[str, ...] | UnsetType = UNSET
@@ -69,6 +72,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     names: tuple[NamedUse, ...] | UnsetType = UNSET
     errors: tuple[EndedCall, ...] | UnsetType = UNSET
+    groups: tuple[GroupLine, ...] | UnsetType = UNSET
     calls: tuple[EndedCall, ...] | UnsetType = UNSET
     conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
     doctor: tuple[str, ...] | UnsetType = UNSET
@@ -110,6 +114,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             usage=details.usage if details.usage is UNSET else cut.first(details.usage),
             names=details.names if details.names is UNSET else cut.first(details.names, most=2 * MOST),
             errors=details.errors if details.errors is UNSET else cut.first(details.errors),
+            groups=details.groups if details.groups is UNSET else cut.first(details.groups),
             calls=details.calls if details.calls is UNSET else cut.first(details.calls),
             conversations=details.conversations,
             doctor=details.doctor,
@@ -130,6 +135,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             (self.usage, _usage_text),
             (self.names, _names_text),
             (self.errors, partial(_calls_text, "Latest failed calls:", "No failed calls.")),
+            (self.groups, _groups_text),
             (self.calls, partial(_calls_text, "Latest calls:", "You have made no calls.")),
             (self.conversations, _conversations_text),
             (self.quality, _quality_text),
@@ -255,6 +261,15 @@ def _calls_text(heading: str, nothing: str, calls: tuple[EndedCall, ...]) -> str
         for each in calls
     ]
     return "\n".join([heading, *lines])
+
+
+def _groups_text(groups: tuple[GroupLine, ...]) -> str:
+    lines = [
+        f"- {each.group} {each.title}: seen {each.seen}, last {each.last_seen:%Y-%m-%d %H:%M} UTC, "
+        f"fixable by {each.fixable_by or 'nobody known'}"
+        for each in groups
+    ]
+    return "\n".join(["Open groups of errors:", *(lines or ["- none"])])
 
 
 def _quality_text(counts: Sequence[VerdictCount]) -> str:

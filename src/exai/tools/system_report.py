@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from exai.error_tracking.console import Console, GroupLine
 from exai.jobs.job import Counts as JobCounts
 from exai.monitoring.loop_lag import LoopLag
 from exai.monitoring.provider_health import ProviderHealth
@@ -203,6 +204,7 @@ class SystemReport:
     use: UseCounts
     calls: RecordedCalls
     archive: ConversationArchive
+    errors: Console
     running: Container[str]
     """Ids of the calls that this process runs."""
 
@@ -270,6 +272,10 @@ class SystemReport:
     async def failures_of(self, caller: str) -> tuple[EndedCall, ...]:
         """List a caller's latest calls that failed, newest first."""
         return tuple(map(_ended, await self.journal.recent_failures(owner=caller, limit=RECENT)))
+
+    async def open_groups(self) -> tuple[GroupLine, ...]:
+        """List what went wrong here and is open, whoever met it: what was seen last comes first."""
+        return tuple(await self.errors.listed(most=RECENT * 2))
 
     async def conversations_of(self, caller: str) -> tuple[ConversationItem, ...]:
         """List a caller's conversations, the latest used first; nothing of what was said."""

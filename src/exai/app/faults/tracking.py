@@ -12,6 +12,7 @@ from exai.app.faults.release import release_of, settings_digest
 from exai.app.monitoring import Monitoring
 from exai.config import Settings
 from exai.config.tree import secret_values
+from exai.error_tracking.console import Console
 from exai.error_tracking.noticing import FaultNotices
 from exai.error_tracking.recovery import Recovery
 from exai.error_tracking.sources import watch_sources
@@ -21,7 +22,6 @@ from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import FaultCounts
-from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.retention import FaultRetention
 from exai.storage.error_tracking.run_table import RunTable
@@ -43,7 +43,7 @@ class FaultTracking:
 
     notices: FaultNotices
     tracker: Tracker
-    groups: GroupTables
+    console: Console
     runs: RunTable
 
 
@@ -82,7 +82,7 @@ async def open_fault_tracking(
     try:
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
-                yield FaultTracking(notices, tracker, GroupTables(database, clock), runs)
+                yield FaultTracking(notices, tracker, Console(database, clock), runs)
     finally:
         await tracker.close()
         runs.end_soon()

@@ -29,7 +29,8 @@ from exai.events.requests import RequestRecord
 from exai.runtime.clock import Clock
 from exai.storage.calls.requests import INSERT_REQUESTS, rows_of
 from exai.storage.database import Database
-from exai.storage.dialects import ManyRows, upsert
+from exai.storage.dialects import ManyRows, insert_if_absent, upsert
+from exai.storage.error_tracking.schema import call_spans
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
@@ -71,6 +72,8 @@ class CallEnd(msgspec.Struct, frozen=True):
     """What the tool reports of its result, as JSON."""
     error_hash: str | None = None
     """By which its failure is grouped."""
+    spans: str | None = None
+    """In which order it spent its time, as JSON; `None`: that is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class Journal:
         for name in TIMINGS:
             row[name] = end.timings.get(name)
         begun = self._beginning.pop(end.call_id, None)
-        write = _End(row, rows_of(end.call_id, end.requests), begun)
+        write = _End(row, rows_of(end.call_id, end.requests), begun, end.spans)
         self._database.write_soon(_write_calls, write, durable=True)
 
     async def sweep(self) -> int:
@@ -226,6 +229,7 @@ _END = ManyRows(
     .where(calls.c.call_id == bindparam("of_call"))
     .values({name: bindparam(name) for name in _ENDS_IN})
 )
+_INSERT_SPANS = ManyRows(insert_if_absent(call_spans))
 _BEGIN_AND_END = upsert(calls, _ENDS_IN)
 """For a row that may not be there: waits for a transaction that is still to commit it, and else writes it whole."""
 
@@ -239,6 +243,7 @@ class _End(msgspec.Struct, frozen=True):
     requests: list[dict[str, Any]]
     begun: dict[str, Any] | None
     """How the row began, where that may not be committed."""
+    spans: str | None
 
 
 @all_at_once(LockGroup.CALLS)
@@ -255,6 +260,10 @@ def _write_calls(connection: Connection, writes: list[_Begin | _End]) -> None:
         _BEGIN_AND_END.execute(connection, unsure)
     if requests:
         INSERT_REQUESTS.execute(connection, requests)
+    if spans := [
+        {"call_id": end.row["of_call"], "spans": end.spans} for end in ends if end.spans is not None
+    ]:
+        _INSERT_SPANS.execute(connection, spans)
 
 
 def _whole(end: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.storage.error_tracking.schema import call_spans
 from exai.storage.schema import TIMINGS, calls, exchanges, requests
 
 __all__ = ["RecordedCall", "RecordedCalls"]
@@ -29,6 +30,9 @@ class RecordedCall:
     report: Mapping[str, Any] | None
     requests: tuple[Mapping[str, Any], ...]
     """By the names of the columns of `requests`, in the order in which they began."""
+    spans: tuple[Any, ...] | None
+    """In which order it spent its time: request, stage, began and ended in milliseconds since the call began, attempt,
+    model. `None`: that was not kept of it."""
 
     @property
     def call_id(self) -> str:
@@ -51,6 +55,7 @@ class RecordedCall:
             "timings": dict(self.timings),
             "report": self.report,
             "requests": [{name: _plain(value) for name, value in each.items()} for each in self.requests],
+            "spans": self.spans,
         }
 
     @property
@@ -96,7 +101,8 @@ class RecordedCalls:
             if row is None:
                 return None
             asked = select(requests).where(requests.c.call_id == row["call_id"]).order_by(requests.c.number)
-            return _recorded(row, connection.execute(asked).mappings().all())
+            spans = select(call_spans.c.spans).where(call_spans.c.call_id == row["call_id"])
+            return _recorded(row, connection.execute(asked).mappings().all(), connection.scalar(spans))
 
         return await self._database.read(read)
 
@@ -105,11 +111,12 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _recorded(row: RowMapping, asked: Sequence[RowMapping]) -> RecordedCall:
+def _recorded(row: RowMapping, asked: Sequence[RowMapping], spans: str | None) -> RecordedCall:
     left_out = {*TIMINGS, "report"}
     return RecordedCall(
         facts={name: value for name, value in row.items() if name not in left_out},
         timings={name: row[name] for name in TIMINGS if row[name] is not None},
         report=None if row["report"] is None else msgspec.json.decode(row["report"]),
         requests=tuple(dict(each) for each in asked),
+        spans=None if spans is None else tuple(msgspec.json.decode(spans)),
     )

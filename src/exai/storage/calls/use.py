@@ -1,4 +1,4 @@
-"""Rows of use: how often tools, arguments, older names, models and clients were named, by day and caller."""
+"""Rows of use: how often tools, arguments, older names, models, clients and outcomes had a name, by day and caller."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -27,6 +27,8 @@ class NameKind(StrEnum):
     OLDER_NAME = "older_name"
     MODEL = "model"
     CLIENT = "client"
+    OUTCOME = "outcome"
+    """`ok`, or the code of the failure; refused calls are counted too."""
 
 
 class NamedUse(msgspec.Struct, frozen=True):

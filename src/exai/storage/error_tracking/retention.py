@@ -6,7 +6,8 @@ from sqlalchemy import Connection, delete, func, literal_column, or_, select
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.error_tracking.schema import error_counts, error_occurrences, runs
+from exai.storage.error_tracking.schema import call_spans, error_counts, error_occurrences, runs, samples
+from exai.storage.schema import calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["FaultRetention"]
@@ -14,6 +15,8 @@ __all__ = ["FaultRetention"]
 MOST_OF_GROUP = 100
 MOST_IN_ALL = 50_000
 KEPT_HOURS_DAYS = 400
+KEPT_SPANS_DAYS = 14
+KEPT_SAMPLES_DAYS = 7
 
 
 class FaultRetention:
@@ -51,6 +54,9 @@ def _prune(connection: Connection, moments: tuple[datetime, datetime]) -> int:
         gone += connection.execute(
             delete(error_occurrences).where(row.occurrence_id.in_(too_many), row.keep == 0)
         ).rowcount
+    old_calls = select(calls.c.call_id).where(calls.c.began_at < now - timedelta(days=KEPT_SPANS_DAYS))
+    connection.execute(delete(call_spans).where(call_spans.c.call_id.in_(old_calls)))
+    connection.execute(delete(samples).where(samples.c.minute < now - timedelta(days=KEPT_SAMPLES_DAYS)))
     long_ago = now - timedelta(days=KEPT_HOURS_DAYS)
     connection.execute(delete(error_counts).where(error_counts.c.hour < long_ago))
     connection.execute(delete(runs).where(or_(runs.c.ended < long_ago, runs.c.heartbeat < long_ago)))

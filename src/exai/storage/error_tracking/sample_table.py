@@ -1,0 +1,60 @@
+"""The rows of samples: how busy each process was, minute by minute."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from exai.storage.database import Database
+from exai.storage.dialects import upsert
+from exai.storage.error_tracking.schema import samples
+from exai.storage.write_operations import LockGroup, all_at_once
+
+__all__ = ["SampleRow", "SampleTable"]
+
+
+class SampleRow(msgspec.Struct, frozen=True):
+    """What one minute of a process had of a value."""
+
+    minute: datetime
+    name: str
+    mean: float
+    max: float
+    full: float
+    """Share of its seconds in which the limit was reached."""
+
+
+class SampleTable:
+    """Keeps what this process samples, and reads the samples of all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep_soon(self, rows: Sequence[SampleRow]) -> None:
+        """Queue the samples of a minute; those of the same minute are replaced."""
+        run_id = self._database.run_id
+        self._database.write_soon(_keep, [msgspec.structs.asdict(row) | {"run_id": run_id} for row in rows])
+
+    async def at(self, run_id: str, moment: datetime) -> list[SampleRow]:
+        """Read the samples of a process in the minute of a moment.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        row = samples.c
+        query = select(row.minute, row.name, row.mean, row.max, row.full).where(
+            row.run_id == run_id, row.minute == moment.replace(second=0, microsecond=0)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [SampleRow(*each) for each in rows]
+
+
+_UPSERT = upsert(samples, ("mean", "max", "full"))
+
+
+@all_at_once(LockGroup.ERRORS)
+def _keep(connection: Connection, many: list[list[dict[str, Any]]]) -> None:
+    for rows in many:
+        _UPSERT.execute(connection, rows)

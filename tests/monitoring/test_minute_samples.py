@@ -1,0 +1,42 @@
+"""Samples by the minute: mean, highest, and how long a limit was reached."""
+
+from datetime import UTC, datetime
+
+from exai.monitoring.minute_samples import MinuteSamples, Reading
+from exai.runtime.clock import ManualClock
+from exai.storage.database import Database
+from exai.storage.error_tracking.sample_table import SampleRow, SampleTable
+from support.waiting import wait_until
+
+BEGAN = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+
+
+async def test_a_minute_is_added_up() -> None:
+    clock = ManualClock(wall=BEGAN.timestamp())
+    kept: list[SampleRow] = []
+    value = 0.0
+    samples = MinuteSamples(clock, lambda: [Reading("in use", value, 4)], kept.extend)
+    for second in range(90):
+        value = float(second % 5)
+        await samples.tick()
+        clock.advance(1)
+    samples.flush()
+    assert kept == [
+        SampleRow(BEGAN, "in use", 2.0, 4.0, 0.2),
+        SampleRow(BEGAN.replace(minute=1), "in use", 2.0, 4.0, 0.2),
+    ]
+
+
+async def test_samples_are_kept_by_process_and_minute(database: Database) -> None:
+    table = SampleTable(database)
+    row = SampleRow(BEGAN, "loop_lag_ms", 1.0, 5.0, 0.0)
+    later = SampleRow(BEGAN, "loop_lag_ms", 2.0, 9.0, 0.0)
+    for rows in ([row], [later]):
+        table.keep_soon(rows)
+    moment = BEGAN.replace(second=30)
+
+    async def replaced() -> bool:
+        return await table.at(database.run_id, moment) == [later]
+
+    await wait_until(replaced, what="the later samples are kept")
+    assert await table.at("run_another", moment) == []
