@@ -126,8 +126,8 @@ async def test_closing_leaves_no_process(workspace: Workspace) -> None:
     assert process.returncode is not None
 
 
-def workspaces(shelf: OpenShelf, *roots: Path) -> Workspaces:
-    settings = config.Files(roots=roots)
+def workspaces(shelf: OpenShelf, *roots: Path, meant: Path | None = None) -> Workspaces:
+    settings = config.Files(roots=roots, workspace=meant)
     return Workspaces(settings, HeavyWork(settings), shelf.snapshots, shelf.shelf)
 
 
@@ -157,6 +157,19 @@ async def test_which_workspace_is_asked_for_where_there_are_several(shelf: OpenS
         with pytest.raises(BadArguments, match=r"Give `workspace`.*files\.roots"):
             async with workspaces(shelf, *roots).open("alice"):
                 pass
+
+
+@pytest.mark.sqlite
+async def test_of_several_the_one_of_the_settings_is_meant(shelf: OpenShelf, tmp_path: Path) -> None:
+    write(tmp_path, **{"a/x.py": SOURCE, "b/y.py": SOURCE, "c/z.py": SOURCE})
+    roots = (tmp_path / "a", tmp_path / "b")
+    places = workspaces(shelf, *roots, meant=tmp_path / "b")
+    assert places.has_default
+    async with places.open("alice") as workspace:
+        assert [path for path, _ in (await workspace.list_files()).files] == ["y.py"]
+    with pytest.raises(FileRefused):  # it is no way round the roots
+        async with workspaces(shelf, *roots, meant=tmp_path / "c").open("alice"):
+            pass
 
 
 @pytest.mark.sqlite

@@ -112,9 +112,9 @@ class _Runs(WorkflowTables):
         return process in self._dead
 
     @override
-    async def begin(self, run: Run) -> Run:
+    async def begin(self, run: Run, arguments: str | None = None) -> Run:
         self._commits.begin()
-        kept = await super().begin(run)
+        kept = await super().begin(run, arguments)
         self._commits.end()
         return kept
 

@@ -34,7 +34,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "usage": "List calls, tokens and cost by caller and model, or under which names tools were called.",
         "files": "Store, list, read and remove files.",
         "conversations": "Find, show, copy, sum up, export and delete conversations.",
-        "workflows": "List, show, check and cancel workflows.",
+        "workflows": "List, show, check, cancel, resume and replay workflows.",
         "errors": "See what went wrong, and decide on it.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",

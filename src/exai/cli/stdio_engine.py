@@ -33,7 +33,9 @@ def run_engine(
     settings = load_settings(config_file, overrides, trust_cwd=False, demo=demo).settings
     files = settings.files
     widened = (*files.roots, *(root.absolute() for root in roots or ()), Path.cwd())
-    settings = settings.model_copy(update={"files": files.model_copy(update={"roots": widened})})
+    settings = settings.model_copy(
+        update={"files": files.model_copy(update={"roots": widened, "workspace": Path.cwd()})}
+    )
     logs.configure(settings.logging, secrets=secret_values(settings))
     token, token_from = token_variable(), TOKEN_VARIABLE
     if token is None and (file := credentials_variable()) is not None:

@@ -334,6 +334,9 @@ class Files(Section):
     roots: tuple[Path, ...] = ()
     """Folders whose files a call may name. Empty: none. `exai stdio` adds the folder it is started in."""
 
+    workspace: Path | None = None
+    """The one of them that is meant where a call names no `workspace`. Unset: the only one; `exai stdio`: its own."""
+
     max_file_bytes: Bytes = 2 * 2**20
     """Largest text file that is shown whole, in bytes; of a larger one the model sees a part, and reads on by tools."""
 

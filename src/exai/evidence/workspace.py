@@ -291,20 +291,22 @@ class Workspaces:
         # Resolved once: a root that is later replaced by a link leads nowhere.
         resolved = (Path(root).resolve() for root in (*settings.roots, *roots))
         self._roots = tuple(dict.fromkeys(resolved))
+        only = self._roots[0] if len(self._roots) == 1 else None
+        self._default = only if settings.workspace is None else settings.workspace.resolve()
 
     @property
-    def has_only_one(self) -> bool:
-        """Whether there is one folder that may be read, so that none has to be named."""
-        return len(self._roots) == 1
+    def has_default(self) -> bool:
+        """Whether it is known which folder is meant where none is named."""
+        return self._default is not None
 
     @asynccontextmanager
     async def open(self, owner: str, given: str | None = None) -> AsyncIterator[Workspace]:
         """Open the folder at an absolute path or `file:` URL, or a snapshot by its id, while the scope lasts.
 
-        `None` is the only folder that may be read, where there is one.
+        `None` is the folder of the settings, else the only one that may be read.
 
         Raises:
-            BadArguments: none is given, and there is not just one.
+            BadArguments: none is given, and it is not known which one is meant.
             FileRefused: the folder may not or cannot be read.
             UnknownTree: the owner has no such snapshot.
         """
@@ -319,13 +321,13 @@ class Workspaces:
             await asyncio.shield(workspace.close())
 
     async def _folder(self, owner: str, given: str | None) -> Opening:
-        if given is None and not self.has_only_one:
+        if given is None and self._default is None:
             named = ", ".join(f"`{shown(str(root))}`" for root in self._roots[:5]) or "none"
             raise BadArguments(
                 "Give `workspace`: the absolute path of a folder below `files.roots` "
                 f"(there are: {named}), or the id of a snapshot."
             )
-        path = str(self._roots[0]) if given is None else path_of(given)
+        path = str(self._default) if given is None else path_of(given)
         folder = await self._work.files.run(owner, lambda: self._resolved(path))
         roots = tuple(str(root) for root in self._roots)
         return Opening(folder=folder, roots=roots, keeps_secrets=self._keeps_secrets)

@@ -23,6 +23,7 @@ from exai.storage.workflows.schema import (
     plans,
     verdicts,
     workflow_evidence,
+    workflow_requests,
     workflow_steps,
     workflows,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "use_counts",
     "verdicts",
     "workflow_evidence",
+    "workflow_requests",
     "workflow_steps",
     "workflows",
 ]

@@ -39,9 +39,9 @@ group                rule     operations, with their tables in the order in whic
 `USE`                alone    add: use_counts; reserve, settle and release: guarded_calls; grant and settle of a
                               purse: budget_grants; prune: either of them
 `WORKFLOWS`          alone    create a plan: plans, plan_items; change one: the same;
-                              of runs of workflows begin, change, leave: workflows; begin or end a step:
-                              workflows, workflow_evidence, workflow_steps;
-                              prune: workflows, workflow_evidence, workflow_steps;
+                              of runs of workflows begin: workflows, workflow_requests; change, leave: workflows;
+                              begin or end a step: workflows, workflow_evidence, workflow_steps; set aside: workflows;
+                              prune: workflows, workflow_evidence, workflow_requests, workflow_steps;
                               of reviews show: findings; judge: verdicts
 `TASKS`              alone    create, take, end, prune: tasks
 `FILES`              alone    reserve: files, blobs (read), file_uploads; claim: blobs, file_references; commit: blobs,

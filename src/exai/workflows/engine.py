@@ -49,8 +49,17 @@ class Engine:
         self._clock = clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def call(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Outcome:
+    async def call(
+        self,
+        workflow: Workflow,
+        request: WorkflowRequest,
+        context: CallContext,
+        *,
+        arguments: str | None = None,
+    ) -> Outcome:
         """Return what a run of the workflow comes to, a new one or the one of the same call that did not end.
+
+        `arguments` are those of the call, as JSON, which are kept with a new run.
 
         Raises:
             ToolFault: the first request failed, and nothing was kept.
@@ -72,7 +81,7 @@ class Engine:
                 run = msgspec.structs.replace(run, digest=digest, process=self._tables.process)
             record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
             with record.at_work():
-                await record.take()
+                await record.take(arguments)
                 return await self._stages.run(workflow, request, record, context)
 
     async def preview(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Previewed:

@@ -21,7 +21,7 @@ class WorkflowRequest(msgspec.Struct, frozen=True, kw_only=True):
     file_paths: tuple[str, ...] = ()
     """Those in the workspace are evidence of it, where evidence is gathered."""
     workspace: str | None = None
-    """The absolute path of a folder, or the id of a snapshot; `None`: the only folder that may be read."""
+    """The absolute path of a folder, or the id of a snapshot; `None`: the one of the settings, else the only one."""
     wanted: Wanted = Wanted()
     """What evidence is wanted for, beside the question."""
     send_secrets: bool = False

@@ -56,14 +56,14 @@ class RunRecord:
         step = self.steps.get(name)
         return step if step is not None and step.state == "ended" else None
 
-    async def take(self) -> None:
-        """Make it the work of this process; a new one is kept first.
+    async def take(self, arguments: str | None = None) -> None:
+        """Make it the work of this process; a new one is kept first, with the arguments of its call.
 
         Raises:
             RunBusy: another living process works at it.
         """
         if self.run.revision == 0:
-            self.run = await self._tables.begin(self.run)
+            self.run = await self._tables.begin(self.run, arguments)
         run = self.run
         if (
             run.state == "working"

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.schema import workflow_steps, workflows
+from exai.storage.schema import workflow_requests, workflow_steps, workflows
 from exai.storage.workflows.runs import Run, RunState
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -110,6 +110,23 @@ class RunArchive:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else Run(*row)
 
+    async def arguments(self, workflow_id: str) -> str | None:
+        """Return the arguments of the call that began a run, as JSON; `None`: they were not kept.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(workflow_requests.c.arguments).where(workflow_requests.c.workflow_id == workflow_id)
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def set_aside(self, workflow_id: str) -> None:
+        """Have no call answered with a run that is over: the same words begin another one.
+
+        Raises:
+            StoreFailed: nothing was changed.
+        """
+        await self._database.write(_set_aside, workflow_id)
+
     async def cancel(self, workflow_id: str) -> bool:
         """End a run that is not over; a call that works at it fails at its next step. False: it is over, or unknown.
 
@@ -117,6 +134,18 @@ class RunArchive:
             StoreFailed: nothing was changed.
         """
         return await self._database.write(_cancel, (workflow_id, self._clock.utc()))
+
+
+@row_by_row(LockGroup.WORKFLOWS)
+def _set_aside(connection: Connection, workflow_id: str) -> None:
+    its = workflows.c.workflow_id == workflow_id
+    same = select(workflows.c.owner, workflows.c.digest).where(its)
+    for owner, digest in connection.execute(same).all():
+        connection.execute(
+            update(workflows)
+            .where(workflows.c.owner == owner, workflows.c.digest == digest, workflows.c.state.in_(OVER))
+            .values(digest=f"set aside {digest}")
+        )
 
 
 @row_by_row(LockGroup.WORKFLOWS)

@@ -16,7 +16,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.pages import page_of
-from exai.storage.schema import workflow_steps, workflows
+from exai.storage.schema import workflow_requests, workflow_steps, workflows
 from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows, put_evidence, read_evidence
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -149,14 +149,14 @@ class WorkflowTables:
         """
         return await read_evidence(self._database, run.owner, run.workflow_id)
 
-    async def begin(self, run: Run) -> Run:
-        """Keep a new run, and return it as it is kept.
+    async def begin(self, run: Run, arguments: str | None = None) -> Run:
+        """Keep a new run, with the arguments of the call that begins it, and return it as it is kept.
 
         Raises:
             StoreFailed: it was not kept.
         """
         kept = msgspec.structs.replace(run, revision=1)
-        write: RunWrite = partial(_begin, run=kept)
+        write: RunWrite = partial(_begin, run=kept, arguments=arguments)
         await self._database.write(_write, write)
         return kept
 
@@ -230,8 +230,11 @@ def _nothing(_: Connection) -> bool:
     return True
 
 
-def _begin(connection: Connection, run: Run) -> bool:
+def _begin(connection: Connection, run: Run, arguments: str | None) -> bool:
     connection.execute(insert(workflows).values(**msgspec.structs.asdict(run)))
+    if arguments is not None:
+        values = {"workflow_id": run.workflow_id, "arguments": arguments}
+        connection.execute(insert(workflow_requests).values(values))
     return True
 
 

@@ -5,7 +5,16 @@ from sqlalchemy import Column, Double, ForeignKey, Index, Integer, Table, Text
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
 
-__all__ = ["findings", "plan_items", "plans", "verdicts", "workflow_evidence", "workflow_steps", "workflows"]
+__all__ = [
+    "findings",
+    "plan_items",
+    "plans",
+    "verdicts",
+    "workflow_evidence",
+    "workflow_requests",
+    "workflow_steps",
+    "workflows",
+]
 
 plans = Table(
     "plans",
@@ -56,6 +65,14 @@ workflows = Table(
     Index(None, "owner", "conversation_id"),
 )
 """One run of a workflow each."""
+
+workflow_requests = Table(
+    "workflow_requests",
+    metadata,
+    Column("workflow_id", Text, ForeignKey("workflows.workflow_id", ondelete="CASCADE"), primary_key=True),
+    Column("arguments", StorableText, nullable=False),  # JSON, of the call that began it
+)
+"""What was asked for, of runs that can be asked for again."""
 
 workflow_steps = Table(
     "workflow_steps",

@@ -5,6 +5,7 @@ import msgspec
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments
+from exai.tools.base import Arguments
 from exai.tools.workflows.answers import WorkflowAnswer, returned
 from exai.tools.workflows.guided_arguments import GuidedArguments
 from exai.workflows.definitions import Workflow
@@ -14,7 +15,10 @@ from exai.workflows.guided_runs import GuidedRuns, Reported
 from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 
-__all__ = ["WorkflowCalls"]
+__all__ = ["WorkflowCalls", "kept"]
+
+MOST_KEPT = 400_000
+"""Characters of a call's arguments; a log has at most half of that."""
 
 
 class WorkflowCalls:
@@ -24,13 +28,15 @@ class WorkflowCalls:
         self._engine = engine
         self._guided = guided
 
-    async def run(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Outcome:
+    async def run(
+        self, workflow: Workflow, arguments: Arguments, request: WorkflowRequest, context: CallContext
+    ) -> Outcome:
         """Do the work of a tool that has no guided form.
 
         Raises:
             ToolFault: one of its subclasses.
         """
-        return await self._engine.call(workflow, request, context)
+        return await self._engine.call(workflow, request, context, arguments=kept(arguments))
 
     async def preview(self, workflow: Workflow, request: WorkflowRequest, context: CallContext) -> Previewed:
         """Return what the work would ask; nothing is asked.
@@ -68,13 +74,20 @@ class WorkflowCalls:
                 )
             )
         if not arguments.is_guided:
-            return returned(await self._engine.call(workflow, request, context))
+            return returned(await self.run(workflow, arguments, request, context))
         report = arguments.report()
         outcome = await self._guided.report(workflow, report, request, context, finishes=arguments.finishes)
         if not isinstance(outcome, Reported):
             return returned(outcome)
         result = _next_step(workflow, report, outcome)
         return ToolReturn(result, Findings(conversation_id=outcome.conversation_id))
+
+
+def kept(arguments: Arguments) -> str | None:
+    """Return arguments as a run keeps them, by which the same can be asked for again; `None`: they are too long."""
+    given = {name: value for name, value in msgspec.to_builtins(arguments).items() if value is not None}
+    text = msgspec.json.encode(given).decode()
+    return text if len(text) <= MOST_KEPT else None
 
 
 def _next_step(workflow: Workflow, report: GuidedReport, taken: Reported) -> WorkflowAnswer:

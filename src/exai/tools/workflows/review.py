@@ -24,6 +24,7 @@ from exai.files.store.shelf import Shelf
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.reviews import REVIEWS
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
+from exai.tools.workflows.calls import kept
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
 from exai.workflows.request import WorkflowRequest
@@ -214,7 +215,7 @@ class Review:
                     model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
                 )
             )
-        outcome = await self._engine.call(self._workflow, request, context)
+        outcome = await self._engine.call(self._workflow, request, context, arguments=kept(arguments))
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
         value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)

@@ -120,7 +120,7 @@ class Write:
             return ToolReturn(
                 Written(model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests)
             )
-        outcome = await self._calls.run(self._workflow, request, context)
+        outcome = await self._calls.run(self._workflow, arguments, request, context)
         patch, notes = _best(outcome), list(outcome.notes)
         if patch is None or not patch.patch:
             notes.append("The model wrote no patch.")

@@ -126,7 +126,7 @@ class EvidenceWork:
         if step is not None and step.digest == digest:
             self._ledger = Ledger(await self._record.evidence())
             self._take(msgspec.json.decode(step.output or "", type=Collected))
-        elif request.workspace is None and stage.optional and not self._workspaces.has_only_one:
+        elif request.workspace is None and stage.optional and not self._workspaces.has_default:
             if not request.file_paths:
                 self.notes.append(NO_WORKSPACE)
         else:

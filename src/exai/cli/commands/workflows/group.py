@@ -13,6 +13,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "show": "Show a run: its steps, models, dollars and seconds, and what it answered.",
         "check": "Check a definition as the daemon does at its start.",
         "cancel": "End a run, so that no call goes on with it.",
+        "resume": "Go on with a run that ended half-way; what had ended is not asked again.",
+        "replay": "Run what a run was asked once more, as a new run, and show what differs.",
     }
 )
 """Each command and the first line of its help. A command is `app` in the module of its name beside this one."""
@@ -26,12 +28,14 @@ class WorkflowsGroup(LazyGroup):
     modules = MappingProxyType({"list": "listing"})
 
 
-app = new_app(cls=WorkflowsGroup, no_args_is_help=True, help="List, show, check and cancel workflows.")
+app = new_app(
+    cls=WorkflowsGroup, no_args_is_help=True, help="List, show, check, cancel, resume and replay workflows."
+)
 
 
 @app.callback()
 def workflows() -> None:
-    """List, show, check and cancel workflows.
+    """List, show, check, cancel, resume and replay workflows.
 
     On the rows of the database, with and without a running daemon.
     """

@@ -1,0 +1,69 @@
+"""`exai workflows resume` and `replay`, with a daemon killed half-way, without one and beside one."""
+
+import asyncio
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from exai_emulator import Emulator, Fault, Persona
+from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.mcp_websocket import mcp_socket
+
+PROBLEM = {"problem": "Shall we shard?", "model": "glm-5.3"}
+
+
+async def exai(*arguments: str, data_dir: Path, environ: dict[str, str]) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *EXAI,
+        "workflows",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=clean_environ(data_dir, {**environ, "EXAI_SERVER__PORT": str(free_port())}),
+        cwd=data_dir.parent,
+    )
+    out, notes = await process.communicate()
+    return process.returncode, out.decode(), notes.decode()
+
+
+@pytest.mark.timeout(180)
+async def test_a_run_goes_on_without_its_caller_and_is_asked_anew(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path, provider_environ: dict[str, str]
+) -> None:
+    data_dir = tmp_path / "data"
+
+    async def called(*arguments: str, code: int = 0) -> str:
+        status, out, notes = await exai(*arguments, data_dir=data_dir, environ=provider_environ)
+        assert status == code, (out, notes)
+        return out if code == 0 else notes
+
+    emulator.faults.add("kimi", Fault(before_first_byte_ms=60_000))
+    async with start_daemon() as daemon, mcp_socket(daemon.mcp_ws) as client:
+        asking = asyncio.get_running_loop().create_task(client.tool("think", PROBLEM))
+        await emulator.log.wait_for(lambda record: record.provider == "kimi" and record.outcome == "open")
+        daemon.kill()
+        await daemon.ended()
+        with suppress(Exception):
+            await asking
+    emulator.faults.clear()
+    (run,) = json.loads(await called("list", "--json"))
+    before = len(emulator.log.of("glm"))
+    assert "`exai workflows resume` does" in await called("replay", run["workflow_id"], code=2)
+    resumed = json.loads(await called("resume", run["workflow_id"], "--json"))
+    assert resumed["report"]["workflow_id"] == run["workflow_id"]
+    assert [stage.get("kept", False) for stage in resumed["report"]["stages"]] == [True, False, False]
+    assert len(emulator.log.of("glm")) == before + 1
+    assert "there is nothing to go on with" in await called("resume", run["workflow_id"], code=2)
+    emulator.persona = Persona("fixed", text="No.")
+    async with start_daemon():
+        replayed = json.loads(await called("replay", run["workflow_id"], "--json"))
+    assert replayed["before"]["answer"] == resumed["answer"]
+    assert replayed["before"]["run"] == run["workflow_id"] != replayed["after"]["run"]
+    assert replayed["after"]["requests"] == 3
+    assert any(line.startswith("+") and "No." in line for line in replayed["difference"])
+    assert len(json.loads(await called("list", "--json"))) == 2
+    shown = await called("replay", replayed["after"]["run"])
+    assert shown.rstrip().endswith("The answer is the same, to the letter.")
