@@ -126,6 +126,16 @@ def test_an_error_that_cannot_be_said_is_noticed(watched: Watched) -> None:
         def __str__(self) -> str:
             raise ValueError("no")
 
+        @property
+        def status(self) -> int:
+            raise ValueError("no")
+
+        @override
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("no")
+
+        __hash__ = None  # type: ignore[assignment]
+
     watched.notices.notice(Unspeakable(), FaultSource.CALL)
     assert watched.faults[0].chain[0].message == ""
 

@@ -169,7 +169,7 @@ def _chain(error: BaseException) -> tuple[RaisedException, ...]:
     """List an exception and what it came of, causes first."""
     chain: list[BaseException] = []
     at: BaseException | None = error
-    while at is not None and len(chain) < MOST_EXCEPTIONS and at not in chain:
+    while at is not None and len(chain) < MOST_EXCEPTIONS and all(at is not each for each in chain):
         chain.append(at)
         at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
     return tuple(_raised(each) for each in reversed(chain))
@@ -195,14 +195,21 @@ def _type_name(kind: type) -> str:
 
 def _message(error: BaseException) -> str:
     """Return what an exception says; of a database's error what its driver says, without statement and values."""
-    inner = getattr(error, "orig", None)
     try:
+        inner = getattr(error, "orig", None)
         return str(inner if isinstance(inner, BaseException) else error)[:LONGEST_MESSAGE]
     except Exception:  # noqa: BLE001 - a broken `__str__` must not hide the fault
         return ""
 
 
 def _detail(error: BaseException) -> str:
+    try:
+        return _typed_detail(error)
+    except Exception:  # noqa: BLE001 - a broken property must not hide the fault
+        return ""
+
+
+def _typed_detail(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"errno {error.errno}"
     inner = getattr(error, "orig", None) or error
