@@ -27,6 +27,8 @@ class Door(StrEnum):
     """The operations port, with a token."""
     DASHBOARD = "dashboard"
     """The operations port, with the cookie of a browser that signed in."""
+    INSIDE = "inside"
+    """None: EXAI itself asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from exai.app.duties import use_duties
 from exai.app.storage import Storage
+from exai.app.watching.auditor import auditor_purses
 from exai.config import Settings
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
@@ -37,7 +38,8 @@ async def open_dispatcher(
         storage.idempotent_calls, settings.idempotency, clock=asking.clock, publish=asking.bus.publish
     )
     metrics.read_samples(idempotent_calls.samples)
-    oversight = Oversight.on(storage.database, settings.guards, asking.clock, faults)
+    purses = auditor_purses(settings.auditor)
+    oversight = Oversight.on(storage.database, settings.guards, asking.clock, faults, purses)
     try:
         async with scheduler.running(*use_duties(oversight.use)):
             yield Dispatcher(

@@ -21,6 +21,8 @@ from exai.files.store.resumable import ResumableUploads
 from exai.files.store.shelf import Shelf
 from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
+from exai.monitoring.auditor.auditor import Auditor
+from exai.monitoring.auditor.explaining import Explainer
 from exai.routing.reachability import Reachability
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
@@ -28,6 +30,7 @@ from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
 __all__ = [
+    "auditor_duties",
     "file_duties",
     "job_duties",
     "mcp_port_duties",
@@ -52,6 +55,10 @@ LOST_UPLOADS_S = 600.0
 EXPIRED_UPLOADS_S = 900.0
 MEASURES_S = 60.0
 USE_S = 10.0
+FOLD_S = 1.0
+QUIET_S = 60.0
+EXPLAIN_S = 120.0
+"""Between two requests of the auditor to a model."""
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -106,6 +113,7 @@ def _process_duties(
         ),
         _Housekeeping(name="prune_tasks", run=storage.tasks.prune),
         _Housekeeping(name="prune_idempotent_calls", run=partial(storage.idempotent_calls.prune, keep_hours)),
+        _Housekeeping(name="prune_auditor", run=storage.windows.prune),
         _Housekeeping(name="prune_tokens", run=identity.authority.prune),
         # Not the housekeeper's: private keys are files in each process's own data folder.
         Duty(
@@ -173,6 +181,17 @@ def readiness_duties(reachability: Reachability) -> tuple[Duty, ...]:
 def use_duties(use: UseLog) -> tuple[Duty, ...]:
     """List the duties of a process that answers calls."""
     return (Duty(name="write_use", run=use.flush, every_s=USE_S),)
+
+
+def auditor_duties(auditor: Auditor, explainer: Explainer | None) -> tuple[Duty, ...]:
+    """List the duties of a process that watches itself; `explainer` where a model explains."""
+    watching = (
+        Duty(name="fold_events", run=auditor.fold, every_s=FOLD_S, jitter=0.0),
+        Duty(name="end_observations", run=auditor.end_quiet, every_s=QUIET_S, at_start=True),
+    )
+    if explainer is None:
+        return watching
+    return (*watching, Duty(name="explain_observations", run=explainer.explain, every_s=EXPLAIN_S))
 
 
 def stdio_duties(watcher: CredentialWatcher) -> tuple[Duty, ...]:

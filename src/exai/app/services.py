@@ -15,6 +15,7 @@ from exai.app.models import open_models
 from exai.app.monitoring import Monitoring, build_monitoring
 from exai.app.storage import Storage, open_storage
 from exai.app.tools import open_tools
+from exai.app.watching.auditor import open_auditor
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
@@ -65,7 +66,7 @@ async def build(
     """Build everything below the ports; leaving the scope closes it, the journal's last rows at the end.
 
     Args:
-        runs_jobs: whether jobs are begun and run here, if the settings allow it.
+        runs_jobs: whether jobs are begun and run here, and the auditor watches, if the settings allow it.
 
     Raises:
         StartFault: the database or a setting makes it impossible to start.
@@ -90,6 +91,9 @@ async def build(
             open_dispatcher(
                 settings, storage, metrics, asking, scheduler, files.shelf, tools.registry, faults.notices
             ) as dispatcher,
+            open_auditor(
+                settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
+            ),
         ):
             yield Services(
                 clock,

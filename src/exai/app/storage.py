@@ -9,6 +9,8 @@ import structlog
 from exai.config import Settings
 from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
+from exai.storage.auditor.observations import Observations
+from exai.storage.auditor.windows import Windows
 from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
@@ -51,6 +53,8 @@ class Storage:
     workflows: WorkflowTables
     tasks: TaskTable
     findings: FindingTables
+    observations: Observations
+    windows: Windows
 
 
 @asynccontextmanager
@@ -83,6 +87,8 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             WorkflowTables(database, clock),
             TaskTable(database, clock),
             FindingTables(database),
+            Observations(database, clock),
+            Windows(database, clock),
         )
     finally:
         await database.close()

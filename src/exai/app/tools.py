@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from exai.app.files import ToolFiles
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
+from exai.app.watching.auditor import build_auditor
 from exai.config import Server, Settings
 from exai.consulting.consultant import Consultant
 from exai.consulting.files.gathering import FileSources
@@ -15,6 +16,7 @@ from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.error_tracking.console import Console
 from exai.jobs.durable import DurableJobs
+from exai.monitoring.auditor.auditor import Auditor
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
 from exai.tools.analysis.analyze import Analyze
@@ -30,6 +32,7 @@ from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.watching.auditor import AuditorTool
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
@@ -49,10 +52,11 @@ __all__ = ["Tools", "open_tools"]
 
 @dataclass(frozen=True)
 class Tools:
-    """The tools, and what `status` and the dashboard show."""
+    """The tools, what `status` and the dashboard show, and what `auditor` tells of."""
 
     registry: Registry
     report: SystemReport
+    auditor: Auditor
 
 
 @asynccontextmanager
@@ -90,6 +94,7 @@ async def open_tools(
         running=monitoring.running_calls,
     )
     models = Models(states)
+    auditor = build_auditor(storage, monitoring, asking.clock)
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, files, asking),
@@ -101,10 +106,11 @@ async def open_tools(
         models,
         Status(report, models, Verdicts(storage.findings, asking.clock)),
         _conversations_tool(consultant, conversations, storage),
+        AuditorTool(auditor, storage.budgets, settings.auditor, monitoring.bus.publish),
         Echo(),
     )
     try:
-        yield Tools(Registry([each.tool() for each in tools]), report)
+        yield Tools(Registry([each.tool() for each in tools]), report, auditor)
     finally:
         counts.store_soon()
 

@@ -36,6 +36,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "conversations": "Find, show, copy, sum up, export and delete conversations.",
         "workflows": "List, show, check, cancel, resume and replay workflows.",
         "errors": "See what went wrong, and decide on it.",
+        "auditor": "See what EXAI observes of its own behaviour.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
         "version": "Print the version.",
@@ -50,6 +51,7 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "files": "files.group",
         "workflows": "workflows.group",
         "errors": "errors.group",
+        "auditor": "auditor.group",
     }
 )
 """Where below it, for those that are not in the folder itself."""

@@ -2,6 +2,7 @@
 
 from exai.config.settings import (
     Admission,
+    Auditor,
     Auth,
     Breaker,
     Chain,
@@ -34,6 +35,7 @@ from exai.config.settings import (
 
 __all__ = [
     "Admission",
+    "Auditor",
     "Auth",
     "Breaker",
     "Chain",

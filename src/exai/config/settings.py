@@ -16,10 +16,12 @@ from exai.config.calls.guards import Guards
 from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
+from exai.config.watching.auditor import Auditor
 from exai.config.workflows import ToolLoop, Workflows
 
 __all__ = [
     "Admission",
+    "Auditor",
     "Auth",
     "Breaker",
     "Chain",
@@ -492,5 +494,6 @@ class Settings(Section):
     database: Database = Database()
     idempotency: Idempotency = Idempotency()
     jobs: Jobs = Jobs()
+    auditor: Auditor = Auditor()
     auth: Auth = Auth()
     logging: Logging = Logging()

@@ -463,9 +463,8 @@ def _size_of(given: Any) -> int:
     """Return how much memory the texts of arguments take, in bytes."""
     if isinstance(given, str):
         return sys.getsizeof(given)
-    if isinstance(given, Mapping):
-        return sum(map(_size_of, given.values()))
-    return sum(map(_size_of, given)) if isinstance(given, list | tuple) else 0
+    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
+    return sum([sys.getsizeof(part) if isinstance(part, str) else _size_of(part) for part in parts])
 
 
 def _current_task() -> asyncio.Task[Any]:

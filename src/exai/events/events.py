@@ -6,6 +6,7 @@ from exai.callers import Caller, Door
 from exai.events.requests import RequestRecord
 
 __all__ = [
+    "AuditExercised",
     "BreakerClosed",
     "BreakerOpened",
     "BreakerProbed",
@@ -24,6 +25,7 @@ __all__ = [
     "FileRemoved",
     "FileStored",
     "IncidentRecorded",
+    "ObservationOpened",
     "ProviderCallEnded",
     "RequestRecovered",
     "RetryPlanned",
@@ -267,3 +269,25 @@ class ContentsDeleted(Event, frozen=True):
 
     contents: int
     bytes: int
+
+
+class AuditExercised(Event, frozen=True):
+    """An exercise of the auditor sent an event that did not happen. Whoever follows what happens leaves it out."""
+
+    exercise: str
+    at: float
+    """When it is to have happened, in seconds since 1970 UTC."""
+    events: tuple[Event, ...]
+
+
+class ObservationOpened(Event, frozen=True):
+    """The auditor saw something for the first time, or as worse than before."""
+
+    observation_id: str
+    detector: str
+    subject: str
+    severity: str
+    """`info`, `warning` or `critical`."""
+    numbers: str
+    """JSON: numbers and names of models and callers."""
+    recommendation: str

@@ -22,6 +22,18 @@ class Hold:
     seconds_ago: float
 
 
+class _Follower:
+    """One reader of the worst lag."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+
+    def take(self) -> float:
+        """Return the worst since the last call."""
+        worst, self.worst_s = self.worst_s, 0.0
+        return worst
+
+
 class LoopLag:
     """Measures by how much ticks that are due every `INTERVAL_S` come late."""
 
@@ -35,6 +47,7 @@ class LoopLag:
         """The worst since `take_worst` was called last."""
         self.worst_blocked_s = 0.0
         """The worst since the last scrape, without what was waiting for a core."""
+        self._followers: list[_Follower] = []
         self._held: tuple[float, float] | None = None
         """The latest lag of at least `HELD_S`, and when it was over."""
 
@@ -45,6 +58,8 @@ class LoopLag:
             last_tick, waited_before = self._last_tick
             self.last_s = max(0.0, now - last_tick - INTERVAL_S)
             self.worst_s = max(self.worst_s, self.last_s)
+            for follower in self._followers:
+                follower.worst_s = max(follower.worst_s, self.last_s)
             self.worst_blocked_s = max(self.worst_blocked_s, self.last_s - (waited - waited_before))
             if self.last_s >= HELD_S:
                 self._held = (self.last_s, now)
@@ -59,6 +74,12 @@ class LoopLag:
             Sample("loop_lag_seconds", lag, self.take_worst()),
             Sample("loop_blocked_seconds", blocked, blocked_s),
         ]
+
+    def follow(self) -> Callable[[], float]:
+        """Return a reader of its own, which returns the worst lag since it was called last, in seconds."""
+        follower = _Follower()
+        self._followers.append(follower)
+        return follower.take
 
     def latest_hold(self) -> Hold | None:
         """Return when the loop was held last; `None`: it never was."""

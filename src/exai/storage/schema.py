@@ -12,6 +12,7 @@ from sqlalchemy import (
     text,
 )
 
+from exai.storage.auditor.schema import auditor_observations, auditor_windows
 from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
@@ -32,6 +33,8 @@ __all__ = [
     "REQUEST_TIMINGS",
     "TIMINGS",
     "UNCOUNTED",
+    "auditor_observations",
+    "auditor_windows",
     "auth_revision",
     "blobs",
     "budget_grants",

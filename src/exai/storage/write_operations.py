@@ -59,6 +59,8 @@ group                rule     operations, with their tables in the order in whic
                               error_counts, error_callers, calls; recover: calls, then the same; decide, merge, split,
                               prune: those of them that they change. The calls are of this process, or of one that is
                               over, whose rows are written by nobody else
+`AUDITOR`            alone    see, change and end quiet observations: auditor_observations; keep a window:
+                              auditor_windows; prune: auditor_windows, auditor_observations
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
 ===================  =======  ========================================================================================
@@ -100,7 +102,8 @@ class LockGroup(IntEnum):
     TASKS = 9
     FILES = 10
     ERRORS = 11
-    CLEANING = 12
+    AUDITOR = 12
+    CLEANING = 13
 
 
 ALONE = frozenset(
@@ -113,6 +116,7 @@ ALONE = frozenset(
         LockGroup.TASKS,
         LockGroup.FILES,
         LockGroup.ERRORS,
+        LockGroup.AUDITOR,
     }
 )
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""

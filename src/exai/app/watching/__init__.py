@@ -1,0 +1,1 @@
+"""Builds what watches EXAI itself."""

@@ -1,0 +1,1 @@
+"""Settings of how EXAI watches itself."""
