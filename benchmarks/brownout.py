@@ -307,6 +307,7 @@ def main() -> None:
             "EXAI_SERVER__PORT": "0",
             "EXAI_GUARDS__REPEATS": "0",
             "EXAI_SERVER__OPERATIONS_PORT": "0",
+            "EXAI_SERVER__ERRORS_PORT": "0",
         }
         controls = {}
         for provider in MODELS:

@@ -248,6 +248,7 @@ def main() -> None:
             "EXAI_SERVER__PORT": "0",
             "EXAI_GUARDS__REPEATS": "0",
             "EXAI_SERVER__OPERATIONS_PORT": "0",
+            "EXAI_SERVER__ERRORS_PORT": "0",
         }
         began = time.perf_counter()
         with process(

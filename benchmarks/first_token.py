@@ -274,6 +274,7 @@ def main() -> None:
             "EXAI_SERVER__PORT": "0",
             "EXAI_GUARDS__REPEATS": "0",
             "EXAI_SERVER__OPERATIONS_PORT": "0",
+            "EXAI_SERVER__ERRORS_PORT": "0",
         }
         command = [str(Path(sys.executable).parent / "exai"), "serve", "--ready-json"]
         with process(command, core=0, env=environment) as daemon:

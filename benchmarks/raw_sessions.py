@@ -114,6 +114,7 @@ def daemon(folder: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str],
         "EXAI_SERVER__PORT": "0",
         "EXAI_GUARDS__REPEATS": "0",
         "EXAI_SERVER__OPERATIONS_PORT": "0",
+        "EXAI_SERVER__ERRORS_PORT": "0",
         "EXAI_LOGGING__LEVEL": "error",
         **environ,
     }

@@ -34,7 +34,7 @@ class _Daemon:
         settings = Settings.model_validate(
             {
                 "data_dir": folder,
-                "server": {"port": 0, "operations_port": 0},
+                "server": {"port": 0, "operations_port": 0, "errors_port": 0},
                 "providers": {"glm": {"api_key": "id.secret"}},
             }
         )
@@ -55,6 +55,7 @@ class _Daemon:
         serving = asyncio.get_running_loop().create_task(
             listener.serve(
                 doors,
+                PlainTextResponse("none"),
                 PlainTextResponse("none"),
                 services.dispatcher,
                 settings.websocket,

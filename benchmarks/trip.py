@@ -142,7 +142,11 @@ async def call(socket: ClientConnection, number: int) -> None:
 async def record(data_dir: Path) -> list[Entry]:
     """The entries of one call to a daemon that has answered another one before."""
     settings = Settings.model_validate(
-        {"data_dir": data_dir, "server": {"port": 0, "operations_port": 0}, "logging": {"level": "error"}}
+        {
+            "data_dir": data_dir,
+            "server": {"port": 0, "operations_port": 0, "errors_port": 0},
+            "logging": {"level": "error"},
+        }
     )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     daemon = tasks.spawn(

@@ -100,6 +100,7 @@ class Processes:
             "EXAI_DATABASE__URL": self.store.url(),
             "EXAI_SERVER__PORT": str(self._port),
             "EXAI_SERVER__OPERATIONS_PORT": str(self._operations_port),
+            "EXAI_SERVER__ERRORS_PORT": "0",
             "EXAI_BREAKER__OPEN_S": "1",
             "EXAI_CONVERSATIONS__MAX_EXCHANGES": "100000",
         }

@@ -27,6 +27,8 @@ class Door(StrEnum):
     """The operations port, with a token."""
     DASHBOARD = "dashboard"
     """The operations port, with the cookie of a browser that signed in."""
+    REPORTS = "reports"
+    """The port on which programs report errors."""
     INSIDE = "inside"
     """None: EXAI itself asks."""
 

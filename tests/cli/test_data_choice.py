@@ -102,6 +102,7 @@ async def test_every_command_beside_a_demonstration_is_about_its_data(
 ) -> None:
     monkeypatch.setenv("EXAI_SERVER__PORT", str(free_port()))
     monkeypatch.setenv("EXAI_SERVER__OPERATIONS_PORT", str(free_port()))
+    monkeypatch.setenv("EXAI_SERVER__ERRORS_PORT", "0")
     port = free_port()
     async with daemon(data_dir=data_dir, arguments=["--demo", "--port", str(port)]) as demo:
         assert urlsplit(demo.mcp_ws).port == port

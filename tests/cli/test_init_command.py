@@ -26,6 +26,7 @@ def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("EXAI_SERVER__OPERATIONS_PORT", str(free_port()))
+    monkeypatch.setenv("EXAI_SERVER__ERRORS_PORT", "0")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.chdir(tmp_path)
 

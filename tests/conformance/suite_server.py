@@ -122,7 +122,7 @@ def _add_prompts(server: Server[Any]) -> None:
 
 async def _serve(data_dir: Path) -> None:
     settings = Settings.model_validate(
-        {"data_dir": data_dir, "server": {"port": 0, "operations_port": 0, "drain_s": 5}}
+        {"data_dir": data_dir, "server": {"port": 0, "operations_port": 0, "errors_port": 0, "drain_s": 5}}
     )
     logs.configure(settings.logging)
     listener = Listener(settings.server)
@@ -150,6 +150,7 @@ async def _serve(data_dir: Path) -> None:
             await listener.serve(
                 doors,
                 PlainTextResponse("operations"),
+                PlainTextResponse("reports"),
                 services.dispatcher,
                 settings.websocket,
                 on_ready=lambda: print(json.dumps(dataclasses.asdict(listener.addresses)), flush=True),

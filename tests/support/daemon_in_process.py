@@ -28,6 +28,7 @@ class DaemonInProcess:
         self.mcp_ws = addresses.mcp_ws
         self.mcp_http = addresses.mcp_http
         self.operations = addresses.operations
+        self.errors = addresses.errors
         self.services = services
         self.clock = clock
         self._serving = serving

@@ -33,6 +33,7 @@ def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> d
         "EXAI_DATA_DIR": str(data_dir),
         "EXAI_SERVER__PORT": "0",
         "EXAI_SERVER__OPERATIONS_PORT": "0",
+        "EXAI_SERVER__ERRORS_PORT": "0",
         "EXAI_GUARDS__REPEATS": "0",  # tests put one question over and over
         **(environ or {}),
     }
@@ -46,6 +47,7 @@ class Daemon:
         self.mcp_ws = addresses["mcp_ws"]
         self.mcp_http = addresses["mcp_http"]
         self.operations = addresses["operations"]
+        self.errors = addresses["errors"]
         self._log = log
 
     @property

@@ -98,6 +98,7 @@ async def open_port(
         listener.serve(
             doors,
             operations or PlainTextResponse("operations"),
+            PlainTextResponse("reports"),
             engine,
             tree.websocket,
             on_ready=ready.set,
@@ -119,7 +120,7 @@ async def open_port(
 
 def settings_of(**sections: Any) -> Settings:
     """Settings of a port on free ports; `sections` of the configuration may be added."""
-    server = {"port": 0, "operations_port": 0, "drain_s": 5, **sections.get("server", {})}
+    server = {"port": 0, "operations_port": 0, "errors_port": 0, "drain_s": 5, **sections.get("server", {})}
     return Settings.model_validate({**sections, "server": server})
 
 

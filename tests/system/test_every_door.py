@@ -58,6 +58,17 @@ OPEN_OPERATIONS = {
     "/api/sign-out": ("POST",),
 }
 """The same of the operations port."""
+OPEN_REPORTS = {
+    **{
+        f"{prefix}/api/{{project}}/{name}{slash}": {"POST", "OPTIONS"}
+        for prefix in ("", "/{prefix_a}", "/{prefix_a}/{prefix_b}")
+        for name in ("envelope", "store")
+        for slash in ("/", "")
+    },
+    "/v1/errors": {"POST"},
+    "/v1/logs": {"POST"},
+}
+"""All of the port of reports: there a key of a project counts, which opens nothing else."""
 BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 SOCKETS = [(path, subprotocol) for path in ("/", "/mcp") for subprotocol in ("mcp", "exai.mcp.v1", None)]
 
@@ -169,6 +180,11 @@ async def test_what_is_open_is_decided_here(guarded: GuardedDaemon, ports: Ports
     on_mcp = {row.route.path: row.methods for row in open_rows if row.port == root(guarded)}
     on_operations = {row.route.path: row.methods for row in open_rows if row.port != root(guarded)}
     assert (on_mcp, on_operations) == (OPEN, OPEN_OPERATIONS)
+    on_reports: dict[str, set[str]] = {}
+    for route in ports.reports.table:
+        assert route.is_open
+        on_reports.setdefault(route.path, set()).update(route.methods)
+    assert on_reports == OPEN_REPORTS
 
 
 async def test_every_guarded_route_and_method_refuses_every_bad_token(

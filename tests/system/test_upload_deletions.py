@@ -262,7 +262,7 @@ async def test_a_daemon_without_jobs_has_imported_nothing_of_their_engine(
     account: Account, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     await account.put("used")
-    ports = {"server": {"port": 0, "operations_port": 0}}
+    ports = {"server": {"port": 0, "operations_port": 0, "errors_port": 0}}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",

@@ -18,12 +18,12 @@ from support.open_doors import Doors, open_doors
 from support.virtual_time import now
 
 
-@pytest.mark.parametrize("setting", ["port", "operations_port"])
+@pytest.mark.parametrize("setting", ["port", "operations_port", "errors_port"])
 def test_a_taken_port_is_one_sentence_that_names_the_setting(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartFault) as fault:
-            Listener(config.Server(**{"port": 0, "operations_port": 0, setting: port}))
+            Listener(config.Server(**{"port": 0, "operations_port": 0, "errors_port": 0, setting: port}))
     assert str(port) in str(fault.value)
     assert f"`--set server.{setting}=PORT`" in str(fault.value)
 
@@ -34,7 +34,7 @@ def test_a_second_port_that_is_taken_gives_the_first_one_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(StartFault):
             Listener(config.Server(port=free, operations_port=taken.getsockname()[1]))
-        Listener(config.Server(port=free, operations_port=0)).close()
+        Listener(config.Server(port=free, operations_port=0, errors_port=0)).close()
 
 
 def test_an_address_that_is_not_ours_is_one_sentence() -> None:
@@ -43,7 +43,7 @@ def test_an_address_that_is_not_ours_is_one_sentence() -> None:
 
 
 def test_port_0_is_reported_as_the_real_one() -> None:
-    listener = Listener(config.Server(port=0, operations_port=0))
+    listener = Listener(config.Server(port=0, operations_port=0, errors_port=0))
     try:
         assert listener.addresses.mcp_ws.startswith("ws://127.0.0.1:")
         assert not listener.addresses.mcp_ws.endswith(":0/mcp")

@@ -57,7 +57,7 @@ def test_rows_share_a_path_and_the_method_chooses_between_them() -> None:
     assert match.route("DELETE") is None
 
 
-@pytest.mark.parametrize("path", ["", "x", "/x/", "//x", "/x//y", "/x{id}", "/{id}x", "/{}", "/{Id}"])
+@pytest.mark.parametrize("path", ["", "x", "//x", "/x//y", "/x{id}", "/{id}x", "/{}", "/{Id}"])
 def test_what_is_no_pattern_is_refused_when_the_table_is_made(path: str) -> None:
     with pytest.raises(ValueError, match=r"a path begins|a placeholder is"):
         table(path)

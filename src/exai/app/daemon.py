@@ -30,7 +30,7 @@ async def run_daemon(
     on_ready: Callable[[Addresses, Services], None],
     clock: Clock | None = None,
 ) -> None:
-    """Serve both ports until a signal asks to stop.
+    """Serve the ports until a signal asks to stop.
 
     Raises:
         StartFault: a port, the database, a key or a setting makes it impossible to start.
@@ -50,6 +50,7 @@ async def run_daemon(
                 await listener.serve(
                     ports.mcp,
                     ports.operations,
+                    ports.reports,
                     services.dispatcher,
                     settings.websocket,
                     on_ready=lambda: on_ready(listener.addresses, services),

@@ -1,6 +1,6 @@
-"""Builds the two HTTP ports of a daemon over its services: MCP for machines, operations for people and monitors.
+"""Builds the HTTP ports of a daemon over its services: MCP, operations for people and monitors, reports of errors.
 
-Every route of either port is a row of its table; rooms that serve further ones hand their rows in here.
+Every route of a port is a row of its table; rooms that serve further ones hand their rows in here.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
+from exai.app.watching.reports import build_reports_port
 from exai.auth.scopes import FILES
 from exai.config import Settings
 from exai.dashboard.operations import operations_port
@@ -39,10 +40,11 @@ __all__ = ["Ports", "build_ports", "mcp_server"]
 
 @dataclass(frozen=True)
 class Ports:
-    """The applications of both ports."""
+    """The applications of the ports."""
 
     mcp: McpDoors
     operations: HttpPort
+    reports: HttpPort
     readiness: ReadinessChecks
     reachability: Reachability
 
@@ -66,7 +68,8 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
-    return Ports(mcp, _operations(services, mcp, settings, readiness), readiness, reachability)
+    operations = _operations(services, mcp, settings, readiness)
+    return Ports(mcp, operations, build_reports_port(services, settings), readiness, reachability)
 
 
 def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
 from pydantic import HttpUrl, SecretStr
@@ -104,10 +105,12 @@ def _check_doors(settings: Settings, origins: Mapping[str, str]) -> None:
             f"`server.public_url` ({origins.get('server.public_url', 'default')}) has more than scheme, host, port and "
             "path; leave user, password, query and fragment out."
         )
-    if server.port == server.operations_port != 0:
-        raise StartFault(
-            f"`server.port` and `server.operations_port` are both {server.port}; give them different ports."
-        )
+    ports = {name: getattr(server, name) for name in ("port", "operations_port", "errors_port")}
+    for one, other in combinations(ports, 2):
+        if ports[one] == ports[other] != 0:
+            raise StartFault(
+                f"`server.{one}` and `server.{other}` are both {ports[one]}; give them different ports."
+            )
 
 
 def _providers(settings: Settings) -> Mapping[str, GlmProvider | KimiProvider | CustomProvider]:

@@ -54,7 +54,7 @@ __all__ = [
 
 
 class Server(Section):
-    """Addresses and limits of the two ports."""
+    """Addresses and limits of the ports."""
 
     host: str = "127.0.0.1"
     """Address that every port binds to. Anything but loopback needs `auth.mode` `required`."""
@@ -64,6 +64,9 @@ class Server(Section):
 
     operations_port: Port = 8080
     """For people and monitors: `/healthz`, `/readyz`, `/metrics`. 0 takes any free port."""
+
+    errors_port: Port = 8081
+    """For programs that report errors (`docs/errors.md`). 0 takes any free port."""
 
     public_url: HttpUrl | None = None
     """The address under which clients know the MCP port, such as `https://exai.example.org`, when it is behind a

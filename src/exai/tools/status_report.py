@@ -102,7 +102,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
             shown_duties = (
                 [each for each in failing_first if each.failed_in_a_row] if briefly else failing_first
             )
-            duties = cut.first(shown_duties, most=FEW if briefly else 2 * MOST)
+            duties = cut.first(shown_duties, most=FEW if briefly else 3 * MOST)
         if providers is not UNSET:
             providers = cut.first(sorted(providers, key=_well), most=MOST // 2)
         return cls(

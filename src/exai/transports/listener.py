@@ -1,6 +1,6 @@
-"""Both ports, on one uvicorn server and one event loop, from the first connection to the last.
+"""The ports, on one uvicorn server and one event loop, from the first connection to the last.
 
-`Listener(settings.server)` binds; `await listener.serve(doors, operations, ...)` serves until a signal asks to
+`Listener(settings.server)` binds; `await listener.serve(doors, operations, reports, ...)` serves until a signal asks to
 stop, then drains, ends the streams and closes the sockets.
 """
 
@@ -52,43 +52,46 @@ class Addresses:
     mcp_ws: str
     mcp_http: str
     operations: str
+    errors: str
 
 
 class Listener:
     """Holds the ports from the moment it is made, so that a taken one stops the start and nothing later."""
 
     def __init__(self, settings: config.Server, clock: Clock | None = None) -> None:
-        """Bind both ports.
+        """Bind the ports.
 
         Raises:
             StartFault: one cannot be had.
         """
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._mcp = _bound(settings, settings.port, "server.port")
+        self._sockets: list[socket.socket] = []
         try:
-            self._operations = _bound(settings, settings.operations_port, "server.operations_port")
+            for setting in ("port", "operations_port", "errors_port"):
+                self._sockets.append(_bound(settings, getattr(settings, setting), f"server.{setting}"))
         except StartFault:
-            self._mcp.close()
+            self.close()
             raise
+        _, self._operations, self._errors = self._sockets
 
     @property
     def addresses(self) -> Addresses:
         """The real ports, whatever was asked for."""
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        mcp = f"{host}:{self._mcp.getsockname()[1]}"
-        operations = f"{host}:{self._operations.getsockname()[1]}"
-        return Addresses(f"ws://{mcp}/mcp", f"http://{mcp}/mcp", f"http://{operations}")
+        mcp, operations, errors = (f"{host}:{each.getsockname()[1]}" for each in self._sockets)
+        return Addresses(f"ws://{mcp}/mcp", f"http://{mcp}/mcp", f"http://{operations}", f"http://{errors}")
 
     def close(self) -> None:
         """Let go of the ports; only needed when `serve` never ran."""
-        self._mcp.close()
-        self._operations.close()
+        for each in self._sockets:
+            each.close()
 
     async def serve(
         self,
         doors: McpDoors,
         operations: ASGIApp,
+        reports: ASGIApp,
         engine: Engine,
         limits: config.WebSocket,
         *,
@@ -99,10 +102,13 @@ class Listener:
 
         `on_ready` is called once connections are taken, `on_stop` when the stop begins.
         """
-        operations_port = self._operations.getsockname()[1]
+        further = {
+            self._operations.getsockname()[1]: operations,
+            self._errors.getsockname()[1]: reports,
+        }
 
         async def by_port(scope: Scope, receive: Receive, send: Send) -> None:
-            app = operations if scope["server"][1] == operations_port else doors
+            app = further.get(scope["server"][1], doors)
             await app(scope, receive, send)
 
         server = _Server(
@@ -133,7 +139,7 @@ class Listener:
             serving = None
             try:
                 async with doors.open():
-                    serving = tasks.spawn(server.serve([self._mcp, self._operations]), name="listener")
+                    serving = tasks.spawn(server.serve(self._sockets), name="listener")
                     await _until_started(server, serving)
                     _settle_memory()
                     on_ready()

@@ -72,7 +72,11 @@ class HttpPort:
             return
         match = self.table.find(scope["path"])
         takes_any_host = match is not None and match.takes_any_host
-        if refusal := self._hosts.refusal(scope["headers"], takes_any_host=takes_any_host):
+        takes_any_origin = match is not None and match.takes_any_origin
+        refusal = self._hosts.refusal(
+            scope["headers"], takes_any_host=takes_any_host, takes_any_origin=takes_any_origin
+        )
+        if refusal is not None:
             await refusal.response()(scope, receive, answer.send)
         elif match is None:
             await self._not_found.response()(scope, receive, answer.send)

@@ -1,6 +1,7 @@
 """Routes of a port as rows: which methods of which path, who may ask, what body, who answers.
 
-A path is made of segments. `{name}` is any one segment that is not empty; every other one is itself. Where several
+A path is made of segments. `{name}` is any one segment that is not empty; every other one is itself, and the last one
+may be empty. Where several
 patterns match a path, the most literal one has it, compared segment by segment from the left: `/files/trees` is not
 `/files/{id}`. Rows may share a path when their methods differ.
 """
@@ -43,6 +44,8 @@ class Route:
     """Public: served without authentication, and exposes no caller's data."""
     takes_any_host: bool = False
     """Whether it is answered under any name: for probes, which know an address of the machine alone."""
+    takes_any_origin: bool = False
+    """Whether pages of any origin may send it: for reports, in which nothing but a key counts."""
     accepts_cookie: bool = False
     """Whether the cookie of a browser that signed in will do, in place of a token."""
     needs_token: bool = False
@@ -58,6 +61,8 @@ class Route:
             raise ValueError(f"{self.path}: an open route has no caller")
         if self.takes_any_host and not self.is_open:
             raise ValueError(f"{self.path}: who may ask under any name asks without a token")
+        if self.takes_any_origin and not self.is_open:
+            raise ValueError(f"{self.path}: what pages of any origin may send has no caller")
         if self.needs_token and self.accepts_cookie:
             raise ValueError(f"{self.path}: either a token is needed or a cookie will do")
 
@@ -77,6 +82,11 @@ class Match:
     def takes_any_host(self) -> bool:
         """Whether it is answered under any name, whatever the method."""
         return all(route.takes_any_host for route in self.routes)
+
+    @property
+    def takes_any_origin(self) -> bool:
+        """Whether pages of any origin may ask, whatever the method."""
+        return all(route.takes_any_origin for route in self.routes)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -134,8 +144,8 @@ def _matches(part: str | None, given: str) -> bool:
 
 def _shape(path: str) -> Shape:
     root, *segments = path.split("/")
-    if root or not segments or (len(segments) > 1 and "" in segments):
-        raise ValueError(f"{path}: a path begins with a slash and has no empty segment")
+    if root or not segments or "" in segments[:-1]:
+        raise ValueError(f"{path}: a path begins with a slash, and only its last segment may be empty")
     shape = tuple(None if _PLACEHOLDER.fullmatch(segment) else segment for segment in segments)
     if any(segment is not None and {"{", "}"} & set(segment) for segment in shape):
         raise ValueError(f"{path}: a placeholder is a whole segment")

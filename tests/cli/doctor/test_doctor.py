@@ -20,7 +20,7 @@ from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.database import Database, inspect_schema
 from support.daemons import EXAI, StartDaemon, clean_environ
 
-FREE_PORTS = ["server.port=0", "server.operations_port=0"]
+FREE_PORTS = ["server.port=0", "server.operations_port=0", "server.errors_port=0"]
 
 
 def loaded(home: Path, overrides: Sequence[str] = (), trouble: str | None = None, **environ: str) -> Loaded:
@@ -71,6 +71,7 @@ async def test_a_good_set_up_is_well_from_keys_to_clock(
         "stored files",
         "secret scan",
         "languages",
+        "ports",
         "ports",
         "ports",
         "tokens",
@@ -187,18 +188,18 @@ async def test_a_port_of_another_program_is_a_problem_and_of_a_running_exai_is_n
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = await findings(loaded(tmp_path, [f"server.port={port}"]), "ports")
-    assert [each.state for each in found] == [State.PROBLEM, State.OK]
+        found = await findings(loaded(tmp_path, [f"server.port={port}", "server.errors_port=0"]), "ports")
+    assert [each.state for each in found] == [State.PROBLEM, State.OK, State.OK]
     assert f"{port} on 127.0.0.1 cannot be opened (address already in use)" in found[0].message
     assert "`server.port`" in (found[0].fix or "")
     async with start_daemon() as daemon:
         mcp, operations = (
             url.rpartition(":")[2].partition("/")[0] for url in (daemon.mcp_ws, daemon.operations)
         )
-        found = await findings(
-            loaded(tmp_path, [f"server.port={mcp}", f"server.operations_port={operations}"]), "ports"
-        )
-        assert [each.message.partition("in use, and ")[2] for each in found] == ["EXAI answers there"] * 2
+        errors = daemon.errors.rpartition(":")[2]
+        ports = [f"server.port={mcp}", f"server.operations_port={operations}", f"server.errors_port={errors}"]
+        found = await findings(loaded(tmp_path, ports), "ports")
+        assert [each.message.partition("in use, and ")[2] for each in found] == ["EXAI answers there"] * 3
 
 
 async def test_a_daemon_that_is_not_ready_is_distinguished_from_one_that_is(tmp_path: Path) -> None:

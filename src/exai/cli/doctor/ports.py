@@ -21,7 +21,7 @@ ANSWER_S = 5.0
 
 
 async def check_ports(loaded: Loaded) -> list[Finding]:
-    """Check that both ports are free or used by a running EXAI, and that it is ready."""
+    """Check that the ports are free or used by a running EXAI, and that it is ready."""
     return await asyncio.to_thread(lambda: list(_ports(loaded.settings.server)))
 
 
@@ -30,6 +30,7 @@ def _ports(server: Server) -> Iterator[Finding]:
     for setting, port in (
         ("server.port", server.port),
         ("server.operations_port", server.operations_port),
+        ("server.errors_port", server.errors_port),
     ):
         if port == 0:
             yield ok("ports", f"`{setting}` is 0: any free port is taken")

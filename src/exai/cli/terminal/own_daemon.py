@@ -40,7 +40,7 @@ async def own_daemon(options: Sequence[str]) -> AsyncIterator[str]:
     Raises:
         StartFault: it does not start, with its reason.
     """
-    ports = ("--set", "server.port=0", "--set", "server.operations_port=0")
+    ports = ("--set", "server.port=0", "--set", "server.operations_port=0", "--set", "server.errors_port=0")
     with tempfile.NamedTemporaryFile(prefix="exai-", suffix=".log") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

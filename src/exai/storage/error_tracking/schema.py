@@ -11,6 +11,7 @@ __all__ = [
     "error_counts",
     "error_fingerprints",
     "error_groups",
+    "error_intake",
     "error_occurrences",
     "error_projects",
     "error_turns",
@@ -156,6 +157,19 @@ error_occurrences = Table(
     Index(None, "at"),
     Index(None, "event_id"),
 )
+
+error_intake = Table(
+    "error_intake",
+    metadata,
+    Column("project_id", Integer, primary_key=True, autoincrement=False),
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("events", BigInteger, nullable=False),  # faults that were taken
+    Column("repeated", BigInteger, nullable=False),  # of an id that was taken before
+    Column("not_kept", BigInteger, nullable=False),  # items that nobody reads here
+    Column("broken", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),  # refused, or dropped by their sender as it said
+)
+"""What became of what programs sent."""
 
 error_turns = Table(
     "error_turns",

@@ -16,6 +16,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "reopen": "Open a group again.",
         "merge": "Move all that other groups gathered, and will, into one.",
         "split": "Move one fingerprint of a group, with what it gathered, into a group of its own.",
+        "dsn": "Make, list, replace and revoke addresses to which programs report errors.",
     }
 )
 """Each command and the first line of its help. A command is `app` in the module of its name beside this one."""
