@@ -21,6 +21,7 @@ import pytest_asyncio
 from exai.error_tracking.ingestion.intake import MOST_A_MINUTE, sha256_of
 from exai.error_tracking.ingestion.native import MOST_REPORTS
 from exai.monitoring.resident_memory import resident_mib
+from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.projects import Intake, ProjectTables
 from exai_emulator import EmulatorOptions, running
 from support.daemon_in_process import DaemonInProcess, daemon_in_process
@@ -45,6 +46,11 @@ class Reporting:
         made = await self.tables.create(name, "private" if trust == "private" else "public", sha256_of(key))
         assert made is not None
         return Reporter(self, made.project_id, name, key)
+
+    @property
+    def groups(self) -> GroupTables:
+        services = self.daemon.services
+        return GroupTables(services.storage.database, services.clock)
 
     @property
     def tables(self) -> ProjectTables:
@@ -84,8 +90,7 @@ class Reporter:
 
     async def groups(self) -> list[Any]:
         """What is counted of this program."""
-        groups = self.reporting.daemon.services.faults.groups
-        return list(await groups.listed(state=None, most=100, project_id=self.number))
+        return list(await self.reporting.groups.listed(state=None, most=100, project_id=self.number))
 
     async def intake(self) -> Intake:
         """What became of what it sent."""
@@ -162,7 +167,7 @@ async def test_what_sdks_send_is_grouped_and_nothing_private_is_stored(
     (group,) = await reporter.groups()
     assert group.seen == 1
     assert ":" in group.culprit, "it is grouped by its stack"
-    (kept,) = await reporting.daemon.services.faults.groups.occurrences(group, 10)
+    (kept,) = await reporting.groups.occurrences(group, 10)
     assert "SECRET" not in kept.body
 
 

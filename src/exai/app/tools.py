@@ -98,10 +98,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, files, asking),
-        Analyze(consultant, files.stored.workspaces),
-        ConsensusTool(consultant),
-        Challenge(consultant),
-        Search(asking.router),
+        *_further_questions(consultant, files, asking),
         Files(_file_services(files, settings)),
         models,
         Status(report, models, Verdicts(storage.findings, asking.clock)),
@@ -113,6 +110,18 @@ async def open_tools(
         yield Tools(Registry([each.tool() for each in tools]), report, auditor)
     finally:
         counts.store_soon()
+
+
+def _further_questions(
+    consultant: Consultant, files: ToolFiles, asking: Asking
+) -> tuple[Analyze, ConsensusTool, Challenge, Search]:
+    """Build the tools beside `chat` whose work is one call."""
+    return (
+        Analyze(consultant, files.stored.workspaces),
+        ConsensusTool(consultant),
+        Challenge(consultant),
+        Search(asking.router),
+    )
 
 
 def _consultant(

@@ -17,6 +17,7 @@ from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor
+from exai.config.watching.logging import Logging
 from exai.config.workflows import ToolLoop, Workflows
 
 __all__ = [
@@ -457,16 +458,6 @@ class Jobs(Section):
 
     keep_dead_days: Count = 90
     """How long a dead job can be looked up; as long as it is kept, it is not started again."""
-
-
-class Logging(Section):
-    """What is logged, and how."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Third-party libraries never log below `warning`."""
-
-    format: Literal["auto", "console", "json"] = "auto"
-    """`auto`: colours on a terminal, JSON elsewhere."""
 
 
 class Settings(Section):

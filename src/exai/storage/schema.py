@@ -1,16 +1,6 @@
 """The tables as the code sees them. Migrations alone create and change them; a test holds both together."""
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text, text
 
 from exai.storage.auditor.schema import auditor_observations, auditor_windows
 from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts

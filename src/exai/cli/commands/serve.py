@@ -84,6 +84,7 @@ def _banner(addresses: Addresses, services: Services, settings: Settings, *, dem
         f"  WebSocket         {addresses.mcp_ws}",
         f"  Streamable HTTP   {addresses.mcp_http}",
         f"  health, metrics   {addresses.operations}",
+        f"  error reports     {addresses.errors}",
         f"  answers from      {_providers(services, demo=demo)}",
         *([f"  keeps its data in {settings.data_dir}, apart from the ordinary ones"] if demo else []),
         *(
