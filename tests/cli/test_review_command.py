@@ -10,8 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai.cli import build_app
+from exai.consulting.results import ToolReturn
 from exai.dispatch.progress import SendProgress
 from exai.tools.base import ToolAnswer
+from exai.tools.envelope import answer_of
+from exai.tools.workflows.answers import Confirming
+from exai.tools.workflows.review import ReviewAnswer, ReviewArguments
+from exai.workflows.faults import Unconfirmed
 from support.daemons import free_port
 from support.findings import found, review_result
 from support.open_doors import Doors
@@ -235,3 +240,15 @@ async def test_without_a_repository_files_are_reviewed_and_no_change(doors: Door
     assert (refused.exit_code, "no git repository" in " ".join(refused.stderr.split())) == (2, True)
     assert (await reviewed(doors, tool, "a.py")).exit_code == 0
     assert [(each["workspace"], each["paths"]) for each in tool.asked] == [(str(tmp_path), ["a.py"])]
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 3), (["--fail-open"], 0)])
+async def test_a_review_that_needs_a_budget_is_none_and_says_how_it_is_given(
+    doors: Doors, repository: GitRepository, options: Sequence[str], code: int
+) -> None:
+    needed = Confirming.of(ReviewArguments(), Unconfirmed(0.25, 0.1))
+    answer = ReviewAnswer(next_call=needed.next_call, answer=needed.answer)
+    result = await reviewed(doors, ReviewTool(answer_of(ToolReturn(answer))), *options)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert "not reviewed: Nothing was asked: this call is estimated at about $0.2500" in result.stderr
+    assert result.stderr.rstrip().endswith("Allow it by `--budget 0.375`.")

@@ -206,7 +206,7 @@ async def open_process(
             f"call_{next(_numbers)}", caller, asker(ask_with, seconds=seconds), SilentProgress()
         )
 
-    return Process(name, engine, GuidedRuns(tables, stages, clock), tables, context)
+    return Process(name, engine, GuidedRuns(tables, stages, clock, engine), tables, context)
 
 
 def caller(subject: str = "anna") -> Caller:

@@ -368,3 +368,21 @@ async def test_answers_that_cannot_be_read_are_no_review_without_defects(
     assert found["partial"]
     assert found["looked_at"] == "1 of 1 files"
     assert len(emulator.log.requests) == 4
+
+
+async def test_above_a_price_a_review_and_a_patch_wait_for_a_budget(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path, repository: GitRepository
+) -> None:
+    emulator.persona = reader(LEAK)
+    limits = {"EXAI_FILES__ROOTS": f'["{tmp_path}"]', "EXAI_WORKFLOWS__CONFIRM_ABOVE_USD": "0.0001"}
+    workspace = str(tmp_path / "repo")
+    async with start_in_process(**limits) as daemon, mcp_socket(daemon.mcp_ws) as client:
+        asked = await review(client, tmp_path)
+        assert asked["answer"].startswith("Nothing was asked")
+        written = whole(
+            await client.tool("write", {"kind": "docs", "paths": ["pool.py"], "workspace": workspace})
+        )
+        assert (written["applies"], written["next_call"]["paths"]) == (False, ["pool.py"])
+        assert not emulator.log.requests
+        confirmed = await review(client, tmp_path, budget_usd=asked["next_call"]["budget_usd"])
+        assert [each["category"] for each in confirmed["findings"]] == ["resource-leak"]

@@ -63,3 +63,45 @@ async def test_an_operator_decides_by_a_definition_that_nobody_else_is_asked(
         thought = whole(await client.tool("think", {"problem": "Shall we?", "use_assistant_model": True}))
         assert "asks nobody else" in thought["expert"]["why"]
         assert len(emulator.log.requests) == 1
+
+
+async def test_above_a_price_nothing_is_asked_before_the_call_brings_a_budget(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    question: dict[str, Any] = {"problem": "Shall we shard?", "focus": ["cost"], "model": "glm-5.3"}
+    async with (
+        start_in_process(EXAI_WORKFLOWS__CONFIRM_ABOVE_USD="0.0001") as daemon,
+        mcp_socket(daemon.mcp_ws) as client,
+    ):
+        result = await client.tool("think", question)
+        asked = result["structuredContent"]
+        assert not result["isError"]
+        budget = asked["next_call"]["budget_usd"]
+        assert asked["next_call"] == {**question, "budget_usd": budget}
+        assert asked["answer"].startswith("Nothing was asked: this call is estimated at about $")
+        assert f"budget_usd={budget}" in asked["answer"]
+        assert "\nNext: {" in f"\n{result['content'][0]['text']}"
+        long = whole(await client.tool("think", {**question, "problem": "Why? " * 1_000}))
+        assert list(long["next_call"]) == ["budget_usd"], "a long call is not written out"
+
+        step = {"step": "Shall we shard?", "step_number": 1, "next_step_required": False, "model": "glm-5.3"}
+        guided = whole(await client.tool("think", step))
+        assert guided["next_call"]["continuation_id"] == guided["continuation_id"]
+        assert not emulator.log.requests
+
+        thought = whole(await client.tool("think", asked["next_call"]))
+        assert (thought["model_used"], thought["partial"]) == ("glm-5.3, kimi-k3", False)
+        concluded = whole(await client.tool("think", guided["next_call"]))
+        assert (concluded["model_used"], concluded["partial"]) == ("glm-5.3, kimi-k3", False)
+        assert concluded["continuation_id"] == guided["continuation_id"]
+
+
+async def test_below_that_price_it_is_done_at_once(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    async with (
+        start_in_process(EXAI_WORKFLOWS__CONFIRM_ABOVE_USD="100") as daemon,
+        mcp_socket(daemon.mcp_ws) as client,
+    ):
+        assert whole(await client.tool("think", {"problem": "Shall we shard?"}))["model_used"]
+        assert len(emulator.log.requests) == 3

@@ -161,8 +161,9 @@ def _workflow_tools(
     stored, clock = files.stored, asking.clock
     ports = Ports(stored.workspaces, storage.findings, stored.shelf, clock)
     stages = Stages(consultant, conversations, asking.router, ports)
-    engine, workflows = Engine(storage.workflows, stages, clock), workflows_with(settings.workflows.folder)
-    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock))
+    engine = Engine(storage.workflows, stages, clock, settings.workflows.confirm_above_usd)
+    workflows = workflows_with(settings.workflows.folder)
+    calls = WorkflowCalls(engine, GuidedRuns(storage.workflows, stages, clock, engine))
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),

@@ -39,6 +39,10 @@ class Workflows(Section):
     """Folder with definitions of one's own, `NAME.toml` and `NAME.md`, in the place of EXAI's of that name. Unset:
     EXAI's."""
 
+    confirm_above_usd: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Dollars. A call of `think`, `debug`, `review` or `write` that is estimated above them and brings no `budget_usd`
+    is answered with the estimate and the call that allows it, and nothing is asked. Unset: never."""
+
     task_after_s: Seconds = 10.0
     """After how long without an end a call becomes a task, for a client that declares
     `io.modelcontextprotocol/tasks`. It is kept for `idempotency.keep_hours`."""

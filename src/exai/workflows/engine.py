@@ -27,6 +27,7 @@ from exai.consulting.context import CallContext, Interrupted
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, WorkflowTables
 from exai.workflows.definitions import Workflow
+from exai.workflows.faults import Unconfirmed
 from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord, UnkeptRecord
@@ -43,10 +44,14 @@ RECALLED_FOR = timedelta(hours=1)
 class Engine:
     """Runs workflows. One serves every tool and every call."""
 
-    def __init__(self, tables: WorkflowTables, stages: Stages, clock: Clock) -> None:
+    def __init__(
+        self, tables: WorkflowTables, stages: Stages, clock: Clock, confirm_above_usd: float | None = None
+    ) -> None:
+        """`confirm_above_usd`: new runs estimated above it need a budget of their caller; `None`: none do."""
         self._tables = tables
         self._stages = stages
         self._clock = clock
+        self._confirm_above_usd = confirm_above_usd
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def call(
@@ -63,6 +68,7 @@ class Engine:
 
         Raises:
             ToolFault: the first request failed, and nothing was kept.
+            Unconfirmed: it needs a budget; nothing was asked or kept.
         """
         owner = context.caller.subject
         digest = _digest(workflow, request)
@@ -77,6 +83,7 @@ class Engine:
             ):
                 return recalled(run)
             if run is None or not self._goes_on(run, is_its):
+                await self.check_confirmed(workflow, request, context)
                 run = new_run(workflow, owner, conversation_id, self._clock)
                 run = msgspec.structs.replace(run, digest=digest, process=self._tables.process)
             record = RunRecord(self._tables, run, await self._tables.steps(run), self._clock)
@@ -93,6 +100,22 @@ class Engine:
         run = new_run(workflow, context.caller.subject, request.continuation_id or "", self._clock)
         record = UnkeptRecord(self._tables, run, self._clock)
         return await self._stages.preview(workflow, request, record, context)
+
+    async def check_confirmed(
+        self, workflow: Workflow, request: WorkflowRequest, context: CallContext
+    ) -> None:
+        """Check that a run may begin: it is estimated low enough, or its caller allows it by a budget.
+
+        Raises:
+            Unconfirmed: it may not.
+            ToolFault: it could not be asked.
+        """
+        above_usd = self._confirm_above_usd
+        if above_usd is None or request.budget_usd is not None:
+            return
+        estimated_usd = (await self.preview(workflow, request, context)).estimated_usd
+        if estimated_usd > above_usd:
+            raise Unconfirmed(estimated_usd, above_usd)
 
     @asynccontextmanager
     async def _alone(self, owner: str, digest: str) -> AsyncIterator[bool]:

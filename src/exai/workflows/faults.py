@@ -1,8 +1,13 @@
 """What can be wrong with a call that goes on with stored work."""
 
+import math
+
 from exai.errors import ToolFault
 
-__all__ = ["RunBusy", "RunFailed", "UnknownPlan", "UnknownRun"]
+__all__ = ["RunBusy", "RunFailed", "Unconfirmed", "UnknownPlan", "UnknownRun"]
+
+HEADROOM = 1.5
+"""By what a budget exceeds an estimate: words stand in it for the answers that later requests carry."""
 
 
 class UnknownPlan(ToolFault):
@@ -36,3 +41,22 @@ class RunFailed(ToolFault):
     code = "run_failed"
     retryable = True
     fixable_by = "operator"
+
+
+class Unconfirmed(Exception):
+    """A run is estimated above what may be spent unasked. No fault: its tool answers with the call that allows it."""
+
+    def __init__(self, estimated_usd: float, above_usd: float, conversation_id: str | None = None) -> None:
+        """`conversation_id` is that of the guided form's run, which goes on with it."""
+        super().__init__(
+            f"Nothing was asked: this call is estimated at about ${estimated_usd:.4f}, and above ${above_usd:g} it "
+            "needs a budget_usd (workflows.confirm_above_usd)."
+        )
+        self.estimated_usd = estimated_usd
+        self.above_usd = above_usd
+        self.conversation_id = conversation_id
+
+    @property
+    def budget_usd(self) -> float:
+        """The budget that the run is likely to fit into, in whole hundredths of a cent."""
+        return math.ceil(self.estimated_usd * HEADROOM * 10_000) / 10_000

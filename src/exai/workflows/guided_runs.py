@@ -10,8 +10,8 @@ from exai.consulting.context import CallContext
 from exai.runtime.clock import Clock
 from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.definitions import Workflow
-from exai.workflows.engine import is_unread, new_run, recalled
-from exai.workflows.faults import UnknownRun
+from exai.workflows.engine import Engine, is_unread, new_run, recalled
+from exai.workflows.faults import Unconfirmed, UnknownRun
 from exai.workflows.guided import GuidedReport, combined_question, expected_step, reports_of
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
@@ -33,10 +33,12 @@ class Reported(msgspec.Struct, frozen=True):
 class GuidedRuns:
     """Takes the reports of callers. One serves every tool and every call."""
 
-    def __init__(self, tables: WorkflowTables, stages: Stages, clock: Clock) -> None:
+    def __init__(self, tables: WorkflowTables, stages: Stages, clock: Clock, engine: Engine) -> None:
+        """`engine` knows which runs need a budget."""
         self._tables = tables
         self._stages = stages
         self._clock = clock
+        self._engine = engine
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def report(
@@ -54,6 +56,7 @@ class GuidedRuns:
             UnknownRun: the caller has no such run.
             RunBusy: another call works at it.
             BadArguments: the report follows none that is there.
+            Unconfirmed: what is reported is kept, and going on needs a budget; nothing was asked.
         """
         run = await self._find(workflow, report, request, context)
         if run.state == "done":
@@ -71,7 +74,17 @@ class GuidedRuns:
                 if not finishes:
                     return Reported(run.conversation_id, len(reports))
                 whole = _whole(request, reports)
+                if record.requests == 0:
+                    await self._check_confirmed(workflow, whole, run, context)
                 return await self._stages.run(workflow, whole, record, context)
+
+    async def _check_confirmed(
+        self, workflow: Workflow, whole: WorkflowRequest, run: Run, context: CallContext
+    ) -> None:
+        try:
+            await self._engine.check_confirmed(workflow, whole, context)
+        except Unconfirmed as fault:
+            raise Unconfirmed(fault.estimated_usd, fault.above_usd, run.conversation_id) from None
 
     async def _find(
         self, workflow: Workflow, report: GuidedReport, request: WorkflowRequest, context: CallContext

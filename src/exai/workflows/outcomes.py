@@ -65,4 +65,6 @@ class Previewed(msgspec.Struct, frozen=True):
     """That would be asked first; `None`: nobody would."""
     requests: str
     """In words, with tokens and prices."""
+    estimated_usd: float
+    """Of all of them, as often as each may be made; a model without a known price counts nothing."""
     notes: tuple[str, ...] = ()

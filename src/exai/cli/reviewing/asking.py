@@ -194,11 +194,15 @@ def _read(answer: Answer) -> ReviewAnswer:
     if answer.is_error:
         raise CannotReview(answer.text, is_usage=_code(answer) in USAGE)
     try:
-        return ReviewAnswer.read(answer)
+        review = ReviewAnswer.read(answer)
     except msgspec.ValidationError as error:
         raise CannotReview(
             f"The daemon's answer is no review that this version of exai reads ({error}). Are both of one version?"
         ) from None
+    if review.next_call is not None:
+        said = review.answer.partition(" To have it done")[0]
+        raise CannotReview(f"{said} Allow it by `--budget {review.next_call['budget_usd']}`.")
+    return review
 
 
 def _code(answer: Answer) -> str:

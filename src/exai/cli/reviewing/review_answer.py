@@ -1,5 +1,7 @@
 """What the tool `review` answers, as the command reads it."""
 
+from typing import Any
+
 import msgspec
 
 from exai.client.connection import Answer
@@ -23,6 +25,8 @@ class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[More, ...] = ()
     """Where all findings are, those that are withheld too."""
     notes: tuple[str, ...] = ()
+    next_call: dict[str, Any] | None = None
+    """The call that allows what the review is estimated at: nothing was reviewed."""
 
     is_partial: bool = msgspec.field(default=False, name="partial")
     """Whether a part of it could not be done."""

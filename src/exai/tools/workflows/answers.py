@@ -8,10 +8,37 @@ import msgspec
 from exai.consulting.answer import More
 from exai.consulting.results import Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
+from exai.tools.base import Arguments
 from exai.workflows.exploring.rounds import Explored
+from exai.workflows.faults import Unconfirmed
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
 
-__all__ = ["WorkflowAnswer", "WorkflowReport", "findings_of", "report_of", "returned"]
+__all__ = ["Confirming", "WorkflowAnswer", "WorkflowReport", "findings_of", "report_of", "returned"]
+
+MOST_REPEATED = 2_000
+"""Characters of a call that are written out for the one who made it."""
+
+
+class Confirming(msgspec.Struct, frozen=True):
+    """What is answered where a call needs a budget."""
+
+    next_call: dict[str, Any]
+    """The same call with a budget; of a long one, the budget alone."""
+    answer: str
+
+    @classmethod
+    def of(cls, arguments: Arguments, needed: Unconfirmed) -> "Confirming":
+        """Say how a call is allowed what it is estimated at."""
+        allowed: dict[str, Any] = {"budget_usd": needed.budget_usd}
+        if needed.conversation_id is not None:
+            allowed["continuation_id"] = needed.conversation_id
+        repeated = {**_given(arguments), **allowed}
+        is_short = len(msgspec.json.encode(repeated)) <= MOST_REPEATED
+        names = " and ".join(f"{name}={value}" for name, value in allowed.items())
+        answer = (
+            f"{needed} To have it done, make the same call with {names}; ask your user first where they pay."
+        )
+        return cls(repeated if is_short else allowed, answer)
 
 
 class WorkflowReport(Report, frozen=True):
@@ -42,7 +69,7 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
     model_used: str = ""
     notes: tuple[str, ...] = ()
     next_call: dict[str, Any] | None = None
-    """Of the guided form: the arguments of the next step."""
+    """The arguments of the guided form's next step, or of the call that allows what this one is estimated at."""
     required_actions: tuple[str, ...] = ()
     """The same: what to do before it."""
     more: tuple[More, ...] = ()
@@ -90,6 +117,18 @@ def report_of(outcome: Outcome) -> WorkflowReport:
         recalled=outcome.recalled,
         cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,
     )
+
+
+def _given(arguments: Arguments) -> dict[str, Any]:
+    """Return the arguments that are not as usual."""
+    fields = msgspec.structs.fields(arguments)
+    usual = {
+        field.encode_name: field.default_factory()
+        if field.default_factory is not msgspec.NODEFAULT
+        else field.default
+        for field in fields
+    }
+    return {name: value for name, value in msgspec.to_builtins(arguments).items() if value != usual[name]}
 
 
 def findings_of(outcome: Outcome) -> Findings:

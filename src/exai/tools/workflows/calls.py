@@ -6,10 +6,11 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
-from exai.tools.workflows.answers import WorkflowAnswer, returned
+from exai.tools.workflows.answers import Confirming, WorkflowAnswer, returned
 from exai.tools.workflows.guided_arguments import GuidedArguments
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
+from exai.workflows.faults import Unconfirmed
 from exai.workflows.guided import GuidedReport, next_call
 from exai.workflows.guided_runs import GuidedRuns, Reported
 from exai.workflows.outcomes import Outcome, Previewed
@@ -35,6 +36,7 @@ class WorkflowCalls:
 
         Raises:
             ToolFault: one of its subclasses.
+            Unconfirmed: it needs a budget.
         """
         return await self._engine.call(workflow, request, context, arguments=kept(arguments))
 
@@ -73,6 +75,26 @@ class WorkflowCalls:
                     model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
                 )
             )
+        try:
+            return await self._done(workflow, arguments, request, context)
+        except Unconfirmed as needed:
+            confirming = Confirming.of(arguments, needed)
+            return ToolReturn(
+                WorkflowAnswer(
+                    continuation_id=needed.conversation_id,
+                    next_call=confirming.next_call,
+                    answer=confirming.answer,
+                ),
+                Findings(conversation_id=needed.conversation_id),
+            )
+
+    async def _done(
+        self,
+        workflow: Workflow,
+        arguments: GuidedArguments,
+        request: WorkflowRequest,
+        context: CallContext,
+    ) -> ToolReturn[WorkflowAnswer]:
         if not arguments.is_guided:
             return returned(await self.run(workflow, arguments, request, context))
         report = arguments.report()

@@ -23,10 +23,11 @@ from exai.files.store.handles import is_handle, uri_parts, whole_file_of
 from exai.files.store.shelf import Shelf
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.reviews import REVIEWS
-from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
+from exai.tools.workflows.answers import Confirming, WorkflowAnswer, WorkflowReport, returned
 from exai.tools.workflows.calls import kept
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
+from exai.workflows.faults import Unconfirmed
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.review.categories import Severity
 from exai.workflows.review.findings import Finding
@@ -215,7 +216,11 @@ class Review:
                     model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
                 )
             )
-        outcome = await self._engine.call(self._workflow, request, context, arguments=kept(arguments))
+        try:
+            outcome = await self._engine.call(self._workflow, request, context, arguments=kept(arguments))
+        except Unconfirmed as needed:
+            confirming = Confirming.of(arguments, needed)
+            return ToolReturn(ReviewAnswer(next_call=confirming.next_call, answer=confirming.answer))
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
         value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)

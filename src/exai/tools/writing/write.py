@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -25,9 +25,10 @@ from exai.files.store.handles import uri_of
 from exai.files.store.shelf import Shelf
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.writing import WRITERS
-from exai.tools.workflows.answers import WorkflowReport, findings_of, report_of
+from exai.tools.workflows.answers import Confirming, WorkflowReport, findings_of, report_of
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.workflows.definitions import Workflow
+from exai.workflows.faults import Unconfirmed
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 
@@ -68,14 +69,20 @@ class Written(Result, frozen=True, kw_only=True):
     """The stored file that has it."""
     applies: bool = True
     notes: tuple[str, ...] = ()
+    next_call: dict[str, Any] | None = None
+    """The arguments of the call that allows what this one is estimated at."""
     more: tuple[More, ...] = ()
     answer: str
 
     def text(self) -> str:
         named = {"continuation_id": self.continuation_id, "patch_id": self.patch_id}
         head = [f"{name}: {value}" for name, value in named.items() if value is not None]
-        notes = (f"Note: {note}" for note in self.notes)
-        return "\n".join([f"[{' | '.join([*head, self.model_used])}]", *notes, "", self.answer])
+        head += [self.model_used] if self.model_used else []
+        lines = [f"[{' | '.join(head)}]"] if head else []
+        lines += [f"Note: {note}" for note in self.notes]
+        if self.next_call is not None:
+            lines += [f"Next: {msgspec.json.encode(self.next_call).decode()}"]
+        return "\n".join([*lines, "", self.answer])
 
 
 class Write:
@@ -120,7 +127,13 @@ class Write:
             return ToolReturn(
                 Written(model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests)
             )
-        outcome = await self._calls.run(self._workflow, arguments, request, context)
+        try:
+            outcome = await self._calls.run(self._workflow, arguments, request, context)
+        except Unconfirmed as needed:
+            confirming = Confirming.of(arguments, needed)
+            return ToolReturn(
+                Written(applies=False, next_call=confirming.next_call, answer=confirming.answer)
+            )
         patch, notes = _best(outcome), list(outcome.notes)
         if patch is None or not patch.patch:
             notes.append("The model wrote no patch.")

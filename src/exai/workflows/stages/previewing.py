@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from exai.consulting.budgets import estimate
 from exai.consulting.consultant import Fitted
 from exai.consulting.preview import preview
 from exai.workflows.definitions import ANSWERED, CollectStage, ExploreStage, Stage, TreatStage
@@ -24,6 +25,7 @@ class PreviewWork(StageWork):
             ToolFault: one of them could not be asked.
         """
         requests: list[Fitted] = []
+        estimated_usd = 0.0
         notes: list[str] = []
         for stage in self.definition.stage:
             if not self._may_be_met(stage.when):
@@ -37,11 +39,13 @@ class PreviewWork(StageWork):
                 if (most := self._rounds(stage)) > 0:
                     self._tools = specs_of(stage)
                     requests.append(await self._fitted(stage.asked, await self._question(stage.asked)))
+                    estimated_usd += most * (estimate(requests[-1]) or 0.0)
                     notes.append(
                         f"The stage {stage.name} is asked up to {most} times, with what it asked for."
                     )
             elif stage.by != "other" or self._may_ask_other():
                 requests.append(await self._asked(stage, notes))
+                estimated_usd += estimate(requests[-1]) or 0.0
         if not requests:
             notes.append("Nothing would be asked: there is nothing to ask about.")
         if len(requests) > 1:
@@ -50,6 +54,7 @@ class PreviewWork(StageWork):
         return Previewed(
             requests[0].prompt.model.name if requests else None,
             shown,
+            estimated_usd,
             tuple(dict.fromkeys([*self._evidence.notes, *self._notes, *notes])),
         )
 

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -30,6 +30,9 @@ def replay(
     workflow_id: RunId,
     url: Url = None,
     credentials: Credentials = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="USD", min=0.0, help="What it may cost, in dollars.")
+    ] = None,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
@@ -53,6 +56,8 @@ def replay(
                     "`exai workflows cancel` ends it first."
                 )
             arguments = await arguments_of(archive, found)
+            if budget is not None:
+                arguments["budget_usd"] = budget
             await archive.set_aside(workflow_id)
         return found, await again.ask(found, arguments)
 
