@@ -259,7 +259,7 @@ def test_a_variable_near_a_setting_is_refused(load_with: LoadWith, variable: str
 
 
 def test_a_variable_that_is_nobody_s_is_reported(load_with: LoadWith) -> None:
-    others = {"EXAI_IMAGE": "x", "EXAI_VERSION": "1", "EXAI_GIT_SHA": "x", "EXAI_WORKSPACE": "x"}
+    others = {"EXAI_IMAGE": "x", "EXAI_VERSION": "1", "EXAI_GIT_SHA": "x", "EXAI_HOSTNAME": "x"}
     assert load_with({**others, **OF_OTHERS}).unread_variables == tuple(others)
 
 

@@ -15,7 +15,7 @@ from exai.callers import Caller, Door
 from exai.error_tracking.faults import FaultSource
 from exai.error_tracking.states import DecisionRefused, archive, reopen, resolve
 from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed
-from exai.errors import ProviderThrottled, StoreFailed
+from exai.errors import FileRefused, ProviderThrottled, StoreFailed
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
@@ -79,6 +79,20 @@ async def test_an_occurrence_is_kept_redacted_with_what_each_place_knew(database
     assert (body["source"], body["incident_id"], body["subject"]) == ("door", "inc_1", "alice")
     assert "hunter2" not in occurrence.body + group.title
     assert (group.callers, group.seen) == (1, 1)
+
+
+async def test_of_what_a_caller_got_wrong_the_caller_s_words_are_not_kept(database: Database) -> None:
+    process = await tracked(database)
+    wrong = FileRefused("There is no file 'plans-for-may.txt' in /home/ann/secret/project.")
+    wrong.__cause__ = FileNotFoundError(2, "No such file or directory", "plans-for-may.txt")
+    process.notices.notice(wrong, FaultSource.CALL)
+    (group,) = await process.counted()
+    (occurrence,) = await process.groups.occurrences(group, 10)
+    (fingerprint,) = await numbers(database, "SELECT why FROM error_fingerprints")
+    for kept in (occurrence.body, group.title, str(fingerprint)):
+        assert "plans" not in kept
+        assert "ann" not in kept
+    assert "There is no file <quoted> in <path>" in occurrence.body
 
 
 async def test_a_retry_that_helped_is_counted_and_alarms_nobody(database: Database) -> None:

@@ -76,7 +76,11 @@ class Desk:
 async def test_a_transient_failure_is_retried_and_reported() -> None:
     desk = Desk(ProviderOverloaded("x"), ProviderFailed("x"), "answer")
     assert await desk.ask() == "answer"
-    assert desk.said() == ["ProviderCallEnded", "RetryPlanned"] * 2 + ["ProviderCallEnded"]
+    assert desk.said() == [
+        *["ProviderCallEnded", "RetryPlanned"] * 2,
+        "ProviderCallEnded",
+        "RequestRecovered",
+    ]
     assert [event.outcome for event in desk.events if isinstance(event, ProviderCallEnded)] == [
         "provider_overloaded",
         "provider_failed",

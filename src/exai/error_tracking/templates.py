@@ -7,7 +7,7 @@ number in a name such as `glm-4.6`.
 import re
 from functools import lru_cache
 
-__all__ = ["template_of"]
+__all__ = ["template_of", "without_quotations"]
 
 READ_CHARACTERS = 400
 
@@ -52,6 +52,11 @@ def template_of(message: str) -> str:
     return _template_of(message[:READ_CHARACTERS])
 
 
+def without_quotations(message: str) -> str:
+    """Return the fixed part of a message, with identifiers in quotes replaced too, as files have such names."""
+    return _PARTS.sub(_unquoted, " ".join(message[:READ_CHARACTERS].split()))
+
+
 @lru_cache(maxsize=1_024)
 def _template_of(message: str) -> str:
     return _PARTS.sub(_replacement, " ".join(message.split()))
@@ -63,6 +68,10 @@ def _replacement(found: re.Match[str]) -> str:
     if kind in {"kept", "plain"} or (kind == "quoted" and _is_identifier(text[1:-1])):
         return text
     return f"<{kind}>"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return "<quoted>" if found.lastgroup == "quoted" else _replacement(found)
 
 
 def _is_identifier(text: str) -> bool:

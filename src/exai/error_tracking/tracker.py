@@ -17,6 +17,7 @@ from exai.error_tracking.faults import Fault, RaisedException
 from exai.error_tracking.fingerprints import Fingerprint, message_template
 from exai.error_tracking.noticing import FaultSeen
 from exai.error_tracking.states import weigh
+from exai.error_tracking.templates import without_quotations
 from exai.errors import StoreFailed
 from exai.events.bus import EventBus
 from exai.events.events import Event
@@ -268,7 +269,7 @@ def tally_of(fault: Fault, made: Fingerprint, redaction: Redaction) -> GroupTall
         project_id=fault.project,
         rule=made.rule,
         hash=made.hash,
-        why=msgspec.json.encode(redaction.value([made.line, *made.parts])).decode(),
+        why=msgspec.json.encode(redaction.value([made.line, *_kept_parts(fault, made)])).decode(),
         title=_title(fault, redaction),
         kind=redaction.text((fault.logger if last is None else last.type)[:LONGEST_TITLE]),
         culprit=redaction.text(_culprit(fault)[:LONGEST_TITLE]),
@@ -283,6 +284,11 @@ def tally_of(fault: Fault, made: Fingerprint, redaction: Redaction) -> GroupTall
         subjects=set(),
         call_ids=[],
     )
+
+
+def _kept_parts(fault: Fault, made: Fingerprint) -> list[Any]:
+    template = message_template(fault)
+    return [_kept(fault, template) if part == template else part for part in made.parts]
 
 
 def body_of(fault: Fault, redaction: Redaction) -> str:
@@ -302,9 +308,20 @@ def _body(fault: Fault, redaction: Redaction, most_frames: int) -> dict[str, Any
     }
     body: dict[str, Any] = {name: redaction.member(name, value) for name, value in told.items()}
     if fault.message:
-        body["message"] = _redacted(fault.message, redaction)
-    body["chain"] = [_raised(each, redaction, most_frames) for each in fault.chain]
+        body["message"] = _redacted(_kept(fault, fault.message), redaction)
+    body["chain"] = [
+        {
+            **_raised(each, redaction, most_frames),
+            "message": _redacted(_kept(fault, each.message), redaction),
+        }
+        for each in fault.chain
+    ]
     return body
+
+
+def _kept(fault: Fault, message: str) -> str:
+    """Leave out the words of callers, such as names of files, of what a caller got wrong."""
+    return without_quotations(message) if fault.fixable_by == "caller" else message
 
 
 _ELSEWHERE = frozenset(
@@ -315,7 +332,6 @@ _ELSEWHERE = frozenset(
 def _raised(raised: RaisedException, redaction: Redaction, most_frames: int) -> dict[str, Any]:
     return {
         "type": redaction.text(raised.type[:LONGEST_TITLE]),
-        "message": _redacted(raised.message, redaction),
         "detail": redaction.text(raised.detail[:LONGEST_TITLE]),
         "frames": [
             {**msgspec.structs.asdict(frame), "file": redaction.text(frame.file[-LONGEST_TITLE:])}
@@ -330,7 +346,7 @@ def _redacted(message: str, redaction: Redaction) -> str:
 
 
 def _title(fault: Fault, redaction: Redaction) -> str:
-    said = redaction.text(message_template(fault)[: 2 * LONGEST_TITLE])
+    said = redaction.text(_kept(fault, message_template(fault))[: 2 * LONGEST_TITLE])
     if not fault.chain:
         return said[:LONGEST_TITLE]
     kind = fault.code or fault.chain[-1].type.rpartition(".")[2]
