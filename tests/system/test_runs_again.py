@@ -58,8 +58,9 @@ async def test_a_run_goes_on_without_its_caller_and_is_asked_anew(
     assert len(emulator.log.of("glm")) == before + 1
     assert "there is nothing to go on with" in await called("resume", run["workflow_id"], code=2)
     emulator.persona = Persona("fixed", text="No.")
-    async with start_daemon():
-        replayed = json.loads(await called("replay", run["workflow_id"], "--json"))
+    async with start_daemon(EXAI_WORKFLOWS__CONFIRM_ABOVE_USD="0.0001"):
+        assert "give `--budget`" in await called("replay", run["workflow_id"], code=1)
+        replayed = json.loads(await called("replay", run["workflow_id"], "--budget", "1", "--json"))
     assert replayed["before"]["answer"] == resumed["answer"]
     assert replayed["before"]["run"] == run["workflow_id"] != replayed["after"]["run"]
     assert replayed["after"]["requests"] == 3

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from exai.callers import LOCAL_SUBJECT
 from exai.cli.data_choice import ChosenData
+from exai.cli.reviewing.stages import StageLine
 from exai.cli.terminal.asking import Place, call_once, serve_options
 from exai.client.connection import Answer
 from exai.config.values import is_loopback
@@ -18,9 +18,6 @@ from exai.storage.workflows.archive import RunArchive
 from exai.storage.workflows.runs import Run
 
 __all__ = ["Again", "Credentials", "RunId", "Url", "arguments_of", "report_of"]
-
-RESUMED_FOR = timedelta(days=1)
-"""How long a run that ended half-way goes on, as `exai.workflows.engine` has it."""
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="As `exai workflows list` shows it.")]
 Url = Annotated[
@@ -62,7 +59,11 @@ class Again:
         may_start = self.url is None and is_loopback(self.chosen.settings.server.host)
         options = serve_options(self.config_file, self.overrides, demo=self.chosen.loaded.demo)
         place = Place(self.url or self.chosen.address, may_start, options, self.credentials)
-        answer = await call_once(place, run.tool, arguments)
+        stages = StageLine()
+        try:
+            answer = await call_once(place, run.tool, arguments, stages.show)
+        finally:
+            stages.end()
         if answer.is_error:
             typer.echo(answer.text, err=True)
             raise typer.Exit(1)

@@ -25,7 +25,7 @@ import msgspec
 
 from exai.consulting.context import CallContext, Interrupted
 from exai.runtime.clock import Clock
-from exai.storage.workflows.runs import Run, WorkflowTables
+from exai.storage.workflows.runs import RESUMED_FOR, Run, WorkflowTables
 from exai.workflows.definitions import Workflow
 from exai.workflows.faults import Unconfirmed
 from exai.workflows.outcomes import Outcome, Previewed
@@ -35,8 +35,6 @@ from exai.workflows.stages.stages import Stages
 
 __all__ = ["Engine", "has_run", "is_unread", "new_run", "recalled"]
 
-RESUMED_FOR = timedelta(days=1)
-"""How long after its last step a run that ended half-way goes on when the same is asked for."""
 RECALLED_FOR = timedelta(hours=1)
 """How long after its end an answer that may have reached nobody is that of the same call."""
 

@@ -1,4 +1,4 @@
-"""What a review is at, on a terminal: one line on stderr, which goes when the review is there."""
+"""What a call is at, on a terminal: one line on stderr, which goes when its answer is there."""
 
 import shutil
 import sys

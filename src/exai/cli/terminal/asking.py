@@ -1,6 +1,6 @@
 """Finds the daemon that a command asks, or runs one for it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +46,23 @@ async def daemon_at(place: Place) -> AsyncIterator[str]:
         yield url
 
 
-async def call_once(place: Place, tool: str, arguments: dict[str, Any]) -> Answer:
+async def call_once(
+    place: Place, tool: str, arguments: dict[str, Any], on_stage: Callable[[str], None] | None = None
+) -> Answer:
     """Call a tool of the daemon, and return its answer.
+
+    `on_stage` is called with a sentence about what is done, whenever that changes.
 
     Raises:
         StartFault: nobody could be asked.
     """
+
+    def receive(kind: str, text: str) -> None:
+        if kind == "status" and on_stage is not None:
+            on_stage(text)
+
     try:
         async with daemon_at(place) as url, connect(url, credentials=place.credentials) as session:
-            return await session.call(tool, arguments)
+            return await session.call(tool, arguments, on_progress=None if on_stage is None else receive)
     except CallFailed as fault:
         raise StartFault(str(fault)) from None

@@ -20,10 +20,13 @@ from exai.storage.schema import workflow_requests, workflow_steps, workflows
 from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows, put_evidence, read_evidence
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["Run", "RunState", "Step", "StepState", "WorkflowTables"]
+__all__ = ["RESUMED_FOR", "Run", "RunState", "Step", "StepState", "WorkflowTables"]
 
 RunState = Literal["working", "waiting", "interrupted", "partial", "done", "failed", "cancelled"]
 StepState = Literal["begun", "ended", "failed", "dropped"]
+
+RESUMED_FOR = timedelta(days=1)
+"""How long after its last step a run that ended half-way goes on when the same is asked for."""
 
 
 RunWrite = Callable[[Connection], bool]

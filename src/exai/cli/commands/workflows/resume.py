@@ -9,11 +9,11 @@ from exai.cli.data_choice import choose_data
 from exai.cli.event_loop import run as run_loop
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.run_rows import open_runs, unknown_run
-from exai.cli.runs_again import RESUMED_FOR, Again, Credentials, RunId, Url, arguments_of, report_of
+from exai.cli.runs_again import Again, Credentials, RunId, Url, arguments_of, report_of
 from exai.client.connection import Answer
 from exai.errors import StartFault
 from exai.runtime.clock import SystemClock
-from exai.storage.workflows.runs import Run, WorkflowTables
+from exai.storage.workflows.runs import RESUMED_FOR, Run, WorkflowTables
 
 __all__ = ["app"]
 
@@ -72,6 +72,6 @@ async def _check(found: Run, tables: WorkflowTables) -> None:
         )
     if SystemClock().utc() - found.updated_at > RESUMED_FOR:
         raise StartFault(
-            "Nobody worked at it for a day, so no call goes on with it. `exai workflows cancel` ends it, and "
-            "`exai workflows replay` asks anew."
+            f"Nobody worked at it for {RESUMED_FOR.total_seconds() / 3600:g} hours, so no call goes on with it. "
+            "`exai workflows cancel` ends it, and `exai workflows replay` asks anew."
         )
