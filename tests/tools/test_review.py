@@ -386,3 +386,28 @@ async def test_above_a_price_a_review_and_a_patch_wait_for_a_budget(
         assert not emulator.log.requests
         confirmed = await review(client, tmp_path, budget_usd=asked["next_call"]["budget_usd"])
         assert [each["category"] for each in confirmed["findings"]] == ["resource-leak"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("think", {"problem": "Why?"}),
+        ("debug", {"problem": "Why does `get` hang?"}),
+        ("review", {"paths": ["pool.py"]}),
+        ("write", {"kind": "docs", "paths": ["pool.py"]}),
+        ("analyze", {"question": "What is in pool.py?", "paths": ["pool.py"]}),
+    ],
+)
+async def test_what_goes_on_in_a_copy_leaves_the_conversation_as_it_is(
+    client: McpSocket, emulator: Emulator, tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    begun = whole(await client.tool("chat", {"prompt": "Remember chervil."}))["continuation_id"]
+    asked = len(emulator.log.requests)
+    named = {} if tool == "think" else {"workspace": str(tmp_path / "repo")}
+    result = await client.tool(tool, {**arguments, **named, "continuation_id": begun, "fork": True})
+    assert not result["isError"], result
+    copy = whole(result)["continuation_id"]
+    first = emulator.log.requests[asked].body["messages"]
+    assert any("Remember chervil." in str(each["content"]) for each in first), "it goes on from there"
+    listed = (await client.tool("conversations", {"action": "list"}))["structuredContent"]["items"]
+    assert {each["continuation_id"]: each["exchanges"] for each in listed} == {begun: 1, copy: 2}

@@ -85,6 +85,7 @@ async def test_above_a_price_nothing_is_asked_before_the_call_brings_a_budget(
         assert list(long["next_call"]) == ["budget_usd"], "a long call is not written out"
 
         step = {"step": "Shall we shard?", "step_number": 1, "next_step_required": False, "model": "glm-5.3"}
+        assert "Argument 'fork'" in str(await client.tool("think", {**step, "fork": True}))
         guided = whole(await client.tool("think", step))
         assert guided["next_call"]["continuation_id"] == guided["continuation_id"]
         assert not emulator.log.requests

@@ -91,16 +91,21 @@ async def test_evidence_stands_in_the_prompt_under_ids_and_is_kept_as_rows(
     assert all(row.text for row in rows)
 
 
+@pytest.mark.parametrize("fork", [False, True], ids=["the same", "a copy"])
 async def test_the_next_question_begins_with_what_was_shown_and_is_as_it_was(
-    database: Database, root: Path
+    database: Database, root: Path, fork: bool
 ) -> None:
     provider = ScriptedProvider(answer(), answer(), answer())
     process = await process_on(database, provider, root)
     first = await debug(process)
     again = WorkflowRequest(
-        question="And who rolls back?", wants_expert=False, continuation_id=first.conversation_id
+        question="And who rolls back?",
+        wants_expert=False,
+        continuation_id=first.conversation_id,
+        fork=fork,
     )
     second = await debug(process, again)
+    assert (second.conversation_id == first.conversation_id) is not fork
     before, now = provider.asked[0].messages, provider.asked[1].messages
     assert [message.role for message in now] == ["system", "user", "assistant", "user"]
     blocks = before[1].text[: before[1].text.index(REQUEST.question)]

@@ -98,10 +98,25 @@ class Conversations:
             raise UnknownConversation(UNKNOWN)
         return _opened(conversation_id, row)
 
-    async def reopen(self, caller: Caller, conversation_id: str) -> Conversation:
-        """Open a conversation whose id was given out before; one that has no exchange yet gets its first."""
+    async def reopen(
+        self, caller: Caller, conversation_id: str, *, copy_of: str | None = None
+    ) -> Conversation:
+        """Open a conversation whose id was given out before; one that has no exchange yet gets its first.
+
+        With `copy_of`, it is made as a copy of that one with its next exchange, unless it is there.
+
+        Raises:
+            UnknownConversation: neither it nor what it is to be a copy of is there.
+        """
         row = await self._table.find(conversation_id, caller.subject)
-        return Conversation(conversation_id, 0, None) if row is None else _opened(conversation_id, row)
+        if row is not None:
+            return _opened(conversation_id, row)
+        if copy_of is None:
+            return Conversation(conversation_id, 0, None)
+        source = await self._table.find(copy_of, caller.subject)
+        if source is None:
+            raise UnknownConversation(UNKNOWN)
+        return _opened(conversation_id, source, copy_of)
 
     async def has(self, caller: Caller, conversation_id: str, call_id: str) -> bool:
         """Whether the caller's conversation has an exchange of a call."""

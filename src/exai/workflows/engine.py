@@ -70,7 +70,7 @@ class Engine:
         """
         owner = context.caller.subject
         digest = _digest(workflow, request)
-        conversation_id = await self._stages.open(context.caller, request.continuation_id)
+        conversation_id = await self._stages.open(context.caller, request.continuation_id, fork=request.fork)
         async with self._alone(owner, digest) as has_waited:
             run = await self._tables.latest(owner, digest)
             is_its = has_run(context.interrupted, run)

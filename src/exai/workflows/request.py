@@ -29,6 +29,8 @@ class WorkflowRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`None`: the conversation's model, else the configured default."""
     fallback_models: tuple[str, ...] | None = None
     continuation_id: str | None = None
+    fork: bool = False
+    """Whether the run belongs to a copy of that conversation, made with its exchange."""
     wants_expert: bool = True
     budget_usd: float | None = None
     """What the run may cost, beside its definition's budget: a request is made only if it is estimated to fit."""

@@ -45,10 +45,10 @@ class RunRecord:
         """List what was gathered for the run by its numbers."""
         return await self._tables.evidence(self.run)
 
-    async def earlier_evidence(self) -> list[EvidenceRow]:
-        """List what the last run of this tool was shown whose answer is in the same conversation."""
+    async def earlier_evidence(self, conversation_id: str) -> list[EvidenceRow]:
+        """List what the last run of this tool was shown whose answer is in a conversation."""
         run = self.run
-        earlier = await self._tables.last_done(run.owner, run.conversation_id, run.tool)
+        earlier = await self._tables.last_done(run.owner, conversation_id, run.tool)
         return [] if earlier is None else await self._tables.evidence(earlier)
 
     def ended(self, name: str) -> Step | None:

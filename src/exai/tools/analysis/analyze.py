@@ -17,6 +17,7 @@ from exai.consulting.arguments import (
     DryRun,
     EffortName,
     FallbackModels,
+    Fork,
     ModelName,
     WorkspaceName,
     effort_named,
@@ -75,6 +76,7 @@ class AnalyzeArguments(Arguments, frozen=True):
     effort: EffortName | None = None
     max_answer_tokens: AnswerTokens | None = None
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
     step_number: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -210,6 +212,7 @@ class Analyze:
             max_answer_tokens=arguments.max_answer_tokens
             or (None if arguments.budget_usd is None else ANSWER_TOKENS),
             continuation_id=arguments.continuation_id,
+            fork=arguments.fork,
             answer_as=Opportunities if arguments.kind == "refactor" else None,
         )
 

@@ -95,6 +95,11 @@ class WorkflowCalls:
         request: WorkflowRequest,
         context: CallContext,
     ) -> ToolReturn[WorkflowAnswer]:
+        if arguments.is_guided and request.fork:
+            raise BadArguments(
+                "Argument 'fork': continuation_id names the run that the step belongs to, which has no copy. Leave it "
+                "out, or 'step' and 'step_number'."
+            )
         if not arguments.is_guided:
             return returned(await self.run(workflow, arguments, request, context))
         report = arguments.report()

@@ -8,6 +8,7 @@ from exai.auth import scopes
 from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
+    Fork,
     ModelName,
     SendSecrets,
     WorkspaceName,
@@ -39,6 +40,7 @@ class DebugArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
@@ -67,7 +69,7 @@ class Debug:
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"absolute_file_paths": "paths"},
             file_arguments=("workspace", "paths", "relevant_files"),
-            unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
+            unlisted=GUIDED | {"model", "fallback_models", "fork", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -91,6 +93,7 @@ class Debug:
             model=arguments.model,
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
             continuation_id=arguments.continuation_id,
+            fork=arguments.fork,
         )
         return await self._calls.answer(self._workflow, arguments, request, context)
 

@@ -10,6 +10,7 @@ from exai.consulting.arguments import (
     ContinuationId,
     DryRun,
     FallbackModels,
+    Fork,
     ModelName,
     SendSecrets,
     WorkspaceName,
@@ -57,6 +58,7 @@ UNLISTED = frozenset(
         "dry_run",
         "model",
         "fallback_models",
+        "fork",
         "send_secrets",
         "use_assistant_model",
     }
@@ -83,6 +85,7 @@ class ReviewArguments(Arguments, frozen=True):
     min_severity: Severity = "medium"
     depth: Literal["quick", "standard", "deep"] = "standard"
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     exclude: Paths = msgspec.field(default_factory=list)
     rules: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
     max_findings: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
@@ -269,6 +272,7 @@ class Review:
             model=arguments.model,
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
             continuation_id=arguments.continuation_id,
+            fork=arguments.fork,
             wants_expert=arguments.use_assistant_model,
             budget_usd=arguments.budget_usd,
         )

@@ -9,6 +9,7 @@ from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
     FilePaths,
+    Fork,
     ModelName,
     SendSecrets,
 )
@@ -34,6 +35,7 @@ class ThinkArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
@@ -68,7 +70,7 @@ class Think:
                 ),
             ),
             file_arguments=("absolute_file_paths", "relevant_files"),
-            unlisted=GUIDED | {"fallback_models", "send_secrets"},
+            unlisted=GUIDED | {"fallback_models", "fork", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -92,5 +94,6 @@ class Think:
             model=arguments.model,
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
             continuation_id=arguments.continuation_id,
+            fork=arguments.fork,
         )
         return await self._calls.answer(self._workflow, arguments, request, context)

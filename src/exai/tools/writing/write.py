@@ -13,6 +13,7 @@ from exai.consulting.arguments import (
     ContinuationId,
     DryRun,
     FallbackModels,
+    Fork,
     ModelName,
     WorkspaceName,
 )
@@ -53,6 +54,7 @@ class WriteArguments(Arguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
+    fork: Fork = False
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
 
@@ -108,7 +110,9 @@ class Write:
             file_arguments=("workspace",),
             argument_aliases={"relevant_files": "paths", "absolute_file_paths": "paths"},
             aliases=WRITERS,
-            unlisted=frozenset({"model", "fallback_models", "continuation_id", "budget_usd", "dry_run"}),
+            unlisted=frozenset(
+                {"model", "fallback_models", "continuation_id", "fork", "budget_usd", "dry_run"}
+            ),
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -196,6 +200,7 @@ def _request(arguments: WriteArguments) -> WorkflowRequest:
         model=arguments.model,
         fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
         continuation_id=arguments.continuation_id,
+        fork=arguments.fork,
         budget_usd=arguments.budget_usd,
     )
 

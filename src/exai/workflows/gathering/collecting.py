@@ -179,7 +179,8 @@ class EvidenceWork:
                 paths=tuple(dict.fromkeys(path for path in paths if path is not None)),
             )
             found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
-            before = () if request.continuation_id is None else await self._record.earlier_evidence()
+            continued = request.continuation_id
+            before = () if continued is None else await self._record.earlier_evidence(continued)
             again = await carried(before, stage.name, workspace, room)
         if stage.needs is not None and all(piece.source != stage.needs for piece in found.pieces):
             raise BadArguments(

@@ -92,6 +92,11 @@ class StageWork:
         return self._workflow.definition
 
     @property
+    def copied(self) -> str | None:
+        """The conversation that the run's is a copy of; `None`: it is none."""
+        return self._request.continuation_id if self._request.fork else None
+
+    @property
     def has_answers(self) -> bool:
         """Whether anybody answered."""
         return any(output.model for output in self.outputs.values())

@@ -45,14 +45,14 @@ class Stages:
         self._ports = ports
         self._clock = ports.clock
 
-    async def open(self, caller: Caller, continuation_id: str | None) -> str:
-        """Return the id of the conversation that a new run belongs to.
+    async def open(self, caller: Caller, continuation_id: str | None, *, fork: bool = False) -> str:
+        """Return the id of the conversation that a new run belongs to; with `fork`, of a copy that is to be made.
 
         Raises:
             UnknownConversation: no such conversation of this caller.
             ConversationFull: it has no exchange left.
         """
-        return (await self._conversations.open(caller, continuation_id)).id
+        return (await self._conversations.open(caller, continuation_id, fork=fork)).id
 
     async def knows(self, caller: Caller, conversation_id: str) -> bool:
         """Whether the caller has such a conversation."""
@@ -115,7 +115,7 @@ class Stages:
         step = await record.begin(step)
         try:
             await self._conversations.record(
-                await self._conversations.reopen(caller, conversation_id),
+                await self._conversations.reopen(caller, conversation_id, copy_of=work.copied),
                 caller=caller,
                 question=question,
                 answer=outcome.answer,
