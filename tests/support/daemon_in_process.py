@@ -42,6 +42,9 @@ class DaemonInProcess:
         await asyncio.shield(self._serving)
 
 
+SETTLED_S = 0.1
+"""Until what a start writes is committed, so that a first call is not committed after it."""
+
 StartInProcess = Callable[..., AbstractAsyncContextManager[DaemonInProcess]]
 """Starts a daemon with further environment variables."""
 
@@ -75,6 +78,7 @@ async def daemon_in_process(
     await ready.wait()
     if not started:
         await serving
+    await asyncio.sleep(SETTLED_S)
     daemon = DaemonInProcess(*started[0], serving, clock)
     try:
         yield daemon

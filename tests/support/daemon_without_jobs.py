@@ -20,11 +20,13 @@ async def _watched(self: UploadDeletions, jobs: Any) -> int:
     imported = [name for name in ("dbos", "psycopg", "croniter", "yaml") if name in sys.modules]
     threads = [thread.name for thread in threading.enumerate() if "dbos" in thread.name]
     print(json.dumps({"begun": begun, "imported": imported, "threads": threads}), flush=True)
+    await _ready.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     return begun
 
 
 if __name__ == "__main__":
     UploadDeletions.start_jobs = _watched  # type: ignore[method-assign]
+    _ready = asyncio.Event()
     settings = Settings.model_validate_json(sys.argv[1])
-    asyncio.run(run_daemon(settings, demo=False, on_ready=lambda *_: None))
+    asyncio.run(run_daemon(settings, demo=False, on_ready=lambda *_: _ready.set()))

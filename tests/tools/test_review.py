@@ -407,7 +407,7 @@ async def test_what_goes_on_in_a_copy_leaves_the_conversation_as_it_is(
     result = await client.tool(tool, {**arguments, **named, "continuation_id": begun, "fork": True})
     assert not result["isError"], result
     copy = whole(result)["continuation_id"]
-    first = emulator.log.requests[asked].body["messages"]
-    assert any("Remember chervil." in str(each["content"]) for each in first), "it goes on from there"
+    messages = [each for request in emulator.log.requests[asked:] for each in request.body["messages"]]
+    assert any("Remember chervil." in str(each["content"]) for each in messages), "it goes on from there"
     listed = (await client.tool("conversations", {"action": "list"}))["structuredContent"]["items"]
     assert {each["continuation_id"]: each["exchanges"] for each in listed} == {begun: 1, copy: 2}
