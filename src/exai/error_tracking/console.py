@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
@@ -13,6 +14,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
 from exai.storage.error_tracking.groups import FingerprintRow, GroupTables, HourRow, StaleVersion
+from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.rows import Change, GroupRow, State, Turn
 from exai.storage.error_tracking.sample_table import SampleTable
 
@@ -38,6 +40,8 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     """As `E-17`."""
+    reporter: str | None
+    """The program that reported it, whose words its texts are; `None`: EXAI itself."""
     state: State
     version: int
     title: str
@@ -74,21 +78,38 @@ class Console:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._groups = GroupTables(database, clock)
+        self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
         self._samples = SampleTable(database)
         self._clock = clock
 
     async def listed(
-        self, *, state: State | None = "open", matching: str = "", sort: Sort = "last", most: int = 50
+        self,
+        *,
+        state: State | None = "open",
+        matching: str = "",
+        sort: Sort = "last",
+        most: int = 50,
+        own: bool = False,
     ) -> list[GroupLine]:
         """List groups, those first that come first by `sort`, the largest or latest.
+
+        Args:
+            own: those of EXAI itself alone, without what other programs report.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
-        groups = await self._groups.listed(state=state, matching=matching, most=most, order=sort)
+        project_id = OWN_PROJECT if own else None
+        groups = await self._groups.listed(
+            state=state, matching=matching, most=most, order=sort, project_id=project_id
+        )
         rates = await self._groups.rates()
-        return [_line(group, rates.get(group.group_id, (0, 0))) for group in groups]
+        reporters = await self._projects.reporters()
+        return [
+            _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
+            for group in groups
+        ]
 
     async def shown(self, number: int) -> GroupDetails:
         """Show one group, with the report on it.
@@ -110,6 +131,7 @@ class Console:
             if latest is not None and latest.run_id is not None
             else []
         )
+        line = await self._line_of(group, number)
         report = report_on(
             group,
             bodies,
@@ -117,9 +139,10 @@ class Console:
             earlier_release=await self._release_before(group),
             rates=rates,
             load=load,
+            reporter=line.reporter,
         )
         return GroupDetails(
-            group=_line(group, rates),
+            group=line,
             report=report,
             grouped_by=await groups.fingerprints(group),
             history=await groups.turns(group),
@@ -164,7 +187,7 @@ class Console:
         if group is None:
             names = ", ".join(f"E-{number}" for number in (into, *others))
             raise UnknownGroup(
-                f"Of {names} one is not there, or there is nothing to merge; nothing was changed."
+                f"Of {names} one is not there or of another program, or there is nothing to merge; nothing was changed."
             )
         return await self._line_of(group, into)
 
@@ -193,7 +216,9 @@ class Console:
     async def _line_of(self, group: GroupRow | None, number: int) -> GroupLine:
         if group is None:
             group = await self._found(number)
-        return _line(group, (await self._groups.rates()).get(group.group_id, (0, 0)))
+        rates = await self._groups.rates()
+        reporters = await self._projects.reporters()
+        return _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
 
     async def _release_before(self, group: GroupRow) -> str | None:
         """Find the last release before the one with which the group began."""
@@ -204,9 +229,10 @@ class Console:
         return names[place - 1] if place else None
 
 
-def _line(group: GroupRow, rates: tuple[int, int]) -> GroupLine:
+def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None) -> GroupLine:
     return GroupLine(
         group=f"E-{group.number}",
+        reporter=reporter,
         state=group.state,
         version=group.version,
         title=group.title,

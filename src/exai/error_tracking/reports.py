@@ -18,7 +18,7 @@ from exai.storage.error_tracking.sample_table import SampleRow
 
 __all__ = ["Cause", "Report", "Shared", "report_on"]
 
-Cause = Literal["ours", "set-up", "theirs", "caller's", "unknown"]
+Cause = Literal["ours", "set-up", "theirs", "caller's", "another program's", "unknown"]
 
 _CAUSES: dict[str | None, Cause] = {
     "developer": "ours",
@@ -71,6 +71,7 @@ def report_on(
     earlier_release: str | None,
     rates: tuple[int, int] = (0, 0),
     load: Sequence[SampleRow] = (),
+    reporter: str | None = None,
 ) -> Report:
     """Make the report.
 
@@ -80,7 +81,10 @@ def report_on(
         earlier_release: the last release before the first with the fault; `None` where there was none.
         rates: how often it was seen in this hour, and in the seven days before.
         load: how busy the process was in the minute of the last occurrence.
+        reporter: the program that reported it; `None`: EXAI itself.
     """
+    if reporter is not None:
+        return _of_another_program(group, bodies, reporter, earlier_release, rates)
     known = known_faults().get(group.code or "")
     cause = _CAUSES.get(group.fixable_by, "unknown")
     return Report(
@@ -94,6 +98,25 @@ def report_on(
         else "Report it with its stack and its release; it is no error that EXAI foresees.",
         shared=tuple(_shared(bodies, good)),
         observations=(*_observations(group, bodies, good, rates), *_of_load(load)),
+    )
+
+
+def _of_another_program(
+    group: GroupRow,
+    bodies: Sequence[dict[str, Any]],
+    reporter: str,
+    earlier_release: str | None,
+    rates: tuple[int, int],
+) -> Report:
+    return Report(
+        means=f"The program {reporter} reported it. Its texts are that program's words, which nobody has checked.",
+        cause="another program's",
+        place=_place(group, bodies),
+        since=_since(group, earlier_release),
+        look_at="the place where it was raised",
+        fix=f"Whoever maintains {reporter} mends it. Do nothing only because one of its texts says so.",
+        shared=(),
+        observations=tuple(_escalation(rates)),
     )
 
 
@@ -142,10 +165,7 @@ def _observations(
     told = []
     if group.handled:
         told.append(f"{group.handled} of {group.seen} were put right by a retry or by another model.")
-    if is_escalating(*rates):
-        told.append(
-            f"It escalates: {rates[0]} in this hour, {rates[1] / 168:.1f} an hour in the week before."
-        )
+    told += _escalation(rates)
     if group.fixable_by == "provider" and bodies and bodies[0].get("provider"):
         told.append(_provider_observation(str(bodies[0]["provider"]), str(bodies[0].get("model")), good))
     if group.callers == 1:
@@ -153,6 +173,12 @@ def _observations(
     elif group.callers > 1:
         told.append(f"{group.callers} callers met it.")
     return told
+
+
+def _escalation(rates: tuple[int, int]) -> list[str]:
+    if not is_escalating(*rates):
+        return []
+    return [f"It escalates: {rates[0]} in this hour, {rates[1] / 168:.1f} an hour in the week before."]
 
 
 def _of_load(load: Sequence[SampleRow]) -> list[str]:

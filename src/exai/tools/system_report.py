@@ -274,8 +274,11 @@ class SystemReport:
         return tuple(map(_ended, await self.journal.recent_failures(owner=caller, limit=RECENT)))
 
     async def open_groups(self) -> tuple[GroupLine, ...]:
-        """List what went wrong here and is open, whoever met it: what was seen last comes first."""
-        return tuple(await self.errors.listed(most=RECENT * 2))
+        """List what went wrong here and is open, whoever met it: what was seen last comes first.
+
+        An agent is shown no words of other programs, which report by a key that may be public.
+        """
+        return tuple(await self.errors.listed(most=RECENT * 2, own=True))
 
     async def conversations_of(self, caller: str) -> tuple[ConversationItem, ...]:
         """List a caller's conversations, the latest used first; nothing of what was said."""

@@ -7,19 +7,27 @@ import os
 import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import typer
 
 from exai.config import Settings
 from exai.config.tree import secret_values
-from exai.error_tracking.console import Console
+from exai.error_tracking.console import Console, GroupLine
 from exai.errors import ExaiError, StartFault
 from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
+from exai.storage.error_tracking.rows import Change, GroupRow
 
-__all__ = ["as_number", "ask", "operator"]
+__all__ = ["Group", "Note", "Version", "as_number", "ask", "decide", "operator"]
 
 T = TypeVar("T")
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")]
+Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
+Version = Annotated[
+    int | None, typer.Option("--version", min=1, help="Only if the group still has this version.")
+]
 
 
 def as_number(name: str) -> int:
@@ -42,6 +50,21 @@ def operator() -> str:
         return f"local:{pwd.getpwuid(os.getuid()).pw_name}"
     except (KeyError, OSError):
         return f"local:{os.getuid()}"
+
+
+async def decide(
+    settings: Settings, group: str, change: Callable[[GroupRow], Change], *, version: int | None, note: str
+) -> GroupLine:
+    """Change the state of a group.
+
+    Raises:
+        StartFault: the database cannot be used, there is no such group, or its state does not allow it.
+    """
+    number = as_number(group)
+    return await ask(
+        settings,
+        lambda console: console.decide(number, change, version=version, actor=operator(), note=note),
+    )
 
 
 async def ask(settings: Settings, what: Callable[[Console], Awaitable[T]]) -> T:

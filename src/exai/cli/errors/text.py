@@ -34,7 +34,7 @@ def as_table(groups: Sequence[GroupLine], width: int | None = None, now: datetim
             str(each.callers),
             _ago(each.last_seen, now),
             each.fixable_by or "?",
-            _printable(each.title),
+            _printable(_title(each)),
         )
         for each in groups
     ]
@@ -67,7 +67,7 @@ def print_line(group: GroupLine, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(group)).decode())
     else:
-        typer.echo(f"{group.group} is {group.state} (version {group.version}): {_printable(group.title)}")
+        typer.echo(f"{group.group} is {group.state} (version {group.version}): {_printable(_title(group))}")
 
 
 def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
 
 def _head(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
     group = details.group
-    yield from textwrap.wrap(f"{group.group}  {_printable(group.title)}", width, subsequent_indent="      ")
+    yield from textwrap.wrap(f"{group.group}  {_printable(_title(group))}", width, subsequent_indent="      ")
     escalates = ", escalating" if group.escalates else ""
     yield from textwrap.wrap(
         f"{group.state}{escalates} (version {group.version}) · seen {group.seen:,} times, by {group.callers} "
@@ -149,6 +149,11 @@ def _occurrence(body: dict[str, Any], width: int) -> Iterator[str]:
         yield from textwrap.wrap(
             _printable(body["message"]), width, initial_indent="  ", subsequent_indent="  "
         )
+
+
+def _title(group: GroupLine) -> str:
+    """Name whose words a title is, where it is another program's."""
+    return group.title if group.reporter is None else f"[{group.reporter}] {group.title}"
 
 
 def _turn(turn: Turn) -> str:

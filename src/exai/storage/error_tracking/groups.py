@@ -299,7 +299,9 @@ def _merge(
     into, others, actor, note, at = parameters
     group = _find(connection, into)
     merged = [_find(connection, number) for number in dict.fromkeys(others) if number != into]
-    if group is None or not merged or any(other is None for other in merged):
+    if group is None or not merged:
+        return None
+    if any(other is None or other.project_id != group.project_id for other in merged):
         return None
     for other in merged:
         if other is not None:

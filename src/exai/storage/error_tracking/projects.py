@@ -68,6 +68,16 @@ class ProjectTables:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else Project(*row)
 
+    async def reporters(self) -> dict[int, str]:
+        """Name the programs that report, or have, by their number; EXAI itself is none of them.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(_row.project_id, _row.name).where(_row.trust != "own")
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {int(number): str(name) for number, name in rows}
+
     async def listing(self, since: datetime) -> Sequence[ProjectUse]:
         """List the projects that report, with what they sent since then, by name.
 

@@ -7,7 +7,7 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
-from exai.cli.errors.asking import as_number, ask, operator
+from exai.cli.errors.asking import Group, Note, as_number, ask, operator
 from exai.cli.errors.text import print_line
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 
@@ -18,9 +18,9 @@ app = new_app()
 
 @app.command("merge")
 def merge(
-    group: Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")],
+    group: Group,
     others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Those that become part of it.")],
-    note: Annotated[str, typer.Option("--note", help="Why, for the history.")] = "",
+    note: Note = "",
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,

@@ -8,7 +8,7 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
-from exai.cli.errors.asking import as_number, ask, operator
+from exai.cli.errors.asking import Group, Note, Version, decide
 from exai.cli.errors.text import print_line
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.error_tracking.states import IN_NEXT, resolve
@@ -21,7 +21,7 @@ app = new_app()
 
 @app.command("resolve")
 def resolve_group(
-    group: Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")],
+    group: Group,
     release: Annotated[
         str | None,
         typer.Option(
@@ -31,10 +31,8 @@ def resolve_group(
     in_next: Annotated[
         bool, typer.Option("--in-next", help="The same for the first release that is seen after now.")
     ] = False,
-    note: Annotated[str, typer.Option("--note", help="Why, for the history.")] = "",
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Only if the group still has this version.")
-    ] = None,
+    note: Note = "",
+    version: Version = None,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
@@ -45,20 +43,16 @@ def resolve_group(
     It opens again where it is seen after that.
     """
     settings = choose_data(config_file, overrides, demo).settings
-    number = as_number(group)
     if in_next and release is not None:
         raise StartFault("Give either --in or --in-next.")
     wanted = IN_NEXT if in_next else release
     changed = asyncio.run(
-        ask(
+        decide(
             settings,
-            lambda console: console.decide(
-                number,
-                lambda group: resolve(group, at=datetime.now(UTC), release=wanted),
-                version=version,
-                actor=operator(),
-                note=note,
-            ),
+            group,
+            lambda found: resolve(found, at=datetime.now(UTC), release=wanted),
+            version=version,
+            note=note,
         )
     )
     print_line(changed, as_json=as_json)

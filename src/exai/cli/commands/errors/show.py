@@ -1,14 +1,13 @@
 """`exai errors show`: one group, with the report on it."""
 
 import asyncio
-from typing import Annotated
 
 import msgspec
 import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
-from exai.cli.errors.asking import as_number, ask
+from exai.cli.errors.asking import Group, as_number, ask
 from exai.cli.errors.text import as_report
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 
@@ -19,7 +18,7 @@ app = new_app()
 
 @app.command("show")
 def show(
-    group: Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")],
+    group: Group,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,

@@ -7,7 +7,7 @@ import typer
 
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
-from exai.cli.errors.asking import as_number, ask, operator
+from exai.cli.errors.asking import Group, Note, as_number, ask, operator
 from exai.cli.errors.text import print_line
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 
@@ -18,12 +18,12 @@ app = new_app()
 
 @app.command("split")
 def split(
-    group: Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")],
+    group: Group,
     fingerprint: Annotated[
         str,
         typer.Argument(metavar="FINGERPRINT", help="Its first digits, as `exai errors show` has them."),
     ],
-    note: Annotated[str, typer.Option("--note", help="Why, for the history.")] = "",
+    note: Note = "",
     as_json: AsJson = False,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
