@@ -1,9 +1,8 @@
 """Routes of a port as rows: which methods of which path, who may ask, what body, who answers.
 
 A path is made of segments. `{name}` is any one segment that is not empty; every other one is itself, and the last one
-may be empty. Where several
-patterns match a path, the most literal one has it, compared segment by segment from the left: `/files/trees` is not
-`/files/{id}`. Rows may share a path when their methods differ.
+may be empty. Where several patterns match a path, the most literal one has it, compared segment by segment from the
+left: `/files/trees` is not `/files/{id}`. Rows may share a path when their methods differ.
 """
 
 import re

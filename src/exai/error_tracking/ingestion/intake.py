@@ -120,11 +120,7 @@ class ReportIntake:
             intake.lost += len(new)
             self._projects.count_soon(project.project_id, intake)
             raise
-        lost_before = self._lost()
-        for fault in new:
-            self._remember(fault)
-            self._notice(fault)
-        lost = self._lost() - lost_before
+        lost = sum(not self._has_room_for(fault) for fault in new)
         intake.events += len(new) - lost
         intake.lost += lost
         self._projects.count_soon(project.project_id, intake)
@@ -135,6 +131,15 @@ class ReportIntake:
         if new:
             await self._wait_until_counted()
         return Accepted(len(new), intake.repeated)
+
+    def _has_room_for(self, fault: Fault) -> bool:
+        """Hand a fault on; what finds no room is not remembered, so that its sender may repeat it."""
+        lost = self._lost()
+        self._notice(fault)
+        if self._lost() != lost:
+            return False
+        self._remember(fault)
+        return True
 
     async def _wait_until_counted(self) -> None:
         """Wait; what the database does not take now waits in memory, and is counted when it is back."""
