@@ -8,7 +8,6 @@ gets the whole answer, and so does one whose file cannot be kept: what was paid 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -95,8 +94,7 @@ def _cut(answer: ToolAnswer, whole: str, shown: str, file_id: str) -> ToolAnswer
     structured: dict[str, Any] = dict(answer.structured or {})
     more = [*structured.pop("more", ()), {"id": file_id, "from_line": line}]
     text = answer.text.replace(whole, f"{shown}\n[…]")
-    first = dict(islice(structured.items(), 1))  # the handle, where there is one
-    structured = {**first, "more": more, **structured, "answer": shown}
+    structured = {"more": more, **structured, "answer": shown}
     return with_note(msgspec.structs.replace(answer, text=text, structured=structured), sentence)
 
 
