@@ -108,6 +108,11 @@ async def test_text_and_structure_say_the_same(start_daemon: StartDaemon, emulat
     assert "cut" in text_of(cut).partition("[emulated")[0], "before the answer"
 
 
+async def groups_of(socket: McpSocket) -> bool:
+    errors = await socket.tool("status", {"section": "errors"})
+    return bool(errors["structuredContent"]["groups"])
+
+
 async def test_models_and_status_are_read_at_once_however_bad_it_looks(
     start_daemon: StartDaemon, emulator: Emulator
 ) -> None:
@@ -133,6 +138,7 @@ async def test_models_and_status_are_read_at_once_however_bad_it_looks(
         emulator.faults.add("kimi", Fault(error="quota", times=None))
         for _ in range(12):
             await socket.tool("chat", {"prompt": "Hello.", "model": "kimi-k3"})
+        await wait_until(lambda: groups_of(socket), within=30, what="what failed is counted")
         listed = await socket.tool("models")
         reports = {"all": await socket.tool("status")}
         for section in SECTIONS:

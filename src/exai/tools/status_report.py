@@ -24,7 +24,7 @@ from exai.tools.system_report import (
     ServiceState,
 )
 
-__all__ = ["StatusDetails", "StatusReport"]
+__all__ = ["OpenGroup", "StatusDetails", "StatusReport"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,10 @@ MOST = 16
 """Rows of a section that was asked for."""
 FEW = 3
 """Rows of each section where all were."""
-
+MOST_GROUPS = 5
+"""Open groups of errors that are shown beside the caller's own failures."""
+LONGEST_TITLE = 120
+"""Characters of a group's title."""
 
 HERE_ALONE = "Whoever runs EXAI finds the rest by `exai doctor` on its machine."
 
@@ -59,6 +62,27 @@ class StatusDetails(Report, frozen=True, kw_only=True):
     models: ModelsReport | UnsetType = UNSET
 
 
+class OpenGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of errors that is open, as far as an agent needs it."""
+
+    group: str
+    title: str
+    seen: int
+    last: str
+    fixable_by: str | None
+
+    @classmethod
+    def of(cls, line: GroupLine) -> Self:
+        """Take what is shown of a group."""
+        return cls(
+            group=line.group,
+            title=line.title[:LONGEST_TITLE],
+            seen=line.seen,
+            last=line.last_seen.isoformat(timespec="seconds"),
+            fixable_by=line.fixable_by,
+        )
+
+
 class StatusReport(Result, frozen=True, kw_only=True):
     """The sections asked for, as far as an agent can use them; or one call."""
 
@@ -72,7 +96,7 @@ class StatusReport(Result, frozen=True, kw_only=True):
     usage: tuple[ModelUsage, ...] | UnsetType = UNSET
     names: tuple[NamedUse, ...] | UnsetType = UNSET
     errors: tuple[EndedCall, ...] | UnsetType = UNSET
-    groups: tuple[GroupLine, ...] | UnsetType = UNSET
+    groups: tuple[OpenGroup, ...] | UnsetType = UNSET
     calls: tuple[EndedCall, ...] | UnsetType = UNSET
     conversations: tuple[ConversationItem, ...] | UnsetType = UNSET
     doctor: tuple[str, ...] | UnsetType = UNSET
@@ -114,7 +138,9 @@ class StatusReport(Result, frozen=True, kw_only=True):
             usage=details.usage if details.usage is UNSET else cut.first(details.usage),
             names=details.names if details.names is UNSET else cut.first(details.names, most=2 * MOST),
             errors=details.errors if details.errors is UNSET else cut.first(details.errors),
-            groups=details.groups if details.groups is UNSET else cut.first(details.groups),
+            groups=details.groups
+            if details.groups is UNSET
+            else tuple(map(OpenGroup.of, cut.first(details.groups, most=MOST_GROUPS))),
             calls=details.calls if details.calls is UNSET else cut.first(details.calls),
             conversations=details.conversations,
             doctor=details.doctor,
@@ -263,9 +289,9 @@ def _calls_text(heading: str, nothing: str, calls: tuple[EndedCall, ...]) -> str
     return "\n".join([heading, *lines])
 
 
-def _groups_text(groups: tuple[GroupLine, ...]) -> str:
+def _groups_text(groups: tuple[OpenGroup, ...]) -> str:
     lines = [
-        f"- {each.group} {each.title}: seen {each.seen}, last {each.last_seen:%Y-%m-%d %H:%M} UTC, "
+        f"- {each.group} {each.title}: seen {each.seen}, last {each.last}, "
         f"fixable by {each.fixable_by or 'nobody known'}"
         for each in groups
     ]
