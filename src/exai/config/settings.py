@@ -17,6 +17,7 @@ from exai.config.calls.tools import Tools
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor
+from exai.config.watching.investigation import Investigation
 from exai.config.watching.logging import Logging
 from exai.config.workflows import ToolLoop, Workflows
 
@@ -35,6 +36,7 @@ __all__ = [
     "GlmProvider",
     "Guards",
     "Idempotency",
+    "Investigation",
     "Issuer",
     "Jobs",
     "KimiProvider",
@@ -489,5 +491,6 @@ class Settings(Section):
     idempotency: Idempotency = Idempotency()
     jobs: Jobs = Jobs()
     auditor: Auditor = Auditor()
+    investigation: Investigation = Investigation()
     auth: Auth = Auth()
     logging: Logging = Logging()

@@ -58,7 +58,10 @@ group                rule     operations, with their tables in the order in whic
 `ERRORS`             alone    count: runs, error_groups, error_fingerprints, error_turns, releases, error_occurrences,
                               error_counts, error_callers, calls; recover: calls, then the same; decide, merge, split,
                               prune: those of them that they change. The calls are of this process, or of one that is
-                              over, whose rows are written by nobody else
+                              over, whose rows are written by nobody else;
+                              of investigations ask: error_groups (read), investigations; begin, note, postpone,
+                              cancel: investigations; finish: evidence, error_occurrences, investigations;
+                              prune: evidence
 `AUDITOR`            alone    see, change and end quiet observations: auditor_observations; keep a window:
                               auditor_windows; prune: auditor_windows, auditor_observations
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;

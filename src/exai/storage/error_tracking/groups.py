@@ -19,6 +19,7 @@ from exai.storage.error_tracking.schema import (
     error_groups,
     error_occurrences,
     error_turns,
+    investigations,
     releases,
 )
 from exai.storage.error_tracking.turns import add_turn, change_state
@@ -305,6 +306,7 @@ def _merge(
         return None
     for other in merged:
         if other is not None:
+            _end_investigations(connection, other, f"merged into E-{group.number}", at)
             _absorb(connection, group, other)
             add_turn(
                 connection,
@@ -319,9 +321,19 @@ def _merge(
     return _find(connection, into)
 
 
+def _end_investigations(connection: Connection, group: GroupRow, why: str, at: datetime) -> None:
+    """End what is not over, as a group has one unfinished investigation at most."""
+    row = investigations.c
+    connection.execute(
+        update(investigations)
+        .where(row.group_id == group.group_id, row.ended_at.is_(None))
+        .values(state="cancelled", stage="", why=why, ended_at=at)
+    )
+
+
 def _absorb(connection: Connection, group: GroupRow, other: GroupRow) -> None:
     """Move what belongs to another group, and remove it."""
-    for table in (error_fingerprints, error_occurrences, error_counts):
+    for table in (error_fingerprints, error_occurrences, error_counts, investigations):
         connection.execute(
             update(table).where(table.c.group_id == other.group_id).values(group_id=group.group_id)
         )

@@ -1,6 +1,6 @@
 """The tables of runs, of faults and their groups, and of what is kept of calls to judge them by."""
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text, text
 
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.metadata import metadata
@@ -15,6 +15,8 @@ __all__ = [
     "error_occurrences",
     "error_projects",
     "error_turns",
+    "evidence",
+    "investigations",
     "releases",
     "runs",
     "samples",
@@ -195,3 +197,57 @@ releases = Table(
     Column("first_seen", UtcDateTime, nullable=False),
     Column("commit", StorableText),
 )
+
+investigations = Table(
+    "investigations",
+    metadata,
+    Column("investigation_id", Text, primary_key=True),
+    Column("group_id", Text, ForeignKey("error_groups.group_id", ondelete="CASCADE"), nullable=False),
+    Column("reason", Text, nullable=False),  # new, regressed, escalated, changed or asked
+    Column("asked_by", StorableText, nullable=False),  # a subject, or `exai`
+    Column("state", Text, nullable=False),  # asked, running, postponed, done, failed or cancelled
+    Column("stage", Text, nullable=False),  # what a running one does, for who waits for it
+    Column("round", Integer, nullable=False),  # how often it was postponed; a job per round
+    Column("taken_up", Integer, nullable=False),  # how often a process has begun this round
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("began_at", UtcDateTime),  # of the round
+    Column("ended_at", UtcDateTime),
+    Column("seen", BigInteger, nullable=False),  # of the group, when it was asked for
+    Column("release", StorableText, nullable=False),  # of the group then, the latest
+    Column("requests", Integer, nullable=False),  # that providers were asked, or may have been
+    Column("tokens", Integer, nullable=False),
+    Column("cost_usd", Double),  # null: not known
+    Column("duration_ms", Integer),  # of the round that ended it
+    Column("models", StorableText, nullable=False),  # names of those that answered, with commas
+    Column("level", Text),  # likely, possible, disputed or unknown
+    Column("fix", StorableText, nullable=False),  # what it proposes, in short
+    Column("why", StorableText, nullable=False),  # why it failed, was postponed or cancelled; a sentence
+    Column("report", StorableText),  # JSON
+    Index(None, "group_id", "asked_at"),
+    Index(
+        "ix_investigations_unfinished",
+        "group_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+"""Questions to models about groups; one at a time of each."""
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column(
+        "investigation_id",
+        Text,
+        ForeignKey("investigations.investigation_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("evidence_id", Text, primary_key=True),  # as reports cite it
+    Column("kind", Text, nullable=False),
+    Column("place", StorableText, nullable=False),
+    Column("sha256", Text, nullable=False),  # of the text
+    Column("provenance", Text, nullable=False),  # server, own or outside
+    Column("text", StorableText, nullable=False),
+)
+"""What the models of an investigation were shown."""
