@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from exai.consulting.structured import read_answer, schema_of
+from exai.consulting.structured import schema_of
+from exai.protocol.answer_objects import read_answer
 from exai.workflows.answers import ANSWERS, Hypotheses, Hypothesis, Place, Refutation, Refuted
 from exai_emulator.objects.making import made
 

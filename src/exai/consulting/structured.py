@@ -3,12 +3,9 @@
     asked → read → fits its type? ──yes──────────────────────────────────→ value
                         └─no→ sent back with the place of the error → fits? ─no→ the first text
 
-What is read is one JSON object, alone or with text around it, such as a code fence. Whatever else a model may write is
-no object here: nothing is guessed, completed or converted. The first text is kept, because it is what the model had
-to say; the second one is about its form.
+The first text is kept, because it is what the model had to say; the second one is about its form.
 """
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -18,16 +15,15 @@ import msgspec
 
 from exai.errors import ToolFault
 from exai.messages import Message, Role
+from exai.protocol.answer_objects import UnreadableAnswerError, read_answer
 from exai.protocol.schemas import answer_schema
 from exai.providers.base import AnswerSchema, Completion, DeltaKind, OnDelta, Prompt
 
 __all__ = [
     "Ask",
     "Structured",
-    "UnreadableAnswerError",
     "as_entry",
     "ask_for",
-    "read_answer",
     "schema_of",
     "thoughts_alone",
 ]
@@ -37,23 +33,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 Ask = Callable[[Prompt, OnDelta | None], Awaitable[Completion]]
 """Asks for one answer: a `ModelAsker`, or what runs tools on the way."""
 
-MOST_BRACES = 16
-"""How many braces of a text may begin its object."""
-
-MOST_OF_FAULT = 300
-"""Characters: an error may repeat what the model wrote."""
-
 REPAIR = (
     "That answer cannot be used: {why}. Give the same answer again as one JSON object that fits the schema, and "
     "nothing else."
 )
 
-_scan = json.JSONDecoder().raw_decode
 _NAME = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-
-class UnreadableAnswerError(ValueError):
-    """An answer is no object of its type; the sentence says where and why, for the model that wrote it."""
 
 
 class Structured(msgspec.Struct, Generic[T], frozen=True):
@@ -84,21 +69,6 @@ def schema_of(kind: type[msgspec.Struct]) -> AnswerSchema:
     if all(not field.required for field in msgspec.structs.fields(kind)):
         raise ValueError(f"{kind.__name__} needs a field without a default, as any object would fit it")
     return AnswerSchema(_NAME.sub("_", kind.__name__).lower(), answer_schema(kind))
-
-
-def read_answer(text: str, kind: type[T]) -> T:
-    """Read the object that is the answer, or stands in it.
-
-    Raises:
-        UnreadableAnswerError: there is none, there are several, or it does not fit.
-    """
-    start, end = _place_of_object(text)
-    try:
-        return msgspec.json.decode(text[start:end], type=kind)
-    except msgspec.ValidationError as error:
-        raise UnreadableAnswerError(f"it does not fit the schema: {str(error)[:MOST_OF_FAULT]}") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise UnreadableAnswerError("its JSON has a value that no JSON may have") from None
 
 
 async def ask_for(kind: type[T], prompt: Prompt, ask: Ask, on_delta: OnDelta | None = None) -> Structured[T]:
@@ -143,37 +113,3 @@ def thoughts_alone(on_delta: OnDelta | None) -> OnDelta | None:
 def as_entry(text: str) -> str:
     """Write a text of a model as an entry of a list; further lines stand behind `│`, so that none begins another."""
     return "\n│ ".join(line.rstrip() for line in text.strip().splitlines())
-
-
-def _place_of_object(text: str) -> tuple[int, int]:
-    """Return where the one object of a text begins and ends.
-
-    A brace that no name follows, as in prose, begins none. One that breaks off is not looked into: what is inside of
-    it is a part of the answer, and would be taken for the whole.
-
-    Raises:
-        UnreadableAnswerError: there is none, or there are several.
-    """
-    places = []
-    at = text.find("{")
-    for _ in range(MOST_BRACES):
-        if at < 0:
-            break
-        try:
-            _, end = _scan(text, at)
-            places.append((at, end))
-        except json.JSONDecodeError as error:
-            if text[at + 1 : error.pos].strip():
-                place = f"line {error.lineno}, column {error.colno}"
-                raise UnreadableAnswerError(
-                    f"its JSON is wrong or breaks off at {place}: {error.msg}"
-                ) from None
-            end = at + 1
-        except (ValueError, RecursionError):
-            raise UnreadableAnswerError("its JSON is nested too deeply, or has too long a number") from None
-        at = text.find("{", end)
-    if len(places) == 1:
-        return places[0]
-    raise UnreadableAnswerError(
-        f"it has {len(places) or 'no'} JSON object{'s' if places else ''} instead of one"
-    )
