@@ -29,6 +29,7 @@ from support.mcp_websocket import mcp_socket
 from support.operations_ports import filled
 from support.scripted_engine import VERSION
 from support.session_socket import ENVELOPE, session_socket
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -237,6 +238,44 @@ async def test_what_is_open_is_so_with_any_token_and_has_no_other_methods(
             async with http.request(method, row.urls[0], headers=headers) as response:
                 assert response.status not in {401, 403}
                 assert (response.status == 405) == (method not in row.methods), (method, row.route.path)
+
+
+async def test_a_token_of_any_fate_opens_and_closes_nothing_where_programs_report(
+    guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession
+) -> None:
+    """There the key of a project counts: a good token is none, and a bad one refuses no report."""
+    fates = {**guarded.refused, "good": await guarded.token(*SCOPES)}
+    for route, method in product((each for each in ports.reports.table if each.is_open), METHODS):
+        if method not in route.methods:
+            continue
+        answers = {}
+        for fate, token in fates.items():
+            url = guarded.daemon.errors + filled(route.path)
+            async with http.request(method, url, data=b"[]", headers=bearer(token)) as response:
+                answers[fate] = response.status, await response.read()
+        assert len(set(answers.values())) == 1, route.path
+        assert answers["good"][0] == (204 if method == "OPTIONS" else 403), route.path
+
+
+async def test_an_agent_without_the_scope_is_shown_no_groups_of_errors(guarded: GuardedDaemon) -> None:
+    with_scope = bearer(await guarded.token(MODELS, STATUS, ERRORS, subject="bob"))
+    without = bearer(await guarded.token(MODELS, STATUS, subject="bob"))
+    async with (
+        mcp_socket(guarded.daemon.mcp_ws, headers=with_scope) as operator,
+        mcp_socket(guarded.daemon.mcp_ws, headers=without) as agent,
+    ):
+        await agent.tool("chat", {"prompt": "x", "model": "no-such-model"})
+
+        async def told(client: Any) -> dict[str, Any]:
+            return dict((await client.tool("status", {"section": "errors"}))["structuredContent"])
+
+        async def groups() -> Any:
+            return (await told(operator)).get("groups")
+
+        await wait_until(groups, what="the group is counted")
+        shown = await told(agent)
+        assert "groups" not in shown
+        assert "E-1" not in json.dumps(shown)
 
 
 async def test_no_other_path_is_served(guarded: GuardedDaemon, http: aiohttp.ClientSession) -> None:

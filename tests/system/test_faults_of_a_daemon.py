@@ -20,6 +20,29 @@ def rows(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
         return database.execute(query).fetchall()
 
 
+async def test_a_failed_call_says_what_is_known_of_its_group(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.faults.add("kimi", Fault(error="invalid_request", times=None))
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+
+        async def facts() -> dict[str, Any]:
+            answer = await socket.tool("chat", {"prompt": "Hello.", "model": "kimi-k3"})
+            return dict(answer["_meta"]["exai/error"])
+
+        first = await facts()
+        assert "group" not in first, "it is the first of its kind"
+
+        async def is_known() -> bool:
+            ((hash_,),) = rows(tmp_path / "data", "SELECT max(hash) FROM error_fingerprints")
+            return daemon.services.faults.known.find(str(hash_)) is not None
+
+        await wait_until(is_known, what="the group is read")
+        second = await facts()
+        assert (second["group"], second["seen"], second["state"]) == ("E-1", 2, "open")
+        assert second["cause"]
+
+
 async def test_calls_that_fail_are_grouped_counted_and_explained(
     start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -18,10 +18,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from exai.callers import Door
 from exai.cli.errors.text import as_table
 from exai.error_tracking.console import UnknownGroup
 from exai.error_tracking.ingestion.intake import MOST_A_MINUTE, sha256_of
 from exai.error_tracking.ingestion.native import MOST_REPORTS
+from exai.events.events import CallerRefused
 from exai.monitoring.resident_memory import resident_mib
 from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.projects import Intake, ProjectTables
@@ -206,6 +208,8 @@ async def test_what_a_sender_dropped_is_lost_and_what_nobody_reads_is_counted(re
 async def test_a_wrong_key_and_a_project_that_is_not_there_are_refused_alike(reporting: Reporting) -> None:
     reporter = await reporting.project()
     right = reporter.key
+    refused: list[CallerRefused] = []
+    reporting.daemon.services.monitoring.bus.watch(refused.append, CallerRefused)
     answers = []
     for number, key in ((reporter.number, "0" * 32), (999_999, right), (1, right), (reporter.number, "")):
         answers.append(
@@ -216,6 +220,7 @@ async def test_a_wrong_key_and_a_project_that_is_not_there_are_refused_alike(rep
     )
     assert {status for status, _, _ in answers} == {403}
     assert len({body for _, _, body in answers}) == 1
+    assert refused == [CallerRefused(Door.REPORTS, "report_refused")] * len(answers)
     await reporting.tables.change_key(reporter.name, None)
     await asyncio.sleep(1.1)
     assert (await reporter.envelope(envelope(("event", event()))))[0] == 403, "it was revoked"

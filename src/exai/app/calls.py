@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from exai.app.duties import use_duties
+from exai.app.faults.tracking import FaultTracking
 from exai.app.storage import Storage
 from exai.app.watching.auditor import auditor_purses
 from exai.config import Settings
@@ -11,7 +12,6 @@ from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
 from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
-from exai.error_tracking.noticing import FaultNotices
 from exai.files.store.shelf import Shelf
 from exai.monitoring.metrics import Metrics
 from exai.routing.request import Asking
@@ -31,7 +31,7 @@ async def open_dispatcher(
     scheduler: Scheduler,
     shelf: Shelf,
     registry: Registry,
-    faults: FaultNotices,
+    faults: FaultTracking,
 ) -> AsyncIterator[Dispatcher]:
     """Make the tools callable; leaving ends calls that nobody waits for any more, and writes their ends."""
     idempotent_calls = IdempotentCalls(
@@ -39,7 +39,9 @@ async def open_dispatcher(
     )
     metrics.read_samples(idempotent_calls.samples)
     purses = auditor_purses(settings.auditor)
-    oversight = Oversight.on(storage.database, settings.guards, asking.clock, faults, purses)
+    oversight = Oversight.on(
+        storage.database, settings.guards, asking.clock, faults.notices, purses, faults.known
+    )
     try:
         async with scheduler.running(*use_duties(oversight.use)):
             yield Dispatcher(

@@ -89,7 +89,7 @@ async def build(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
             ) as tools,
             open_dispatcher(
-                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry, faults.notices
+                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry, faults
             ) as dispatcher,
             open_auditor(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs

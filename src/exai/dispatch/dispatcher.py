@@ -124,6 +124,7 @@ class Dispatcher:
         self._repeats = oversight.repeats
         self._use = oversight.use
         self._faults = oversight.faults
+        self._groups = oversight.groups
         self._span_choice = SpanChoice()
         self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
@@ -253,7 +254,7 @@ class Dispatcher:
         except ToolFault as fault:
             error_hash = self._notice(call, fault)
             self._end(call, self._outcome(call, fault), fault.code, error_hash=error_hash)
-            return await self._failure(call, fault)
+            return await self._failure(call, fault, error_hash)
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
         if (alias := request.invocation.alias) is not None:
@@ -268,14 +269,15 @@ class Dispatcher:
             self._repeats.note(request.invocation, request.caller, answer, request.began)
         return answer
 
-    async def _failure(self, call: _Call, fault: ToolFault) -> ToolAnswer:
+    async def _failure(self, call: _Call, fault: ToolFault, error_hash: str) -> ToolAnswer:
         """Make the answer of a call that failed; what had arrived of a long one becomes a file."""
         partial_file = None
         if len(fault.partial) > LEAST_PARTIAL:
             name = f"partial-{call.id}.md"
             partial_file = await self._long_answers.kept(fault.partial, call.context.caller, name)
         tried, advice = call.asker.ledger.tried, _advice(call, fault)
-        return failure(fault, call.id, tried, advice=advice, partial_file=partial_file)
+        group = self._groups.find(error_hash)
+        return failure(fault, call.id, tried, advice=advice, partial_file=partial_file, group=group)
 
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""

@@ -6,8 +6,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exai.consulting.answer import TriedModel
+from exai.error_tracking.known_groups import KnownGroup
 from exai.errors import Stopping, ToolFault
 from exai.routing.ledger import Tried
+from exai.storage.error_tracking.rows import State
 from exai.tools.base import ToolAnswer
 
 __all__ = ["ERROR_KEY", "LEAST_PARTIAL", "MOST_CHARACTERS", "ErrorFacts", "bounded", "failure"]
@@ -36,6 +38,13 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     tried: tuple[TriedModel, ...] | UnsetType = UNSET
     retry_after_s: float | UnsetType = UNSET
+    group: str | UnsetType = UNSET
+    """The group of errors that it belongs to, as `E-17`; left out, with the next three, where it has none yet."""
+    seen: int | UnsetType = UNSET
+    """How often this happened, to anybody."""
+    state: State | UnsetType = UNSET
+    cause: str | UnsetType = UNSET
+    """In one line, where it is known."""
     begun: bool | UnsetType = UNSET
     """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
 
@@ -47,12 +56,14 @@ def failure(
     *,
     advice: str = "",
     partial_file: str | None = None,
+    group: KnownGroup | None = None,
 ) -> ToolAnswer:
     """Make the answer of a failed call: the sentence for the model, the facts for the program.
 
     Args:
         advice: a further sentence of what to do.
         partial_file: the stored file with all that had arrived of an answer.
+        group: what is known of this error already.
     """
     text = f"{fault} {advice}" if advice else str(fault)
     facts = ErrorFacts(
@@ -65,6 +76,14 @@ def failure(
         retry_after_s=UNSET if fault.retry_after_s is None else fault.retry_after_s,
         begun=False if isinstance(fault, Stopping) and not fault.begun else UNSET,
     )
+    if group is not None:
+        facts = msgspec.structs.replace(
+            facts,
+            group=group.group,
+            seen=group.seen,
+            state=group.state,
+            cause=UNSET if group.cause is None else group.cause,
+        )
     if len(tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
     if fault.partial:

@@ -1,7 +1,7 @@
 """What watches over the calls of callers: guards, budgets, repeated questions, names that were used, faults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Self
 
@@ -10,6 +10,7 @@ from exai.dispatch.guards import Guards
 from exai.dispatch.purses import Purse, Purses
 from exai.dispatch.repeats import Repeats
 from exai.dispatch.use_log import UseLog
+from exai.error_tracking.known_groups import KnownGroups
 from exai.error_tracking.noticing import FaultNotices
 from exai.runtime.clock import Clock
 from exai.storage.calls.budgets import BudgetGrants
@@ -29,6 +30,7 @@ class Oversight:
     repeats: Repeats
     use: UseLog
     faults: FaultNotices
+    groups: KnownGroups = field(default_factory=KnownGroups)
 
     @classmethod
     def on(
@@ -38,12 +40,14 @@ class Oversight:
         clock: Clock,
         faults: FaultNotices,
         purses: Mapping[str, Purse] = MappingProxyType({}),
+        groups: KnownGroups | None = None,
     ) -> Self:
-        """Build it on a database; `purses` by the subject of their caller."""
+        """Build it on a database; `purses` by the subject of their caller, `groups` what faults belong to."""
         return cls(
             Guards(GuardedCalls(database, clock), settings, clock),
             Purses(BudgetGrants(database, clock), purses),
             Repeats(settings.repeats),
             UseLog(UseCounts(database, clock)),
             faults,
+            groups or KnownGroups(),
         )

@@ -13,6 +13,7 @@ from exai.app.monitoring import Monitoring
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.console import Console
+from exai.error_tracking.known_groups import KnownGroups, follow_groups
 from exai.error_tracking.noticing import FaultNotices
 from exai.error_tracking.recovery import Recovery
 from exai.error_tracking.sources import watch_sources
@@ -22,6 +23,7 @@ from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import FaultCounts
+from exai.storage.error_tracking.following import GroupChanges
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.retention import FaultRetention
 from exai.storage.error_tracking.run_table import RunTable
@@ -34,6 +36,8 @@ COUNT_S = 2.0
 """How soon faults are counted at the latest that could not be counted at once."""
 HEARTBEAT_S = 10.0
 RECOVER_S = 30.0
+FOLLOW_S = 5.0
+"""How soon a failed call is told what other processes counted and people decided."""
 PRUNE_S = 6 * 3600.0
 
 
@@ -45,6 +49,9 @@ class FaultTracking:
     tracker: Tracker
     console: Console
     runs: RunTable
+    known: KnownGroups
+    decided: asyncio.Event
+    """Set when somebody decided something here, so that those who follow groups hear of it at once."""
 
 
 @asynccontextmanager
@@ -67,6 +74,8 @@ async def open_fault_tracking(
     await runs.begin(release, digest, socket.gethostname())
     recovery = Recovery(UncountedCalls(database), clock, redaction)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
+    known, follow = KnownGroups(), asyncio.Event()
+    following = follow_groups(known, GroupChanges(database), clock, bus, follow)
     duties = (
         Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
         Duty(name="beat", run=runs.beat, every_s=HEARTBEAT_S),
@@ -77,12 +86,13 @@ async def open_fault_tracking(
             at_start=True,
             role="housekeeper",
         ),
+        Duty(name="follow_error_groups", run=following.run, every_s=FOLLOW_S, at_start=True, wake=follow),
         Duty(name="prune_faults", run=retention.prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
     )
     try:
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
-                yield FaultTracking(notices, tracker, Console(database, clock), runs)
+                yield FaultTracking(notices, tracker, Console(database, clock), runs, known, follow)
     finally:
         await tracker.close()
         runs.end_soon()

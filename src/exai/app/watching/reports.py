@@ -31,7 +31,7 @@ def build_reports_port(services: Services, settings: Settings) -> HttpPort:
         settled=tracker.flush,
         lost=lambda: tracker.lost,
     )
-    door = ReportDoor(intake, authenticator.attempts, settings.server, services.clock)
+    door = ReportDoor(intake, authenticator.attempts, settings.server, services.clock, bus.publish)
     return HttpPort(
         door.routes(),
         door=Door.REPORTS,

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from exai.auth.attempts import Attempts
+from exai.callers import Door
 from exai.config import Server
 from exai.error_tracking.faults import Fault
 from exai.error_tracking.ingestion.bodies import LARGEST, ReportRefused, decoded, unpacked
@@ -31,6 +32,7 @@ from exai.error_tracking.ingestion.native import faults_of_reports
 from exai.error_tracking.ingestion.otlp_logs import faults_of_logs
 from exai.error_tracking.ingestion.sentry_events import event_id_of, fault_of_event, lost_of_report
 from exai.errors import ExaiError
+from exai.events.events import CallerRefused, Event
 from exai.runtime.clock import Clock
 from exai.runtime.worker_pool import WorkerPool
 from exai.storage.error_tracking.projects import Intake, Project
@@ -67,9 +69,17 @@ _Read = Callable[[bytes, str, int, float], _Reading]
 class ReportDoor:
     """Answers reports."""
 
-    def __init__(self, intake: ReportIntake, attempts: Attempts, settings: Server, clock: Clock) -> None:
+    def __init__(
+        self,
+        intake: ReportIntake,
+        attempts: Attempts,
+        settings: Server,
+        clock: Clock,
+        publish: Callable[[Event], None],
+    ) -> None:
         self._intake = intake
         self._attempts = attempts
+        self._publish = publish
         self._clock = clock
         self._pool = WorkerPool("reports", threads=1, per_caller=1)
         self._body = WholeBody(LARGEST, within_s=settings.body_timeout_s)
@@ -119,8 +129,9 @@ class ReportDoor:
     async def _project(self, request: AuthorizedRequest, number: str, key: str) -> Project:
         try:
             return await self._intake.project_of(number, key)
-        except KeyRefused:
+        except KeyRefused as fault:
             self._attempts.refused(request.address)
+            self._publish(CallerRefused(Door.REPORTS, fault.code))
             raise
 
     async def _take(self, read: _Read, request: AuthorizedRequest, project: Project) -> str | None:
