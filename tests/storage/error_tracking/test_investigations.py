@@ -47,19 +47,21 @@ async def test_a_group_has_one_unfinished_investigation_whoever_asks(
     assert (rows[0].state, rows[0].seen) == ("asked", 1)
 
 
-async def test_one_runs_at_a_time_of_all_processes_and_a_stale_one_holds_nobody_up(
+async def test_one_runs_at_a_time_of_all_processes_and_a_dead_one_holds_nobody_up(
     database: Database, database_settings: config.Database
 ) -> None:
     clock = ManualClock()
-    groups = await group_ids(await tracked(database), "broken table", "gone file")
-    async with opened(database_settings) as other:
+    groups = await group_ids(await tracked(database, clock), "broken table", "gone file")
+    async with opened(database_settings, clock) as other:
         one, two = (InvestigationTables(each, clock) for each in (database, other.database))
         first, second = [await asked(one, group) for group in groups]
-        taken = await asyncio.gather(one.begin(first.investigation_id), two.begin(second.investigation_id))
-        assert sorted(each.result for each in taken) == ["begun", "busy"]
-        clock.advance(151)
-        late = second if taken[0].result == "begun" else first
-        assert (await two.begin(late.investigation_id)).result == "begun"
+        assert (await one.begin(first.investigation_id)).result == "begun"
+        assert (await two.begin(second.investigation_id)).result == "busy"
+        assert (await two.begin(first.investigation_id)).result == "busy"
+        clock.advance(31)  # without a sign of life of either
+        await other.runs.beat()
+        assert (await two.begin(second.investigation_id)).result == "begun"
+        assert (await one.begin(first.investigation_id)).result == "busy"
 
 
 async def test_a_round_is_taken_up_once_and_then_it_has_failed(database: Database) -> None:
@@ -71,7 +73,7 @@ async def test_a_round_is_taken_up_once_and_then_it_has_failed(database: Databas
     ]
     ended = await tables.find(row.investigation_id)
     assert ended is not None
-    assert (ended.state, ended.why.partition(":")[0]) == ("failed", "interrupted twice")
+    assert (ended.state, ended.why.partition(":")[0]) == ("failed", "Interrupted twice")
     assert (await tables.begin(row.investigation_id)).result == "over"
     assert (await asked(tables, group_id)).investigation_id != row.investigation_id
 

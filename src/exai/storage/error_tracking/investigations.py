@@ -16,12 +16,18 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.error_tracking.schema import error_groups, error_occurrences, evidence, investigations
+from exai.storage.error_tracking.schema import (
+    error_groups,
+    error_occurrences,
+    evidence,
+    investigations,
+    runs,
+)
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = [
@@ -43,8 +49,8 @@ UNFINISHED = ("asked", "running", "postponed")
 
 MOST_TAKEN_UP = 2
 """Processes that begin a round: the second takes up what the first left."""
-STALE = timedelta(seconds=150)
-"""A round ends within two minutes, so one that has run longer was left by its process."""
+ALIVE = timedelta(seconds=30)
+"""Since its last sign of life, a run is taken for alive; it gives one every ten seconds."""
 
 
 class InvestigationRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +65,8 @@ class InvestigationRow(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     taken_up: int
     asked_at: datetime
+    run_id: str | None
+    """Of the process that began the round."""
     began_at: datetime | None
     ended_at: datetime | None
     seen: int
@@ -141,7 +149,8 @@ class InvestigationTables:
         Raises:
             StoreFailed: nobody knows whether it was begun.
         """
-        return await self._database.write(_begin, (investigation_id, self._clock.utc()))
+        run_id = self._database.run_id
+        return await self._database.write(_begin, (investigation_id, run_id, self._clock.utc()))
 
     async def note_stage(self, investigation_id: str, stage: str, *, asks: bool = False) -> bool:
         """Say what a running one does; return whether it still runs.
@@ -293,6 +302,7 @@ def _ask(connection: Connection, asked: tuple[str, str, Reason, str, datetime]) 
         round=0,
         taken_up=0,
         asked_at=at,
+        run_id=None,
         began_at=None,
         ended_at=None,
         seen=int(of_group[0]),
@@ -316,28 +326,24 @@ def _ask(connection: Connection, asked: tuple[str, str, Reason, str, datetime]) 
 
 
 @row_by_row(LockGroup.ERRORS)
-def _begin(connection: Connection, parameters: tuple[str, datetime]) -> Taken:
-    investigation_id, now = parameters
+def _begin(connection: Connection, parameters: tuple[str, str, datetime]) -> Taken:
+    investigation_id, run_id, now = parameters
     row = _find(connection, investigation_id)
     if row is None or row.is_over:
         return Taken("over", row)
+    alive = select(runs.c.run_id).where(runs.c.ended.is_(None), runs.c.heartbeat > now - ALIVE)
+    is_elsewhere = or_(_row.investigation_id != investigation_id, _row.run_id != run_id)
     others = select(_row.investigation_id).where(
-        _row.state == "running", _row.investigation_id != investigation_id, _row.began_at > now - STALE
+        _row.state == "running", _row.run_id.in_(alive), is_elsewhere
     )
     if connection.execute(select(exists(others))).scalar():
         return Taken("busy", row)
     if row.taken_up >= MOST_TAKEN_UP:
-        why = "interrupted twice: each process that worked on it ended meanwhile"
+        why = "Interrupted twice: each process that worked on it ended meanwhile."
         _put(connection, investigation_id, {"state": "failed", "stage": "", "why": why, "ended_at": now})
         return Taken("interrupted", _find(connection, investigation_id))
-    begun = {
-        "state": "running",
-        "stage": "begins",
-        "began_at": now,
-        "taken_up": row.taken_up + 1,
-        "why": "",
-    }
-    _put(connection, investigation_id, begun)
+    begun = {"state": "running", "stage": "begins", "run_id": run_id, "began_at": now, "why": ""}
+    _put(connection, investigation_id, {**begun, "taken_up": row.taken_up + 1})
     return Taken("begun", _find(connection, investigation_id))
 
 

@@ -210,6 +210,7 @@ investigations = Table(
     Column("round", Integer, nullable=False),  # how often it was postponed; a job per round
     Column("taken_up", Integer, nullable=False),  # how often a process has begun this round
     Column("asked_at", UtcDateTime, nullable=False),
+    Column("run_id", Text),  # of the process that began the round
     Column("began_at", UtcDateTime),  # of the round
     Column("ended_at", UtcDateTime),
     Column("seen", BigInteger, nullable=False),  # of the group, when it was asked for

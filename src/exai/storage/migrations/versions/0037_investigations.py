@@ -55,6 +55,7 @@ def _create_investigations() -> None:
         sa.Column("round", sa.Integer, nullable=False),
         sa.Column("taken_up", sa.Integer, nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("run_id", sa.Text),
         sa.Column("began_at", sa.DateTime(timezone=True)),
         sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.Column("seen", sa.BigInteger, nullable=False),
