@@ -19,11 +19,13 @@ from exai.evidence.collection.collector import gather
 from exai.evidence.collection.graph import trace
 from exai.evidence.faults import NotARepository
 from exai.evidence.git.answers import git_blame, git_diff, git_log, git_show
+from exai.evidence.git.commit_tree import commit_tree
 from exai.evidence.patches.checking import check_patch
 from exai.evidence.reading import Reader
 from exai.evidence.requests import (
     HEADER,
     Blank,
+    CheckedPatch,
     CheckPatch,
     Failure,
     Gather,
@@ -107,6 +109,13 @@ def answer(reader: Reader, request: Request) -> Reply | Failure:
         return Failure("file", "Looking at the workspace took more memory than it may; name a smaller one.")
 
 
+def _checked_patch(reader: Reader, it: CheckPatch) -> CheckedPatch:
+    if not it.rev:
+        return check_patch(reader, it.patch, keeps_code=it.keeps_code)
+    with commit_tree(reader.tree, it.rev) as tree:
+        return check_patch(Reader(tree), it.patch, keeps_code=it.keeps_code)
+
+
 _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     ListFiles: lambda reader, it: reader.list_files(it.glob),
     ReadLines: lambda reader, it: reader.read_lines(it.path, it.first, it.last),
@@ -119,7 +128,7 @@ _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
     GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
     GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),
-    CheckPatch: lambda reader, it: check_patch(reader, it.patch, keeps_code=it.keeps_code),
+    CheckPatch: _checked_patch,
     GitDiff: lambda reader, it: git_diff(reader.tree, it.change, it.path),
 }
 

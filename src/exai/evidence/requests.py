@@ -140,6 +140,8 @@ class CheckPatch(msgspec.Struct, frozen=True, tag=True):
     patch: str
     keeps_code: bool = False
     """Whether it may change comments, docstrings and prose alone."""
+    rev: str = ""
+    """The commit that it is to apply to; empty: the files as they are."""
 
 
 Request = (
@@ -327,6 +329,8 @@ class CheckedPatch(msgspec.Struct, frozen=True):
     """Those that it can change."""
     problems: tuple[PatchProblem, ...] = ()
     """Empty: all of it applies."""
+    broken: tuple[str, ...] = ()
+    """Files of Python that it can change, and that would not be Python afterwards."""
 
 
 def encode(value: Any) -> bytes:

@@ -21,7 +21,7 @@ from exai.files.secrets.places import places_of, redacted
 from exai.files.secrets.rules import built_in_spans
 from exai.files.snapshots.manifests import ManifestEntry
 
-__all__ = ["Document", "FolderTree", "SnapshotTree", "Tree", "clean_lines", "split_lines"]
+__all__ = ["Document", "FolderTree", "SnapshotTree", "Tree", "clean_lines", "document_of", "split_lines"]
 
 MOST_FILES = 20_000
 MOST_ENTRIES = 60_000
@@ -213,14 +213,15 @@ class _Kept:
         known = self._kept.get(path)
         if known is not None and known[0] == data:
             return known[1]
-        document = _document(path, data, keeps_secrets=keeps_secrets)
+        document = document_of(path, data, keeps_secrets=keeps_secrets)
         self._kept[path] = (data, document)
         if len(self._kept) > DOCUMENTS_KEPT:
             self._kept.popitem(last=False)
         return document
 
 
-def _document(path: str, data: bytes, *, keeps_secrets: bool) -> Document | None:
+def document_of(path: str, data: bytes, *, keeps_secrets: bool) -> Document | None:
+    """Make a document of bytes; `None`: they are no text, or there to hold a secret."""
     text = text_of(data)
     if text is None or (not keeps_secrets and secret_kind(PurePath(path), text) is not None):
         return None

@@ -156,9 +156,17 @@ class Workspace:
         """Follow calls from the parts that a target names; `kind` is `trace` or `dependencies`."""
         return await self.ask(Trace(target, kind, bounds), Graph)
 
-    async def check_patch(self, patch: str, *, keeps_code: bool = False) -> CheckedPatch:
-        """Apply a unified diff in memory; with `keeps_code` it may change comments, docstrings and prose alone."""
-        return await self.ask(CheckPatch(patch, keeps_code), CheckedPatch)
+    async def check_patch(self, patch: str, *, keeps_code: bool = False, rev: str = "") -> CheckedPatch:
+        """Apply a unified diff in memory, to the files as they are or to those of a commit.
+
+        Args:
+            keeps_code: whether it may change comments, docstrings and prose alone.
+            rev: the commit; its paths are those of the repository.
+
+        Raises:
+            NotARepository: a commit is named, and there is no repository.
+        """
+        return await self.ask(CheckPatch(patch, keeps_code, rev), CheckedPatch)
 
     async def without_comments(self, pieces: Sequence[Piece]) -> Blanked:
         """Return the texts of pieces with comments and docstrings blanked; lines keep their numbers."""

@@ -1,6 +1,5 @@
 """What a patch of a model may touch; whether it applies is looked up by who has the sources."""
 
-import ast
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -8,7 +7,7 @@ from typing import Protocol
 from exai.error_tracking.investigation.bundle import EvidenceBundle
 from exai.error_tracking.investigation.report import PatchCheck
 
-__all__ = ["MOST_LINES", "PatchChecker", "parses", "problems_of_paths", "problems_of_size"]
+__all__ = ["MOST_LINES", "PatchChecker", "problems_of_paths", "problems_of_size"]
 
 MOST_LINES = 200
 """Of a patch, its headers included."""
@@ -52,12 +51,3 @@ def _refusal(path: str) -> str | None:
     if "migrations" in parts[:-1]:
         return "migrations of a database are not changed"
     return None
-
-
-def parses(source: str) -> bool:
-    """Return whether a text is Python."""
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

@@ -1,5 +1,6 @@
 """Checks a patch that a model wrote against the files of a workspace, in the process that reads it."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import PurePath, PurePosixPath
 
@@ -28,7 +29,7 @@ def check_patch(reader: Reader, patch: str, *, keeps_code: bool) -> CheckedPatch
         files = read_edits(patch)
     except PatchFault as fault:
         return CheckedPatch(patch, problems=(_problem(fault),))
-    parts, patched, problems = [], [], []
+    parts, patched, problems, broken = [], [], [], []
     for each in files:
         try:
             before, after = _changed(reader, each, keeps_code=keeps_code)
@@ -38,11 +39,22 @@ def check_patch(reader: Reader, patch: str, *, keeps_code: bool) -> CheckedPatch
         if before == after:
             problems.append(PatchProblem(each.path, 0, "it changes nothing"))
             continue
+        if each.path.endswith(".py") and not _is_python("".join(after)):
+            broken.append(each.path)
         parts.append(rendered(each.path, before, after))
         patched.append(_counted(each, parts[-1]))
     if problems:
-        return CheckedPatch(patch, tuple(patched), tuple(problems))
-    return CheckedPatch("".join(parts), tuple(patched))
+        return CheckedPatch(patch, tuple(patched), tuple(problems), tuple(broken))
+    return CheckedPatch("".join(parts), tuple(patched), broken=tuple(broken))
+
+
+def _is_python(source: str) -> bool:
+    """Return whether a text can be parsed as Python; it is not run."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _changed(reader: Reader, file: FileEdits, *, keeps_code: bool) -> tuple[list[str] | None, list[str]]:
