@@ -247,8 +247,10 @@ async def test_a_review_that_needs_a_budget_is_none_and_says_how_it_is_given(
     doors: Doors, repository: GitRepository, options: Sequence[str], code: int
 ) -> None:
     needed = Confirming.of(ReviewArguments(), Unconfirmed(0.25, 0.1))
-    answer = ReviewAnswer(next_call=needed.next_call, answer=needed.answer)
+    answer = ReviewAnswer(
+        next_call=needed.next_call, estimated_usd=needed.estimated_usd, answer="Other words."
+    )
     result = await reviewed(doors, ReviewTool(answer_of(ToolReturn(answer))), *options)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert "not reviewed: Nothing was asked: this call is estimated at about $0.2500" in result.stderr
+    assert "not reviewed: Nothing was asked: this review is estimated at about $0.2500" in result.stderr
     assert result.stderr.rstrip().endswith("Allow it by `--budget 0.375`.")

@@ -67,7 +67,7 @@ class Again:
         if answer.is_error:
             typer.echo(answer.text, err=True)
             raise typer.Exit(1)
-        if (answer.structured or {}).get("next_call") is not None:
+        if (answer.structured or {}).get("estimated_usd") is not None:
             typer.echo(
                 "Nothing was asked: give `--budget`, as such a run costs more than may be spent unasked.",
                 err=True,

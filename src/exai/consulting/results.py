@@ -1,10 +1,10 @@
 """What a tool returns: a result that an agent reads, a report for programs and operators, what the journal keeps."""
 
-from typing import Generic, Self, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 import msgspec
 
-__all__ = ["Findings", "Report", "ResourceLink", "Result", "ToolReturn"]
+__all__ = ["Confirmation", "Findings", "Report", "ResourceLink", "Result", "ToolReturn"]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +48,23 @@ class ResourceLink(msgspec.Struct, frozen=True):
     mime_type: str
 
 
+class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a call needs before it may ask a model: its user's yes to a budget."""
+
+    estimated_usd: float
+    above_usd: float
+    """From which estimate on it is needed."""
+    budget_usd: Annotated[float, msgspec.Meta(gt=0)]
+    continuation_id: str | None = None
+    """The run of the guided form that the call has begun, which goes on with it."""
+
+    @property
+    def allowed(self) -> dict[str, float | str]:
+        """The arguments that the same call has once it is allowed."""
+        run = {} if self.continuation_id is None else {"continuation_id": self.continuation_id}
+        return {"budget_usd": self.budget_usd, **run}
+
+
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
@@ -58,3 +75,5 @@ class ToolReturn(msgspec.Struct, Generic[R_co], frozen=True):
     findings: Findings = Findings()
     report: Report | None = None
     links: tuple[ResourceLink, ...] = ()
+    confirmation: Confirmation | None = None
+    """What is missing where nothing was asked because nobody allowed it."""

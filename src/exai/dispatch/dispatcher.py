@@ -50,7 +50,7 @@ from exai.routing.request import Asking
 from exai.routing.timeline import spans_of
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
-from exai.tools.envelope import CallFacts, answer_of, under_alias, with_facts
+from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, under_alias, with_facts
 from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, Profiles
 from exai.tools.registry import Invocation, Registry
@@ -257,6 +257,8 @@ class Dispatcher:
             return await self._failure(call, fault, error_hash)
         facts = self._end(call, "ok", None, returned.findings, returned.report)
         answer = answer_of(returned)
+        if returned.confirmation is not None:
+            answer = to_be_confirmed(answer, returned.confirmation, call.deadline_s)
         if (alias := request.invocation.alias) is not None:
             answer = under_alias(answer, alias.name, call.tool.name)
         if not call.tool.asks_provider:

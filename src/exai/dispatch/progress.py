@@ -20,7 +20,15 @@ from exai.providers.base import DeltaKind, OnDelta
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
-__all__ = ["DELTA_KEY", "KIND_KEY", "MODEL_KEY", "ProgressFanout", "ProgressReporter", "SendProgress"]
+__all__ = [
+    "DELTA_KEY",
+    "HEARTBEAT_S",
+    "KIND_KEY",
+    "MODEL_KEY",
+    "ProgressFanout",
+    "ProgressReporter",
+    "SendProgress",
+]
 
 SendProgress = Callable[[float, str, dict[str, Any]], Awaitable[None]]
 """Sends one notification: a strictly growing number, the message, its `_meta`."""

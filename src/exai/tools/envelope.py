@@ -6,17 +6,21 @@ from typing import Any
 
 import msgspec
 
-from exai.consulting.results import Report, ToolReturn
+from exai.consulting.results import Confirmation, Report, ToolReturn
 from exai.protocol.schemas import output_schema
 from exai.tools.base import JsonObject, Tool, ToolAnswer
 
 __all__ = [
     "ALIAS_KEY",
+    "CONFIRMATION_KEY",
     "REPORT_KEY",
     "CallFacts",
     "answer_of",
     "check_report",
+    "confirmation_of",
+    "declined",
     "listed_output",
+    "to_be_confirmed",
     "under_alias",
     "with_facts",
     "with_note",
@@ -28,6 +32,10 @@ REPORT_KEY = "exai/report"
 
 ALIAS_KEY = "exai/alias"
 """In the `_meta` of an answer to a call by an older name: that name, and the tool that it stands for."""
+
+CONFIRMATION_KEY = "exai/confirmation"
+"""In the `_meta` of an answer of a call that asked nobody, as it needs a budget: which, and how long a door that asks
+the user for it may wait."""
 
 HANDLES = frozenset({"continuation_id", "plan_id"})
 """Fields that stand first where a result has them."""
@@ -121,6 +129,35 @@ def under_alias(answer: ToolAnswer, older: str, tool: str) -> ToolAnswer:
     return msgspec.structs.replace(
         answer, meta={**(answer.meta or {}), ALIAS_KEY: {"name": older, "tool": tool}}
     )
+
+
+def to_be_confirmed(answer: ToolAnswer, confirmation: Confirmation, within_s: float) -> ToolAnswer:
+    """Return the answer of a call that needs a budget, with what a door needs to ask for it."""
+    needed = {**msgspec.to_builtins(confirmation), "within_s": within_s}
+    return msgspec.structs.replace(answer, meta={**(answer.meta or {}), CONFIRMATION_KEY: needed})
+
+
+def confirmation_of(answer: ToolAnswer) -> tuple[Confirmation, float] | None:
+    """Return what a call needs before it asks anybody, and for how many seconds its user may be waited for."""
+    needed = (answer.meta or {}).get(CONFIRMATION_KEY)
+    if needed is None:
+        return None
+    facts = dict(needed)
+    within_s = float(facts.pop("within_s"))
+    return msgspec.convert(facts, Confirmation), within_s
+
+
+def declined(confirmation: Confirmation) -> ToolAnswer:
+    """Make the answer of a call whose user did not allow what it needs."""
+    sentence = (
+        f"Nothing was asked, and nothing spent: this call is estimated at about ${confirmation.estimated_usd:.4f}, and "
+        "the user did not allow it. Make it again only if the user asks for that; a narrower question, or fewer files, "
+        "cost less."
+    )
+    run = confirmation.continuation_id
+    handle = {} if run is None else {"continuation_id": run}
+    head = "" if run is None else f"[continuation_id: {run}]\n\n"
+    return ToolAnswer(text=head + sentence, structured={**handle, "answer": sentence})
 
 
 @cache

@@ -9,6 +9,7 @@ the setting `server.plain_calls` sends every request through the kernel.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import mcp_types as types
 from mcp.server.connection import Connection
 from mcp.server.lowlevel import Server
 
@@ -16,9 +17,10 @@ from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
 from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject
+from exai.transports.confirmation.asking import by_elicitation, can_be_asked
 from exai.transports.server import EngineServer, answer_call, named_caller
 
-__all__ = ["CALL", "Notifier", "PlainCalls"]
+__all__ = ["CALL", "Peer", "PlainCalls"]
 
 CALL = "tools/call"
 
@@ -27,25 +29,35 @@ _VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
 _MEMBERS = frozenset({"name", "arguments", "_meta"})
 
 
-class Notifier(Protocol):
-    """Sends a notification to the peer."""
+class Peer(Protocol):
+    """The client at the other end."""
 
-    async def notify(self, method: str, params: Mapping[str, Any] | None) -> None: ...
+    async def notify(self, method: str, params: Mapping[str, Any] | None) -> None:
+        """Tell it something."""
+        ...
+
+    async def send_raw_request(self, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Ask it something.
+
+        Raises:
+            MCPError: it answers with an error, or has gone.
+        """
+        ...
 
 
 class PlainCalls:
     """Answers the plain calls of one connection."""
 
-    def __init__(self, server: EngineServer, connection: Connection, notifier: Notifier) -> None:
+    def __init__(self, server: EngineServer, connection: Connection, peer: Peer) -> None:
         self._server = server
         self._connection = connection
-        self._notifier = notifier
+        self._peer = peer
 
     @classmethod
-    def of(cls, server: Server[Any], connection: Connection, notifier: Notifier) -> "PlainCalls | None":
+    def of(cls, server: Server[Any], connection: Connection, peer: Peer) -> "PlainCalls | None":
         """Make it for a connection, unless each of its requests is the kernel's."""
         if isinstance(server, EngineServer) and server.answers_plain_calls:
-            return cls(server, connection, notifier)
+            return cls(server, connection, peer)
         return None
 
     def takes(self, params: Mapping[str, Any] | None) -> bool:
@@ -75,17 +87,28 @@ class PlainCalls:
         meta = params.get("_meta")
         progress = None if not meta else self._progress(meta["progressToken"])
         result = await answer_call(
-            self._server.calls, params["name"], params.get("arguments"), caller, progress=progress
+            self._server.calls,
+            params["name"],
+            params.get("arguments"),
+            caller,
+            progress=progress,
+            confirm=by_elicitation(self._elicit)
+            if can_be_asked(self._connection.client_capabilities)
+            else None,
         )
         del result["resultType"]  # is of the next revision
         return result
 
+    async def _elicit(self, form: types.ElicitRequestFormParams) -> types.ElicitResult:
+        params = form.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return types.ElicitResult.model_validate(
+            await self._peer.send_raw_request("elicitation/create", params)
+        )
+
     def _progress(self, token: str | int) -> SendProgress:
         async def send(number: float, message: str, meta: dict[str, Any]) -> None:
             params = {"progressToken": token, "progress": number, "message": encodable(message)}
-            await self._notifier.notify(
-                "notifications/progress", {"_meta": meta, **params} if meta else params
-            )
+            await self._peer.notify("notifications/progress", {"_meta": meta, **params} if meta else params)
 
         return send
 

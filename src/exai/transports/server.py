@@ -1,6 +1,7 @@
 """The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol, get_args, runtime_checkable
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from exai.callers import Caller
 from exai.config.calls.tools import Profile
+from exai.consulting.results import Confirmation
 from exai.dispatch.progress import SendProgress
 from exai.errors import ScopeMissing, UnknownTool
 from exai.events.bus import EventBus
@@ -25,8 +27,19 @@ from exai.events.incidents import record_incident
 from exai.protocol.idempotency_key import InvalidKey, key_in
 from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject, ToolAnswer
+from exai.tools.envelope import confirmation_of, declined
 from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, Profiles
+from exai.transports.confirmation.asking import (
+    Confirm,
+    Decision,
+    confirm_by,
+    decided,
+    input_required,
+    key_once_allowed,
+    with_allowed,
+)
+from exai.transports.confirmation.rising_progress import RisingProgress
 from exai.transports.fault_data import fault_data
 
 __all__ = [
@@ -154,9 +167,13 @@ class LongCalls(Protocol):
         ...
 
     async def answer(
-        self, calls: Calls, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
+        self,
+        calls: Calls,
+        context: ServerRequestContext[Any, Any],
+        params: types.CallToolRequestParams,
+        key: str | None,
     ) -> JsonObject:
-        """Return the call's result, or what has become of it so far.
+        """Return the call's result, or what has become of it so far; `key` is its idempotency key.
 
         Raises:
             MCPError: there is no such tool, or the caller may not.
@@ -206,15 +223,23 @@ def build_server(
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> HandlerResult:
+        key, caller = idempotency_key_of(context), caller_of(context)
+        if (said := decided(params)) is not None:
+            confirmation, decision = said
+            if decision is Decision.DECLINED:
+                return _declined(calls, params, caller, confirmation)
+            params = params.model_copy(update={"arguments": with_allowed(params.arguments, confirmation)})
+            key = key_once_allowed(key)
         if (long_calls := server.long_calls) is not None and long_calls.takes(context):
-            return await long_calls.answer(calls, context, params)
+            return await long_calls.answer(calls, context, params, key)
         return await answer_call(
             calls,
             params.name,
             params.arguments,
-            caller_of(context),
+            caller,
             progress=progress_of(context),
-            key=idempotency_key_of(context),
+            key=key,
+            confirm=confirm_by(context),
         )
 
     server = EngineServer(
@@ -252,23 +277,70 @@ async def answer_call(
     *,
     progress: SendProgress | None,
     key: str | None = None,
+    confirm: Confirm | None = None,
 ) -> JsonObject:
     """Call a tool under an idempotency key, if there is one, and make the `CallToolResult`, in the form of 2026-07-28.
+
+    A call that needs a budget has its user asked by `confirm`, if there is one, and is made again where that allows it.
 
     Raises:
         MCPError: there is no such tool, or the caller may not; every other failure is a result.
     """
-    try:
-        answer = await calls.engine.call(
+    if confirm is None:
+        answer = await _called(calls, name, arguments, caller, progress, key)
+        return _result(answer if calls.amend is None else calls.amend(answer, caller))
+    rising = None if progress is None else RisingProgress(progress)
+    progress = None if rising is None else rising.send
+    answer = await _called(calls, name, arguments, caller, progress, key)
+    if (needed := confirmation_of(answer)) is not None:
+        confirmation, within_s = needed
+        async with nullcontext() if rising is None else rising.waiting():
+            decision = await confirm(confirmation, within_s)
+        if decision is Decision.BY_RESULT:
+            return encodable(input_required(confirmation))
+        if decision is Decision.DECLINED:
+            answer = declined(confirmation)
+        elif decision is Decision.ALLOWED:
+            allowed = with_allowed(arguments, confirmation)
+            answer = await _called(calls, name, allowed, caller, progress, key_once_allowed(key))
+    return _result(answer if calls.amend is None else calls.amend(answer, caller))
+
+
+async def _called(
+    calls: Calls,
+    name: str,
+    arguments: Mapping[str, Any] | None,
+    caller: Caller,
+    progress: SendProgress | None,
+    key: str | None,
+) -> ToolAnswer:
+    with _as_rpc_errors(calls):
+        return await calls.engine.call(
             name, arguments, caller=caller, send_progress=progress, idempotency_key=key
         )
+
+
+def _declined(
+    calls: Calls, params: types.CallToolRequestParams, caller: Caller, confirmation: Confirmation
+) -> JsonObject:
+    """Make the result of a call that was made again because its user did not allow it."""
+    with _as_rpc_errors(calls):
+        calls.engine.check_scopes(params.name, params.arguments, caller)
+    answer = declined(confirmation)
+    return _result(answer if calls.amend is None else calls.amend(answer, caller))
+
+
+@contextmanager
+def _as_rpc_errors(calls: Calls) -> Iterator[None]:
+    """Raise as `MCPError` what is no answer of a tool."""
+    try:
+        yield
     except UnknownTool as fault:
         raise MCPError(fault.rpc_code, str(fault), fault_data(fault)) from None
     except ScopeMissing as fault:
         raise scope_error(fault) from None
     except Exception as error:
         raise incident_error(error, where="tools/call", bus=calls.bus) from error
-    return _result(answer if calls.amend is None else calls.amend(answer, caller))
 
 
 def scope_error(fault: ScopeMissing) -> MCPError:

@@ -199,9 +199,11 @@ def _read(answer: Answer) -> ReviewAnswer:
         raise CannotReview(
             f"The daemon's answer is no review that this version of exai reads ({error}). Are both of one version?"
         ) from None
-    if review.next_call is not None:
-        said = review.answer.partition(" To have it done")[0]
-        raise CannotReview(f"{said} Allow it by `--budget {review.next_call['budget_usd']}`.")
+    if review.estimated_usd is not None and review.next_call is not None:
+        raise CannotReview(
+            f"Nothing was asked: this review is estimated at about ${review.estimated_usd:.4f}, more than may be spent "
+            f"unasked (workflows.confirm_above_usd). Allow it by `--budget {review.next_call['budget_usd']}`."
+        )
     return review
 
 

@@ -26,7 +26,9 @@ class ReviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Where all findings are, those that are withheld too."""
     notes: tuple[str, ...] = ()
     next_call: dict[str, Any] | None = None
-    """The call that allows what the review is estimated at: nothing was reviewed."""
+    """The call that allows what the review is estimated at."""
+    estimated_usd: float | None = None
+    """What the review is estimated at, where it needs a budget: nothing was reviewed."""
 
     is_partial: bool = msgspec.field(default=False, name="partial")
     """Whether a part of it could not be done."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 import msgspec
 
 from exai.consulting.answer import More
-from exai.consulting.results import Findings, Report, Result, ToolReturn
+from exai.consulting.results import Confirmation, Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
 from exai.tools.base import Arguments
 from exai.workflows.exploring.rounds import Explored
@@ -24,21 +24,24 @@ class Confirming(msgspec.Struct, frozen=True):
 
     next_call: dict[str, Any]
     """The same call with a budget; of a long one, the budget alone."""
+    estimated_usd: float
     answer: str
+    confirmation: Confirmation
 
     @classmethod
     def of(cls, arguments: Arguments, needed: Unconfirmed) -> "Confirming":
         """Say how a call is allowed what it is estimated at."""
-        allowed: dict[str, Any] = {"budget_usd": needed.budget_usd}
-        if needed.conversation_id is not None:
-            allowed["continuation_id"] = needed.conversation_id
+        confirmation = Confirmation(
+            needed.estimated_usd, needed.above_usd, needed.budget_usd, needed.conversation_id
+        )
+        allowed = confirmation.allowed
         repeated = {**_given(arguments), **allowed}
         is_short = len(msgspec.json.encode(repeated)) <= MOST_REPEATED
         names = " and ".join(f"{name}={value}" for name, value in allowed.items())
         answer = (
             f"{needed} To have it done, make the same call with {names}; ask your user first where they pay."
         )
-        return cls(repeated if is_short else allowed, answer)
+        return cls(repeated if is_short else allowed, round(needed.estimated_usd, 6), answer, confirmation)
 
 
 class WorkflowReport(Report, frozen=True):
@@ -70,8 +73,10 @@ class WorkflowAnswer(Result, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     next_call: dict[str, Any] | None = None
     """The arguments of the guided form's next step, or of the call that allows what this one is estimated at."""
+    estimated_usd: float | None = None
+    """What the call is estimated at, where nothing was asked because it needs a budget."""
     required_actions: tuple[str, ...] = ()
-    """The same: what to do before it."""
+    """Of the guided form: what to do before it."""
     more: tuple[More, ...] = ()
     """Where to read on by `files`."""
     answer: str

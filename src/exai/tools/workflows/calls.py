@@ -83,9 +83,11 @@ class WorkflowCalls:
                 WorkflowAnswer(
                     continuation_id=needed.conversation_id,
                     next_call=confirming.next_call,
+                    estimated_usd=confirming.estimated_usd,
                     answer=confirming.answer,
                 ),
                 Findings(conversation_id=needed.conversation_id),
+                confirmation=confirming.confirmation,
             )
 
     async def _done(

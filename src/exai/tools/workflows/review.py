@@ -223,7 +223,14 @@ class Review:
             outcome = await self._engine.call(self._workflow, request, context, arguments=kept(arguments))
         except Unconfirmed as needed:
             confirming = Confirming.of(arguments, needed)
-            return ToolReturn(ReviewAnswer(next_call=confirming.next_call, answer=confirming.answer))
+            return ToolReturn(
+                ReviewAnswer(
+                    next_call=confirming.next_call,
+                    estimated_usd=confirming.estimated_usd,
+                    answer=confirming.answer,
+                ),
+                confirmation=confirming.confirmation,
+            )
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
         value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)

@@ -73,6 +73,8 @@ class Written(Result, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     next_call: dict[str, Any] | None = None
     """The arguments of the call that allows what this one is estimated at."""
+    estimated_usd: float | None = None
+    """What the call is estimated at, where nothing was asked because it needs a budget."""
     more: tuple[More, ...] = ()
     answer: str
 
@@ -136,7 +138,13 @@ class Write:
         except Unconfirmed as needed:
             confirming = Confirming.of(arguments, needed)
             return ToolReturn(
-                Written(applies=False, next_call=confirming.next_call, answer=confirming.answer)
+                Written(
+                    applies=False,
+                    next_call=confirming.next_call,
+                    estimated_usd=confirming.estimated_usd,
+                    answer=confirming.answer,
+                ),
+                confirmation=confirming.confirmation,
             )
         patch, notes = _best(outcome), list(outcome.notes)
         if patch is None or not patch.patch:

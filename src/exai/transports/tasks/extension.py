@@ -11,15 +11,16 @@ from exai.events.bus import EventBus
 from exai.runtime.clock import Clock
 from exai.storage.calls.tasks import TaskTable
 from exai.tools.base import JsonObject
+from exai.transports.confirmation.asking import confirm_by
 from exai.transports.server import (
     Calls,
     EngineServer,
     answer_call,
     caller_of,
-    idempotency_key_of,
     progress_of,
     scope_error,
 )
+from exai.transports.tasks.confirming import confirm_in
 from exai.transports.tasks.listening import TaskListening
 from exai.transports.tasks.live import LiveTask
 from exai.transports.tasks.tasks import LongCall, Tasks
@@ -64,20 +65,29 @@ class TaskExtension:
         """Whether the request declares tasks; nobody else gets one."""
         return declares(context)
 
-    async def answer(self, calls: Calls, context: Context, params: types.CallToolRequestParams) -> JsonObject:
-        """Return the call's result, or the task that it has become.
+    async def answer(
+        self, calls: Calls, context: Context, params: types.CallToolRequestParams, key: str | None
+    ) -> JsonObject:
+        """Return the call's result, or the task that it has become; `key` is its idempotency key.
 
         Raises:
             MCPError: there is no such tool, or the caller may not.
         """
         caller = caller_of(context)
+        by_result = confirm_by(context)
 
         async def work(live: LiveTask, key: str) -> JsonObject:
             return await answer_call(
-                calls, params.name, params.arguments, caller, progress=live.progress, key=key
+                calls,
+                params.name,
+                params.arguments,
+                caller,
+                progress=live.progress,
+                key=key,
+                confirm=None if by_result is None else confirm_in(live, by_result),
             )
 
-        key, forward = idempotency_key_of(context), progress_of(context)
+        forward = progress_of(context)
         return await self.tasks.call(LongCall(caller, params.name, params.arguments, key, work, forward))
 
     async def get(self, context: Context, params: TaskParams) -> JsonObject:

@@ -19,6 +19,7 @@ class LiveTask:
 
     forwarding ── becomes a task ──► detached      progress goes to the client before, and never after
     working ◄── all answered / asks ──► input required
+    stays a call                                   its result asks the client; it becomes no task any more
     """
 
     def __init__(self, clock: Clock, forward: SendProgress | None) -> None:
@@ -29,6 +30,8 @@ class LiveTask:
         self.message = "EXAI prepares the call"
         self.row: TaskRow | None = None
         """Set when it has become a task."""
+        self._is_settled = False
+        """Whether it is decided that it becomes a task, or none."""
         self.cancelled = False
         """Whether its owner cancelled it."""
         self._asked: dict[str, JsonObject] = {}
@@ -40,6 +43,12 @@ class LiveTask:
     def asked(self) -> dict[str, JsonObject]:
         """What its client is asked for, and has not answered."""
         return dict(self._asked)
+
+    def settle(self) -> bool:
+        """Decide that it becomes a task, or none; whether that was open."""
+        was_open = not self._is_settled
+        self._is_settled = True
+        return was_open
 
     def detach(self, row: TaskRow) -> None:
         """Become a task."""
@@ -60,10 +69,13 @@ class LiveTask:
         self._answers |= {key: loop.create_future() for key in keys.values()}
         self._asked |= {keys[name]: request for name, request in requests.items()}
         self.notify()
-        answers = {name: await self._answers[key] for name, key in keys.items()}
-        for key in keys.values():
-            del self._answers[key]
-        return answers
+        try:
+            return {name: await self._answers[key] for name, key in keys.items()}
+        finally:  # whoever stops waiting asks no more
+            for key in keys.values():
+                self._asked.pop(key, None)
+                del self._answers[key]
+            self.notify()
 
     def answer(self, responses: Mapping[str, JsonObject]) -> None:
         """Take answers to what was asked; those to anything else are of no account."""

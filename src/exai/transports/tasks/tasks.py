@@ -112,7 +112,7 @@ class Tasks:
         key = call.key or f"task-{secrets.token_hex(16)}"
         running = background.spawn(_held(call.work(live, key)), name=f"call of {call.name}")
         await _wait_for(running, self._after_s if after_s is None else after_s)
-        if not running.done() and self._has_room(call.caller):
+        if not running.done() and self._has_room(call.caller) and live.settle():
             row = self._row(call, key, live)
             try:
                 await self._table.create(row)

@@ -1,0 +1,1 @@
+"""Asking the user, through the client, before a call spends more than is spent unasked."""
