@@ -40,7 +40,13 @@ async def open_dispatcher(
     metrics.read_samples(idempotent_calls.samples)
     purses = auditor_purses(settings.auditor)
     oversight = Oversight.on(
-        storage.database, settings.guards, asking.clock, faults.notices, purses, faults.known
+        storage.database,
+        settings.guards,
+        asking.clock,
+        faults.notices,
+        purses,
+        groups=faults.known,
+        targets=storage.targets,
     )
     try:
         async with scheduler.running(*use_duties(oversight.use)):

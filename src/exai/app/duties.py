@@ -12,6 +12,7 @@ from functools import partial
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
+from exai.app.watching.notification import Notification
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.use_log import UseLog
@@ -26,6 +27,7 @@ from exai.monitoring.auditor.explaining import Explainer
 from exai.routing.reachability import Reachability
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
+from exai.storage.notices.deliveries import Deliveries
 from exai.transports.doors import McpDoors
 from exai.web.credential_watch import CredentialWatcher
 
@@ -34,6 +36,7 @@ __all__ = [
     "file_duties",
     "job_duties",
     "mcp_port_duties",
+    "notice_duties",
     "readiness_duties",
     "run_duties",
     "stdio_duties",
@@ -59,6 +62,8 @@ FOLD_S = 1.0
 QUIET_S = 60.0
 EXPLAIN_S = 120.0
 """Between two requests of the auditor to a model."""
+NOTICES_S = 5.0
+"""How soon is looked for notices that another process, or an event that says nothing, wrote down."""
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
@@ -144,6 +149,18 @@ def job_duties(jobs: DurableJobs, deletions: UploadDeletions, condemned: asyncio
             role="housekeeper",
         ),
         _Housekeeping(name="delete_unused_uploads", run=partial(deletions.delete_unused, jobs)),
+    )
+
+
+def notice_duties(jobs: DurableJobs, notification: Notification, deliveries: Deliveries) -> tuple[Duty, ...]:
+    """List the duties of a process that tells webhooks; without any it only forgets what it told before."""
+    pruning = _Housekeeping(name="prune_deliveries", run=deliveries.prune)
+    if not notification.webhooks:
+        return (pruning,)
+    send = partial(notification.start_jobs, jobs)
+    return (
+        pruning,
+        Duty(name="send_notices", run=send, every_s=NOTICES_S, at_start=True, wake=notification.wake),
     )
 
 

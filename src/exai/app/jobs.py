@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from exai.app.duties import job_duties
+from exai.app.duties import job_duties, notice_duties
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
+from exai.app.watching.notification import Notification
 from exai.config import Settings
 from exai.jobs.durable import DurableJobs
 from exai.providers.remote_files.remote_files import RemoteFiles
@@ -36,8 +37,10 @@ async def open_jobs(
         yield None
         return
     deletions = UploadDeletions(remote, storage.copies)
+    notification = Notification(settings, storage.deliveries, clock)
+    notification.watch(monitoring.bus)
     jobs = DurableJobs(
-        [deletions.kind(settings.jobs)],
+        [deletions.kind(settings.jobs), notification.kind(settings.jobs)],
         settings.jobs.file or settings.data_dir / JOBS_FILE_NAME,
         storage.database.run_id,
         clock,
@@ -45,8 +48,10 @@ async def open_jobs(
         poll_s=settings.jobs.poll_s,
     )
     monitoring.metrics.read_samples(jobs.samples)
+    monitoring.metrics.read_samples(notification.samples)
+    duties = job_duties(jobs, deletions, storage.copies.deletions_due)
     try:
-        async with scheduler.running(*job_duties(jobs, deletions, storage.copies.deletions_due)):
+        async with scheduler.running(*duties, *notice_duties(jobs, notification, storage.deliveries)):
             yield jobs
     finally:
         await jobs.close()

@@ -21,10 +21,12 @@ from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
 from exai.jobs.durable import DurableJobs
+from exai.monitoring.notification.breaker_notices import tell_of_breakers
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.periodic import Scheduler
+from exai.storage.notices.writing import NoticeWriter
 from exai.tools.system_report import SystemReport
 
 __all__ = ["Services", "build"]
@@ -95,6 +97,7 @@ async def build(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
             ),
         ):
+            tell_of_breakers(monitoring.bus, NoticeWriter(storage.database, storage.targets), clock)
             yield Services(
                 clock,
                 monitoring,

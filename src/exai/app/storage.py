@@ -24,6 +24,8 @@ from exai.storage.conversations.calibrations import CalibrationTable
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
+from exai.storage.notices.deliveries import Deliveries
+from exai.storage.notices.writing import Targets
 from exai.storage.workflows.findings import FindingTables
 from exai.storage.workflows.plans import PlanTables
 from exai.storage.workflows.runs import WorkflowTables
@@ -55,6 +57,9 @@ class Storage:
     findings: FindingTables
     observations: Observations
     windows: Windows
+    deliveries: Deliveries
+    targets: Targets
+    """Which webhooks want to be told what."""
 
 
 @asynccontextmanager
@@ -70,13 +75,14 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
         journal = Journal(database, clock)
         if lost := await journal.sweep():
             _log.warning("calls of an earlier run had no end and are marked lost", calls=lost)
+        targets = Targets.of(settings.notify)
         yield Storage(
             database,
             journal,
             UsageReports(database, clock),
             UseCounts(database, clock),
             GuardedCalls(database, clock),
-            BudgetGrants(database, clock),
+            BudgetGrants(database, clock, targets),
             RecordedCalls(database, clock),
             IdempotentCallTable(database, clock),
             CopyTables(database),
@@ -87,8 +93,10 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             WorkflowTables(database, clock),
             TaskTable(database, clock),
             FindingTables(database),
-            Observations(database, clock),
+            Observations(database, clock, targets),
             Windows(database, clock),
+            Deliveries(database, clock),
+            targets,
         )
     finally:
         await database.close()

@@ -6,15 +6,13 @@ connected to; size and time are bounded. Unknown `kid`s cause one fetch every fe
 """
 
 import asyncio
-import ipaddress
 import json
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 import structlog
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from exai.auth.keys import VerifyingKey, from_jwk
 from exai.config import Issuer
@@ -22,6 +20,7 @@ from exai.config.values import is_loopback
 from exai.errors import KeysUnavailable
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
+from exai.runtime.network.checked_addresses import AddressRefused, CheckedAddresses, Reach
 
 __all__ = ["FetchFailed", "IssuerKeys"]
 
@@ -34,14 +33,6 @@ TIMEOUT_S = 5.0
 LARGEST = 256 * 1024
 """Bytes; a set of keys has a few thousand."""
 MOST_KEYS = 100
-
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_OF_CLOUDS = tuple(
-    ipaddress.ip_network(network)
-    for network in ("100.100.100.200", "168.63.129.16", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::254")
-)
-"""Where clouds answer a machine with its own credentials beside 169.254.0.0/16: Alibaba, Azure, Oracle; AWS, Google."""
 
 _log = structlog.get_logger(__name__)
 
@@ -139,16 +130,17 @@ class IssuerKeys:
             return
         self._fetched_at = self._clock.monotonic()
 
+    def _reach(self, host: str) -> Reach:
+        if is_loopback(host):
+            return Reach.LOOPBACK
+        return Reach.NETWORK if self._allows_private else Reach.PUBLIC
+
     async def _document(self) -> Any:
         host = (self._url.host or "").strip("[]")
-        addresses = _Addresses(
-            self._resolver or aiohttp.DefaultResolver(),
-            loopback=is_loopback(host),
-            private=self._allows_private,
-        )
-        addresses.check_literal(host)
+        addresses = CheckedAddresses(self._resolver or aiohttp.DefaultResolver(), self._reach(host))
         connector = aiohttp.TCPConnector(resolver=addresses, use_dns_cache=False, limit=1, force_close=True)
         try:
+            addresses.check_literal(host)
             async with (
                 aiohttp.ClientSession(
                     connector=connector,
@@ -166,79 +158,15 @@ class IssuerKeys:
                 if response.status != 200:
                     raise FetchFailed(f"the answer has status {response.status}")
                 return _decoded(await _bounded(response.content))
+        except AddressRefused as refused:
+            further = "" if refused.reach is Reach.LOOPBACK else "; set `private_network` if that is meant"
+            raise FetchFailed(f"{refused}{further}") from None
         except TimeoutError:
             raise FetchFailed(f"no whole answer within {self._timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise FetchFailed(f"no answer ({type(error).__name__})") from error
         finally:
             await addresses.close()
-
-
-class _Addresses(AbstractResolver):
-    """Resolves a name to addresses that may be connected to, and to no others."""
-
-    def __init__(self, resolver: AbstractResolver, *, loopback: bool, private: bool) -> None:
-        self._resolver = resolver
-        self._loopback = loopback
-        self._private = private
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            self._check(result["host"])
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-    def check_literal(self, host: str) -> None:
-        """Check an address in the URL itself, which is not resolved."""
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return
-        self._check(host)
-
-    def _check(self, text: str) -> None:
-        address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
-        if self._loopback:
-            allowed = address.is_loopback
-        else:
-            allowed = (self._private or address.is_global) and not _is_odd(address)
-        if not allowed:
-            raise FetchFailed(
-                "its name leads to an address that is not public; set `private_network` if that is meant"
-                if not self._loopback
-                else "its name leads away from loopback"
-            )
-
-
-def _innermost(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the IPv4 address that an IPv6 one embeds, which is the one that is reached."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        teredo = address.teredo
-        return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
-    return address
-
-
-def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is no server's: loopback, link-local (such as a cloud's metadata), multicast, reserved."""
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_reserved
-        or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
-        or any(address in network for network in _OF_CLOUDS)
-        or address in _THIS_NETWORK
-    )
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> bytes:

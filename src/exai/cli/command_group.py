@@ -37,6 +37,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "workflows": "List, show, check, cancel, resume and replay workflows.",
         "errors": "See what went wrong, and decide on it.",
         "auditor": "See what EXAI observes of its own behaviour.",
+        "notify": "See and try what is told to others by webhooks.",
         "token": "Make, list, end and replace tokens and API keys.",
         "keys": "List and replace the keys that sign tokens.",
         "version": "Print the version.",
@@ -52,6 +53,7 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "workflows": "workflows.group",
         "errors": "errors.group",
         "auditor": "auditor.group",
+        "notify": "notify.group",
     }
 )
 """Where below it, for those that are not in the folder itself."""

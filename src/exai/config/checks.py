@@ -10,6 +10,7 @@ from pydantic import HttpUrl, SecretStr
 from exai.config import CustomProvider, Files, GlmProvider, KimiProvider, Settings
 from exai.config.auth_checks import check_auth
 from exai.config.values import is_loopback, is_resolvable
+from exai.config.watching.notify_checks import check_notify
 from exai.errors import StartFault
 
 __all__ = ["check", "check_addresses"]
@@ -45,6 +46,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     for name, row in settings.providers.custom.items():
         _check_custom(f"providers.custom.{name}", row, origins)
     _check_bucket(settings.files, origins)
+    check_notify(settings.notify, origins)
     if settings.providers.glm.api_key is not None:
         key = "providers.glm.api_key"
         parts = settings.providers.glm.api_key.get_secret_value().split(".")
@@ -75,6 +77,11 @@ def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path)
                     f"`{section}.base_url` ({origin}) would be sent `{secret}` ({origins[secret]}), and a file in "
                     f"the working folder may be somebody else's; if it is yours, name it: `--config {found}`."
                 )
+    if origins["notify.webhooks"] == origin and settings.notify.webhooks:
+        raise StartFault(
+            f"`notify.webhooks` ({origin}) would have an address told what happens here, and a file in the working "
+            f"folder may be somebody else's; if it is yours, name it: `--config {found}`."
+        )
     for key in ("files.store", "files.s3.endpoint"):
         if origins[key] == origin and settings.files.store != "folder":
             raise StartFault(

@@ -19,6 +19,7 @@ from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor
 from exai.config.watching.investigation import Investigation
 from exai.config.watching.logging import Logging
+from exai.config.watching.notify import Notify
 from exai.config.workflows import ToolLoop, Workflows
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "KimiProvider",
     "Logging",
     "Models",
+    "Notify",
     "ObjectStorage",
     "Providers",
     "Retry",
@@ -492,5 +494,6 @@ class Settings(Section):
     jobs: Jobs = Jobs()
     auditor: Auditor = Auditor()
     investigation: Investigation = Investigation()
+    notify: Notify = Notify()
     auth: Auth = Auth()
     logging: Logging = Logging()

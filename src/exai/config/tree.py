@@ -137,6 +137,10 @@ def secret_values(settings: Settings) -> tuple[str, ...]:
             # A list of secrets is a list of headers, whose names are no secrets.
             headers = (member.get_secret_value() for member in value if isinstance(member, SecretStr))
             found.extend(header.partition(":")[2].strip() for header in headers)
+            tables = (vars(member).values() for member in value if isinstance(member, BaseModel))
+            found.extend(
+                each.get_secret_value() for table in tables for each in table if isinstance(each, SecretStr)
+            )
         elif isinstance(value, HttpUrl) and value.password:
             found.append(value.password)
     if settings.providers.glm.api_key:

@@ -17,6 +17,7 @@ from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.use import UseCounts
 from exai.storage.database import Database
+from exai.storage.notices.writing import NOBODY, Targets
 
 __all__ = ["Oversight"]
 
@@ -41,11 +42,18 @@ class Oversight:
         faults: FaultNotices,
         purses: Mapping[str, Purse] = MappingProxyType({}),
         groups: KnownGroups | None = None,
+        targets: Targets = NOBODY,
     ) -> Self:
-        """Build it on a database; `purses` by the subject of their caller, `groups` what faults belong to."""
+        """Build it on a database.
+
+        Args:
+            purses: by the subject of their caller.
+            groups: what faults belong to.
+            targets: who is told of spent purses.
+        """
         return cls(
             Guards(GuardedCalls(database, clock), settings, clock),
-            Purses(BudgetGrants(database, clock), purses),
+            Purses(BudgetGrants(database, clock, targets), purses),
             Repeats(settings.repeats),
             UseLog(UseCounts(database, clock)),
             faults,

@@ -6,7 +6,7 @@ import structlog
 
 from exai.error_tracking.faults import Fault, FaultSource
 from exai.error_tracking.fingerprints import RULE, Fingerprint, fingerprint
-from exai.error_tracking.states import weigh
+from exai.error_tracking.states import begins_to_escalate, weigh
 from exai.error_tracking.tracker import add_to, tally_of
 from exai.monitoring.logs import Redaction
 from exai.runtime.clock import Clock
@@ -50,7 +50,7 @@ class Recovery:
             if tally is None:
                 tally = tallies[made.hash] = tally_of(fault, made, self._redaction)
             add_to(tally, fault)
-        return FaultBatch(0, list(tallies.values()), [], self._clock.utc(), weigh)
+        return FaultBatch(0, list(tallies.values()), [], self._clock.utc(), weigh, begins_to_escalate)
 
 
 def _fault_of(call: UncountedCall) -> Fault:

@@ -27,7 +27,16 @@ from exai.error_tracking.releases import is_at_least
 from exai.errors import ToolFault
 from exai.storage.error_tracking.rows import Change, GroupRow, ReleaseRow, State, Weighed
 
-__all__ = ["IN_NEXT", "DecisionRefused", "archive", "is_escalating", "reopen", "resolve", "weigh"]
+__all__ = [
+    "IN_NEXT",
+    "DecisionRefused",
+    "archive",
+    "begins_to_escalate",
+    "is_escalating",
+    "reopen",
+    "resolve",
+    "weigh",
+]
 
 IN_NEXT = "next"
 """Stands for the first release after the decision."""
@@ -110,6 +119,13 @@ def weigh(group: GroupRow, weighed: Weighed) -> Change | None:
 def is_escalating(this_hour: int, week_before: int) -> bool:
     """Whether an hour has far more occurrences than those of the week before it had."""
     return this_hour >= LEAST_ESCALATION and this_hour > ESCALATION * week_before / WEEK_HOURS
+
+
+def begins_to_escalate(weighed: Weighed) -> bool:
+    """Whether it is by what came that a group is escalating in this hour."""
+    return is_escalating(weighed.this_hour, weighed.week_before) and not is_escalating(
+        weighed.counted, weighed.week_before
+    )
 
 
 def _regresses(group: GroupRow, release: str, at: datetime, known: Sequence[ReleaseRow]) -> bool:

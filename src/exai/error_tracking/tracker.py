@@ -16,7 +16,7 @@ import structlog
 from exai.error_tracking.faults import Fault, RaisedException
 from exai.error_tracking.fingerprints import Fingerprint, message_template
 from exai.error_tracking.noticing import FaultSeen
-from exai.error_tracking.states import weigh
+from exai.error_tracking.states import begins_to_escalate, weigh
 from exai.error_tracking.templates import without_quotations
 from exai.errors import StoreFailed
 from exai.events.bus import EventBus
@@ -197,7 +197,7 @@ class Tracker:
             waiting, self._pending = self._pending, {}
             tallies = [self._finished(each) for each in waiting.values()]
         late, self._late_calls = self._late_calls, []
-        return FaultBatch(self._number, tallies, late, self._clock.utc(), weigh)
+        return FaultBatch(self._number, tallies, late, self._clock.utc(), weigh, begins_to_escalate)
 
     def _finished(self, pending: _Pending) -> GroupTally:
         for ordinal, share, fault in pending.faults.values():

@@ -66,6 +66,8 @@ group                rule     operations, with their tables in the order in whic
                               auditor_windows; prune: auditor_windows, auditor_observations
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;
                               delete conversations: conversations, idempotent_calls, exchanges
+`DELIVERIES`         alone    let through, take, note, end, prune: deliveries. Operations of `USE`, `ERRORS` and
+                              `AUDITOR` insert rows there, which nobody else knows yet
 ===================  =======  ========================================================================================
 
 Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); run locks
@@ -107,6 +109,7 @@ class LockGroup(IntEnum):
     ERRORS = 11
     AUDITOR = 12
     CLEANING = 13
+    DELIVERIES = 14
 
 
 ALONE = frozenset(
@@ -120,6 +123,7 @@ ALONE = frozenset(
         LockGroup.FILES,
         LockGroup.ERRORS,
         LockGroup.AUDITOR,
+        LockGroup.DELIVERIES,
     }
 )
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""

@@ -27,6 +27,7 @@ from exai.storage.error_tracking.following import GroupChanges
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.retention import FaultRetention
 from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.notices.writing import Targets
 
 __all__ = ["FaultTracking", "open_fault_tracking"]
 
@@ -67,12 +68,13 @@ async def open_fault_tracking(
     redaction = Redaction(secret_values(settings))
     release, digest = release_of(), settings_digest(settings)
     notices = FaultNotices(bus.publish, clock, release=release, settings_digest=digest)
-    tracker = Tracker(FaultCounts(database), clock, redaction, bus.publish, wake)
+    targets = Targets.of(settings.notify)
+    tracker = Tracker(FaultCounts(database, targets), clock, redaction, bus.publish, wake)
     tracker.watch(bus)
     monitoring.metrics.read_samples(tracker.samples)
     runs = RunTable(database, clock)
     await runs.begin(release, digest, socket.gethostname())
-    recovery = Recovery(UncountedCalls(database), clock, redaction)
+    recovery = Recovery(UncountedCalls(database, targets), clock, redaction)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
     known, follow = KnownGroups(), asyncio.Event()
     following = follow_groups(known, GroupChanges(database), clock, bus, follow)

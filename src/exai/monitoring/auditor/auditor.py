@@ -22,10 +22,10 @@ from exai.monitoring.auditor.detectors import DETECTORS, Detector, Picture, Sigh
 from exai.monitoring.auditor.windows import FOLDS, WINDOW_S, Window
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
-from exai.storage.auditor.observations import Judged, Observation, Observations, Seen, Severity
+from exai.storage.auditor.observations import EXERCISE, Judged, Observation, Observations, Seen, Severity
 from exai.storage.auditor.windows import HOUR_S, KeptWindow, Windows
 
-__all__ = ["EXERCISE", "Auditor", "LaneCounts", "ReadLevels"]
+__all__ = ["Auditor", "LaneCounts", "ReadLevels"]
 
 MOST_QUEUED = 10_000
 AT_A_TIME = 250
@@ -39,8 +39,6 @@ LEAST_JUDGED = 5
 LEAST_USUAL_S = 1_800.0
 """How much time hours have to cover for what happens now to be compared with them."""
 WEEK_HOURS = 168
-EXERCISE = "exercise:"
-"""Begins the subjects of what an exercise planted."""
 
 ReadLevels = Callable[[], Mapping[str, float]]
 """Returns the values of this moment by name, such as `loop_lag_s`."""

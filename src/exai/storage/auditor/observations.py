@@ -16,9 +16,11 @@ from sqlalchemy import Connection, insert, select, update
 from exai.runtime.clock import Clock
 from exai.storage.auditor.schema import auditor_observations
 from exai.storage.database import Database
+from exai.storage.notices.writing import NOBODY, Notice, Targets, add_notice
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = [
+    "EXERCISE",
     "SEVERITIES",
     "Category",
     "Judged",
@@ -37,6 +39,9 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Category = Literal["performance", "security", "reliability", "cost", "quality"]
 ObservationState = Literal["open", "acknowledged", "gone"]
 Verdict = Literal["useful", "noise"]
+
+EXERCISE = "exercise:"
+"""Begins the subjects of what an exercise planted. Nobody is told of it."""
 
 MOST_WINDOWS = 30
 """Of an observation, named in its row."""
@@ -102,9 +107,10 @@ class Judged(msgspec.Struct, frozen=True):
 class Observations:
     """Keeps what is seen, and what people say about it."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, targets: Targets = NOBODY) -> None:
         self._database = database
         self._clock = clock
+        self._targets = targets
 
     async def see(self, seen: Seen) -> Sighting:
         """Keep a sighting: as a new row, or as one more of the row that lasts.
@@ -112,7 +118,7 @@ class Observations:
         Raises:
             StoreFailed: it was not kept.
         """
-        return await self._database.write(_see, (seen, self._clock.utc()))
+        return await self._database.write(_see, (seen, self._clock.utc(), self._targets))
 
     async def end_quiet(self, before: datetime) -> int:
         """Call everything gone that was last seen before this moment; return how much that was.
@@ -142,7 +148,8 @@ class Observations:
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
         if verdict is not None:
             given["judged_at"] = self._clock.utc()
-        return await self._database.write(_change, (observation_id, given))
+        changed = (observation_id, given, self._clock.utc(), self._targets)
+        return await self._database.write(_change, changed)
 
     async def get(self, observation_id: str) -> Observation | None:
         """Find one.
@@ -212,8 +219,8 @@ def _observation(row: Sequence[Any]) -> Observation:
 
 
 @row_by_row(LockGroup.AUDITOR)
-def _see(connection: Connection, sighting: tuple[Seen, datetime]) -> Sighting:
-    seen, at = sighting
+def _see(connection: Connection, sighting: tuple[Seen, datetime, Targets]) -> Sighting:
+    seen, at, targets = sighting
     lasting = connection.execute(
         _SELECT.where(_row.detector == seen.detector, _row.subject == seen.subject, _row.state != "gone")
     ).first()
@@ -236,6 +243,7 @@ def _see(connection: Connection, sighting: tuple[Seen, datetime]) -> Sighting:
             explanation=None,
         )
         connection.execute(insert(auditor_observations).values(msgspec.structs.asdict(observation)))
+        _tell_of_critical(connection, targets, observation, at)
         return Sighting("opened", observation)
     before = _observation(lasting)
     windows: list[float] = msgspec.json.decode(before.windows)
@@ -248,7 +256,10 @@ def _see(connection: Connection, sighting: tuple[Seen, datetime]) -> Sighting:
         "windows": msgspec.json.encode([*windows, seen.window][:MOST_WINDOWS]).decode(),
     }
     _put(connection, before.observation_id, changes)
-    return Sighting("raised" if raised else "repeated", msgspec.structs.replace(before, **changes))
+    observation = msgspec.structs.replace(before, **changes)
+    if raised:
+        _tell_of_critical(connection, targets, observation, at)
+    return Sighting("raised" if raised else "repeated", observation)
 
 
 @row_by_row(LockGroup.AUDITOR)
@@ -258,8 +269,10 @@ def _end_quiet(connection: Connection, before: datetime) -> int:
 
 
 @row_by_row(LockGroup.AUDITOR)
-def _change(connection: Connection, change: tuple[str, Mapping[str, Any]]) -> Observation | None:
-    observation_id, given = change
+def _change(
+    connection: Connection, change: tuple[str, Mapping[str, Any], datetime, Targets]
+) -> Observation | None:
+    observation_id, given, at, targets = change
     row = connection.execute(_SELECT.where(_row.observation_id == observation_id)).first()
     if row is None:
         return None
@@ -271,7 +284,28 @@ def _change(connection: Connection, change: tuple[str, Mapping[str, Any]]) -> Ob
     if values:
         _put(connection, observation_id, values)
     values.pop("judged_at", None)
-    return msgspec.structs.replace(before, **values)
+    observation = msgspec.structs.replace(before, **values)
+    if "severity" in values:
+        _tell_of_critical(connection, targets, observation, at)
+    return observation
+
+
+def _tell_of_critical(
+    connection: Connection, targets: Targets, observation: Observation, at: datetime
+) -> None:
+    """Write down what is to be told of an observation that opened, or got worse; its subject may be a caller's name."""
+    if observation.severity != "critical" or observation.subject.startswith(EXERCISE):
+        return
+    numbers: dict[str, Any] = msgspec.json.decode(observation.numbers)
+    counts = {name: number for name, number in numbers.items() if isinstance(number, int | float)}
+    notice = Notice(
+        "observation.critical",
+        observation.observation_id,
+        f"{observation.detector}: {observation.recommendation}",
+        {"windows": observation.count, **counts},
+        about=f"{observation.detector} {observation.subject}",
+    )
+    add_notice(connection, targets, notice, at)
 
 
 def _put(connection: Connection, observation_id: str, values: Mapping[str, Any]) -> None:

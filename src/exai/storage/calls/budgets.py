@@ -7,6 +7,7 @@ all grants of any window around it, and what holds there holds for any window.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from sqlalchemy import (
@@ -27,12 +28,15 @@ from sqlalchemy.sql.selectable import CTE
 from exai.runtime.clock import Clock
 from exai.storage.calls.schema import budget_grants
 from exai.storage.database import Database
+from exai.storage.notices.writing import NOBODY, Notice, Targets, add_notice, was_told
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["KEEP_S", "BudgetGrants", "Limit", "Refusal", "Spent", "Wanted"]
 
 KEEP_S = 8 * 86_400.0
 """How long grants are kept, and how far ahead of the clock a grant may be: one of a clock that was wrong is deleted."""
+
+HOUR = timedelta(hours=1)
 
 _EXACT = 1e-9
 """Sums of dollars are compared up to this."""
@@ -76,9 +80,10 @@ class Spent(msgspec.Struct, frozen=True):
 class BudgetGrants:
     """Grants, settles and tells; several processes may do so for one purse, and none of them exceeds a limit."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, targets: Targets = NOBODY) -> None:
         self._database = database
         self._clock = clock
+        self._targets = targets
 
     async def grant(self, wanted: Wanted) -> Refusal | None:
         """Commit the grant of one request, or say why it may not be sent.
@@ -86,7 +91,7 @@ class BudgetGrants:
         Raises:
             StoreFailed: nobody knows whether it was granted, so it may not be sent.
         """
-        return await self._database.write(_grant, (wanted, self._clock.wall()))
+        return await self._database.write(_grant, (wanted, self._clock.wall(), self._targets))
 
     def settle_soon(self, call_id: str, usd: float) -> None:
         """Queue what the requests of a call cost together, in the place of what they had reserved."""
@@ -115,8 +120,8 @@ _CHARGED = func.coalesce(_row.settled_usd, _row.reserved_usd)
 
 
 @row_by_row(LockGroup.USE)
-def _grant(connection: Connection, asked: tuple[Wanted, float]) -> Refusal | None:
-    wanted, now = asked
+def _grant(connection: Connection, asked: tuple[Wanted, float, Targets]) -> Refusal | None:
+    wanted, now, targets = asked
     own = select(
         (func.coalesce(func.max(_row.seq), 0) + 1).label("seq"),
         case((func.max(_row.at) > now, func.max(_row.at)), else_=literal(now, Float(53))).label("at"),
@@ -129,10 +134,29 @@ def _grant(connection: Connection, asked: tuple[Wanted, float]) -> Refusal | Non
     statement = insert(budget_grants).from_select(columns, granted).returning(_row.seq)
     if connection.execute(statement).first() is not None:
         return None
-    return max(
+    refusal = max(
         (refusal for limit in wanted.limits if (refusal := _refusal(connection, wanted, limit, now))),
         key=lambda refusal: float("inf") if refusal.wait_s is None else refusal.wait_s,
     )
+    if refusal.limit.requests != 0:
+        _tell_of_refusal(connection, targets, wanted, refusal, datetime.fromtimestamp(now, UTC))
+    return refusal
+
+
+def _tell_of_refusal(
+    connection: Connection, targets: Targets, wanted: Wanted, refusal: Refusal, at: datetime
+) -> None:
+    """Write down that a purse is spent; refusals of the next hour are part of that."""
+    if not targets.want("budget.spent") or was_told(connection, "budget.spent", wanted.purse, at - HOUR):
+        return
+    limit = refusal.limit
+    counts = {"hours": limit.window_s / 3_600}
+    if limit.requests is not None:
+        counts["requests"] = limit.requests
+    if limit.usd is not None:
+        counts["usd"] = limit.usd
+    title = f"The budget of {wanted.purse} is spent"
+    add_notice(connection, targets, Notice("budget.spent", wanted.purse, title, counts), at)
 
 
 def _room(wanted: Wanted, limit: Limit, new: CTE) -> list[ColumnElement[bool]]:

@@ -35,8 +35,10 @@ from exai.storage.error_tracking.schema import (
     releases,
     runs,
 )
+from exai.storage.error_tracking.telling import tell_of_group
 from exai.storage.error_tracking.turns import add_turn, change_state
 from exai.storage.faults import Verdict, verdict_on
+from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.schema import calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -54,10 +56,11 @@ class BatchRefused(Exception):
 
 
 class FaultCounts:
-    """Writes what a process noticed."""
+    """Writes what a process noticed, and what webhooks are to be told of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, targets: Targets = NOBODY) -> None:
         self._database = database
+        self._targets = targets
 
     @property
     def waits(self) -> bool:
@@ -72,7 +75,7 @@ class FaultCounts:
             BatchRefused: it was not kept, and never will be.
         """
         try:
-            return await self._database.write(_count, (self._database.run_id, batch))
+            return await self._database.write(_count, (self._database.run_id, batch, self._targets))
         except StoreFailed as failed:
             if failed.__cause__ is not None and verdict_on(failed.__cause__) is Verdict.REFUSED:
                 raise BatchRefused from failed
@@ -80,27 +83,29 @@ class FaultCounts:
 
 
 @row_by_row(LockGroup.ERRORS)
-def _count(connection: Connection, parameters: tuple[str, FaultBatch]) -> list[Turn]:
-    run_id, batch = parameters
+def _count(connection: Connection, parameters: tuple[str, FaultBatch, Targets]) -> list[Turn]:
+    run_id, batch, targets = parameters
     is_new = connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id, runs.c.fault_batch < batch.number)
         .values(fault_batch=batch.number)
     ).rowcount
-    return count_tallies(connection, run_id, batch) if is_new else []
+    return count_tallies(connection, run_id, batch, targets) if is_new else []
 
 
-def count_tallies(connection: Connection, run_id: str, batch: FaultBatch) -> list[Turn]:
-    """Count what is in a batch; its transaction holds the lock of all groups."""
+def count_tallies(connection: Connection, run_id: str, batch: FaultBatch, targets: Targets) -> list[Turn]:
+    """Count what is in a batch, and write down what is to be told; its transaction holds the lock of all groups."""
     turns: list[Turn] = []
     for tally in batch.tallies:
-        turns += _count_one(connection, run_id, tally, batch)
+        turns += _count_one(connection, run_id, tally, batch, targets)
     if batch.late_calls:
         _mark_counted(connection, batch.late_calls)
     return turns
 
 
-def _count_one(connection: Connection, run_id: str, tally: GroupTally, batch: FaultBatch) -> list[Turn]:
+def _count_one(
+    connection: Connection, run_id: str, tally: GroupTally, batch: FaultBatch, targets: Targets
+) -> list[Turn]:
     turns: list[Turn] = []
     group = _group_of(connection, tally)
     is_first = group is None
@@ -111,7 +116,8 @@ def _count_one(connection: Connection, run_id: str, tally: GroupTally, batch: Fa
         )
     new_releases = _note_releases(connection, tally)
     seen, handled, lost = tally.sums
-    change = None if is_first else batch.weigh(group, _weighed(connection, group, tally, batch.now))
+    weighed = _weighed(connection, group, tally, batch.now, whole=targets.want("error.escalating"))
+    change = None if is_first else batch.weigh(group, weighed)
     stored = _store(
         connection, run_id, group, tally, keeps=is_first or bool(new_releases) or change is not None
     )
@@ -120,6 +126,7 @@ def _count_one(connection: Connection, run_id: str, tally: GroupTally, batch: Fa
         _mark_counted(connection, tally.call_ids)
     if change is not None and (turn := change_state(connection, group, change, at=batch.now)) is not None:
         turns.append(turn)
+    tell_of_group(connection, targets, group, tally, change, escalates=batch.escalates(weighed), at=batch.now)
     return turns
 
 
@@ -202,21 +209,29 @@ def _note_releases(connection: Connection, tally: GroupTally) -> list[str]:
     return new
 
 
-def _weighed(connection: Connection, group: GroupRow, tally: GroupTally, now: datetime) -> Weighed:
-    """Gather what the state of a group may change by; of an open one nothing is needed."""
-    if group.state == "open":
-        return Weighed(tally.latest, tally.sums[0], (), 0, 0, now)
+def _weighed(
+    connection: Connection, group: GroupRow, tally: GroupTally, now: datetime, *, whole: bool
+) -> Weighed:
+    """Gather what the state of a group may change by; of an open one nothing is needed, unless `whole`."""
+    if group.state == "open" and not whole:
+        return Weighed(tally.latest, tally.sums[0], (), 0, 0, 0, now)
     known = connection.execute(
         select(releases.c.release, releases.c.ordinal, releases.c.first_seen)
         .where(releases.c.project_id == group.project_id)
         .order_by(releases.c.ordinal)
     )
     hour = hour_of(now)
-    this_hour = _seen_between(connection, group.group_id, hour, now)
-    this_hour += sum(seen for (at, _), (seen, _, _) in tally.counts.items() if at == hour)
+    counted = _seen_between(connection, group.group_id, hour, now)
+    came = sum(seen for (at, _), (seen, _, _) in tally.counts.items() if at == hour)
     before = _seen_between(connection, group.group_id, hour - WEEK, hour - timedelta(seconds=1))
     return Weighed(
-        tally.latest, tally.sums[0], tuple(ReleaseRow(*row) for row in known), this_hour, before, now
+        tally.latest,
+        tally.sums[0],
+        tuple(ReleaseRow(*row) for row in known),
+        counted,
+        counted + came,
+        before,
+        now,
     )
 
 

@@ -14,6 +14,7 @@ from exai.storage.database import Database
 from exai.storage.error_tracking.counting import count_tallies
 from exai.storage.error_tracking.rows import FaultBatch, Turn
 from exai.storage.error_tracking.schema import runs
+from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.schema import UNCOUNTED, calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -50,8 +51,9 @@ class UncountedCall(msgspec.Struct, frozen=True):
 class UncountedCalls:
     """Has the failed calls of runs that are over counted."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, targets: Targets = NOBODY) -> None:
         self._database = database
+        self._targets = targets
 
     async def recover(self, as_batch: Callable[[Sequence[UncountedCall]], FaultBatch]) -> list[Turn]:
         """Count what is missing, as `as_batch` makes tallies of it; return the turns.
@@ -65,7 +67,7 @@ class UncountedCalls:
             if not await self._database.is_over(run_id):
                 continue
             while True:
-                number, turned = await self._database.write(_recover, (run_id, as_batch))
+                number, turned = await self._database.write(_recover, (run_id, as_batch, self._targets))
                 turns += turned
                 if number < AT_ONCE:
                     break
@@ -74,9 +76,9 @@ class UncountedCalls:
 
 @row_by_row(LockGroup.ERRORS)
 def _recover(
-    connection: Connection, parameters: tuple[str, Callable[[Sequence[UncountedCall]], FaultBatch]]
+    connection: Connection, parameters: tuple[str, Callable[[Sequence[UncountedCall]], FaultBatch], Targets]
 ) -> tuple[int, list[Turn]]:
-    run_id, as_batch = parameters
+    run_id, as_batch, targets = parameters
     some = select(calls.c.call_id).where(calls.c.run_id == run_id, text(UNCOUNTED)).limit(AT_ONCE)
     taken = connection.scalars(
         update(calls)
@@ -109,4 +111,4 @@ def _recover(
         .order_by(row.began_at)
     )
     found = [UncountedCall(*tuple(each)) for each in connection.execute(query)]
-    return len(taken), count_tallies(connection, run_id, as_batch(found))
+    return len(taken), count_tallies(connection, run_id, as_batch(found), targets)

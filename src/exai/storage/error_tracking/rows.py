@@ -128,8 +128,10 @@ class Weighed(msgspec.Struct, frozen=True):
     added: int
     """Occurrences that came, which `seen` of the group has not."""
     releases: tuple[ReleaseRow, ...]
+    counted: int
+    """Occurrences in the hour that runs, without those that came."""
     this_hour: int
-    """Occurrences in the hour that runs."""
+    """With them."""
     week_before: int
     """In the seven days before it."""
     now: datetime
@@ -146,6 +148,8 @@ class FaultBatch(msgspec.Struct):
     now: datetime
     weigh: Callable[[GroupRow, Weighed], Change | None]
     """Says whether a group's state changes by what came."""
+    escalates: Callable[[Weighed], bool]
+    """Says whether it is by what came that a group escalates."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import Result, ToolReturn
 from exai.errors import BadArguments
 from exai.events.events import AuditExercised, Event
-from exai.monitoring.auditor.auditor import EXERCISE, Auditor, LaneCounts
+from exai.monitoring.auditor.auditor import Auditor, LaneCounts
 from exai.monitoring.auditor.exercise import Planted, events_of
 from exai.monitoring.auditor.explaining import PURSE
-from exai.storage.auditor.observations import Observation, ObservationState, Verdict
+from exai.storage.auditor.observations import EXERCISE, Observation, ObservationState, Verdict
 from exai.storage.auditor.windows import HOUR_S
 from exai.storage.calls.budgets import BudgetGrants
 from exai.tools.base import Arguments, Tool

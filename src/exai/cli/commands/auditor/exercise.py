@@ -16,8 +16,8 @@ from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.client.connection import Answer, CallFailed, Session, connect
 from exai.errors import StartFault
-from exai.monitoring.auditor.auditor import EXERCISE
 from exai.monitoring.auditor.exercise import Expected, Phase, Planted, expected_of, plan
+from exai.storage.auditor.observations import EXERCISE
 
 __all__ = ["app"]
 

@@ -14,8 +14,7 @@ from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.errors import StartFault
-from exai.monitoring.auditor.auditor import EXERCISE
-from exai.storage.auditor.observations import Observation, ObservationState, Verdict
+from exai.storage.auditor.observations import EXERCISE, Observation, ObservationState, Verdict
 
 __all__ = ["app"]
 

@@ -1,0 +1,1 @@
+"""`exai notify`: what is told to others by webhooks."""
