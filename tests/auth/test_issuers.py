@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import secrets
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -26,6 +25,7 @@ from exai.errors import KeysUnavailable, StartFault
 from exai.runtime.clock import ManualClock
 from support.fake_issuer import FakeIssuer, jwk_of, make_key, running_issuer, shared_signer
 from support.gates import OpenGate
+from support.resolvers import OneAddress, SeveralAddresses
 
 pytestmark = pytest.mark.sqlite
 
@@ -39,44 +39,6 @@ async def issuer() -> AsyncIterator[FakeIssuer]:
     async with running_issuer() as issuer:
         issuer.publish(jwk_of(KEY, "one"))
         yield issuer
-
-
-class OneAddress(AbstractResolver):
-    """A resolver under the thief's control: every name leads where he wants, in turn."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = list(addresses)
-        self.asked = 0
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002
-    ) -> list[ResolveResult]:
-        address = self.addresses[min(self.asked, len(self.addresses) - 1)]
-        self.asked += 1
-        kind = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST
-            )
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
-class SeveralAddresses(OneAddress):
-    """Every name leads to all of them."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found: list[ResolveResult] = []
-        for _ in self.addresses:
-            found += await super().resolve(host, port, family)
-        return found
 
 
 def keys_of(url: str, resolver: AbstractResolver | None = None, **changed: object) -> IssuerKeys:

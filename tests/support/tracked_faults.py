@@ -21,6 +21,7 @@ from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.rows import GroupRow
 from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.notices.writing import NOBODY, Targets
 
 __all__ = ["Tracked", "opened", "raised_in", "tracked"]
 
@@ -28,14 +29,18 @@ __all__ = ["Tracked", "opened", "raised_in", "tracked"]
 class Tracked:
     """One process: what it notices, counts and reads."""
 
-    def __init__(self, database: Database, clock: Clock, release: str) -> None:
+    def __init__(self, database: Database, clock: Clock, release: str, targets: Targets = NOBODY) -> None:
         self.database = database
         self.bus = EventBus()
         self.events: list[Event] = []
         self.bus.watch(self.events.append, Event)
         self.notices = FaultNotices(self.bus.publish, clock, release=release, settings_digest="d")
         self.tracker = Tracker(
-            FaultCounts(database), clock, Redaction(["hunter2hunter2"]), self.bus.publish, asyncio.Event()
+            FaultCounts(database, targets),
+            clock,
+            Redaction(["hunter2hunter2"]),
+            self.bus.publish,
+            asyncio.Event(),
         )
         self.tracker.watch(self.bus)
         self.groups = GroupTables(database, clock)
@@ -59,9 +64,15 @@ def raised_in(message: str, kind: type[Exception] = RuntimeError) -> Exception:
     return caught.value
 
 
-async def tracked(database: Database, clock: Clock | None = None, *, release: str = "1.0.0") -> Tracked:
+async def tracked(
+    database: Database,
+    clock: Clock | None = None,
+    *,
+    release: str = "1.0.0",
+    targets: Targets = NOBODY,
+) -> Tracked:
     """Begin the run of a process."""
-    made = Tracked(database, clock or SystemClock(), release)
+    made = Tracked(database, clock or SystemClock(), release, targets)
     await made.runs.begin(release, "d", "host")
     return made
 
