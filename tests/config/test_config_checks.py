@@ -262,3 +262,24 @@ def test_an_address_of_a_bucket_has_no_user_and_no_query() -> None:
         sentence = refusal(files={"store": "s3://bucket", "s3": {"endpoint": url}})
         assert "files.s3.endpoint" in sentence
         assert CANARY not in sentence
+
+
+def test_webhooks_that_cannot_be_told_anything_or_by_mistake_are_refused() -> None:
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    public: dict[str, object] = {"url": "https://hooks.example.org/x"}
+    wrong: list[tuple[str, list[dict[str, object]], str | None]] = [
+        ("needs `notify.secret`", [public], None),
+        ("`exai notify secret` makes one", [public], "canary-91ab"),
+        ("no `https` address", [{"url": "http://hooks.example.org/x"}], secret),
+        ("is on this machine", [{"url": "https://localhost/x"}], secret),
+        ("user, password or fragment", [{"url": "https://me:canary-91ab@hooks.example.org/x"}], secret),
+        ("an address twice", [public, public], secret),
+        ("without `kinds`", [{**public, "kinds": []}], secret),
+    ]
+    for words, webhooks, given in wrong:
+        sentence = refusal(notify={"webhooks": webhooks, "secret": given})
+        assert words in sentence
+        assert CANARY not in sentence
+    here: dict[str, object] = {"url": "http://127.0.0.1:9/x", "private": True}
+    check(Settings.model_validate({"notify": {"webhooks": [here, public], "secret": secret}}), {})
+    check(Settings.model_validate({"notify": {"webhooks": [{**public, "format": "text"}]}}), {})
