@@ -13,6 +13,7 @@ from exai.jobs.testing import JobsByHand
 from exai.monitoring.notification.signing import new_secret
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
+from exai.storage.error_tracking.investigations import Finished, InvestigationTables
 from exai.storage.notices.deliveries import Deliveries
 from exai.storage.notices.writing import Targets
 from support.tracked_faults import Tracked, tracked
@@ -86,6 +87,25 @@ async def test_a_new_group_a_regressed_and_an_escalating_one_are_told_without_a_
         "error.regressed",
         "error.escalating",
     ]
+
+
+async def test_the_end_of_an_investigation_is_told_without_what_it_found(
+    database: Database, target: WebhookTarget
+) -> None:
+    telling = Telling(database, target, kinds=["investigation.ended"])
+    process = await telling.process()
+    process.fail("x", KeyError)
+    (group,) = await process.counted()
+    tables = InvestigationTables(database, telling.clock, Targets.of(telling.settings.notify))
+    asked = await tables.ask(group.group_id, "asked", "alice")
+    assert asked is not None
+    await tables.begin(asked.investigation_id)
+    finished = Finished(investigation_id=asked.investigation_id, state="done", level="likely", report="{}")
+    assert await tables.finish(finished)
+    await telling.send()
+    (received,) = target.received
+    assert received.told["data"]["title"] == "KeyError: done, likely"
+    assert received.told["data"]["id"] == "E-1"
 
 
 async def test_what_was_put_right_is_no_news_until_it_fails_somebody(

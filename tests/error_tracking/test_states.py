@@ -63,7 +63,7 @@ def came(
     release: str = "1.2.0", *, later: float = 3_600, added: int = 1, this_hour: int = 1, before: int = 0
 ) -> Weighed:
     at = NOW + timedelta(seconds=later)
-    return Weighed({release: at}, added, KNOWN, this_hour, before, at)
+    return Weighed({release: at}, added, KNOWN, 0, this_hour, before, at)
 
 
 def turned(group: GroupRow, weighed: Weighed) -> str | None:

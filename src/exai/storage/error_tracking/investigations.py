@@ -28,6 +28,8 @@ from exai.storage.error_tracking.schema import (
     investigations,
     runs,
 )
+from exai.storage.error_tracking.telling import tell_of_investigation
+from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = [
@@ -126,11 +128,12 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class InvestigationTables:
-    """Asks for, begins, ends and finds investigations."""
+    """Asks for, begins, ends and finds investigations, and writes down what webhooks are told of their ends."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, targets: Targets = NOBODY) -> None:
         self._database = database
         self._clock = clock
+        self._targets = targets
 
     async def ask(self, group_id: str, reason: Reason, asked_by: str) -> InvestigationRow | None:
         """Ask for one; if one of the group is unfinished, that is it. `None`: the group is gone, or our own doing.
@@ -149,8 +152,8 @@ class InvestigationTables:
         Raises:
             StoreFailed: nobody knows whether it was begun.
         """
-        run_id = self._database.run_id
-        return await self._database.write(_begin, (investigation_id, run_id, self._clock.utc()))
+        begun = (investigation_id, self._database.run_id, self._clock.utc(), self._targets)
+        return await self._database.write(_begin, begun)
 
     async def note_stage(self, investigation_id: str, stage: str, *, asks: bool = False) -> bool:
         """Say what a running one does; return whether it still runs.
@@ -169,7 +172,7 @@ class InvestigationTables:
         Raises:
             StoreFailed: nothing was kept.
         """
-        return await self._database.write(_finish, (finished, self._clock.utc()))
+        return await self._database.write(_finish, (finished, self._clock.utc(), self._targets))
 
     async def postpone(self, investigation_id: str, why: str) -> None:
         """End a round that nobody could be asked in.
@@ -326,8 +329,8 @@ def _ask(connection: Connection, asked: tuple[str, str, Reason, str, datetime]) 
 
 
 @row_by_row(LockGroup.ERRORS)
-def _begin(connection: Connection, parameters: tuple[str, str, datetime]) -> Taken:
-    investigation_id, run_id, now = parameters
+def _begin(connection: Connection, parameters: tuple[str, str, datetime, Targets]) -> Taken:
+    investigation_id, run_id, now, targets = parameters
     row = _find(connection, investigation_id)
     if row is None or row.is_over:
         return Taken("over", row)
@@ -341,6 +344,7 @@ def _begin(connection: Connection, parameters: tuple[str, str, datetime]) -> Tak
     if row.taken_up >= MOST_TAKEN_UP:
         why = "Interrupted twice: each process that worked on it ended meanwhile."
         _put(connection, investigation_id, {"state": "failed", "stage": "", "why": why, "ended_at": now})
+        tell_of_investigation(connection, targets, row.group_id, "failed", {"requests": row.requests}, now)
         return Taken("interrupted", _find(connection, investigation_id))
     begun = {"state": "running", "stage": "begins", "run_id": run_id, "began_at": now, "why": ""}
     _put(connection, investigation_id, {**begun, "taken_up": row.taken_up + 1})
@@ -357,8 +361,8 @@ def _note_stage(connection: Connection, parameters: tuple[str, str, int]) -> boo
 
 
 @row_by_row(LockGroup.ERRORS)
-def _finish(connection: Connection, parameters: tuple[Finished, datetime]) -> bool:
-    finished, now = parameters
+def _finish(connection: Connection, parameters: tuple[Finished, datetime, Targets]) -> bool:
+    finished, now, targets = parameters
     row = _find(connection, finished.investigation_id)
     if row is None or row.state != "running" or row.began_at is None:
         return False
@@ -379,6 +383,9 @@ def _finish(connection: Connection, parameters: tuple[Finished, datetime]) -> bo
         finished.investigation_id,
         {**values, "stage": "", "ended_at": now, "duration_ms": duration_ms},
     )
+    how = f"{finished.state}, {finished.level}" if finished.level else finished.state
+    counts = {"requests": row.requests, "seconds": duration_ms / 1000}
+    tell_of_investigation(connection, targets, row.group_id, how, counts, now)
     return True
 
 
