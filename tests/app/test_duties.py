@@ -22,7 +22,8 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 @pytest.fixture
 async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
     """Every duty of a daemon."""
-    settings = Settings.model_validate({"data_dir": tmp_path})
+    hook = {"url": "http://127.0.0.1:9/hook", "private": True, "format": "text"}
+    settings = Settings.model_validate({"data_dir": tmp_path, "notify": {"webhooks": [hook]}})
     async with build(settings, version="1") as services:
         server = build_server(services.dispatcher, version="1", bus=services.monitoring.bus)
         doors = McpDoors(

@@ -10,10 +10,17 @@ from exai.cli.command_group import SUMMARIES, load_command
 from exai.cli.commands.auditor.group import AuditorGroup
 from exai.cli.commands.errors.group import ErrorsGroup
 from exai.cli.commands.files.group import FilesGroup
+from exai.cli.commands.notify.group import NotifyGroup
 from exai.cli.commands.workflows.group import WorkflowsGroup
 
 COMMANDS = Path(commands.__file__).parent
-NESTED = {"auditor": AuditorGroup, "errors": ErrorsGroup, "files": FilesGroup, "workflows": WorkflowsGroup}
+NESTED = {
+    "auditor": AuditorGroup,
+    "errors": ErrorsGroup,
+    "files": FilesGroup,
+    "notify": NotifyGroup,
+    "workflows": WorkflowsGroup,
+}
 """Groups whose commands have a folder of modules."""
 MODULES = {path.stem for path in COMMANDS.rglob("[a-z]*.py") if path.parent.name not in NESTED}
 

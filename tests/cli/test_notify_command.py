@@ -35,7 +35,7 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return found
 
 
-async def test_what_a_webhook_was_told_is_listed_without_its_address(
+async def test_what_a_webhook_was_announced_is_listed_without_its_address(
     data_dir: Path, hooks: list[dict[str, object]]
 ) -> None:
     clock, targets = SystemClock(), Targets.of(Notify.model_validate({"webhooks": hooks}))

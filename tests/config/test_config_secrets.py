@@ -87,7 +87,7 @@ def test_the_keyring_is_asked_for_secrets_and_nothing_else(tmp_path: Path) -> No
     loaded(tmp_path, keyring=ask, overrides=CUSTOM)
     mine = ["providers.custom.mine.api_key", "providers.custom.mine.headers"]
     bucket = ["files.s3.access_key_id", "files.s3.secret_access_key"]
-    assert asked == [GLM, KIMI, *mine, *bucket, "database.url", "auth.shared_secret"]
+    assert asked == [GLM, KIMI, *mine, *bucket, "database.url", "notify.secret", "auth.shared_secret"]
 
 
 def test_a_list_of_secrets_is_spelt_as_in_the_environment(tmp_path: Path, secrets: Path) -> None:

@@ -59,7 +59,7 @@ async def ended(ask: ModelAsker, prompt: Prompt, heard: Callable[[], None] = lam
 
 
 @pytest.mark.parametrize("model", KINDS)
-async def test_usage_that_was_told_stays_when_the_caller_leaves(desk: Desk, model: str) -> None:
+async def test_usage_that_was_announced_stays_when_the_caller_leaves(desk: Desk, model: str) -> None:
     desk.emulator.faults.add(model.split("-", maxsplit=1)[0], SILENCE)
     ask, heard = asker_at(desk), asyncio.Event()
     task = asyncio.ensure_future(ask(desk.prompt(model), lambda *_: heard.set()))
@@ -74,7 +74,7 @@ async def test_usage_that_was_told_stays_when_the_caller_leaves(desk: Desk, mode
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("model", KINDS)
-async def test_usage_that_was_told_stays_when_the_time_is_over(desk: Desk, model: str) -> None:
+async def test_usage_that_was_announced_stays_when_the_time_is_over(desk: Desk, model: str) -> None:
     desk.emulator.faults.add(model.split("-", maxsplit=1)[0], SILENCE)
     entry = await ended(asker_at(desk, seconds=5), desk.prompt(model))
     assert (entry.outcome, entry.bill.unreported) == (DeadlineExceeded.code, 0)

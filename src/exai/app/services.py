@@ -21,7 +21,7 @@ from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
 from exai.jobs.durable import DurableJobs
-from exai.monitoring.notification.breaker_notices import tell_of_breakers
+from exai.monitoring.notification.breaker_notices import announce_breakers
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.request import Asking
 from exai.runtime.clock import Clock, SystemClock
@@ -97,7 +97,7 @@ async def build(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
             ),
         ):
-            tell_of_breakers(monitoring.bus, NoticeWriter(storage.database, storage.targets), clock)
+            announce_breakers(monitoring.bus, NoticeWriter(storage.database, storage.targets), clock)
             yield Services(
                 clock,
                 monitoring,

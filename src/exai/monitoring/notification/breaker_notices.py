@@ -5,10 +5,10 @@ from exai.events.events import BreakerOpened
 from exai.runtime.clock import Clock
 from exai.storage.notices.writing import Notice, NoticeWriter
 
-__all__ = ["tell_of_breakers"]
+__all__ = ["announce_breakers"]
 
 
-def tell_of_breakers(bus: EventBus, writer: NoticeWriter, clock: Clock) -> None:
+def announce_breakers(bus: EventBus, writer: NoticeWriter, clock: Clock) -> None:
     """Tell from now on when a breaker opens. A probe that fails is not told."""
 
     def on_opened(event: BreakerOpened) -> None:

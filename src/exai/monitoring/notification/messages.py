@@ -25,29 +25,29 @@ _COMMANDS: Mapping[str, str] = {
 
 
 def encoded(
-    kind: str, at: datetime, told: Mapping[str, Any], link: str, how: Literal["json", "text"]
+    kind: str, at: datetime, facts: Mapping[str, Any], link: str, how: Literal["json", "text"]
 ) -> bytes:
     """Write the body of a message.
 
     Args:
-        told: `id`, `title` and `counts`.
+        facts: `id`, `title` and `counts`.
         link: the address of the operations port.
     """
     link = link.rstrip("/")
     if kind.startswith(("error.", "investigation.")):
-        link = f"{link}/api/errors/{told['id']}"
+        link = f"{link}/api/errors/{facts['id']}"
     if how == "text":
-        return msgspec.json.encode({"text": f"{text_of(kind, told)}\n{link}"})
-    return msgspec.json.encode({"type": kind, "timestamp": at, "data": {**told, "link": link}})
+        return msgspec.json.encode({"text": f"{text_of(kind, facts)}\n{link}"})
+    return msgspec.json.encode({"type": kind, "timestamp": at, "data": {**facts, "link": link}})
 
 
-def text_of(kind: str, told: Mapping[str, Any]) -> str:
+def text_of(kind: str, facts: Mapping[str, Any]) -> str:
     """Write a notice in a line, with what to look at."""
-    name = f"{told['id']} " if told["id"] else ""
-    counts = ", ".join(f"{key} {_number(value)}" for key, value in told["counts"].items())
-    line = f"[{kind}] {name}{told['title']}" + (f" ({counts})" if counts else "")
+    name = f"{facts['id']} " if facts["id"] else ""
+    counts = ", ".join(f"{key} {_number(value)}" for key, value in facts["counts"].items())
+    line = f"[{kind}] {name}{facts['title']}" + (f" ({counts})" if counts else "")
     of_kind = kind.partition(".")[0]
-    return f"{line}: `{_COMMANDS[of_kind].format(id=told['id'])}`" if of_kind in _COMMANDS else line
+    return f"{line}: `{_COMMANDS[of_kind].format(id=facts['id'])}`" if of_kind in _COMMANDS else line
 
 
 def _number(value: float) -> str:

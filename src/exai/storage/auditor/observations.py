@@ -243,7 +243,7 @@ def _see(connection: Connection, sighting: tuple[Seen, datetime, Targets]) -> Si
             explanation=None,
         )
         connection.execute(insert(auditor_observations).values(msgspec.structs.asdict(observation)))
-        _tell_of_critical(connection, targets, observation, at)
+        _announce_critical(connection, targets, observation, at)
         return Sighting("opened", observation)
     before = _observation(lasting)
     windows: list[float] = msgspec.json.decode(before.windows)
@@ -258,7 +258,7 @@ def _see(connection: Connection, sighting: tuple[Seen, datetime, Targets]) -> Si
     _put(connection, before.observation_id, changes)
     observation = msgspec.structs.replace(before, **changes)
     if raised:
-        _tell_of_critical(connection, targets, observation, at)
+        _announce_critical(connection, targets, observation, at)
     return Sighting("raised" if raised else "repeated", observation)
 
 
@@ -286,11 +286,11 @@ def _change(
     values.pop("judged_at", None)
     observation = msgspec.structs.replace(before, **values)
     if "severity" in values:
-        _tell_of_critical(connection, targets, observation, at)
+        _announce_critical(connection, targets, observation, at)
     return observation
 
 
-def _tell_of_critical(
+def _announce_critical(
     connection: Connection, targets: Targets, observation: Observation, at: datetime
 ) -> None:
     """Write down what is to be told of an observation that opened, or got worse; its subject may be a caller's name."""

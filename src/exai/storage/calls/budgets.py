@@ -28,7 +28,7 @@ from sqlalchemy.sql.selectable import CTE
 from exai.runtime.clock import Clock
 from exai.storage.calls.schema import budget_grants
 from exai.storage.database import Database
-from exai.storage.notices.writing import NOBODY, Notice, Targets, add_notice, was_told
+from exai.storage.notices.writing import NOBODY, Notice, Targets, add_notice, was_announced
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["KEEP_S", "BudgetGrants", "Limit", "Refusal", "Spent", "Wanted"]
@@ -139,15 +139,15 @@ def _grant(connection: Connection, asked: tuple[Wanted, float, Targets]) -> Refu
         key=lambda refusal: float("inf") if refusal.wait_s is None else refusal.wait_s,
     )
     if refusal.limit.requests != 0:
-        _tell_of_refusal(connection, targets, wanted, refusal, datetime.fromtimestamp(now, UTC))
+        _announce_refusal(connection, targets, wanted, refusal, datetime.fromtimestamp(now, UTC))
     return refusal
 
 
-def _tell_of_refusal(
+def _announce_refusal(
     connection: Connection, targets: Targets, wanted: Wanted, refusal: Refusal, at: datetime
 ) -> None:
     """Write down that a purse is spent; refusals of the next hour are part of that."""
-    if not targets.want("budget.spent") or was_told(connection, "budget.spent", wanted.purse, at - HOUR):
+    if not targets.want("budget.spent") or was_announced(connection, "budget.spent", wanted.purse, at - HOUR):
         return
     limit = refusal.limit
     counts = {"hours": limit.window_s / 3_600}

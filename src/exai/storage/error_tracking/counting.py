@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from exai.errors import StoreFailed
 from exai.storage.database import Database
 from exai.storage.dialects import add_up, insert_if_absent
+from exai.storage.error_tracking.announcing import announce_group
 from exai.storage.error_tracking.rows import (
     FaultBatch,
     GroupRow,
@@ -35,7 +36,6 @@ from exai.storage.error_tracking.schema import (
     releases,
     runs,
 )
-from exai.storage.error_tracking.telling import tell_of_group
 from exai.storage.error_tracking.turns import add_turn, change_state
 from exai.storage.faults import Verdict, verdict_on
 from exai.storage.notices.writing import NOBODY, Targets
@@ -126,7 +126,9 @@ def _count_one(
         _mark_counted(connection, tally.call_ids)
     if change is not None and (turn := change_state(connection, group, change, at=batch.now)) is not None:
         turns.append(turn)
-    tell_of_group(connection, targets, group, tally, change, escalates=batch.escalates(weighed), at=batch.now)
+    announce_group(
+        connection, targets, group, tally, change, escalates=batch.escalates(weighed), at=batch.now
+    )
     return turns
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.storage.error_tracking.announcing import announce_investigation
 from exai.storage.error_tracking.schema import (
     error_groups,
     error_occurrences,
@@ -28,7 +29,6 @@ from exai.storage.error_tracking.schema import (
     investigations,
     runs,
 )
-from exai.storage.error_tracking.telling import tell_of_investigation
 from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -344,7 +344,7 @@ def _begin(connection: Connection, parameters: tuple[str, str, datetime, Targets
     if row.taken_up >= MOST_TAKEN_UP:
         why = "Interrupted twice: each process that worked on it ended meanwhile."
         _put(connection, investigation_id, {"state": "failed", "stage": "", "why": why, "ended_at": now})
-        tell_of_investigation(connection, targets, row.group_id, "failed", {"requests": row.requests}, now)
+        announce_investigation(connection, targets, row.group_id, "failed", {"requests": row.requests}, now)
         return Taken("interrupted", _find(connection, investigation_id))
     begun = {"state": "running", "stage": "begins", "run_id": run_id, "began_at": now, "why": ""}
     _put(connection, investigation_id, {**begun, "taken_up": row.taken_up + 1})
@@ -385,7 +385,7 @@ def _finish(connection: Connection, parameters: tuple[Finished, datetime, Target
     )
     how = f"{finished.state}, {finished.level}" if finished.level else finished.state
     counts = {"requests": row.requests, "seconds": duration_ms / 1000}
-    tell_of_investigation(connection, targets, row.group_id, how, counts, now)
+    announce_investigation(connection, targets, row.group_id, how, counts, now)
     return True
 
 

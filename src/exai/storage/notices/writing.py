@@ -25,7 +25,7 @@ __all__ = [
     "add_notice",
     "new_delivery",
     "target_of",
-    "was_told",
+    "was_announced",
 ]
 
 
@@ -80,7 +80,7 @@ def add_notice(connection: Connection, targets: Targets, notice: Notice, at: dat
         connection.execute(insert(deliveries), rows)
 
 
-def was_told(connection: Connection, kind: NoticeKind, about: str, since: datetime) -> bool:
+def was_announced(connection: Connection, kind: NoticeKind, about: str, since: datetime) -> bool:
     """Whether there is a notice of this kind about the same since then."""
     row = deliveries.c
     query = select(row.delivery_id).where(row.kind == kind, row.about == about, row.at > since).limit(1)
@@ -88,7 +88,7 @@ def was_told(connection: Connection, kind: NoticeKind, about: str, since: dateti
 
 
 def new_delivery(
-    at: datetime, kind: str, about: str, target: str, told: Mapping[str, object]
+    at: datetime, kind: str, about: str, target: str, facts: Mapping[str, object]
 ) -> dict[str, object]:
     """Return the row of a delivery that was not tried yet, without its state."""
     return {
@@ -97,7 +97,7 @@ def new_delivery(
         "kind": kind,
         "about": about,
         "target": target,
-        "body": msgspec.json.encode(told).decode(),
+        "body": msgspec.json.encode(facts).decode(),
         "attempts": 0,
     }
 

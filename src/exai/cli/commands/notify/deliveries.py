@@ -9,8 +9,8 @@ import typer
 
 from exai.cli.columns import table
 from exai.cli.command_group import new_app
-from exai.cli.commands.notify.rows import open_deliveries
 from exai.cli.data_choice import choose_data
+from exai.cli.delivery_rows import open_deliveries
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.storage.notices.deliveries import Delivery, DeliveryState
@@ -34,7 +34,7 @@ def deliveries(
     overrides: Overrides = None,
     demo: WhichData = None,
 ) -> None:
-    """List what webhooks were told within 30 days, the latest first."""
+    """List what webhooks were told, the latest first; what is over, for 30 days."""
     settings = choose_data(config_file, overrides, demo).settings
     found = asyncio.run(_read(settings, state, most))
     numbers = {

@@ -7,8 +7,8 @@ import typer
 
 from exai.cli.columns import table
 from exai.cli.command_group import new_app
-from exai.cli.commands.notify.rows import open_deliveries
 from exai.cli.data_choice import choose_data
+from exai.cli.delivery_rows import open_deliveries
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.config.watching.notify import KINDS, NoticeKind

@@ -44,7 +44,7 @@ def try_webhooks(
     overrides: Overrides = None,
     demo: WhichData = None,
 ) -> None:
-    """Post a message to each webhook now, once, and say what it answers. Exit code 1 if one does not accept it."""
+    """Post a message to each webhook now, and say what it answers. Exit code 1 if one does not accept it."""
     settings = choose_data(config_file, overrides, demo).settings
     chosen = [
         (place, webhook)

@@ -10,12 +10,12 @@ from exai.storage.error_tracking.rows import Change, GroupRow, GroupTally
 from exai.storage.error_tracking.schema import error_groups, error_projects
 from exai.storage.notices.writing import Notice, Targets, add_notice
 
-__all__ = ["tell_of_group", "tell_of_investigation"]
+__all__ = ["announce_group", "announce_investigation"]
 
 OWN_PROJECT = 1
 
 
-def tell_of_group(
+def announce_group(
     connection: Connection,
     targets: Targets,
     group: GroupRow,
@@ -46,7 +46,7 @@ def tell_of_group(
         add_notice(connection, targets, Notice(kind, f"E-{group.number}", title, counts), at)
 
 
-def tell_of_investigation(
+def announce_investigation(
     connection: Connection,
     targets: Targets,
     group_id: str,
