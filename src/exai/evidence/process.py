@@ -19,20 +19,25 @@ from exai.evidence.collection.collector import gather
 from exai.evidence.collection.graph import trace
 from exai.evidence.faults import NotARepository
 from exai.evidence.git.answers import git_blame, git_diff, git_log, git_show
+from exai.evidence.git.at_commit import blame_at, commit_named, history_at, lines_at, suspects
 from exai.evidence.git.commit_tree import commit_tree
 from exai.evidence.patches.checking import check_patch
 from exai.evidence.reading import Reader
 from exai.evidence.requests import (
     HEADER,
+    BlameAt,
     Blank,
     CheckedPatch,
     CheckPatch,
+    CommitNamed,
     Failure,
     Gather,
     GitBlame,
     GitDiff,
     GitLog,
     GitShow,
+    HistoryAt,
+    LinesAt,
     ListFiles,
     Need,
     Opening,
@@ -41,6 +46,7 @@ from exai.evidence.requests import (
     Reply,
     Request,
     Search,
+    SuspectsOf,
     SymbolNamed,
     Trace,
     encode,
@@ -128,6 +134,11 @@ _ANSWERS: Mapping[type, Callable[[Reader, Any], msgspec.Struct]] = {
     GitLog: lambda reader, it: git_log(reader.tree, it.path, it.most),
     GitShow: lambda reader, it: git_show(reader.tree, it.rev, it.path),
     GitBlame: lambda reader, it: git_blame(reader.tree, it.path, it.first, it.last),
+    CommitNamed: lambda reader, it: commit_named(reader.tree, it.names),
+    LinesAt: lambda reader, it: lines_at(reader.tree, it.rev, it.path, it.first, it.last),
+    BlameAt: lambda reader, it: blame_at(reader.tree, it.rev, it.path, it.line),
+    HistoryAt: lambda reader, it: history_at(reader.tree, it.rev, it.path, it.most),
+    SuspectsOf: lambda reader, it: suspects(reader.tree, it.since, it.until, it.places),
     CheckPatch: _checked_patch,
     GitDiff: lambda reader, it: git_diff(reader.tree, it.change, it.path),
 }

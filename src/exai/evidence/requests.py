@@ -15,10 +15,12 @@ from exai.files.snapshots.manifests import ManifestEntry
 __all__ = [
     "HEADER",
     "MOST_FRAME_BYTES",
+    "BlameAt",
     "Blank",
     "Blanked",
     "CheckPatch",
     "CheckedPatch",
+    "CommitNamed",
     "Edge",
     "Failure",
     "Found",
@@ -29,11 +31,14 @@ __all__ = [
     "GitLog",
     "GitShow",
     "Graph",
+    "HistoryAt",
     "Hit",
     "Lines",
+    "LinesAt",
     "ListFiles",
     "Listed",
     "Named",
+    "NamedCommit",
     "Need",
     "Node",
     "Opening",
@@ -45,6 +50,9 @@ __all__ = [
     "Reply",
     "Request",
     "Search",
+    "Suspect",
+    "Suspects",
+    "SuspectsOf",
     "Symbol",
     "SymbolNamed",
     "Text",
@@ -134,6 +142,40 @@ class GitDiff(msgspec.Struct, frozen=True, tag=True):
     path: str = ""
 
 
+class CommitNamed(msgspec.Struct, frozen=True, tag=True):
+    """Which commit has the first known of these names?"""
+
+    names: tuple[str, ...]
+
+
+class LinesAt(msgspec.Struct, frozen=True, tag=True):
+    rev: str
+    path: str
+    first: Number = 1
+    last: Number = 2**31
+
+
+class BlameAt(msgspec.Struct, frozen=True, tag=True):
+    rev: str
+    path: str
+    line: Number
+
+
+class HistoryAt(msgspec.Struct, frozen=True, tag=True):
+    rev: str
+    path: str
+    most: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
+
+
+class SuspectsOf(msgspec.Struct, frozen=True, tag=True):
+    """Which commits after `since`, up to `until`, changed the files of these places?"""
+
+    since: str
+    until: str
+    places: tuple[tuple[str, int], ...]
+    """Paths and lines."""
+
+
 class CheckPatch(msgspec.Struct, frozen=True, tag=True):
     """Does a unified diff apply?"""
 
@@ -157,6 +199,11 @@ Request = (
     | GitShow
     | GitBlame
     | GitDiff
+    | CommitNamed
+    | LinesAt
+    | BlameAt
+    | HistoryAt
+    | SuspectsOf
     | CheckPatch
 )
 
@@ -293,6 +340,33 @@ class Text(msgspec.Struct, frozen=True):
     """Lines of history."""
 
     lines: tuple[str, ...]
+    has_more: bool = False
+
+
+class NamedCommit(msgspec.Struct, frozen=True):
+    """A commit, and the name by which it was found."""
+
+    name: str
+    commit: str
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A commit that changed a file."""
+
+    commit: str
+    title: str
+    """Its date, and the first line of its message."""
+    path: str
+    lines: tuple[str, ...] = ()
+    """Of its hunks, each line behind its sign."""
+    is_at_place: bool = False
+    """Whether it wrote or surrounds lines of a place that was asked for."""
+
+
+class Suspects(msgspec.Struct, frozen=True):
+    """Commits, those at a place first, and of these the newest."""
+
+    commits: tuple[Suspect, ...]
     has_more: bool = False
 
 

@@ -15,7 +15,7 @@ from exai.evidence.requests import Text
 from exai.evidence.trees import FolderTree, Tree, clean_lines
 from exai.files.paths.opening import shown
 
-__all__ = ["git_blame", "git_diff", "git_log", "git_show"]
+__all__ = ["MOST_LINES", "commit_line", "git_blame", "git_diff", "git_log", "git_show", "opened"]
 
 MOST_LINES = 400
 MOST_CHARACTERS = 400
@@ -25,7 +25,7 @@ MESSAGE_LINES = 40
 
 def git_log(tree: Tree, path: str, most: int) -> Text:
     """List commits, the newest first: hash, date, author, first line of the message."""
-    with _repository(tree) as (repository, prefix):
+    with opened(tree) as (repository, prefix):
         commits = log(repository, _head(repository), _inside(prefix, path), most)
         rows = [f"{each.sha[:12]} {_date(each)} {each.author}: {_subject(each)}" for each in commits]
     return _text(tree, rows, has_more=len(commits) == most)
@@ -33,7 +33,7 @@ def git_log(tree: Tree, path: str, most: int) -> Text:
 
 def git_show(tree: Tree, rev: str, path: str) -> Text:
     """Show a commit with what it changed."""
-    with _repository(tree) as (repository, prefix):
+    with opened(tree) as (repository, prefix):
         commit = repository.commit(repository.resolve(rev))
         keeps = tree.keeps_secrets
         files = changes_of(repository, commit, _inside(prefix, path), keeps_secrets=keeps)
@@ -43,7 +43,7 @@ def git_show(tree: Tree, rev: str, path: str) -> Text:
 
 def git_blame(tree: Tree, path: str, first: int, last: int) -> Text:
     """Show lines of a file as it is committed, each with the commit that it is from."""
-    with _repository(tree) as (repository, prefix):
+    with opened(tree) as (repository, prefix):
         head = _head(repository)
         full = _inside(prefix, path)
         entry = repository.entry(repository.commit(head), full)
@@ -70,7 +70,7 @@ def git_diff(tree: Tree, change: str, path: str) -> Text:
 
 
 @contextmanager
-def _repository(tree: Tree) -> Iterator[tuple[Repository, str]]:
+def opened(tree: Tree) -> Iterator[tuple[Repository, str]]:
     """Open the repository of a workspace; also return where in it the workspace is."""
     found = Repository.find(tree.folder, tree.roots) if isinstance(tree, FolderTree) else None
     if found is None or not isinstance(tree, FolderTree):
@@ -82,6 +82,11 @@ def _repository(tree: Tree) -> Iterator[tuple[Repository, str]]:
         raise NotARepository(f"The repository cannot be read: {error}.") from None
     finally:
         found.close()
+
+
+def commit_line(commit: Commit) -> str:
+    """Say of a commit its date and the first line of its message."""
+    return f"{_date(commit)} {_subject(commit)}"
 
 
 def _head(repository: Repository) -> str:

@@ -12,7 +12,7 @@ from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.trees import clean_lines
 from exai.files.checks import secret_kind, text_of
 
-__all__ = ["Blamed", "blame", "changes_of", "log"]
+__all__ = ["Blamed", "ancestors", "blame", "changes_of", "log"]
 
 MOST_COMMITS = 50
 MOST_WALKED = 20_000
@@ -42,6 +42,21 @@ def log(repository: Repository, start: str, path: str = "", most: int = MOST_COM
         if not path or _changes(repository, commit, path):
             found.append(commit)
     return found
+
+
+def ancestors(repository: Repository, start: str) -> frozenset[str]:
+    """Return a commit and those that it came of, as far as they are walked.
+
+    Raises:
+        Unreadable: the commit cannot be read.
+    """
+    found: set[str] = set()
+    until = time.monotonic() + WALK_S
+    for commit in _walk(repository, start):
+        found.add(commit.sha)
+        if len(found) > MOST_WALKED or time.monotonic() > until:
+            break
+    return frozenset(found)
 
 
 def changes_of(
