@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from exai.monitoring.logs import (
     Redaction,
     configure,
     frequent_lines,
+    recent_lines,
 )
 
 SECRET = "canary-known-secret"
@@ -378,6 +380,21 @@ async def test_a_frequent_line_reads_like_any_other(configured: Configured) -> N
     assert {**first, "timestamp": ""} == {**usual, "timestamp": ""}
     assert first["caller"] == second["tool"] == MASK
     assert len(first["timestamp"]) == len(usual["timestamp"])
+
+
+async def test_the_latest_lines_are_remembered_as_they_were_written(configured: Configured) -> None:
+    stream = configured()
+    structlog.get_logger("exai.x").warning("one", secret=SECRET, said=f"it is {SECRET}")
+    lines = frequent_lines("exai.x")
+    assert lines is not None
+    lines.info("two", {"call_id": "call_1"}, {"caller": SECRET})
+    await asyncio.sleep(0)
+    remembered = recent_lines()
+    assert remembered is not None
+    now = datetime.now(UTC).timestamp()
+    assert remembered.around(now, 60.0) == stream.getvalue().splitlines()
+    assert len(remembered.around(0.0, 1.0, "call_1")) == 1
+    assert SECRET not in "".join(remembered.around(now, 60.0))
 
 
 async def test_a_frequent_line_whose_stream_is_gone_is_lost_without_harm(configured: Configured) -> None:

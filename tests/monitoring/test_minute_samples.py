@@ -15,7 +15,13 @@ async def test_a_minute_is_added_up() -> None:
     clock = ManualClock(wall=BEGAN.timestamp())
     kept: list[SampleRow] = []
     value = 0.0
-    samples = MinuteSamples(clock, lambda: [Reading("in use", value, 4)], kept.extend)
+    seconds: list[float] = []
+    samples = MinuteSamples(
+        clock,
+        lambda: [Reading("in use", value, 4)],
+        kept.extend,
+        lambda wall, readings: seconds.append(wall + readings[0].value),
+    )
     for second in range(90):
         value = float(second % 5)
         await samples.tick()
@@ -25,6 +31,7 @@ async def test_a_minute_is_added_up() -> None:
         SampleRow(BEGAN, "in use", 2.0, 4.0, 0.2),
         SampleRow(BEGAN.replace(minute=1), "in use", 2.0, 4.0, 0.2),
     ]
+    assert seconds[:6] == [BEGAN.timestamp() + offset for offset in (0, 2, 4, 6, 8, 5)]
 
 
 async def test_samples_are_kept_by_process_and_minute(database: Database) -> None:

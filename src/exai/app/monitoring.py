@@ -14,6 +14,8 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.provider_metrics import BreakerMetrics, ProviderMetrics
+from exai.monitoring.recent.provider_events import RecentProviderEvents
+from exai.monitoring.recent.seconds import RecentSeconds
 from exai.monitoring.running_calls import RunningCalls
 from exai.runtime.clock import Clock
 
@@ -30,18 +32,28 @@ class Monitoring:
     health: ProviderHealth
     running_calls: RunningCalls
     open_connections: OpenConnections
+    seconds: RecentSeconds
+    provider_events: RecentProviderEvents
 
 
 def build_monitoring(clock: Clock, *, version: str) -> Monitoring:
     """Build a bus with all its watchers."""
     bus, metrics = EventBus(), Metrics(version=version)
     monitoring = Monitoring(
-        bus, metrics, LoopLag(clock), ProviderHealth(clock), RunningCalls(clock), OpenConnections()
+        bus,
+        metrics,
+        LoopLag(clock),
+        ProviderHealth(clock),
+        RunningCalls(clock),
+        OpenConnections(),
+        RecentSeconds(),
+        RecentProviderEvents(clock),
     )
     count_events(bus, metrics)
     monitoring.health.watch(bus)
     monitoring.running_calls.watch(bus)
     monitoring.open_connections.watch(bus)
+    monitoring.provider_events.watch(bus)
     log_breakers(bus)
     log_calls(bus)
     metrics.read_samples(monitoring.loop_lag.samples)

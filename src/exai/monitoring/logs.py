@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,10 +23,12 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+from typing_extensions import override
 
 from exai import config
+from exai.monitoring.recent.lines import RecentLines
 
-__all__ = ["MASK", "FrequentLines", "Redaction", "configure", "frequent_lines"]
+__all__ = ["MASK", "FrequentLines", "Redaction", "configure", "frequent_lines", "recent_lines"]
 
 MASK = "********"
 
@@ -188,6 +191,13 @@ class _Handler(logging.StreamHandler[TextIO]):
         """`json_redaction` is that of lines in JSON; `None`: they are for a person."""
         super().__init__(stream)
         self.json_redaction = json_redaction
+        self.recent = RecentLines()
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        self.recent.add(record.created, line)
+        return line
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         kind = sys.exc_info()[0]
@@ -232,6 +242,9 @@ class FrequentLines:
         lines, self._lines = self._lines, []
         handler = self._handler
         with handler.lock or nullcontext():
+            now = time.time()
+            for line in lines:
+                handler.recent.add(now, line.decode())
             try:
                 handler.stream.write(b"\n".join([*lines, b""]).decode())
                 handler.flush()
@@ -246,6 +259,14 @@ def frequent_lines(logger_name: str) -> FrequentLines | None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler) and handler.json_redaction is not None:
             return FrequentLines(logger_name, handler, handler.json_redaction)
+    return None
+
+
+def recent_lines() -> RecentLines | None:
+    """Return the latest lines of this process's log; `None` where it is not configured."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            return handler.recent
     return None
 
 

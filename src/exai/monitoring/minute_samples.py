@@ -1,6 +1,6 @@
 """How busy the process is: read once a second, kept by the minute."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -38,22 +38,29 @@ class MinuteSamples:
     """Adds readings up by the minute."""
 
     def __init__(
-        self, clock: Clock, read: Callable[[], Iterable[Reading]], keep: Callable[[list[SampleRow]], None]
+        self,
+        clock: Clock,
+        read: Callable[[], Iterable[Reading]],
+        keep: Callable[[list[SampleRow]], None],
+        remember: Callable[[float, Sequence[Reading]], None],
     ) -> None:
-        """`read` returns the readings of a moment, `keep` takes what a minute had."""
+        """`read` returns the readings of a moment, `keep` takes what a minute had, `remember` what a second had."""
         self._clock = clock
         self._read = read
         self._keep = keep
+        self._remember = remember
         self._minute: int | None = None
         self._sums: dict[str, _Sums] = {}
 
     async def tick(self) -> None:
         """Read the values of this second."""
-        minute = int(self._clock.wall() // 60)
+        wall, readings = self._clock.wall(), list(self._read())
+        self._remember(wall, readings)
+        minute = int(wall // 60)
         if minute != self._minute:
             self.flush()
             self._minute = minute
-        for reading in self._read():
+        for reading in readings:
             self._sums.setdefault(reading.name, _Sums()).add(reading)
 
     def flush(self) -> None:

@@ -40,7 +40,7 @@ async def open_sampling(
         if (resident := _resident_bytes()) is not None:
             yield Reading("resident_bytes", resident)
 
-    samples = MinuteSamples(asking.clock, read, SampleTable(database).keep_soon)
+    samples = MinuteSamples(asking.clock, read, SampleTable(database).keep_soon, monitoring.seconds.add)
     duty = Duty(name="sample_load", run=samples.tick, every_s=SAMPLE_S, jitter=0.0)
     try:
         async with scheduler.running(duty):

@@ -39,7 +39,9 @@ def commit_named(tree: Tree, names: Sequence[str]) -> NamedCommit:
                 return NamedCommit(name, repository.resolve(name))
             except BadArguments:
                 continue
-    raise BadArguments(f"The repository has none of: {', '.join(shown(name) for name in names) or 'no name'}.")
+    raise BadArguments(
+        f"The repository has none of: {', '.join(shown(name) for name in names) or 'no name'}."
+    )
 
 
 def lines_at(tree: Tree, rev: str, path: str, first: int, last: int) -> Lines:
