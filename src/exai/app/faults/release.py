@@ -10,7 +10,7 @@ from exai.config import Settings
 from exai.config.tree import plain, values
 from exai.runtime.version import __version__
 
-__all__ = ["release_of", "settings_digest"]
+__all__ = ["checkout_of", "release_of", "settings_digest"]
 
 DIGITS = 12
 
@@ -18,11 +18,14 @@ DIGITS = 12
 def release_of(version: str = __version__, package: Path | None = None) -> str:
     """Return the version, with the commit behind a `+` where the package lies in a checkout of git."""
     folder = Path(exai.__file__).parent if package is None else package
-    for above in folder.parents:
-        if (above / ".git").is_dir():
-            commit = _commit(above / ".git")
-            return f"{version}+{commit[:DIGITS]}" if commit else version
-    return version
+    top = checkout_of(folder)
+    commit = None if top is None else _commit(top / ".git")
+    return f"{version}+{commit[:DIGITS]}" if commit else version
+
+
+def checkout_of(folder: Path) -> Path | None:
+    """Find the checkout of git in which a folder lies; `None`: it lies in none."""
+    return next((above for above in folder.parents if (above / ".git").is_dir()), None)
 
 
 def settings_digest(settings: Settings) -> str:

@@ -28,6 +28,10 @@ class Project(msgspec.Struct, frozen=True):
     """`own` for EXAI itself, else as `Trust`."""
     dsn_key_sha256: str | None
     """`None`: nobody may report."""
+    repository: str | None = None
+    """The folder in which its sources and history are; `None`: they are not evidence."""
+    path_prefix: str | None = None
+    """Where in it the program lies."""
 
 
 class Intake(msgspec.Struct):
@@ -115,7 +119,18 @@ class ProjectTables:
         Raises:
             StoreFailed: the one before is good still.
         """
-        return await self._database.write(_change_key, (name, key_sha256))
+        return await self._database.write(_change, (name, {"dsn_key_sha256": key_sha256}))
+
+    async def name_sources(
+        self, name: str, repository: str | None, path_prefix: str | None
+    ) -> Project | None:
+        """Say where the sources of a program are; `None` where there is no project of this name.
+
+        Raises:
+            StoreFailed: nothing was changed.
+        """
+        values = {"repository": repository, "path_prefix": path_prefix}
+        return await self._database.write(_change, (name, values))
 
     async def known_events(self, project_id: int, event_ids: Collection[str]) -> frozenset[str]:
         """Return which of these ids of reporters have been taken before, as far as their occurrences are kept.
@@ -159,10 +174,10 @@ def _create(connection: Connection, new: tuple[str, str, str]) -> Project | None
 
 
 @row_by_row(LockGroup.IDENTITY)
-def _change_key(connection: Connection, change: tuple[str, str | None]) -> Project | None:
-    name, key_sha256 = change
+def _change(connection: Connection, change: tuple[str, dict[str, str | None]]) -> Project | None:
+    name, changed = change
     own = (_row.name == name) & (_row.trust != "own")
-    connection.execute(update(error_projects).where(own).values(dsn_key_sha256=key_sha256))
+    connection.execute(update(error_projects).where(own).values(changed))
     found = connection.execute(select(*_COLUMNS).where(own)).first()
     return None if found is None else Project(*found)
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -126,6 +127,38 @@ def revoke(
     settings = choose_data(config_file, overrides, demo).settings
     _known(_run(settings, lambda projects: projects.change_key(name, None)), name)
     typer.echo("Revoked.")
+
+
+@app.command("sources")
+def sources(
+    name: Name,
+    repository: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="The checkout of git with its sources; without it, they are read no more.",
+        ),
+    ] = None,
+    below: Annotated[str, typer.Option("--below", help="Where in the checkout the program lies.")] = "",
+    config_file: ConfigFile = None,
+    overrides: Overrides = None,
+    demo: WhichData = None,
+) -> None:
+    """Say where the sources of a program are, which investigations of its errors read."""
+    settings = choose_data(config_file, overrides, demo).settings
+    top = None if repository is None else repository.expanduser().resolve()
+    if top is not None and not (top / ".git").exists():
+        raise StartFault(f"{_shown(str(top))} is no checkout of git; name the folder that has `.git`.")
+    if top is not None and not (inside := (top / below).resolve()).is_dir():
+        raise StartFault(f"{_shown(str(inside))} is no folder; `--below` names one of the checkout.")
+    changed = _run(
+        settings,
+        lambda projects: projects.name_sources(name, None if top is None else str(top), below or None),
+    )
+    _known(changed, name)
+    typer.echo(
+        "Its sources are read no more." if top is None else f"Its sources are read from {_shown(str(top))}."
+    )
 
 
 def _run(settings: Settings, work: Callable[[ProjectTables], Awaitable[T]]) -> T:
