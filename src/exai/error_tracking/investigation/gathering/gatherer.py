@@ -47,6 +47,7 @@ RUNS = 50
 NEAR_PROVIDERS = timedelta(minutes=10)
 NEAR_LINES_S = 30.0
 NEAR_SECONDS = 60
+MOST_NEAR_LINES = 60
 LATE = "The three seconds for gathering were over."
 ELSEWHERE = "Another process had it, or an earlier life of this one: what that remembered is gone."
 
@@ -222,9 +223,14 @@ class Gatherer:
 
     async def _add_surroundings(self, found: _Gathered, subject: Subject, body: Mapping[str, Any]) -> None:
         """Add what surrounds a fault of EXAI itself: settings, providers, the log, the load."""
-        occurrence, at = subject.occurrence, subject.occurrence.at
+        await self._add_settings(found, subject, body)
+        await self._add_providers(found, subject, body)
+        self._add_lines(found, subject)
+        await self._add_load(found, subject.occurrence.run_id, subject.occurrence.at)
+
+    async def _add_settings(self, found: _Gathered, subject: Subject, body: Mapping[str, Any]) -> None:
         runs = await self._runs.latest(RUNS)
-        run = next((each for each in runs if each.run_id == occurrence.run_id), None)
+        run = next((each for each in runs if each.run_id == subject.occurrence.run_id), None)
         setting = body.get("facts", {}).get("setting", "")
         found.drafts.append(
             Draft(
@@ -234,13 +240,13 @@ class Gatherer:
                 is_failing_place=bool(setting),
             )
         )
-        tallies = await self._surroundings.requests(at - NEAR_PROVIDERS, at + NEAR_PROVIDERS)
-        remembers = occurrence.run_id == self._run_id
-        events = (
-            self._remembered.provider_events.around(at.timestamp(), NEAR_PROVIDERS.total_seconds())
-            if remembers
-            else ()
-        )
+
+    async def _add_providers(self, found: _Gathered, subject: Subject, body: Mapping[str, Any]) -> None:
+        at, near = subject.occurrence.at, NEAR_PROVIDERS
+        tallies = await self._surroundings.requests(at - near, at + near)
+        events: Sequence[str] = ()
+        if subject.occurrence.run_id == self._run_id:
+            events = self._remembered.provider_events.around(at.timestamp(), near.total_seconds())
         told = "\n".join(each for each in (facts.requests_text(tallies), *events) if each)
         _add(
             found,
@@ -257,24 +263,24 @@ class Gatherer:
                     is_failing_place=True,
                 )
             )
-        lines = self._lines_of(subject)
+
+    def _add_lines(self, found: _Gathered, subject: Subject) -> None:
+        occurrence, lines = subject.occurrence, self._lines_of(subject)
         if lines is None:
             found.left_out.append(("log", "lines of the log", ELSEWHERE))
-        else:
-            near = lines.around(
-                at.timestamp(), NEAR_LINES_S, occurrence.call_id, occurrence.incident_id, most=60
-            )
-            _add(
-                found,
-                Draft(
-                    kind="log",
-                    place="lines of the log, of the call and within 30 s",
-                    text="\n".join(near),
-                    provenance="own",
-                ),
-                "No line was written within 30 s of it.",
-            )
-        await self._add_load(found, occurrence.run_id, at)
+            return
+        ids = (occurrence.call_id, occurrence.incident_id)
+        near = lines.around(occurrence.at.timestamp(), NEAR_LINES_S, *ids, most=MOST_NEAR_LINES)
+        _add(
+            found,
+            Draft(
+                kind="log",
+                place="lines of the log, of the call and within 30 s",
+                text="\n".join(near),
+                provenance="own",
+            ),
+            "No line was written within 30 s of it.",
+        )
 
     async def _add_load(self, found: _Gathered, run_id: str | None, at: datetime) -> None:
         samples = [] if run_id is None else await self._samples.at(run_id, at)
