@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pydantic import SecretStr
 
 from exai.app.duties import mcp_port_duties, readiness_duties, stdio_duties
+from exai.app.faults.failed_starts import FailedStarts
 from exai.app.ports import build_ports, mcp_server
 from exai.app.services import Services, build
 from exai.callers import Caller, Door
@@ -97,7 +98,9 @@ async def run_stdio(
 async def _services(
     settings: Settings, *, demo: bool, runs_jobs: bool = True, clock: Clock | None = None
 ) -> AsyncIterator[Services]:
+    clock = clock or SystemClock()
     async with AsyncExitStack() as scopes:
+        scopes.enter_context(FailedStarts(settings).kept(clock))
         if demo:
             from exai.app.demo import emulated_providers  # noqa: PLC0415 - only a demonstration needs the emulator
 

@@ -30,7 +30,7 @@ from exai.errors import BadArguments, ExaiError, Incident, StartFault
 from exai.events.events import Event
 from exai.runtime.clock import Clock
 
-__all__ = ["FaultNotices", "FaultSeen", "Known"]
+__all__ = ["FaultNotices", "FaultSeen", "Known", "is_noticed"]
 
 OWN_PACKAGE = "exai"
 MARK = "_exai_occurrence"
@@ -139,6 +139,11 @@ class FaultNotices:
             settings_digest=self._settings_digest,
             **given,  # type: ignore[arg-type]
         )
+
+
+def is_noticed(error: BaseException) -> bool:
+    """Whether a place of this process has published an exception as a fault."""
+    return _mark_of(error, None) is not None
 
 
 def _mark_of(error: BaseException, call_id: str | None) -> _Mark | None:

@@ -27,7 +27,16 @@ from exai.runtime.samples import Sample
 from exai.storage.error_tracking.counting import BatchRefused, FaultCounts, hour_of
 from exai.storage.error_tracking.rows import FaultBatch, GroupTally, NewOccurrence, Turn
 
-__all__ = ["ErrorGroupOpened", "ErrorRegressed", "Tracker", "add_to", "body_of", "tally_of"]
+__all__ = [
+    "KEPT_FRAMES",
+    "LONGEST_MESSAGE",
+    "ErrorGroupOpened",
+    "ErrorRegressed",
+    "Tracker",
+    "add_to",
+    "body_of",
+    "tally_of",
+]
 
 _log = structlog.get_logger(__name__)
 

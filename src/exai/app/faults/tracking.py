@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from exai.app.faults.failed_starts import FailedStarts
 from exai.app.faults.release import release_of, settings_digest
 from exai.app.monitoring import Monitoring
 from exai.config import Settings
@@ -24,6 +25,7 @@ from exai.runtime.periodic import Duty, Scheduler
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import FaultCounts
 from exai.storage.error_tracking.following import GroupChanges
+from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.retention import FaultRetention
 from exai.storage.error_tracking.run_table import RunTable
@@ -94,6 +96,7 @@ async def open_fault_tracking(
     try:
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
+                await FailedStarts(settings).count(bus, tracker, ProjectTables(database, clock))
                 yield FaultTracking(notices, tracker, Console(database, clock), runs, known, follow)
     finally:
         await tracker.close()

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import exai
-from exai.app.faults.release import checkout_of
+from exai.app.faults.checkout import checkout_of
+from exai.app.faults.release import PACKAGE
 from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.investigation.gathering.sources import (
     OpenSources,
@@ -37,7 +37,6 @@ from exai.storage.error_tracking.projects import Project, ProjectTables
 __all__ = ["open_sources_of"]
 
 ANSWER_S = 20.0
-PACKAGE = Path(exai.__file__).parent
 T = TypeVar("T")
 
 
