@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from typing import Any
 
+import brotli
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,15 +106,28 @@ def test_any_bytes_are_read_or_refused(noise: bytes) -> None:
 def test_bodies_are_unpacked_up_to_their_bound() -> None:
     text = b'{"message": "x"}' * 10
     assert unpacked(gzip.compress(text), "gzip") == text
+    assert unpacked(brotli.compress(text), "br") == text
     assert unpacked(zlib.compress(text), "deflate") == text
     assert unpacked(zlib.compress(text)[2:-4], "deflate") == text
     assert unpacked(zlib.compress(gzip.compress(text)), "gzip, deflate") == text
     assert unpacked(text, "") == unpacked(text, "identity") == text
     bomb = gzip.compress(bytes(LARGEST + 1))
-    for body, encoding in ((bomb, "gzip"), (gzip.compress(bomb), "gzip, gzip"), (bytes(LARGEST + 1), "")):
+    for body, encoding in (
+        (bomb, "gzip"),
+        (gzip.compress(bomb), "gzip, gzip"),
+        (brotli.compress(bytes(LARGEST + 1)), "br"),
+        (bytes(LARGEST + 1), ""),
+    ):
         with pytest.raises(ReportTooLarge):
             unpacked(body, encoding)
-    for body, encoding in ((text, "gzip"), (gzip.compress(text)[:-9], "gzip"), (text, "zstd"), (b"", "gzip")):
+    for body, encoding in (
+        (text, "gzip"),
+        (gzip.compress(text)[:-9], "gzip"),
+        (brotli.compress(text)[:-1], "br"),
+        (text, "br"),
+        (text, "zstd"),
+        (b"", "gzip"),
+    ):
         with pytest.raises(ReportRefused):
             unpacked(body, encoding)
 
