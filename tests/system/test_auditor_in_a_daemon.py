@@ -9,7 +9,7 @@ from exai.app.watching.auditor import AUDITOR
 from exai.callers import Caller, Door
 from exai.events.events import CallEnded, ObservationOpened
 from exai.storage.auditor.observations import Observation, Seen
-from exai_emulator import Emulator
+from exai_emulator import Emulator, Fault
 from support.daemon_in_process import DaemonInProcess, StartInProcess
 from support.mcp_websocket import mcp_socket
 
@@ -42,6 +42,19 @@ async def test_a_model_explains_by_a_call_of_the_auditor(start_in_process: Start
     (call,) = ended
     assert (call.caller, call.outcome, call.model) == (AUDITOR, "ok", "kimi-k2.7-code-highspeed")
     assert spent.requests == 1
+
+
+async def test_answers_that_their_provider_says_are_another_models_are_observed(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    emulator.faults.add("glm", Fault(echo_model="glm-4.5-air", times=3))
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+        for _ in range(3):
+            await socket.tool("chat", {"prompt": "Hello.", "model": "glm-5.3"})
+        await asyncio.sleep(15)
+        (observation,) = await daemon.services.storage.observations.listing()
+    assert (observation.detector, observation.subject) == ("other_model", "glm/glm-5.3")
+    assert "glm-4.5-air" not in observation.numbers, "what a provider says is a text from outside"
 
 
 async def test_more_than_the_budget_is_refused_before_anything_is_sent(

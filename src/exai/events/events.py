@@ -26,6 +26,7 @@ __all__ = [
     "FileStored",
     "IncidentRecorded",
     "ObservationOpened",
+    "OtherModelAnswered",
     "ProviderCallEnded",
     "RequestRecovered",
     "RetryPlanned",
@@ -188,6 +189,14 @@ class FellBack(Event, frozen=True):
     to_model: str
     cause: str
     """Code of the failure."""
+
+
+class OtherModelAnswered(Event, frozen=True):
+    """A provider answered, and reported another model than it was asked for."""
+
+    provider: str
+    model: str
+    """That was asked."""
 
 
 class BreakerOpened(Event, frozen=True):

@@ -13,13 +13,14 @@ import msgspec
 from exai.callers import Caller
 from exai.costs import Cost, Usage
 from exai.errors import ProviderFault, ToolFault
-from exai.events.events import FellBack, RequestRecovered
+from exai.events.events import FellBack, OtherModelAnswered, RequestRecovered
 from exai.events.requests import Purpose
 from exai.providers.base import Charges, Completion, OnDelta, Prompt
 from exai.providers.catalog import Model
 from exai.providers.search import Found, SearchEngine, SearchQuery
 from exai.routing.admission import CallPermits
 from exai.routing.breaker import Attempt
+from exai.routing.echoed_models import is_other_model
 from exai.routing.fallback import who_takes_over
 from exai.routing.faults import handling_of
 from exai.routing.ledger import Entry, Ledger, ModelTurn, Stage
@@ -99,6 +100,8 @@ class ModelAsker:
             finally:
                 self._enter(entry, charges, model.cost)
             _spend_as_timed(entry, completion, began, clock.monotonic())
+            if is_other_model((model.name, model.wire_name), completion.echoed_model):
+                self._asking.bus.publish(OtherModelAnswered(model.provider, model.name))
             return completion
 
         return await request.answer(send)

@@ -91,6 +91,7 @@ def silence(recent: list[Window]) -> None:
         (plants("retried", 60), "retries", MODEL, "warning"),
         (plants("breaker", 3), "flapping", MODEL, "critical"),
         (plants("took_over", 300), "fallbacks", MODEL, "warning"),
+        (plants("other_model", 3), "other_model", MODEL, "warning"),
         (plants("costly", 4), "cost", "all", "warning"),
         (plants("costly", 20), "cost", "all", "critical"),
         (one_caller, "one_caller", "greedy", "warning"),

@@ -23,6 +23,8 @@ LEAST_CALLS = 20
 """From how many calls on a share means anything."""
 LEAST_USUAL = 72
 """From how many calls on a 95th percentile has an interval."""
+LEAST_OTHERS = 3
+"""Answers of another model from which on it is no accident."""
 EVERYTHING = "all"
 """The subject of what belongs to no model."""
 
@@ -128,6 +130,12 @@ def _fallbacks(picture: Picture) -> Iterator[Sight]:
         asked = now.calls + now.fallbacks
         if asked >= LEAST_CALLS and now.fallbacks > 0.2 * asked:
             yield Sight(name, "warning", {"taken over": now.fallbacks, "calls": asked})
+
+
+def _other_model(picture: Picture) -> Iterator[Sight]:
+    for name, now in _models(picture.ten_minutes):
+        if now.others >= LEAST_OTHERS:
+            yield Sight(name, "warning", {"answered by another": now.others, "requests": now.requests})
 
 
 def _cost(picture: Picture) -> Iterator[Sight]:
@@ -242,6 +250,12 @@ DETECTORS: tuple[Detector, ...] = (
         _flapping,
     ),
     Detector("fallbacks", "quality", "Callers often get another model than they asked for.", _fallbacks),
+    Detector(
+        "other_model",
+        "quality",
+        "The provider answers as another model than it was asked for: look at your plan there.",
+        _other_model,
+    ),
     Detector(
         "cost", "cost", "See `exai usage` for who spends; `guards.usd_per_hour` bounds a caller.", _cost
     ),

@@ -18,6 +18,7 @@ from exai.events.events import (
     Event,
     FellBack,
     IncidentRecorded,
+    OtherModelAnswered,
     SessionResumed,
 )
 from exai.events.requests import Purpose, RequestRecord
@@ -26,7 +27,17 @@ from exai.storage.auditor.observations import Severity
 __all__ = ["Expected", "Phase", "Planted", "event_of", "expected_of", "plan"]
 
 Kind = Literal[
-    "call", "failed", "slow", "retried", "costly", "breaker", "took_over", "refused_token", "gap", "incident"
+    "call",
+    "failed",
+    "slow",
+    "retried",
+    "costly",
+    "breaker",
+    "took_over",
+    "other_model",
+    "refused_token",
+    "gap",
+    "incident",
 ]
 Phase = Literal[1, 2, 3]
 
@@ -195,6 +206,7 @@ _EVENTS: Mapping[Kind, Callable[[str], Event]] = MappingProxyType(
         "costly": lambda model: _call(model, usd=2.0),
         "breaker": lambda model: BreakerOpened(PROVIDER, model, "provider_failed", 10.0, again=False),
         "took_over": lambda model: FellBack(PROVIDER, model, PROVIDER, "model-d", "provider_failed"),
+        "other_model": lambda model: OtherModelAnswered(PROVIDER, model),
         "refused_token": lambda _: CallerRefused(Door.WEBSOCKET, "unauthenticated"),
         "gap": lambda _: SessionResumed(_CALLER, gap=True),
         "incident": lambda _: IncidentRecorded("inc_exercise", "exercise", RuntimeError()),

@@ -22,6 +22,7 @@ from exai.events.events import (
     Event,
     FellBack,
     IncidentRecorded,
+    OtherModelAnswered,
     RetryPlanned,
     SessionResumed,
 )
@@ -51,6 +52,8 @@ class ModelCounts(msgspec.Struct):
     fallbacks: int = 0
     """Times when another model took over from this one."""
     retries: int = 0
+    others: int = 0
+    """Answers that were another model's, as their provider says."""
     openings: int = 0
     """Of its breaker."""
     usd: float = 0.0
@@ -65,6 +68,7 @@ class ModelCounts(msgspec.Struct):
         self.attempts += other.attempts
         self.fallbacks += other.fallbacks
         self.retries += other.retries
+        self.others += other.others
         self.openings += other.openings
         self.usd += other.usd
         for bucket, count in other.seconds.items():
@@ -232,6 +236,10 @@ def _opened(window: Window, event: BreakerOpened) -> None:
     window.of(f"{event.provider}/{event.model}").openings += 1
 
 
+def _other_answered(window: Window, event: OtherModelAnswered) -> None:
+    window.of(f"{event.provider}/{event.model}").others += 1
+
+
 def _caller_refused(window: Window, _event: CallerRefused) -> None:
     window.refused_callers += 1
 
@@ -257,6 +265,7 @@ FOLDS: Mapping[type[Event], Callable[[Window, Any], None]] = MappingProxyType(
         CallEnded: _call_ended,
         RetryPlanned: _retried,
         FellBack: _fell_back,
+        OtherModelAnswered: _other_answered,
         BreakerOpened: _opened,
         CallerRefused: _caller_refused,
         CallRefused: _call_refused,
