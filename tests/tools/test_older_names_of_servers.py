@@ -265,6 +265,32 @@ def test_the_manual_has_every_older_name_and_no_other(registry: Registry) -> Non
     assert named == registry.older_names | {"models", "test_echo"}
 
 
+async def test_an_agent_is_told_once_per_conversation_what_an_older_name_stands_for(
+    start_in_process: StartInProcess,
+) -> None:
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+
+        async def told(name: str, **arguments: Any) -> tuple[list[str], dict[str, Any]]:
+            """The notes about names, which the text has too, and the answer."""
+            result = await socket.tool(name, arguments)
+            answer = result["structuredContent"]
+            notes = [note for note in answer.get("notes", ()) if "is an older name" in note]
+            assert result["content"][0]["text"].count("is an older name") == len(notes)
+            return notes, answer
+
+        note = "`kimi_intent_analysis` is an older name here: `chat` answered it."
+        for _ in range(2):
+            notes, answer = await told("apilookup", prompt="Hi.")
+            assert notes == ["`apilookup` is an older name here: `chat` answered it."]
+            handle = answer["continuation_id"]
+            assert next(iter(answer)) == "continuation_id"
+            assert (await told("apilookup", prompt="And?", continuation_id=handle))[0] == []
+        assert (await told("kimi_intent_analysis", prompt="Why?"))[0] == [note]
+        assert [(await told(name))[0] for name in ("health", "version")] == [[], []], "they have no notes"
+        searches = [(await told("glm_web_search", search_query="herons"))[0] for _ in range(2)]
+        assert [len(notes) for notes in searches] == [1, 0]
+
+
 async def test_an_answer_says_which_tool_an_older_name_stands_for(start_in_process: StartInProcess) -> None:
     async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
 

@@ -26,6 +26,7 @@ from exai.dispatch.guards import HourlyLimitReached
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
 from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
+from exai.dispatch.older_names import OlderNames
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import ProgressReporter, SendProgress
 from exai.dispatch.span_choice import SpanChoice
@@ -50,7 +51,7 @@ from exai.routing.request import Asking
 from exai.routing.timeline import spans_of
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
-from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, under_alias, with_facts
+from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, with_facts
 from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, Profiles
 from exai.tools.registry import Invocation, Registry
@@ -126,6 +127,7 @@ class Dispatcher:
         self._faults = oversight.faults
         self._groups = oversight.groups
         self._span_choice = SpanChoice()
+        self._older_names = OlderNames()
         self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
         self._bus = asking.bus
@@ -259,8 +261,7 @@ class Dispatcher:
         answer = answer_of(returned)
         if returned.confirmation is not None:
             answer = to_be_confirmed(answer, returned.confirmation, call.deadline_s)
-        if (alias := request.invocation.alias) is not None:
-            answer = under_alias(answer, alias.name, call.tool.name)
+        answer = self._older_names.named(answer, request.invocation, request.caller, call.requested)
         if not call.tool.asks_provider:
             return answer
         wanted = call.requested.answer_tokens
