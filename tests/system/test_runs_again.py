@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from exai.storage.database_file import FILE_NAME
 from exai_emulator import Emulator, Fault, Persona
 from support.daemons import EXAI, StartDaemon, clean_environ, free_port
 from support.mcp_websocket import mcp_socket
@@ -27,6 +29,13 @@ async def exai(*arguments: str, data_dir: Path, environ: dict[str, str]) -> tupl
     )
     out, notes = await process.communicate()
     return process.returncode, out.decode(), notes.decode()
+
+
+def set_aside(data_dir: Path) -> int:
+    """How many runs no call is answered with any more."""
+    with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection:
+        (found,) = connection.execute("SELECT count(*) FROM workflows WHERE digest LIKE 'set aside %'")
+    return int(found[0])
 
 
 @pytest.mark.timeout(180)
@@ -60,7 +69,9 @@ async def test_a_run_goes_on_without_its_caller_and_is_asked_anew(
     emulator.persona = Persona("fixed", text="No.")
     async with start_daemon(EXAI_WORKFLOWS__CONFIRM_ABOVE_USD="0.0001"):
         assert "give `--budget`" in await called("replay", run["workflow_id"], code=1)
+        assert set_aside(data_dir) == 0, "what was refused changes nothing"
         replayed = json.loads(await called("replay", run["workflow_id"], "--budget", "1", "--json"))
+    assert set_aside(data_dir) == 1
     assert replayed["before"]["answer"] == resumed["answer"]
     assert replayed["before"]["run"] == run["workflow_id"] != replayed["after"]["run"]
     assert replayed["after"]["requests"] == 3

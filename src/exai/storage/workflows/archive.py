@@ -18,6 +18,8 @@ __all__ = ["RunArchive", "RunSelection", "RunSummary"]
 
 OVER = ("done", "failed", "cancelled")
 """States that nothing follows."""
+SET_ASIDE = "set aside "
+"""Before the digest of a run that no call is answered with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,14 @@ class RunArchive:
         """
         await self._database.write(_set_aside, workflow_id)
 
+    async def put_back(self, workflow_id: str) -> None:
+        """Undo `set_aside`, as no other run was begun.
+
+        Raises:
+            StoreFailed: nothing was changed.
+        """
+        await self._database.write(_put_back, workflow_id)
+
     async def cancel(self, workflow_id: str) -> bool:
         """End a run that is not over; a call that works at it fails at its next step. False: it is over, or unknown.
 
@@ -144,7 +154,18 @@ def _set_aside(connection: Connection, workflow_id: str) -> None:
         connection.execute(
             update(workflows)
             .where(workflows.c.owner == owner, workflows.c.digest == digest, workflows.c.state.in_(OVER))
-            .values(digest=f"set aside {digest}")
+            .values(digest=f"{SET_ASIDE}{digest}")
+        )
+
+
+@row_by_row(LockGroup.WORKFLOWS)
+def _put_back(connection: Connection, workflow_id: str) -> None:
+    its = workflows.c.workflow_id == workflow_id
+    for owner, digest in connection.execute(select(workflows.c.owner, workflows.c.digest).where(its)).all():
+        connection.execute(
+            update(workflows)
+            .where(workflows.c.owner == owner, workflows.c.digest == digest)
+            .values(digest=digest.removeprefix(SET_ASIDE))
         )
 
 

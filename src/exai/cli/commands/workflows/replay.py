@@ -2,6 +2,8 @@
 
 import difflib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +11,7 @@ import typer
 
 from exai.cli.columns import table
 from exai.cli.command_group import new_app
-from exai.cli.data_choice import choose_data
+from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.event_loop import run as run_loop
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.run_rows import open_runs, unknown_run
@@ -58,8 +60,8 @@ def replay(
             arguments = await arguments_of(archive, found)
             if budget is not None:
                 arguments["budget_usd"] = budget
-            await archive.set_aside(workflow_id)
-        return found, await again.ask(found, arguments)
+        async with _set_aside(chosen, workflow_id):
+            return found, await again.ask(found, arguments)
 
     found, answer = run_loop(replayed())
     before, after = _before(found), _after(answer)
@@ -71,6 +73,21 @@ def replay(
     rows = [(name, _cell(before[name]), _cell(after[name])) for name in before if name != "answer"]
     typer.echo(table([("", "before", "now"), *rows]))
     typer.echo("\n" + ("\n".join(difference) if difference else "The answer is the same, to the letter."))
+
+
+@asynccontextmanager
+async def _set_aside(chosen: ChosenData, workflow_id: str) -> AsyncIterator[None]:
+    """Have no call answered with the run within this scope, and from then on; without an answer it is put back."""
+    async with open_runs(chosen.settings) as (archive, _):
+        await archive.set_aside(workflow_id)
+    is_answered = False
+    try:
+        yield
+        is_answered = True
+    finally:
+        if not is_answered:
+            async with open_runs(chosen.settings) as (archive, _):
+                await archive.put_back(workflow_id)
 
 
 def _before(found: Run) -> dict[str, Any]:
