@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from exai.callers import LOCAL_SUBJECT
+from exai.runtime.clock import SystemClock
+from exai.storage.workflows.findings import ShownFinding
+from exai.workflows.review.verdicts import Verdicts
 from exai_emulator import Emulator, Fault, Persona
 from exai_emulator.reporting.findings import Judging, ScriptedFinding
 from exai_emulator.reporting.turns import Report
@@ -368,6 +372,50 @@ async def test_answers_that_cannot_be_read_are_no_review_without_defects(
     assert found["partial"]
     assert found["looked_at"] == "1 of 1 files"
     assert len(emulator.log.requests) == 4
+
+
+async def test_your_verdicts_choose_between_other_families_once_there_are_enough(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path, repository: GitRepository
+) -> None:
+    emulator.persona = reader(LEAK)
+    house = {
+        "EXAI_FILES__ROOTS": f'["{tmp_path}"]',
+        "EXAI_PROVIDERS__CUSTOM__HOUSE__BASE_URL": emulator.addresses.custom,
+        "EXAI_PROVIDERS__CUSTOM__HOUSE__API_KEY": emulator.addresses.custom_key,
+        "EXAI_MODELS__PREFERRED": '["glm-5.3", "kimi-k3", "house/moa"]',
+        "EXAI_PROVIDERS__CUSTOM__HOUSE__MODELS": '[{"name": "moa", "context_tokens": 200000}]',
+    }
+    async with start_in_process(**house) as daemon, mcp_socket(daemon.mcp_ws) as client:
+        tables = daemon.services.storage.findings
+        verdicts = Verdicts(tables, SystemClock())
+        assert "kimi-k3" in (await review(client, tmp_path, kind="performance"))["model_used"]
+        for number, models in enumerate(["kimi-k3"] * 20 + ["house/moa"] * 10):
+            shown = ShownFinding(
+                finding_id=f"f_{number}",
+                owner=LOCAL_SUBJECT,
+                repository="/elsewhere",
+                fingerprint=str(number),
+                category="logic",
+                severity="high",
+                path="a.py",
+                symbol="f",
+                quote="x",
+                models=models,
+                kind="full",
+                month="2026-11",
+                shown_at=SystemClock().utc(),
+            )
+            await tables.show([shown])
+            is_wrong = models == "kimi-k3" and number % 2
+            await verdicts.judge(LOCAL_SUBJECT, shown.finding_id, "wrong" if is_wrong else "accepted", "")
+        chosen = await review(client, tmp_path)
+        assert chosen["model_used"].split(", ")[1:2] == ["house/moa"], chosen["notes"]
+        why = (
+            "By your 30 verdicts on findings of reviews of the kind full, right were: house in 10 of 10, kimi in 10 of "
+            "20."
+        )
+        assert f"house/moa was chosen of the other families. {why}" in chosen["notes"]
+        assert "house" not in (await review(client, tmp_path, kind="security"))["model_used"], "of that kind"
 
 
 async def test_above_a_price_a_review_and_a_patch_wait_for_a_budget(

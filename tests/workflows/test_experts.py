@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from exai.storage.workflows.findings import VerdictsOfModels
 from exai.workflows.definitions import Workflow, read_folder
-from exai.workflows.experts import Chosen, choose_other, decide, family_of
+from exai.workflows.experts import ENOUGH_VERDICTS, Chosen, TrackRecord, choose_other, decide, family_of
 from support.scripted import MODEL
 
 DEFINITION = """
@@ -74,3 +75,37 @@ def test_a_family_is_known_by_the_name_else_by_the_endpoint() -> None:
         "here",
         "qwen",
     ]
+
+
+@pytest.mark.parametrize(
+    ("judged", "model"),
+    [
+        ([("kimi-k3", ENOUGH_VERDICTS - 1, 29), ("house/m", 0, 0)], "kimi-k3"),
+        ([("kimi-k3", 10, 5), ("house/m", 20, 2)], "house/m"),
+        ([("kimi-k3, kimi-k2", 10, 5), ("glm-5, house/m", 20, 2)], "house/m"),
+        ([("kimi-k3", 30, 10)], "kimi-k3"),
+        ([("kimi-k3", 30, 20)], "house/m"),
+        ([("kimi-k3", 15, 3), ("house/m", 15, 3)], "kimi-k3"),
+        ([("glm-5", 40, 0)], "kimi-k3"),
+    ],
+)
+def test_of_several_families_the_one_is_asked_that_was_right_once_enough_was_judged(
+    judged: list[tuple[str, int, int]], model: str
+) -> None:
+    able = [replace(MODEL, name=name) for name in ("glm-5", "kimi-k3", "house/m", "kimi-k2", "house/n")]
+    record = TrackRecord.of("full", [VerdictsOfModels(*each) for each in judged])
+    chosen = choose_other("glm-5", able, record)
+    fallback = {"kimi-k3": "kimi-k2", "house/m": "house/n"}[model]
+    assert (chosen.model, chosen.fallbacks) == (model, (fallback,))
+    assert bool(chosen.why) is record.is_enough
+    if record.is_enough:
+        assert f"By your {record.verdicts} verdicts" in chosen.why
+    assert choose_other("glm-5", able[:2], record) == Chosen("kimi-k3", "other"), "one family is no choice"
+
+
+def test_a_family_that_cannot_be_asked_now_is_not_chosen_for_its_verdicts() -> None:
+    able = [replace(MODEL, name=name) for name in ("glm-5", "kimi-k3", "house/m")]
+    record = TrackRecord.of("full", [VerdictsOfModels("house/m", 30, 0)])
+    assert choose_other("glm-5", able, record).model == "house/m"
+    assert choose_other("glm-5", able, record, lambda model: model.name != "house/m").model == "kimi-k3"
+    assert choose_other("glm-5", able, record, lambda _: False).model == "house/m"

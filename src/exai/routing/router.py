@@ -274,6 +274,10 @@ class ModelRouter:
         others = [model for model in self._served.values() if self._providers[model.provider].configured]
         return tuple({model.name: model for model in (*self._reachable, *others)}.values())
 
+    def is_ready(self, model: Model) -> bool:
+        """Whether a model can be asked now: its provider does not fail."""
+        return self._available(model.provider, model.name)
+
     def family(self, model: Model) -> str:
         """Return who made a model, whichever endpoint serves it: models of one family err alike."""
         entry = self._catalog.find(model.wire_name)

@@ -159,6 +159,9 @@ class Expert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auto`: when one of `when` holds and the caller does not decline."""
     when: tuple[str, ...] = ()
     """Empty: whenever the caller does not decline."""
+    track_record: str | None = None
+    """The input that says of which kind findings are: the caller's verdicts on that kind choose between other
+    families."""
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,6 +245,8 @@ class Workflow:
             )
             if text is not None
         }
+        if (named := definition.expert.track_record) is not None and named not in inputs:
+            raise ValueError(f"[expert] has track_record {named!r}; known are {', '.join(sorted(inputs))}")
         self._check_stages(inputs)
 
     def system(self, stage: Stage) -> str:

@@ -17,6 +17,8 @@ class ExpertReport(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     model: str | None = None
     family: Literal["other", "same"] | None = None
+    chosen_by: str = ""
+    """The verdicts by which its family was chosen of several, where there were enough."""
     seconds: float | None = None
     cost_usd: float | None = None
 

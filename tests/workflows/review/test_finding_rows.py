@@ -8,7 +8,7 @@ import pytest
 from exai.errors import BadArguments
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.workflows.findings import FindingTables, ShownFinding
+from exai.storage.workflows.findings import FindingTables, ShownFinding, VerdictsOfModels
 from exai.workflows.review.verdicts import Verdicts
 
 CLOCK = ManualClock()
@@ -60,3 +60,28 @@ async def test_the_latest_verdict_counts_and_is_its_owners(tables: FindingTables
         await verdicts.judge("ben", "f_1", "wrong", "")
     with pytest.raises(BadArguments, match="Argument 'verdict'"):
         await verdicts.judge("anna", "f_1", None, "")
+
+
+async def test_what_was_judged_is_counted_by_models_and_is_the_owners_of_that_kind(
+    tables: FindingTables,
+) -> None:
+    shown = [
+        msgspec.structs.replace(
+            SHOWN, finding_id=f"f_{number}", fingerprint=str(number), models=models, kind=kind
+        )
+        for number, (models, kind) in enumerate(
+            [("kimi-k3", "full"), ("kimi-k3", "full"), ("glm-5.3, kimi-k3", "full"), ("kimi-k3", "security")]
+        )
+    ]
+    await tables.show(shown)
+    verdicts = Verdicts(tables, CLOCK)
+    assert await tables.judged("anna", "full") == []
+    await verdicts.judge("anna", "f_0", "wrong", "")
+    await verdicts.judge("anna", "f_1", "dismissed", "")
+    await verdicts.judge("anna", "f_2", "fixed", "")
+    await verdicts.judge("anna", "f_3", "wrong", "")
+    assert await tables.judged("anna", "full") == [
+        VerdictsOfModels("glm-5.3, kimi-k3", 1, 0),
+        VerdictsOfModels("kimi-k3", 2, 1),
+    ]
+    assert await tables.judged("ben", "full") == []

@@ -5,14 +5,22 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, case, func, select
 
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.schema import findings, verdicts
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["FindingTables", "KnownFinding", "ShownFinding", "Verdict", "VerdictCount", "VerdictName"]
+__all__ = [
+    "FindingTables",
+    "KnownFinding",
+    "ShownFinding",
+    "Verdict",
+    "VerdictCount",
+    "VerdictName",
+    "VerdictsOfModels",
+]
 
 VerdictName = Literal["accepted", "dismissed", "fixed", "wrong"]
 """`dismissed`: true, and nobody minds. `wrong`: not true. `fixed`: its lines are gone."""
@@ -68,6 +76,14 @@ class VerdictCount(msgspec.Struct, frozen=True):
     findings: int
 
 
+class VerdictsOfModels(msgspec.Struct, frozen=True):
+    """How many findings that the same models named were judged, and how many of them to be no defects."""
+
+    models: str
+    judged: int
+    wrong: int
+
+
 class FindingTables:
     """Finds and changes findings and their verdicts."""
 
@@ -117,6 +133,22 @@ class FindingTables:
             VerdictCount(month, kind, models, verdict or "none", found)
             for month, kind, models, verdict, found in rows
         ]
+
+    async def judged(self, owner: str, kind: str) -> list[VerdictsOfModels]:
+        """Count what became of the owner's findings in reviews of a kind, by the models that named them.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        is_wrong = case((verdicts.c.verdict == "wrong", 1), else_=0)
+        query = (
+            _with_verdicts(findings.c.models, func.count(), func.sum(is_wrong))
+            .where(findings.c.owner == owner, findings.c.kind == kind, verdicts.c.verdict.is_not(None))
+            .group_by(findings.c.models)
+            .order_by(findings.c.models)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [VerdictsOfModels(models, judged, int(wrong)) for models, judged, wrong in rows]
 
     async def show(self, shown: Sequence[ShownFinding]) -> None:
         """Keep findings that are shown; what is known of one already is replaced.

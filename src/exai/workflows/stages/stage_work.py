@@ -33,7 +33,7 @@ from exai.workflows.definitions import (
     TreatStage,
     Workflow,
 )
-from exai.workflows.experts import choose_other, decide, family_of
+from exai.workflows.experts import TrackRecord, choose_other, decide, family_of
 from exai.workflows.exploring.exploring import Exploring, specs_of
 from exai.workflows.exploring.rounds import Explored
 from exai.workflows.gathering.collecting import EvidenceWork
@@ -81,6 +81,9 @@ class StageWork:
         """What the first request shows, where it is this call's."""
         self._notes: list[str] = []
         self._expert: ExpertReport | None = None
+        self._chosen_by = ""
+        """The verdicts that chose between other families."""
+        self._record_of_families: TrackRecord | None = None
         self._is_over = False
         self._reserved_usd = 0.0
         """What the requests that are about to be made beside one another are estimated at."""
@@ -151,8 +154,18 @@ class StageWork:
 
     async def _question(self, stage: Stage) -> Question:
         """Return what a stage asks, with what was gathered as it is to see it."""
+        await self._look_up_families(stage)
         gathered = await self._evidence.texts_as(stage.view)
         return self._workflow.question(stage, {**self._texts(), **gathered})
+
+    async def _look_up_families(self, stage: Stage) -> None:
+        """Look up which families were right, once, where a stage asks another one and the definition wants it."""
+        named = self.definition.expert.track_record
+        if stage.by == "lead" or named is None or self._record_of_families is not None:
+            return
+        kind = self._request.inputs.get(named, "")
+        judged = await self._ports.findings.judged(self._context.caller.subject, kind)
+        self._record_of_families = TrackRecord.of(kind, judged)
 
     async def _explore(self, stage: ExploreStage) -> None:
         """Have the run's model look for further evidence, where there is a workspace and the depth allows it."""
@@ -336,8 +349,11 @@ class StageWork:
         if stage.by != "lead":
             choice = self._router.resolve(AUTO)
             lead = lead or self._router.resolve(request.model or AUTO).model.name
-            chosen = choose_other(lead, (choice.model, *choice.fallbacks))
-            model, fallbacks = chosen.model, chosen.fallbacks
+            able = (choice.model, *choice.fallbacks)
+            chosen = choose_other(lead, able, self._record_of_families, self._router.is_ready)
+            model, fallbacks, self._chosen_by = chosen.model, chosen.fallbacks, chosen.why
+            if chosen.why:
+                self._notes.append(f"{chosen.model} was chosen of the other families. {chosen.why}")
             if chosen.family == "same":
                 self._notes.append(
                     "No model of another family can be asked, so the same one was asked in a new context."
@@ -456,6 +472,7 @@ class StageWork:
             self._expert,
             ran=True,
             model=step.model,
+            chosen_by=self._chosen_by,
             family="same" if family_of(step.model or "") == family_of(lead or "") else "other",
             seconds=step.seconds,
             cost_usd=step.usd,
