@@ -6,13 +6,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from exai.app.duties import mcp_port_duties, readiness_duties
 from exai.app.services import build
+from exai.callers import Caller, Door
 from exai.config import Settings
 from exai.events.events import IncidentRecorded
 from exai.routing.reachability import Reachability
+from exai.runtime.clock import ManualClock
 from exai.runtime.periodic import Duty
+from exai.storage.calls.journal import CallBegun, CallEnd
+from exai.storage.schema import TIMINGS, calls
 from exai.transports.doors import McpDoors
 from exai.transports.server import build_server
 
@@ -86,3 +91,33 @@ async def test_an_unforeseen_failure_of_a_duty_is_an_incident(tmp_path: Path) ->
     assert (event.where, event.kind) == ("duty broken", "ZeroDivisionError")
     assert 'exai_incidents_total{kind="ZeroDivisionError"} 1.0' in page
     assert 'exai_duty_failures_total{duty="broken"} 1.0' in page
+
+
+async def test_calls_of_the_journal_go_after_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings = Settings.model_validate({"data_dir": tmp_path, "database": {"keep_calls_days": 3}})
+    async with build(settings, version="1", clock=clock, runs_jobs=False) as services:
+        duties = {record.duty.name: record.duty for record in services.scheduler}
+        journal, database = services.storage.journal, services.storage.database
+        await journal.begin(CallBegun("call_1", Caller.local(Door.STDIO), "chat", None, None))
+        journal.end_soon(
+            CallEnd(
+                call_id="call_1",
+                outcome="ok",
+                error_code=None,
+                model_used=None,
+                provider=None,
+                conversation_id=None,
+                usage=None,
+                cost_usd=None,
+                timings=dict.fromkeys(TIMINGS, 0.0),
+            )
+        )
+        left = []
+        for days in (0, 2, 2):
+            clock.advance(days * 86_400)
+            await duties["prune_journal"].run()
+            left.append(
+                await database.read(lambda connection: connection.scalar(select(func.count(calls.c.call_id))))
+            )
+    assert left == [1, 1, 0]

@@ -469,3 +469,15 @@ async def test_a_new_token_is_handed_over_although_the_notification_failed(
     assert (await authority.refresh(issued.refresh_token or "")).access_token
     await authority.revoke(issued.token_id)
     assert [row.state for row in await authority.listing()] == ["revoked"]
+
+
+async def test_an_access_token_lives_as_long_as_the_setting_says(open_gate: OpenGate) -> None:
+    gate = await open_gate(access_minutes=5, leeway_s=10)
+    issued = await gate.authority.create("alice", "laptop", ["tools:models"])
+    gate.clock.advance(299)
+    await gate.admit(issued.access_token)
+    gate.clock.advance(12)
+    await gate.refuses(issued.access_token)
+    access_token, _ = await renewed(gate, issued.refresh_token)
+    gate.clock.advance(299)
+    await gate.admit(access_token)

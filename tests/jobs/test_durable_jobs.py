@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exai import config
+from exai.app.upload_deletions import UploadDeletions
 from exai.errors import StoreFailed
 from exai.jobs import durable, engine
 from exai.jobs.attempts import Attempt
@@ -243,6 +246,27 @@ async def test_what_is_old_is_forgotten_and_its_key_is_free_again(open_jobs: Ope
         await jobs.start("repeats", {}, key="1", principal="alice")
         await wait_until(lambda: is_over(jobs, name), what="the key's next job is over")
     assert len(runs) == 5
+
+
+async def test_deletions_are_kept_as_long_as_the_settings_say(open_jobs: Open) -> None:
+    clock = ManualClock(SystemClock().wall())
+
+    async def run(job: RunningJob) -> End:
+        return GiveUp("never") if job.principal == "dead" else Done()
+
+    settings = config.Jobs(keep_done_days=2, keep_dead_days=4)
+    nobody: Any = None
+    kind = replace(UploadDeletions(nobody, nobody).kind(settings), run=run)
+    async with open_jobs(kind, clock=clock) as jobs:
+        for each in ("done", "dead"):
+            name = await jobs.start(kind.name, {}, key=each, principal=each)
+            await wait_until(partial(is_over, jobs, name), what="the job is over")
+        kept = []
+        for days in (1, 2, 2):
+            clock.advance(days * 86_400)
+            await jobs.maintain()
+            kept.append({state for _, state in jobs.counts})
+    assert kept == [{State.DONE, State.DEAD}, {State.DEAD}, set()]
 
 
 async def test_jobs_are_looked_after_a_page_at_a_time(

@@ -123,3 +123,18 @@ def test_a_total_outage_is_amplified_by_less_than_a_fifth(calls_per_s: int, faul
             retries += 1
         clock.advance(1 / calls_per_s)
     assert calls < requests <= 1.2 * calls
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (ProviderThrottled("x"), "throttle_backoff_s"),
+        (ProviderOverloaded("x"), "overload_backoff_s"),
+        (ProviderUnreachable("x"), "transport_backoff_s"),
+    ],
+)
+def test_the_first_wait_of_each_kind_is_its_setting_and_no_others(fault: ProviderFault, name: str) -> None:
+    names = ("throttle_backoff_s", "overload_backoff_s", "transport_backoff_s")
+    waits = dict.fromkeys(names, 20.0) | {name: 3.0}
+    assert [decided(fault, retries, **waits).wait_s for retries in (0, 1)] == [3.0, 6.0]
+    assert decided(fault, 1, **waits, max_backoff_s=4.0).wait_s == 4.0

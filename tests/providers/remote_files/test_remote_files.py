@@ -67,10 +67,10 @@ async def open_one(
     """Opens processes' parts on one database and one folder."""
     async with AsyncExitStack() as stack:
 
-        async def opened(**files: Any) -> Copying:
+        async def opened(kimi: dict[str, Any] | None = None, **files: Any) -> Copying:
             database = await Database.open(database_settings, tmp_path / "data")
             stack.push_async_callback(database.close)
-            one = Copying(emulator, database, tmp_path / "files", Shifted(), **files)
+            one = Copying(emulator, database, tmp_path / "files", Shifted(), kimi, **files)
             stack.push_async_callback(one.router.close)
             stack.callback(one.shelf.blobs.close)
             return one
@@ -513,3 +513,38 @@ async def test_without_a_key_there_are_no_copies(emulator: Emulator, open_one: O
     file_id = await one.shelf.put("alice", "a.txt", CONTENT)
     assert isinstance(await failing(one.copy("alice", file_id)), ProviderUnconfigured)
     assert set(one.remote.stores) == {"glm"}
+
+
+async def test_a_copy_is_looked_for_again_once_it_was_not_seen_for_the_setting(open_one: Open) -> None:
+    copying = await open_one(verify_after_hours=3)
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    await copying.copy("alice", file_id)
+    looked = []
+    for hours in (2, 2, 2, 2):
+        shift(copying, timedelta(hours=hours))
+        before = len(copying.emulator.log.requests)
+        assert not (await copying.copy("alice", file_id)).was_sent
+        looked.append(len(copying.emulator.log.requests) - before)
+    assert looked == [0, 1, 0, 1]
+
+
+async def test_unused_copies_and_proofs_of_ended_ones_go_after_their_settings(open_one: Open) -> None:
+    copying = await open_one(kimi={"keep_uploads_days": 3}, keep_proof_days=5)
+    file_id = await copying.shelf.put("alice", "a.txt", CONTENT)
+    await copying.copy("alice", file_id)
+    shift(copying, timedelta(days=2))
+    assert await copying.remote.condemn_unused() == 0
+    shift(copying, timedelta(days=2))
+    assert await copying.remote.condemn_unused() == 1
+    assert await copying.statuses() == [Status.DELETING]
+    (row,) = await copying.rows()
+    await copying.copies.lose(row.copy_id, copying.clock.utc())
+    other = await copying.shelf.put("alice", "b.txt", b"other")
+    ended = await copying.copy("alice", other)
+    await copying.copies.lose(ended.copy_id, copying.clock.utc())
+    shift(copying, timedelta(days=4))
+    await copying.remote.condemn_unused()
+    assert Status.MISSING in await copying.statuses()
+    shift(copying, timedelta(days=2))
+    await copying.remote.condemn_unused()
+    assert Status.MISSING not in await copying.statuses()
