@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exai import config
 from exai.monitoring import logs
@@ -27,6 +28,10 @@ from support.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["support.desks"]
 let_traced_threads_end()
+
+# A busy machine fails no property: neither an example nor its making has a time limit.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 RUN_NOTHING_OF_EXAI = {"conformance", "emulator", "foreign"}
 """Folders of tests."""

@@ -117,7 +117,7 @@ def deserves_belief(body: dict[str, Any]) -> bool:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(claims | good_claims)
 @example(dict.fromkeys(REQUIRED, True))
 @example(dict.fromkeys(REQUIRED))
@@ -134,7 +134,7 @@ def test_what_is_believed_is_what_the_rules_say(body: dict[str, Any]) -> None:
         assert proof.credential.expires_at - body["exp"] in (0, LEEWAY_S)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(anything | st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "jwk", "b64"]), anything))
 def test_no_header_at_random_is_believed_or_breaks_anything(header: object) -> None:
     body = {"iss": "exai", "aud": "exai", "sub": "a", "jti": "b", "iat": NOW - 1, "exp": NOW + 60}
@@ -142,7 +142,7 @@ def test_no_header_at_random_is_believed_or_breaks_anything(header: object) -> N
     assert verified(json.dumps(body), {} if header is None else header) is None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(max_size=60) | st.text("ABCabc019-_.=", max_size=60) | st.binary(max_size=60).map(encoded))
 def test_text_at_random_is_taken_apart_or_refused(text: str) -> None:
     for token in (text, f"{text}.{text}.{text}", f"{encoded(text.encode('utf-8', 'surrogatepass'))}.e30.AA"):

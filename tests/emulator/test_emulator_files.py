@@ -317,7 +317,7 @@ def test_a_form_is_bounded(folder: UploadFolder) -> None:
         assert read_form("multipart/form-data; boundary=b", body, folder) is None
 
 
-@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=300), st.integers(0, len(FORM)), st.integers(0, len(FORM)))
 def test_no_bytes_make_reading_a_form_fail(folder: UploadFolder, noise: bytes, start: int, end: int) -> None:
     read_form("multipart/form-data; boundary=b", FORM[:start] + noise + FORM[end:], folder)

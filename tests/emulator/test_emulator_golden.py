@@ -308,7 +308,7 @@ VALID = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.lists(VALID, min_size=1, max_size=5))
 def test_any_valid_request_gets_an_answer_of_the_recorded_fields(bodies: list[dict[str, Any]]) -> None:
     asyncio.run(_all_answered(bodies))

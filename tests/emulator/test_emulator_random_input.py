@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exai_emulator import Emulator, EmulatorOptions, running
@@ -17,7 +17,8 @@ from exai_emulator.kimi.rules import KNOWN_FIELDS as KIMI_FIELDS
 
 PROVIDERS = ("glm", "kimi", "custom")
 bounded = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60,
+    derandomize=True,
 )
 
 scalars = (

@@ -261,7 +261,7 @@ LINES = st.lists(
 
 @pytest.mark.skipif(GIT is None, reason="git is the judge")
 @given(before=LINES, after=LINES, is_open=st.booleans(), shift=st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_accepted_git_takes_and_makes_the_same_of(
     tmp_path_factory: pytest.TempPathFactory,
     before: list[str],

@@ -215,7 +215,7 @@ def _as_if_first(seen: Seen, number: int) -> str:
     return repr(seen).replace(f"p{number}", "p0")
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.lists(fates, min_size=2, max_size=4))
 def test_every_request_of_a_call_is_as_if_it_were_alone(drawn: list[Fate]) -> None:
     together = in_virtual_time(play_together(drawn))

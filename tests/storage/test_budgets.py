@@ -91,7 +91,7 @@ Step = tuple[float, int]
 
 
 @pytest.mark.sqlite
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     steps=st.lists(st.tuples(st.floats(0, 2_000), st.integers(0, 2)), max_size=40),
     skews=st.tuples(st.floats(-500, 500), st.floats(-500, 500), st.floats(-500, 500)),

@@ -199,7 +199,7 @@ def test_a_defect_of_the_decoder_is_a_broken_picture() -> None:
         fit_picture(image, replace(GLM, max_side=20), "Image 1")
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(st.sampled_from(WHOLE), st.binary(max_size=40), st.integers(0, 4_000), st.integers(0, 400))
 def test_no_bytes_make_a_check_fail_otherwise_than_by_a_refusal(
     whole: bytes, noisy: bytes, at: int, skip: int
@@ -213,7 +213,7 @@ def test_no_bytes_make_a_check_fail_otherwise_than_by_a_refusal(
             pass
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.sampled_from(WHOLE), st.integers(0, 10_000))
 def test_a_picture_that_is_cut_anywhere_is_refused_or_complete(whole: bytes, at: int) -> None:
     cut = whole[: at % len(whole)]
