@@ -23,18 +23,13 @@ from support.migrated_databases import migrated_postgresql, migrated_sqlite
 from support.open_doors import Doors, open_doors
 from support.postgresql_server import PostgresqlServer, postgresql_server
 from support.s3_server import S3Server, s3_server
-from support.traced_threads import let_traced_threads_end
 from support.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["support.desks"]
-let_traced_threads_end()
 
 # A busy machine fails no property: neither an example nor its making has a time limit.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-
-RUN_NOTHING_OF_EXAI = {"conformance", "emulator", "foreign"}
-"""Folders of tests."""
 
 _numbers = itertools.count(1)
 
@@ -48,13 +43,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage where nothing of `exai` runs in this process: it makes Python three times as slow."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in RUN_NOTHING_OF_EXAI:
-            item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_asyncio_loop_factories(

@@ -44,9 +44,7 @@ def test_test_hands_its_arguments_to_pytest_at_the_root_of_the_checkout(checkout
 
 def test_test_runs_all_of_them_side_by_side(checkout: Checkout) -> None:
     assert checkout.run("test").returncode == 0
-    assert (
-        checkout.commands[-1] == "python -m pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered"
-    )
+    assert checkout.commands[-1] == "python -m slipcover --dont-wrap-pytest -m pytest -n 4 --dist worksteal"
 
 
 def test_check_runs_everything_although_one_fails_and_names_what_failed(checkout: Checkout) -> None:
@@ -86,7 +84,7 @@ def test_ci_checks_and_then_runs_the_readme_s_test_command(checkout: Checkout) -
     assert done.returncode == 0, done.stderr
     assert [line.split(" (")[0] for line in checkout.commands[-2:]] == [
         "python -m checks.advisories",
-        "python -m pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered",
+        "python -m slipcover --dont-wrap-pytest -m pytest -n 4 --dist worksteal",
     ]
 
 

@@ -14,8 +14,6 @@ LONGEST_FILE = 500
 VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 ENVIRONMENT_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
-pytestmark = pytest.mark.no_cover
-
 
 def _name(module: Path) -> str:
     return module.relative_to(SOURCE).as_posix()
