@@ -94,6 +94,9 @@ class TwoFamilies:
             return Choice(self._models[0], requested, None, self._models[1:])
         return Choice(next(model for model in self._models if model.name == requested), requested, None)
 
+    def is_ready(self, _: Model) -> bool:
+        return True
+
     async def close(self) -> None:
         pass
 
