@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exai.workflows import definitions
-from exai_emulator import Emulator, Fault
+from exai_emulator import Emulator, Fault, Persona
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import mcp_socket
 from support.results import whole
@@ -106,3 +106,26 @@ async def test_below_that_price_it_is_done_at_once(
     ):
         assert whole(await client.tool("think", {"problem": "Shall we shard?"}))["model_used"]
         assert len(emulator.log.requests) == 3
+
+
+async def test_places_in_its_prose_are_compared_with_the_files_and_marked_where_they_are_not_found(
+    start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "pool.py"
+    file.write_text("class Pool:\n    def take(self):\n        return self.free.pop()\n")
+    emulator.persona = Persona(
+        "fixed", text="`take` pops at E1:3. `close` leaks at pool.py:2. See other.py:7."
+    )
+    async with (
+        start_in_process(EXAI_FILES__ROOTS=f'["{tmp_path}"]') as daemon,
+        mcp_socket(daemon.mcp_ws) as client,
+    ):
+        thought = whole(
+            await client.tool("think", {"problem": "Does it leak?", "absolute_file_paths": [str(file)]})
+        )
+        marked = "`take` pops at E1:3. `close` leaks at pool.py:2 (unverified). See other.py:7 (unverified)."
+        assert thought["answer"].count(marked) == 3, thought["answer"]
+        assert thought["citations"] == {"plausible": 3, "unverified": 3, "unknown_file": 3}
+        assert marked in emulator.log.requests[1].body["messages"][-1]["content"], (
+            "whoever refutes sees the marks"
+        )

@@ -214,8 +214,10 @@ async def test_a_run_goes_on_in_another_process(database: Database, tmp_path: Pa
 
 def test_issues_and_what_is_checked_stand_in_the_question() -> None:
     issues = ({"severity": "high", "description": "leaks"}, {"description": "slow"})
-    text = combined_question([report(1, step="Why?", issues_found=issues)])
+    first = report(1, step="Why?", issues_found=issues, files_checked=("a.py", "b.py"))
+    text = combined_question([first, report(2, files_checked=("b.py", "c.py"))])
     assert "- issue (high): leaks\n- issue (unrated): slow" in text
+    assert "Files I looked at: a.py, b.py, c.py" in text
 
 
 def test_the_next_call_is_filled_in() -> None:

@@ -108,6 +108,9 @@ def combined_question(reports: Sequence[GuidedReport]) -> str:
         ]
     last = reports[-1]
     context = list(dict.fromkeys(name for report in reports for name in report.relevant_context))
+    checked = list(dict.fromkeys(path for report in reports for path in report.files_checked))
+    if checked:
+        lines += ["", f"Files I looked at: {', '.join(checked)}"]
     if context:
         lines += ["", f"Functions that matter: {', '.join(context)}"]
     if last.hypothesis:

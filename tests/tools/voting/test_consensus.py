@@ -183,6 +183,25 @@ async def test_models_are_asked_side_by_side(poll: Callable[..., Poll]) -> None:
     assert len((await vote.ask()).result.votes) == 3
 
 
+async def test_places_that_a_point_names_and_the_files_do_not_have_are_marked_before_anybody_reads_them(
+    poll: Callable[..., Poll], tmp_path: Path
+) -> None:
+    (tmp_path / "a.py").write_text("queue = []\n\ndef take_one():\n    return queue.pop()\n")
+    vote = poll(
+        a1=voted("support", 9, "`take_one` pops at a.py:4.", "`close_all` is missing at a.py:3."),
+        b1=voted("support", 7, "See a.py:90."),
+        c1=voted("oppose", 4, "It adds."),
+    )
+    returned = await vote.ask(absolute_file_paths=[str(tmp_path / "a.py")])
+    text, report = returned.result.text(), returned.report
+    assert "`take_one` pops at a.py:4." in text
+    assert "`close_all` is missing at a.py:3 (unverified)." in text
+    (summed,) = vote.asked("z1")
+    assert "See a.py:90 (unverified)." in summed.messages[-1].text
+    assert isinstance(report, ConsensusReport)
+    assert report.citations == {"plausible": 1, "unverified": 2}
+
+
 async def test_a_weak_vote_is_held_again_with_the_points_of_the_others(poll: Callable[..., Poll]) -> None:
     def second(prompt: Prompt) -> dict[str, Any]:
         if "Other reviewers made these points" not in prompt.messages[-1].text:

@@ -184,6 +184,7 @@ class _Vote:
             bill=self._context.ask.ledger.bill,
             tried=self._context.ask.ledger.tried,
         )
+        report = msgspec.structs.replace(report, citations=dict(election.citations))
         return ToolReturn(result, self._findings(election, handle), report)
 
     async def _previewed(self, fitted: list[Fitted], estimated_usd: float) -> ToolReturn[Consensus]:

@@ -145,6 +145,8 @@ class ConsensusReport(Report, frozen=True):
     cost_usd: float | None
     cost: CostItems
     tried: tuple[TriedModel, ...]
+    citations: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many places the points of all votes name, by what was found when they were compared with what was shown."""
 
     @classmethod
     def of(

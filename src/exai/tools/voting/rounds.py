@@ -6,6 +6,7 @@ tally ──strong────────────────────�
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,8 @@ from exai.tools.voting.votes import (
     points_of,
     with_stance,
 )
+from exai.workflows.stages.prose import checked_prose
+from exai.workflows.stages.shown_blocks import shown_file
 
 __all__ = ["ANSWER_TOKENS", "Cast", "Election", "NoVote", "estimate"]
 
@@ -113,6 +116,8 @@ class Election:
         self.without: list[NoVote] = []
         self.completions: dict[str, Completion] = {}
         """The answers that the first votes were read from, by seat."""
+        self.citations: Counter[str] = Counter()
+        """How many places the points name, by what was found when they were compared with what was shown."""
         self._read: dict[str, Prepared] = {}
         """The inquiry with its documents as each seat is shown them."""
 
@@ -232,7 +237,20 @@ class Election:
         if structured is None or not isinstance(structured.value, Vote):
             why = "" if structured is None else structured.fault or ""
             return NoVote(seat, "no_vote", f"Its answer was no vote: {why}.", answered.completion.text)
-        return structured.value, answered.completion
+        return await self._checked(structured.value, fitted), answered.completion
+
+    async def _checked(self, vote: Vote, fitted: Fitted) -> Vote:
+        """Return a vote in whose points the places are marked that were not found in what was shown."""
+        try:
+            shown = [await shown_file(block) for block in fitted.shown.blocks]
+        except ToolFault:
+            return vote  # a file has gone meanwhile; a vote is none the less one
+        points: list[str] = []
+        for point in vote.points:
+            text, states = checked_prose(point, shown)
+            self.citations.update(states)
+            points.append(text)
+        return msgspec.structs.replace(vote, points=points)
 
     def _report(self, seat: Seat, outcome: tuple[Vote, Completion] | NoVote, count: int) -> None:
         said = (

@@ -42,6 +42,7 @@ from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord
 from exai.workflows.stage_output import StageOutput, read_output, written
 from exai.workflows.stages.groups import groups_of
+from exai.workflows.stages.prose import checked_prose
 from exai.workflows.stages.shown_blocks import shown_file
 from exai.workflows.treatments.registry import TREATMENTS
 from exai.workflows.treatments.treated import Ports, Treated
@@ -326,10 +327,11 @@ class StageWork:
         completion, structured = consultation.completion, consultation.structured
         if stage.answer == PATCH:
             return await self._patched(stage, completion)
-        if structured is None or structured.value is None:
-            return StageOutput(completion.model, completion.text)
         shown = await self._evidence.shown(stage.view)
         shown += [await shown_file(block) for block in consultation.material.blocks]
+        if structured is None or structured.value is None:
+            text, citations = checked_prose(completion.text, shown)
+            return StageOutput(completion.model, text, citations=citations)
         return StageOutput.of(completion.model, completion.text, structured.value, shown)
 
     async def _patched(self, stage: Stage, completion: Completion) -> StageOutput:
