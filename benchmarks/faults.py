@@ -16,6 +16,9 @@ from exai.error_tracking.tracker import Tracker
 from exai.events.bus import EventBus
 from exai.events.requests import Purpose
 from exai.monitoring.logs import Redaction
+from exai.monitoring.minute_samples import Reading
+from exai.monitoring.recent.lines import RecentLines
+from exai.monitoring.recent.seconds import RecentSeconds
 from exai.routing.ledger import Ledger, Stage
 from exai.routing.timeline import spans_of
 from exai.runtime.clock import SystemClock
@@ -78,11 +81,27 @@ def _parts() -> None:
         entry.spend(stage, entry.began + number, entry.began + number + 1)
     chosen = _microseconds(lambda: choice.keeps("glm-5.3", 100.0, failed=False))
     kept = _microseconds(lambda: spans_of(ledger, entry.began))
+    _remembering()
     print(f"noticing an exception of {DEPTH} frames  {_microseconds(notice):8.1f} µs")
     print(f"choosing a call for its spans     {chosen:8.2f} µs")
     print(
         f"spans of a call that is chosen    {kept:8.1f} µs; one in ten is: {chosen + kept / 10:.2f} µs a call"
     )
+
+
+def _remembering() -> None:
+    """What a call pays for the memory of its line in the log, and a second for that of its readings."""
+    lines, seconds = RecentLines(), RecentSeconds()
+    line = f'{{"call_id":"call_0019ae21f3c04d1c","event":"call ended","{"x" * 300}":1}}'
+    readings = [Reading(f"in use: {number}", 1.0, 64.0) for number in range(40)]
+    moments = iter(range(10**9))
+    for _ in range(6_000):
+        lines.add(time.time(), line)
+    bare = _microseconds(time.time)
+    kept = _microseconds(lambda: lines.add(time.time(), line))
+    told = _microseconds(lambda: seconds.add(float(next(moments)), readings))
+    print(f"a call's line in the log          {bare:8.2f} µs without and {kept:.2f} µs with the memory of it")
+    print(f"readings of a second              {told:8.1f} µs")
 
 
 async def _storm(folder: Path, seconds: float, per_minute: int) -> None:

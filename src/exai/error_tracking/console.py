@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from exai.error_tracking.faults import OWN_PROJECT
+from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
@@ -24,6 +25,8 @@ Sort = Literal["last", "first", "seen", "callers"]
 
 COMPARED = 50
 """Occurrences that a report reads."""
+CHANGED_BY_COMMITS = frozenset({"ours", "unknown", "another program's"})
+"""Causes whose beginning a commit may be."""
 SHOWN_HOURS = timedelta(days=7)
 
 
@@ -76,7 +79,9 @@ class GroupDetails(msgspec.Struct, frozen=True, kw_only=True):
 class Console:
     """Lists, shows and changes groups."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, suspects: FirstSuspects | None = None) -> None:
+        """`suspects` looks for the commit with which a fault began; `None`: nobody does."""
+        self._suspects = suspects
         self._groups = GroupTables(database, clock)
         self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
@@ -132,15 +137,19 @@ class Console:
             else []
         )
         line = await self._line_of(group, number)
+        releases = [each.release for each in await groups.releases(group.project_id)]
         report = report_on(
             group,
             bodies,
             await self._comparison.around(group.last_seen),
-            earlier_release=await self._release_before(group),
+            earlier_release=_release_before(group, releases),
             rates=rates,
             load=load,
             reporter=line.reporter,
         )
+        if self._suspects is not None and bodies and report.cause in CHANGED_BY_COMMITS:
+            suspect = await self._suspects.of(group, bodies[0], releases)
+            report = msgspec.structs.replace(report, suspect=suspect)
         return GroupDetails(
             group=line,
             report=report,
@@ -220,13 +229,13 @@ class Console:
         reporters = await self._projects.reporters()
         return _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
 
-    async def _release_before(self, group: GroupRow) -> str | None:
-        """Find the last release before the one with which the group began."""
-        names = [each.release for each in await self._groups.releases(group.project_id)]
-        if group.first_release not in names:
-            return None
-        place = names.index(group.first_release)
-        return names[place - 1] if place else None
+
+def _release_before(group: GroupRow, releases: Sequence[str]) -> str | None:
+    """Find the last release before the one with which the group began."""
+    if group.first_release not in releases:
+        return None
+    place = releases.index(group.first_release)
+    return releases[place - 1] if place else None
 
 
 def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None) -> GroupLine:

@@ -33,6 +33,10 @@ SHARED_FROM = 0.9
 FULL_FROM = 0.1
 """Share of a minute in which a limit was reached, from which on that is worth telling."""
 SLOW_LOOP_MS = 100.0
+ACCOUNT_CODES = frozenset(
+    {"provider_unauthorized", "provider_denied", "provider_unconfigured", "quota_exhausted"}
+)
+"""What an operator puts right at a provider."""
 GOOD_UP_TO = 0.5
 """Share of the good calls, up to which the value tells them apart."""
 
@@ -53,7 +57,7 @@ class Report(msgspec.Struct, frozen=True):
     means: str
     cause: Cause
     place: str
-    """The crash frame, the setting, or the provider's model."""
+    """The crash frame, the setting, the provider's model, or the stage in which the time ran out."""
     since: str
     """The release and, where it is known, the commit with which it began; the first suspect."""
     look_at: str
@@ -61,6 +65,8 @@ class Report(msgspec.Struct, frozen=True):
     shared: tuple[Shared, ...]
     observations: tuple[str, ...]
     """Sentences with numbers that decide between causes."""
+    suspect: str | None = None
+    """The commit that changed the place since the last release without it; `None`: none did, or no history is known."""
 
 
 def report_on(
@@ -129,7 +135,9 @@ def _place(group: GroupRow, bodies: Sequence[dict[str, Any]]) -> str:
         setting = body.get("facts", {}).get("setting")
         if setting:
             return f"setting {setting}"
-        if group.fixable_by == "provider" and body.get("provider"):
+        if group.code == "deadline_exceeded" and body.get("facts", {}).get("stage"):
+            return f"stage {body['facts']['stage']}"
+        if body.get("provider") and (group.fixable_by == "provider" or group.code in ACCOUNT_CODES):
             return f"{body['provider']}/{body.get('model')}"
         for raised in body.get("chain", []):
             for frame in reversed(raised["frames"]):

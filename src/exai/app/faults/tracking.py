@@ -11,9 +11,11 @@ import structlog
 from exai.app.faults.failed_starts import FailedStarts
 from exai.app.faults.release import release_of, settings_digest
 from exai.app.monitoring import Monitoring
+from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.console import Console
+from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.error_tracking.known_groups import KnownGroups, follow_groups
 from exai.error_tracking.noticing import FaultNotices
 from exai.error_tracking.recovery import Recovery
@@ -79,6 +81,8 @@ async def open_fault_tracking(
     recovery = Recovery(UncountedCalls(database, targets), clock, redaction)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
     known, follow = KnownGroups(), asyncio.Event()
+    sources = open_sources_of(ProjectTables(database, clock), settings.investigation.repository)
+    console = Console(database, clock, FirstSuspects(sources))
     following = follow_groups(known, GroupChanges(database), clock, bus, follow)
     duties = (
         Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
@@ -97,7 +101,7 @@ async def open_fault_tracking(
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
                 await FailedStarts(settings).count(bus, tracker, ProjectTables(database, clock))
-                yield FaultTracking(notices, tracker, Console(database, clock), runs, known, follow)
+                yield FaultTracking(notices, tracker, console, runs, known, follow)
     finally:
         await tracker.close()
         runs.end_soon()

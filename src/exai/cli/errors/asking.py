@@ -11,13 +11,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.console import Console, GroupLine
+from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.errors import ExaiError, StartFault
 from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
+from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.rows import Change, GroupRow
 
 __all__ = ["Group", "Note", "Version", "as_number", "ask", "decide", "operator"]
@@ -87,6 +90,7 @@ async def _console(settings: Settings) -> AsyncIterator[Console]:
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
-        yield Console(database, SystemClock())
+        sources = open_sources_of(ProjectTables(database, SystemClock()), settings.investigation.repository)
+        yield Console(database, SystemClock(), FirstSuspects(sources))
     finally:
         await database.close()

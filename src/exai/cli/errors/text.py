@@ -117,6 +117,7 @@ def _facts(details: GroupDetails, width: int) -> Iterator[str]:
         ("whose", report.cause),
         ("where", report.place),
         ("since", report.since),
+        *([("suspect", report.suspect)] if report.suspect else []),
         ("decides", report.look_at),
         ("to do", report.fix),
     ]

@@ -5,11 +5,12 @@ Files are found by the paths that programs report: by the longest end of one tha
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from exai.errors import BadArguments, FileRefused
 from exai.evidence.git.answers import MOST_LINES, commit_line, opened
-from exai.evidence.git.history import MOST_COMMITS, Blamed, ancestors, blame, changes_of, log
+from exai.evidence.git.history import blame, changed_since, hunks_in, log
 from exai.evidence.git.hunks import Hunk
 from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.requests import Lines, NamedCommit, Suspect, Suspects
@@ -21,7 +22,10 @@ __all__ = ["blame_at", "commit_named", "history_at", "lines_at", "suspects"]
 
 NEAR = 3
 """Lines around a place that belong to it."""
-MOST_SUSPECTS = 12
+MOST_SUSPECTS = 8
+MOST_LOOKED_AT = 20
+SUSPECTS_S = 0.8
+BLAME_S = 0.5
 MOST_HUNK_LINES = 60
 MOST_PARTS = 12
 """Of a path, by whose ends a file is looked for."""
@@ -72,7 +76,7 @@ def blame_at(tree: Tree, rev: str, path: str, line: int) -> Suspect:
     with opened(tree) as (repository, prefix):
         commit = repository.commit(repository.resolve(rev))
         full, lines, _ = _text(tree, repository, commit, prefix, path)
-        blamed = blame(repository, commit.sha, full, line, line)
+        blamed = blame(repository, commit.sha, full, line, line, BLAME_S)
         if not blamed:
             raise BadArguments(f"`{shown(full)}` has {len(lines):,} lines at {commit.sha[:12]}.")
         return _suspect(tree, repository, blamed[0].commit, full, {lines[line - 1]}, is_author=True)
@@ -94,7 +98,7 @@ def history_at(tree: Tree, rev: str, path: str, most: int) -> Suspects:
 def suspects(tree: Tree, since: str, until: str, places: Sequence[tuple[str, int]]) -> Suspects:
     """List the commits after `since`, up to `until`, that changed the files of some places.
 
-    Those that wrote lines at a place come first, the newest of them before. `since` may be empty: then all are looked
+    Those whose hunks have lines of a place come first, the newest of them before. Without `since` all are looked
     at. A place that is no file of the commit is passed over.
 
     Raises:
@@ -102,38 +106,26 @@ def suspects(tree: Tree, since: str, until: str, places: Sequence[tuple[str, int
     """
     with opened(tree) as (repository, prefix):
         last = repository.commit(repository.resolve(until))
-        before = ancestors(repository, repository.resolve(since)) if since else frozenset()
-        found: dict[tuple[str, str], Suspect] = {}
+        before = repository.resolve(since) if since else ""
+        near: dict[str, set[str]] = {}
         for path, line in places:
-            try:
+            with suppress(FileRefused):
                 full, lines, _ = _text(tree, repository, last, prefix, path)
-            except FileRefused:
-                continue
-            window = range(max(1, line - NEAR), min(len(lines), line + NEAR) + 1)
-            authors = {each.commit.sha for each in _blamed(repository, last, full, window)}
-            near = {lines[number - 1] for number in window if lines[number - 1].strip()}
-            for commit in log(repository, last.sha, full, MOST_COMMITS):
-                if commit.sha not in before and (commit.sha, full) not in found:
-                    found[commit.sha, full] = _suspect(
-                        tree, repository, commit, full, near, is_author=commit.sha in authors
-                    )
-    ordered = sorted(found.values(), key=lambda each: not each.is_at_place)
-    return Suspects(tuple(ordered[:MOST_SUSPECTS]), len(ordered) > MOST_SUSPECTS)
-
-
-def _blamed(repository: Repository, commit: Commit, path: str, window: range) -> Iterable[Blamed]:
-    return blame(repository, commit.sha, path, window.start, window.stop - 1) if window else ()
+                around = lines[max(0, line - NEAR - 1) : line + NEAR]
+                near.setdefault(full, set()).update(each for each in around if each.strip())
+        changed, has_more = changed_since(repository, before, last.sha, list(near), SUSPECTS_S)
+        found = [
+            _suspect(tree, repository, commit, path, near[path]) for commit, path in changed[:MOST_LOOKED_AT]
+        ]
+    ordered = sorted(found, key=lambda each: not each.is_at_place)
+    return Suspects(tuple(ordered[:MOST_SUSPECTS]), has_more or len(changed) > MOST_SUSPECTS)
 
 
 def _suspect(
-    tree: Tree, repository: Repository, commit: Commit, path: str, near: set[str], *, is_author: bool
+    tree: Tree, repository: Repository, commit: Commit, path: str, near: set[str], *, is_author: bool = False
 ) -> Suspect:
     """Show of what a commit did to a file the hunks that have lines of a place, else the first."""
-    hunks = [
-        hunk
-        for file in changes_of(repository, commit, path, keeps_secrets=tree.keeps_secrets)
-        for hunk in file.hunks
-    ]
+    hunks = hunks_in(repository, commit, path, keeps_secrets=tree.keeps_secrets)
     at_place = [hunk for hunk in hunks if any(line[:1] != "-" and line[1:] in near for line in hunk.lines)]
     rows = list(_spelled(at_place or hunks))
     return Suspect(

@@ -2,17 +2,18 @@
 
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import PurePath
 
-from exai.evidence.git.hunks import FileChange, hunks_of
+from exai.evidence.git.hunks import FileChange, Hunk, hunks_of
 from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.trees import clean_lines
 from exai.files.checks import secret_kind, text_of
 
-__all__ = ["Blamed", "ancestors", "blame", "changes_of", "log"]
+__all__ = ["Blamed", "blame", "changed_since", "changes_of", "hunks_in", "log"]
 
 MOST_COMMITS = 50
 MOST_WALKED = 20_000
@@ -44,19 +45,37 @@ def log(repository: Repository, start: str, path: str = "", most: int = MOST_COM
     return found
 
 
-def ancestors(repository: Repository, start: str) -> frozenset[str]:
-    """Return a commit and those that it came of, as far as they are walked.
+def changed_since(
+    repository: Repository, since: str, until: str, paths: Sequence[str], within_s: float = WALK_S
+) -> tuple[list[tuple[Commit, str]], bool]:
+    """List which of some files the commits after `since`, up to `until`, changed, the newest first.
+
+    Also return whether there may be more, as it took too long or was too much. `since` may be empty.
 
     Raises:
-        Unreadable: the commit cannot be read.
+        Unreadable: one of the two cannot be read.
     """
-    found: set[str] = set()
-    until = time.monotonic() + WALK_S
-    for commit in _walk(repository, start):
-        found.add(commit.sha)
-        if len(found) > MOST_WALKED or time.monotonic() > until:
-            break
-    return frozenset(found)
+    end = time.monotonic() + within_s
+    waiting = [(-repository.commit(until).at, until)]
+    known = {since} if since else set()
+    if since:
+        heapq.heappush(waiting, (-repository.commit(since).at, since))
+    seen = {until, *known}
+    found: list[tuple[Commit, str]] = []
+    while waiting and any(sha not in known for _, sha in waiting):
+        if time.monotonic() > end or len(seen) > MOST_WALKED or len(found) >= MOST_COMMITS:
+            return found, True
+        commit = repository.commit(heapq.heappop(waiting)[1])
+        if commit.sha not in known:
+            found += [(commit, path) for path in paths if _changes(repository, commit, path)]
+        for sha in repository.parents(commit):
+            if commit.sha in known:
+                known.add(sha)
+            if sha not in seen:
+                seen.add(sha)
+                with suppress(Unreadable):
+                    heapq.heappush(waiting, (-repository.commit(sha).at, sha))
+    return [(commit, path) for commit, path in found if commit.sha not in known], False
 
 
 def changes_of(
@@ -82,8 +101,27 @@ def changes_of(
     return files
 
 
-def blame(repository: Repository, start: str, path: str, first: int, last: int) -> list[Blamed]:
+def hunks_in(repository: Repository, commit: Commit, path: str, *, keeps_secrets: bool) -> list[Hunk]:
+    """List what a commit changed in a file since its first parent, without what looks like secrets.
+
+    Raises:
+        Unreadable: a folder of it cannot be read.
+    """
+    parents = repository.parents(commit)
+    was = repository.entry(repository.commit(parents[0]), path) if parents else None
+    sides = [
+        _lines(repository, path, each, keeps_secrets=keeps_secrets)
+        for each in (was, repository.entry(commit, path))
+    ]
+    return [] if sides[0] is None or sides[1] is None else hunks_of(sides[0], sides[1])
+
+
+def blame(
+    repository: Repository, start: str, path: str, first: int, last: int, within_s: float | None = None
+) -> list[Blamed]:
     """Find the commit that each line of a file is from, along the parents that still have it.
+
+    What is not found in time is said to be from the commit that was reached.
 
     Raises:
         Unreadable: the file is not in that commit.
@@ -95,7 +133,7 @@ def blame(repository: Repository, start: str, path: str, first: int, last: int) 
         raise Unreadable(f"{path} is no text file of that commit")
     pending = {number - 1: number for number in range(first, min(last, len(lines)) + 1)}
     found: dict[int, Commit] = {}
-    until = time.monotonic() + WALK_S
+    until = time.monotonic() + (WALK_S if within_s is None else within_s)
     while pending:
         older = None if time.monotonic() > until else _older(repository, commit, path, entry)
         if older is None:
@@ -131,11 +169,12 @@ def _walk(repository: Repository, start: str) -> Iterator[Commit]:
 
 def _changes(repository: Repository, commit: Commit, path: str) -> bool:
     try:
-        entry = repository.entry(commit, path)
-        before = [repository.entry(repository.commit(sha), path) for sha in repository.parents(commit)]
+        parents = [repository.commit(sha) for sha in repository.parents(commit)]
+        if parents:
+            return all(repository.differs(commit, parent, path) for parent in parents)
+        return repository.entry(commit, path) is not None
     except Unreadable:
         return False
-    return all(each != entry for each in before) if before else entry is not None
 
 
 def _older(repository: Repository, commit: Commit, path: str, entry: Entry) -> tuple[Commit, Entry] | None:

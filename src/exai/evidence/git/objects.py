@@ -38,6 +38,7 @@ MOST_ENTRIES = 200_000
 OBJECTS_KEPT = 2_000
 SMALL_BYTES = 2**16
 MOST_STEPS = 20
+_FOLDER = 0o040000
 _SHA = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")
 _SPEC = re.compile(r"(?P<name>[^~^@:?*\[\\\x00-\x20\x7f]+|@)(?P<steps>(?:~\d{0,4}|\^\d?)*)")
@@ -90,6 +91,7 @@ class Repository:
         self._common_dir = common_dir
         self._roots = roots
         self._objects: OrderedDict[str, Any] = OrderedDict()
+        self._folders: OrderedDict[str, dict[str, Entry]] = OrderedDict()
         self._open = ExitStack()
 
     @classmethod
@@ -220,12 +222,29 @@ class Repository:
         Raises:
             Unreadable: a tree on the way cannot be read.
         """
-        entry: Entry | None = Entry(0o040000, commit.tree)
+        entry: Entry | None = Entry(_FOLDER, commit.tree)
         for part in path.split("/"):
-            if entry is None or entry.mode != 0o040000:
+            if entry is None or entry.mode != _FOLDER:
                 return None
-            entry = dict(self._items(entry.sha)).get(part)
+            entry = self._items(entry.sha).get(part)
         return entry
+
+    def differs(self, commit: Commit, other: Commit, path: str) -> bool:
+        """Whether a file is another one in two commits, or is in one alone.
+
+        Raises:
+            Unreadable: a tree on the way cannot be read.
+        """
+        one: Entry | None = Entry(_FOLDER, commit.tree)
+        two: Entry | None = Entry(_FOLDER, other.tree)
+        for part in path.split("/"):
+            if one == two:
+                return False
+            one, two = (
+                self._items(each.sha).get(part) if each is not None and each.mode == _FOLDER else None
+                for each in (one, two)
+            )
+        return one != two
 
     def differences(
         self, old: str | None, new: str | None, prefix: str = "", depth: int = 0
@@ -237,31 +256,38 @@ class Repository:
         """
         if depth > MOST_TREE_DEPTH:
             raise Unreadable("its folders are too deep")
-        before = dict(self._items(old)) if old else {}
-        after = dict(self._items(new)) if new else {}
+        before = self._items(old) if old else {}
+        after = self._items(new) if new else {}
         for name in sorted(before.keys() | after.keys()):
             was, now = before.get(name), after.get(name)
             if was == now:
                 continue
-            trees = [each.sha if each and each.mode == 0o040000 else None for each in (was, now)]
+            trees = [each.sha if each and each.mode == _FOLDER else None for each in (was, now)]
             path = prefix + name
             if any(trees):
                 yield from self.differences(trees[0], trees[1], f"{path}/", depth + 1)
-            files = [None if each is None or each.mode == 0o040000 else each for each in (was, now)]
+            files = [None if each is None or each.mode == _FOLDER else each for each in (was, now)]
             if any(files):
                 yield path, files[0], files[1]
 
-    def _items(self, sha: str) -> list[tuple[str, Entry]]:
+    def _items(self, sha: str) -> dict[str, Entry]:
+        known = self._folders.get(sha)
+        if known is not None:
+            return known
         tree = self.get(sha)
         if tree.type_name != b"tree":
             raise Unreadable(f"object {sha[:12]} is no folder")
         try:
-            return [
-                (item.path.decode(errors="surrogateescape"), Entry(item.mode, item.sha.decode()))
+            found = {
+                item.path.decode(errors="surrogateescape"): Entry(item.mode, item.sha.decode())
                 for item in tree.items()
-            ]
+            }
         except _BROKEN as error:
             raise Unreadable(f"folder {sha[:12]} is broken") from error
+        self._folders[sha] = found
+        if len(self._folders) > OBJECTS_KEPT:
+            self._folders.popitem(last=False)
+        return found
 
     def _step(self, sha: str, kind: str, number: int) -> str | None:
         if kind == "^":

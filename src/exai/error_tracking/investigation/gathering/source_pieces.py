@@ -12,6 +12,7 @@ from exai.error_tracking.investigation.gathering.sources import (
     SourceUnavailable,
     commit_names,
 )
+from exai.error_tracking.investigation.gathering.suspects import last_good_commit
 
 __all__ = ["AROUND", "SourcePieces", "commit_text"]
 
@@ -94,7 +95,8 @@ class SourcePieces:
         )
 
     async def _history(self, reader: SourceReader, releases: Sequence[str]) -> None:
-        since, told = await self._last_good(reader, releases)
+        good = await last_good_commit(reader, self._subject.group.first_release, releases)
+        since, told = ("", "up to its release") if good is None else (good[0], f"since release {good[1]}")
         places = [(place.file, place.line) for place in self._places]
         self.suspects = await reader.suspects(since, self.commit, places)
         if not self.suspects:
@@ -110,17 +112,6 @@ class SourcePieces:
                     commit=each.commit,
                 )
             )
-
-    async def _last_good(self, reader: SourceReader, releases: Sequence[str]) -> tuple[str, str]:
-        """Find the commit of the last release without the error, and say which commits are looked at."""
-        first = self._subject.group.first_release
-        before = list(releases[: releases.index(first)]) if first in releases else []
-        for release in reversed(before):
-            try:
-                return await reader.commit_named(commit_names(release)), f"since release {release}"
-            except SourceUnavailable:
-                continue
-        return "", "up to its release"
 
     async def _blame(self, reader: SourceReader, place: Place) -> None:
         try:
