@@ -37,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench faults", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the storm lasts")
     parser.add_argument("--per-minute", type=int, default=100_000, help="faults of the storm")
+    parser.add_argument("--distinct", type=int, default=0, help="instead: so many distinct faults at once")
     return parser.parse_args()
 
 
@@ -139,6 +140,29 @@ async def _storm(folder: Path, seconds: float, per_minute: int) -> None:
         raise SystemExit(f"{sent - counted} faults are missing")
 
 
+async def _distinct(folder: Path, number: int) -> None:
+    """Notice faults that are all different, and count them twice over."""
+    database = await Database.open(config.Database(), folder)
+    clock, bus = SystemClock(), EventBus()
+    notices = FaultNotices(bus.publish, clock, release="1.0.0")
+    tracker = Tracker(FaultCounts(database), clock, Redaction(), bus.publish, asyncio.Event())
+    tracker.watch(bus)
+    await RunTable(database, clock).begin("1.0.0", "", "")
+    kinds = [type(f"Error{each:05d}", (LookupError,), {}) for each in range(number)]
+    resident, began = _resident(), time.monotonic()
+    for _ in range(2):
+        for kind in kinds:
+            notices.notice(kind("x"), FaultSource.CALL)
+        await tracker.flush()
+    took = time.monotonic() - began
+    groups = await GroupTables(database, clock).listed(state=None, most=2 * number)
+    print(f"distinct: {number:,} faults, twice, in {took:.1f} s: {len(groups):,} groups, ", end="")
+    print(f"{tracker.lost} lost, memory +{(_resident() - resident) / 2**20:.1f} MiB")
+    await database.close()
+    if len(groups) != number or any(group.seen != 2 for group in groups):
+        raise SystemExit("they are not counted as they are")
+
+
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
 
@@ -146,6 +170,10 @@ def _resident() -> int:
 def main() -> None:
     """Measure, and print."""
     asked = _arguments()
+    if asked.distinct:
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(_distinct(Path(folder), asked.distinct))
+        return
     _parts()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_storm(Path(folder), asked.seconds, asked.per_minute))

@@ -119,13 +119,9 @@ def fixed_provider() -> Iterator[str]:
 
 @asynccontextmanager
 async def path_client(folder: Path, base_url: str) -> AsyncIterator[PathClient]:
-    """Build a daemon without ports, and a client of its pump.
-
-    It has no auditor, which adds no function to a call, and counts what happened once a second.
-    """
+    """Build a daemon without ports, and a client of its pump. Its auditor counts what happened once a second."""
     settings = config.Settings(
         data_dir=folder,
-        auditor=config.Auditor(mode="off"),
         providers=config.Providers(
             glm=config.GlmProvider(api_key=SecretStr("id.secret"), base_url=HttpUrl(base_url))
         ),

@@ -100,7 +100,8 @@ class ModelAsker:
             finally:
                 self._enter(entry, charges, model.cost)
             _spend_as_timed(entry, completion, began, clock.monotonic())
-            if is_other_model((model.name, model.wire_name), completion.echoed_model):
+            names = (model.name, model.wire_name)
+            if completion.echoed_model not in names and is_other_model(names, completion.echoed_model):
                 self._asking.bus.publish(OtherModelAnswered(model.provider, model.name))
             return completion
 

@@ -2,18 +2,24 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from benchmarks.auditor import flood
 
 from exai.callers import Caller, Door
 from exai.events.bus import EventBus
 from exai.events.events import AuditExercised, ObservationOpened
 from exai.monitoring.auditor.auditor import MOST_QUEUED, QUIET, Auditor
 from exai.monitoring.auditor.exercise import Expected, Phase, Planted, event_of, events_of, expected_of, plan
+from exai.monitoring.auditor.explaining import Explainer, Reply
 from exai.runtime.clock import ManualClock
 from exai.storage.auditor.observations import Observations
 from exai.storage.auditor.windows import KEEP_HOURS, Windows
+from exai.storage.calls.budgets import BudgetGrants, Limit, Wanted
 from exai.storage.database import Database
+from exai.storage.database_file import FILE_NAME
+from support.migrated_databases import migrated_sqlite
 from support.queued_writes import commit_queued
 
 
@@ -38,6 +44,64 @@ class Watched:
     def plant(self, kind: str, count: int) -> None:
         for event in events_of([Planted(0.0, kind, count=count)]):  # type: ignore[arg-type]
             self.bus.publish(event)
+
+
+async def test_of_a_flood_every_event_is_folded_or_counted_as_dropped(tmp_path: Path) -> None:
+    migrated_sqlite(tmp_path / FILE_NAME)
+    seen = await flood(tmp_path, per_second=100_000, seconds=0.3)
+    assert seen.sent > MOST_QUEUED
+    assert seen.dropped > 0
+    assert seen.folded + seen.dropped == seen.sent
+
+
+class Fleet:
+    """Four processes on one database and one purse, each of which sees all that happens."""
+
+    def __init__(self, database: Database) -> None:
+        self.clock = ManualClock()
+        self.processes = [Watched(database, self.clock) for _ in range(4)]
+        self.grants = [BudgetGrants(database, self.clock) for _ in range(4)]
+        self.granted: list[float] = []
+        self.explainers = [self._explainer(*each) for each in zip(self.processes, self.grants, strict=True)]
+
+    def _explainer(self, process: Watched, grants: BudgetGrants) -> Explainer:
+        async def ask(_: str) -> Reply:
+            refusal = await grants.grant(Wanted("auditor", "call", 0.001, (Limit(3_600.0, requests=30),)))
+            if refusal is not None:
+                return Reply(None, refusal.wait_s or 60.0)
+            self.granted.append(self.clock.wall())
+            return Reply("")
+
+        explainer = Explainer(process.observations, ask, self.clock)
+        explainer.watch(process.bus)
+        return explainer
+
+    async def exercise(self, minutes: float) -> None:
+        begun, explained = self.clock.wall(), 0.0
+        for planted in plan(2, 30, minutes):
+            self.clock.advance(begun + planted.at - self.clock.wall())
+            for process in self.processes:
+                for event in events_of([planted]):
+                    process.bus.publish(event)
+            if planted.at - explained >= 120:
+                explained = planted.at
+                for process, explainer in zip(self.processes, self.explainers, strict=True):
+                    await process.auditor.fold()
+                    await explainer.explain()
+        for process in self.processes:
+            await process.pass_time(10)
+
+
+async def test_four_processes_observe_each_anomaly_once_and_share_a_purse(database: Database) -> None:
+    fleet = Fleet(database)
+    await fleet.exercise(60)
+    observed = await fleet.processes[0].observations.listing()
+    assert sorted(Expected(each.detector, each.subject, each.severity) for each in observed) == expected_of(
+        2, 60
+    )
+    moments = fleet.granted
+    assert moments
+    assert max(sum(begin <= at < begin + 3_600 for at in moments) for begin in moments) <= 30
 
 
 async def exercised(
