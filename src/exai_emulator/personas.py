@@ -16,6 +16,7 @@ from exai_emulator.objects.forms import ObjectForm, in_form
 from exai_emulator.objects.making import made
 from exai_emulator.reader import read_on
 from exai_emulator.reporting.exploring import filled
+from exai_emulator.reporting.investigating import Conduct, investigated, is_investigation
 from exai_emulator.reporting.turns import REPORTERS, Report, ReportTurn, Shown, reports
 from exai_emulator.tokens import count_tokens, cut_to_tokens
 from exai_emulator.tool_calls import SaidCall, ScriptedCall
@@ -35,6 +36,7 @@ PersonaKind = Literal[
     "follower",
     "explorer",
     "writer",
+    "investigator",
 ]
 
 DEFAULT_THINK_TOKENS = 12
@@ -69,6 +71,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     - `follower`: votes as most of what it is shown.
     - `explorer`: calls the tools of its `rounds` that are declared, then reports like `reader`.
     - `writer`: a unified diff that makes the edits of its `report` in the lines that it is shown.
+    - `investigator`: the cause of a fault by a schema, citing the evidence that it is shown, as its `conduct` says.
+      So does `auto`, honestly.
     """
 
     kind: PersonaKind = "auto"
@@ -98,6 +102,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """How an object is answered."""
     report: Report = Report()
     """Of the personas that find, judge, vote and write."""
+    conduct: Conduct = "honest"
+    """Of `investigator`."""
 
     def __post_init__(self) -> None:
         if min(self.tokens, self.searches, self.delay_per_token_ms, self.first_byte_delay_ms) < 0:
@@ -293,6 +299,13 @@ def _said(persona: Persona, question: Question, turn: ReportTurn) -> str:
     if kind == "long":
         return _filler(_WORDS, persona.tokens)
     last = _last_user_text(question)
+    if kind in {"auto", "investigator"} and is_investigation(last):
+        return investigated(persona.conduct, last)
+    return _replied(kind, question, last)
+
+
+def _replied(kind: PersonaKind, question: Question, last: str) -> str:
+    """What is said to the last user message, or of the tools and messages before it."""
     if kind == "auto" and question.rounds_made:
         return f"{last}\nTools said: {_told_by_tools(question)}"
     if kind == "recall" or (kind == "auto" and _asks_to_recall(last)):

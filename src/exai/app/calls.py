@@ -7,6 +7,7 @@ from exai.app.duties import use_duties
 from exai.app.faults.tracking import FaultTracking
 from exai.app.storage import Storage
 from exai.app.watching.auditor import auditor_purses
+from exai.app.watching.investigator_models import investigator_purses
 from exai.config import Settings
 from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.idempotent_calls import IdempotentCalls
@@ -38,7 +39,7 @@ async def open_dispatcher(
         storage.idempotent_calls, settings.idempotency, clock=asking.clock, publish=asking.bus.publish
     )
     metrics.read_samples(idempotent_calls.samples)
-    purses = auditor_purses(settings.auditor)
+    purses = {**auditor_purses(settings.auditor), **investigator_purses(settings.investigation)}
     oversight = Oversight.on(
         storage.database,
         settings.guards,

@@ -1,7 +1,8 @@
 """Runs the process of `exai serve` and of `exai stdio`: services, ports, and the order in which they stop."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -21,7 +22,9 @@ from exai.transports.opening import Opening
 from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
 
-__all__ = ["run_daemon", "run_stdio"]
+__all__ = ["run_daemon", "run_stdio", "run_without_ports"]
+
+T = TypeVar("T")
 
 
 async def run_daemon(
@@ -92,6 +95,16 @@ async def run_stdio(
                 bus=services.monitoring.bus,
                 opening=opening,
             )
+
+
+async def run_without_ports(settings: Settings, work: Callable[[Services], Awaitable[T]], *, demo: bool) -> T:
+    """Do something with the services of a daemon, jobs included, and none of its ports.
+
+    Raises:
+        StartFault: the database or a setting makes it impossible.
+    """
+    async with _services(settings, demo=demo) as services:
+        return await work(services)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from exai.app.monitoring import Monitoring, build_monitoring
 from exai.app.storage import Storage, open_storage
 from exai.app.tools import open_tools
 from exai.app.watching.auditor import open_auditor
+from exai.app.watching.investigator import open_investigations
 from exai.config import Settings
 from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
@@ -86,7 +87,16 @@ async def build(
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             open_sampling(storage.database, monitoring, asking, scheduler),
             remote_files(settings, storage, asking.router, clock) as remote,
-            open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=runs_jobs) as jobs,
+            open_jobs(
+                settings,
+                storage,
+                monitoring,
+                remote,
+                clock,
+                scheduler,
+                faults.investigations.kind(settings.jobs),
+                wanted=runs_jobs,
+            ) as jobs,
             open_tools(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
             ) as tools,
@@ -96,6 +106,7 @@ async def build(
             open_auditor(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
             ),
+            open_investigations(settings, monitoring, asking, faults, dispatcher, scheduler, jobs),
         ):
             announce_breakers(monitoring.bus, NoticeWriter(storage.database, storage.targets), clock)
             yield Services(

@@ -8,6 +8,7 @@ import msgspec
 
 from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
+from exai.error_tracking.investigation.view import InvestigationView, view_of
 from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
@@ -15,6 +16,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
 from exai.storage.error_tracking.groups import FingerprintRow, GroupTables, HourRow, StaleVersion
+from exai.storage.error_tracking.investigations import InvestigationTables
 from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.rows import Change, GroupRow, State, Turn
 from exai.storage.error_tracking.sample_table import SampleTable
@@ -74,6 +76,8 @@ class GroupDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last seven days, those in which it was seen."""
     latest: dict[str, Any] | None
     """The latest occurrence that was kept."""
+    investigation: InvestigationView | None
+    """The latest one with a report, else the latest."""
 
 
 class Console:
@@ -86,6 +90,7 @@ class Console:
         self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
         self._samples = SampleTable(database)
+        self._investigations = InvestigationTables(database, clock)
         self._clock = clock
 
     async def listed(
@@ -157,7 +162,13 @@ class Console:
             history=await groups.turns(group),
             hours=await groups.hours(group, self._clock.utc() - SHOWN_HOURS),
             latest=bodies[0] if bodies else None,
+            investigation=await self._investigation(group),
         )
+
+    async def _investigation(self, group: GroupRow) -> InvestigationView | None:
+        tables = self._investigations
+        row = await tables.latest_of(group.group_id, done=True) or await tables.latest_of(group.group_id)
+        return None if row is None else view_of(row)
 
     async def decide(
         self,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from exai.app.faults.failed_starts import FailedStarts
+from exai.app.faults.investigations import Investigations
 from exai.app.faults.release import release_of, settings_digest
 from exai.app.monitoring import Monitoring
 from exai.app.watching.sources import open_sources_of
@@ -57,6 +58,7 @@ class FaultTracking:
     known: KnownGroups
     decided: asyncio.Event
     """Set when somebody decided something here, so that those who follow groups hear of it at once."""
+    investigations: Investigations
 
 
 @asynccontextmanager
@@ -79,6 +81,7 @@ async def open_fault_tracking(
     runs = RunTable(database, clock)
     await runs.begin(release, digest, socket.gethostname())
     recovery = Recovery(UncountedCalls(database, targets), clock, redaction)
+    investigations = Investigations(database, bus, clock, settings.investigation)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
     known, follow = KnownGroups(), asyncio.Event()
     sources = open_sources_of(ProjectTables(database, clock), settings.investigation.repository)
@@ -101,7 +104,7 @@ async def open_fault_tracking(
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
                 await FailedStarts(settings).count(bus, tracker, ProjectTables(database, clock))
-                yield FaultTracking(notices, tracker, console, runs, known, follow)
+                yield FaultTracking(notices, tracker, console, runs, known, follow, investigations)
     finally:
         await tracker.close()
         runs.end_soon()

@@ -23,7 +23,7 @@ from exai.storage.database import Database
 from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.rows import Change, GroupRow
 
-__all__ = ["Group", "Note", "Version", "as_number", "ask", "decide", "operator"]
+__all__ = ["Group", "Note", "Version", "as_number", "ask", "decide", "opened_database", "operator"]
 
 T = TypeVar("T")
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")]
@@ -87,10 +87,21 @@ async def ask(settings: Settings, what: Callable[[Console], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _console(settings: Settings) -> AsyncIterator[Console]:
+    async with opened_database(settings) as database:
+        sources = open_sources_of(ProjectTables(database, SystemClock()), settings.investigation.repository)
+        yield Console(database, SystemClock(), FirstSuspects(sources))
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database of some settings, beside a daemon.
+
+    Raises:
+        StartFault: it cannot be used.
+    """
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     database = await Database.open(settings.database, settings.data_dir)
     try:
-        sources = open_sources_of(ProjectTables(database, SystemClock()), settings.investigation.repository)
-        yield Console(database, SystemClock(), FirstSuspects(sources))
+        yield database
     finally:
         await database.close()

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import typer
 
+from exai.cli.errors.investigation_text import investigation_lines
+from exai.cli.errors.printable import printable
 from exai.error_tracking.console import GroupDetails, GroupLine
 from exai.storage.error_tracking.rows import Turn
 
@@ -34,7 +36,7 @@ def as_table(groups: Sequence[GroupLine], width: int | None = None, now: datetim
             str(each.callers),
             _ago(each.last_seen, now),
             each.fixable_by or "?",
-            _printable(_title(each)),
+            printable(_title(each)),
         )
         for each in groups
     ]
@@ -67,13 +69,16 @@ def print_line(group: GroupLine, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(group)).decode())
     else:
-        typer.echo(f"{group.group} is {group.state} (version {group.version}): {_printable(_title(group))}")
+        typer.echo(f"{group.group} is {group.state} (version {group.version}): {printable(_title(group))}")
 
 
 def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
     yield from _head(details, width, now)
     yield ""
     yield from _facts(details, width)
+    if details.investigation is not None:
+        yield ""
+        yield from investigation_lines(details.investigation, width)
     if details.latest is not None:
         yield ""
         yield from _occurrence(details.latest, width)
@@ -81,7 +86,7 @@ def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
     yield "grouped by"
     for each in details.grouped_by:
         yield from textwrap.wrap(
-            f"{each.hash[:12]}  seen {each.seen:,}  {_printable(each.why)}",
+            f"{each.hash[:12]}  seen {each.seen:,}  {printable(each.why)}",
             width,
             initial_indent="  ",
             subsequent_indent="                ",
@@ -98,7 +103,7 @@ def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
 
 def _head(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
     group = details.group
-    yield from textwrap.wrap(f"{group.group}  {_printable(_title(group))}", width, subsequent_indent="      ")
+    yield from textwrap.wrap(f"{group.group}  {printable(_title(group))}", width, subsequent_indent="      ")
     escalates = ", escalating" if group.escalates else ""
     yield from textwrap.wrap(
         f"{group.state}{escalates} (version {group.version}) · seen {group.seen:,} times, by {group.callers} "
@@ -130,25 +135,25 @@ def _facts(details: GroupDetails, width: int) -> Iterator[str]:
         for each in report.shared
     ]
     for name, text in facts:
-        yield from _field(name, _printable(text), width)
+        yield from _field(name, printable(text), width)
 
 
 def _occurrence(body: dict[str, Any], width: int) -> Iterator[str]:
     known = ("call_id", "incident_id", "tool", "provider", "model", "door", "client", "subject", "release")
     yield f"latest kept occurrence, {body['at']:%Y-%m-%d %H:%M:%S} UTC, noticed by: {body.get('source', '?')}"
-    told = "  ".join(f"{name}={_printable(str(body[name]))}" for name in known if body.get(name))
+    told = "  ".join(f"{name}={printable(str(body[name]))}" for name in known if body.get(name))
     yield from textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="  ")
     for raised in reversed(body.get("chain", [])):
         text = f"{raised['type']}: {raised['message']}" if raised["message"] else raised["type"]
         yield from textwrap.wrap(
-            _printable(text), width, initial_indent="  ", subsequent_indent="    ", max_lines=4
+            printable(text), width, initial_indent="  ", subsequent_indent="    ", max_lines=4
         )
         for frame in reversed(raised["frames"][-SHOWN_FRAMES:]):
             mark = "›" if frame["own"] else " "
-            yield _cut(f"   {mark} {_printable(frame['module'])}:{frame['function']}:{frame['line']}", width)
+            yield _cut(f"   {mark} {printable(frame['module'])}:{frame['function']}:{frame['line']}", width)
     if body.get("message"):
         yield from textwrap.wrap(
-            _printable(body["message"]), width, initial_indent="  ", subsequent_indent="  "
+            printable(body["message"]), width, initial_indent="  ", subsequent_indent="  "
         )
 
 
@@ -160,7 +165,7 @@ def _title(group: GroupLine) -> str:
 def _turn(turn: Turn) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in turn.facts.items())
     told = f"{turn.at:%Y-%m-%d %H:%M} {turn.kind} by {turn.actor}"
-    return _printable(" · ".join(part for part in (told, facts, turn.note) if part))
+    return printable(" · ".join(part for part in (told, facts, turn.note) if part))
 
 
 def _field(name: str, text: str, width: int) -> list[str]:
@@ -198,12 +203,3 @@ def _ago(moment: datetime, now: datetime) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _printable(text: str) -> str:
-    """Escape what could control the terminal."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    )

@@ -6,27 +6,18 @@ was asked for.
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
-
-import msgspec
 
 from exai.error_tracking.console import UnknownGroup
-from exai.error_tracking.investigation.report import InvestigationReport
+from exai.error_tracking.investigation.view import InvestigationView, view_of
 from exai.errors import ToolFault
 from exai.events.events import Event
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.error_tracking.groups import GroupTables
-from exai.storage.error_tracking.investigations import (
-    EvidenceRow,
-    InvestigationRow,
-    InvestigationState,
-    InvestigationTables,
-    Reason,
-)
+from exai.storage.error_tracking.investigations import EvidenceRow, InvestigationTables
 from exai.storage.error_tracking.rows import GroupRow
 
-__all__ = ["InvestigationDesk", "InvestigationEnded", "InvestigationRefused", "InvestigationView", "view_of"]
+__all__ = ["InvestigationDesk", "InvestigationEnded", "InvestigationRefused"]
 
 LOOK_S = 0.25
 """How often somebody who waits looks at the row."""
@@ -52,43 +43,6 @@ class InvestigationEnded(Event, frozen=True):
     seconds: float
     """Since it was begun."""
     requests: int
-
-
-class InvestigationView(msgspec.Struct, frozen=True, kw_only=True):
-    """An investigation, as it is shown."""
-
-    investigation: str
-    """Its id."""
-    state: InvestigationState
-    stage: str
-    """What a running one does."""
-    reason: Reason
-    asked_by: str
-    asked_at: datetime
-    ended_at: datetime | None
-    why: str
-    """Why it failed, waits or was cancelled."""
-    requests: int
-    cost_usd: float | None
-    report: InvestigationReport | None
-
-
-def view_of(row: InvestigationRow) -> InvestigationView:
-    """Make it of the row."""
-    report = None if row.report is None else msgspec.json.decode(row.report, type=InvestigationReport)
-    return InvestigationView(
-        investigation=row.investigation_id,
-        state=row.state,
-        stage=row.stage,
-        reason=row.reason,
-        asked_by=row.asked_by,
-        asked_at=row.asked_at,
-        ended_at=row.ended_at,
-        why=row.why,
-        requests=row.requests,
-        cost_usd=row.cost_usd,
-        report=report,
-    )
 
 
 class InvestigationDesk:
@@ -156,18 +110,6 @@ class InvestigationDesk:
             StoreFailed: it is not cancelled.
         """
         return await self._tables.cancel(investigation_id, f"Cancelled by {by}.")
-
-    async def latest(self, number: int) -> InvestigationView | None:
-        """Find the latest investigation of a group with a report, else the latest.
-
-        Raises:
-            UnknownGroup: there is none of this number.
-            StoreFailed: the database is out of reach.
-        """
-        group = await self._found(number)
-        row = await self._tables.latest_of(group.group_id, done=True)
-        row = row or await self._tables.latest_of(group.group_id)
-        return None if row is None else view_of(row)
 
     async def evidence(self, investigation_id: str) -> list[EvidenceRow]:
         """Read what the models of an investigation were shown.

@@ -36,6 +36,8 @@ class PatchCheck(msgspec.Struct, frozen=True):
     """Whether its files of Python can be read afterwards; `None`: it has none, or does not apply."""
     commit: str
     """That it was checked against; empty: none is known, so that it was not checked."""
+    repository: str = ""
+    """Root of the repository that has it."""
     problems: tuple[str, ...] = ()
     """Sentences."""
 

@@ -117,6 +117,16 @@ class GroupTables:
         """
         return await self._database.read(lambda connection: _find(connection, number))
 
+    async def with_id(self, group_id: str) -> GroupRow | None:
+        """Find a group by its id.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(*_GROUP).where(error_groups.c.group_id == group_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else _group(row)
+
     async def turns(self, group: GroupRow) -> list[Turn]:
         """Read what happened to a group, in order.
 

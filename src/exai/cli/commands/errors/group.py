@@ -11,6 +11,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
     {
         "list": "List what went wrong, by groups.",
         "show": "Show a group: what it is, whose it is, what to do.",
+        "investigate": "Have models look for the cause of a group, within the budget.",
+        "try": "Apply the patch of a group's report in a temporary work tree, and run a command of yours there.",
         "resolve": "Say that a group is put right: now, in a release, or in the next one.",
         "archive": "Put a group away until a condition is met, or for good.",
         "reopen": "Open a group again.",
@@ -27,7 +29,7 @@ class ErrorsGroup(LazyGroup):
 
     summaries = SUMMARIES
     package = "exai.cli.commands.errors"
-    modules = MappingProxyType({"list": "listing"})
+    modules = MappingProxyType({"list": "listing", "try": "trying"})
 
 
 app = new_app(cls=ErrorsGroup, no_args_is_help=True, help="See what went wrong, and decide on it.")
