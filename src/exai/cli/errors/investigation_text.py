@@ -12,7 +12,7 @@ __all__ = ["investigation_lines", "stage_of"]
 
 _MEANINGS = {
     "likely": "every citation holds, and another model could not refute it",
-    "possible": "some citations hold; nobody confirmed it",
+    "possible": "a citation holds, and it is not refuted",
     "disputed": "another model refutes it, with evidence that holds",
     "unknown": "nothing that was said could be verified",
 }

@@ -14,9 +14,11 @@ from exai.cli.errors.asking import Group, as_number, opened_database, operator
 from exai.cli.errors.investigation_text import investigation_lines, stage_of
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
+from exai.config.tree import secret_values
 from exai.error_tracking.investigation.desk import InvestigationDesk
 from exai.error_tracking.investigation.view import InvestigationView
 from exai.errors import ExaiError, StartFault
+from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
 
 __all__ = ["app"]
@@ -62,6 +64,8 @@ async def _here(settings: Settings, number: int, *, demo: bool) -> Investigation
     async def work(services: Services) -> InvestigationView:
         return await _followed(services.faults.investigations.desk, number)
 
+    quiet = settings.logging.model_copy(update={"level": "warning"})
+    logs.configure(quiet, secrets=secret_values(settings))
     settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"run": True})})
     return await run_without_ports(settings, work, demo=demo)
 
