@@ -51,6 +51,7 @@ from exai.storage.error_tracking.investigations import (
 )
 from exai.storage.error_tracking.rows import GroupRow
 from exai.storage.error_tracking.turns import OURSELVES
+from exai.storage.notices.writing import NOBODY, Targets
 
 __all__ = ["INVESTIGATE", "Investigations"]
 
@@ -72,10 +73,16 @@ class Investigations:
     """Chooses, begins and runs investigations in this process."""
 
     def __init__(
-        self, database: Database, bus: EventBus, clock: Clock, settings: config.Investigation
+        self,
+        database: Database,
+        bus: EventBus,
+        clock: Clock,
+        settings: config.Investigation,
+        targets: Targets = NOBODY,
     ) -> None:
+        """`targets` are told of each end."""
         self.desk = InvestigationDesk(database, clock, settings.mode)
-        self._tables = InvestigationTables(database, clock)
+        self._tables = InvestigationTables(database, clock, targets)
         self._groups = GroupTables(database, clock)
         self._bus = bus
         self._clock = clock

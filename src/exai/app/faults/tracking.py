@@ -81,7 +81,7 @@ async def open_fault_tracking(
     runs = RunTable(database, clock)
     await runs.begin(release, digest, socket.gethostname())
     recovery = Recovery(UncountedCalls(database, targets), clock, redaction)
-    investigations = Investigations(database, bus, clock, settings.investigation)
+    investigations = Investigations(database, bus, clock, settings.investigation, targets)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
     known, follow = KnownGroups(), asyncio.Event()
     sources = open_sources_of(ProjectTables(database, clock), settings.investigation.repository)
