@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from exai.app.duties import job_duties, notice_duties
+from exai.app.faults.tracking import FaultTracking
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
 from exai.app.upload_deletions import UploadDeletions
 from exai.app.watching.notification import Notification
 from exai.config import Settings
 from exai.jobs.durable import DurableJobs
-from exai.jobs.kinds import Kind
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Scheduler
@@ -27,15 +27,13 @@ async def open_jobs(
     remote: RemoteFiles,
     clock: Clock,
     scheduler: Scheduler,
-    *further: Kind,
+    faults: FaultTracking,
+    *,
     wanted: bool,
 ) -> AsyncIterator[DurableJobs | None]:
     """Begin and run jobs within this scope; what is not done at its end is recovered by the next run.
 
     `None` where they are not wanted, or the settings have them run elsewhere.
-
-    Args:
-        further: kinds of jobs that others run.
     """
     if not (wanted and settings.jobs.run):
         yield None
@@ -44,7 +42,11 @@ async def open_jobs(
     notification = Notification(settings, storage.deliveries, clock)
     notification.watch(monitoring.bus)
     jobs = DurableJobs(
-        [deletions.kind(settings.jobs), notification.kind(settings.jobs), *further],
+        [
+            deletions.kind(settings.jobs),
+            notification.kind(settings.jobs),
+            faults.investigations.kind(settings.jobs),
+        ],
         settings.jobs.file or settings.data_dir / JOBS_FILE_NAME,
         storage.database.run_id,
         clock,

@@ -88,14 +88,7 @@ async def build(
             open_sampling(storage.database, monitoring, asking, scheduler),
             remote_files(settings, storage, asking.router, clock) as remote,
             open_jobs(
-                settings,
-                storage,
-                monitoring,
-                remote,
-                clock,
-                scheduler,
-                faults.investigations.kind(settings.jobs),
-                wanted=runs_jobs,
+                settings, storage, monitoring, remote, clock, scheduler, faults, wanted=runs_jobs
             ) as jobs,
             open_tools(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo

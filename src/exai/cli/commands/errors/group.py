@@ -12,7 +12,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "list": "List what went wrong, by groups.",
         "show": "Show a group: what it is, whose it is, what to do.",
         "investigate": "Have models look for the cause of a group, within the budget.",
-        "try": "Apply the patch of a group's report in a temporary work tree, and run a command of yours there.",
+        "try": "Apply the proposed patch in a temporary work tree.",
         "resolve": "Say that a group is put right: now, in a release, or in the next one.",
         "archive": "Put a group away until a condition is met, or for good.",
         "reopen": "Open a group again.",
