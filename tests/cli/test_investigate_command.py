@@ -75,7 +75,7 @@ async def test_without_a_daemon_the_command_does_it_itself(
     answered = await exai("investigate", "E-1")
     assert answered.exit_code == 0, answered.output
     assert "cause, disputed" in answered.stdout
-    assert "asks for the cause" in answered.stderr
+    assert " is asked" in answered.stderr
     missing = await exai("investigate", "E-99")
     assert isinstance(missing.exception, StartFault)
     refused = await exai("investigate", "E-1", "--set", "investigation.mode=off")

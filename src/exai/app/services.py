@@ -99,7 +99,7 @@ async def build(
             open_auditor(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
             ),
-            open_investigations(settings, monitoring, asking, faults, dispatcher, scheduler, jobs),
+            open_investigations(settings, storage, monitoring, asking, faults, dispatcher, scheduler, jobs),
         ):
             announce_breakers(monitoring.bus, NoticeWriter(storage.database, storage.targets), clock)
             yield Services(

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from exai.app.faults.tracking import FaultTracking
 from exai.app.monitoring import Monitoring
+from exai.app.storage import Storage
+from exai.app.watching.evidence import build_gatherer
 from exai.app.watching.investigator_models import InvestigatorModels
-from exai.app.watching.occurrence_evidence import OccurrenceEvidence
 from exai.app.watching.patch_checks import CommitPatches
 from exai.config import Settings
 from exai.dispatch.dispatcher import Dispatcher
@@ -21,6 +22,7 @@ __all__ = ["open_investigations"]
 @asynccontextmanager
 async def open_investigations(
     settings: Settings,
+    storage: Storage,
     monitoring: Monitoring,
     asking: Asking,
     faults: FaultTracking,
@@ -33,7 +35,7 @@ async def open_investigations(
         yield
         return
     investigator = Investigator(
-        OccurrenceEvidence(),
+        build_gatherer(settings, storage.database, monitoring, asking.clock),
         InvestigatorModels(dispatcher, asking, settings.investigation, monitoring.bus),
         CommitPatches(),
         asking.clock,
