@@ -59,6 +59,9 @@ async def test_a_daemon_does_it_and_what_models_claim_falsely_does_not_count(
         "invents": (0, "done", "unknown", 3),
         "prose": (1, "failed", None, 2),
     }
+    asked = [record.body for record in emulator.log.requests if record.path.endswith("/chat/completions")]
+    assert len(asked) == 10
+    assert [body for body in asked if body.get("tools")] == [], "nothing that is read can call anything"
     shown = (await exai("show", "E-1")).stdout
     assert "cause, possible" in shown
     assert "a second model confirms it" in shown

@@ -9,6 +9,7 @@ from typing import Any
 
 from dbos._sys_db import SystemDatabase
 
+from exai.app.faults.tracking import open_fault_tracking
 from exai.app.jobs import open_jobs
 from exai.app.monitoring import build_monitoring
 from exai.app.storage import open_storage
@@ -94,7 +95,10 @@ async def _run(settings: Settings) -> None:
         )
         remote = RemoteFiles(router.file_hosts, copies, clock, settings.files, request_s=10)
         scheduler = Scheduler(clock)
-        async with open_jobs(settings, storage, monitoring, remote, clock, scheduler, wanted=True) as jobs:
+        async with (
+            open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
+            open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, wanted=True) as jobs,
+        ):
             assert jobs is not None
             while True:
                 await asyncio.sleep(0.05)

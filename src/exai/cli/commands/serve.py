@@ -87,6 +87,7 @@ def _banner(addresses: Addresses, services: Services, settings: Settings, *, dem
         f"  error reports     {addresses.errors}",
         f"  answers from      {_providers(services, demo=demo)}",
         *([f"  keeps its data in {settings.data_dir}, apart from the ordinary ones"] if demo else []),
+        *_purse(settings),
         *(
             [f"  tokens            {auth_mode}; make one: exai token create NAME{of_demo}"]
             if wants_token
@@ -99,6 +100,17 @@ def _banner(addresses: Addresses, services: Services, settings: Settings, *, dem
         lines += ["", f"  {snippet.title}", *(f"    {line}" for line in snippet.text.splitlines())]
     lines += ["", "Stop with Ctrl-C; running calls may finish.", ""]
     return "\n".join(lines)
+
+
+def _purse(settings: Settings) -> list[str]:
+    """Say what may be spent by itself, where the settings allow that."""
+    investigation = settings.investigation
+    if investigation.mode != "auto":
+        return []
+    return [
+        f"  investigations    by themselves, for up to {investigation.daily_usd:g} USD in any 24 hours "
+        "(`investigation.*`)"
+    ]
 
 
 def _providers(services: Services, *, demo: bool) -> str:
