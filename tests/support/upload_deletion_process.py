@@ -97,7 +97,7 @@ async def _run(settings: Settings) -> None:
         scheduler = Scheduler(clock)
         async with (
             open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
-            open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, wanted=True) as jobs,
+            open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, run=True) as jobs,
         ):
             assert jobs is not None
             while True:

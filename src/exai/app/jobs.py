@@ -29,13 +29,13 @@ async def open_jobs(
     scheduler: Scheduler,
     faults: FaultTracking,
     *,
-    wanted: bool,
+    run: bool,
 ) -> AsyncIterator[DurableJobs | None]:
     """Begin and run jobs within this scope; what is not done at its end is recovered by the next run.
 
     `None` where they are not wanted, or the settings have them run elsewhere.
     """
-    if not (wanted and settings.jobs.run):
+    if not (run and settings.jobs.run):
         yield None
         return
     deletions = UploadDeletions(remote, storage.copies)

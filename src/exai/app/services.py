@@ -87,9 +87,7 @@ async def build(
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             open_sampling(storage.database, monitoring, asking, scheduler),
             remote_files(settings, storage, asking.router, clock) as remote,
-            open_jobs(
-                settings, storage, monitoring, remote, clock, scheduler, faults, wanted=runs_jobs
-            ) as jobs,
+            open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, run=runs_jobs) as jobs,
             open_tools(
                 settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
             ) as tools,
