@@ -1,7 +1,7 @@
 """The engine as MCP: one registry of handlers in the SDK's words, the same for every door and both revisions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol, get_args, runtime_checkable
@@ -286,8 +286,13 @@ async def answer_call(
     Raises:
         MCPError: there is no such tool, or the caller may not; every other failure is a result.
     """
-    if confirm is None:
-        answer = await _called(calls, name, arguments, caller, progress, key)
+    if confirm is None:  # as almost every call is: without a coroutine between
+        try:
+            answer = await calls.engine.call(
+                name, arguments, caller=caller, send_progress=progress, idempotency_key=key
+            )
+        except Exception as error:
+            raise _rpc_error(calls, error) from error
         return _result(answer if calls.amend is None else calls.amend(answer, caller))
     rising = None if progress is None else RisingProgress(progress)
     progress = None if rising is None else rising.send
@@ -314,33 +319,33 @@ async def _called(
     progress: SendProgress | None,
     key: str | None,
 ) -> ToolAnswer:
-    with _as_rpc_errors(calls):
+    try:
         return await calls.engine.call(
             name, arguments, caller=caller, send_progress=progress, idempotency_key=key
         )
+    except Exception as error:
+        raise _rpc_error(calls, error) from error
 
 
 def _declined(
     calls: Calls, params: types.CallToolRequestParams, caller: Caller, confirmation: Confirmation
 ) -> JsonObject:
     """Make the result of a call that was made again because its user did not allow it."""
-    with _as_rpc_errors(calls):
+    try:
         calls.engine.check_scopes(params.name, params.arguments, caller)
+    except Exception as error:
+        raise _rpc_error(calls, error) from error
     answer = declined(confirmation)
     return _result(answer if calls.amend is None else calls.amend(answer, caller))
 
 
-@contextmanager
-def _as_rpc_errors(calls: Calls) -> Iterator[None]:
-    """Raise as `MCPError` what is no answer of a tool."""
-    try:
-        yield
-    except UnknownTool as fault:
-        raise MCPError(fault.rpc_code, str(fault), fault_data(fault)) from None
-    except ScopeMissing as fault:
-        raise scope_error(fault) from None
-    except Exception as error:
-        raise incident_error(error, where="tools/call", bus=calls.bus) from error
+def _rpc_error(calls: Calls, error: Exception) -> MCPError:
+    """Make the JSON-RPC error of what is no answer of a tool."""
+    if isinstance(error, UnknownTool):
+        return MCPError(error.rpc_code, str(error), fault_data(error))
+    if isinstance(error, ScopeMissing):
+        return scope_error(error)
+    return incident_error(error, where="tools/call", bus=calls.bus)
 
 
 def scope_error(fault: ScopeMissing) -> MCPError:
