@@ -25,7 +25,15 @@ def _arguments() -> argparse.Namespace:
 
 def _run(into: Path, only: str | None) -> dict[str, Any]:
     into.parent.mkdir(parents=True, exist_ok=True)
-    options = ["-q", "-p", "no:cacheprovider", "-o", "timeout=900", f"--benchmark-json={into}"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=900",
+        f"--benchmark-json={into}",
+        "--ignore=benchmarks/corpus",
+    ]
     if only:
         options += ["-k", only]
     done = subprocess.run([sys.executable, "-m", "pytest", "benchmarks", *options], cwd=ROOT, check=False)

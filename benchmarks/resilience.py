@@ -23,7 +23,7 @@ from exai.events.bus import EventBus
 from exai.events.events import ProviderCallEnded
 from exai.events.requests import Purpose
 from exai.messages import Message, Role
-from exai.providers.base import Completion, OnDelta, Prompt, ProviderTimings
+from exai.providers.base import Charges, Completion, OnDelta, Prompt, ProviderTimings
 from exai.providers.catalog import Catalog, Model
 from exai.providers.faults import Names, Refusal, fault_of
 from exai.providers.kimi import ERRORS
@@ -62,10 +62,16 @@ class Immediate:
     configured = True
 
     async def complete(
-        self, _prompt: Prompt, *, deadline: float, on_delta: OnDelta | None = None
+        self,
+        _prompt: Prompt,
+        *,
+        deadline: float,
+        on_delta: OnDelta | None = None,
+        charges: Charges | None = None,
     ) -> Completion:
         assert deadline > 0
         assert on_delta is None
+        del charges  # nothing is charged
         return COMPLETION
 
 
