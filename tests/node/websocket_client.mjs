@@ -2,7 +2,7 @@
 //   {"tool": NAME, "arguments": {…}}   → {"result": {…}, "progress": [{…}, …]} or {"error": {"code", "message"}}
 //   {"list": true}                     → {"tools": [NAME, …]}
 //   {"resources": true}                → {"uris": [URI, …]}
-//   {"read": URI}                      → {"text": TEXT} or {"error": {"code", "message"}}
+//   {"read": URI}                      → {"text": TEXT, or bytes in base64} or {"error": {"code", "message"}}
 // Its first line on stdout says whom it has met: {"server": {…}, "instructions": TEXT}
 import { createInterface } from "node:readline";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
@@ -25,7 +25,7 @@ async function answer(asked) {
   }
   if (asked.read) {
     const { contents } = await client.readResource({ uri: asked.read });
-    return { text: contents.map((part) => part.text).join("") };
+    return { text: contents.map((part) => part.text ?? part.blob).join("") };
   }
   const progress = [];
   const result = await client.callTool({ name: asked.tool, arguments: asked.arguments }, undefined, {

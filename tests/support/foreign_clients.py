@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
+from mcp.types import TextResourceContents
 
 from support.nodes import Node
 
@@ -56,7 +57,7 @@ class ForeignClient(Protocol):
         ...
 
     async def read(self, uri: str) -> str:
-        """Read a resource that is text.
+        """Read a resource: its text, or its bytes in base64.
 
         Raises:
             Refused: the server answered with a JSON-RPC error.
@@ -96,7 +97,9 @@ class _Python:
             result = await self._client.read_resource(uri)
         except MCPError as error:
             raise Refused(error.code, str(error)) from None
-        return "".join(getattr(part, "text", "") for part in result.contents)
+        return "".join(
+            part.text if isinstance(part, TextResourceContents) else part.blob for part in result.contents
+        )
 
 
 @asynccontextmanager
