@@ -9,8 +9,15 @@ import pytest
 from support.checkouts import Checkout
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = [ROOT / "scripts" / name for name in ("bench", "check", "serve", "test")] + [ROOT / ".ci" / "run"]
+COMMANDS = [ROOT / "scripts" / name for name in ("bench", "check", "serve", "status", "test")] + [
+    ROOT / ".ci" / "run"
+]
 LONGEST = 25
+ALL_TESTS = (
+    "python -m slipcover --dont-wrap-pytest -m pytest -n 4 --dist worksteal"
+    " --junitxml=test-results.xml -o junit_suite_name=unknown"
+)
+"""Where there is no git."""
 
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda path: path.name)
 
@@ -44,7 +51,7 @@ def test_test_hands_its_arguments_to_pytest_at_the_root_of_the_checkout(checkout
 
 def test_test_runs_all_of_them_side_by_side(checkout: Checkout) -> None:
     assert checkout.run("test").returncode == 0
-    assert checkout.commands[-1] == "python -m slipcover --dont-wrap-pytest -m pytest -n 4 --dist worksteal"
+    assert checkout.commands[-1] == ALL_TESTS
 
 
 def test_check_runs_everything_although_one_fails_and_names_what_failed(checkout: Checkout) -> None:
@@ -79,12 +86,26 @@ def test_bench_runs_the_one_that_is_named(checkout: Checkout) -> None:
     assert checkout.commands[-1] == "python -m benchmarks.calls --seconds 1"
 
 
+def test_status_runs_the_tests_of_its_table_where_it_is_asked_to(checkout: Checkout) -> None:
+    assert checkout.run("status", "--run").returncode == 0
+    assert checkout.commands[-3:] == [
+        "python -m checks.status --tests",
+        "python -m pytest -n 2 --junitxml=test-results.xml -o junit_suite_name=unknown",
+        "python -m checks.status --run",
+    ]
+    assert checkout.run("status", "--results", "x.xml").returncode == 0
+    assert checkout.commands[-2:] == [
+        "python -m checks.status --run",
+        "python -m checks.status --results x.xml",
+    ]
+
+
 def test_ci_checks_and_then_runs_the_readme_s_test_command(checkout: Checkout) -> None:
     done = checkout.run("../.ci/run", CI="true")
     assert done.returncode == 0, done.stderr
     assert [line.split(" (")[0] for line in checkout.commands[-2:]] == [
         "python -m checks.advisories",
-        "python -m slipcover --dont-wrap-pytest -m pytest -n 4 --dist worksteal",
+        ALL_TESTS,
     ]
 
 
