@@ -28,7 +28,9 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 async def duties(tmp_path: Path) -> AsyncIterator[dict[str, Duty]]:
     """Every duty of a daemon."""
     hook = {"url": "http://127.0.0.1:9/hook", "private": True, "format": "text"}
-    settings = Settings.model_validate({"data_dir": tmp_path, "notify": {"webhooks": [hook]}})
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path, "notify": {"webhooks": [hook]}, "investigation": {"mode": "auto"}}
+    )
     async with build(settings, version="1") as services:
         server = build_server(services.dispatcher, version="1", bus=services.monitoring.bus)
         doors = McpDoors(
