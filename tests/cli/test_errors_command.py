@@ -140,3 +140,16 @@ async def test_text_fits_the_terminal(database: Database) -> None:
         report = as_report(await console.shown(1), width, now)
         assert all(len(line) <= width for line in report.splitlines()), report
     assert "3d" in as_table(groups, 80, now)
+
+
+@pytest.mark.sqlite
+async def test_a_report_marks_what_others_wrote(database: Database) -> None:
+    process = await tracked(database)
+    await keep(process)
+    console = Console(database, SystemClock())
+    own, providers = [as_report(await console.shown(number), 100) for number in (1, 2)]
+    assert "│" not in own
+    assert "of a provider; nobody has checked them" in providers
+    assert [line for line in providers.splitlines() if "Ask again" in line and "│" not in line] == [
+        line for line in providers.splitlines() if line.startswith("E-2")
+    ]

@@ -30,7 +30,10 @@ async def test_groups_are_read_and_decided_on(port: Port) -> None:
     reader, operator = await key(port, ERRORS), await key(port, OPERATE)
     listed = await port.ask("GET", "/api/errors?sort=seen&most=1", token=reader)
     assert [group["group"] for group in listed.json["groups"]] == ["E-2"]
-    assert (await port.ask("GET", "/api/errors/E-1", token=reader)).json["report"]["cause"] == "ours"
+    assert listed.json["groups"][0]["provenance"] == "own"
+    first = (await port.ask("GET", "/api/errors/E-1", token=reader)).json
+    assert first["report"]["cause"] == "ours"
+    assert (first["provenance"]["group.title"], first["provenance"]["history.note"]) == ("own", "outside")
 
     async def decide(**asked: object) -> tuple[int, dict[str, object]]:
         reply = await port.ask("POST", "/api/errors/1/decide", token=operator, json_body=asked)

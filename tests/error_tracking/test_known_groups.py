@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from exai import config
+from exai.dispatch.failures import failure
 from exai.error_tracking.faults import FaultSource
 from exai.error_tracking.known_groups import ErrorGroupsChanged, KnownGroups, follow_groups
 from exai.error_tracking.states import archive
@@ -13,6 +14,7 @@ from exai.errors import ProviderThrottled
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.error_tracking.following import FollowedGroup, GroupChanges
+from exai.storage.error_tracking.investigations import Finished, InvestigationTables
 from support.tracked_faults import Tracked, opened, tracked
 
 
@@ -57,6 +59,31 @@ async def test_a_group_is_known_as_every_process_and_decision_left_it(
     assert told == [(group.number,)], "the first reading tells nobody: nothing had changed"
     await following.run()
     assert len([event for event in here.events if isinstance(event, ErrorGroupsChanged)]) == 1
+
+
+async def test_the_cause_is_that_of_a_report_whose_citations_hold(database: Database) -> None:
+    here, known = await tracked(database), KnownGroups()
+    following = follow_groups(known, GroupChanges(database), SystemClock(), here.bus, asyncio.Event())
+    hash_ = throttled(here)
+    (group,) = await here.counted()
+    await following.run()
+    investigations = InvestigationTables(database, SystemClock())
+    for level, cause in (("possible", "a guess"), ("likely", "pool of 5,\n\x1b[2J held by `retry`")):
+        asked = await investigations.ask(group.group_id, "asked", "ann")
+        assert asked is not None
+        await investigations.begin(asked.investigation_id)
+        report = msgspec.json.encode({"level": level, "cause": cause}).decode()
+        ended = Finished(investigation_id=asked.investigation_id, state="done", level=level, report=report)
+        assert await investigations.finish(ended)
+        await following.run()
+        found = known.find(hash_)
+        assert found is not None
+        assert (found.cause_by == "outside") == (level == "likely")
+    assert found is not None
+    assert found.cause == "pool of 5, [2J held by `retry`"
+    facts = failure(ProviderThrottled("x", retry_after_s=1), "call_1", group=found).meta
+    assert facts is not None
+    assert facts["exai/error"]["cause_by"] == "outside"
 
 
 @pytest.mark.sqlite

@@ -373,3 +373,21 @@ async def test_after_a_kill_at_any_commit_the_counts_equal_the_journal(
     await process.recovery.run()
     failed = await database.read(lambda c: c.scalar(select(func.count()).select_from(calls)))
     assert sum(group.seen for group in await process.counted()) == failed
+
+
+async def test_groups_are_read_in_pages_and_turns_newest_first(database: Database) -> None:
+    process = await tracked(database)
+    for kind in (KeyError, IndexError, ValueError):
+        process.fail("broke", kind)
+    groups = await process.counted()
+    await process.groups.decide(groups[0].number, archive, version=None, actor="ann", note="enough")
+    for order in ("last", "seen"):
+        found: list[int] = []
+        after = None
+        while page := await process.groups.listed(state=None, most=2, order=order, after=after):
+            found += [group.number for group in page]
+            after = (page[-1].last_seen if order == "last" else page[-1].seen, page[-1].number)
+        assert sorted(found) == [1, 2, 3], order
+    turns = await process.groups.latest_turns(2)
+    assert [(turn.number, turn.kind) for turn in turns] == [(1, "archived"), (3, "first_seen")]
+    assert turns[0].note == "enough"

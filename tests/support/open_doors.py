@@ -18,7 +18,7 @@ from exai.events.bus import EventBus
 from exai.events.events import Event
 from exai.runtime.bytes_in_flight import BytesInFlight
 from exai.runtime.periodic import Scheduler
-from exai.transports.doors import McpDoors
+from exai.transports.doors import Front, McpDoors
 from exai.transports.listener import Addresses, Listener
 from exai.transports.server import Engine, Extend, build_server
 from exai.transports.websocket.resilient import ResilientWebSocketManager
@@ -93,7 +93,7 @@ async def open_port(
     listener = Listener(tree.server, clock)
     ready, stopping = asyncio.Event(), asyncio.Event()
     server = build_server(engine, version=VERSION, extend=extend, bus=bus)
-    doors = McpDoors(server, engine, authenticates, authority, tree, bus, clock, further=further)
+    doors = McpDoors(server, engine, authenticates, authority, tree, bus, clock, Front(further))
     serving = asyncio.get_running_loop().create_task(
         listener.serve(
             doors,

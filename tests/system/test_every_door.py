@@ -1,4 +1,4 @@
-"""Every route of both ports and every tool against tokens of every fate; the rows are those of the daemon itself."""
+"""Every route of the three ports and every tool against tokens of every fate; the rows are those of the daemon."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ from support.forged_tokens import forged, own_signer
 from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
 from support.mcp_websocket import mcp_socket
 from support.operations_ports import filled
+from support.over_doors import BOTH, over_every_door, sockets_of, tool_call
 from support.scripted_engine import VERSION
-from support.session_socket import ENVELOPE, session_socket
-from support.waiting import wait_until
+from support.session_socket import session_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,18 +59,18 @@ OPEN_OPERATIONS = {
     "/api/sign-out": ("POST",),
 }
 """The same of the operations port."""
-OPEN_REPORTS = {
+REPORTS = {
     **{
-        f"{prefix}/api/{{project}}/{name}{slash}": {"POST", "OPTIONS"}
+        f"{prefix}/api/{{project}}/{name}": ("POST", "OPTIONS")
         for prefix in ("", "/{prefix_a}", "/{prefix_a}/{prefix_b}")
         for name in ("envelope", "store")
-        for slash in ("/", "")
     },
-    "/v1/errors": {"POST"},
-    "/v1/logs": {"POST"},
+    "/v1/errors": ("POST",),
+    "/v1/logs": ("POST",),
 }
-"""All of the port of reports: there a key of a project counts, which opens nothing else."""
-BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+"""Where programs report: there a key of a project counts, which opens nothing else."""
+OPEN_ERRORS = {path: methods for path, methods in OPEN.items() if not path.startswith("/files")} | REPORTS
+"""The same of the port of errors."""
 SOCKETS = [(path, subprotocol) for path in ("/", "/mcp") for subprotocol in ("mcp", "exai.mcp.v1", None)]
 
 
@@ -125,7 +125,11 @@ class Row:
 
 
 def rows(guarded: GuardedDaemon, ports: Ports) -> list[Row]:
-    tables = {root(guarded): ports.mcp.http.table, guarded.daemon.operations: ports.operations.table}
+    tables = {
+        root(guarded): ports.mcp.http.table,
+        guarded.daemon.operations: ports.operations.table,
+        guarded.daemon.errors: ports.errors.http.table,
+    }
     return [
         Row(route, port, tuple(m for other in table if other.path == route.path for m in other.methods))
         for port, table in tables.items()
@@ -152,13 +156,6 @@ def chosen(choices: list[str]) -> str:
     return "list" if "list" in choices else choices[0]
 
 
-def tool_call(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    params = {"name": name, "arguments": arguments, "_meta": ENVELOPE}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    routing = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name}
-    return message, BOTH | routing
-
-
 FURTHER: dict[str, dict[str, Any]] = {
     "think": {"problem": "x"},
     "debug": {"problem": "x"},
@@ -178,21 +175,18 @@ async def tools(guarded: GuardedDaemon) -> dict[str, dict[str, Any]]:
 
 async def test_what_is_open_is_decided_here(guarded: GuardedDaemon, ports: Ports) -> None:
     open_rows = [row for row in rows(guarded, ports) if row.route.is_open]
-    on_mcp = {row.route.path: row.methods for row in open_rows if row.port == root(guarded)}
-    on_operations = {row.route.path: row.methods for row in open_rows if row.port != root(guarded)}
-    assert (on_mcp, on_operations) == (OPEN, OPEN_OPERATIONS)
-    on_reports: dict[str, set[str]] = {}
-    for route in ports.reports.table:
-        assert route.is_open
-        on_reports.setdefault(route.path, set()).update(route.methods)
-    assert on_reports == OPEN_REPORTS
+    on_port = {
+        port: {row.route.path: row.methods for row in open_rows if row.port == port}
+        for port in (root(guarded), guarded.daemon.operations, guarded.daemon.errors)
+    }
+    assert list(on_port.values()) == [OPEN, OPEN_OPERATIONS, OPEN_ERRORS]
 
 
 async def test_every_guarded_route_and_method_refuses_every_bad_token(
     guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession, subtests: pytest.Subtests
 ) -> None:
     closed = [row for row in rows(guarded, ports) if not row.route.is_open]
-    assert {row.port for row in closed} == {root(guarded), guarded.daemon.operations}
+    assert {row.port for row in closed} == {root(guarded), guarded.daemon.operations, guarded.daemon.errors}
     for row, method in product(closed, METHODS):
         with subtests.test(method=method, port=row.port, path=row.route.path):
             for url, (fate, token) in product(row.urls, guarded.refused.items()):
@@ -231,7 +225,7 @@ async def test_what_is_open_is_so_with_any_token_and_has_no_other_methods(
     guarded: GuardedDaemon, ports: Ports, http: aiohttp.ClientSession
 ) -> None:
     for row, method in product(rows(guarded, ports), METHODS):
-        if not row.route.is_open:
+        if not row.route.is_open or row.route.path in REPORTS:
             continue
         for token in (None, "nonsense"):
             headers = {"Origin": row.port} | bearer(token)
@@ -245,37 +239,18 @@ async def test_a_token_of_any_fate_opens_and_closes_nothing_where_programs_repor
 ) -> None:
     """There the key of a project counts: a good token is none, and a bad one refuses no report."""
     fates = {**guarded.refused, "good": await guarded.token(*SCOPES)}
-    for route, method in product((each for each in ports.reports.table if each.is_open), METHODS):
-        if method not in route.methods:
+    reports = [row for row in rows(guarded, ports) if row.route.path in REPORTS]
+    assert len(reports) == 14
+    for row, method in product(reports, METHODS):
+        if method not in row.route.methods:
             continue
         answers = {}
-        for fate, token in fates.items():
-            url = guarded.daemon.errors + filled(route.path)
+        for (fate, token), slash in product(fates.items(), ("", "/")):
+            url = f"{row.urls[0]}{slash}"
             async with http.request(method, url, data=b"[]", headers=bearer(token)) as response:
-                answers[fate] = response.status, await response.read()
-        assert len(set(answers.values())) == 1, route.path
-        assert answers["good"][0] == (204 if method == "OPTIONS" else 403), route.path
-
-
-async def test_an_agent_without_the_scope_is_shown_no_groups_of_errors(guarded: GuardedDaemon) -> None:
-    with_scope = bearer(await guarded.token(MODELS, STATUS, ERRORS, subject="bob"))
-    without = bearer(await guarded.token(MODELS, STATUS, subject="bob"))
-    async with (
-        mcp_socket(guarded.daemon.mcp_ws, headers=with_scope) as operator,
-        mcp_socket(guarded.daemon.mcp_ws, headers=without) as agent,
-    ):
-        await agent.tool("chat", {"prompt": "x", "model": "no-such-model"})
-
-        async def told(client: Any) -> dict[str, Any]:
-            return dict((await client.tool("status", {"section": "errors"}))["structuredContent"])
-
-        async def groups() -> Any:
-            return (await told(operator)).get("groups")
-
-        await wait_until(groups, what="the group is counted")
-        shown = await told(agent)
-        assert "groups" not in shown
-        assert "E-1" not in json.dumps(shown)
+                answers[fate, slash] = response.status, await response.read()
+        assert len(set(answers.values())) == 1, row.route.path
+        assert answers["good", ""][0] == (204 if method == "OPTIONS" else 403), row.route.path
 
 
 async def test_no_other_path_is_served(guarded: GuardedDaemon, http: aiohttp.ClientSession) -> None:
@@ -299,12 +274,11 @@ async def test_no_other_path_is_served(guarded: GuardedDaemon, http: aiohttp.Cli
 async def test_every_socket_refuses_every_bad_token(
     guarded: GuardedDaemon, subtests: pytest.Subtests
 ) -> None:
-    base = guarded.daemon.mcp_ws.removesuffix("/mcp")
     good = bearer(await guarded.token(FILES))
-    for path, subprotocol in SOCKETS:
+    for base, (path, subprotocol) in product(sockets_of(guarded), SOCKETS):
         offered = None if subprotocol is None else [Subprotocol(subprotocol)]
         for fate, token in guarded.refused.items():
-            with subtests.test(path=path, subprotocol=subprotocol, fate=fate):
+            with subtests.test(base=base, path=path, subprotocol=subprotocol, fate=fate):
                 with pytest.raises(InvalidStatus) as refused:
                     await connect(
                         f"{base}{path}?token=x", subprotocols=offered, additional_headers=bearer(token)
@@ -364,41 +338,6 @@ async def test_every_tool_needs_its_scope_and_no_other(
             token = bearer(await guarded.token(*needed))
             for answer in [answer async for answer in over_every_door(guarded, http, name, arguments, token)]:
                 assert not answer["result"]["isError"], answer
-
-
-async def over_every_door(
-    guarded: GuardedDaemon,
-    http: aiohttp.ClientSession,
-    name: str,
-    arguments: dict[str, Any],
-    headers: dict[str, str],
-) -> AsyncIterator[dict[str, Any]]:
-    """The answer to one call over HTTP in both revisions, a plain socket and a session."""
-    message, routing = tool_call(name, arguments)
-    async with http.post(guarded.daemon.mcp_http, json=message, headers=routing | headers) as response:
-        yield await last_message(response)
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    initialize = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
-    async with http.post(guarded.daemon.mcp_http, json=initialize, headers=BOTH | headers) as response:
-        session = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
-        await response.read()
-    del message["params"]["_meta"]
-    async with http.post(guarded.daemon.mcp_http, json=message, headers=BOTH | headers | session) as response:
-        yield await last_message(response)
-    async with mcp_socket(guarded.daemon.mcp_ws, headers=headers) as plain:
-        yield await plain.request("tools/call", {"name": name, "arguments": arguments})
-    async with session_socket(guarded.daemon.mcp_ws, headers) as resumable:
-        await resumable.open()
-        await resumable.call(1, name, arguments)
-        yield (await resumable.message())[1]
-
-
-async def last_message(response: aiohttp.ClientResponse) -> Any:
-    """The answer, in whichever form it came."""
-    if response.content_type == "application/json":
-        return await response.json()
-    lines = (await response.text()).splitlines()
-    return json.loads([line[5:] for line in lines if line.startswith("data:") and line[5:].strip()][-1])
 
 
 async def test_a_refresh_token_is_renewed_at_the_door_and_the_new_one_opens_it(

@@ -43,6 +43,7 @@ def test_many_groups_of_errors_cost_an_agent_little() -> None:
         reporter=None,
         state="open",
         version=1,
+        provenance="outside",
         title="provider_throttled: " + "every further word counts " * 10,
         place="glm/glm-5.3",
         code="provider_throttled",

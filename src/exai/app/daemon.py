@@ -54,7 +54,7 @@ async def run_daemon(
                 await listener.serve(
                     ports.mcp,
                     ports.operations,
-                    ports.reports,
+                    ports.errors,
                     services.dispatcher,
                     settings.websocket,
                     on_ready=lambda: on_ready(listener.addresses, services),

@@ -179,7 +179,7 @@ def mcp_port_duties(doors: McpDoors) -> tuple[Duty, ...]:
     """List the duties of a process that serves the MCP port."""
     return (
         _check_credentials(doors.watcher),
-        Duty(name="sweep_sessions", run=doors.sessions.sweep, every_s=SESSIONS_S),
+        Duty(name="sweep_sessions", run=doors.sweep, every_s=SESSIONS_S),
     )
 
 

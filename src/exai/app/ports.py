@@ -1,4 +1,4 @@
-"""Builds the HTTP ports of a daemon over its services: MCP, operations for people and monitors, reports of errors.
+"""Builds the HTTP ports of a daemon over its services: MCP, operations for people and monitors, errors.
 
 Every route of a port is a row of its table; rooms that serve further ones hand their rows in here.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
-from exai.app.watching.reports import build_reports_port
+from exai.app.watching.reports import build_errors_port
 from exai.auth.scopes import FILES
 from exai.config import Settings
 from exai.dashboard.operations import operations_port
@@ -16,7 +16,7 @@ from exai.dashboard.overview import Overview
 from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
 from exai.storage.conversations.owned import OwnConversations
-from exai.transports.doors import McpDoors
+from exai.transports.doors import Front, McpDoors
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.door import FileDoor
 from exai.transports.files.resources import FileResources
@@ -44,7 +44,7 @@ class Ports:
 
     mcp: McpDoors
     operations: HttpPort
-    reports: HttpPort
+    errors: McpDoors
     readiness: ReadinessChecks
     reachability: Reachability
 
@@ -61,15 +61,16 @@ def build_ports(services: Services, settings: Settings) -> Ports:
         settings,
         bus,
         services.clock,
-        further=_file_routes(services, settings),
+        Front(_file_routes(services, settings)),
     )
+    errors = build_errors_port(services, settings, mcp)
     services.monitoring.metrics.read_samples(mcp.samples)
     asking = services.asking
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
     operations = _operations(services, mcp, settings, readiness)
-    return Ports(mcp, operations, build_reports_port(services, settings), readiness, reachability)
+    return Ports(mcp, operations, errors, readiness, reachability)
 
 
 def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:
@@ -119,8 +120,12 @@ def _operations(
     services: Services, doors: McpDoors, settings: Settings, readiness: ReadinessChecks
 ) -> HttpPort:
     def sessions() -> dict[str, float]:
-        now = doors.sessions.statistics()
-        return {"open": now.sessions, "without_a_socket": now.cut, "messages_kept": now.pending}
+        now = [each.sessions.statistics() for each in (doors, *doors.others)]
+        return {
+            "open": sum(each.sessions for each in now),
+            "without_a_socket": sum(each.cut for each in now),
+            "messages_kept": sum(each.pending for each in now),
+        }
 
     overview = Overview(
         report=services.report,

@@ -29,6 +29,7 @@ from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.periodic import Scheduler
 from exai.storage.notices.writing import NoticeWriter
 from exai.tools.system_report import SystemReport
+from exai.tools.watching.error_handlers import ErrorHandlers
 
 __all__ = ["Services", "build"]
 
@@ -48,6 +49,8 @@ class Services:
     files: StoredFiles
     remote: RemoteFiles
     faults: FaultTracking
+    errors: ErrorHandlers
+    """What the tools of the port of errors do."""
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -76,10 +79,9 @@ async def build(
     """
     clock = clock or SystemClock()
     monitoring = build_monitoring(clock, version=version)
-    metrics = monitoring.metrics
     with closing(HeavyWork(settings.files)) as work:
         async with (
-            open_storage(settings, metrics, clock) as storage,
+            open_storage(settings, monitoring.metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
             open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
@@ -89,10 +91,10 @@ async def build(
             remote_files(settings, storage, asking.router, clock) as remote,
             open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, run=runs_jobs) as jobs,
             open_tools(
-                settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), demo=demo
+                settings, storage, monitoring, asking, jobs, scheduler, ToolFiles(files, remote), faults
             ) as tools,
             open_dispatcher(
-                settings, storage, metrics, asking, scheduler, files.shelf, tools.registry, faults
+                settings, storage, monitoring.metrics, asking, scheduler, files.shelf, tools.registry, faults
             ) as dispatcher,
             open_auditor(
                 settings, storage, monitoring, asking, tools.auditor, dispatcher, scheduler, wanted=runs_jobs
@@ -112,5 +114,6 @@ async def build(
                 files,
                 remote,
                 faults,
+                tools.errors,
                 jobs,
             )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from exai.app.faults.tracking import FaultTracking
 from exai.app.files import ToolFiles
 from exai.app.monitoring import Monitoring
 from exai.app.storage import Storage
@@ -14,11 +15,12 @@ from exai.consulting.files.gathering import FileSources
 from exai.consulting.files.provider_reading import ProviderReader
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
-from exai.error_tracking.console import Console
 from exai.jobs.durable import DurableJobs
 from exai.monitoring.auditor.auditor import Auditor
 from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
+from exai.storage.error_tracking.following import GroupChanges
+from exai.storage.error_tracking.projects import ProjectTables
 from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
@@ -33,6 +35,8 @@ from exai.tools.status import Status
 from exai.tools.system_report import ModelStates, SystemReport
 from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.watching.auditor import AuditorTool
+from exai.tools.watching.error_handlers import ErrorHandlers
+from exai.tools.watching.error_tools import ErrorsTool
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
@@ -57,6 +61,7 @@ class Tools:
     registry: Registry
     report: SystemReport
     auditor: Auditor
+    errors: ErrorHandlers
 
 
 @asynccontextmanager
@@ -68,8 +73,7 @@ async def open_tools(
     jobs: DurableJobs | None,
     scheduler: Scheduler,
     files: ToolFiles,
-    *,
-    demo: bool,
+    faults: FaultTracking,
 ) -> AsyncIterator[Tools]:
     """Register every tool; leaving stores what was learnt about token counts."""
     counts = await TokenCounts.open(storage.calibrations, asking.clock)
@@ -79,7 +83,7 @@ async def open_tools(
     report = SystemReport(
         clock=asking.clock,
         began=asking.clock.monotonic(),
-        demo=demo,
+        demo=bool(asking.emulated),
         loop_lag=monitoring.loop_lag,
         models=states,
         admission=asking.admission,
@@ -90,11 +94,12 @@ async def open_tools(
         use=storage.use,
         calls=storage.recorded_calls,
         archive=storage.archive,
-        errors=Console(storage.database, asking.clock),
+        errors=faults.console,
         running=monitoring.running_calls,
     )
     models = Models(states)
     auditor = build_auditor(storage, monitoring, asking.clock)
+    handlers = _error_handlers(storage, faults, auditor, asking)
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, files, asking),
@@ -104,12 +109,26 @@ async def open_tools(
         Status(report, models, Verdicts(storage.findings, asking.clock)),
         _conversations_tool(consultant, conversations, storage),
         AuditorTool(auditor, storage.budgets, settings.auditor, monitoring.bus.publish),
+        ErrorsTool(handlers),
         Echo(),
     )
     try:
-        yield Tools(Registry([each.tool() for each in tools]), report, auditor)
+        yield Tools(Registry([each.tool() for each in tools]), report, auditor, handlers)
     finally:
         counts.store_soon()
+
+
+def _error_handlers(
+    storage: Storage, faults: FaultTracking, auditor: Auditor, asking: Asking
+) -> ErrorHandlers:
+    return ErrorHandlers(
+        faults.console,
+        faults.intake,
+        ProjectTables(storage.database, asking.clock),
+        GroupChanges(storage.database),
+        auditor.observations,
+        asking.clock,
+    )
 
 
 def _further_questions(

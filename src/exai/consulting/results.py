@@ -1,10 +1,19 @@
 """What a tool returns: a result that an agent reads, a report for programs and operators, what the journal keeps."""
 
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
-__all__ = ["Confirmation", "Findings", "Report", "ResourceLink", "Result", "ToolReturn"]
+from exai.error_tracking.provenance import Provenance
+
+__all__ = ["Confirmation", "Findings", "Report", "ResourceLink", "Result", "TextBlock", "ToolReturn"]
+
+
+class TextBlock(msgspec.Struct, frozen=True):
+    """A part of a result's text that one writer wrote."""
+
+    text: str
+    provenance: Provenance
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,12 +23,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     needs first, and nothing that is as usual. A field that has its default is left out.
     """
 
+    names_writers: ClassVar[bool] = False
+    """Whether each content block of the tool's answers says who wrote it."""
+
     def text(self) -> str:
         """Render the result for a model that reads text alone.
 
         As JSON, where a tool has no better words: MCP 2025-11-25, tools, structured content, asks for that.
         """
         return msgspec.json.encode(self).decode()
+
+    def blocks(self) -> tuple[TextBlock, ...]:
+        """Split the text by who wrote it, for content blocks of their own; empty: it is one block."""
+        return ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

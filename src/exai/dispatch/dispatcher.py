@@ -11,7 +11,6 @@ crash leaves is a row without an end, which the next start marks `lost`.
 import asyncio
 import itertools
 import secrets
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from exai.callers import Caller
 from exai.config.calls.tools import Profile
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, Report, ToolReturn
-from exai.dispatch.failures import LEAST_PARTIAL, failure
+from exai.dispatch.failures import LEAST_PARTIAL, advice_on, failure
 from exai.dispatch.guards import HourlyLimitReached
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
@@ -45,13 +44,13 @@ from exai.events.incidents import record_incident
 from exai.events.requests import RequestRecord
 from exai.routing.admission import CallPermits
 from exai.routing.asker import ModelAsker
-from exai.routing.ledger import LATENCY, Ledger, Stage
+from exai.routing.ledger import LATENCY, Stage
 from exai.routing.progress import Progress, SilentProgress
 from exai.routing.request import Asking
 from exai.routing.timeline import spans_of
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
-from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, with_facts
+from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, with_facts, written_by_server
 from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, Profiles
 from exai.tools.registry import Invocation, Registry
@@ -167,13 +166,8 @@ class Dispatcher:
             task.cancel()
 
     def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
-        """Refuse a call that its caller may not make; for doors that answer it otherwise than by the call's answer.
-
-        Raises:
-            UnknownTool: nothing answers to `name`.
-            ScopeMissing: the caller lacks a scope that this call needs.
-        """
-        self._check_scopes(self._registry.find(name, arguments), caller)
+        """Refuse what `call` would, for doors that answer it otherwise than by the call's answer."""
+        self.check(self._registry.find(name, arguments), caller)
 
     async def call(
         self,
@@ -193,8 +187,23 @@ class Dispatcher:
             UnknownTool: nothing answers to `name`.
             ScopeMissing: the caller may not. Every other failure is an answer with `is_error`.
         """
-        invocation = self._registry.find(name, arguments)
-        self._check_scopes(invocation, caller)
+        return await self.run(
+            self._registry.find(name, arguments),
+            caller=caller,
+            send_progress=send_progress,
+            idempotency_key=idempotency_key,
+        )
+
+    async def run(
+        self,
+        invocation: Invocation,
+        *,
+        caller: Caller,
+        send_progress: SendProgress | None = None,
+        idempotency_key: str | None = None,
+    ) -> ToolAnswer:
+        """Run a tool that was found, as `call` does; it may be of another registry."""
+        self.check(invocation, caller)
         request = _Request(self._new_call_id(), invocation, invocation.tool, caller, self._clock.monotonic())
         if idempotency_key is not None and request.tool.asks_provider:
             return await self._call_once(idempotency_key, request, send_progress)
@@ -203,7 +212,12 @@ class Dispatcher:
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             return await self._answer(request, reporter)
 
-    def _check_scopes(self, invocation: Invocation, caller: Caller) -> None:
+    def check(self, invocation: Invocation, caller: Caller) -> None:
+        """Refuse a call that its caller may not make.
+
+        Raises:
+            ScopeMissing: the caller lacks a scope that it needs.
+        """
         tool, needed = invocation.tool, invocation.scopes
         lacking = [scope for scope in needed if not caller.may(scope)]
         if lacking:
@@ -278,9 +292,10 @@ class Dispatcher:
         if len(fault.partial) > LEAST_PARTIAL:
             name = f"partial-{call.id}.md"
             partial_file = await self._long_answers.kept(fault.partial, call.context.caller, name)
-        tried, advice = call.asker.ledger.tried, _advice(call, fault)
+        tried, advice = call.asker.ledger.tried, advice_on(fault, call.tool.deadline_s)
         group = self._groups.find(error_hash)
-        return failure(fault, call.id, tried, advice=advice, partial_file=partial_file, group=group)
+        answer = failure(fault, call.id, tried, advice=advice, partial_file=partial_file, group=group)
+        return written_by_server(answer) if call.tool.result.names_writers else answer
 
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
@@ -340,7 +355,7 @@ class Dispatcher:
         caller, admission = call.context.caller, self._admission
         patience = admission.patience()
         with admission.holding(caller) as holding:
-            holding.add(_size_of(call.request.invocation.given))
+            holding.add(call.request.invocation.size)
             call.asker.terms.hold = holding.add
             async with (
                 admission.caller_permit(caller, patience) as own,
@@ -391,7 +406,8 @@ class Dispatcher:
         timings = ledger.timings(call.request.began, self._clock.monotonic())
         bill, requests = ledger.bill, ledger.records(self._asking.emulated)
         emulated = bool(self._asking.emulated) and any(request.emulated for request in requests)
-        provider, model = _model_of(findings, ledger)
+        asked = ledger.last_asked
+        provider, model = asked if findings.model_used is None else (findings.provider, findings.model_used)
         cost_usd = bill.cost.least_usd
         self._account(call, code, model, requests, None if emulated else cost_usd)
         if call.journalled:
@@ -429,7 +445,7 @@ class Dispatcher:
     def _notice(self, call: _Call, fault: ToolFault) -> str:
         """Publish why the call failed; return the hash by which that is grouped."""
         caller, ledger = call.context.caller, call.asker.ledger
-        provider, model = _model_of(_NOTHING, ledger)
+        provider, model = ledger.last_asked
         stage = ledger.last_stage if isinstance(fault, DeadlineExceeded) else None
         return self._faults.notice(
             fault,
@@ -464,37 +480,13 @@ class Dispatcher:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
 
 
-def _size_of(given: Any) -> int:
-    """Return how much memory the texts of arguments take, in bytes."""
-    if isinstance(given, str):
-        return sys.getsizeof(given)
-    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
-    return sum([sys.getsizeof(part) if isinstance(part, str) else _size_of(part) for part in parts])
-
-
 def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None, "a call runs in a task"  # noqa: S101 - asyncio's own promise
     return task
 
 
-def _model_of(findings: Findings, ledger: Ledger) -> tuple[str | None, str | None]:
-    """The provider and model of a call: which answered, else which was tried last."""
-    if findings.model_used is not None:
-        return findings.provider, findings.model_used
-    if ledger.turns:
-        last = ledger.turns[-1].summary()
-        return last.provider, last.model
-    return (ledger.entries[-1].provider, ledger.entries[-1].model) if ledger.entries else (None, None)
-
-
 def _out_of_time(call: _Call) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"The call did not end within {call.deadline_s:g} s and was stopped. Ask for less, or lower the effort."
     )
-
-
-def _advice(call: _Call, fault: ToolFault) -> str:
-    """Name the setting that bounds the call, if its time was over and the bound is not its tool's own."""
-    is_bounded_by_setting = isinstance(fault, DeadlineExceeded) and not call.tool.deadline_s
-    return "Whoever runs EXAI can raise `timeouts.call_s`." if is_bounded_by_setting else ""

@@ -7,12 +7,13 @@ from msgspec import UNSET, UnsetType
 
 from exai.consulting.answer import TriedModel
 from exai.error_tracking.known_groups import KnownGroup
-from exai.errors import Stopping, ToolFault
+from exai.error_tracking.provenance import Provenance
+from exai.errors import DeadlineExceeded, Stopping, ToolFault
 from exai.routing.ledger import Tried
 from exai.storage.error_tracking.rows import State
 from exai.tools.base import ToolAnswer
 
-__all__ = ["ERROR_KEY", "LEAST_PARTIAL", "MOST_CHARACTERS", "ErrorFacts", "bounded", "failure"]
+__all__ = ["ERROR_KEY", "LEAST_PARTIAL", "MOST_CHARACTERS", "ErrorFacts", "advice_on", "bounded", "failure"]
 
 ERROR_KEY = "exai/error"
 """In the `_meta` of an answer that is an error."""
@@ -45,6 +46,8 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     state: State | UnsetType = UNSET
     cause: str | UnsetType = UNSET
     """In one line, where it is known."""
+    cause_by: Provenance | UnsetType = UNSET
+    """`outside` where a model wrote the cause; else left out."""
     begun: bool | UnsetType = UNSET
     """`False` where a stopping daemon refused the call before anything of it ran; else left out."""
 
@@ -83,6 +86,7 @@ def failure(
             seen=group.seen,
             state=group.state,
             cause=UNSET if group.cause is None else group.cause,
+            cause_by=UNSET if group.cause_by == "server" else group.cause_by,
         )
     if len(tried) > 1:
         text += " Tried: " + ", ".join(f"{each.model} ({each.outcome})" for each in tried) + "."
@@ -107,3 +111,9 @@ def bounded(text: str, most: int) -> str:
     mark = f" [… {len(text):,} characters in all …] "
     tail = text[-TAIL:]
     return f"{text[: most - len(mark) - len(tail)]}{mark}{tail}"
+
+
+def advice_on(fault: ToolFault, own_deadline_s: float | None) -> str:
+    """Name the setting that bounds a call whose time was over, unless its tool has a bound of its own."""
+    is_bounded_by_setting = isinstance(fault, DeadlineExceeded) and not own_deadline_s
+    return "Whoever runs EXAI can raise `timeouts.call_s`." if is_bounded_by_setting else ""

@@ -1,6 +1,6 @@
 """What people and programs ask of the groups of faults, and decide: one answer for the command line and every door."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import msgspec
 from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.error_tracking.investigation.view import InvestigationView, view_of
+from exai.error_tracking.provenance import Provenance, provenance_of
 from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
@@ -49,6 +50,8 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
     """The program that reported it, whose words its texts are; `None`: EXAI itself."""
     state: State
     version: int
+    provenance: Provenance
+    """Who wrote its title, its place and the names of its releases."""
     title: str
     place: str
     code: str | None
@@ -78,14 +81,28 @@ class GroupDetails(msgspec.Struct, frozen=True, kw_only=True):
     """The latest occurrence that was kept."""
     investigation: InvestigationView | None
     """The latest one with a report, else the latest."""
+    provenance: Mapping[str, Provenance]
+    """Who wrote the texts, by the field that has them; what is not named here is written by EXAI's server."""
 
 
 class Console:
     """Lists, shows and changes groups."""
 
-    def __init__(self, database: Database, clock: Clock, suspects: FirstSuspects | None = None) -> None:
-        """`suspects` looks for the commit with which a fault began; `None`: nobody does."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        suspects: FirstSuspects | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Set it up on a database.
+
+        Args:
+            suspects: looks for the commit with which a fault began; `None`: nobody does.
+            changed: is called when somebody decided something here.
+        """
         self._suspects = suspects
+        self._changed = changed
         self._groups = GroupTables(database, clock)
         self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
@@ -101,21 +118,27 @@ class Console:
         sort: Sort = "last",
         most: int = 50,
         own: bool = False,
+        reporter: str | None = None,
+        after: tuple[datetime | int, int] | None = None,
     ) -> list[GroupLine]:
         """List groups, those first that come first by `sort`, the largest or latest.
 
         Args:
             own: those of EXAI itself alone, without what other programs report.
+            reporter: those of this program alone.
+            after: of the last group of the page before what it is sorted by, and its number.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
+        reporters = await self._projects.reporters()
         project_id = OWN_PROJECT if own else None
+        if reporter is not None:
+            project_id = next((number for number, name in reporters.items() if name == reporter), 0)
         groups = await self._groups.listed(
-            state=state, matching=matching, most=most, order=sort, project_id=project_id
+            state=state, matching=matching, most=most, order=sort, project_id=project_id, after=after
         )
         rates = await self._groups.rates()
-        reporters = await self._projects.reporters()
         return [
             _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
             for group in groups
@@ -163,7 +186,34 @@ class Console:
             hours=await groups.hours(group, self._clock.utc() - SHOWN_HOURS),
             latest=bodies[0] if bodies else None,
             investigation=await self._investigation(group),
+            provenance=_provenances(line, bodies[0] if bodies else {}),
         )
+
+    async def line(self, number: int) -> GroupLine:
+        """Show one group in short.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            StoreFailed: the database is out of reach.
+        """
+        return await self._line_of(None, number)
+
+    async def id_of(self, number: int) -> str:
+        """Find the id under which a group's rows are kept.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            StoreFailed: the database is out of reach.
+        """
+        return (await self._found(number)).group_id
+
+    async def turns(self, most: int) -> list[Turn]:
+        """List the latest turning points of all groups, newest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await self._groups.latest_turns(most)
 
     async def _investigation(self, group: GroupRow) -> InvestigationView | None:
         tables = self._investigations
@@ -194,6 +244,7 @@ class Console:
                 f"E-{number} was changed by somebody else: it is {now.state} (version {now.version}). "
                 "Look at it again, and decide on that version."
             ) from None
+        self._changed()
         return await self._line_of(group, number)
 
     async def merge(self, into: int, others: Sequence[int], *, actor: str, note: str = "") -> GroupLine:
@@ -209,6 +260,7 @@ class Console:
             raise UnknownGroup(
                 f"Of {names} one is not there or of another program, or there is nothing to merge; nothing was changed."
             )
+        self._changed()
         return await self._line_of(group, into)
 
     async def split(self, number: int, hash_: str, *, actor: str, note: str = "") -> GroupLine:
@@ -225,6 +277,7 @@ class Console:
                 f"E-{number} has no further fingerprint, or none or several that begin with {ascii(hash_)[1:-1][:64]}. "
                 f"`exai errors show E-{number}` lists them; a group keeps at least one."
             )
+        self._changed()
         return await self._line_of(group, number)
 
     async def _found(self, number: int) -> GroupRow:
@@ -249,10 +302,35 @@ def _release_before(group: GroupRow, releases: Sequence[str]) -> str | None:
     return releases[place - 1] if place else None
 
 
+def _provenances(line: GroupLine, latest: dict[str, Any]) -> dict[str, Provenance]:
+    """Say who wrote each text of a group: of a call that asked a provider any message may have the provider's words."""
+    texts = line.provenance
+    return {
+        **dict.fromkeys(_TEXTS, texts),
+        "latest": "outside" if latest.get("provider") or latest.get("client") else texts,
+        "report.shared": "outside",
+        "history.note": "outside",
+        "history.facts": "outside",
+    }
+
+
+_TEXTS = (
+    "group.title",
+    "group.place",
+    "group.first_release",
+    "group.last_release",
+    "report.place",
+    "report.since",
+    "grouped_by.why",
+)
+"""What whoever raised a fault wrote."""
+
+
 def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None) -> GroupLine:
     return GroupLine(
         group=f"E-{group.number}",
         reporter=reporter,
+        provenance=provenance_of(reporter, group.fixable_by),
         state=group.state,
         version=group.version,
         title=group.title,

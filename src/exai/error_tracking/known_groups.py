@@ -14,6 +14,7 @@ import msgspec
 from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.known_faults import known_faults
 from exai.error_tracking.noticing import FaultSeen
+from exai.error_tracking.provenance import Provenance
 from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed
 from exai.events.bus import EventBus
 from exai.events.events import Event
@@ -25,6 +26,7 @@ __all__ = ["ErrorGroupsChanged", "KnownGroup", "KnownGroups", "follow_groups"]
 
 MOST_HASHES = 10_000
 """That are held; of more, those that were seen last."""
+LONGEST_CAUSE = 200
 OVERLAP = timedelta(seconds=60)
 """By how much a reading goes back behind the one before: clocks of other hosts differ, and batches take a while."""
 
@@ -33,6 +35,8 @@ class ErrorGroupsChanged(Event, frozen=True):
     """Groups were seen, decided on, merged or split, here or by another process."""
 
     numbers: tuple[int, ...]
+    turned: bool
+    """Whether something happened to one of them beside being seen: its history goes on."""
 
 
 class KnownGroup(msgspec.Struct, frozen=True):
@@ -44,6 +48,8 @@ class KnownGroup(msgspec.Struct, frozen=True):
     state: State
     cause: str | None
     """In one line; `None`: nobody knows."""
+    cause_by: Provenance = "server"
+    """Who wrote it: `outside` where a model did, and its citations hold."""
 
 
 class KnownGroups:
@@ -60,30 +66,52 @@ class KnownGroups:
         found = self._read.get(key)
         if found is None:
             return None
+        name, seen = f"E-{found.number}", found.seen + self._added[key]
+        if (explained := _cause_in(found.report)) is not None:
+            return KnownGroup(name, seen, found.state, explained, "outside")
         known = known_faults().get(found.code or "")
-        cause = None if known is None else known.means
-        return KnownGroup(f"E-{found.number}", found.seen + self._added[key], found.state, cause)
+        return KnownGroup(name, seen, found.state, None if known is None else known.means)
 
-    def update(self, groups: Sequence[FollowedGroup]) -> tuple[int, ...]:
-        """Take what was read, newest first; return the numbers of the groups that are not as they were."""
+    def update(self, groups: Sequence[FollowedGroup]) -> ErrorGroupsChanged | None:
+        """Take what was read, newest first; return which groups are not as they were."""
         changed: dict[int, None] = {}
+        turned = False
         for each in reversed(groups):  # what was seen last stays longest
             key = (each.project_id, each.hash)
             before = self._read.pop(key, None)
             self._read[key] = each
             if before != each:
                 changed |= dict.fromkeys([each.number] if before is None else [before.number, each.number])
+                turned |= before is None or (before.number, before.version) != (each.number, each.version)
                 del self._added[key]
         while len(self._read) > MOST_HASHES:
             forgotten = next(iter(self._read))
             del self._read[forgotten], self._added[forgotten]
-        return tuple(changed)
+        return ErrorGroupsChanged(tuple(changed), turned) if changed else None
 
     def on_fault(self, event: FaultSeen) -> None:
         """Count a fault of this process in its group."""
         key = (event.fault.project, event.fingerprint.hash)
         if key in self._read and not event.again:
             self._added[key] += 1
+
+
+def _cause_in(report: str | None) -> str | None:
+    """Read the cause that a report names, as one line."""
+    if report is None:
+        return None
+    try:
+        cause = msgspec.json.decode(report, type=_Cause).cause
+    except msgspec.DecodeError:
+        return None
+    line = " ".join("".join(each if each.isprintable() else " " for each in cause).split())
+    return f"{line[:LONGEST_CAUSE]}…" if len(line) > LONGEST_CAUSE else line or None
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    """What of a report is wanted here."""
+
+    cause: str = ""
 
 
 class _Following:
@@ -108,8 +136,8 @@ class _Following:
         first, groups = self._since is None, await self._changes.since(self._since, MOST_HASHES)
         self._since = now - OVERLAP
         changed = self._known.update(groups)
-        if changed and not first:
-            self._publish(ErrorGroupsChanged(changed))
+        if changed is not None and not first:
+            self._publish(changed)
 
 
 def follow_groups(

@@ -251,6 +251,14 @@ class Ledger:
         return max(intervals, key=itemgetter(1))[2].value if intervals else None
 
     @property
+    def last_asked(self) -> tuple[str | None, str | None]:
+        """The provider and the model that were tried last."""
+        if self.turns:
+            last = self.turns[-1].summary()
+            return last.provider, last.model
+        return (self.entries[-1].provider, self.entries[-1].model) if self.entries else (None, None)
+
+    @property
     def tried(self) -> tuple[Tried, ...]:
         """The models that were to answer, in the order of their turns."""
         return tuple(turn.summary() for turn in self.turns)

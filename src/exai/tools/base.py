@@ -60,6 +60,8 @@ class ToolAnswer(msgspec.Struct, frozen=True):
     `exai/report`."""
 
     is_error: bool = False
+    blocks: Sequence[JsonObject] = ()
+    """In the place of its text, content blocks that say who wrote them."""
     links: Sequence[JsonObject] = ()
     """Blocks of the result's `content` behind its text, as MCP has them."""
 

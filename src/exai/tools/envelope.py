@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from exai.consulting.results import Confirmation, Report, ToolReturn
+from exai.error_tracking.provenance import Provenance
 from exai.protocol.schemas import output_schema
 from exai.tools.base import JsonObject, Tool, ToolAnswer
 
 __all__ = [
     "ALIAS_KEY",
     "CONFIRMATION_KEY",
+    "PROVENANCE_KEY",
     "REPORT_KEY",
     "CallFacts",
     "answer_of",
@@ -24,6 +26,7 @@ __all__ = [
     "under_alias",
     "with_facts",
     "with_note",
+    "written_by_server",
 ]
 
 REPORT_KEY = "exai/report"
@@ -36,6 +39,8 @@ ALIAS_KEY = "exai/alias"
 CONFIRMATION_KEY = "exai/confirmation"
 """In the `_meta` of an answer of a call that asked nobody, as it needs a budget: which, and how long a door that asks
 the user for it may wait."""
+PROVENANCE_KEY = "exai/provenance"
+"""In the `_meta` of a content block: who wrote its text."""
 
 HANDLES = frozenset({"continuation_id", "plan_id"})
 """Fields that stand first where a result has them."""
@@ -88,7 +93,8 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
         for name, value in msgspec.to_builtins(result).items()
         if name not in usual or getattr(result, name) != usual[name]
     }
-    answer = ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report))
+    blocks = [_block(each.text, each.provenance) for each in result.blocks()]
+    answer = ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report), blocks=blocks)
     if not returned.links:
         return answer
     links = [
@@ -122,6 +128,11 @@ def _split(text: str) -> tuple[str, str]:
     """Split a text behind its first line, which has the handle."""
     head, _, body = text.partition("\n")
     return f"{head}\n", body
+
+
+def written_by_server(answer: ToolAnswer) -> ToolAnswer:
+    """Return the answer as a block that says that EXAI's server wrote it."""
+    return msgspec.structs.replace(answer, blocks=[_block(answer.text, "server")])
 
 
 def under_alias(answer: ToolAnswer, older: str, tool: str) -> ToolAnswer:
@@ -165,6 +176,10 @@ def _defaults_of(result: object) -> Mapping[str, Any]:
     """Return the defaults of the fields of a result's class."""
     assert isinstance(result, type), "a result's class"  # noqa: S101 - `cache` takes what is hashable
     return {field.name: field.default for field in msgspec.structs.fields(result) if not field.required}
+
+
+def _block(text: str, provenance: Provenance) -> JsonObject:
+    return {"type": "text", "text": text, "_meta": {PROVENANCE_KEY: provenance}}
 
 
 def _meta(report: Report | None) -> JsonObject | None:

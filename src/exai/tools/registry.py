@@ -1,5 +1,6 @@
 """The catalogue of tools: what is listed, and what else answers."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,6 +45,11 @@ class Invocation(msgspec.Struct, frozen=True):
             if name in tool.argument_scopes and not is_declined(value, fields[name])
         }
         return (tool.scope, *(scope for name, scope in tool.argument_scopes.items() if name in wanted))
+
+    @property
+    def size(self) -> int:
+        """How much memory the texts of its arguments take, in bytes."""
+        return _size_of(self.given)
 
     def arguments(self) -> Arguments:
         """Check and type what was sent.
@@ -113,6 +119,13 @@ class Registry:
             "inputSchema": tool.argument_schema,
             "outputSchema": output_schema(tool.result),
         }
+
+
+def _size_of(given: Any) -> int:
+    if isinstance(given, str):
+        return sys.getsizeof(given)
+    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
+    return sum([sys.getsizeof(part) if isinstance(part, str) else _size_of(part) for part in parts])
 
 
 def _check(tool: Tool[Any, Any]) -> None:

@@ -1,7 +1,10 @@
-"""The MCP port's application: WebSocket and Streamable HTTP side by side, on one server and one engine."""
+"""The application of a port that serves MCP: WebSocket and Streamable HTTP, on one server and one engine."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -20,7 +23,8 @@ from exai.transports.http.faults import rpc_fault
 from exai.transports.protected_resource import METADATA_PATH, ProtectedResource
 from exai.transports.public_pages import (
     AUTHORIZATION_SERVER_ROUTES,
-    greeting,
+    GREETING,
+    greets,
     no_authorization_server,
     resource_metadata,
 )
@@ -35,11 +39,32 @@ from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 from exai.web.routes import READ, Route
 
-__all__ = ["McpDoors"]
+__all__ = ["Front", "McpDoors"]
+
+METHODS = ("GET", "POST", "DELETE")
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a port that serves MCP has of its own."""
+
+    further: Iterable[Route] = ()
+    """Routes beside those of MCP."""
+    door: Door = Door.HTTP
+    """Where a request by HTTP enters."""
+    greeting: str = GREETING
+    """What people are told at `/`."""
+    not_found: str = "Nothing is here. MCP is at /mcp."
+    beside: "McpDoors | None" = None
+    """The port that it shares its life with."""
 
 
 class McpDoors:
-    """An ASGI application; serves HTTP while its `open` scope lasts."""
+    """An ASGI application; serves HTTP while its `open` scope lasts.
+
+    A port `beside` another shares its traffic, which a stop waits for, its watcher of credentials, and its life: it is
+    opened, swept, measured and ended with that one.
+    """
 
     def __init__(
         self,
@@ -50,17 +75,20 @@ class McpDoors:
         settings: Settings,
         bus: EventBus,
         clock: Clock | None = None,
-        *,
-        further: Iterable[Route] = (),
+        front: "Front | None" = None,
     ) -> None:
-        """Build the port; `further` routes are served beside those of MCP."""
+        """Build the port; `front` is what it has of its own."""
+        front = front or Front()
         clock = clock or SystemClock()
         self._server = server
         hosts = HostRule(settings.server)
         resource = ProtectedResource(settings)
         gate = AuthGate(authenticator, bus.publish, challenge=resource.challenge)
-        self.watcher = CredentialWatcher(authenticator, clock)
-        self.traffic = Traffic(settings.admission)
+        self.watcher, self.traffic = _shared(front.beside, settings, authenticator, clock)
+        self.others: list[McpDoors] = []
+        """Ports beside this one."""
+        if front.beside is not None:
+            front.beside.others.append(self)
         self._websocket = WebSocketDoor(
             server,
             settings=settings,
@@ -72,52 +100,48 @@ class McpDoors:
             clock=clock,
         )
         self.sessions = self._websocket.sessions
-        self._mcp = HttpDoor(
-            server,
-            engine,
-            settings=settings,
-            gate=gate,
-            watcher=self.watcher,
-            traffic=self.traffic,
-            clock=clock,
-        )
-        self._mcp_body = WholeBody(settings.server.max_body_bytes, settings.server.body_timeout_s)
+        http = partial(HttpDoor, server, engine, settings=settings, gate=gate, clock=clock)
+        self._mcp = http(watcher=self.watcher, traffic=self.traffic)
+        body = WholeBody(settings.server.max_body_bytes, settings.server.body_timeout_s)
+        own = Route(METHODS, "/mcp", self._mcp, body=body, fault_form=_as_rpc)
+        pages = _pages(front.greeting, resource, authority, authenticator.attempts, clock)
         self.http = HttpPort(
-            [*self._routes(resource, authority, authenticator.attempts, clock), *further],
-            door=Door.HTTP,
+            (own, *pages, *front.further),
+            door=front.door,
             hosts=hosts,
             gate=gate,
             publish=bus.publish,
-            not_found="Nothing is here. MCP is at /mcp.",
+            not_found=front.not_found,
             headers={b"x-content-type-options": b"nosniff"},
             incoming=self.traffic.incoming,
         )
-
-    def _routes(
-        self, resource: ProtectedResource, authority: Issues, attempts: Attempts, clock: Clock
-    ) -> list[Route]:
-        token_endpoint, keys = TokenEndpoint(authority, attempts, clock), KeySet(authority, clock)
-        metadata, none = resource_metadata(resource), no_authorization_server(resource)
-        return [
-            Route(READ, "/", greeting, is_open=True),
-            Route(("GET", "POST", "DELETE"), "/mcp", self._mcp, body=self._mcp_body, fault_form=_as_rpc),
-            Route(("POST",), "/auth/token", token_endpoint, is_open=True, body=FORM_BODY),
-            Route(READ, "/.well-known/jwks.json", keys, is_open=True),
-            Route(READ, METADATA_PATH, metadata, is_open=True),
-            Route(READ, f"{METADATA_PATH}/mcp", metadata, is_open=True),
-            *(Route(methods, path, none, is_open=True) for methods, path in AUTHORIZATION_SERVER_ROUTES),
-        ]
 
     def samples(self) -> list[Sample]:
         """Return the metrics of what comes in, and of the sessions."""
         coming = Sample(
             "incoming_bytes", "Of messages that are not complete yet.", self.traffic.incoming.total
         )
-        return [coming, *self.sessions.samples()]
+        return [
+            coming,
+            *_added_up(self.sessions.samples(), *(each.sessions.samples() for each in self.others)),
+        ]
+
+    async def sweep(self) -> None:
+        """End sessions after their grace time, and keep the bounds of the others."""
+        for each in (self, *self.others):
+            await each.sessions.sweep()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Serve requests within this scope; leaving it ends every stream and session."""
+        async with AsyncExitStack() as scopes:
+            for each in (self, *self.others):
+                await scopes.enter_async_context(each.served())
+            yield
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[None]:
+        """Serve this port alone within the scope."""
         async with self._mcp.sessions():
             try:
                 yield
@@ -137,6 +161,38 @@ class McpDoors:
         else:
             scope["path"] = scope["path"].rstrip("/") or "/"  # clients are given `/mcp/` as well
             await self.http(scope, receive, send)
+
+
+def _shared(
+    beside: McpDoors | None, settings: Settings, authenticator: Authenticates, clock: Clock
+) -> tuple[CredentialWatcher, Traffic]:
+    if beside is not None:
+        return beside.watcher, beside.traffic
+    return CredentialWatcher(authenticator, clock), Traffic(settings.admission)
+
+
+def _pages(
+    greeting: str, resource: ProtectedResource, authority: Issues, attempts: Attempts, clock: Clock
+) -> list[Route]:
+    """List the routes that are open to everybody."""
+    token_endpoint, keys = TokenEndpoint(authority, attempts, clock), KeySet(authority, clock)
+    metadata, none = resource_metadata(resource), no_authorization_server(resource)
+    return [
+        Route(READ, "/", greets(greeting), is_open=True),
+        Route(("POST",), "/auth/token", token_endpoint, is_open=True, body=FORM_BODY),
+        Route(READ, "/.well-known/jwks.json", keys, is_open=True),
+        Route(READ, METADATA_PATH, metadata, is_open=True),
+        Route(READ, f"{METADATA_PATH}/mcp", metadata, is_open=True),
+        *(Route(methods, path, none, is_open=True) for methods, path in AUTHORIZATION_SERVER_ROUTES),
+    ]
+
+
+def _added_up(first: list[Sample], *others: list[Sample]) -> Iterator[Sample]:
+    """Add the values of several ports, which have the same samples."""
+    sums = {each.name: each.value for each in first}
+    for each in chain(*others):
+        sums[each.name] += each.value
+    return (replace(each, value=sums[each.name]) for each in first)
 
 
 def _as_rpc(fault: ExaiError, _: Scope) -> Response:

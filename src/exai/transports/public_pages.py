@@ -11,7 +11,13 @@ from exai.transports.protected_resource import ProtectedResource
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Handler
 
-__all__ = ["AUTHORIZATION_SERVER_ROUTES", "greeting", "no_authorization_server", "resource_metadata"]
+__all__ = [
+    "AUTHORIZATION_SERVER_ROUTES",
+    "GREETING",
+    "greets",
+    "no_authorization_server",
+    "resource_metadata",
+]
 
 AUTHORIZATION_SERVER_ROUTES = (
     (READ, "/.well-known/{name}"),
@@ -39,9 +45,13 @@ BY_ISSUER = (
 )
 
 
-async def greeting(_: AuthorizedRequest) -> Response:
-    """Answer `/`, for people."""
-    return PlainTextResponse(GREETING)
+def greets(text: str) -> Handler:
+    """Make the handler of `/`, for people."""
+
+    async def answer(_: AuthorizedRequest) -> Response:
+        return PlainTextResponse(text)
+
+    return answer
 
 
 def resource_metadata(resource: ProtectedResource) -> Handler:

@@ -416,7 +416,7 @@ def _result(answer: ToolAnswer) -> JsonObject:
     """Make a `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
     result: JsonObject = {
         "resultType": "complete",
-        "content": [{"type": "text", "text": answer.text}, *answer.links],
+        "content": [*(answer.blocks or ({"type": "text", "text": answer.text},)), *answer.links],
         "isError": answer.is_error,
     }
     if answer.structured is not None:

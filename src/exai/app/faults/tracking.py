@@ -16,12 +16,15 @@ from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.console import Console
+from exai.error_tracking.fingerprints import fingerprint
+from exai.error_tracking.ingestion.intake import ReportIntake
 from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.error_tracking.known_groups import KnownGroups, follow_groups
-from exai.error_tracking.noticing import FaultNotices
+from exai.error_tracking.noticing import FaultNotices, FaultSeen
 from exai.error_tracking.recovery import Recovery
 from exai.error_tracking.sources import watch_sources
 from exai.error_tracking.tracker import Tracker
+from exai.events.bus import EventBus
 from exai.monitoring.logs import Redaction
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
@@ -56,9 +59,8 @@ class FaultTracking:
     console: Console
     runs: RunTable
     known: KnownGroups
-    decided: asyncio.Event
-    """Set when somebody decided something here, so that those who follow groups hear of it at once."""
     investigations: Investigations
+    intake: ReportIntake
 
 
 @asynccontextmanager
@@ -85,7 +87,7 @@ async def open_fault_tracking(
     retention = FaultRetention(database, clock, settings.errors.keep_days)
     known, follow = KnownGroups(), asyncio.Event()
     sources = open_sources_of(ProjectTables(database, clock), settings.investigation.repository)
-    console = Console(database, clock, FirstSuspects(sources))
+    console = Console(database, clock, FirstSuspects(sources), follow.set)
     following = follow_groups(known, GroupChanges(database), clock, bus, follow)
     duties = (
         Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
@@ -104,7 +106,18 @@ async def open_fault_tracking(
         async with scheduler.running(*duties):
             with watch_sources(bus, notices):
                 await FailedStarts(settings).count(bus, tracker, ProjectTables(database, clock))
-                yield FaultTracking(notices, tracker, console, runs, known, follow, investigations)
+                intake = _intake(database, clock, bus, tracker)
+                yield FaultTracking(notices, tracker, console, runs, known, investigations, intake)
     finally:
         await tracker.close()
         runs.end_soon()
+
+
+def _intake(database: Database, clock: Clock, bus: EventBus, tracker: Tracker) -> ReportIntake:
+    return ReportIntake(
+        ProjectTables(database, clock),
+        clock,
+        notice=lambda fault: bus.publish(FaultSeen(fault, fingerprint(fault))),
+        settled=tracker.flush,
+        lost=lambda: tracker.lost,
+    )

@@ -72,6 +72,13 @@ def print_line(group: GroupLine, *, as_json: bool) -> None:
         typer.echo(f"{group.group} is {group.state} (version {group.version}): {printable(_title(group))}")
 
 
+def _whose(group: GroupLine) -> str:
+    """Name who wrote the words of a group, where that is not EXAI."""
+    if group.provenance != "outside":
+        return ""
+    return group.reporter or "a provider"
+
+
 def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
     yield from _head(details, width, now)
     yield ""
@@ -81,7 +88,11 @@ def _report(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
         yield from investigation_lines(details.investigation, width)
     if details.latest is not None:
         yield ""
-        yield from _occurrence(details.latest, width)
+        outside = details.provenance.get("latest") == "outside"
+        yield from (
+            f"│ {line}" if outside and place else line
+            for place, line in enumerate(_occurrence(details.latest, width - 2))
+        )
     yield ""
     yield "grouped by"
     for each in details.grouped_by:
@@ -110,6 +121,10 @@ def _head(details: GroupDetails, width: int, now: datetime) -> Iterator[str]:
         f"callers · {group.handled:,} put right · {group.lost:,} lost",
         width,
     )
+    if whose := _whose(group):
+        yield from textwrap.wrap(
+            f"The words behind │, and the title, are of {whose}; nobody has checked them.", width
+        )
     yield f"first {_when(group.first_seen, now)} · last {_when(group.last_seen, now)}"
     if details.hours:
         yield f"last 7 days  {_hours(details, now)}"

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from exai.error_tracking.provenance import Provenance
 from exai.storage.error_tracking.groups import OccurrenceRow
 from exai.storage.error_tracking.rows import GroupRow
 
@@ -29,9 +30,6 @@ LARGEST_PIECE = 8 * 1024
 """Bytes of the text of one piece, in UTF-8."""
 MOST_ITEMS = 6
 """That a model may ask for further, once."""
-
-Provenance = Literal["server", "own", "outside"]
-"""Figures and sentences of EXAI; texts of its own exceptions, logs and sources; what reporters or providers wrote."""
 
 ItemKind = Literal["source", "history", "blame", "change", "log", "occurrence", "setting"]
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
@@ -81,11 +81,13 @@ class GroupTables:
         most: int,
         order: Literal["last", "first", "seen", "callers"] = "last",
         project_id: int | None = None,
+        after: tuple[datetime | int, int] | None = None,
     ) -> list[GroupRow]:
         """List groups in an order: the latest, the newest, the loudest, or those that most callers met.
 
         Args:
             matching: what the title, the place or the code has to contain.
+            after: of the last group of the page before what it is sorted by, and its number.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -97,6 +99,9 @@ class GroupTables:
             query = query.where(row.state == state)
         if project_id is not None:
             query = query.where(row.project_id == project_id)
+        if after is not None:
+            value, number = after
+            query = query.where(or_(by < value, and_(by == value, row.number < number)))
         if matching:
             query = query.where(
                 or_(
@@ -126,6 +131,23 @@ class GroupTables:
         query = select(*_GROUP).where(error_groups.c.group_id == group_id)
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else _group(row)
+
+    async def latest_turns(self, most: int) -> list[Turn]:
+        """Read the latest turns of all groups, newest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        row = error_turns.c
+        names = [name for name in Turn.__struct_fields__ if name != "number"]
+        query = (
+            select(error_groups.c.number, *(row[name] for name in names))
+            .join_from(error_turns, error_groups, row.group_id == error_groups.c.group_id)
+            .order_by(row.at.desc(), error_groups.c.number.desc(), row.seq.desc())
+            .limit(most)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [Turn(**{**row, "facts": msgspec.json.decode(row["facts"])}) for row in rows]
 
     async def turns(self, group: GroupRow) -> list[Turn]:
         """Read what happened to a group, in order.

@@ -72,6 +72,16 @@ class ProjectTables:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else Project(*row)
 
+    async def named(self, name: str) -> Project | None:
+        """Find a project by its name.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(*_COLUMNS).where(_row.name == name)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else Project(*row)
+
     async def reporters(self) -> dict[int, str]:
         """Name the programs that report, or have, by their number; EXAI itself is none of them.
 

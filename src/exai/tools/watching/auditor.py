@@ -18,6 +18,7 @@ from exai.storage.auditor.observations import EXERCISE, Observation, Observation
 from exai.storage.auditor.windows import HOUR_S
 from exai.storage.calls.budgets import BudgetGrants
 from exai.tools.base import Arguments, Tool
+from exai.tools.watching.error_answers import ObservationShown
 
 __all__ = ["AuditorArguments", "AuditorReport", "AuditorTool"]
 
@@ -38,24 +39,6 @@ class AuditorArguments(Arguments, frozen=True):
     planted: Annotated[tuple[Planted, ...], msgspec.Meta(max_length=100)] = ()
     end: bool = False
     """Whether the exercise is over."""
-
-
-class ObservationShown(msgspec.Struct, frozen=True, kw_only=True):
-    """An observation."""
-
-    observation_id: str
-    detector: str
-    subject: str
-    severity: str
-    category: str
-    state: str
-    verdict: str | None
-    count: int
-    first_at: str
-    last_at: str
-    numbers: dict[str, float | str]
-    recommendation: str
-    explanation: str | None
 
 
 class AuditorReport(Result, frozen=True, kw_only=True):
@@ -165,32 +148,10 @@ class AuditorTool:
             dropped=self._auditor.dropped,
             windows=counts.windows,
             model_requests=spent.requests,
-            observations=[_shown(each) for each in observations],
+            observations=[ObservationShown.of(each) for each in observations],
         )
 
 
-def _shown(observation: Observation) -> ObservationShown:
-    return ObservationShown(
-        observation_id=observation.observation_id,
-        detector=observation.detector,
-        subject=observation.subject,
-        severity=observation.severity,
-        category=observation.category,
-        state=observation.state,
-        verdict=observation.verdict,
-        count=observation.count,
-        first_at=observation.first_at.isoformat(timespec="seconds"),
-        last_at=observation.last_at.isoformat(timespec="seconds"),
-        numbers=msgspec.json.decode(observation.numbers, type=dict[str, float | str]),
-        recommendation=observation.recommendation,
-        explanation=observation.explanation,
-    )
-
-
 def _line(each: ObservationShown) -> str:
-    numbers = ", ".join(f"{name} {value}" for name, value in each.numbers.items())
     because = "" if each.explanation is None else f" A model explains: {each.explanation}"
-    return (
-        f"- {each.observation_id} {each.severity} {each.state}: {each.detector} of {each.subject} ({numbers}), "
-        f"{each.count} times until {each.last_at}. {each.recommendation}{because}"
-    )
+    return f"- {each.line()}{because}"

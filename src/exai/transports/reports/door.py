@@ -86,11 +86,11 @@ class ReportDoor:
 
     def routes(self) -> Iterator[Route]:
         """Make the rows."""
-        for prefixes, (name, read), slash in product(
-            range(MOST_PREFIXES + 1), (("envelope", _read_envelope), ("store", _read_store)), ("/", "")
+        for prefixes, (name, read) in product(
+            range(MOST_PREFIXES + 1), (("envelope", _read_envelope), ("store", _read_store))
         ):
             path = "".join(f"/{{prefix_{'ab'[number]}}}" for number in range(prefixes))
-            path += f"/api/{{project}}/{name}{slash}"
+            path += f"/api/{{project}}/{name}"  # the port takes a slash behind it as well
             yield self._route(("POST",), path, partial(self._sentry, read))
             yield self._route(("OPTIONS",), path, _preflight, body=False)
         yield self._own_route("/v1/errors", _read_native)

@@ -81,9 +81,11 @@ class Resources:
             kind = self._kind_of(uri)
             if kind is None:
                 raise unknown()
-            content = await kind.read(caller.subject, uri)
-        content.uri = params.uri
-        return types.ReadResourceResult(contents=[content])
+            found = await kind.read(caller.subject, uri)
+        contents = found if isinstance(found, list) else [found]
+        for content in contents:
+            content.uri = params.uri
+        return types.ReadResourceResult(contents=contents)
 
     async def ids(self, caller: Caller, template: str, begin: str, most: int) -> Sequence[str]:
         """List ids that complete a form of address; none where the caller may not read what it names."""

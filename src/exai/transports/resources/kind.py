@@ -5,7 +5,7 @@ from typing import Protocol
 
 import mcp_types as types
 
-from exai.auth.scopes import FILES, MODELS
+from exai.auth.scopes import ERRORS, FILES, MODELS
 from exai.callers import Caller
 from exai.errors import ScopeMissing, ToolFault
 
@@ -19,6 +19,8 @@ SCOPES = {
     "exai://answers/": MODELS,
     "exai://plans/": MODELS,
     "exai://workflows/": MODELS,
+    "exai://errors/": ERRORS,
+    "exai://feed/": ERRORS,
 }
 """What reading an address needs; what is not here is open to every caller."""
 
@@ -52,8 +54,8 @@ class ResourceKind(Protocol):
         """
         ...
 
-    async def read(self, owner: str, uri: str, /) -> Content:
-        """Read one of an owner's.
+    async def read(self, owner: str, uri: str, /) -> Content | list[Content]:
+        """Read one of an owner's; in several parts where several wrote it.
 
         Raises:
             UnknownResource: the owner has none at that address.
