@@ -33,6 +33,7 @@ ERROR_TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
     "errors_list": (ERRORS, {}),
     "errors_show": (ERRORS, {"group": "E-1"}),
     "errors_report": (ERRORS, {"message": "x"}),
+    "errors_investigate": (OPERATE, {"group": "E-99999"}),
     "errors_decide": (OPERATE, {"group": "E-1", "decision": "reopen"}),
     "observations": (ERRORS, {}),
     "observation_decide": (OPERATE, {"id": "obs_x", "acknowledge": True}),
@@ -65,6 +66,7 @@ async def test_the_one_tool_of_errors_needs_the_scope_of_what_it_does(
     for arguments, scopes in (
         ({}, (ERRORS,)),
         (decide, (ERRORS, OPERATE)),
+        ({"action": "investigate", "group": "E-99999", "investigate": True}, (ERRORS, OPERATE)),
         ({"action": "judge", "id": "x", "verdict": "noise"}, (ERRORS, OPERATE)),
     ):
         for lacking in scopes:

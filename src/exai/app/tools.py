@@ -127,6 +127,7 @@ def _error_handlers(
         ProjectTables(storage.database, asking.clock),
         GroupChanges(storage.database),
         auditor.observations,
+        faults.investigations.desk,
         asking.clock,
     )
 

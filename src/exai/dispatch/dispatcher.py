@@ -207,7 +207,8 @@ class Dispatcher:
         request = _Request(self._new_call_id(), invocation, invocation.tool, caller, self._clock.monotonic())
         if idempotency_key is not None and request.tool.asks_provider:
             return await self._call_once(idempotency_key, request, send_progress)
-        if send_progress is None or not request.tool.asks_provider:
+        tool = request.tool
+        if send_progress is None or not (tool.asks_provider or tool.tells_progress):
             return await self._answer(request, _SILENT)
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             return await self._answer(request, reporter)

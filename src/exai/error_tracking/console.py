@@ -309,6 +309,7 @@ def _provenances(line: GroupLine, latest: dict[str, Any]) -> dict[str, Provenanc
         **dict.fromkeys(_TEXTS, texts),
         "latest": "outside" if latest.get("provider") or latest.get("client") else texts,
         "report.shared": "outside",
+        "investigation.report": "outside",
         "history.note": "outside",
         "history.facts": "outside",
     }

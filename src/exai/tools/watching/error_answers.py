@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from exai.consulting.results import Result, TextBlock
 from exai.error_tracking.console import GroupLine
+from exai.error_tracking.investigation.view import InvestigationView
 from exai.error_tracking.provenance import Provenance
 from exai.error_tracking.reports import Report
 from exai.storage.auditor.observations import Observation
@@ -93,6 +94,8 @@ class ErrorsAnswer(Result, frozen=True, kw_only=True):
     """The latest occurrence that was kept whole."""
     provenance: dict[str, Provenance] | UnsetType = UNSET
     """Who wrote the texts, by the field that has them; what is not named here is EXAI's own."""
+    investigation: InvestigationView | UnsetType = UNSET
+    """The latest one with a report, else the latest."""
     counted: bool | UnsetType = UNSET
     """Of a report: whether it is in the group by now; else it is when the database is back."""
     repeated: bool | UnsetType = UNSET
@@ -132,6 +135,8 @@ class ErrorsAnswer(Result, frozen=True, kw_only=True):
         if self.latest is not UNSET:
             said = {} if self.provenance is UNSET else self.provenance
             yield from _of_occurrence(self.latest, said.get("latest", "outside"))
+        if self.investigation is not UNSET:
+            yield from _of_investigation(self.investigation)
         if self.history is not UNSET:
             yield from _of_history(self.history)
         if self.observations is not UNSET:
@@ -177,6 +182,29 @@ def _of_occurrence(body: dict[str, Any], provenance: Provenance) -> Iterator[tup
         )
         for frame in reversed(raised["frames"][-SHOWN_FRAMES:]):
             yield provenance, f"  at {frame['module']}:{frame['function']}:{frame['line']}"
+
+
+def _of_investigation(view: InvestigationView) -> Iterator[tuple[Provenance, str]]:
+    """Say what models found: each of their sentences is theirs, and what was checked of it is ours."""
+    yield "server", f"Investigation {view.investigation} is {view.state}. {view.why}".rstrip()
+    report = view.report
+    if report is None:
+        return
+    yield (
+        "server",
+        f"Its cause is {report.level}, by the citations that were checked; requests: {report.requests}.",
+    )
+    yield "outside", f"cause: {report.cause}"
+    for step in report.chain:
+        yield "outside", f"because: {step.text}"
+    if report.fix.text:
+        yield "outside", f"proposed ({report.fix.kind}): {report.fix.text}"
+    if report.fix.check is not None:
+        applies = "applies" if report.fix.check.applies else "does not apply"
+        yield "server", f"The proposed patch {applies} to commit {report.fix.check.commit or '(none known)'}."
+    if report.second_opinion is not None:
+        yield "server", f"A second model: {report.second_opinion.verdict}."
+        yield "outside", f"second opinion: {report.second_opinion.why}"
 
 
 def _of_history(turns: Sequence[Turn]) -> Iterator[tuple[Provenance, str]]:

@@ -18,6 +18,7 @@ __all__ = [
     "Action",
     "DecideError",
     "ErrorsArguments",
+    "InvestigateError",
     "JudgeObservation",
     "ListErrors",
     "ListObservations",
@@ -75,6 +76,10 @@ class DecideError(Arguments, frozen=True):
     fingerprint: Annotated[Fingerprint, msgspec.Meta(description="To split off")] = ""
 
 
+class InvestigateError(Arguments, frozen=True):
+    group: Group
+
+
 class ListObservations(Arguments, frozen=True):
     state: ObservationState | None = None
     most: Most = 20
@@ -86,13 +91,14 @@ class JudgeObservation(Arguments, frozen=True):
     acknowledge: bool = False
 
 
-Action = Literal["list", "show", "report", "decide", "observations", "judge"]
+Action = Literal["list", "show", "report", "investigate", "decide", "observations", "judge"]
 
 ARGUMENTS: Mapping[Action, type[Arguments]] = MappingProxyType(
     {
         "list": ListErrors,
         "show": ShowError,
         "report": ReportError,
+        "investigate": InvestigateError,
         "decide": DecideError,
         "observations": ListObservations,
         "judge": JudgeObservation,
@@ -116,6 +122,8 @@ class ErrorsArguments(Arguments, frozen=True):
     release: Short | None = None
     event_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     tags: Annotated[dict[Short, Short], msgspec.Meta(max_length=50)] | None = None
+    investigate: bool | None = None
+    """Whether models may be asked; `action` `investigate` needs it."""
     decision: DecisionKind | None = None
     version: OneOrMore | None = None
     note: Note | None = None

@@ -1,8 +1,11 @@
 """What the tools of errors do: the console asked for a caller, reports taken, observations judged."""
 
+import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
@@ -13,6 +16,7 @@ from exai.error_tracking.deciding import Decision, number_of
 from exai.error_tracking.fingerprints import fingerprint
 from exai.error_tracking.ingestion.intake import ReportIntake, TooManyReports, sha256_of
 from exai.error_tracking.ingestion.native import Report, fault_of_report
+from exai.error_tracking.investigation.view import InvestigationView
 from exai.errors import BadArguments, Overloaded, StoreFailed
 from exai.runtime.clock import Clock
 from exai.storage.auditor.observations import Observations
@@ -21,6 +25,7 @@ from exai.storage.error_tracking.projects import Intake, Project, ProjectTables
 from exai.tools.watching.error_answers import ErrorsAnswer, ObservationShown
 from exai.tools.watching.error_arguments import (
     DecideError,
+    InvestigateError,
     JudgeObservation,
     ListErrors,
     ListObservations,
@@ -28,13 +33,31 @@ from exai.tools.watching.error_arguments import (
     ShowError,
 )
 
-__all__ = ["AGENTS", "ErrorHandlers"]
+__all__ = ["AGENTS", "ErrorHandlers", "Investigate"]
 
 AGENTS = "agents"
 """The program under whose name the reports of callers are grouped; its key is known to nobody."""
 OURSELVES = "exai"
 
 Answered = ToolReturn[ErrorsAnswer]
+
+
+class Investigate(Protocol):
+    """Has groups investigated."""
+
+    async def ask(self, number: int, asked_by: str) -> InvestigationView:
+        """Ask for an investigation of a group; one that is under way is that one."""
+        ...
+
+    async def follow(
+        self, investigation_id: str, on_change: Callable[[InvestigationView], None]
+    ) -> InvestigationView | None:
+        """Wait until an investigation is over; `None`: it is gone with its group."""
+        ...
+
+    async def cancel(self, investigation_id: str, by: str) -> bool:
+        """Cancel an investigation; return whether it was not over yet."""
+        ...
 
 
 class ErrorHandlers:
@@ -47,6 +70,7 @@ class ErrorHandlers:
         projects: ProjectTables,
         changes: GroupChanges,
         observations: Observations,
+        investigate: Investigate,
         clock: Clock,
     ) -> None:
         self._console = console
@@ -54,6 +78,7 @@ class ErrorHandlers:
         self._projects = projects
         self._changes = changes
         self._observations = observations
+        self._investigate = investigate
         self._clock = clock
         self._agents: Project | None = None
 
@@ -98,6 +123,8 @@ class ErrorHandlers:
         )
         if details.latest is not None:
             answer = msgspec.structs.replace(answer, latest=details.latest)
+        if details.investigation is not None:
+            answer = msgspec.structs.replace(answer, investigation=details.investigation)
         return ToolReturn(answer)
 
     async def report(self, arguments: ReportError, context: CallContext) -> Answered:
@@ -148,6 +175,28 @@ class ErrorHandlers:
             ErrorsAnswer(group=await Decision(**given).on(self._console, number, context.caller.subject))
         )
 
+    async def investigate(self, arguments: InvestigateError, context: CallContext) -> Answered:
+        """Have a group investigated, and wait for the report; one that is under way is waited for.
+
+        Who goes before the end cancels what he has asked for himself.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            InvestigationRefused: it is the doing of EXAI's own callers, or investigations are off.
+            StoreFailed: the database is out of reach.
+        """
+        by = context.caller.subject
+        asked = await self._investigate.ask(number_of(arguments.group), by)
+        try:
+            ended = await self._investigate.follow(
+                asked.investigation, lambda view: context.progress.status(_said_of(view))
+            )
+        except asyncio.CancelledError:
+            if asked.asked_by == by:
+                await asyncio.shield(self._investigate.cancel(asked.investigation, by))
+            raise
+        return ToolReturn(ErrorsAnswer(investigation=ended or asked))
+
     async def list_observations(self, arguments: ListObservations, _: CallContext) -> Answered:
         """List what the auditor observed, the latest seen first.
 
@@ -185,6 +234,10 @@ class ErrorHandlers:
         if self._agents is None:
             raise StoreFailed("The program of agents cannot be found. Try again.")
         return self._agents
+
+
+def _said_of(view: InvestigationView) -> str:
+    return f"The investigation is {view.state}" + (f": {view.stage}." if view.stage else ".")
 
 
 def _cursor_of(group: GroupLine, sort: Sort) -> str:

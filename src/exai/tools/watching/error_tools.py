@@ -3,7 +3,7 @@
 `errors` is in no list. Its `action` says which of them is meant; the other arguments are that one's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,13 +12,14 @@ from exai.auth import scopes
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
-from exai.tools.base import Arguments, Tool
+from exai.tools.base import Tool
 from exai.tools.watching.error_answers import ErrorsAnswer
 from exai.tools.watching.error_arguments import (
     ARGUMENTS,
     Action,
     DecideError,
     ErrorsArguments,
+    InvestigateError,
     JudgeObservation,
     ListErrors,
     ListObservations,
@@ -32,8 +33,11 @@ __all__ = ["ErrorsTool", "error_tools"]
 LISTS = "Groups of errors of EXAI and of programs that report here."
 SHOWS = "A group: what it is, whose it is, what to do, its latest occurrence and history."
 REPORTS = "Reports an error that you met; answers with its group."
+INVESTIGATES = "Has models look for the cause of a group, within a budget; answers with their report."
 DECIDES = "Resolves, archives, reopens, merges or splits a group."
 OBSERVATIONS = "What the auditor observed of how EXAI behaves."
+INVESTIGATION_S = 300.0
+"""A round ends within two minutes, and one may wait for another."""
 JUDGES = "Acknowledges an observation, or judges whether it is useful or noise."
 
 
@@ -49,11 +53,13 @@ def error_tools(handlers: ErrorHandlers) -> Iterator[Tool[Any, Any]]:
             ("group", "report", "history", "latest", "provenance"),
         ),
         ("errors_report", REPORTS, ReportError, handlers.report, ("group", "counted", "repeated")),
+        ("errors_investigate", INVESTIGATES, InvestigateError, handlers.investigate, ("investigation",)),
         ("errors_decide", DECIDES, DecideError, handlers.decide, ("group",)),
         ("observations", OBSERVATIONS, ListObservations, handlers.list_observations, ("observations",)),
         ("observation_decide", JUDGES, JudgeObservation, handlers.judge, ("observations",)),
     ):
-        decides = name.endswith("_decide")
+        investigates = name == "errors_investigate"
+        operates = investigates or name.endswith("_decide")
         yield Tool(
             name=name,
             title=name.replace("_", " ").capitalize(),
@@ -62,8 +68,10 @@ def error_tools(handlers: ErrorHandlers) -> Iterator[Tool[Any, Any]]:
             result=ErrorsAnswer,
             run=run,
             asks_provider=False,
-            scope=scopes.OPERATE if decides else scopes.ERRORS,
-            read_only=not decides and name != "errors_report",
+            scope=scopes.OPERATE if operates else scopes.ERRORS,
+            deadline_s=INVESTIGATION_S if investigates else None,
+            tells_progress=investigates,
+            read_only=not operates and name != "errors_report",
             listed_result=fields,
             listed_depth=0,
         )
@@ -73,7 +81,15 @@ class ErrorsTool:
     """All of them as one, for a port that has other tools."""
 
     def __init__(self, handlers: ErrorHandlers) -> None:
-        self._handlers = handlers
+        self._runs: Mapping[Action, Callable[[Any, CallContext], Awaitable[ToolReturn[ErrorsAnswer]]]] = {
+            "list": handlers.list_groups,
+            "show": handlers.show,
+            "report": handlers.report,
+            "investigate": handlers.investigate,
+            "decide": handlers.decide,
+            "observations": handlers.list_observations,
+            "judge": handlers.judge,
+        }
 
     def tool(self) -> Tool[ErrorsArguments, ErrorsAnswer]:
         """The catalogue's entry."""
@@ -86,7 +102,10 @@ class ErrorsTool:
             run=self.run,
             asks_provider=False,
             scope=scopes.ERRORS,
+            deadline_s=INVESTIGATION_S,
+            tells_progress=True,
             argument_scopes={
+                "investigate": scopes.OPERATE,
                 "decision": scopes.OPERATE,
                 "verdict": scopes.OPERATE,
                 "acknowledge": scopes.OPERATE,
@@ -104,28 +123,13 @@ class ErrorsTool:
         """
         given = msgspec.to_builtins(arguments)
         action: Action = given.pop("action")
+        may_ask = given.pop("investigate")
+        if action == "investigate" and not may_ask:
+            raise BadArguments("Action investigate asks models: say so by `investigate` true.")
         wanted = {name: value for name, value in given.items() if value is not None}
         try:
             typed = msgspec.convert(wanted, ARGUMENTS[action])
         except msgspec.ValidationError as error:
             takes = ", ".join(ARGUMENTS[action].__struct_encode_fields__)
             raise BadArguments(f"With action {action}: {error}. It takes: {takes}.") from None
-        return await self._done(typed, context)
-
-    async def _done(self, typed: Arguments, context: CallContext) -> ToolReturn[ErrorsAnswer]:
-        handlers = self._handlers
-        match typed:
-            case ListErrors():
-                return await handlers.list_groups(typed, context)
-            case ShowError():
-                return await handlers.show(typed, context)
-            case ReportError():
-                return await handlers.report(typed, context)
-            case DecideError():
-                return await handlers.decide(typed, context)
-            case ListObservations():
-                return await handlers.list_observations(typed, context)
-            case JudgeObservation():
-                return await handlers.judge(typed, context)
-            case _:
-                raise AssertionError(typed)
+        return await self._runs[action](typed, context)
