@@ -1,5 +1,6 @@
 """Gathering evidence on real rows and real repositories: which pieces, in which order, and what is left out and why."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -225,6 +226,40 @@ async def test_further_items_are_of_the_menu_alone(shop: tuple[Desk, GitReposito
     assert "no file of commit" in refused["../../etc/passwd:1-3"]
     assert refused["1"] == "Only 6 items may be asked for."
     assert more.pieces[: len(bundle.pieces)] == bundle.pieces
+
+
+async def test_sources_that_are_late_or_fail_cost_that_evidence_alone(
+    database: Database, shop: tuple[Desk, GitRepository, str, int]
+) -> None:
+    subject = await shop[0].subject()
+
+    class Unready:
+        repository = "/srv/shop"
+
+        def __init__(self, *, fails: bool) -> None:
+            self._fails = fails
+
+        async def commit_named(self, _: object) -> str:
+            if self._fails:
+                raise LookupError
+            await asyncio.Event().wait()
+            return ""
+
+    @asynccontextmanager
+    async def late(_: int) -> AsyncIterator[SourceReader | None]:
+        yield Unready(fails=False)  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def broken(_: int) -> AsyncIterator[SourceReader | None]:
+        yield Unready(fails=True)  # type: ignore[misc]
+
+    remembered = Remembered(None, RecentSeconds(), RecentProviderEvents(CLOCK))
+    for open_sources, reason in ((late, "The three seconds"), (broken, "Reading it failed")):
+        gatherer = Gatherer(database, CLOCK, Settings(), remembered, open_sources, within_s=0.05)
+        bundle = await gatherer.gather(subject)
+        assert kinds(bundle) == ["e1 occurrence", "e3 alike"]
+        reasons = {each.kind: each.reason for each in bundle.left_out}
+        assert all(reasons[kind].startswith(reason) for kind in ("source", "history", "blame"))
 
 
 async def test_a_program_without_named_sources_has_none(database: Database) -> None:
