@@ -23,8 +23,8 @@ def rows(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
 async def test_a_failed_call_says_what_is_known_of_its_group(
     start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path
 ) -> None:
-    emulator.faults.add("kimi", Fault(error="invalid_request", times=None))
-    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+    emulator.faults.add("kimi", Fault(error="server_error", times=None))
+    async with start_in_process(EXAI_RETRY__MAX_RETRIES="0") as daemon, mcp_socket(daemon.mcp_ws) as socket:
 
         async def facts() -> dict[str, Any]:
             answer = await socket.tool("chat", {"prompt": "Hello.", "model": "kimi-k3"})
@@ -41,6 +41,25 @@ async def test_a_failed_call_says_what_is_known_of_its_group(
         second = await facts()
         assert (second["group"], second["seen"], second["state"]) == ("E-1", 2, "open")
         assert second["cause"]
+
+
+async def test_what_a_caller_got_wrong_is_told_without_how_others_fared(
+    start_in_process: StartInProcess, tmp_path: Path
+) -> None:
+    async with start_in_process() as daemon, mcp_socket(daemon.mcp_ws) as socket:
+
+        async def facts() -> dict[str, Any]:
+            answer = await socket.tool("chat", {"prompt": "Hello.", "continuation_id": "conv_nobody"})
+            return dict(answer["_meta"]["exai/error"])
+
+        await facts()
+
+        async def is_known() -> bool:
+            found = rows(tmp_path / "data", "SELECT hash FROM error_fingerprints")
+            return any(daemon.services.faults.known.find(str(hash_)) is not None for (hash_,) in found)
+
+        await wait_until(is_known, what="the group is read")
+        assert (await facts()).keys().isdisjoint({"group", "seen", "state", "cause"})
 
 
 async def test_calls_that_fail_are_grouped_counted_and_explained(

@@ -208,7 +208,7 @@ class Dispatcher:
         if idempotency_key is not None and request.tool.asks_provider:
             return await self._call_once(idempotency_key, request, send_progress)
         tool = request.tool
-        if send_progress is None or not (tool.asks_provider or tool.tells_progress):
+        if send_progress is None or not (tool.asks_provider or tool.reports_progress):
             return await self._answer(request, _SILENT)
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             return await self._answer(request, reporter)
@@ -294,7 +294,8 @@ class Dispatcher:
             name = f"partial-{call.id}.md"
             partial_file = await self._long_answers.kept(fault.partial, call.context.caller, name)
         tried, advice = call.asker.ledger.tried, advice_on(fault, call.tool.deadline_s)
-        group = self._groups.find(error_hash)
+        # Of what its caller got wrong, a caller learns nothing of how others fared.
+        group = None if fault.fixable_by == "caller" else self._groups.find(error_hash)
         answer = failure(fault, call.id, tried, advice=advice, partial_file=partial_file, group=group)
         return written_by_server(answer) if call.tool.result.names_writers else answer
 

@@ -40,7 +40,8 @@ class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[TriedModel, ...] | UnsetType = UNSET
     retry_after_s: float | UnsetType = UNSET
     group: str | UnsetType = UNSET
-    """The group of errors that it belongs to, as `E-17`; left out, with the next three, where it has none yet."""
+    """The group of errors that it belongs to, as `E-17`; left out, with the next three, where it has none yet and
+    where the caller can mend the fault."""
     seen: int | UnsetType = UNSET
     """How often this happened, to anybody."""
     state: State | UnsetType = UNSET

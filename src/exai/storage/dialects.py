@@ -94,7 +94,10 @@ class _Compiled:
 
 
 def insert_if_absent(table: Table) -> PortableInsert:
-    """Insert a row, unless one of its primary key is there; `rowcount` of one row says which."""
+    """Insert a row, unless one with its primary key, or its part of a unique index, is there.
+
+    `rowcount` of one row says which.
+    """
     return PortableInsert(table, lambda insert: insert.on_conflict_do_nothing())
 
 

@@ -120,7 +120,7 @@ class Tool(Generic[A, R]):
     answers_alike: frozenset[str] = frozenset()
     """Arguments with which alone a call's answer depends on its words, so that asking again brings nothing new; none:
     it always depends on more."""
-    tells_progress: bool = False
+    reports_progress: bool = False
     """Whether it says what it is at although it asks no provider itself."""
     is_listed: bool = True
     """Whether the list has it; it answers all the same."""

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, delete, exists, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.storage.dialects import insert_if_absent
 from exai.storage.error_tracking.announcing import announce_investigation
 from exai.storage.error_tracking.schema import (
     error_groups,
@@ -269,6 +269,7 @@ class InvestigationTables:
 
 _row = investigations.c
 _FIELDS = InvestigationRow.__struct_fields__
+_INSERT = insert_if_absent(investigations)
 _SELECT = select(*(_row[name] for name in _FIELDS))
 
 
@@ -320,9 +321,7 @@ def _ask(connection: Connection, asked: tuple[str, str, Reason, str, datetime]) 
         why="",
         report=None,
     )
-    values = msgspec.structs.asdict(row)
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(investigations).values(values).on_conflict_do_nothing())
+    _INSERT.execute(connection, msgspec.structs.asdict(row))
     unfinished = _SELECT.where(_row.group_id == group_id, _row.ended_at.is_(None))
     found = connection.execute(unfinished).first()
     return None if found is None else _investigation(found)

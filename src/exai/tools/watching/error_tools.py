@@ -70,7 +70,7 @@ def error_tools(handlers: ErrorHandlers) -> Iterator[Tool[Any, Any]]:
             asks_provider=False,
             scope=scopes.OPERATE if operates else scopes.ERRORS,
             deadline_s=INVESTIGATION_S if investigates else None,
-            tells_progress=investigates,
+            reports_progress=investigates,
             read_only=not operates and name != "errors_report",
             listed_result=fields,
             listed_depth=0,
@@ -103,7 +103,7 @@ class ErrorsTool:
             asks_provider=False,
             scope=scopes.ERRORS,
             deadline_s=INVESTIGATION_S,
-            tells_progress=True,
+            reports_progress=True,
             argument_scopes={
                 "investigate": scopes.OPERATE,
                 "decision": scopes.OPERATE,
