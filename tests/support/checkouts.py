@@ -41,6 +41,7 @@ case "$*" in
 esac
 printf '%s %s\\n' "${{0##*/}}" "$*" >>"$FAKE_LOG"
 case "$*" in
+    *"-m pytest"*) [ -z "${{FAKE_TESTS_FAIL:-}}" ] || exit 1 ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/pip" ;;
     *--require-hashes*)
         [ -z "${{FAKE_PIP_FAILS:-}}" ] || {{ printf 'no such package\\n'; exit 1; }}

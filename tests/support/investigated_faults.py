@@ -198,7 +198,7 @@ def investigator(models: Models, evidence: Evidence | None = None, **known: Any)
         evidence or Evidence(),
         models,
         known.pop("patches", Patches()),
-        ManualClock(),
+        known.pop("clock", None) or ManualClock(),
         **{"most_usd": 0.15, **known},
     )
 

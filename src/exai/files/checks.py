@@ -32,7 +32,7 @@ _KEY_SUFFIXES = {".key", ".pem"}
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
 
 _SECRET_SETTING = re.compile(
-    r"auth\.shared_secret|database\.url|files\.s3\.(access_key_id|secret_access_key)"
+    r"auth\.shared_secret|database\.url|notify\.secret|files\.s3\.(access_key_id|secret_access_key)"
     r"|providers\.(glm|kimi)\.api_key|providers\.custom\.[^.]+\.(api_key|headers)"
 )
 """A file of secrets has a setting's name. Their names stand here because the process of a workspace does without

@@ -21,6 +21,7 @@ from support.investigated_faults import (
     piece,
     reported,
 )
+from support.virtual_time import LoopClock
 
 TRUE = citation("e4", "item = self._rows[key]", "src/exai/rows.py:11")
 FALSE = {
@@ -128,11 +129,13 @@ async def test_whoever_answers_in_no_form_fails_with_the_reason(said: str) -> No
     assert (len(models.prompts), evidence.asked) == (2, [])
 
 
+@pytest.mark.virtual_time
 async def test_an_answer_that_never_comes_ends_and_one_of_the_second_costs_no_report() -> None:
-    outcome = await reported(Models(3_600.0), hard_s=0.05)
+    clock = LoopClock()
+    outcome = await reported(Models(3_600.0), clock=clock)
     assert isinstance(outcome, Failed)
-    assert outcome.why.startswith("It took longer than")
-    late = await reported(Models(claim(), 3_600.0), hard_s=0.05)
+    assert (outcome.why, clock.monotonic()) == ("It took longer than 120 s.", 120.0)
+    late = await reported(Models(claim(), 3_600.0), clock=clock)
     assert late.report.no_second_opinion == "It did not answer in time."
 
 

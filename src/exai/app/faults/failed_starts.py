@@ -87,7 +87,8 @@ class FailedStarts:
                 opened.write(msgspec.json.encode(fault))
             beginning.replace(file)
         except OSError:
-            _log.warning("a failed start cannot be kept to be counted later", folder=str(self._folder))
+            # Most likely it is why the start failed, which says so itself.
+            _log.debug("a failed start cannot be kept to be counted later", folder=str(self._folder))
 
     def _read(self) -> Iterator[tuple[Path, Fault]]:
         try:
