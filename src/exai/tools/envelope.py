@@ -93,7 +93,8 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
         for name, value in msgspec.to_builtins(result).items()
         if name not in usual or getattr(result, name) != usual[name]
     }
-    blocks = [_block(each.text, each.provenance) for each in result.blocks()]
+    by_writer = result.blocks()
+    blocks = [_block(each.text, each.provenance) for each in by_writer] if by_writer else []
     answer = ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report), blocks=blocks)
     if not returned.links:
         return answer
