@@ -9,6 +9,7 @@ import pytest
 
 from exai import config
 from exai.app.faults.investigations import Investigations
+from exai.error_tracking.investigation.bundle import EvidenceBundle, Subject
 from exai.error_tracking.investigation.desk import InvestigationEnded, InvestigationRefused
 from exai.error_tracking.investigation.view import InvestigationView
 from exai.errors import Stopping
@@ -17,7 +18,7 @@ from exai.jobs.testing import JobsByHand
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.error_tracking.investigations import InvestigationTables
-from support.investigated_faults import Models, claim, investigator, opinion
+from support.investigated_faults import Evidence, Models, claim, investigator, opinion, piece
 from support.tracked_faults import Tracked, tracked
 
 pytestmark = pytest.mark.sqlite
@@ -30,6 +31,7 @@ class Process:
         settings = config.Investigation.model_validate({"mode": mode})
         self.tracked = tracked_
         self.models = models
+        self.clock = clock
         self.made = Investigations(tracked_.database, tracked_.bus, clock, settings)
         self.made._investigator = investigator(models)
         self.jobs = JobsByHand([self.made.kind(config.Jobs())], clock)
@@ -141,6 +143,39 @@ async def test_by_itself_one_is_chosen_at_a_time_and_never_our_own_doing(databas
             await daemon.made.select()
             await daemon.run()
         assert [end.number for end in daemon.ends] == [3, 2]
+
+
+class CountedEvidence(Evidence):
+    """Counts how often it is gathered."""
+
+    gathered = 0
+
+    async def gather(self, subject: Subject) -> EvidenceBundle:
+        self.gathered += 1
+        return await super().gather(subject)
+
+
+async def test_lines_that_changed_are_looked_at_again_and_others_are_gathered_once_for_a_release(
+    database: Database,
+) -> None:
+    async with process(database, claim(), opinion(), mode="auto") as daemon:
+        evidence = CountedEvidence()
+        daemon.made._investigator = investigator(daemon.models, evidence)
+        await daemon.fail()
+        await daemon.made.select()
+        await daemon.run()
+        assert [end.level for end in daemon.ends] == ["likely"]
+        daemon.clock.advance(25 * 3_600)
+        daemon.tracked.run_release("1.1.0")
+        await daemon.fail()
+        for _ in range(3):
+            await daemon.made.select()
+        assert (await daemon.tables.unfinished(), evidence.gathered) == ([], 2)
+        daemon.tracked.run_release("1.2.0")
+        await daemon.fail()
+        evidence.pieces = (evidence.pieces[0], piece("e4", "return item", "src/exai/rows.py"))
+        await daemon.made.select()
+        assert [row.reason for row in await daemon.tables.unfinished()] == ["changed"]
 
 
 async def test_after_three_failures_none_begins_by_itself(database: Database) -> None:

@@ -34,7 +34,8 @@ class Tracked:
         self.bus = EventBus()
         self.events: list[Event] = []
         self.bus.watch(self.events.append, Event)
-        self.notices = FaultNotices(self.bus.publish, clock, release=release, settings_digest="d")
+        self._clock = clock
+        self.run_release(release)
         self.tracker = Tracker(
             FaultCounts(database, targets),
             clock,
@@ -46,6 +47,10 @@ class Tracked:
         self.groups = GroupTables(database, clock)
         self.runs = RunTable(database, clock)
         self.recovery = Recovery(UncountedCalls(database), clock, Redaction())
+
+    def run_release(self, release: str) -> None:
+        """Notice what follows as of this release."""
+        self.notices = FaultNotices(self.bus.publish, self._clock, release=release, settings_digest="d")
 
     def fail(self, message: str, kind: type[Exception] = RuntimeError, **known: object) -> str:
         """Notice an error of a kind, raised here."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exai.error_tracking.investigation.selection import Situation, paused_until, reason_for, score
+from exai.error_tracking.investigation.selection import Situation, may_begin, paused_until, reason_for, score
 from exai.storage.error_tracking.investigations import InvestigationRow
 from support.investigated_faults import NOW, group
 
@@ -24,6 +24,7 @@ def situation(**changed: Any) -> Situation:
 
 @pytest.mark.parametrize("fixable_by", ["developer", None])
 def test_a_new_group_of_our_own_or_of_unknown_cause_is_looked_at(fixable_by: str | None) -> None:
+    assert may_begin(group(fixable_by=fixable_by), None, NOW)
     assert reason_for(group(fixable_by=fixable_by), situation()) == "new"
 
 
@@ -41,27 +42,32 @@ def test_a_new_group_of_our_own_or_of_unknown_cause_is_looked_at(fixable_by: str
     ],
 )
 def test_what_is_known_ours_by_doing_another_programs_or_put_right_is_not(changed: dict[str, Any]) -> None:
-    assert reason_for(group(**changed), situation()) is None
+    assert not may_begin(group(**changed), None, NOW)
 
 
 @pytest.mark.parametrize(
-    ("known", "seen", "file_changed", "reason"),
+    ("latest", "may"),
+    [(row(23), False), (row(23, state="running", ended_at=None), False), (row(24), True)],
+)
+def test_a_group_rests_for_a_day(latest: InvestigationRow, *, may: bool) -> None:
+    assert may_begin(group(), latest, NOW) is may
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "reason"),
     [
-        ({"latest": row(23), "regressed_at": NOW}, 300, True, None),
-        ({"latest": row(23, state="running", ended_at=None)}, 300, True, None),
-        ({"latest": row()}, 3, False, None),
-        ({"latest": row(), "regressed_at": NOW}, 3, False, "regressed"),
-        ({"latest": row(), "regressed_at": NOW - timedelta(hours=26)}, 3, False, None),
-        ({"latest": row(), "rates": (30, 10)}, 30, False, "escalated"),
-        ({"latest": row(), "rates": (30, 10)}, 29, False, None),
-        ({"latest": row(), "rates": (3, 10)}, 30, False, None),
-        ({"latest": row()}, 3, True, "changed"),
+        ({}, 3, None),
+        ({"regressed_at": NOW}, 3, "regressed"),
+        ({"regressed_at": NOW - timedelta(hours=26)}, 3, None),
+        ({"rates": (30, 10)}, 30, "escalated"),
+        ({"rates": (30, 10)}, 29, None),
+        ({"rates": (3, 10)}, 30, None),
     ],
 )
-def test_it_is_looked_at_again_after_a_day_for_a_reason(
-    known: dict[str, Any], seen: int, file_changed: bool, reason: str | None
+def test_a_group_is_looked_at_again_when_it_came_back_or_is_ten_times_as_loud(
+    known: dict[str, Any], seen: int, reason: str | None
 ) -> None:
-    assert reason_for(group(seen=seen), situation(**known), file_changed=file_changed) == reason
+    assert reason_for(group(seen=seen), situation(latest=row(), **known)) == reason
 
 
 def test_the_loudest_to_most_callers_and_the_newest_goes_first() -> None:

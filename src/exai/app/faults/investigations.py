@@ -29,7 +29,7 @@ from exai.error_tracking.investigation.investigator import (
 )
 from exai.error_tracking.investigation.report import InvestigationReport
 from exai.error_tracking.investigation.roles import Nobody
-from exai.error_tracking.investigation.selection import Situation, paused_until, reason_for, score
+from exai.error_tracking.investigation.selection import Situation, may_begin, paused_until, reason_for, score
 from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed
 from exai.errors import Stopping
 from exai.events.bus import EventBus
@@ -91,6 +91,8 @@ class Investigations:
         self._ends: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
         """By investigation: when a postponed one may begin again at the earliest."""
+        self._as_cited: dict[str, str] = {}
+        """By group: the release in which lines that its report cites were seen to be what they were."""
         self._is_paused = False
         self.wanted = asyncio.Event()
         """Set when something may have become possible; makes the duties due."""
@@ -177,11 +179,15 @@ class Investigations:
         latest = await self._tables.latest_by_group([group.group_id for group in groups])
         rates = await self._groups.rates()
         best: tuple[float, GroupRow, Reason] | None = None
+        now = self._clock.utc()
         for group in groups:
             before, of_group = latest.get(group.group_id), rates.get(group.group_id, (0, 0))
+            if not may_begin(group, before, now):
+                continue
             situation = await self._situation(group, before, of_group)
-            changed = before is not None and await self._has_changed(group, before)
-            reason = reason_for(group, situation, file_changed=changed)
+            reason = reason_for(group, situation)
+            if reason is None and before is not None and await self._has_changed(group, before):
+                reason = "changed"
             worth = score(group, situation)
             if reason is not None and (best is None or worth > best[0]):
                 best = (worth, group, reason)
@@ -212,8 +218,13 @@ class Investigations:
         return Situation(latest, regressed, rates, day, now)
 
     async def _has_changed(self, group: GroupRow, latest: InvestigationRow) -> bool:
-        """Return whether lines that the latest report cites are others in the release that fails now."""
+        """Return whether lines that the latest report cites are others in the release that fails now.
+
+        Its evidence is gathered once for a release.
+        """
         if latest.report is None or group.last_release == latest.release or self._investigator is None:
+            return False
+        if self._as_cited.get(group.group_id) == group.last_release:
             return False
         report = msgspec.json.decode(latest.report, type=InvestigationReport)
         subject = await self._subject(group)
@@ -221,7 +232,11 @@ class Investigations:
             return False
         bundle = await self._investigator.gatherer.gather(subject)
         shown = {(piece.path, piece.sha256) for piece in bundle.pieces}
-        return any((file.path, file.sha256) not in shown for file in report.shown_files)
+        if any((file.path, file.sha256) not in shown for file in report.shown_files):
+            self._as_cited.pop(group.group_id, None)
+            return True
+        self._as_cited[group.group_id] = group.last_release
+        return False
 
     async def run(self, job: RunningJob) -> End:
         """Run one round of one investigation.

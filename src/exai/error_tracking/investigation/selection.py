@@ -10,7 +10,7 @@ from exai.error_tracking.states import is_escalating
 from exai.storage.error_tracking.investigations import InvestigationRow, Reason
 from exai.storage.error_tracking.rows import GroupRow
 
-__all__ = ["Situation", "paused_until", "reason_for", "score"]
+__all__ = ["Situation", "may_begin", "paused_until", "reason_for", "score"]
 
 REST = timedelta(hours=24)
 """Between two investigations of a group."""
@@ -35,24 +35,26 @@ class Situation(msgspec.Struct, frozen=True):
     now: datetime
 
 
-def reason_for(group: GroupRow, situation: Situation, *, file_changed: bool = False) -> Reason | None:
-    """Say why a group is investigated by itself now; `None`: it is not.
+def may_begin(group: GroupRow, latest: InvestigationRow | None, now: datetime) -> bool:
+    """Return whether a group may be investigated by itself now, if there is a reason.
 
     Args:
-        file_changed: whether lines that the latest report cites are others now.
+        latest: its latest investigation.
     """
+    has_rested = latest is None or (latest.ended_at is not None and latest.ended_at <= now - REST)
+    return _is_eligible(group) and has_rested
+
+
+def reason_for(group: GroupRow, situation: Situation) -> Reason | None:
+    """Say why a group that may be investigated is; `None`: its row gives no reason."""
     latest = situation.latest
-    if not _is_eligible(group):
-        return None
     if latest is None:
         return "new"
-    if not latest.is_over or latest.ended_at is None or latest.ended_at > situation.now - REST:
-        return None
     if situation.regressed_at is not None and situation.regressed_at > latest.asked_at:
         return "regressed"
     if group.seen >= TENFOLD * max(latest.seen, 1) and is_escalating(*situation.rates):
         return "escalated"
-    return "changed" if file_changed else None
+    return None
 
 
 def _is_eligible(group: GroupRow) -> bool:
