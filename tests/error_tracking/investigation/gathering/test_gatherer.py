@@ -76,11 +76,11 @@ async def test_a_fault_of_our_own_has_all_that_rows_and_the_process_remember(dat
         old.number,
         lambda each: resolve(each, at=CLOCK.utc()),
         version=None,
-        actor="ada",
+        actor="lovelace",
         note="pool was too small",
     )
     process.fail(
-        "of another kind hunter2hunter2", TypeError, call_id="call_77", subject="ada", provider="glm"
+        "of another kind hunter2hunter2", TypeError, call_id="call_77", subject="lovelace", provider="glm"
     )
     bundle = await desk.gatherer.gather(await desk.subject())
     texts = {each.kind: each.text for each in bundle.pieces}
@@ -100,7 +100,7 @@ async def test_a_fault_of_our_own_has_all_that_rows_and_the_process_remember(dat
     assert reasons["call"] == "The journal has no such call any more."
     assert "no frame of the project's own code" in reasons["source"]
     whole = msgspec.json.encode(bundle).decode()
-    assert "ada" not in whole
+    assert "lovelace" not in whole
     assert "hunter2" not in whole
 
 
@@ -116,7 +116,7 @@ async def test_groups_that_were_resolved_are_told_with_their_notes(database: Dat
         older.number,
         lambda each: resolve(each, at=CLOCK.utc()),
         version=None,
-        actor="ada",
+        actor="lovelace",
         note="pool was small",
     )
     bundle = await desk.gatherer.gather(await desk.subject())
