@@ -25,7 +25,7 @@ from exai.storage.calls.idempotent_calls import IdempotentCallId, IdempotentCall
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
 from exai.storage.fault_log import REPEAT_S, FaultLog
-from exai.storage.faults import Verdict, verdict_on
+from exai.storage.faults import DatabaseBusy, Verdict, verdict_on
 from exai.storage.runs import new_run_id
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.daemons import free_port
@@ -56,7 +56,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[EventDict]:
     def keep(event: str, **facts: Any) -> None:
         lines.append({"event": event, **facts})
 
-    monkeypatch.setattr(fault_log, "_log", SimpleNamespace(error=keep, info=keep))
+    monkeypatch.setattr(fault_log, "_log", SimpleNamespace(error=keep, warning=keep, info=keep))
     return lines
 
 
@@ -239,6 +239,57 @@ async def test_a_key_whose_begin_is_committed_late_is_free_once_it_was_freed(
         arrived = text(f"SELECT pg_advisory_xact_lock({GATE})")
         await there.database.read(lambda connection: connection.execute(arrived).all())
         assert await there.database.read(lambda connection: connection.scalar(rows)) == 0
+
+
+@asynccontextmanager
+async def every_reader_held(there: Remote, url: str) -> AsyncIterator[None]:
+    """The scope in which reads hold all connections that there are for reads."""
+    operator = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await operator.execute(f"SELECT pg_advisory_lock({GATE})")
+    arrived = text(f"SELECT pg_advisory_xact_lock_shared({GATE})")
+
+    async def hold() -> None:
+        await there.database.read(lambda connection: connection.execute(arrived).all())
+
+    async def all_wait() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(await operator.fetchval(waiting) == postgresql_backend.READERS)
+
+    try:
+        async with asyncio.TaskGroup() as holding:
+            for _ in range(postgresql_backend.READERS):
+                holding.create_task(hold())
+            await wait_until(all_wait, what="reads hold every connection")
+            yield
+            await operator.execute(f"SELECT pg_advisory_unlock({GATE})")
+    finally:
+        await operator.close()
+
+
+async def test_a_storm_of_reads_is_no_outage_and_keeps_no_write_waiting(
+    postgresql: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[EventDict]
+) -> None:
+    monkeypatch.setattr(postgresql_backend, "POOL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(fault_log, "PROOF_S", 0.0)
+    async with remote(postgresql, "storm", tmp_path) as there:
+        database = there.database
+        await there.begin()
+        async with every_reader_held(there, postgresql.url("storm")):
+            storm = await asyncio.gather(*(there.outcomes() for _ in range(80)), return_exceptions=True)
+            assert {type(each) for each in storm} == {DatabaseBusy}
+            fault = storm[0]
+            assert isinstance(fault, DatabaseBusy)
+            assert (fault.retryable, fault.retry_after_s) == (True, 5.0)
+            await database.check()
+            there.journal.end_soon(OK)
+            await database.write(run, "SELECT 1")
+            await database.keep_run_lock()
+            assert (database.pending_durable_writes, database.dropped_writes) == (0, 0)
+            counted = {(each.name, each.labels): each.value for each in database.samples()}
+            assert counted["database_busy", (("of", "reads"),)] == 81
+            assert counted["database_failures", (("of", "reads"),)] == 0
+            assert [line["event"] for line in logged] == ["every connection to the database is in use"]
+        assert await there.outcomes() == ["ok"]
 
 
 async def test_a_start_that_finds_the_database_empty_bears_that_another_one_sets_it_up_meanwhile(

@@ -122,8 +122,8 @@ class Process(PostgresqlBackend):
         super().__init__(make_url(url))
         self.meeting: Meeting | None = None
         self.transactions = 0
-        self.database = Database(self, PostgresqlRuns(self.engine), run_id, 0.0)
-        event.listen(self.engine.sync_engine, "after_cursor_execute", self._after_statement)
+        self.database = Database(self, PostgresqlRuns(self), run_id, 0.0)
+        event.listen(self.writers.sync_engine, "after_cursor_execute", self._after_statement)
 
     @override
     async def transact(self, work: Callable[[Connection], Any]) -> Any:

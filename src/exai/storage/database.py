@@ -27,7 +27,7 @@ from exai.storage import migrate
 from exai.storage.database_file import FILE_NAME
 from exai.storage.dialects import write_nothing
 from exai.storage.fault_log import FaultLog
-from exai.storage.faults import FAULTS, Unreachable, store_failed
+from exai.storage.faults import FAULTS, DatabaseBusy, Unreachable, Verdict, store_failed, verdict_on
 from exai.storage.group_writer import GroupWriter
 from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
@@ -107,6 +107,7 @@ class Database:
         """Run `work` on a connection that sees everything committed so far.
 
         Raises:
+            DatabaseBusy: other reads had every connection for too long.
             StoreFailed: the database is out of reach.
         """
         return await self._looked_up(self._backend.read(work))
@@ -149,11 +150,14 @@ class Database:
     async def check(self) -> None:
         """Check that the database answers and takes writes. A success of a moment ago is proof; else one is made.
 
+        Reads that have every connection are no sign that it is away: what a write finds on its own one is.
+
         Raises:
             StoreFailed: it does not, or the latest write found it away a moment ago.
         """
         if not self._faults.worked_lately:
-            await self.read(lambda connection: connection.execute(select(1)).scalar())
+            with suppress(DatabaseBusy):
+                await self.read(lambda connection: connection.execute(select(1)).scalar())
         writes = self._writer.faults
         if writes.is_away:
             raise StoreFailed("The database takes no writes.", retry_after_s=5.0)
@@ -193,8 +197,11 @@ class Database:
         try:
             result = await asking
         except FAULTS as error:
-            self._faults.failed(error)
-            raise store_failed() from error
+            if verdict_on(error) is Verdict.BUSY:
+                self._faults.was_busy()
+            else:
+                self._faults.failed(error)
+            raise store_failed(error) from error
         self._faults.succeeded()
         return result
 
@@ -267,7 +274,7 @@ def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
     if isinstance(place, Path):
         return _sqlite(place, "data_dir" if settings.url is None else "database.url")
     backend = PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
-    return backend, PostgresqlRuns(backend.engine)
+    return backend, PostgresqlRuns(backend)
 
 
 def _place(settings: config.Database, data_dir: Path) -> Path | URL:

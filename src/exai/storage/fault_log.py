@@ -40,6 +40,9 @@ class FaultLog:
         """When a try found the database away; `None`: it worked since."""
         self.total = 0
         """Failures since the start."""
+        self.busy = 0
+        """Tries since the start that got no connection, as others of this process had them all."""
+        self._busy_quiet_until = float("-inf")
 
     @property
     def worked_lately(self) -> bool:
@@ -75,6 +78,14 @@ class FaultLog:
         )
         self._is_told = True
 
+    def was_busy(self) -> None:
+        """Take account of a try that got no connection in time: no outage begins, and none ends."""
+        self.busy += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._busy_quiet_until:
+            self._busy_quiet_until = now + REPEAT_S
+            _log.warning("every connection to the database is in use", of=self._of, so_far=self.busy)
+
     def succeeded(self) -> None:
         """Note that a try went well, which ends what was failing."""
         self._worked_at, self._away_at = asyncio.get_running_loop().time(), None
@@ -99,6 +110,8 @@ class FaultLog:
         """Return the metric."""
         labels = (("of", self._of),)
         yield Sample("database_failures", "Failed transactions.", self.total, labels, is_total=True)
+        busy = "Transactions that got no connection in time, as others of this process had them all."
+        yield Sample("database_busy", busy, self.busy, labels, is_total=True)
 
     def _since(self, moment: float) -> float:
         return asyncio.get_running_loop().time() - moment

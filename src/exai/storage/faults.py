@@ -10,6 +10,8 @@ verdict        means                                                           t
                long; what it was told last may have been kept or not           is durable waits
 `TRANSIENT`    rolled back by no fault of the write, such as a deadlock, or    each write is tried alone; what
                nobody knows why                                                is durable waits
+`BUSY`         not begun: this process itself uses every connection for too    nothing else is tried now; what
+               long, which says nothing of the database                        is durable waits
 `REFUSED`      the write is at fault, or our code                              each write is tried alone; it is
                                                                                given up and counted
 =============  ==============================================================  ================================
@@ -33,6 +35,7 @@ from exai.errors import StoreFailed
 
 __all__ = [
     "FAULTS",
+    "DatabaseBusy",
     "Unreachable",
     "Verdict",
     "is_disk_full",
@@ -50,11 +53,18 @@ class Unreachable(OSError):
     """There is no connection to the database, or it did not accept one; the cause says why."""
 
 
+class DatabaseBusy(StoreFailed):
+    """This process uses every connection it has to the database, which itself may be well."""
+
+    code = "database_busy"
+
+
 class Verdict(Enum):
     """What a failed transaction means for the writes in it."""
 
     AWAY = "away"
     TRANSIENT = "transient"
+    BUSY = "busy"
     REFUSED = "refused"
 
 
@@ -68,10 +78,10 @@ _REFUSED = frozenset({"0A", "21", "22", "23", "42", "44"})
 
 def verdict_on(error: BaseException) -> Verdict:
     """Tell whether the database failed, or refused what it was told."""
-    if isinstance(error, (OSError, TimeoutError, PoolTimeout)):
+    if isinstance(error, (OSError, TimeoutError)):
         return Verdict.AWAY
     if not isinstance(error, DBAPIError):
-        return Verdict.REFUSED
+        return Verdict.BUSY if isinstance(error, PoolTimeout) else Verdict.REFUSED
     if error.connection_invalidated:
         return Verdict.AWAY
     state = sqlstate_of(error)
@@ -116,6 +126,12 @@ def store_failed(error: BaseException | None = None) -> StoreFailed:
             "The disk with EXAI's database is full, so nothing was kept. Free space there, or tell the operator; files "
             "can be removed all the same, as long as the space lasts that is kept aside for that.",
             retry_after_s=60.0,
+        )
+    if error is not None and verdict_on(error) is Verdict.BUSY:
+        return DatabaseBusy(
+            "EXAI reads for more calls at once than it has connections to its database, and none was free in time; "
+            "nothing was read. Try again in a few seconds, with fewer calls at once.",
+            retry_after_s=5.0,
         )
     return StoreFailed(
         "EXAI could not reach or write its database, so nothing was kept. Try again in a moment; "

@@ -136,7 +136,7 @@ class GroupWriter:
                 if not batch:
                     return
             verdict = verdict_on(error)
-            if verdict is not Verdict.AWAY and len(batch) > 1:
+            if verdict not in (Verdict.AWAY, Verdict.BUSY) and len(batch) > 1:
                 for write in batch:
                     await self._commit([write])
                 return

@@ -1,4 +1,8 @@
-"""PostgreSQL through asyncpg; the same synchronous work as on SQLite runs on its connections."""
+"""PostgreSQL through asyncpg; the same synchronous work as on SQLite runs on its connections.
+
+Reads have a pool of their own: however many wait for it, what was paid for is written, the lock that shows that this
+process lives is kept, and a check of the database asks the server itself.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -6,6 +10,7 @@ from contextlib import aclosing, suppress
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from exai.storage.faults import FAULTS, Unreachable
@@ -15,7 +20,12 @@ __all__ = ["PostgresqlBackend", "PostgresqlRuns"]
 
 T = TypeVar("T")
 
+READERS = 6
+WRITERS = 3
+"""One for each who uses them: the group commit, the trial write of a check, and the lock of the run. None waits."""
 CONNECT_TIMEOUT_S = 10
+POOL_TIMEOUT_S = 10
+"""How long a read waits for a connection that others use."""
 COMMAND_TIMEOUT_S = 30
 GRACE_S = 10.0
 """After a restart of the server, until runs that began before it are judged by their locks."""
@@ -29,35 +39,30 @@ _MAY_RETURN = text(
 
 
 class PostgresqlBackend:
-    """A pool of connections; one that a restart of the server broke is replaced before it is used."""
+    """Connections to read and to write; one that a restart of the server broke is replaced before it is used."""
 
     kind = "postgresql"
 
     def __init__(self, url: URL) -> None:
-        self.engine = create_async_engine(
-            url,
-            # What a transaction reads behind a lock is to be there already when the lock is taken.
-            isolation_level="READ COMMITTED",
-            pool_pre_ping=True,
-            pool_size=8,
-            max_overflow=0,
-            hide_parameters=True,  # they hold what was said, and errors are logged
-            pool_timeout=CONNECT_TIMEOUT_S,
-            connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S},
-        )
+        self.readers = _engine(url, READERS)
+        self.writers = _engine(url, WRITERS)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction."""
-        return await self.transact(work)
+        """Run `work` in a transaction.
+
+        Raises:
+            PoolTimeout: other reads had every connection for too long.
+        """
+        return await _transaction(self.readers, work)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction; committed when it returns."""
-        async with aclosing(await _connected(self.engine)) as connection, connection.begin():
-            return await connection.run_sync(work)
+        return await _transaction(self.writers, work)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.engine.dispose()
+        await self.readers.dispose()
+        await self.writers.dispose()
 
 
 class PostgresqlRuns:
@@ -67,8 +72,8 @@ class PostgresqlRuns:
     no run that began before the restart counts as over.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, backend: PostgresqlBackend) -> None:
+        self._backend = backend
         self._run_id: str | None = None
         self._held: AsyncConnection | None = None
 
@@ -93,7 +98,7 @@ class PostgresqlRuns:
 
     async def is_over(self, run_id: str) -> bool:
         """Whether another run's process has gone."""
-        async with aclosing(await _connected(self._engine)) as connection:
+        async with aclosing(await _connected(self._backend.readers)) as connection:
             if await connection.scalar(_MAY_RETURN, {"began": began_at(run_id), "grace_s": GRACE_S}):
                 return False
             taken = await connection.scalar(_TRY_LOCK, {"key": _key(run_id)})
@@ -108,7 +113,7 @@ class PostgresqlRuns:
 
     async def _take(self, run_id: str) -> None:
         """Take the lock, unless a session of ours that the server has not missed yet still has it."""
-        connection = await _connected(self._engine)
+        connection = await _connected(self._backend.writers)
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             if await connection.scalar(_TRY_LOCK, {"key": _key(run_id)}):
@@ -126,14 +131,36 @@ class PostgresqlRuns:
             await held.close()
 
 
+def _engine(url: URL, connections: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        # What a transaction reads behind a lock is to be there already when the lock is taken.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,  # they hold what was said, and errors are logged
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S},
+    )
+
+
+async def _transaction(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    async with aclosing(await _connected(engine)) as connection, connection.begin():
+        return await connection.run_sync(work)
+
+
 async def _connected(engine: AsyncEngine) -> AsyncConnection:
     """Take a connection; the caller closes it.
 
     Raises:
+        PoolTimeout: others had every connection for too long.
         Unreachable: the server was not reached, or refuses: it is starting, full, or has another password.
     """
     try:
         return await engine.connect()
+    except PoolTimeout:
+        raise
     except FAULTS as error:
         raise Unreachable("no connection to the database") from error
 
