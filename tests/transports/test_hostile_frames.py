@@ -58,7 +58,7 @@ BAD_FRAMES: list[tuple[str, int, int | None, str]] = [
     (request(params=[1]), -32600, 1, "params"),
     (request(params="x"), -32600, 1, "params"),
     ('{"jsonrpc":"2.0","id":1}', -32600, 1, "request"),
-    ('{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600, 1, "request"),
+    ('{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600, None, "request"),
     (request(params={"_meta": 7}), -32602, 1, "_meta"),
     (request(method="nope/nope"), -32601, 1, "Method"),
     (request(method="tools/list"), -32602, 1, "initialize"),

@@ -143,8 +143,10 @@ def _check_members(message: Message) -> None:
         raise Refusal(INVALID_REQUEST, "The id of a request is a string or an integer.")
     if "method" not in message:
         if "id" not in message or ("result" in message) == ("error" in message):
+            # The id of what is meant as a response is one of ours: echoed, it would end a request of the peer's.
+            echoed = None if "result" in message else request_id
             raise Refusal(
-                INVALID_REQUEST, "This is no request, notification or response of JSON-RPC 2.0.", request_id
+                INVALID_REQUEST, "This is no request, notification or response of JSON-RPC 2.0.", echoed
             )
         return
     if not isinstance(message["method"], str):

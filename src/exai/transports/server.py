@@ -225,11 +225,11 @@ def build_server(
     ) -> HandlerResult:
         key, caller = idempotency_key_of(context), caller_of(context)
         if (said := decided(params)) is not None:
-            confirmation, decision = said
+            state, decision = said
             if decision is Decision.DECLINED:
-                return _declined(calls, params, caller, confirmation)
-            params = params.model_copy(update={"arguments": with_allowed(params.arguments, confirmation)})
-            key = key_once_allowed(key)
+                return _declined(calls, params, caller, state)
+            params = params.model_copy(update={"arguments": with_allowed(params.arguments, state)})
+            key = key_once_allowed(key or state.nonce)
         if (long_calls := server.long_calls) is not None and long_calls.takes(context):
             return await long_calls.answer(calls, context, params, key)
         return await answer_call(

@@ -254,6 +254,29 @@ async def test_a_call_that_is_no_task_yet_asks_by_its_result_and_is_made_again_u
         assert len(calls) == 2
 
 
+async def test_a_yes_that_is_brought_again_is_spent_once(
+    start_in_process: StartInProcess, emulator: Emulator
+) -> None:
+    meta = {**ASKING, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+    call: dict[str, Any] = {"name": "think", "arguments": PROBLEM, "_meta": meta}
+    async with start_in_process(**ABOVE) as daemon, over_websocket(daemon.mcp_ws) as client:
+        asked = await client.result("tools/call", **call)
+        said = {
+            "requestState": asked["requestState"],
+            "inputResponses": {"allow_budget": {"action": "accept", "content": {"allow": True}}},
+        }
+        done = await client.result("tools/call", **call, **said)
+        spent = len(emulator.log.requests)
+        again = await client.result("tools/call", **call, **said)
+        assert again["structuredContent"] == done["structuredContent"]
+        other = {**call, "arguments": {**PROBLEM, "problem": "Shall we rewrite it all?"}}
+        refused = await client.result("tools/call", **other, **said)
+        assert refused["_meta"]["exai/error"]["code"] == "idempotency_key_reused"
+        assert len(emulator.log.requests) == spent > 0
+        anew = await client.result("tools/call", **call)
+        assert anew["requestState"] != asked["requestState"]
+
+
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("response", "answer"),

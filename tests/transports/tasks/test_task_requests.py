@@ -18,6 +18,7 @@ from exai.runtime.clock import ManualClock
 from exai.storage.calls.tasks import TaskRow, TaskTable
 from exai.storage.database import Database
 from exai.transports.tasks.extension import TaskExtension
+from exai.transports.tasks.live import LiveTask
 from support.mcp_websocket import mcp_socket
 from support.open_doors import Doors, open_doors
 from support.scripted_authenticator import ScriptedAuthenticator
@@ -324,3 +325,15 @@ async def test_a_listener_gets_whole_tasks_of_its_own_alone(served: Served) -> N
         for wrong in ("task_0", [1], ["x"] * 101):
             answer = await client.request("subscriptions/listen", notifications={"taskIds": wrong})
             assert answer["error"]["code"] == -32602
+
+
+async def test_an_answer_in_the_turn_in_which_the_wait_for_it_ends_is_dropped() -> None:
+    live = LiveTask(ManualClock(), None)
+    asking = asyncio.ensure_future(live.ask(form={}))
+    await asyncio.sleep(0)
+    (key,) = live.asked
+    asking.cancel()
+    live.answer({key: {"action": "accept"}})
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not live.asked

@@ -4,12 +4,15 @@
     2026-07-28                  the call returns an `InputRequiredResult`; its client makes it again, with the answer
     a task of 2026-07-28        the task is `input_required`; `tasks/update` brings the answer
 
-Only a client that declares forms in its capabilities is asked. `requestState` holds what the form asked for. It is not
-sealed, as it proves nothing: a budget is an argument that any caller may give by itself, and is checked as one.
+Only a client that declares forms in its capabilities is asked. `requestState` holds what the form asked for, and a
+number that is used once: the call that is made again has its idempotency key by it, so that one yes is spent once,
+however often it is brought. It is not sealed, as it proves nothing: a budget is an argument that any caller may give by
+itself, and is checked as one.
 """
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 from typing import Any
@@ -29,6 +32,7 @@ __all__ = [
     "FORM",
     "Confirm",
     "Decision",
+    "RequestState",
     "by_elicitation",
     "can_be_asked",
     "confirm_by",
@@ -56,6 +60,12 @@ class Decision(Enum):
     """The client cannot ask its user after all."""
     BY_RESULT = auto()
     """The call's result asks, and the client makes the call again."""
+
+
+class RequestState(Confirmation, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the client of a call that is made again brings back."""
+
+    nonce: str
 
 
 Elicit = Callable[[types.ElicitRequestFormParams], Awaitable[types.ElicitResult]]
@@ -125,14 +135,15 @@ def decision_of(answer: types.ElicitResult) -> Decision:
 
 def input_required(confirmation: Confirmation) -> JsonObject:
     """Make the result that has a client of 2026-07-28 ask its user and make the call again."""
+    state = RequestState(**msgspec.structs.asdict(confirmation), nonce=secrets.token_hex(16))
     return {
         "resultType": "input_required",
         "inputRequests": {FORM: elicitation_of(confirmation)},
-        "requestState": msgspec.json.encode(confirmation).decode(),
+        "requestState": msgspec.json.encode(state).decode(),
     }
 
 
-def decided(params: types.CallToolRequestParams) -> tuple[Confirmation, Decision] | None:
+def decided(params: types.CallToolRequestParams) -> tuple[RequestState, Decision] | None:
     """Return what a call that is made again was asked for, and what its user says; `None` for any other call.
 
     Raises:
@@ -142,14 +153,14 @@ def decided(params: types.CallToolRequestParams) -> tuple[Confirmation, Decision
     if not isinstance(answer, types.ElicitResult):
         return None
     try:
-        confirmation = msgspec.json.decode(params.request_state or "", type=Confirmation)
+        state = msgspec.json.decode(params.request_state or "", type=RequestState)
     except (msgspec.DecodeError, UnicodeError):
         raise MCPError(
             INVALID_PARAMS,
             "This requestState is not the one that came with the form. Make the call without it and without "
             "inputResponses; EXAI then asks again.",
         ) from None
-    return confirmation, decision_of(answer)
+    return state, decision_of(answer)
 
 
 def key_once_allowed(key: str | None) -> str | None:

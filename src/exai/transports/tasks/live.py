@@ -80,7 +80,7 @@ class LiveTask:
     def answer(self, responses: Mapping[str, JsonObject]) -> None:
         """Take answers to what was asked; those to anything else are of no account."""
         for key, response in responses.items():
-            if self._asked.pop(key, None) is not None:
+            if self._asked.pop(key, None) is not None and not self._answers[key].done():
                 self._answers[key].set_result(response)
         self.notify()
 
