@@ -16,6 +16,7 @@ from exai.errors import Stopping
 from exai.jobs.job import State
 from exai.jobs.testing import JobsByHand
 from exai.runtime.clock import ManualClock
+from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
 from exai.storage.error_tracking.investigations import InvestigationTables
 from support.investigated_faults import Evidence, Models, claim, investigator, opinion, piece
@@ -176,6 +177,18 @@ async def test_lines_that_changed_are_looked_at_again_and_others_are_gathered_on
         evidence.pieces = (evidence.pieces[0], piece("e4", "return item", "src/exai/rows.py"))
         await daemon.made.select()
         assert [row.reason for row in await daemon.tables.unfinished()] == ["changed"]
+
+
+@pytest.mark.parametrize(("mode", "begins"), [("off", False), ("manual", True)])
+async def test_where_they_are_off_none_begins_and_old_ones_are_deleted_all_the_same(
+    database: Database, mode: str, begins: bool
+) -> None:
+    async with process(database, mode=mode) as daemon:
+        scheduler = Scheduler(ManualClock())
+        async with daemon.made.running(investigator(daemon.models), daemon.jobs, scheduler, 30):
+            names = {record.duty.name for record in scheduler}
+        assert "prune_evidence" in names
+        assert ("start_investigations" in names) is begins
 
 
 async def test_after_three_failures_none_begins_by_itself(database: Database) -> None:

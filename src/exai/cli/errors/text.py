@@ -165,7 +165,8 @@ def _occurrence(body: dict[str, Any], width: int) -> Iterator[str]:
         )
         for frame in reversed(raised["frames"][-SHOWN_FRAMES:]):
             mark = "›" if frame["own"] else " "
-            yield _cut(f"   {mark} {printable(frame['module'])}:{frame['function']}:{frame['line']}", width)
+            place = f"{frame['module']}:{frame['function']}:{frame['line']}"
+            yield _cut(f"   {mark} {printable(place)}", width)
     if body.get("message"):
         yield from textwrap.wrap(
             printable(body["message"]), width, initial_indent="  ", subsequent_indent="  "

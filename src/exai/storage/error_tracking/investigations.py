@@ -255,7 +255,9 @@ class InvestigationTables:
         return sorted((EvidenceRow(*row) for row in rows), key=lambda each: _order(each.evidence_id))
 
     async def prune(self, keep_days: int) -> int:
-        """Delete the evidence of those that ended long ago; reports have the quotes that count. Return how many pieces.
+        """Delete what ended long ago: the evidence, and all but the latest of each group and its latest with a report.
+
+        Reports have the quotes that count. Return how many pieces of evidence were deleted.
 
         Raises:
             StoreFailed: it is still there.
@@ -413,7 +415,15 @@ def _cancel(connection: Connection, parameters: tuple[str, str, datetime]) -> bo
 @row_by_row(LockGroup.ERRORS)
 def _prune(connection: Connection, before: datetime) -> int:
     old = select(_row.investigation_id).where(_row.ended_at < before)
-    return connection.execute(delete(evidence).where(evidence.c.investigation_id.in_(old))).rowcount
+    pieces = connection.execute(delete(evidence).where(evidence.c.investigation_id.in_(old))).rowcount
+    later = investigations.alias("later")
+    comes_later = exists().where(
+        later.c.group_id == _row.group_id,
+        later.c.asked_at > _row.asked_at,
+        or_(_row.state != "done", later.c.state == "done"),
+    )
+    connection.execute(delete(investigations).where(_row.ended_at < before, comes_later))
+    return pieces
 
 
 def _put(connection: Connection, investigation_id: str, values: dict[str, Any]) -> None:

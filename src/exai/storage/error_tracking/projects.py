@@ -173,12 +173,7 @@ def _create(connection: Connection, new: tuple[str, str, str]) -> Project | None
     name, trust, key_sha256 = new
     if connection.execute(select(_row.project_id).where(_row.name == name)).first() is not None:
         return None
-    row = {
-        "name": name,
-        "trust": trust,
-        "dsn_key_sha256": key_sha256,
-        "investigate": "manual" if trust == "private" else "never",
-    }
+    row = {"name": name, "trust": trust, "dsn_key_sha256": key_sha256}
     made = connection.execute(insert(error_projects).values(row).returning(_row.project_id)).scalar_one()
     return Project(made, name, trust, key_sha256)
 

@@ -66,8 +66,6 @@ error_projects = Table(
     Column("dsn_key_sha256", Text),  # of the key that reports; null: nobody may
     Column("repository", StorableText),
     Column("path_prefix", StorableText),
-    Column("packages", StorableText),  # JSON: names of its own packages
-    Column("investigate", Text, nullable=False),  # auto, manual or never
     Index(None, "name", unique=True),
 )
 

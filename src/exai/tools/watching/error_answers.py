@@ -186,7 +186,9 @@ def _of_occurrence(body: dict[str, Any], provenance: Provenance) -> Iterator[tup
 
 def _of_investigation(view: InvestigationView) -> Iterator[tuple[Provenance, str]]:
     """Say what models found: each of their sentences is theirs, and what was checked of it is ours."""
-    yield "server", f"Investigation {view.investigation} is {view.state}. {view.why}".rstrip()
+    yield "server", f"Investigation {view.investigation} is {view.state}."
+    if view.why:  # it may repeat what a model or a provider answered
+        yield "outside", f"why it is {view.state}: {view.why}"
     report = view.report
     if report is None:
         return

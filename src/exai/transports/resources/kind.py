@@ -97,6 +97,6 @@ def id_in(uri: str, prefix: str) -> str:
 def unknown() -> UnknownResource:
     """Say that there is nothing at an address."""
     return UnknownResource(
-        "You have no resource at this address. `resources/list` has your files, conversations, plans and workflows, "
+        "You have no resource at this address. `resources/list` has those that there are, "
         "`resources/templates/list` the forms of addresses."
     )
