@@ -56,6 +56,7 @@ async def test_what_cannot_be_kept_or_read_costs_nothing_else(database: Database
     await FailedStarts(settings).count(process.bus, process.tracker, ProjectTables(database, CLOCK))
     (group,) = await process.counted()
     assert group.seen == MOST_FILES - 1
+    assert left(settings.data_dir) == [], "what is broken would take the place of later ones for good"
 
 
 @pytest.mark.virtual_time

@@ -97,7 +97,9 @@ PATCH = """--- a/src/exai/rows.py
 
 
 @pytest.mark.usefixtures("groups")
-async def test_a_person_tries_a_patch_and_no_work_tree_is_touched(data_dir: Path, tmp_path: Path) -> None:
+async def test_a_person_tries_a_patch_and_no_work_tree_is_touched(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = GitRepository(tmp_path / "repository")
     release = made.commit({"src/exai/rows.py": SOURCE})
     made.commit({"src/exai/rows.py": "everything = 'else'\n"})
@@ -114,6 +116,8 @@ async def test_a_person_tries_a_patch_and_no_work_tree_is_touched(data_dir: Path
     assert (made.folder / "src/exai/rows.py").read_text() == "everything = 'else'\n"
     assert not list((made.folder / ".git" / "worktrees").glob("*"))
     assert "proposes no patch" in str((await exai("try", "E-2", "--command", "true")).exception)
+    monkeypatch.setenv("PATH", "")
+    assert "Install git" in str((await exai("try", "E-1", "--command", "true")).exception)
 
 
 async def test_a_patch_of_what_none_may_touch_does_not_apply(tmp_path: Path) -> None:

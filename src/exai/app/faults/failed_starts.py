@@ -100,7 +100,11 @@ class FailedStarts:
                 if file.stat().st_size <= LARGEST_FILE:
                     fault = msgspec.json.decode(file.read_bytes(), type=Fault)
                     yield file, fault
-            except (OSError, msgspec.DecodeError):
+            except msgspec.DecodeError:
+                _log.warning("a failed start that was kept is broken, and is removed", file=str(file))
+                with suppress(OSError):
+                    file.unlink()
+            except OSError:
                 _log.warning("a failed start that was kept cannot be read", file=str(file))
 
 

@@ -57,7 +57,10 @@ def try_patch(
 async def _tried(patch: str, check: PatchCheck, command: str) -> int:
     git = shutil.which("git")
     if git is None:
-        raise StartFault("This needs git.")
+        raise StartFault(
+            "Trying a patch needs git, and no folder of PATH has it. Install git, or apply the patch by hand: "
+            "`exai errors show` prints it."
+        )
     in_repository = (git, "-C", check.repository, "worktree")
     with tempfile.TemporaryDirectory(prefix="exai-try-") as folder:
         tree = str(Path(folder) / "tree")
