@@ -301,6 +301,21 @@ async def test_what_a_dead_process_did_not_count_is_counted_from_the_journal_onc
     assert counted == 4
 
 
+async def test_a_call_of_our_own_that_died_with_its_process_stays_our_own_doing(
+    database: Database, database_settings: config.Database, tmp_path: Path
+) -> None:
+    dead = await Database.open(database_settings, tmp_path)
+    await tracked(dead)
+    investigator = Caller("exai:investigator", Door.INSIDE)
+    await Journal(dead, SystemClock()).begin(CallBegun("call_1", investigator, "chat", None, None))
+    await dead.close()
+    one = await tracked(database)
+    assert await Journal(database, SystemClock()).sweep() == 1
+    await one.recovery.run()
+    (lost,) = await one.counted()
+    assert (lost.code, lost.own_doing) == ("call_lost", 1)
+
+
 async def test_the_table_that_was_planned_before_can_be_read(database: Database) -> None:
     process = await tracked(database)
     process.fail("x")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from exai.error_tracking.faults import Fault, FaultSource
+from exai.error_tracking.faults import OURSELVES, Fault, FaultSource
 from exai.error_tracking.fingerprints import RULE, Fingerprint, fingerprint
 from exai.error_tracking.states import begins_to_escalate, weigh
 from exai.error_tracking.tracker import add_to, tally_of
@@ -70,4 +70,5 @@ def _fault_of(call: UncountedCall) -> Fault:
         subject=call.owner,
         client=call.client,
         release=call.release or "",
+        own_doing=call.owner.startswith(OURSELVES),
     )
