@@ -122,7 +122,7 @@ async def test_a_process_that_ends_leaves_it_to_the_next_one(database: Database)
 
 
 @pytest.mark.parametrize(
-    ("mode", "own_doing", "why"), [("off", False, "off here"), ("manual", True, "caller of EXAI itself")]
+    ("mode", "own_doing", "why"), [("off", False, "off here"), ("manual", True, "callers of EXAI itself")]
 )
 async def test_our_own_doing_is_refused_and_so_is_everything_where_it_is_off(
     database: Database, mode: str, own_doing: bool, why: str

@@ -263,6 +263,7 @@ def add_to(tally: GroupTally, fault: Fault) -> int:
         own = at if fault.reported_at is None else min(at, _moment(fault.reported_at))
         tally.latest[fault.release] = max(tally.latest.get(fault.release, own), own)
     tally.last_seen = max(tally.last_seen, at)
+    tally.own_doing = tally.own_doing and fault.own_doing
     if fault.subject is not None:
         tally.subjects.add(fault.subject)
     if fault.call_id is not None:

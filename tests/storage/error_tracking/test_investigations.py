@@ -173,3 +173,8 @@ async def test_our_own_doing_is_never_investigated(database: Database) -> None:
     tables = InvestigationTables(database, ManualClock())
     assert await tables.ask(group.group_id, "asked", "local:me") is None
     assert await tables.unfinished() == []
+    process.fail("broken")
+    process.fail("broken", own_doing=True)
+    (group,) = await process.counted()
+    assert group.own_doing == 0, "somebody else met it, too"
+    assert await tables.ask(group.group_id, "asked", "local:me") is not None

@@ -68,8 +68,8 @@ class InvestigationDesk:
         row = await self._tables.ask(group.group_id, "asked", asked_by)
         if row is None:
             raise InvestigationRefused(
-                f"E-{number} was met by a caller of EXAI itself, such as its investigator; no model is asked about it. "
-                f"`exai errors show E-{number}` has the report that needs none."
+                f"E-{number} was met by nobody but callers of EXAI itself, such as its investigator; no model is "
+                f"asked about it. `exai errors show E-{number}` has the report that needs none."
             )
         return view_of(row)
 

@@ -309,6 +309,7 @@ def _add_counts(
             {name: row[name] + number for name, number in added.items()}
             | {
                 "callers": row.callers + _new_callers(connection, group, tally.subjects),
+                "own_doing": row.own_doing * int(tally.own_doing),
                 "last_seen": latest,
                 "last_release": last_release,
                 "first_seen": min(tally.first_seen, group.first_seen),

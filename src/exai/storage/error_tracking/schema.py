@@ -80,7 +80,7 @@ error_groups = Table(
     Column("culprit", StorableText, nullable=False),  # where it was raised
     Column("code", Text),
     Column("fixable_by", Text),
-    Column("own_doing", Integer, nullable=False),  # 1: a caller of EXAI itself met it
+    Column("own_doing", Integer, nullable=False),  # 1: nobody but callers of EXAI itself met it
     Column("state", Text, nullable=False),  # open, resolved or archived
     Column("version", Integer, nullable=False),  # raised by each change of the state
     Column("seen", BigInteger, nullable=False),
