@@ -54,3 +54,9 @@ def test_of_very_many_places_the_first_ones_are_looked_at() -> None:
     text, states = checked_prose("pool.py:99\n" * 2_000, [POOL])
     assert states == {"unverified": 500}
     assert text.count(MARK) == 500
+
+
+def test_of_a_sentence_without_end_what_is_near_a_place_is_read() -> None:
+    near, far = "word " * 90, "word " * 110
+    assert checked_prose(f"`take` {near}pool.py:2 {near}", [POOL])[1] == {"plausible": 1}
+    assert checked_prose(f"`take` {far}pool.py:2 {far}`take`", [POOL])[1] == {"unverified": 1}
