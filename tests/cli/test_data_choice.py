@@ -168,11 +168,11 @@ def notes(data_dir: Path) -> Iterator[dict[str, Note]]:
 
 
 def ordinary_runs(notes: dict[str, Note]) -> None:
-    notes["ordinary"].write(f"ws://127.0.0.1:{ORDINARY_PORT}/mcp", "http://127.0.0.1:1")
+    notes["ordinary"].write(f"ws://127.0.0.1:{ORDINARY_PORT}/mcp", "http://127.0.0.1:1", "")
 
 
 def demo_runs(notes: dict[str, Note]) -> None:
-    notes["demo"].write(f"ws://127.0.0.1:{DEMO_PORT}/mcp", "http://127.0.0.1:2")
+    notes["demo"].write(f"ws://127.0.0.1:{DEMO_PORT}/mcp", "http://127.0.0.1:2", "")
 
 
 def test_beside_both_the_ordinary_data_are_meant_unless_the_port_is_the_demonstrations(

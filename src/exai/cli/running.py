@@ -34,6 +34,8 @@ class RunningDaemon:
     pid: int
     mcp_ws: str
     operations: str
+    errors: str
+    """Where programs report to it."""
     lock: Path
 
     @property
@@ -61,23 +63,23 @@ class Note:
     ) -> None:
         self._scope.close()
 
-    def write(self, mcp_ws: str, operations: str) -> None:
+    def write(self, mcp_ws: str, operations: str, errors: str) -> None:
         """Leave the note. A daemon without one works; only `exai stop` does not find it."""
         try:
-            self._scope.enter_context(_noted(self._folder, mcp_ws, operations))
+            self._scope.enter_context(_noted(self._folder, mcp_ws, operations, errors))
         except OSError as error:
             _log.warning("exai stop will not find this daemon", reason=reason_of(error))
 
 
 @contextmanager
-def _noted(folder: Path, mcp_ws: str, operations: str) -> Iterator[None]:
+def _noted(folder: Path, mcp_ws: str, operations: str, errors: str) -> Iterator[None]:
     make_private_folder(folder)
     note = folder / f"{urlsplit(mcp_ws).port}.json"
     lock = note.with_suffix(".lock")
     with lock.open("wb") as held:
         if not try_lock(held):
             raise BlockingIOError("another daemon holds its lock")
-        facts = {"pid": os.getpid(), "mcp_ws": mcp_ws, "operations": operations}
+        facts = {"pid": os.getpid(), "mcp_ws": mcp_ws, "operations": operations, "errors": errors}
         replace_private(note, json.dumps(facts))
         try:
             yield
@@ -104,7 +106,11 @@ def _read(note: Path) -> RunningDaemon | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         facts = json.loads(note.read_text(encoding="utf-8"))
         return RunningDaemon(
-            int(facts["pid"]), str(facts["mcp_ws"]), str(facts["operations"]), note.with_suffix(".lock")
+            int(facts["pid"]),
+            str(facts["mcp_ws"]),
+            str(facts["operations"]),
+            str(facts.get("errors", "")),
+            note.with_suffix(".lock"),
         )
     return None
 

@@ -60,7 +60,7 @@ def serve(
 
     def ready(addresses: Addresses, services: Services) -> None:
         sys.stderr.write(_banner(addresses, services, settings, demo=demo))
-        note.write(addresses.mcp_ws, addresses.operations)
+        note.write(addresses.mcp_ws, addresses.operations, addresses.errors)
         if ready_json:
             _print_json(addresses)
 

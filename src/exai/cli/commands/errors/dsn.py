@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -14,6 +15,7 @@ from exai.cli.columns import table
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
+from exai.cli.running import running_daemons
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.ingestion.intake import sha256_of
@@ -176,16 +178,22 @@ def _run(settings: Settings, work: Callable[[ProjectTables], Awaitable[T]]) -> T
 
 
 def _tell(settings: Settings, project: Project, key: str, *, as_json: bool) -> None:
-    server = settings.server
-    host = EVERY_ADDRESS.get(server.host, server.host)
-    host = f"[{host}]" if ":" in host else host
-    made = MadeDsn(
-        project.name, project.project_id, f"http://{key}@{host}:{server.errors_port}/{project.project_id}"
-    )
+    address = f"http://{key}@{_reports_host(settings)}/{project.project_id}"
+    made = MadeDsn(project.name, project.project_id, address)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(made)).decode())
     else:
         typer.echo(made.dsn)
+
+
+def _reports_host(settings: Settings) -> str:
+    """Return host and port to which programs report: those of a daemon on these data, else of the settings."""
+    for daemon in running_daemons(settings.data_dir):
+        if daemon.errors:
+            return urlsplit(daemon.errors).netloc
+    server = settings.server
+    host = EVERY_ADDRESS.get(server.host, server.host)
+    return f"{f'[{host}]' if ':' in host else host}:{server.errors_port}"
 
 
 def _known(project: Project | None, name: str) -> Project:
