@@ -45,7 +45,7 @@ async def test_a_group_is_investigated_with_progress_and_a_cancelled_call_cancel
         assert investigation["report"]["cause"][:40] in said["outside"]
         assert investigation["report"]["cause"][:40] not in said["server"]
         progress = [each for each in client.notifications if each["method"] == "notifications/progress"]
-        assert any("investigation is running" in each["params"]["message"] for each in progress)
+        assert any("investigation is " in each["params"]["message"] for each in progress)
         assert (await investigation_of(client, "E-1"))["state"] == "done"
 
         emulator.personas.set(Persona("investigator", conduct="honest", first_byte_delay_ms=120_000))
