@@ -83,5 +83,6 @@ async def test_a_message_is_posted_to_each_webhook_and_its_answer_is_said(
 @pytest.mark.usefixtures("data_dir")
 async def test_without_webhooks_it_says_where_they_are_named() -> None:
     assert "notify.webhooks" in (await exai("list")).stdout
+    assert "notify.webhooks" in str((await exai("test")).exception)
     assert (await exai("deliveries")).stdout == "Nothing.\n"
     assert len(key_of((await exai("secret")).stdout.strip())) == 32

@@ -6,6 +6,7 @@ Tests of how a command starts run it by `daemons.EXAI`, as users do.
 """
 
 import asyncio
+import atexit
 import functools
 import gc
 import importlib
@@ -32,6 +33,7 @@ IMPORTED = (
     "uvloop",
 )
 TESTS = Path(__file__).parents[1]
+END_TIMEOUT_S = 30
 MAX_ORDER = 2**20
 MAX_LINE = 2**24
 
@@ -113,10 +115,6 @@ async def _writer() -> tuple[int, asyncio.StreamWriter]:
     return reading, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-_programs: list["subprocess.Popen[bytes]"] = []
-"""The program, kept so that nobody takes it for forgotten: it ends when this process does."""
-
-
 @functools.cache
 def _line() -> socket.socket:
     """Start the program, and return the socket that takes its orders."""
@@ -127,9 +125,15 @@ def _line() -> socket.socket:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )
-        _programs.append(program)
+    atexit.register(_end, ours, program)
     _told(ours)
     return ours
+
+
+def _end(line: socket.socket, program: "subprocess.Popen[bytes]") -> None:
+    """Let the program end, and wait for it."""
+    line.close()
+    program.wait(END_TIMEOUT_S)
 
 
 def _told(line: socket.socket) -> bytes:

@@ -49,12 +49,16 @@ async def test_a_group_is_investigated_with_progress_and_a_cancelled_call_cancel
         assert (await investigation_of(client, "E-1"))["state"] == "done"
 
         emulator.personas.set(Persona("investigator", conduct="honest", first_byte_delay_ms=120_000))
-        number, _ = await client.begin_tool("errors_investigate", {"group": "E-2"})
+        stages: list[str] = []
+        number, _ = await client.begin_tool(
+            "errors_investigate", {"group": "E-2"}, lambda progress: stages.append(progress["message"])
+        )
 
-        async def runs() -> bool:
-            return bool((await investigation_of(client, "E-2")).get("state") == "running")
+        def asks() -> bool:
+            return any("The investigation is running: asks for the cause." in stage for stage in stages)
 
-        await wait_until(runs, what="the investigation runs")
+        await wait_until(asks, what="the progress of the call says that a model is asked")
+        assert (await investigation_of(client, "E-2"))["state"] == "running"
         await client.cancel(number)
 
         async def cancelled() -> bool:

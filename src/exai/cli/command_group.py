@@ -20,7 +20,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
     {
         "chat": "Ask a model from the terminal, and see the answer as it is written.",
         "review": "Have a change or files reviewed by models, and see only what was checked.",
-        "serve": "Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C.",
+        "serve": "Run the daemon: MCP on 8079, health and metrics on 8080, errors on 8081, until SIGTERM or Ctrl-C.",
         "stdio": "Serve one MCP client over stdin and stdout; what MCP clients start by themselves.",
         "connect": "Serve one MCP client over stdin and stdout from a running `exai serve`; what MCP clients start.",
         "status": "Print what the running daemon says of itself: providers, limits, usage, recent errors.",

@@ -11,7 +11,7 @@ crash leaves is a row without an end, which the next start marks `lost`.
 import asyncio
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -166,10 +166,15 @@ class Dispatcher:
             task.cancel()
 
     def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
-        """Refuse what `call` would, for doors that answer it otherwise than by the call's answer."""
+        """Refuse what `call` would, for doors that answer it otherwise than by the call's answer.
+
+        Raises:
+            UnknownTool: nothing answers to `name`.
+            ScopeMissing: the caller lacks a scope that this call needs.
+        """
         self.check(self._registry.find(name, arguments), caller)
 
-    async def call(
+    def call(
         self,
         name: str,
         arguments: Mapping[str, Any] | None,
@@ -177,7 +182,7 @@ class Dispatcher:
         caller: Caller,
         send_progress: SendProgress | None = None,
         idempotency_key: str | None = None,
-    ) -> ToolAnswer:
+    ) -> Coroutine[Any, Any, ToolAnswer]:
         """Run one tool. Cancelling the caller's task cancels all work for it, down to the provider's connection.
 
         Under an `idempotency_key` it is run once, however often and by whichever door the caller asks; a tool that
@@ -187,12 +192,8 @@ class Dispatcher:
             UnknownTool: nothing answers to `name`.
             ScopeMissing: the caller may not. Every other failure is an answer with `is_error`.
         """
-        return await self.run(
-            self._registry.find(name, arguments),
-            caller=caller,
-            send_progress=send_progress,
-            idempotency_key=idempotency_key,
-        )
+        found = self._registry.find(name, arguments)
+        return self.run(found, caller=caller, send_progress=send_progress, idempotency_key=idempotency_key)
 
     async def run(
         self,
@@ -276,7 +277,8 @@ class Dispatcher:
         answer = answer_of(returned)
         if returned.confirmation is not None:
             answer = to_be_confirmed(answer, returned.confirmation, call.deadline_s)
-        answer = self._older_names.named(answer, request.invocation, request.caller, call.requested)
+        if request.invocation.alias is not None:
+            answer = self._older_names.named(answer, request.invocation, request.caller, call.requested)
         if not call.tool.asks_provider:
             return answer
         wanted = call.requested.answer_tokens
@@ -408,8 +410,9 @@ class Dispatcher:
         timings = ledger.timings(call.request.began, self._clock.monotonic())
         bill, requests = ledger.bill, ledger.records(self._asking.emulated)
         emulated = bool(self._asking.emulated) and any(request.emulated for request in requests)
-        asked = ledger.last_asked
-        provider, model = asked if findings.model_used is None else (findings.provider, findings.model_used)
+        provider, model = findings.provider, findings.model_used
+        if model is None:
+            provider, model = ledger.last_asked
         cost_usd = bill.cost.least_usd
         self._account(call, code, model, requests, None if emulated else cost_usd)
         if call.journalled:

@@ -93,8 +93,7 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
         for name, value in msgspec.to_builtins(result).items()
         if name not in usual or getattr(result, name) != usual[name]
     }
-    by_writer = result.blocks()
-    blocks = [_block(each.text, each.provenance) for each in by_writer] if by_writer else []
+    blocks = [_block(each.text, each.provenance) for each in result.blocks()] if result.names_writers else []
     answer = ToolAnswer(text=result.text(), structured=structured, meta=_meta(returned.report), blocks=blocks)
     if not returned.links:
         return answer

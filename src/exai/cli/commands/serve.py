@@ -48,7 +48,7 @@ def serve(
         typer.Option("--ready-json", help="Print one line of JSON with the addresses on stdout when ready."),
     ] = False,
 ) -> None:
-    """Run the daemon: MCP on 8079, health and metrics on 8080, until SIGTERM or Ctrl-C."""
+    """Run the daemon: MCP on 8079, health and metrics on 8080, errors on 8081, until SIGTERM or Ctrl-C."""
     named = {"server.port": port, "server.host": host}
     further = {key: value for key, value in named.items() if value is not None}
     settings = load_settings(config_file, overrides, further=further, demo=demo).settings

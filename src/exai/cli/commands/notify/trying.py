@@ -51,6 +51,10 @@ def try_webhooks(
         for place, webhook in enumerate(settings.notify.webhooks, start=1)
         if number in {None, place}
     ]
+    if not settings.notify.webhooks:
+        raise StartFault(
+            "There is no webhook. `notify.webhooks` in the settings names them (docs/operations.md)."
+        )
     if not chosen:
         raise StartFault("There is no such webhook. `exai notify list` has them; the settings name them.")
     tried = asyncio.run(_try(settings, chosen))
