@@ -24,6 +24,7 @@ from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
 from exai.monitoring.auditor.auditor import Auditor
 from exai.monitoring.auditor.explaining import Explainer
+from exai.monitoring.baselines.rollups import Rollups
 from exai.routing.reachability import Reachability
 from exai.runtime.clock import Clock
 from exai.runtime.periodic import Duty, Scheduler
@@ -58,6 +59,7 @@ LOST_UPLOADS_S = 600.0
 EXPIRED_UPLOADS_S = 900.0
 MEASURES_S = 60.0
 USE_S = 10.0
+ROLLUPS_S = 60.0
 FOLD_S = 1.0
 QUIET_S = 60.0
 EXPLAIN_S = 120.0
@@ -82,7 +84,11 @@ async def run_duties(
 
     scheduler = Scheduler(clock, on_unforeseen=record)
     monitoring.metrics.read_samples(scheduler.samples)
-    async with scheduler.running(*_process_duties(settings, storage, monitoring, identity)):
+    duties = (
+        *_process_duties(settings, storage, monitoring, identity),
+        *_rollup_duties(settings, storage, clock),
+    )
+    async with scheduler.running(*duties):
         yield scheduler
 
 
@@ -127,6 +133,14 @@ def _process_duties(
             every_s=FEW_TIMES_A_DAY_S,
             at_start=True,
         ),
+    )
+
+
+def _rollup_duties(settings: Settings, storage: Storage, clock: Clock) -> tuple[Duty, ...]:
+    rollups = Rollups(storage.measured, storage.rollups, clock, settings.timeouts.call_s)
+    return (
+        Duty(name="make_rollups", run=rollups.make, every_s=ROLLUPS_S, at_start=True, role="housekeeper"),
+        _Housekeeping(name="prune_rollups", run=storage.rollups.prune),
     )
 
 

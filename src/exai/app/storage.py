@@ -11,6 +11,8 @@ from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
 from exai.storage.auditor.observations import Observations
 from exai.storage.auditor.windows import Windows
+from exai.storage.baselines.calls import JournalReader
+from exai.storage.baselines.rollups import RollupTable
 from exai.storage.calls.budgets import BudgetGrants
 from exai.storage.calls.guarded import GuardedCalls
 from exai.storage.calls.idempotent_calls import IdempotentCallTable
@@ -58,6 +60,9 @@ class Storage:
     observations: Observations
     windows: Windows
     deliveries: Deliveries
+    rollups: RollupTable
+    measured: JournalReader
+    """The journal's calls as they are measured."""
     targets: Targets
     """Which webhooks want to be told what."""
 
@@ -96,6 +101,8 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             Observations(database, clock, targets),
             Windows(database, clock),
             Deliveries(database, clock),
+            RollupTable(database, clock),
+            JournalReader(database),
             targets,
         )
     finally:

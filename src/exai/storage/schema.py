@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text, text
 
 from exai.storage.auditor.schema import auditor_observations, auditor_windows
+from exai.storage.baselines.schema import call_rollups
 from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
@@ -28,6 +29,7 @@ __all__ = [
     "auth_revision",
     "blobs",
     "budget_grants",
+    "call_rollups",
     "calls",
     "conversations",
     "dashboard_tickets",

@@ -68,6 +68,8 @@ group                rule     operations, with their tables in the order in whic
                               delete conversations: conversations, idempotent_calls, exchanges
 `DELIVERIES`         alone    let through, take, note, end, prune: deliveries. Operations of `USE`, `ERRORS` and
                               `AUDITOR` insert rows there, which nobody else knows yet
+`BASELINES`          alone    replace and prune hours: call_rollups, rollup_hours; begin, end and freeze:
+                              baseline_runs, baseline_reports
 ===================  =======  ========================================================================================
 
 Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); run locks
@@ -110,6 +112,7 @@ class LockGroup(IntEnum):
     AUDITOR = 12
     CLEANING = 13
     DELIVERIES = 14
+    BASELINES = 15
 
 
 ALONE = frozenset(
@@ -124,6 +127,7 @@ ALONE = frozenset(
         LockGroup.ERRORS,
         LockGroup.AUDITOR,
         LockGroup.DELIVERIES,
+        LockGroup.BASELINES,
     }
 )
 """Groups in which one transaction works at a time. Their rows are shared by processes, and written seldom."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from exai.monitoring.auditor.detectors import DETECTORS, Picture, wilson
+from exai.monitoring.auditor.detectors import DETECTORS, Picture
 from exai.monitoring.auditor.exercise import Planted, event_of
 from exai.monitoring.auditor.windows import WINDOW_S, Window, percentile
 
@@ -123,12 +123,6 @@ def test_each_rule_is_tried_above() -> None:
         if mark.name == "parametrize"
     )
     assert {case[1] for case in marks.args[1]} == {detector.name for detector in DETECTORS}
-
-
-def test_a_share_has_an_interval() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
-    least, most = wilson(5, 100)
-    assert (round(least, 4), round(most, 4)) == (0.0215, 0.1118)
 
 
 def test_a_percentile_is_near_the_truth_and_its_interval_above() -> None:

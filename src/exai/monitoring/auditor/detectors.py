@@ -5,7 +5,6 @@ known. It returns a sighting for each subject that is beside the rule. Severity 
 reports people mostly judge as noise is lowered by the auditor, and not here.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
@@ -13,9 +12,10 @@ from itertools import pairwise, takewhile
 import msgspec
 
 from exai.monitoring.auditor.windows import ModelCounts, Window, percentile
+from exai.monitoring.statistics.shares import wilson
 from exai.storage.auditor.observations import Category, Severity
 
-__all__ = ["DETECTORS", "Detector", "Picture", "Sight", "wilson"]
+__all__ = ["DETECTORS", "Detector", "Picture", "Sight"]
 
 Numbers = dict[str, float | str]
 
@@ -70,16 +70,6 @@ class Detector:
     category: Category
     recommendation: str
     find: Callable[[Picture], Iterator[Sight]]
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return the interval that holds the true share in 95 of 100 cases (Wilson 1927)."""
-    if of == 0:
-        return 0.0, 1.0
-    z, share = 1.96, hits / of
-    centre = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return centre - half, centre + half
 
 
 def _models(window: Window) -> Iterator[tuple[str, ModelCounts]]:
