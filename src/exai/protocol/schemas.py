@@ -5,6 +5,7 @@ defaults that say nothing, and no bounds of lengths: a call that exceeds one get
 """
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ __all__ = [
     "answer_schema",
     "common_keywords",
     "input_schema",
+    "listed_part",
     "listed_schema",
     "output_schema",
 ]
@@ -49,10 +51,14 @@ def listed_schema(arguments: type[msgspec.Struct], unlisted: Collection[str] = (
 
     The schema leaves room for them, and for what arguments are called elsewhere, as all that is accepted.
     """
-    schema = input_schema(arguments)
-    del schema["additionalProperties"]
+    return listed_part(input_schema(arguments), unlisted)
+
+
+def listed_part(schema: Mapping[str, Any], unlisted: Collection[str]) -> dict[str, Any]:
+    """Return what the list of tools has of the schema of a tool's arguments."""
     listed = {name: field for name, field in schema["properties"].items() if name not in unlisted}
-    return {**schema, "properties": listed}
+    kept = {name: value for name, value in schema.items() if name != "additionalProperties"}
+    return {**kept, "properties": listed}
 
 
 def common_keywords(schema: Any) -> Any:
@@ -115,8 +121,9 @@ def output_schema(
     return {**schema, "required": required} if required else schema
 
 
-def _components_of(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Return the schema of one type, and those that it refers to."""
+@cache
+def _components_of(kind: type[msgspec.Struct]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the schema of one type, and those that it refers to. It takes a millisecond, which a start has often."""
     (_,), components = msgspec.json.schema_components([kind], ref_template="{name}")
     return components.pop(kind.__name__), components
 

@@ -76,8 +76,9 @@ def check_report(tool: Tool[Any, Any]) -> None:
     Raises:
         ValueError: with the field's name.
     """
-    if tool.report is not None:
-        output_schema(tool.report, CallFacts)
+    fields = () if tool.report is None else tool.report.__struct_encode_fields__
+    if twice := sorted(set(fields).intersection(CallFacts.__struct_encode_fields__)):
+        raise ValueError(f"CallFacts repeats the fields {', '.join(twice)} of what {tool.name} reports")
 
 
 def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:

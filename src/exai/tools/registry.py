@@ -8,12 +8,12 @@ import msgspec
 
 from exai.config.calls.tools import Profile
 from exai.errors import UnknownTool
-from exai.protocol.schemas import output_schema
+from exai.protocol.schemas import listed_part, output_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
 from exai.tools.envelope import check_report
-from exai.tools.listing.entries import ToolDescription, described
+from exai.tools.listing.entries import ToolDescription
 from exai.tools.listing.profiles import STANDARD, listings_of
 from exai.tools.normalizing import is_declined
 
@@ -76,7 +76,7 @@ class Registry:
                     raise ValueError(f"two tools answer to {name!r}")
                 self._tools[name] = (tool, alias)
         self._listings = listings_of(given)
-        self._schemas = {tool.name: described(tool).input_schema for tool in given}
+        self._schemas = {tool.name: listed_part(tool.argument_schema, tool.unlisted) for tool in given}
 
     @property
     def listing(self) -> tuple[ToolDescription, ...]:

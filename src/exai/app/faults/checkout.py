@@ -12,6 +12,8 @@ from pathlib import Path
 
 __all__ = ["checkout_of", "commit_of", "is_modified"]
 
+CACHE = "__pycache__"
+
 _HEADER = struct.Struct(">4sII")
 _ENTRY = struct.Struct(">8xII8xI8xI20sH")
 """Of an entry of the index: seconds and nanoseconds of the change, mode, size, hash, flags."""
@@ -46,17 +48,18 @@ def is_modified(top: Path, package: Path) -> bool:
 
     `False` where the index cannot be read.
     """
-    prefix = f"{package.relative_to(top).as_posix()}/"
-    known = set()
+    inside = package.relative_to(top).as_posix()
+    prefix = f"{inside}/"
     try:
+        found = _files(os.fspath(top), inside)
         for path, mtime_ns, size, sha in _entries((top / ".git" / "index").read_bytes()):
             if path.startswith(prefix):
-                known.add(path)
-                if _differs(top / path, mtime_ns, size, sha):
+                status = found.pop(path, None)
+                if status is None or _differs(top / path, status, mtime_ns, size, sha):
                     return True
     except (OSError, ValueError, LookupError, struct.error):
         return False
-    return any(path not in known for path in _modules(top, prefix))
+    return any(path.endswith(".py") for path in found)
 
 
 def _entries(index: bytes) -> Iterator[tuple[str, int, int, bytes]]:
@@ -91,18 +94,24 @@ def _number(index: bytes, at: int) -> tuple[int, int]:
     return value, at + 1
 
 
-def _differs(file: Path, mtime_ns: int, size: int, sha: bytes) -> bool:
+def _differs(file: Path, status: os.stat_result, mtime_ns: int, size: int, sha: bytes) -> bool:
+    if status.st_size & 0xFFFFFFFF == size and status.st_mtime_ns == mtime_ns:
+        return False
     try:
-        status = file.stat()
-        if status.st_size & 0xFFFFFFFF == size and status.st_mtime_ns == mtime_ns:
-            return False
         content = file.read_bytes()
     except OSError:
         return True
     return hashlib.sha1(b"blob %d\0%s" % (len(content), content), usedforsecurity=False).digest() != sha
 
 
-def _modules(top: Path, prefix: str) -> Iterator[str]:
-    for folder, _, names in os.walk(top / prefix):
-        inside = Path(folder).relative_to(top).as_posix()
-        yield from (f"{inside}/{name}" for name in names if name.endswith(".py"))
+def _files(top: str, folder: str) -> dict[str, os.stat_result]:
+    """Return what a folder and those in it hold, by path from the top of the checkout."""
+    found: dict[str, os.stat_result] = {}
+    with os.scandir(f"{top}/{folder}") as entries:
+        for entry in entries:
+            path = f"{folder}/{entry.name}"
+            if not entry.is_dir(follow_symlinks=False):
+                found[path] = entry.stat()
+            elif entry.name != CACHE:
+                found |= _files(top, path)
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from exai.app.faults.release import release_of, settings_digest
+from exai.app.faults.release import running_release, settings_digest
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.faults import OWN_PROJECT, Fault, FaultSource
@@ -50,7 +50,7 @@ class FailedStarts:
         except Exception as error:
             if not is_noticed(error):
                 digest = settings_digest(self._settings)
-                notices = FaultNotices(self._keep, clock, release=release_of(), settings_digest=digest)
+                notices = FaultNotices(self._keep, clock, release=running_release(), settings_digest=digest)
                 notices.notice(error, FaultSource.START)
             raise
 

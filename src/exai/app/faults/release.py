@@ -1,6 +1,7 @@
 """What runs here: the release of this program, and a digest of the settings it runs with."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,16 @@ from exai.config import Settings
 from exai.config.tree import plain, values
 from exai.runtime.version import __version__
 
-__all__ = ["PACKAGE", "release_of", "settings_digest"]
+__all__ = ["PACKAGE", "release_of", "running_release", "settings_digest"]
 
 DIGITS = 12
 PACKAGE = Path(exai.__file__).parent
+
+
+@cache
+def running_release() -> str:
+    """Return the release of this program. What its checkout becomes later is not what this process runs."""
+    return release_of()
 
 
 def release_of(version: str = __version__, package: Path = PACKAGE) -> str:

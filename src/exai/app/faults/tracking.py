@@ -10,7 +10,7 @@ import structlog
 
 from exai.app.faults.failed_starts import FailedStarts
 from exai.app.faults.investigations import Investigations
-from exai.app.faults.release import release_of, settings_digest
+from exai.app.faults.release import running_release, settings_digest
 from exai.app.monitoring import Monitoring
 from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
@@ -74,7 +74,7 @@ async def open_fault_tracking(
     """
     bus, wake = monitoring.bus, asyncio.Event()
     redaction = Redaction(secret_values(settings))
-    release, digest = release_of(), settings_digest(settings)
+    release, digest = running_release(), settings_digest(settings)
     notices = FaultNotices(bus.publish, clock, release=release, settings_digest=digest)
     targets = Targets.of(settings.notify)
     tracker = Tracker(FaultCounts(database, targets), clock, redaction, bus.publish, wake)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from exai.protocol.schemas import listed_schema
+from exai.protocol.schemas import listed_part
 from exai.tools.aliases import Alias
 from exai.tools.base import JsonObject, Tool
 from exai.tools.envelope import listed_output
@@ -28,13 +28,13 @@ class ToolDescription:
     meta: JsonObject | None = None
 
 
-def described(tool: Tool[Any, Any], *, whole: bool = False) -> ToolDescription:
-    """Describe a tool; the `whole` of it has the arguments that lists leave out otherwise."""
+def described(tool: Tool[Any, Any]) -> ToolDescription:
+    """Describe a tool, without the arguments that most lists leave out."""
     return ToolDescription(
         name=tool.name,
         title=None if tool.title.casefold() == tool.name else tool.title,
         description=tool.description,
-        input_schema=listed_schema(tool.arguments, () if whole else tool.unlisted),
+        input_schema=listed_part(tool.argument_schema, tool.unlisted),
         output_schema=listed_output(tool),
         annotations=_annotations(tool),
         meta=_meta(tool),
@@ -58,7 +58,7 @@ def _older_schema(tool: Tool[Any, Any], alias: Alias) -> JsonObject:
     """Describe the arguments of an older name: its own, and those of the tool that it has no word for."""
     fields = tool.argument_schema["properties"]
     own = dict(_own_names(alias))
-    listed = listed_schema(tool.arguments, tool.unlisted)
+    listed = listed_part(tool.argument_schema, tool.unlisted)
     kept = {
         name: field
         for name, field in listed["properties"].items()

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from exai import config
 from exai.callers import Caller
 from exai.config.calls.tools import ListedFor, Profile
+from exai.protocol.schemas import listed_part
 from exai.tools.aliases import Alias
 from exai.tools.base import Tool
 from exai.tools.listing.entries import ToolDescription, described, described_older
@@ -63,7 +64,10 @@ def listings_of(tools: Sequence[Tool[Any, Any]]) -> Mapping[Profile, Listing]:
     made["lean"] = tuple(
         replace(entry, output_schema=None) for entry in made["standard"] if entry.name in LEAN
     )
-    made["full"] = tuple(described(tool, whole=True) for tool in listed)
+    made["full"] = tuple(
+        replace(entry, input_schema=listed_part(tool.argument_schema, ()))
+        for tool, entry in zip(listed, made["standard"], strict=True)
+    )
     unlisted = (described(tool) for tool in tools if not tool.is_listed)
     older = (described_older(tool, alias) for tool, alias in _older(tools))
     made["compatible"] = (*made["standard"], *sorted((*unlisted, *older), key=lambda entry: entry.name))
