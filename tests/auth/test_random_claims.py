@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exai.auth.jws import InvalidToken, encoded, take_apart
-from exai.auth.keys import SharedSecret, VerifyingKey
 from exai.auth.scopes import SCOPES
 from exai.auth.verifier import Proof, Rule, Verifier
+from exai.auth.verifying_key import SharedSecret, VerifyingKey
 
 SECRET = bytes(range(32))
 NOW = 1_700_000_000.0

@@ -22,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from exai.runtime.start.imports import lean_imports
+
 __all__ = ["Fork", "fork"]
 
 IMPORTED = (
@@ -207,13 +209,12 @@ class _Program:
 
 
 def _main() -> None:
-    gc.disable()
     sys.path.insert(0, str(TESTS.parent))
-    for module in IMPORTED:
-        importlib.import_module(module)
-    for module, function in DONE_ONCE:
-        getattr(importlib.import_module(module), function)()
-    gc.enable()
+    with lean_imports():
+        for module in IMPORTED:
+            importlib.import_module(module)
+        for module, function in DONE_ONCE:
+            getattr(importlib.import_module(module), function)()
     gc.freeze()
     order = _Program(socket.socket(fileno=int(sys.argv[1]))).run()
     if order is not None:

@@ -15,11 +15,11 @@ import structlog
 from exai.auth.attempts import Attempts
 from exai.auth.issuers import Issuers
 from exai.auth.jws import LONGEST_TOKEN, InvalidToken
-from exai.auth.keys import VerifyingKey
 from exai.auth.opaque import OpaqueToken
 from exai.auth.revocation_state import EndReason, RevocationState
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, OPERATE, SCOPES, known_scopes
 from exai.auth.verifier import Proof, Verifier
+from exai.auth.verifying_key import VerifyingKey
 from exai.callers import LOCAL_SUBJECT, Caller, Credential, Door, RawHeaders
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER

@@ -9,22 +9,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
-from exai.auth.keys import OwnAlgorithm, from_public_pem, sign, to_jwk
 from exai.auth.opaque import OpaqueToken, new_id
 from exai.auth.scopes import DEFAULT_SCOPES, SCOPES
 from exai.auth.signing_keys import SigningKeys
 from exai.auth.summaries import KeySummary, TokenSummary, summarize_key, summarize_token
 from exai.auth.verifier import ACCESS_TOKEN, LONGEST_LIFE_S
+from exai.auth.verifying_key import OwnAlgorithm
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER
 from exai.errors import InvalidGrant, StoreFailed, TokenRefused, UnknownToken
 from exai.runtime.clock import Clock
+from exai.runtime.start.later import LaterModule
 from exai.storage.identity.rows import Presented, RefreshRow, Renewal, TokenRow
 from exai.storage.identity.tables import IdentityTables
+
+if TYPE_CHECKING:
+    from exai.auth import keys as pairs
+else:
+    pairs = LaterModule("exai.auth.keys")
 
 __all__ = ["Authority", "IssuedTokens"]
 
@@ -264,8 +271,8 @@ class Authority:
         """Publish the public halves of the keys that verify, for others that check our tokens (RFC 7517)."""
         now = self._clock.utc()
         rows = [row for row in await self._tables.keys() if summarize_key(row, now).state != "over"]
-        good = [row for row in rows if from_public_pem(row.public_key) is not None]
-        return {"keys": [to_jwk(row.kid, row.public_key) for row in good]}
+        good = [row for row in rows if pairs.from_public_pem(row.public_key) is not None]
+        return {"keys": [pairs.to_jwk(row.kid, row.public_key) for row in good]}
 
     async def prune(self) -> int:
         """Delete tokens that have been over for a month; returns how many there were."""
@@ -356,7 +363,7 @@ class Authority:
             "jti": f"{row.token_id}.{refresh_id}",
             "scope": row.scopes,
         }
-        return sign(key.private, key.kid, ACCESS_TOKEN, claims), expires_at
+        return pairs.sign(key.private, key.kid, ACCESS_TOKEN, claims), expires_at
 
     def _refresh_token(
         self, row: TokenRow, refresh_id: str, parent_id: str | None, now: datetime

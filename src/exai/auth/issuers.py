@@ -1,13 +1,20 @@
 """The issuers whose tokens are accepted, with a rule for each: EXAI, the shared secret, and `auth.issuers`."""
 
-from exai.auth.jwks import IssuerKeys
-from exai.auth.keys import SharedSecret, VerifyingKey
+from typing import TYPE_CHECKING
+
 from exai.auth.scopes import SCOPES
 from exai.auth.verifier import ACCESS_TOKEN, FindKey, Rule
+from exai.auth.verifying_key import SharedSecret, VerifyingKey
 from exai.config import Auth
 from exai.config.auth import OWN_ISSUER, SHARED_ISSUER
 from exai.errors import StartFault
 from exai.runtime.clock import Clock
+from exai.runtime.start.later import LaterModule
+
+if TYPE_CHECKING:
+    from exai.auth import jwks
+else:
+    jwks = LaterModule("exai.auth.jwks")
 
 __all__ = ["Issuers"]
 
@@ -25,7 +32,7 @@ class Issuers:
         Raises:
             StartFault: an issuer is to give scopes that there are not.
         """
-        self._keys = {name: IssuerKeys(name, issuer, clock) for name, issuer in settings.issuers.items()}
+        self._keys = {name: jwks.IssuerKeys(name, issuer, clock) for name, issuer in settings.issuers.items()}
         rules = [_own(settings, own_key)]
         if settings.shared_secret is not None:
             rules.append(_shared(settings, settings.shared_secret.get_secret_value()))

@@ -14,7 +14,8 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from exai.auth.keys import VerifyingKey, from_jwk
+from exai.auth.keys import from_jwk
+from exai.auth.verifying_key import VerifyingKey
 from exai.config import Issuer
 from exai.config.values import is_loopback
 from exai.errors import KeysUnavailable

@@ -1,23 +1,23 @@
-"""Signing and verifying keys: one algorithm per key, which a token never chooses (RFC 8725, 3.1)."""
+"""Pairs of keys that sign and verify: one algorithm per key, which a token never chooses (RFC 8725, 3.1).
+
+It needs 7 MB of cryptography, so what most processes do without is asked of it by a `LaterModule`.
+"""
 
 import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 from exai.auth.jws import InvalidToken, decoded, encoded
+from exai.auth.verifying_key import OwnAlgorithm, VerifyingKey
 
 __all__ = [
-    "OwnAlgorithm",
     "PrivateKey",
-    "SharedSecret",
-    "VerifyingKey",
     "from_jwk",
     "from_public_pem",
     "generate",
@@ -29,27 +29,11 @@ __all__ = [
     "to_jwk",
 ]
 
-OwnAlgorithm = Literal["ES256", "EdDSA"]
-"""How EXAI itself signs."""
-
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 _LEAST_RSA_BITS, _MOST_RSA_BITS = 2_048, 8_192
 _P256_COORDINATE = 32
-
-
-class VerifyingKey(Protocol):
-    """A key that checks signatures."""
-
-    @property
-    def algorithm(self) -> str:
-        """The one algorithm that it is for."""
-        ...
-
-    def verifies(self, signed: bytes, signature: bytes) -> bool:
-        """Whether `signature` is of these bytes and by this key."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +79,6 @@ class _Rs256:
         except InvalidSignature:
             return False
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class SharedSecret:
-    """HS256: who can check can also sign."""
-
-    secret: bytes
-    algorithm: str = "HS256"
-
-    def verifies(self, signed: bytes, signature: bytes) -> bool:
-        """Whether `signature` is of these bytes, compared in constant time."""
-        return hmac.compare_digest(hmac.digest(self.secret, signed, "sha256"), signature)
-
-    def __repr__(self) -> str:
-        return "SharedSecret(********)"
 
 
 def generate(algorithm: OwnAlgorithm) -> PrivateKey:

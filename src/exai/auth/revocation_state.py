@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from exai.auth.keys import VerifyingKey, from_public_pem
+from exai.auth.verifying_key import VerifyingKey
 from exai.callers import Credential
 from exai.config.auth import OWN_ISSUER
+from exai.runtime.start.later import LaterModule
 from exai.storage.identity.rows import IdentitySnapshot
+
+if TYPE_CHECKING:
+    from exai.auth import keys as pairs
+else:
+    pairs = LaterModule("exai.auth.keys")
 
 __all__ = ["EndReason", "RevocationState"]
 
@@ -28,7 +34,7 @@ class RevocationState:
     @classmethod
     def of(cls, snapshot: IdentitySnapshot) -> "RevocationState":
         """Make the state from a snapshot; a key that is broken verifies nothing."""
-        keys = {row.kid: from_public_pem(row.public_key) for row in snapshot.keys}
+        keys = {row.kid: pairs.from_public_pem(row.public_key) for row in snapshot.keys}
         return cls(
             revision=snapshot.revision,
             keys={kid: key for kid, key in keys.items() if key is not None},

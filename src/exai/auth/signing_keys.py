@@ -9,15 +9,23 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from exai.auth.keys import OwnAlgorithm, PrivateKey, generate, kid_of, load_private, private_pem, public_pem
+from exai.auth.verifying_key import OwnAlgorithm
 from exai.errors import StartFault, StoreFailed
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import read_private, replace_private
+from exai.runtime.start.later import LaterModule
 from exai.storage.identity.rows import KeyRow
 from exai.storage.identity.tables import IdentityTables
+
+if TYPE_CHECKING:
+    from exai.auth import keys as pairs
+    from exai.auth.keys import PrivateKey
+else:
+    pairs = LaterModule("exai.auth.keys")
 
 __all__ = ["SigningKey", "SigningKeys"]
 
@@ -32,7 +40,7 @@ class SigningKey:
     """A private key with its `kid`."""
 
     kid: str
-    private: PrivateKey
+    private: "PrivateKey"
 
 
 class SigningKeys:
@@ -91,12 +99,12 @@ class SigningKeys:
                 self._loaded.pop(kid, None)
                 await asyncio.to_thread(self._delete, kid)
 
-    async def _new(self, algorithm: OwnAlgorithm, now: datetime) -> tuple[PrivateKey, KeyRow]:
+    async def _new(self, algorithm: OwnAlgorithm, now: datetime) -> "tuple[PrivateKey, KeyRow]":
         """Generate a key and write its file."""
-        private = await asyncio.to_thread(generate, algorithm)
-        public = public_pem(private)
-        row = KeyRow(kid_of(public), algorithm, public, now)
-        await asyncio.to_thread(self._write, row.kid, private_pem(private))
+        private = await asyncio.to_thread(lambda: pairs.generate(algorithm))
+        public = pairs.public_pem(private)
+        row = KeyRow(pairs.kid_of(public), algorithm, public, now)
+        await asyncio.to_thread(self._write, row.kid, pairs.private_pem(private))
         return private, row
 
     def _delete(self, kid: str) -> None:
@@ -113,11 +121,11 @@ class SigningKeys:
     def _file(self, kid: str) -> Path:
         return self._folder / f"{kid}.pem"
 
-    async def _private(self, row: KeyRow) -> PrivateKey | None:
+    async def _private(self, row: KeyRow) -> "PrivateKey | None":
         if row.kid not in self._loaded:
             pem = await asyncio.to_thread(self._read, row.kid)
-            private = None if pem is None else load_private(pem)
-            if private is None or public_pem(private) != row.public_key:
+            private = None if pem is None else pairs.load_private(pem)
+            if private is None or pairs.public_pem(private) != row.public_key:
                 return None
             self._loaded[row.kid] = private
         return self._loaded[row.kid]

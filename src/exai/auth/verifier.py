@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exai.auth.jws import InvalidToken, SignedToken, take_apart
-from exai.auth.keys import VerifyingKey
 from exai.auth.scopes import SCOPES
+from exai.auth.verifying_key import VerifyingKey
 from exai.callers import Credential
 from exai.config.auth import OWN_ISSUER
 

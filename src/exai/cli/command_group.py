@@ -5,6 +5,7 @@ module.
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 from typing_extensions import override
+
+from exai.runtime.start.imports import lean_imports
 
 __all__ = ["SUMMARIES", "CommandGroup", "LazyGroup", "load_command", "new_app"]
 
@@ -86,7 +89,11 @@ def new_app(**options: Any) -> typer.Typer:
 
 def load_command(name: str) -> Any:
     """Import the command of this name."""
-    return get_command(importlib.import_module(f"exai.cli.commands.{_MODULES.get(name, name)}").app)
+    # Pydantic would look for plugins in what every installed package declares.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    with lean_imports():
+        module = importlib.import_module(f"exai.cli.commands.{_MODULES.get(name, name)}")
+    return get_command(module.app)
 
 
 class LazyGroup(TyperGroup):
@@ -112,7 +119,9 @@ class LazyGroup(TyperGroup):
 
     def load(self, name: str) -> Any:
         """Import the command of this name."""
-        return get_command(importlib.import_module(f"{self.package}.{self.modules.get(name, name)}").app)
+        with lean_imports():
+            module = importlib.import_module(f"{self.package}.{self.modules.get(name, name)}")
+        return get_command(module.app)
 
     @override
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -3,6 +3,9 @@
 `exai config`, the tests of the manual and the messages about wrong values all use these rows.
 """
 
+import ast
+import inspect
+import itertools
 import json
 import types
 import typing
@@ -63,15 +66,21 @@ class Setting:
     key: str
     """Dotted, such as `server.port`; with `NAME` for a freely chosen part."""
 
+    declared_in: type[BaseModel]
+
     type: str
     """What a value must be, to follow "must be": `a whole number from 0 to 65535`."""
 
     default: str
     """As TOML; `(unset)` or `(required)` when there is none."""
 
-    meaning: str
     annotation: Any
     secret: bool
+
+    @property
+    def meaning(self) -> str:
+        """What it is for, as its declaration says."""
+        return _meanings(self.declared_in)[self.key.rpartition(".")[2]]
 
     @property
     def section(self) -> str:
@@ -192,10 +201,25 @@ def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Setting]:
                 key=".".join(path),
                 type=_label(name, field),
                 default=_default(field),
-                meaning=" ".join((field.description or "").split()),
                 annotation=field.annotation,
                 secret=SecretStr in (core, *get_args(core)),
+                declared_in=model,
             )
+
+
+@cache
+def _meanings(model: type[BaseModel]) -> Mapping[str, str]:
+    """Read what stands below each field in the source. Pydantic would do so at each start, where nobody asks."""
+    found = dict.fromkeys(model.model_fields, "")
+    for base in reversed(model.__mro__):
+        if not is_section(base) or base is BaseModel:
+            continue
+        (declared,) = ast.parse(inspect.getsource(base)).body
+        for field, text in itertools.pairwise(declared.body if isinstance(declared, ast.ClassDef) else ()):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                    found[name] = " ".join(said.split())
+    return found
 
 
 def _values(section: BaseModel, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -71,7 +71,7 @@ StorePlace = Annotated[
 class Section(BaseModel):
     """A frozen group of settings, which refuses unknown keys and takes words of a fixed choice in any case."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="before")
     @classmethod

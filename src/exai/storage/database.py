@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection, extract, func, make_url, select
@@ -23,16 +23,21 @@ from exai.runtime.disk_reserve import DiskReserve
 from exai.runtime.os_errors import reason_of
 from exai.runtime.private_files import make_private_folder
 from exai.runtime.samples import Sample
+from exai.runtime.start.later import LaterModule
 from exai.storage import migrate
 from exai.storage.database_file import FILE_NAME
 from exai.storage.dialects import write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, DatabaseBusy, Unreachable, Verdict, store_failed, verdict_on
 from exai.storage.group_writer import GroupWriter
-from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import SqliteBackend
 from exai.storage.write_operations import WriteOperation
+
+if TYPE_CHECKING:
+    from exai.storage import postgresql
+else:
+    postgresql = LaterModule("exai.storage.postgresql")
 
 __all__ = ["Database", "Schema", "inspect_schema", "migrate_database"]
 
@@ -273,8 +278,8 @@ def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
     place = _place(settings, data_dir)
     if isinstance(place, Path):
         return _sqlite(place, "data_dir" if settings.url is None else "database.url")
-    backend = PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
-    return backend, PostgresqlRuns(backend)
+    backend = postgresql.PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
+    return backend, postgresql.PostgresqlRuns(backend)
 
 
 def _place(settings: config.Database, data_dir: Path) -> Path | URL:

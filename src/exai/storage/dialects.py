@@ -1,11 +1,11 @@
 """What SQLite and PostgreSQL say differently. No other module asks which of them a connection belongs to."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib import import_module
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = [
     "ManyRows",
@@ -31,10 +31,9 @@ class PortableInsert:
     """An insert whose conflict clause is written for both databases, and chosen by the connection."""
 
     def __init__(self, table: Table, conflict: _Conflict) -> None:
-        self._statements: dict[str, Insert] = {
-            "postgresql": conflict(postgresql.insert(table)),
-            "sqlite": conflict(sqlite.insert(table)),
-        }
+        self._table = table
+        self._conflict = conflict
+        self._statements: dict[str, Insert] = {}
 
     def execute(
         self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -43,8 +42,12 @@ class PortableInsert:
         return connection.execute(self.of(connection.dialect), rows)
 
     def of(self, dialect: Dialect) -> Insert:
-        """Return the statement for a database."""
-        return self._statements[dialect.name]
+        """Return the statement for a database; that of one which is not used is never imported."""
+        name = dialect.name
+        if name not in self._statements:
+            insert = import_module(f"sqlalchemy.dialects.{name}").insert
+            self._statements[name] = self._conflict(insert(self._table))
+        return self._statements[name]
 
 
 class ManyRows:

@@ -7,7 +7,6 @@ stop, then drains, ends the streams and closes the sockets.
 import asyncio
 import contextlib
 import errno
-import gc
 import http.client
 import json
 import socket
@@ -39,10 +38,6 @@ ANSWER_S = 5.0
 """How long an EXAI that holds the port may take to say so, while another one fails to start."""
 CLOSE_S = 0.5
 """How long peers may take to read what was written before their connections are cut."""
-GC_THRESHOLDS = (10_000, 10, 20)
-"""What lives since the start is frozen out, as a full collection over it pauses for 50 to 160 ms. What was under way
-during a collection of the youngest is garbage a moment later and waits for the next but one generation's: seldom
-enough, it looks like a leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +136,6 @@ class Listener:
                 async with doors.open():
                     serving = tasks.spawn(server.serve(self._sockets), name="listener")
                     await _until_started(server, serving)
-                    _settle_memory()
                     on_ready()
                     asked = tasks.spawn(stop.first.wait(), name="signals")
                     await asyncio.wait([asked, serving], return_when=asyncio.FIRST_COMPLETED)
@@ -168,12 +162,6 @@ async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) ->
             await serving
             raise StartFault("The listener ended before it began; the log says why.")
         await asyncio.sleep(0.005)
-
-
-def _settle_memory() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _bound(settings: config.Server, port: int, setting: str) -> socket.socket:

@@ -8,7 +8,7 @@ job, goes on with; a receiver may get a message twice, under one `webhook-id`.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -22,13 +22,18 @@ from exai.events.events import BreakerOpened, Event, ObservationOpened
 from exai.jobs.job import Jobs, State
 from exai.jobs.kinds import Done, End, Kind, RunningJob, Snooze
 from exai.monitoring.notification.messages import encoded
-from exai.monitoring.notification.webhook import TIMEOUT_S, PostFailed, post
 from exai.runtime.clock import Clock
-from exai.runtime.network.checked_addresses import MakeResolver
 from exai.runtime.samples import Sample
+from exai.runtime.start.later import LaterModule
 from exai.storage.notices.deliveries import Deliveries, Delivery
 from exai.storage.notices.writing import target_of
 from exai.web.hosts import EVERY_ADDRESS
+
+if TYPE_CHECKING:
+    from exai.monitoring.notification import webhook as posting
+    from exai.runtime.network.checked_addresses import MakeResolver
+else:
+    posting = LaterModule("exai.monitoring.notification.webhook")
 
 __all__ = ["DELIVER_NOTICE", "Notification", "operations_url"]
 
@@ -48,8 +53,8 @@ class Notification:
         deliveries: Deliveries,
         clock: Clock,
         *,
-        resolver: MakeResolver | None = None,
-        timeout_s: float = TIMEOUT_S,
+        resolver: "MakeResolver | None" = None,
+        timeout_s: float | None = None,
     ) -> None:
         """`resolver` makes what is asked for addresses instead of the system's."""
         notify = settings.notify
@@ -129,7 +134,7 @@ class Notification:
             return Done()
         try:
             await self._post(webhook, delivery)
-        except PostFailed as failure:
+        except posting.PostFailed as failure:
             return await self._failed(delivery, failure)
         await self._deliveries.end(delivery_id, "sent")
         self.sent += 1
@@ -138,17 +143,17 @@ class Notification:
     async def _post(self, webhook: Webhook, delivery: Delivery) -> None:
         told: dict[str, Any] = msgspec.json.decode(delivery.body)
         body = encoded(delivery.kind, delivery.at, told, self._link, webhook.format)
-        await post(
+        await posting.post(
             webhook,
             body,
             delivery.delivery_id,
             secret=self._secret,
             clock=self._clock,
             resolver=None if self._resolver is None else self._resolver(),
-            timeout_s=self._timeout_s,
+            timeout_s=posting.TIMEOUT_S if self._timeout_s is None else self._timeout_s,
         )
 
-    async def _failed(self, delivery: Delivery, failure: PostFailed) -> End:
+    async def _failed(self, delivery: Delivery, failure: "posting.PostFailed") -> End:
         if failure.is_gone:
             await self._give_up(delivery.delivery_id, str(failure))
             return Done()

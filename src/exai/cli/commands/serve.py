@@ -19,6 +19,7 @@ from exai.config import Settings
 from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.tree import secret_values
 from exai.monitoring import logs
+from exai.runtime.start.memory import settle_memory
 from exai.runtime.version import __version__
 from exai.transports.listener import Addresses
 
@@ -59,6 +60,7 @@ def serve(
     logs.configure(settings.logging, secrets=secret_values(settings))
 
     def ready(addresses: Addresses, services: Services) -> None:
+        settle_memory()
         sys.stderr.write(_banner(addresses, services, settings, demo=demo))
         note.write(addresses.mcp_ws, addresses.operations, addresses.errors)
         if ready_json:

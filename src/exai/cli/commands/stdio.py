@@ -11,6 +11,7 @@ import typer
 from exai.cli.command_group import new_app
 from exai.cli.option_types import ConfigFile, Demo, Overrides, Roots
 from exai.errors import ExaiError
+from exai.runtime.start.imports import lean_imports
 from exai.transports.opening import Opening
 
 __all__ = ["app"]
@@ -40,7 +41,8 @@ def stdio(
     """
     opening = Opening.begin(lists_tools=not _choose_a_list(config_file, overrides or ()))
     # Everything else takes longer to import than some clients wait for the list of tools.
-    from exai.cli.stdio_engine import run_engine  # noqa: PLC0415
+    with lean_imports():
+        from exai.cli.stdio_engine import run_engine  # noqa: PLC0415
 
     try:
         run_engine(opening, config_file, overrides, roots, demo=demo)

@@ -228,7 +228,6 @@ investigations = Table(
         "group_id",
         unique=True,
         sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
     ),
 )
 """Questions to models about groups; one at a time of each."""
