@@ -7,8 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai import config
-from exai.auth.scopes import DASHBOARD
-from exai.auth.tickets import Tickets
+from exai.auth.tickets import BROWSER_SCOPES, Tickets
 from exai.callers import Caller
 from exai.cli import build_app
 from exai.cli.commands import dashboard as command
@@ -44,7 +43,7 @@ def test_the_address_carries_a_ticket_that_allows_looking_and_nothing_else(data_
     assert address == "http://127.0.0.1:8080/"
     caller = asyncio.run(taken(data_dir, ticket))
     assert caller is not None
-    assert (caller.subject, caller.scopes) == ("ops", frozenset({DASHBOARD}))
+    assert (caller.subject, caller.scopes) == ("ops", BROWSER_SCOPES)
     assert asyncio.run(taken(data_dir, ticket)) is None
 
 

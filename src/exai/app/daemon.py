@@ -53,7 +53,7 @@ async def run_daemon(
             async with services.scheduler.running(*duties):
                 await listener.serve(
                     ports.mcp,
-                    ports.operations,
+                    ports.operations_app,
                     ports.errors,
                     services.dispatcher,
                     settings.websocket,

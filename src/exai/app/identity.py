@@ -12,6 +12,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.identity.tables import IdentityTables
 from exai.storage.identity.tickets import TicketTable
+from exai.web.browser_sessions import BrowserSessions
 
 __all__ = ["open_identity"]
 
@@ -28,6 +29,7 @@ async def open_identity(settings: Settings, database: Database, clock: Clock) ->
     authenticator = await Authenticator.open(settings.auth, tables, clock)
     try:
         authority = Authority(settings.auth, tables, settings.data_dir, clock, changed=authenticator.refresh)
-        yield Identity(authenticator, authority, Tickets(TicketTable(database), clock))
+        tickets = Tickets(TicketTable(database), clock)
+        yield Identity(authenticator, authority, tickets, BrowserSessions(clock, authenticator.end_of))
     finally:
         await authenticator.close()

@@ -14,6 +14,7 @@ from exai.monitoring.metrics import Metrics
 from exai.monitoring.open_connections import OpenConnections
 from exai.monitoring.provider_health import ProviderHealth
 from exai.monitoring.provider_metrics import BreakerMetrics, ProviderMetrics
+from exai.monitoring.recent.activity import RecentActivity
 from exai.monitoring.recent.provider_events import RecentProviderEvents
 from exai.monitoring.recent.seconds import RecentSeconds
 from exai.monitoring.running_calls import RunningCalls
@@ -34,6 +35,7 @@ class Monitoring:
     open_connections: OpenConnections
     seconds: RecentSeconds
     provider_events: RecentProviderEvents
+    activity: RecentActivity
 
 
 def build_monitoring(clock: Clock, *, version: str) -> Monitoring:
@@ -48,12 +50,14 @@ def build_monitoring(clock: Clock, *, version: str) -> Monitoring:
         OpenConnections(),
         RecentSeconds(),
         RecentProviderEvents(clock),
+        RecentActivity(clock),
     )
     count_events(bus, metrics)
     monitoring.health.watch(bus)
     monitoring.running_calls.watch(bus)
     monitoring.open_connections.watch(bus)
     monitoring.provider_events.watch(bus)
+    monitoring.activity.watch(bus)
     log_breakers(bus)
     log_calls(bus)
     metrics.read_samples(monitoring.loop_lag.samples)

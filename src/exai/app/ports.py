@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
+from exai.app.watching.dashboard import Dashboard
 from exai.app.watching.reports import build_errors_port
 from exai.auth.scopes import FILES
 from exai.config import Settings
@@ -17,6 +18,7 @@ from exai.routing.reachability import Reachability
 from exai.runtime.version import __version__
 from exai.storage.conversations.owned import OwnConversations
 from exai.transports.doors import Front, McpDoors
+from exai.transports.feed.door import PortWithFeed
 from exai.transports.files.changes import FileChanges
 from exai.transports.files.door import FileDoor
 from exai.transports.files.resources import FileResources
@@ -44,6 +46,8 @@ class Ports:
 
     mcp: McpDoors
     operations: HttpPort
+    """Its routes; `operations_app` is served."""
+    operations_app: PortWithFeed
     errors: McpDoors
     readiness: ReadinessChecks
     reachability: Reachability
@@ -69,8 +73,10 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
-    operations = _operations(services, mcp, settings, readiness)
-    return Ports(mcp, operations, errors, readiness, reachability)
+    dashboard = Dashboard(services, settings, mcp, readiness)
+    operations = _operations(services, settings, dashboard)
+    app = PortWithFeed(operations, dashboard.feed(operations))
+    return Ports(mcp, operations, app, errors, readiness, reachability)
 
 
 def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:
@@ -116,9 +122,9 @@ def _file_routes(services: Services, settings: Settings) -> Iterator[Route]:
     yield from TicketDoor(files.tickets, attempts, settings.files).routes()
 
 
-def _operations(
-    services: Services, doors: McpDoors, settings: Settings, readiness: ReadinessChecks
-) -> HttpPort:
+def _operations(services: Services, settings: Settings, dashboard: Dashboard) -> HttpPort:
+    doors = dashboard.doors
+
     def sessions() -> dict[str, float]:
         now = [each.sessions.statistics() for each in (doors, *doors.others)]
         return {
@@ -130,7 +136,7 @@ def _operations(
     overview = Overview(
         report=services.report,
         auth_mode=settings.auth.mode,
-        checks=readiness.all,
+        checks=dashboard.readiness.all,
         sessions=sessions,
         running=services.monitoring.running_calls,
         connected=services.monitoring.open_connections,
@@ -143,4 +149,5 @@ def _operations(
         hosts=HostRule(settings.server),
         clock=services.clock,
         publish=services.monitoring.bus.publish,
+        further=dashboard.routes(),
     )

@@ -22,6 +22,7 @@ from exai.dashboard.operations import Identity
 from exai.dispatch.dispatcher import Dispatcher
 from exai.files.heavy_work import HeavyWork
 from exai.jobs.durable import DurableJobs
+from exai.monitoring.auditor.auditor import Auditor
 from exai.monitoring.notification.breaker_notices import announce_breakers
 from exai.providers.remote_files.remote_files import RemoteFiles
 from exai.routing.request import Asking
@@ -51,6 +52,7 @@ class Services:
     faults: FaultTracking
     errors: ErrorHandlers
     """What the tools of the port of errors do."""
+    auditor: Auditor
     jobs: DurableJobs | None
     """`None`: this process runs none."""
 
@@ -115,5 +117,6 @@ async def build(
                 remote,
                 faults,
                 tools.errors,
+                tools.auditor,
                 jobs,
             )

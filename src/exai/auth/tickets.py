@@ -9,17 +9,20 @@ import re
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from exai.auth.scopes import DASHBOARD
+from exai.auth.scopes import DASHBOARD, ERRORS, OPERATE
 from exai.callers import Caller, Credential, Door
 from exai.config.auth import OWN_ISSUER
 from exai.runtime.clock import Clock
 from exai.storage.identity.tickets import TicketRow, TicketTable
 
-__all__ = ["SESSION_S", "TICKET_S", "Tickets"]
+__all__ = ["BROWSER_SCOPES", "SESSION_S", "TICKET_S", "Tickets"]
 
 TICKET_S = 30.0
 SESSION_S = 12 * 3600.0
 """How long a browser stays signed in at most; never longer than the token with which the ticket was asked for."""
+
+BROWSER_SCOPES = frozenset({DASHBOARD, ERRORS, OPERATE})
+"""What pages of the dashboard need. A browser is never given more, whatever its token allows."""
 
 _FORM = re.compile(r"ext_[A-Za-z0-9_-]{43}")
 
@@ -31,8 +34,16 @@ class Tickets:
         self._table = table
         self._clock = clock
 
-    async def issue(self, subject: str, credential: Credential | None = None) -> str:
+    async def issue(
+        self,
+        subject: str,
+        credential: Credential | None = None,
+        scopes: frozenset[str] = frozenset({DASHBOARD}),
+    ) -> str:
         """Issue a ticket for a principal; without a credential, for somebody who administers the database.
+
+        Args:
+            scopes: what the browser may do, as far as the dashboard's pages do it at all.
 
         Raises:
             StoreFailed: it was not kept.
@@ -53,6 +64,7 @@ class Tickets:
             session_until=until,
             kid=credential.kid,
             expires_at=now + timedelta(seconds=TICKET_S),
+            scopes=" ".join(sorted(scopes & BROWSER_SCOPES)),
         )
         await self._table.add(row, now)
         return ticket
@@ -75,9 +87,8 @@ class Tickets:
             expires_at=row.session_until.timestamp(),
             kid=row.kid,
         )
-        return Caller(
-            subject=row.subject, door=Door.DASHBOARD, scopes=frozenset({DASHBOARD}), credential=credential
-        )
+        scopes = frozenset(row.scopes.split()) & BROWSER_SCOPES
+        return Caller(subject=row.subject, door=Door.DASHBOARD, scopes=scopes, credential=credential)
 
 
 def _digest(ticket: str) -> str:

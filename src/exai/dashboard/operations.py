@@ -54,6 +54,8 @@ class Identity:
     authenticator: Authenticator
     authority: Authority
     tickets: Tickets
+    browsers: BrowserSessions | None = None
+    """Who is signed in to the dashboard; `None`: the port begins without anybody."""
 
 
 def operations_port(
@@ -69,7 +71,7 @@ def operations_port(
 ) -> HttpPort:
     """Make the ASGI application of the operations port; `further` routes are served beside its own."""
     authenticator = identity.authenticator
-    browsers = BrowserSessions(clock, authenticator.end_of)
+    browsers = identity.browsers or BrowserSessions(clock, authenticator.end_of)
     metrics.read_samples(browsers.samples)
     return HttpPort(
         [

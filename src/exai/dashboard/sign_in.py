@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.attempts import Attempts
 from exai.auth.scopes import DASHBOARD
-from exai.auth.tickets import TICKET_S, Tickets
+from exai.auth.tickets import BROWSER_SCOPES, TICKET_S, Tickets
 from exai.dashboard.json_bodies import SMALL
 from exai.errors import Unauthenticated
 from exai.web.browser_sessions import COOKIE, BrowserSessions, cookie_of
@@ -41,7 +41,9 @@ class SignIn:
         ]
 
     async def _issue(self, request: AuthorizedRequest) -> Response:
-        ticket = await self._tickets.issue(request.caller.subject, request.caller.credential)
+        caller = request.caller
+        scopes = frozenset(scope for scope in BROWSER_SCOPES if caller.may(scope))
+        ticket = await self._tickets.issue(caller.subject, caller.credential, scopes)
         body = {"ticket": ticket, "expires_in": TICKET_S, "page": f"/#ticket={ticket}"}
         return JSONResponse(body, status_code=201)
 

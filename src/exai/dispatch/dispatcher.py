@@ -23,11 +23,12 @@ from exai.consulting.results import Findings, Report, ToolReturn
 from exai.dispatch.failures import LEAST_PARTIAL, advice_on, failure
 from exai.dispatch.guards import HourlyLimitReached
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
-from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S, IdempotentRun, stopping
+from exai.dispatch.idempotent_run import IdempotentRun, stopping
 from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
 from exai.dispatch.older_names import OlderNames
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.dispatch.running.under_way import CallsUnderWay
 from exai.dispatch.span_choice import SpanChoice
 from exai.error_tracking.faults import OURSELVES, FaultSource
 from exai.errors import (
@@ -88,6 +89,7 @@ class _Call(msgspec.Struct):
     asker: ModelAsker
     deadline_s: float
     """How long it may take."""
+    task: asyncio.Task[Any]
     run: IdempotentRun | None
     """The run of a call with an idempotency key."""
     requested: Requested = _NO_REQUEST
@@ -132,8 +134,8 @@ class Dispatcher:
         self._bus = asking.bus
         self._clock = asking.clock
         self._call_timeout_s = call_timeout_s
-        self._running: dict[str, asyncio.Task[Any]] = {}
-        self._aborted: set[str] = set()
+        self.under_way = CallsUnderWay(asking.clock, asking.admission.total)
+        """The calls that run; ends some of them when it is asked to."""
         self._admitting = True
         self._id_tag = secrets.token_hex(4)
         self._numbers = itertools.count()
@@ -141,7 +143,7 @@ class Dispatcher:
     @property
     def running(self) -> int:
         """Calls between their first line and their answer."""
-        return len(self._running)
+        return len(self.under_way.calls)
 
     def listing(self, profile: Profile = STANDARD) -> tuple[ToolDescription, ...]:
         """The list of tools of a profile."""
@@ -161,9 +163,7 @@ class Dispatcher:
 
     def abort_running(self) -> None:
         """End every running call with a definite, retriable error."""
-        for call_id, task in self._running.items():
-            self._aborted.add(call_id)
-            task.cancel()
+        self.under_way.abort_all()
 
     def check_scopes(self, name: str, arguments: Mapping[str, Any] | None, caller: Caller) -> None:
         """Refuse what `call` would, for doors that answer it otherwise than by the call's answer.
@@ -313,14 +313,16 @@ class Dispatcher:
         if request.caller.subject in self._purses.subjects:
             asker.terms.grant = self._purses.grant_for(request.id, request.caller)
         self._bus.publish(CallStarted(request.id, request.tool.name, request.caller))
-        self._running[request.id] = _current_task()
         interrupted = None if run is None else run.interrupted
         context = CallContext(request.id, request.caller, asker, progress, interrupted)
-        return _Call(request, request.id, request.tool, context, asker, deadline_s, run)
+        task = _current_task()
+        call = _Call(request, request.id, request.tool, context, asker, deadline_s, task, run)
+        self.under_way.calls[call.id] = call
+        return call
 
     def _outcome(self, call: _Call, fault: ToolFault) -> str:
         """The journal's word for how a call failed."""
-        if call.id in self._aborted:
+        if call.id in self.under_way.ended:
             return "cancelled"
         return "timed_out" if isinstance(fault, ProviderTimeout | DeadlineExceeded) else "failed"
 
@@ -338,14 +340,10 @@ class Dispatcher:
                     return await self._run_admitted(call, arguments)
                 return await call.tool.run(arguments, call.context)
         except asyncio.CancelledError:
-            if call.id not in self._aborted:
+            if (why := self.under_way.ended.get(call.id)) is None:
                 raise
             _current_task().uncancel()
-            raise Stopping(
-                "EXAI had to stop before the answer was complete. Nothing of this exchange was kept; "
-                "ask again in a few seconds.",
-                retry_after_s=STOPPING_RETRY_AFTER_S,
-            ) from None
+            raise why from None
         except ToolFault:
             raise
         except Exception as error:
@@ -404,8 +402,10 @@ class Dispatcher:
         error_hash: str | None = None,
     ) -> CallFacts:
         """Record how the call ended, and publish it; return what its answer says of it."""
-        del self._running[call.id]
-        self._aborted.discard(call.id)
+        under_way = self.under_way
+        del under_way.calls[call.id]
+        if under_way.ended:
+            under_way.note_end(call.id, outcome)
         ledger, caller = call.asker.ledger, call.context.caller
         timings = ledger.timings(call.request.began, self._clock.monotonic())
         bill, requests = ledger.bill, ledger.records(self._asking.emulated)

@@ -79,7 +79,7 @@ class SessionEnded(Event, frozen=True):
     caller: Caller
     reason: str
     """Why, from a short closed list: `client`, `expired` (its grace time is over), `replaced` (its caller opened more
-    than it may have), `revoked`, `stopping`."""
+    than it may have), `revoked`, `operator`, `stopping`."""
 
 
 class CallStarted(Event, frozen=True):

@@ -39,6 +39,13 @@ class RunningCalls:
     def _ended(self, event: CallEnded) -> None:
         self._began.pop(event.call_id, None)
 
+    def find(self, call_id: str) -> RunningCall | None:
+        """Return a call; `None` when it does not run."""
+        if (found := self._began.get(call_id)) is None:
+            return None
+        event, began = found
+        return RunningCall(event.call_id, event.tool, event.caller, self._clock.monotonic() - began)
+
     def __contains__(self, call_id: object) -> bool:
         return call_id in self._began
 

@@ -227,6 +227,11 @@ class CallPermits:
         self._retaking = asyncio.Lock()
 
     @property
+    def is_admitted(self) -> bool:
+        """Whether they are those of a call that was let in."""
+        return bool(self._permits)
+
+    @property
     def held(self) -> bool:
         """Whether none of them is set aside."""
         return all(permit.held for permit in self._permits)
@@ -335,6 +340,11 @@ class Admission:
             + sum(gate.waiting for gate in self.by_provider.values())
             + sum(gate.waiting for gate in self.by_model.values())
         )
+
+    @property
+    def waiting_for_own(self) -> int:
+        """Calls that wait for a permit of their own caller's."""
+        return sum(gate.waiting for gate, _ in self._by_caller.values())
 
     @property
     def callers(self) -> int:

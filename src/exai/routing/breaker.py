@@ -151,6 +151,18 @@ class Breaker:
         return max(0.0, self._probe_at - self.clock.monotonic())
 
     @property
+    def open_for_s(self) -> float | None:
+        """How long it has not been closed; `None` while it is."""
+        return None if self.state is State.CLOSED else self.clock.monotonic() - self._opened_at
+
+    @property
+    def resets_in_s(self) -> float | None:
+        """When what opened it is over, as the provider said; `None` where it did not, or while it is closed."""
+        if self.state is State.CLOSED or self._resets_at <= self.clock.monotonic():
+            return None
+        return self._resets_at - self.clock.monotonic()
+
+    @property
     def available(self) -> bool:
         """Whether a request would be let through now."""
         return self.state is State.CLOSED or self.retry_after_s == 0.0
@@ -217,6 +229,11 @@ class Breaker:
         self._publish(
             BreakerClosed(self.provider, self.model, round(self.clock.monotonic() - self._opened_at, 3))
         )
+
+    def probe_now(self) -> None:
+        """Let the next request probe, before the time is over; nothing changes unless it is open."""
+        if self.state is State.OPEN:
+            self._probe_at = min(self._probe_at, self.clock.monotonic())
 
     def _count_failure(self, cause: str) -> None:
         settings = self._settings

@@ -87,6 +87,8 @@ class Entry:
         "began",
         "bill",
         "caller_saw_output",
+        "doing",
+        "doing_since",
         "ended",
         "intervals",
         "model",
@@ -111,6 +113,9 @@ class Entry:
         """Whether the caller received a part of its answer."""
         self.began = clock.monotonic()
         self.ended: float | None = None
+        self.doing: Stage | None = None
+        """What it does now; `None`: nothing of its own. An answer that is not streamed comes as its first token."""
+        self.doing_since = self.began
         self._clock = clock
         self._busy_until = self.began
 

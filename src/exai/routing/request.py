@@ -132,6 +132,7 @@ class Request:
     async def _attempt(self, send: Callable[[Attempt], Awaitable[T]]) -> T:
         asking, terms, entry = self._asking, self._terms, self.entry
         asked = asking.clock.monotonic()
+        entry.doing, entry.doing_since = Stage.PROVIDER_WAIT, asked
         has_permit = False
         try:
             async with asking.admission.model_permit(
@@ -140,6 +141,7 @@ class Request:
                 has_permit = True
                 began = asking.clock.monotonic()
                 entry.spend(Stage.PROVIDER_WAIT, began - permit.waited_s, began)
+                entry.doing, entry.doing_since = Stage.FIRST_TOKEN, began
                 return await self._send(send, began)
         finally:
             if not has_permit:
@@ -199,6 +201,7 @@ class Request:
             f"{decision.wait_s:.1f} s, retry {retries + 1}"
         )
         began = clock.monotonic()
+        entry.doing, entry.doing_since = Stage.BACKOFF, began
         with terms.permits.waiting():
             await asyncio.sleep(decision.wait_s)
         entry.spend(Stage.BACKOFF, began, clock.monotonic())
@@ -219,6 +222,7 @@ class _DeltaTap:
         request = self._request
         if not request.answer_started:
             request.answer_started = True
+            request.entry.doing = Stage.GENERATION
             request.entry.caller_saw_output = self._on_delta is not None
             self._attempt.answer_started()
         if self._on_delta is not None:

@@ -46,6 +46,10 @@ class Gate:
         if self._turns:
             self._serve()
 
+    def waiters(self) -> list[tuple[str, int]]:
+        """List who waits, and for how many permits; whose turn is next comes first."""
+        return [(turn_key, len(queue)) for turn_key, queue in self._turns.items()]
+
     def _serve(self) -> None:
         while self.in_use < self.limit and self._turns:
             turn_key, queue = self._turns.popitem(last=False)

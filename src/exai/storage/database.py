@@ -26,7 +26,7 @@ from exai.runtime.samples import Sample
 from exai.runtime.start.later import LaterModule
 from exai.storage import migrate
 from exai.storage.database_file import FILE_NAME
-from exai.storage.dialects import write_nothing
+from exai.storage.dialects import statement_limit, write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, DatabaseBusy, Unreachable, Verdict, store_failed, verdict_on
 from exai.storage.group_writer import GroupWriter
@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
+VIEW_S = 2.0
+
 
 class Backend(Protocol):
     """A kind of database."""
@@ -54,6 +56,8 @@ class Backend(Protocol):
     kind: str
 
     async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def view(self, work: Callable[[Connection], T]) -> T: ...
 
     async def transact(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -116,6 +120,21 @@ class Database:
             StoreFailed: the database is out of reach.
         """
         return await self._looked_up(self._backend.read(work))
+
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` for a page that somebody looks at: beside all other reads, each statement within `VIEW_S`.
+
+        Raises:
+            QueryTooSlow: a statement took longer, and was ended.
+            DatabaseBusy: other reads had every connection for too long.
+            StoreFailed: the database is out of reach.
+        """
+
+        def bounded(connection: Connection) -> T:
+            with statement_limit(connection, VIEW_S):
+                return work(connection)
+
+        return await self._looked_up(self._backend.view(bounded))
 
     async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
         """Run a write in the next commit and return its result, once committed.

@@ -1,24 +1,38 @@
 """What SQLite and PostgreSQL say differently. No other module asks which of them a connection belongs to."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
+from sqlalchemy.exc import DBAPIError
+
+from exai.storage.faults import QueryTooSlow, sqlstate_of
 
 __all__ = [
     "ManyRows",
     "PortableInsert",
     "add_up",
+    "database_bytes",
     "insert_if_absent",
     "lock_until_commit",
+    "statement_limit",
     "upsert",
     "write_nothing",
 ]
 
 LOCKS = 0x45584149
 """The space of EXAI's own advisory locks in a PostgreSQL database that others may use too."""
+
+STEPS_BETWEEN_LOOKS = 2_000
+"""Of SQLite's machine, between two looks at the clock."""
+CANCELLED_STATE = "57014"
+"""PostgreSQL's word for a statement that its time limit ended."""
+INTERRUPTED = "interrupted"
+"""SQLite's."""
 
 _REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:space, :number)")
@@ -142,6 +156,44 @@ def write_nothing(connection: Connection) -> None:
     # SQLite drops an update that changes no byte; this number is the application's own, and EXAI has no use for it.
     number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {(number + 1) % 2**31}")
+
+
+def database_bytes(connection: Connection) -> int | None:
+    """Return how large the database is, its log not counted; `None` where it does not tell."""
+    if connection.dialect.name == "postgresql":
+        size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+    else:
+        size = connection.exec_driver_sql(
+            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        ).scalar_one()
+    return None if size is None else int(size)
+
+
+@contextmanager
+def statement_limit(connection: Connection, seconds: float) -> Iterator[None]:
+    """End a statement that takes longer than so many seconds, within this scope.
+
+    Raises:
+        QueryTooSlow: one was ended.
+    """
+    is_server = connection.dialect.name == "postgresql"
+    driver: Any = None if is_server else connection.connection.driver_connection
+    if is_server:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+    else:
+        end = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate_of(error) == CANCELLED_STATE or str(error.orig) == INTERRUPTED:
+            raise QueryTooSlow(
+                f"That took longer than {seconds:g} s and was ended. Narrow the range, or add a term."
+            ) from None
+        raise
+    finally:
+        if driver is not None:
+            driver.set_progress_handler(None, 0)
 
 
 def lock_until_commit(connection: Connection, number: int) -> None:

@@ -36,6 +36,7 @@ from exai.errors import StoreFailed
 __all__ = [
     "FAULTS",
     "DatabaseBusy",
+    "QueryTooSlow",
     "Unreachable",
     "Verdict",
     "is_disk_full",
@@ -57,6 +58,14 @@ class DatabaseBusy(StoreFailed):
     """This process uses every connection it has to the database, which itself may be well."""
 
     code = "database_busy"
+
+
+class QueryTooSlow(StoreFailed):
+    """A page asked for more than may be read at once."""
+
+    code = "query_too_slow"
+    retryable = False
+    fixable_by = "caller"
 
 
 class Verdict(Enum):

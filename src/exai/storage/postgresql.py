@@ -4,6 +4,7 @@ Reads have a pool of their own: however many wait for it, what was paid for is w
 process lives is kept, and a check of the database asks the server itself.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from contextlib import aclosing, suppress
@@ -21,6 +22,8 @@ __all__ = ["PostgresqlBackend", "PostgresqlRuns"]
 T = TypeVar("T")
 
 READERS = 6
+VIEWS = 2
+"""Of the readers, for pages of people."""
 WRITERS = 3
 """One for each who uses them: the group commit, the trial write of a check, and the lock of the run. None waits."""
 CONNECT_TIMEOUT_S = 10
@@ -46,6 +49,7 @@ class PostgresqlBackend:
     def __init__(self, url: URL) -> None:
         self.readers = _engine(url, READERS)
         self.writers = _engine(url, WRITERS)
+        self._views = asyncio.Semaphore(VIEWS)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction.
@@ -54,6 +58,15 @@ class PostgresqlBackend:
             PoolTimeout: other reads had every connection for too long.
         """
         return await _transaction(self.readers, work)
+
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction, and leave most connections to other reads.
+
+        Raises:
+            PoolTimeout: other reads had every connection for too long.
+        """
+        async with self._views:
+            return await _transaction(self.readers, work)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction; committed when it returns."""

@@ -1,4 +1,4 @@
-"""SQLite: one file, one thread that writes and one that reads.
+"""SQLite: one file, one thread that writes, one that reads, and one that reads for pages of people.
 
 Write-ahead log with `synchronous=FULL`: what was acknowledged survives a crash of
 the process and of the machine. A plain `sqlite3` connection per thread costs one
@@ -27,17 +27,22 @@ BUSY_PAUSE_S = 0.01
 
 
 class SqliteBackend:
-    """Runs work on two connections that belong to threads of their own."""
+    """Runs work on connections that belong to threads of their own."""
 
     kind = "sqlite"
 
     def __init__(self, file: Path) -> None:
         self._writer = _Thread(_engine(file, "BEGIN IMMEDIATE"), "sqlite-writer")
         self._reader = _GroupReader(_Thread(_engine(file, "BEGIN"), "sqlite-reader"))
+        self._viewer = _GroupReader(_Thread(_engine(file, "BEGIN"), "sqlite-viewer"))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read transaction."""
         return await self._reader.read(work)
+
+    async def view(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a read transaction that no other read waits for."""
+        return await self._viewer.read(work)
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction; committed when it returns."""
@@ -45,6 +50,7 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Close every connection, the writer last."""
+        await self._viewer.close()
         await self._reader.close()
         await self._writer.close()
 

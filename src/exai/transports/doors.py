@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -125,6 +125,15 @@ class McpDoors:
             coming,
             *_added_up(self.sessions.samples(), *(each.sessions.samples() for each in self.others)),
         ]
+
+    def session_totals(self) -> dict[str, float]:
+        """Sum up the sessions of this port and those beside it."""
+        sums = asdict(self.sessions.statistics())
+        for each in self.others:
+            further = asdict(each.sessions.statistics())
+            lag_s = max(sums["ack_lag_s"], further["ack_lag_s"])
+            sums = {name: value + further[name] for name, value in sums.items()} | {"ack_lag_s": lag_s}
+        return {**sums, "ack_lag_s": round(sums["ack_lag_s"], 1)}
 
     async def sweep(self) -> None:
         """End sessions after their grace time, and keep the bounds of the others."""

@@ -116,6 +116,22 @@ class AuthGate:
                     return caller
         return await self.authenticate(scope, door)
 
+    async def caller_of_socket(self, scope: Scope, door: Door) -> Caller:
+        """Identify who begins a WebSocket, by token, or by the cookie of a browser that signed in.
+
+        Raises:
+            NotOurPage: a page begins it that is not this port's own.
+            ExaiError: as `Authenticates.authenticate` does.
+        """
+        headers: RawHeaders = scope["headers"]
+        if self._browsers is not None and not any(name == b"authorization" for name, _ in headers):
+            if is_fetched_by_another(headers):
+                raise NotOurPage("A page that is not the dashboard's asked for this.")
+            if (caller := _signed_in(self._browsers, headers)) is not None:
+                note_authenticated(scope)
+                return caller
+        return await self.authenticate(scope, door)
+
     def note_refused(self, fault: ExaiError, door: Door) -> None:
         """Publish that a caller was refused."""
         self._publish(CallerRefused(door, fault.code))

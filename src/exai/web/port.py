@@ -57,6 +57,7 @@ class HttpPort:
         are held while they come.
         """
         self.table = RouteTable(routes)
+        self.gate = gate
         self._door = door
         self._hosts = hosts
         self._gate = gate

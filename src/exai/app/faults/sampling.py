@@ -28,6 +28,7 @@ async def open_sampling(
     """Sample the process once a second until the scope is left; leaving keeps the last minute."""
 
     def read() -> Iterator[Reading]:
+        monitoring.activity.fold()
         admission = asking.admission
         yield from _of_gate("all calls", admission.total)
         for name, gate in admission.by_provider.items():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from exai.auth.tickets import Tickets
+from exai.auth.tickets import BROWSER_SCOPES, Tickets
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import ChosenData, choose_data
 from exai.cli.doctor.ports import readiness
@@ -41,7 +41,7 @@ def dashboard(
     async def issue() -> str:
         database = await Database.open(settings.database, settings.data_dir)
         try:
-            return await Tickets(TicketTable(database), SystemClock()).issue(subject)
+            return await Tickets(TicketTable(database), SystemClock()).issue(subject, scopes=BROWSER_SCOPES)
         finally:
             await database.close()
 

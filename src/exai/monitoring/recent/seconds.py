@@ -46,6 +46,20 @@ class RecentSeconds:
                 known = self._series[reading.name] = array("f", [_NONE]) * SECONDS
             known[second % SECONDS] = reading.value
 
+    @property
+    def names(self) -> list[str]:
+        """What is held."""
+        return sorted(self._series)
+
+    def points(self, name: str, since: float) -> list[tuple[int, float]]:
+        """Return what a reading was in each second since a moment, the oldest first."""
+        series = self._series.get(name)
+        if series is None:
+            return []
+        seconds = range(max(int(since), self._second - SECONDS + 1), self._second + 1)
+        found = ((second, series[second % SECONDS]) for second in seconds)
+        return [(second, value) for second, value in found if value == value]  # noqa: PLR0124 - NaN is none
+
     def around(self, wall: float, seconds: int) -> list[Stretch]:
         """Return what each reading was within so many seconds of a moment, by name; nothing of one outside the hour."""
         moment = int(wall)

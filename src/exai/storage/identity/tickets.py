@@ -24,6 +24,8 @@ class TicketRow(msgspec.Struct, frozen=True):
     session_until: datetime
     kid: str | None
     expires_at: datetime
+    scopes: str
+    """What its browser may do, with spaces."""
 
 
 class TicketTable:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +44,9 @@ from exai.runtime.samples import Sample
 from exai.transports.pump import Pump
 from exai.transports.pump import Send as SendText
 from exai.transports.websocket.reader_breaker import ReaderBreaker
+from exai.transports.websocket.session_states import shown_name, state_of
 from exai.web.credential_watch import CredentialWatch, CredentialWatcher
+from exai.web.shown_sessions import ShownSession
 
 __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Statistics"]
 
@@ -91,6 +93,8 @@ class Statistics:
     """Rounds of ending what has expired."""
     reclaimed_bytes: int = 0
     """Of messages that will not be fetched any more."""
+    gaps: int = 0
+    """How often a client came back too late for all of its messages."""
 
 
 class ClientSession(Carrier):
@@ -114,6 +118,9 @@ class ClientSession(Carrier):
         self._secret = _digest(secret)
         self._pump = make_pump(caller, self.send)
         self._watch = watch(self)
+        self.opened_at = clock.monotonic()
+        self.gaps = 0
+        """How often its client came back too late for all of its messages."""
         self.breaker = ReaderBreaker(settings.stuck_limit, settings.stuck_pause_s, clock)
         self._kept = kept
 
@@ -301,7 +308,9 @@ class ResilientWebSocketManager:
             socket, peer_received=asked.last, peer_credit=asked.credit, greeting=write_frame(resumed)
         )
         session.carry_on_for(caller)
-        self._bus.publish(SessionResumed(caller, gap=oldest > asked.last + 1))
+        has_gap = oldest > asked.last + 1
+        session.gaps += has_gap
+        self._bus.publish(SessionResumed(caller, gap=has_gap))
         return session
 
     def _watch_of(self, session: ClientSession) -> CredentialWatch:
@@ -325,6 +334,7 @@ class ResilientWebSocketManager:
         if not self._by_subject[session.caller.subject]:
             del self._by_subject[session.caller.subject]
         _add_counts(self._gone, session.endpoint)
+        self._gone.gaps += session.gaps
         self._gone.reclaimed_bytes += session.endpoint.pending_bytes
         self._bus.publish(SessionEnded(session.caller, reason))
         return True
@@ -355,6 +365,19 @@ class ResilientWebSocketManager:
                     await asyncio.sleep(0.01)
         for session in list(self._sessions.values()):
             await self.end(session, "stopping")
+
+    def states(self) -> Iterator[ShownSession]:
+        """Yield how each session stands."""
+        now = self._clock.monotonic()
+        for session in self._sessions.values():
+            yield state_of(session, now, self._settings.grace_s)
+
+    async def end_named(self, name: str, reason: str) -> bool:
+        """End the session that is shown under this name; return whether there was one."""
+        found = [session for session in self._sessions.values() if shown_name(session.id) == name]
+        for session in found:
+            await self.end(session, reason)
+        return bool(found)
 
     def samples(self) -> list[Sample]:
         """Return the metrics of the sessions."""
@@ -387,6 +410,7 @@ class ResilientWebSocketManager:
             found.pending += endpoint.pending
             found.pending_bytes += endpoint.pending_bytes
             _add_counts(found, endpoint)
+            found.gaps += session.gaps
             found.kept_out += session.breaker.wait_s > 0
             if endpoint.state is State.CUT:
                 found.cut += 1

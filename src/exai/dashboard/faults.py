@@ -1,0 +1,19 @@
+"""What the routes of the dashboard refuse, beside what every port does."""
+
+from exai.errors import RequestFault
+
+__all__ = ["UnknownCall", "UnknownTopic"]
+
+
+class UnknownTopic(RequestFault):
+    """The feed has no such topic."""
+
+    code = "unknown_topic"
+    http_status = 404
+
+
+class UnknownCall(RequestFault):
+    """The journal has no such call."""
+
+    code = "unknown_call"
+    http_status = 404

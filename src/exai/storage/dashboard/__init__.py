@@ -1,0 +1,1 @@
+"""What pages for people read: bounded in time, and beside all other reads."""
