@@ -10,6 +10,7 @@ from exai.app.services import Services
 from exai.app.watching.auditor import AUDITOR, auditor_purses
 from exai.auth.scopes import ERRORS
 from exai.config import Settings
+from exai.dashboard.calls.routes import Calls
 from exai.dashboard.documents.connections import Connections
 from exai.dashboard.documents.errors import AuditorView, Errors
 from exai.dashboard.documents.live import Live
@@ -19,6 +20,8 @@ from exai.dashboard.documents.status import RunFacts, Status
 from exai.dashboard.documents.system import Held, System
 from exai.dashboard.feed import FeedDocuments
 from exai.runtime.version import __version__
+from exai.storage.dashboard.call_details import CallDetails
+from exai.storage.dashboard.call_search import CallSearch
 from exai.storage.dashboard.sums import DashboardSums
 from exai.transports.doors import McpDoors
 from exai.transports.feed.door import FeedDoor
@@ -53,7 +56,11 @@ class Dashboard:
 
     def routes(self) -> Iterator[Route]:
         """Yield the rows for the table of the port."""
+        services = self.services
+        database, clock = services.storage.database, services.clock
         yield from FeedDocuments(self.topics).routes()
+        search, details = CallSearch(database), CallDetails(database)
+        yield from Calls(search, details, services.report, self.live(), clock).routes()
 
     def feed(self, port: HttpPort) -> FeedDoor:
         """Make the feed of a port."""

@@ -27,6 +27,11 @@ class RecentLines:
         while len(lines) > self._most_lines or self._characters > self._most_characters:
             self._characters -= len(lines.popleft()[1])
 
+    def naming(self, name: str, most: int) -> list[str]:
+        """Return the latest lines that name something, oldest first."""
+        found = [line for _, line in self._lines.copy() if name in line]
+        return [_COLOURS.sub("", line) for line in found[-most:]]
+
     def around(self, at: float, seconds: float, *naming: str | None, most: int = 200) -> list[str]:
         """Return the lines that name one of these ids, and those so near to a moment, oldest first.
 

@@ -1,0 +1,1 @@
+"""Calls of the journal over HTTP: found, listed, exported, and one of them whole."""

@@ -1,0 +1,100 @@
+"""Ranges of time in a query, and cursors that belong to one query and no other."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from exai.errors import BadArguments
+
+__all__ = ["MOST_RANGE", "Cursors", "Range", "moment_of", "range_of"]
+
+MOST_RANGE = timedelta(days=366)
+DAY = timedelta(days=1)
+_AGO = re.compile(r"-(\d{1,6})(s|m|h|d|w)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+FORMS = "a moment such as 2026-11-30T12:00:00Z, or a distance from now such as -1h or -7d"
+
+
+class Range(msgspec.Struct, frozen=True):
+    """From when to when."""
+
+    since: datetime
+    until: datetime
+
+
+def moment_of(name: str, text: str, now: datetime) -> datetime:
+    """Read a moment of a query.
+
+    Raises:
+        BadArguments: it is none.
+    """
+    text = text.strip()
+    if text in {"now", ""}:
+        return now
+    if (ago := _AGO.fullmatch(text)) is not None:
+        return now - min(timedelta(**{_UNITS[ago[2]]: int(ago[1])}), timedelta(days=36_500))
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped plus arrives as a space
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadArguments(f"{name}: Write {FORMS}.") from None
+
+
+def range_of(since: str, until: str, now: datetime, usual: timedelta = DAY) -> Range:
+    """Read a range of a query; without a beginning it is the usual length up to its end.
+
+    Raises:
+        BadArguments: it is none, or too long.
+    """
+    end = moment_of("to", until, now)
+    begin = end - usual if not since else moment_of("from", since, now)
+    if begin > end:
+        raise BadArguments("from: A range begins before it ends.")
+    if end - begin > MOST_RANGE:
+        raise BadArguments(
+            f"from: A range has at most {MOST_RANGE.days} days. Narrow it, or look at one year after the other."
+        )
+    return Range(begin, end)
+
+
+class _Cursor(msgspec.Struct, frozen=True, array_like=True):
+    query: str
+    range: Range
+    place: tuple[datetime, str]
+
+
+class Cursors:
+    """Writes and reads the cursors of a query."""
+
+    def __init__(self, *query: str) -> None:
+        """`query` is whatever a page has to have in common with the one before."""
+        self._query = _digest(query)
+
+    def write(self, range_: Range, place: tuple[datetime, str]) -> str:
+        """Write where a page ended."""
+        encoded = msgspec.json.encode(_Cursor(self._query, range_, place))
+        return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+    def read(self, text: str) -> tuple[Range, tuple[datetime, str]]:
+        """Read where the page before ended.
+
+        Raises:
+            BadArguments: it is no cursor, or that of another query.
+        """
+        try:
+            encoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            cursor = msgspec.json.decode(encoded, type=_Cursor)
+        except (msgspec.DecodeError, binascii.Error, ValueError):
+            raise BadArguments("cursor: This is none. Begin again without one.") from None
+        if cursor.query != self._query:
+            raise BadArguments("cursor: It belongs to another query. Begin again without one.")
+        return cursor.range, cursor.place
+
+
+def _digest(query: Sequence[str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(query)).hexdigest()[:16]
