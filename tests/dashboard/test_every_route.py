@@ -24,8 +24,22 @@ OPEN = {
 }
 """What may be had without a token. A route that is to join them is written down here, or this test fails."""
 
-BY_COOKIE = {(READ, "/metrics"), (READ, "/api/overview"), (READ, "/api/usage")}
+BY_COOKIE = {
+    (READ, "/metrics"): DASHBOARD,
+    (READ, "/api/overview"): DASHBOARD,
+    (READ, "/api/usage"): DASHBOARD,
+    (READ, "/api/errors"): ERRORS,
+}
 """What a browser that signed in may see, and the local user without a token."""
+
+BY_COOKIE_OF_ONE = {
+    (READ, "/api/errors/{group}"): ERRORS,
+    (READ, "/api/errors/{group}/occurrences"): ERRORS,
+}
+"""The same of one thing, which is not there in these tests."""
+
+CONTROLS = {(("POST",), "/api/errors/{group}/decide"): OPERATE}
+"""What the dashboard's own page may do by the cookie, and the local user from that page; no other page."""
 
 WITH_A_TOKEN = {
     (("POST",), "/api/tickets"): DASHBOARD,
@@ -36,9 +50,6 @@ WITH_A_TOKEN = {
     (("POST",), "/api/revocations/token"): ADMIN,
     (("POST",), "/api/revocations/subject"): ADMIN,
     (READ, "/api/keys"): ADMIN,
-    (READ, "/api/errors"): ERRORS,
-    (READ, "/api/errors/{group}"): ERRORS,
-    (("POST",), "/api/errors/{group}/decide"): OPERATE,
     (("POST",), "/api/keys/rotate"): ADMIN,
 }
 """What nobody does without one, in any mode. Nothing here runs a command or fetches what a caller names."""
@@ -96,10 +107,10 @@ async def tokens_that_are_refused(port: Port) -> dict[str, str]:
 async def test_the_routes_are_these_and_no_others(open_port: OpenPort) -> None:
     table = list((await open_port()).app.table)
     assert {key(route) for route in table if route.is_open} == OPEN
-    assert {key(route) for route in table if route.accepts_cookie} == BY_COOKIE
+    with_cookie = {key(route): route.scope for route in table if route.accepts_cookie}
+    assert with_cookie == BY_COOKIE | BY_COOKIE_OF_ONE | CONTROLS
     assert {key(route): route.scope for route in table if route.needs_token} == WITH_A_TOKEN
-    assert {route.scope for route in table if route.accepts_cookie} == {DASHBOARD}
-    assert len(table) == len(OPEN) + len(BY_COOKIE) + len(WITH_A_TOKEN)
+    assert len(table) == len(OPEN) + len(with_cookie) + len(WITH_A_TOKEN)
 
 
 async def test_no_route_but_an_open_one_answers_without_a_good_token(open_port: OpenPort) -> None:
@@ -169,7 +180,18 @@ async def test_in_local_mode_a_bad_token_is_refused_and_administration_still_nee
     port = await open_port(mode="local", failures_per_minute=10_000)
     for method, route in closed(port):
         without = await ask(port, method, route, None)
-        assert without.status == (200 if key(route) in BY_COOKIE else 401), key(route)
+        if key(route) in BY_COOKIE_OF_ONE:
+            assert without.status == 400, key(route)
+        elif key(route) in CONTROLS:
+            assert without.status == 403, key(route)
+            own_page = await port.ask(
+                method, filled(route.path), json_body={}, headers={"origin": OWN_ORIGIN}
+            )
+            assert own_page.status == 400, key(route)
+        else:
+            assert without.status == (200 if key(route) in BY_COOKIE else 401), key(route)
+        foreign = await port.ask(method, filled(route.path), headers={"origin": "http://localhost:3000"})
+        assert foreign.status in ({401} if route.needs_token else {403}), key(route)
         assert (await ask(port, method, route, "nonsense", origin=OWN_ORIGIN)).status == 401, key(route)
         assert (await ask(port, method, route, "", origin=OWN_ORIGIN)).status == 401, key(route)
 

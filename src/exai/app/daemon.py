@@ -1,6 +1,6 @@
 """Runs the process of `exai serve` and of `exai stdio`: services, ports, and the order in which they stop."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from exai.app.duties import mcp_port_duties, readiness_duties, stdio_duties
 from exai.app.faults.failed_starts import FailedStarts
-from exai.app.ports import build_ports, mcp_server
+from exai.app.ports import NO_ORIGINS, build_ports, mcp_server
 from exai.app.services import Services, build
 from exai.callers import Caller, Door
 from exai.config import Settings
@@ -32,9 +32,10 @@ async def run_daemon(
     *,
     demo: bool,
     on_ready: Callable[[Addresses, Services], None],
+    origins: Mapping[str, str] = NO_ORIGINS,
     clock: Clock | None = None,
 ) -> None:
-    """Serve the ports until a signal asks to stop.
+    """Serve the ports until a signal asks to stop; `origins` say where each setting came from.
 
     Raises:
         StartFault: a port, the database, a key or a setting makes it impossible to start.
@@ -48,7 +49,7 @@ async def run_daemon(
                     "No provider has a key. Set GLM_API_KEY or KIMI_API_KEY, "
                     "or try everything without one: `exai serve --demo`."
                 )
-            ports = build_ports(services, settings)
+            ports = build_ports(services, settings, origins)
             duties = (*mcp_port_duties(ports.mcp), *readiness_duties(ports.reachability))
             async with services.scheduler.running(*duties):
                 await listener.serve(

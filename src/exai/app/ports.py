@@ -3,8 +3,9 @@
 Every route of a port is a row of its table; rooms that serve further ones hand their rows in here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
@@ -40,6 +41,9 @@ from exai.web.routes import Route
 __all__ = ["Ports", "build_ports", "mcp_server"]
 
 
+NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Ports:
     """The applications of the ports."""
@@ -53,8 +57,8 @@ class Ports:
     reachability: Reachability
 
 
-def build_ports(services: Services, settings: Settings) -> Ports:
-    """Build the applications; nothing is served yet."""
+def build_ports(services: Services, settings: Settings, origins: Mapping[str, str] = NO_ORIGINS) -> Ports:
+    """Build the applications; nothing is served yet. `origins` say where each setting came from."""
     bus, identity = services.monitoring.bus, services.identity
     server = mcp_server(services, settings)
     mcp = McpDoors(
@@ -73,7 +77,7 @@ def build_ports(services: Services, settings: Settings) -> Ports:
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)
     readiness = ReadinessChecks(services, reachability)
-    dashboard = Dashboard(services, settings, mcp, readiness)
+    dashboard = Dashboard(services, settings, mcp, readiness, origins)
     operations = _operations(services, settings, dashboard)
     app = PortWithFeed(operations, dashboard.feed(operations))
     return Ports(mcp, operations, app, errors, readiness, reachability)

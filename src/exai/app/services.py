@@ -14,7 +14,7 @@ from exai.app.jobs import open_jobs
 from exai.app.models import open_models
 from exai.app.monitoring import Monitoring, build_monitoring
 from exai.app.storage import Storage, open_storage
-from exai.app.tools import open_tools
+from exai.app.tools import Tools, open_tools
 from exai.app.watching.auditor import open_auditor
 from exai.app.watching.investigator import open_investigations
 from exai.config import Settings
@@ -46,15 +46,27 @@ class Services:
     asking: Asking
     dispatcher: Dispatcher
     scheduler: Scheduler
-    report: SystemReport
+    tools: Tools
     files: StoredFiles
     remote: RemoteFiles
     faults: FaultTracking
-    errors: ErrorHandlers
-    """What the tools of the port of errors do."""
-    auditor: Auditor
     jobs: DurableJobs | None
     """`None`: this process runs none."""
+
+    @property
+    def report(self) -> SystemReport:
+        """What `status` and the dashboard show."""
+        return self.tools.report
+
+    @property
+    def errors(self) -> ErrorHandlers:
+        """What the tools of the port of errors do."""
+        return self.tools.errors
+
+    @property
+    def auditor(self) -> Auditor:
+        """What observes this process."""
+        return self.tools.auditor
 
     @property
     def configured_providers(self) -> list[str]:
@@ -112,11 +124,9 @@ async def build(
                 asking,
                 dispatcher,
                 scheduler,
-                tools.report,
+                tools,
                 files,
                 remote,
                 faults,
-                tools.errors,
-                tools.auditor,
                 jobs,
             )

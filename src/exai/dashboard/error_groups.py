@@ -1,6 +1,7 @@
-"""Groups of faults over HTTP: what `exai errors` does, for callers with a token of the scope `errors` or `operate`.
+"""Groups of faults over HTTP: what `exai errors` does, for callers with the scope `errors` or `operate`.
 
-A token is needed in every mode: a page of another origin must not read what went wrong here, nor decide on it.
+A cookie, or nothing in local mode, will do for the dashboard's own page: a page of another origin must not read what
+went wrong here, nor decide on it, and the auth gate refuses it.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,17 +10,21 @@ import msgspec
 from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import ERRORS, OPERATE
+from exai.dashboard.calls.ranges import TextCursors
 from exai.dashboard.json_bodies import SMALL
+from exai.dashboard.queries import query_of
 from exai.error_tracking.console import Console, Sort
 from exai.error_tracking.deciding import Decision, number_of
-from exai.errors import BadArguments
+from exai.error_tracking.places import place_after, place_in
 from exai.storage.error_tracking.rows import State
 from exai.web.requests import AuthorizedRequest
-from exai.web.routes import READ, Route
+from exai.web.routes import READ, Handler, Route
 
 __all__ = ["ErrorGroups"]
 
 MOST = 200
+MOST_BYTES = 56 * 1024
+"""Of the rows of an answer."""
 
 
 class _Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +34,14 @@ class _Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     matching: Annotated[str, msgspec.Meta(max_length=200)] = ""
     sort: Sort = "last"
     most: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 50
+    cursor: Annotated[str, msgspec.Meta(max_length=400)] = ""
+
+
+class _Occurrences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a list of occurrences."""
+
+    most: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
+    cursor: Annotated[str, msgspec.Meta(max_length=400)] = ""
 
 
 class ErrorGroups:
@@ -39,31 +52,67 @@ class ErrorGroups:
 
     def routes(self) -> list[Route]:
         """List the rows for the table of the port."""
+
+        def read(path: str, handler: Handler) -> Route:
+            return Route(READ, path, handler, scope=ERRORS, accepts_cookie=True)
+
         return [
-            Route(READ, "/api/errors", self._list, scope=ERRORS, needs_token=True),
-            Route(READ, "/api/errors/{group}", self._show, scope=ERRORS, needs_token=True),
+            read("/api/errors", self._list),
+            read("/api/errors/{group}", self._show),
+            read("/api/errors/{group}/occurrences", self._list_occurrences),
             Route(
                 ("POST",),
                 "/api/errors/{group}/decide",
                 self._decide,
                 scope=OPERATE,
-                needs_token=True,
+                accepts_cookie=True,
                 body=SMALL,
             ),
         ]
 
     async def _list(self, request: AuthorizedRequest) -> Response:
-        try:
-            asked = msgspec.convert(dict(request.query), _Listing, strict=False)
-        except msgspec.ValidationError as error:
-            raise BadArguments(f"The query is not as it has to be: {error}.") from None
+        asked = query_of(request, _Listing)
+        cursors = TextCursors(asked.state, asked.matching, asked.sort)
         found = await self._console.listed(
             state=None if asked.state == "all" else asked.state,
             matching=asked.matching,
             sort=asked.sort,
             most=asked.most,
+            after=place_in(cursors.read(asked.cursor), asked.sort) if asked.cursor else None,
         )
-        return _json({"groups": found})
+        days = await self._console.days_of(found)
+        kept = 0
+        groups: list[dict[str, Any]] = []
+        size = 0
+        for line in found:
+            shown = {**msgspec.to_builtins(line), "days": days[line.group]}
+            size += len(msgspec.json.encode(shown))
+            if groups and size > MOST_BYTES:
+                break
+            groups.append(shown)
+            kept += 1
+        has_more = kept < len(found) or len(found) == asked.most
+        place = place_after(found[kept - 1], asked.sort) if kept and has_more else None
+        return _json({"groups": groups, "next": None if place is None else cursors.write(place)})
+
+    async def _list_occurrences(self, request: AuthorizedRequest) -> Response:
+        asked = query_of(request, _Occurrences)
+        number = number_of(request.params["group"])
+        cursors = TextCursors("occurrences", str(number))
+        after = cursors.read(asked.cursor) if asked.cursor else None
+        found = await self._console.occurrences(number, asked.most, after)
+        occurrences: list[dict[str, Any]] = []
+        size = 0
+        for each in found:
+            shown = {**msgspec.structs.asdict(each), "body": msgspec.json.decode(each.body)}
+            size += len(each.body)
+            if occurrences and size > MOST_BYTES:
+                break
+            occurrences.append(shown)
+        has_more = len(occurrences) < len(found) or len(found) == asked.most
+        cursor = occurrences[-1]["occurrence_id"] if occurrences and has_more else None
+        place = None if cursor is None else cursors.write(cursor)
+        return _json({"occurrences": occurrences, "next": place})
 
     async def _show(self, request: AuthorizedRequest) -> Response:
         return _json(await self._console.shown(number_of(request.params["group"])))

@@ -2,7 +2,7 @@
 
 from exai.errors import RequestFault
 
-__all__ = ["UnknownCall", "UnknownTopic"]
+__all__ = ["UnknownCall", "UnknownObservation", "UnknownTopic"]
 
 
 class UnknownTopic(RequestFault):
@@ -16,4 +16,11 @@ class UnknownCall(RequestFault):
     """The journal has no such call."""
 
     code = "unknown_call"
+    http_status = 404
+
+
+class UnknownObservation(RequestFault):
+    """The auditor has no such observation."""
+
+    code = "unknown_observation"
     http_status = 404

@@ -134,7 +134,7 @@ class Dispatcher:
         self._bus = asking.bus
         self._clock = asking.clock
         self._call_timeout_s = call_timeout_s
-        self.under_way = CallsUnderWay(asking.clock, asking.admission.total)
+        self.under_way = CallsUnderWay(asking)
         """The calls that run; ends some of them when it is asked to."""
         self._admitting = True
         self._id_tag = secrets.token_hex(4)

@@ -14,9 +14,16 @@ from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
 from exai.runtime.clock import Clock
+from exai.storage.dashboard.sums import DashboardSums
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
-from exai.storage.error_tracking.groups import FingerprintRow, GroupTables, HourRow, StaleVersion
+from exai.storage.error_tracking.groups import (
+    FingerprintRow,
+    GroupTables,
+    HourRow,
+    OccurrenceRow,
+    StaleVersion,
+)
 from exai.storage.error_tracking.investigations import InvestigationTables
 from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.rows import Change, GroupRow, State, Turn
@@ -104,6 +111,7 @@ class Console:
         self._suspects = suspects
         self._changed = changed
         self._groups = GroupTables(database, clock)
+        self._sums = DashboardSums(database)
         self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
         self._samples = SampleTable(database)
@@ -214,6 +222,26 @@ class Console:
             StoreFailed: the database is out of reach.
         """
         return await self._groups.latest_turns(most)
+
+    async def days_of(self, lines: Sequence[GroupLine]) -> dict[str, list[int]]:
+        """Count how often groups were seen on each of the last seven days, the oldest first.
+
+        Raises:
+            QueryTooSlow: it took too long.
+            StoreFailed: the database is out of reach.
+        """
+        numbers = [int(line.group.removeprefix("E-")) for line in lines]
+        days = await self._sums.days_of(numbers, self._clock.utc())
+        return {f"E-{number}": counts for number, counts in days.items()}
+
+    async def occurrences(self, number: int, most: int, after: str | None) -> list[OccurrenceRow]:
+        """List occurrences of a group that were kept, newest first, behind the one of this id.
+
+        Raises:
+            UnknownGroup: there is none of this number.
+            StoreFailed: the database is out of reach.
+        """
+        return await self._groups.occurrences(await self._found(number), most, after)
 
     async def _investigation(self, group: GroupRow) -> InvestigationView | None:
         tables = self._investigations

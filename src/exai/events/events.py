@@ -51,7 +51,8 @@ class ConnectionClosed(Event, frozen=True):
     caller: Caller
     """As it was opened."""
     reason: str
-    """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`, `expired`, `revoked`."""
+    """Why, from a short closed list: `client`, `stopping`, `stuck`, `fenced`, `protocol`, `expired`, `revoked`,
+    `operator`."""
 
 
 class CallerRefused(Event, frozen=True):

@@ -11,11 +11,13 @@ from exai.protocol.session import Ack, Bounds, Endpoint, Item, State
 from exai.runtime import tasks
 from exai.runtime.clock import Clock
 
-__all__ = ["DOES_NOT_ACKNOWLEDGE", "FENCED", "Carrier", "Socket"]
+__all__ = ["DOES_NOT_ACKNOWLEDGE", "ENDED_BY_OPERATOR", "FENCED", "Carrier", "Socket"]
 
 FENCED = 4409
 """Closed because a newer socket carries the session (private use, RFC 6455, 7.4.2)."""
 DOES_NOT_ACKNOWLEDGE = 1008
+ENDED_BY_OPERATOR = 4410
+"""Closed because an operator ended its session (private use as well)."""
 
 
 class Socket(Protocol):
@@ -131,6 +133,11 @@ class Carrier:
 
     def note_stuck(self) -> None:
         """Called when the peer was cut off for not reading or not acknowledging; does nothing by default."""
+
+    def drop_socket(self, code: int, reason: str) -> None:
+        """Start to close the socket that carries the session, if any."""
+        if (attachment := self._attachment) is not None:
+            attachment.socket.drop(code, reason)
 
     def stop(self) -> None:
         """End the session."""

@@ -21,7 +21,7 @@ from exai.cli.commands import serve
 
 run_daemon = serve.run_daemon
 
-def watched(settings, *, demo, on_ready):
+def watched(settings, *, demo, on_ready, **further):
     def ready(addresses, services):
         import mcp_types
         loaded = sorted(sys.modules)
@@ -37,7 +37,7 @@ def watched(settings, *, demo, on_ready):
         print(json.dumps({"loaded": loaded, "name": name, "kind": kind, "found": found, "collects": collects}))
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGTERM)
-    return run_daemon(settings, demo=demo, on_ready=ready)
+    return run_daemon(settings, demo=demo, on_ready=ready, **further)
 
 serve.run_daemon = watched
 sys.argv = ["exai", "serve"]

@@ -1,7 +1,7 @@
 """Builds what the dashboard shows and does: topics of the feed, and the routes beside them."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from exai.app.faults.release import release_of
@@ -11,6 +11,10 @@ from exai.app.watching.auditor import AUDITOR, auditor_purses
 from exai.auth.scopes import ERRORS
 from exai.config import Settings
 from exai.dashboard.calls.routes import Calls
+from exai.dashboard.controls.breakers import BreakerControls
+from exai.dashboard.controls.calls import CallControls
+from exai.dashboard.controls.sessions import SessionControls
+from exai.dashboard.controls.watching import WatchingControls
 from exai.dashboard.documents.connections import Connections
 from exai.dashboard.documents.errors import AuditorView, Errors
 from exai.dashboard.documents.live import Live
@@ -19,9 +23,11 @@ from exai.dashboard.documents.spend import SpendOfToday
 from exai.dashboard.documents.status import RunFacts, Status
 from exai.dashboard.documents.system import Held, System
 from exai.dashboard.feed import FeedDocuments
+from exai.dashboard.history import HistoryRoutes
 from exai.runtime.version import __version__
 from exai.storage.dashboard.call_details import CallDetails
 from exai.storage.dashboard.call_search import CallSearch
+from exai.storage.dashboard.history import History
 from exai.storage.dashboard.sums import DashboardSums
 from exai.transports.doors import McpDoors
 from exai.transports.feed.door import FeedDoor
@@ -46,6 +52,8 @@ class Dashboard:
     settings: Settings
     doors: McpDoors
     readiness: ReadinessChecks
+    origins: Mapping[str, str]
+    """Where each setting came from."""
     topics: Topics = field(init=False)
     _feed: FeedDoor | None = None
 
@@ -61,6 +69,38 @@ class Dashboard:
         yield from FeedDocuments(self.topics).routes()
         search, details = CallSearch(database), CallDetails(database)
         yield from Calls(search, details, services.report, self.live(), clock).routes()
+        yield from HistoryRoutes(
+            History(database),
+            services.faults.runs,
+            database.run_id,
+            self._providers(),
+            services.monitoring.seconds,
+            (self.settings, self.origins),
+            clock,
+        ).routes()
+        yield from self._controls()
+
+    def _controls(self) -> Iterator[Route]:
+        services, faults = self.services, self.services.faults
+        asking, database = services.asking, services.storage.database
+        yield from CallControls(
+            services.dispatcher.under_way,
+            lambda call_id: services.report.call(call_id, None),
+            faults.runs,
+            database.run_id,
+            services.clock,
+        ).routes()
+        yield from BreakerControls(
+            asking.breakers, asking.router, services.dispatcher, services.clock
+        ).routes()
+        yield from SessionControls(self._end_session).routes()
+        yield from WatchingControls(
+            faults.console, faults.investigations.desk, services.storage.observations
+        ).routes()
+
+    async def _end_session(self, name: str) -> bool:
+        ended = [await each.sessions.end_named(name) for each in (self.doors, *self.doors.others)]
+        return any(ended)
 
     def feed(self, port: HttpPort) -> FeedDoor:
         """Make the feed of a port."""

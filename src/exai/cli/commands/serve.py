@@ -52,7 +52,8 @@ def serve(
     """Run the daemon: MCP on 8079, health and metrics on 8080, errors on 8081, until SIGTERM or Ctrl-C."""
     named = {"server.port": port, "server.host": host}
     further = {key: value for key, value in named.items() if value is not None}
-    settings = load_settings(config_file, overrides, further=further, demo=demo).settings
+    loaded = load_settings(config_file, overrides, further=further, demo=demo)
+    settings = loaded.settings
     if roots:
         files = settings.files
         widened = (*files.roots, *(root.absolute() for root in roots))
@@ -67,7 +68,7 @@ def serve(
             _print_json(addresses)
 
     with Note(settings.data_dir) as note:
-        run(run_daemon(settings, demo=demo, on_ready=ready))
+        run(run_daemon(settings, demo=demo, on_ready=ready, origins=loaded.origins))
 
 
 def _print_json(addresses: Addresses) -> None:

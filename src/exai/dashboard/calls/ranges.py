@@ -6,17 +6,21 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from exai.errors import BadArguments
 
-__all__ = ["MOST_RANGE", "Cursors", "Range", "moment_of", "range_of"]
+__all__ = ["MOST_RANGE", "Cursors", "Range", "TextCursors", "moment_of", "range_of"]
 
 MOST_RANGE = timedelta(days=366)
 DAY = timedelta(days=1)
+T = TypeVar("T")
+
 _AGO = re.compile(r"-(\d{1,6})(s|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+OTHER_QUERY = "cursor: It belongs to another query. Begin again without one."
 FORMS = "a moment such as 2026-11-30T12:00:00Z, or a distance from now such as -1h or -7d"
 
 
@@ -77,8 +81,7 @@ class Cursors:
 
     def write(self, range_: Range, place: tuple[datetime, str]) -> str:
         """Write where a page ended."""
-        encoded = msgspec.json.encode(_Cursor(self._query, range_, place))
-        return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+        return _written(_Cursor(self._query, range_, place))
 
     def read(self, text: str) -> tuple[Range, tuple[datetime, str]]:
         """Read where the page before ended.
@@ -86,14 +89,50 @@ class Cursors:
         Raises:
             BadArguments: it is no cursor, or that of another query.
         """
-        try:
-            encoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            cursor = msgspec.json.decode(encoded, type=_Cursor)
-        except (msgspec.DecodeError, binascii.Error, ValueError):
-            raise BadArguments("cursor: This is none. Begin again without one.") from None
+        cursor = _read(text, _Cursor)
         if cursor.query != self._query:
-            raise BadArguments("cursor: It belongs to another query. Begin again without one.")
+            raise BadArguments(OTHER_QUERY)
         return cursor.range, cursor.place
+
+
+class _TextCursor(msgspec.Struct, frozen=True, array_like=True):
+    query: str
+    place: str
+
+
+class TextCursors:
+    """Writes and reads the cursors of a query whose places are texts."""
+
+    def __init__(self, *query: str) -> None:
+        """`query` is whatever a page has to have in common with the one before."""
+        self._query = _digest(query)
+
+    def write(self, place: str) -> str:
+        """Write where a page ended."""
+        return _written(_TextCursor(self._query, place))
+
+    def read(self, text: str) -> str:
+        """Read where the page before ended.
+
+        Raises:
+            BadArguments: it is no cursor, or that of another query.
+        """
+        cursor = _read(text, _TextCursor)
+        if cursor.query != self._query:
+            raise BadArguments(OTHER_QUERY)
+        return cursor.place
+
+
+def _written(cursor: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def _read(text: str, form: type[T]) -> T:
+    try:
+        encoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return msgspec.json.decode(encoded, type=form)
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        raise BadArguments("cursor: This is none. Begin again without one.") from None
 
 
 def _digest(query: Sequence[str]) -> str:

@@ -14,8 +14,7 @@ import msgspec
 from exai.dispatch.idempotent_run import STOPPING_RETRY_AFTER_S
 from exai.errors import Stopping, ToolFault
 from exai.routing.asker import ModelAsker
-from exai.runtime.clock import Clock
-from exai.runtime.gate import Gate
+from exai.routing.request import Asking
 from exai.tools.base import Requested, Tool
 
 __all__ = ["CallState", "CallsUnderWay", "CancelledByOperator"]
@@ -75,10 +74,8 @@ class CallState(msgspec.Struct, frozen=True):
 class CallsUnderWay:
     """Knows the calls that run in this process."""
 
-    def __init__(self, clock: Clock, total: Gate) -> None:
-        """`total` is the gate of all calls."""
-        self._clock = clock
-        self._total = total
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
         self.calls: dict[str, CallUnderWay] = {}
         """By id, from their begin to their end; the dispatcher keeps it."""
         self.ended: dict[str, ToolFault] = {}
@@ -126,13 +123,17 @@ class CallsUnderWay:
     def state_of(self, call_id: str) -> CallState | None:
         """Say what a call does now; `None` when it does not run."""
         call = self.calls.get(call_id)
-        return None if call is None else self._state(call, dict(self._total.waiters()))
+        return None if call is None else self._state(call, self._waiters())
 
     def states(self) -> Iterator[tuple[str, CallState]]:
         """Yield what each call does now, with its id, the oldest first."""
-        waiters = dict(self._total.waiters())
+        waiters = self._waiters()
         for call_id, call in self.calls.items():
             yield call_id, self._state(call, waiters)
+
+    def _waiters(self) -> Mapping[str, int]:
+        """Who waits at the gate of all calls."""
+        return dict(self._asking.admission.total.waiters())
 
     def _state(self, call: CallUnderWay, waiters: Mapping[str, int]) -> CallState:
         entries = call.asker.ledger.entries
@@ -148,7 +149,7 @@ class CallsUnderWay:
         return CallState(
             model_requested=call.requested.model,
             stage=None if entry.doing is None else entry.doing.value.removesuffix("_ms"),
-            stage_s=self._clock.monotonic() - entry.doing_since if is_timed else None,
+            stage_s=self._asking.clock.monotonic() - entry.doing_since if is_timed else None,
             request=len(entries),
             attempt=entry.attempts + 1,
             provider=entry.provider,

@@ -183,8 +183,8 @@ class GroupTables:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [HourRow(hour, int(seen), int(handled), int(lost)) for hour, seen, handled, lost in rows]
 
-    async def occurrences(self, group: GroupRow, most: int) -> list[OccurrenceRow]:
-        """Read the latest occurrences that were kept, newest first.
+    async def occurrences(self, group: GroupRow, most: int, after: str | None = None) -> list[OccurrenceRow]:
+        """Read the latest occurrences that were kept, newest first, behind the one of this id.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -196,6 +196,9 @@ class GroupTables:
             .order_by(row.at.desc(), row.occurrence_id.desc())
             .limit(most)
         )
+        if after is not None:
+            at = select(row.at).where(row.occurrence_id == after).scalar_subquery()
+            query = query.where(or_(row.at < at, and_(row.at == at, row.occurrence_id < after)))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [OccurrenceRow(*each) for each in rows]
 

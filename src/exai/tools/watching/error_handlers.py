@@ -4,19 +4,19 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
-from exai.error_tracking.console import Console, GroupLine, Sort
+from exai.error_tracking.console import Console
 from exai.error_tracking.deciding import Decision, number_of
 from exai.error_tracking.fingerprints import fingerprint
 from exai.error_tracking.ingestion.intake import ReportIntake, TooManyReports, sha256_of
 from exai.error_tracking.ingestion.native import Report, fault_of_report
 from exai.error_tracking.investigation.view import InvestigationView
+from exai.error_tracking.places import place_after, place_in
 from exai.errors import BadArguments, Overloaded, StoreFailed
 from exai.runtime.clock import Clock
 from exai.storage.auditor.observations import Observations
@@ -97,12 +97,12 @@ class ErrorHandlers:
             most=arguments.most + 1,
             own=ourselves,
             reporter=None if ourselves else arguments.reporter,
-            after=None if arguments.cursor is None else _place_of(arguments.cursor, arguments.sort),
+            after=None if arguments.cursor is None else place_in(arguments.cursor, arguments.sort),
         )
         shown = found[: arguments.most]
         answer = ErrorsAnswer(groups=shown)
         if len(found) > len(shown):
-            answer = msgspec.structs.replace(answer, cursor=_cursor_of(shown[-1], arguments.sort))
+            answer = msgspec.structs.replace(answer, cursor=place_after(shown[-1], arguments.sort))
         return ToolReturn(answer)
 
     async def show(self, arguments: ShowError, _: CallContext) -> Answered:
@@ -238,27 +238,6 @@ class ErrorHandlers:
 
 def _said_of(view: InvestigationView) -> str:
     return f"The investigation is {view.state}" + (f": {view.stage}." if view.stage else ".")
-
-
-def _cursor_of(group: GroupLine, sort: Sort) -> str:
-    value = {
-        "last": group.last_seen.isoformat(),
-        "first": group.first_seen.isoformat(),
-        "seen": str(group.seen),
-        "callers": str(group.callers),
-    }[sort]
-    return f"{value}~{group.group}"
-
-
-def _place_of(cursor: str, sort: Sort) -> tuple[datetime | int, int]:
-    value, _, group = cursor.partition("~")
-    try:
-        number = number_of(group)
-        if sort in {"seen", "callers"}:
-            return int(value), number
-        return datetime.fromisoformat(value).astimezone(UTC), number
-    except (ValueError, BadArguments):
-        raise BadArguments("This cursor is none of this list; begin without one.") from None
 
 
 def _digest(subject: str) -> str:

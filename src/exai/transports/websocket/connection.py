@@ -8,14 +8,14 @@ from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import CloseCode
 
 from exai.auth.revocation_state import EndReason
-from exai.protocol.carrier import DOES_NOT_ACKNOWLEDGE, FENCED
+from exai.protocol.carrier import DOES_NOT_ACKNOWLEDGE, ENDED_BY_OPERATOR, FENCED
 from exai.runtime import tasks
 from exai.transports.websocket.protocol import protocol_of
 
 __all__ = ["Connection"]
 
 CREDENTIAL_OVER = 4401
-DROPPED = {FENCED: "fenced", DOES_NOT_ACKNOWLEDGE: "stuck"}
+DROPPED = {FENCED: "fenced", DOES_NOT_ACKNOWLEDGE: "stuck", ENDED_BY_OPERATOR: "operator"}
 """How `ConnectionClosed` says why a session let go of its socket."""
 PEER_FAULTS = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG})
 """Closed by uvicorn for what the peer sent: broken framing, no UTF-8, too big."""

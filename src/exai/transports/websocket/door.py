@@ -2,7 +2,7 @@
 
 Close codes: 1003 binary, 1007 not UTF-8, 1008 against the rules of the session, 1009 too big, 1011 no sign of
 life or an incident, 1012 stop, 4401 the credential has ended, 4408 no first frame in time, 4409 fenced by a newer
-connection.
+connection, 4410 an operator ended the session.
 """
 
 from collections import Counter

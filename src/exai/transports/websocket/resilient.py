@@ -22,7 +22,7 @@ from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
 from exai.events.bus import EventBus
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
-from exai.protocol.carrier import Carrier, Socket
+from exai.protocol.carrier import ENDED_BY_OPERATOR, Carrier, Socket
 from exai.protocol.session import (
     UNKNOWN_SESSION,
     Ack,
@@ -372,11 +372,12 @@ class ResilientWebSocketManager:
         for session in self._sessions.values():
             yield state_of(session, now, self._settings.grace_s)
 
-    async def end_named(self, name: str, reason: str) -> bool:
-        """End the session that is shown under this name; return whether there was one."""
+    async def end_named(self, name: str) -> bool:
+        """End the session that is shown under this name, for an operator; return whether there was one."""
         found = [session for session in self._sessions.values() if shown_name(session.id) == name]
         for session in found:
-            await self.end(session, reason)
+            session.drop_socket(ENDED_BY_OPERATOR, "An operator ended this session.")
+            await self.end(session, "operator")
         return bool(found)
 
     def samples(self) -> list[Sample]:
