@@ -9,11 +9,12 @@ import pytest
 from support.checkouts import Checkout
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = [ROOT / "scripts" / name for name in ("bench", "check", "serve", "status", "test")] + [
-    ROOT / ".ci" / "run"
-]
+COMMANDS = [
+    ROOT / "scripts" / name for name in ("bench", "check", "screenshots", "serve", "status", "test")
+] + [ROOT / ".ci" / "run"]
 LONGEST = 25
 ALL_TESTS = [
+    "python -m support.chromium",
     "python -m slipcover --dont-wrap-pytest --json --out .coverage.json --fail-under 0"
     " -m pytest -n 4 --dist worksteal --junitxml=test-results.xml -o junit_suite_name=unknown",
     "python -m slipcover --merge .coverage.json --out .coverage.json",
@@ -52,12 +53,12 @@ def test_test_hands_its_arguments_to_pytest_at_the_root_of_the_checkout(checkout
 
 def test_test_runs_all_of_them_side_by_side(checkout: Checkout) -> None:
     assert checkout.run("test").returncode == 0
-    assert checkout.commands[-2:] == ALL_TESTS
+    assert checkout.commands[-3:] == ALL_TESTS
 
 
 def test_test_ends_as_pytest_does(checkout: Checkout) -> None:
     assert checkout.run("test", FAKE_TESTS_FAIL="yes").returncode == 1
-    assert checkout.commands[-1] == ALL_TESTS[0]
+    assert checkout.commands[-2:] == ALL_TESTS[:2]
 
 
 def test_check_runs_everything_although_one_fails_and_names_what_failed(checkout: Checkout) -> None:
@@ -109,7 +110,7 @@ def test_status_runs_the_tests_of_its_table_where_it_is_asked_to(checkout: Check
 def test_ci_checks_and_then_runs_the_readme_s_test_command(checkout: Checkout) -> None:
     done = checkout.run("../.ci/run", CI="true")
     assert done.returncode == 0, done.stderr
-    assert [line.split(" (")[0] for line in checkout.commands[-3:]] == [
+    assert [line.split(" (")[0] for line in checkout.commands[-4:]] == [
         "python -m checks.advisories",
         *ALL_TESTS,
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from exai import config
 from exai.auth.authority import Authority
 from exai.auth.scopes import ADMIN, DASHBOARD, ERRORS, OPERATE, SCOPES
+from exai.dashboard.page import FOLDERS, PAGES
 from exai.storage.identity.tables import IdentityTables
 from exai.web.routes import READ, Route
 from support.operations_ports import OWN_ORIGIN, Port, Reply, filled
@@ -14,9 +15,8 @@ from support.operations_ports import OWN_ORIGIN, Port, Reply, filled
 OpenPort = Callable[..., Awaitable[Port]]
 
 OPEN = {
-    (READ, "/"),
-    (READ, "/page.js"),
-    (READ, "/page.css"),
+    *((READ, path) for path in PAGES),
+    *((READ, f"/page/{folder}{{file}}") for folder in FOLDERS),
     (READ, "/healthz"),
     (READ, "/readyz"),
     (("POST",), "/api/sign-in"),

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from support.chromium import found_or_installed
 from support.nodes import installed
+from support.waiting import wait_until
 
 __all__ = ["BrowserProcess", "Tab", "Violation", "browser_process"]
 
@@ -84,6 +85,12 @@ class Tab:
         """Read the texts of all such elements that are there now."""
         return await self.do(lambda page: page.locator(selector).all_inner_texts())
 
+    async def settled(self) -> None:
+        """Wait until the dashboard shows a page of which nothing loads any more."""
+        await wait_until(
+            lambda: self.evaluate(SETTLED), what=lambda: f"a page without anything that loads; {self}"
+        )
+
     async def press(self, *keys: str) -> None:
         """Press keys one after the other."""
         for key in keys:
@@ -143,6 +150,9 @@ class Tab:
         found: list[str] = await self.evaluate(BROKEN_WORDS)
         return found
 
+
+SETTLED = """() => Boolean(document.querySelector("main h1")
+  && !document.querySelector(".loading, [aria-busy=true]"))"""
 
 OVERFLOW = """() => {
   const wide = document.documentElement.clientWidth;

@@ -22,6 +22,7 @@ from exai.app.ports import Ports, build_ports
 from exai.app.services import build
 from exai.auth.scopes import ERRORS, FILES, MODELS, SCOPES, STATUS
 from exai.config import Settings
+from exai.dashboard.page import FOLDERS, PAGES
 from exai.web.routes import READ, Route
 from support.forged_tokens import forged, own_signer
 from support.guarded_daemon import GuardedDaemon, bearer, guarded_daemon
@@ -50,9 +51,8 @@ OPEN = {
 }
 """What the MCP port serves to whoever may connect. A route that is new here takes somebody's decision."""
 OPEN_OPERATIONS = {
-    "/": READ,
-    "/page.js": READ,
-    "/page.css": READ,
+    **dict.fromkeys(PAGES, READ),
+    **{f"/page/{folder}{{file}}": READ for folder in FOLDERS},
     "/healthz": READ,
     "/readyz": READ,
     "/api/sign-in": ("POST",),
