@@ -151,7 +151,6 @@ calls = Table(
         "began_at",
         "call_id",
         sqlite_where=text("error_code IS NOT NULL"),
-        postgresql_where=text("error_code IS NOT NULL"),
     ),
     Index(
         "ix_calls_failed",

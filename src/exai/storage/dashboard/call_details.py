@@ -119,7 +119,7 @@ def _like(connection: Connection, facts: Mapping[str, Any]) -> tuple[list[dict[s
             select(calls.c.began_at).where(within).order_by(latest).offset(SLICE - 1).limit(1)
         )
         if last is not None:
-            within = and_(within, calls.c.began_at >= last)
+            within = and_(calls.c.began_at < until, calls.c.began_at >= last)
         query = select(calls.c.began_at, *(calls.c[name] for name in TIMINGS)).where(within, is_like)
         for row in connection.execute(query.order_by(latest).limit(LIKE - len(found))):
             since = row[0]

@@ -161,42 +161,51 @@ _LATEST_FIRST = (calls.c.began_at.desc(), calls.c.call_id.desc())
 
 def _page(connection: Connection, query: CallQuery, after: Place | None, most: int) -> CallPage:
     end = time.monotonic() + ENOUGH_S
-    in_range = and_(calls.c.began_at >= query.since, calls.c.began_at <= query.until)
-    indexed = and_(in_range, *(_holds(each) for each in query.conditions if _is_indexed(each)))
+    indexed = [_holds(each) for each in query.conditions if _is_indexed(each)]
     others = [_holds(each) for each in query.conditions if not _is_indexed(each)]
     found: list[Mapping[str, Any]] = []
     while True:
-        within = indexed if after is None else and_(indexed, _behind(after))
         last = connection.execute(
             select(calls.c.began_at, calls.c.call_id)
-            .where(within)
+            .where(*indexed, _between(query, after, None))
             .order_by(*_LATEST_FIRST)
             .offset(SLICE - 1)
             .limit(1)
         ).first()
-        if last is not None:
-            within = and_(within, not_(_behind((last[0], last[1]))))
+        to = None if last is None else (last[0], last[1])
         wanted = most - len(found)
         rows = connection.execute(
-            _SELECT.where(within, *others).order_by(*_LATEST_FIRST).limit(wanted + 1)
+            _SELECT.where(*indexed, *others, _between(query, after, to))
+            .order_by(*_LATEST_FIRST)
+            .limit(wanted + 1)
         ).mappings()
         found.extend(dict(row) for row in rows)
         if len(found) > most:
             kept = found[:most]
             place = (kept[-1]["began_at"], kept[-1]["call_id"])
             return CallPage(_with_groups(connection, kept), place, place[0])
-        if last is None:
+        if to is None:
             return CallPage(_with_groups(connection, found), None, query.since)
-        after = (last[0], last[1])
+        after = to
         if time.monotonic() >= end or len(found) == most:
             return CallPage(_with_groups(connection, found), after, after[0])
 
 
-def _behind(place: Place) -> ColumnElement[bool]:
-    began_at, call_id = place
-    same = and_(calls.c.began_at == began_at, calls.c.call_id < call_id)
-    # The first part alone bounds the walk through an index; the second tells calls of one moment apart.
-    return and_(calls.c.began_at <= began_at, or_(calls.c.began_at < began_at, same))
+def _between(query: CallQuery, after: Place | None, to: Place | None) -> ColumnElement[bool]:
+    """Hold for the calls of a range that are behind one and up to another.
+
+    One bound at either end: of several, SQLite walks its index by whichever comes first, and not by the closest.
+    """
+    began_at, call_id = calls.c.began_at, calls.c.call_id
+    parts = [
+        began_at <= (query.until if after is None else min(after[0], query.until)),
+        began_at >= (query.since if to is None else max(to[0], query.since)),
+    ]
+    if after is not None:
+        parts.append(or_(began_at < after[0], and_(began_at == after[0], call_id < after[1])))
+    if to is not None:
+        parts.append(or_(began_at > to[0], and_(began_at == to[0], call_id >= to[1])))
+    return and_(*parts)
 
 
 def _is_indexed(condition: Condition) -> bool:
