@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from exai.cli import build_app, commands
 from exai.cli.command_group import SUMMARIES, load_command
 from exai.cli.commands.auditor.group import AuditorGroup
+from exai.cli.commands.baseline.group import BaselineGroup
 from exai.cli.commands.errors.group import ErrorsGroup
 from exai.cli.commands.files.group import FilesGroup
 from exai.cli.commands.notify.group import NotifyGroup
@@ -16,6 +17,7 @@ from exai.cli.commands.workflows.group import WorkflowsGroup
 COMMANDS = Path(commands.__file__).parent
 NESTED = {
     "auditor": AuditorGroup,
+    "baseline": BaselineGroup,
     "errors": ErrorsGroup,
     "files": FilesGroup,
     "notify": NotifyGroup,

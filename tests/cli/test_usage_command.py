@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from typer.testing import CliRunner, Result
 from exai import config
 from exai.callers import Caller, Door
 from exai.cli import build_app
+from exai.cli.usage.tools import as_markdown
 from exai.costs import Usage
+from exai.monitoring.tool_use.reading import ToolReport
+from exai.monitoring.tool_use.verdicts import JudgedTool, consolidation_of
 from exai.runtime.clock import SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
@@ -60,3 +64,27 @@ def test_a_sum_says_what_it_lacks(data_dir: Path) -> None:
     )
     (row,) = json.loads(usage("--json").output)
     assert (row["unreported"], row["without_price"], row["cache_write_tokens"]) == (2, 1, 0)
+
+
+def test_tools_are_judged_by_their_use(data_dir: Path) -> None:
+    asyncio.run(write_a_call(data_dir, "alice"))
+    text = usage("tools").output
+    assert "Tools in 30 days: 0 callers" in text
+    assert "| chat | 0 |" in text
+    assert "not enough use: 0 calls, but EXAI ran for 0% of the time" in text
+    report = json.loads(usage("tools", "--days", "7", "--json").output)
+    assert report["days"] == 7
+    assert report["plan"] == []
+    assert {each["verdict"] for each in report["tools"]} == {"not enough use"}
+
+
+def test_a_plan_says_when_what_could_go() -> None:
+    unused = JudgedTool("plan", 0, 0, 0, 0, {}, None, 0.0, None, {}, 200, {}, "unused", "0 calls.")
+    used = JudgedTool(
+        "chat", 9, 0, 3, 1, {"ok": 9}, 1_500.0, 0.5, "2026-11-29", {}, 100, {}, "used", "9 calls."
+    )
+    judged = (used, unused)
+    text = as_markdown(ToolReport(30, 1.0, 3, judged, consolidation_of(judged, date(2026, 11, 30))))
+    assert "| chat | 9 | 0 | 3 | 1 | 1.50 s | 0.5000 | 2026-11-29 | 100 | used: 9 calls. |" in text
+    assert "| plan | 2026-11-30 | 2026-12-30 | 2027-03-30 | 200 |" in text
+    assert '`[tools] hidden = ["plan"]`' in text

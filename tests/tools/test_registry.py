@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
@@ -10,9 +10,10 @@ import pytest
 from checks.opening import unserved_registry
 
 from exai.auth.scopes import SCOPES
+from exai.config.calls.tools import Profile
 from exai.consulting.answer import More
 from exai.consulting.results import Report
-from exai.errors import UnknownTool
+from exai.errors import StartFault, UnknownTool
 from exai.tools.aliases import Alias
 from exai.tools.listing.profiles import ORDER
 from exai.tools.registry import Registry
@@ -148,3 +149,18 @@ def test_every_answer_can_say_where_it_goes_on(registry: Registry) -> None:
         if registry.find(tool.name).tool.asks_provider and "answer" in fields:
             assert fields["more"] == tuple[More, ...], tool.name
             assert fields["notes"] == tuple[str, ...], tool.name
+
+
+def test_a_hidden_tool_answers_and_no_list_has_it(registry: Registry) -> None:
+    tools = [registry.find(name).tool for name in ("chat", "plan")]
+    hiding = Registry(tools, ["plan"])
+    for profile in get_args(Profile):
+        names = [entry.name for entry in hiding.listing_of(profile)]
+        assert "plan" not in names
+        assert "chat" in names
+    assert hiding.find("plan").tool.name == "plan"
+
+
+def test_a_hidden_tool_that_does_not_exist_stops_the_start(registry: Registry) -> None:
+    with pytest.raises(StartFault, match=r"`tools\.hidden` names plann, and there is no such tool"):
+        Registry([registry.find("plan").tool], ["plann"])

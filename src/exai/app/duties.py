@@ -26,7 +26,7 @@ from exai.monitoring.auditor.auditor import Auditor
 from exai.monitoring.auditor.explaining import Explainer
 from exai.monitoring.baselines.rollups import Rollups
 from exai.routing.reachability import Reachability
-from exai.runtime.clock import Clock
+from exai.runtime.clock import Clock, ScaledClock
 from exai.runtime.periodic import Duty, Scheduler
 from exai.storage.notices.deliveries import Deliveries
 from exai.transports.doors import McpDoors
@@ -60,6 +60,7 @@ EXPIRED_UPLOADS_S = 900.0
 MEASURES_S = 60.0
 USE_S = 10.0
 ROLLUPS_S = 60.0
+BASELINES_S = 10.0
 FOLD_S = 1.0
 QUIET_S = 60.0
 EXPLAIN_S = 120.0
@@ -82,7 +83,8 @@ async def run_duties(
     def record(error: Exception, duty: str) -> None:
         record_incident(error, where=f"duty {duty}", publish=monitoring.bus.publish)
 
-    scheduler = Scheduler(clock, on_unforeseen=record)
+    speed = clock.speed if isinstance(clock, ScaledClock) else 1.0
+    scheduler = Scheduler(clock, on_unforeseen=record, speed=speed)
     monitoring.metrics.read_samples(scheduler.samples)
     duties = (
         *_process_duties(settings, storage, monitoring, identity),
@@ -141,6 +143,13 @@ def _rollup_duties(settings: Settings, storage: Storage, clock: Clock) -> tuple[
     return (
         Duty(name="make_rollups", run=rollups.make, every_s=ROLLUPS_S, at_start=True, role="housekeeper"),
         _Housekeeping(name="prune_rollups", run=storage.rollups.prune),
+        Duty(
+            name="end_baselines",
+            run=storage.baselines.end_due,
+            every_s=BASELINES_S,
+            at_start=True,
+            role="housekeeper",
+        ),
     )
 
 

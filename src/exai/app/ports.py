@@ -11,8 +11,10 @@ from exai.app.readiness import ReadinessChecks
 from exai.app.services import Services
 from exai.app.watching.dashboard import Dashboard
 from exai.app.watching.reports import build_errors_port
+from exai.app.watching.tool_use import tool_reports_of
 from exai.auth.scopes import FILES
 from exai.config import Settings
+from exai.dashboard.measured_use import MeasuredUse
 from exai.dashboard.operations import operations_port
 from exai.dashboard.overview import Overview
 from exai.routing.reachability import Reachability
@@ -153,5 +155,10 @@ def _operations(services: Services, settings: Settings, dashboard: Dashboard) ->
         hosts=HostRule(settings.server),
         clock=services.clock,
         publish=services.monitoring.bus.publish,
-        further=dashboard.routes(),
+        further=(*dashboard.routes(), *_measured_use(services, settings).routes()),
     )
+
+
+def _measured_use(services: Services, settings: Settings) -> MeasuredUse:
+    storage = services.storage
+    return MeasuredUse(storage.baselines, tool_reports_of(settings, storage.database, services.clock))

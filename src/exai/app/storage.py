@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from exai.app.watching.baselines import baselines_of
 from exai.config import Settings
+from exai.monitoring.baselines.baselines import Baselines
 from exai.monitoring.metrics import Metrics
 from exai.runtime.clock import Clock
 from exai.storage.auditor.observations import Observations
@@ -61,6 +63,7 @@ class Storage:
     windows: Windows
     deliveries: Deliveries
     rollups: RollupTable
+    baselines: Baselines
     measured: JournalReader
     """The journal's calls as they are measured."""
     targets: Targets
@@ -102,6 +105,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
             Windows(database, clock),
             Deliveries(database, clock),
             RollupTable(database, clock),
+            baselines_of(settings, database, clock),
             JournalReader(database),
             targets,
         )

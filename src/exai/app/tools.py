@@ -1,8 +1,9 @@
 """Builds the tools, and what they remember of conversations."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from exai.app.faults.tracking import FaultTracking
 from exai.app.files import ToolFiles
@@ -113,9 +114,13 @@ async def open_tools(
         Echo(),
     )
     try:
-        yield Tools(Registry([each.tool() for each in tools]), report, auditor, handlers)
+        yield Tools(_registry(tools, settings), report, auditor, handlers)
     finally:
         counts.store_soon()
+
+
+def _registry(tools: Sequence[Any], settings: Settings) -> Registry:
+    return Registry([each.tool() for each in tools], settings.tools.hidden)
 
 
 def _error_handlers(

@@ -36,7 +36,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         FILES: "Put files in and take one's own files out.",
         FILES_SECRETS: "Send a file although it holds a secret (`send_secrets`).",
         ERRORS: "Report errors, and read what became of them.",
-        OPERATE: "Cancel calls, close breakers, end sessions, decide on errors and observations, exercise the auditor.",
+        OPERATE: "Cancel calls, close breakers, end sessions, decide on errors, run baselines, exercise the auditor.",
         DASHBOARD: "Look at the dashboard, at `/metrics` and at calls by id: everybody's, but no texts.",
         ADMIN: "Make and revoke tokens and keys.",
     }

@@ -35,6 +35,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
         "migrate": "Bring the database to the schema that this version needs. Back it up first.",
         "usage": "List calls, tokens and cost by caller and model, or under which names tools were called.",
+        "baseline": "Collect how fast EXAI is over a while, see what makes it slow, and compare two such times.",
+        "compare": "Compare models through the running daemon: speed, success, cost.",
         "files": "Store, list, read and remove files.",
         "conversations": "Find, show, copy, sum up, export and delete conversations.",
         "workflows": "List, show, check, cancel, resume and replay workflows.",
@@ -55,6 +57,8 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "files": "files.group",
         "workflows": "workflows.group",
         "errors": "errors.group",
+        "baseline": "baseline.group",
+        "compare": "measuring.compare",
         "auditor": "auditor.group",
         "notify": "notify.group",
     }

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "ScaledClock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -32,6 +32,23 @@ class SystemClock(Clock):
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
+
+
+class ScaledClock(Clock):
+    """A clock whose dates run faster than the machine's from a moment on; durations stay what they are.
+
+    Processes that know speed and moment agree on the date.
+    """
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, speed: float, since: float) -> None:
+        """`since` is when it began, in seconds since 1970 UTC: then it agreed with the machine's."""
+        self.speed = speed
+        self._since = since
+
+    def wall(self) -> float:
+        return self._since + (time.time() - self._since) * self.speed
 
 
 class ManualClock(Clock):

@@ -37,6 +37,11 @@ STANDBY_S = 5.0
 OnUnforeseen = Callable[[Exception, str], object]
 """Gets a failure that is no `ExaiError` and the name of its duty, as often as the failure is logged."""
 
+SLOW_DUTY_S = 10.0
+"""From which pause on a duty is about what is kept, and not about how soon something is answered."""
+SHORTEST_S = 0.05
+"""Of the pauses under a faster clock."""
+
 Role = Literal["housekeeper"]
 """What one process of a fleet does for all: `housekeeper` deletes what is past its age."""
 
@@ -111,11 +116,14 @@ class Scheduler:
         *,
         on_unforeseen: OnUnforeseen | None = None,
         dice: Callable[[], float] = random.random,
+        speed: float = 1.0,
     ) -> None:
+        """`speed` is that of a clock which runs faster: duties about what is kept are run as often by its time."""
         self._clock = clock
         self._leader = leader or OnlyProcess()
         self._on_unforeseen = on_unforeseen or _log_unforeseen
         self._dice = dice
+        self._speed = speed
         self._records: dict[str, DutyRecord] = {}
 
     @asynccontextmanager
@@ -144,7 +152,7 @@ class Scheduler:
         duty = record.duty
         pause = 0.0 if duty.at_start else duty.every_s
         while True:
-            await _wait(self._jittered(pause, duty.jitter), duty.wake)
+            await _wait(self._jittered(self._scaled(pause), duty.jitter), duty.wake)
             await self._run(record)
             if failures := record.failures_in_a_row:
                 pause = duty.retry_after_s(failures)
@@ -185,6 +193,9 @@ class Scheduler:
         )
         if code is None:
             self._on_unforeseen(error, record.duty.name)
+
+    def _scaled(self, pause: float) -> float:
+        return pause if self._speed == 1 or pause < SLOW_DUTY_S else max(pause / self._speed, SHORTEST_S)
 
     def _jittered(self, pause: float, jitter: float) -> float:
         return pause * (1 + jitter * (2 * self._dice() - 1))

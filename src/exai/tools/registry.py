@@ -1,20 +1,20 @@
 """The catalogue of tools: what is listed, and what else answers."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from exai.config.calls.tools import Profile
-from exai.errors import UnknownTool
+from exai.errors import StartFault, UnknownTool
 from exai.protocol.schemas import listed_part, output_schema
 from exai.tools.aliases import Alias
 from exai.tools.arguments import parse_arguments
 from exai.tools.base import Arguments, JsonObject, Tool
 from exai.tools.envelope import check_report
 from exai.tools.listing.entries import ToolDescription
-from exai.tools.listing.profiles import STANDARD, listings_of
+from exai.tools.listing.profiles import STANDARD, Listing, listings_of
 from exai.tools.normalizing import is_declined
 
 __all__ = ["Invocation", "Registry"]
@@ -65,8 +65,13 @@ class Invocation(msgspec.Struct, frozen=True):
 class Registry:
     """Tools by name and by older name."""
 
-    def __init__(self, tools: Iterable[Tool[Any, Any]]) -> None:
-        """Raises `ValueError` for tools that contradict themselves or each other."""
+    def __init__(self, tools: Iterable[Tool[Any, Any]], hidden: Iterable[str] = ()) -> None:
+        """Check and index the tools; those `hidden` answer, and no list has them.
+
+        Raises:
+            ValueError: tools contradict themselves or each other.
+            StartFault: there is no tool of a hidden name.
+        """
         self._tools: dict[str, tuple[Tool[Any, Any], Alias | None]] = {}
         given = tuple(tools)
         for tool in given:
@@ -75,7 +80,7 @@ class Registry:
                 if name in self._tools:
                     raise ValueError(f"two tools answer to {name!r}")
                 self._tools[name] = (tool, alias)
-        self._listings = listings_of(given)
+        self._listings = _without(listings_of(given), hidden, self._tools)
         self._schemas = {tool.name: listed_part(tool.argument_schema, tool.unlisted) for tool in given}
 
     @property
@@ -119,6 +124,18 @@ class Registry:
             "inputSchema": tool.argument_schema,
             "outputSchema": output_schema(tool.result),
         }
+
+
+def _without(
+    listings: Mapping[Profile, Listing], hidden: Iterable[str], known: Collection[str]
+) -> Mapping[Profile, Listing]:
+    left_out = frozenset(hidden)
+    if unknown := sorted(left_out.difference(known)):
+        raise StartFault(f"`tools.hidden` names {', '.join(unknown)}, and there is no such tool.")
+    return {
+        profile: tuple(entry for entry in listing if entry.name not in left_out)
+        for profile, listing in listings.items()
+    }
 
 
 def _size_of(given: Any) -> int:

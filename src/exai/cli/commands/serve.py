@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -18,7 +19,9 @@ from exai.cli.setup.snippets import snippets
 from exai.config import Settings
 from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.tree import secret_values
+from exai.errors import StartFault
 from exai.monitoring import logs
+from exai.runtime.clock import Clock, ScaledClock, SystemClock
 from exai.runtime.start.memory import settle_memory
 from exai.runtime.version import __version__
 from exai.transports.listener import Addresses
@@ -48,12 +51,26 @@ def serve(
         bool,
         typer.Option("--ready-json", help="Print one line of JSON with the addresses on stdout when ready."),
     ] = False,
+    speed: Annotated[
+        float,
+        typer.Option(
+            "--speed",
+            min=1,
+            max=100_000,
+            help="How much faster the clock of a demonstration runs; for rehearsals.",
+        ),
+    ] = 1.0,
+    speed_since: Annotated[
+        float | None,
+        typer.Option("--speed-since", metavar="SECONDS", help="When that clock began, since 1970 UTC; now."),
+    ] = None,
 ) -> None:
     """Run the daemon: MCP on 8079, health and metrics on 8080, errors on 8081, until SIGTERM or Ctrl-C."""
     named = {"server.port": port, "server.host": host}
     further = {key: value for key, value in named.items() if value is not None}
     loaded = load_settings(config_file, overrides, further=further, demo=demo)
     settings = loaded.settings
+    clock = _clock(settings, speed, speed_since, demo=demo)
     if roots:
         files = settings.files
         widened = (*files.roots, *(root.absolute() for root in roots))
@@ -68,7 +85,22 @@ def serve(
             _print_json(addresses)
 
     with Note(settings.data_dir) as note:
-        run(run_daemon(settings, demo=demo, on_ready=ready, origins=loaded.origins))
+        run(run_daemon(settings, demo=demo, on_ready=ready, clock=clock, origins=loaded.origins))
+
+
+def _clock(settings: Settings, speed: float, since: float | None, *, demo: bool) -> Clock:
+    """Return the machine's clock, or a faster one.
+
+    Raises:
+        StartFault: a provider that is not emulated would be asked.
+    """
+    if speed == 1:
+        return SystemClock()
+    if not demo or settings.providers.custom:
+        raise StartFault(
+            "A real provider cannot be hurried: --speed goes with --demo, and with none under `providers.custom`."
+        )
+    return ScaledClock(speed, time.time() if since is None else since)
 
 
 def _print_json(addresses: Addresses) -> None:

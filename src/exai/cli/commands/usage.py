@@ -12,6 +12,7 @@ import typer
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.options import ConfigFile, Overrides, WhichData
+from exai.cli.usage.tools import tools
 from exai.runtime.clock import SystemClock
 from exai.storage.calls.usage import Usage, UsageReports
 from exai.storage.calls.use import NamedUse, UseCounts
@@ -39,8 +40,12 @@ T = TypeVar("T")
 app = new_app()
 
 
-@app.command("usage")
+app.command("tools")(tools)
+
+
+@app.callback(invoke_without_command=True)
 def usage(
+    context: typer.Context,
     config_file: ConfigFile = None,
     overrides: Overrides = None,
     demo: WhichData = None,
@@ -57,6 +62,8 @@ def usage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List calls, tokens and cost by caller and model, or under which names tools were called."""
+    if context.invoked_subcommand is not None:
+        return
     settings = choose_data(config_file, overrides, demo).settings
 
     async def report(read: Callable[[Database], Awaitable[Sequence[T]]]) -> Sequence[T]:

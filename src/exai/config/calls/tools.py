@@ -30,3 +30,6 @@ class Tools(Section):
 
     listed_for: tuple[ListedFor, ...] = ()
     """Clients and tokens with a list of their own. The first that applies decides."""
+
+    hidden: tuple[str, ...] = ()
+    """Tools that no list has, though they answer as ever: the first step before one is removed (`exai usage tools`)."""

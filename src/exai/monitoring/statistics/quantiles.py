@@ -16,7 +16,8 @@ class Quantile(msgspec.Struct, frozen=True):
     """A quantile of some values, and the interval that holds the true one in 95 of 100 cases."""
 
     share: float
-    value: float
+    value: float | None
+    """`None`: infinite, as the time to an answer that never came."""
     low: float | None
     """`None`: there are too few values to say how low it may be."""
     high: float | None
@@ -40,9 +41,12 @@ def quantile_of(ordered: Sequence[float], share: float, confidence: float = CONF
     n = len(ordered)
     low, high = binomial_ranks(n, share, confidence)
     at = min(n - 1, max(0, math.ceil(n * share - 1e-9) - 1))
-    return Quantile(
-        share, ordered[at], None if low is None else ordered[low], None if high is None else ordered[high], n
-    )
+    least, most = (None if place is None else _finite(ordered[place]) for place in (low, high))
+    return Quantile(share, _finite(ordered[at]), least, most, n)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def binomial_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:

@@ -70,6 +70,20 @@ class RunTable:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [RunRow(*row) for row in rows]
 
+    async def between(self, began: datetime, ended: datetime) -> list[RunRow]:
+        """Read the runs that were alive at some moment of a period, the oldest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = (
+            select(*(runs.c[name] for name in RunRow.__struct_fields__))
+            .where(runs.c.started < ended, runs.c.heartbeat >= began)
+            .order_by(runs.c.started)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [RunRow(*row) for row in rows]
+
 
 @row_by_row(LockGroup.ERRORS)
 def _begin(connection: Connection, row: dict[str, Any]) -> None:

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.error_tracking.schema import samples
 from exai.storage.write_operations import LockGroup, all_at_once
 
-__all__ = ["SampleRow", "SampleTable"]
+__all__ = ["SampleRow", "SampleTable", "SampledLoad"]
 
 
 class SampleRow(msgspec.Struct, frozen=True):
@@ -24,6 +24,16 @@ class SampleRow(msgspec.Struct, frozen=True):
     max: float
     full: float
     """Share of its seconds in which the limit was reached."""
+
+
+class SampledLoad(msgspec.Struct, frozen=True):
+    """What a period had of a value."""
+
+    name: str
+    mean: float
+    max: float
+    full_minutes: float
+    """In which the limit was reached, added up."""
 
 
 class SampleTable:
@@ -46,6 +56,38 @@ class SampleTable:
         row = samples.c
         query = select(row.minute, row.name, row.mean, row.max, row.full).where(
             row.run_id == run_id, row.minute == moment.replace(second=0, microsecond=0)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [SampleRow(*each) for each in rows]
+
+    async def between(self, began: datetime, ended: datetime) -> list[SampledLoad]:
+        """Sum up the samples of a period by name.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        row = samples.c
+        query = (
+            select(row.name, func.avg(row.mean), func.max(row.max), func.sum(row.full))
+            .where(row.minute >= began, row.minute < ended)
+            .group_by(row.name)
+            .order_by(row.name)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [SampledLoad(*each) for each in rows]
+
+    async def highest(self, name: str, began: datetime, ended: datetime, most: int) -> list[SampleRow]:
+        """Read the minutes of a period in which a value was highest.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        row = samples.c
+        query = (
+            select(row.minute, row.name, row.mean, row.max, row.full)
+            .where(row.name == name, row.minute >= began, row.minute < ended)
+            .order_by(row.max.desc(), row.minute)
+            .limit(most)
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [SampleRow(*each) for each in rows]

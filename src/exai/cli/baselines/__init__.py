@@ -1,0 +1,1 @@
+"""What the commands on baselines have in common."""

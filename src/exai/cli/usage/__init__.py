@@ -1,0 +1,1 @@
+"""What `exai usage` shows beside the table of callers and models."""

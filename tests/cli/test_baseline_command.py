@@ -1,0 +1,114 @@
+"""`exai baseline`: commands in the test's own process, and a rehearsal with daemons of its own."""
+
+import asyncio
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from exai import config
+from exai.cli import build_app
+from exai.cli.baselines.access import duration
+from exai.errors import StartFault
+from exai.runtime.clock import SystemClock
+from exai.storage.database import Database
+from exai.storage.error_tracking.run_table import RunTable
+from support.measured_calls import call_row, write_calls
+
+
+def baseline(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(), ["baseline", *arguments])
+
+
+async def write_a_morning(data_dir: Path, slower: float = 1.0) -> None:
+    """Calls of the last seconds, which a baseline that began before has."""
+    database = await Database.open(config.Database(), data_dir)
+    dice = random.Random(1)
+    await RunTable(database, SystemClock()).begin("1", "digest", "here")
+    rows = [
+        call_row(datetime.now(UTC), stages={"generation_ms": slower * dice.lognormvariate(7, 0.3)})
+        for _ in range(100)
+    ]
+    await write_calls(database, rows)
+    await database.close()
+
+
+def test_a_baseline_from_begin_to_comparison(data_dir: Path, tmp_path: Path) -> None:
+    assert baseline("list").output.startswith("None.")
+    assert "Nothing collects." in baseline("status").output
+    begun = baseline("start", "--name", "before", "--for", "24h", "--where", "tool=chat", "--note", "calm")
+    assert "before collects until" in begun.stdout
+    assert "No daemon runs here" in begun.stderr
+    asyncio.run(write_a_morning(data_dir))
+    assert "100 calls ended" in baseline("status").output
+    assert json.loads(baseline("status", "--json").output)[0]["calls"] == 100
+    stopped = baseline("stop").output
+    assert "before is stopped, with 100 calls." in stopped
+    assert baseline("start", "--name", "after").exit_code == 0
+    asyncio.run(write_a_morning(data_dir, slower=2))
+    assert "after is stopped" in baseline("stop", "after").output
+    out = tmp_path / "report"
+    assert baseline("report", "before", "--out", str(out)).exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "report.md"]
+    body = json.loads((out / "report.json").read_text())
+    assert body["calls"] == 100
+    assert baseline("report").output.startswith("# Baseline after")
+    assert json.loads(baseline("report", "before", "--json").output) == body
+    worse = baseline("compare", "before", "after")
+    assert (worse.exit_code, "| worse |" in worse.output) == (1, True)
+    assert baseline("compare", "after", "before").exit_code == 0
+    assert json.loads(baseline("compare", "after", "before", "--json").output)[0]["verdict"] == "better"
+    names = [row["name"] for row in json.loads(baseline("list", "--json").output)]
+    assert names == ["after", "before"]
+    assert "tool=chat" in baseline("list").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("start", "--name", "a", "--for", "long"), "write it as 24h, 90m"),
+        (("start", "--name", "a", "--speed", "9"), "cannot be hurried"),
+        (("start", "--name", "a", "--where", "x"), "NAME=VALUE"),
+        (("stop",), "Nothing collects"),
+        (("stop", "a"), "There is no baseline 'a'"),
+        (("report",), "There is no baseline yet"),
+        (("report", "a"), "There is no baseline 'a'"),
+        (("compare", "a", "b"), "There is no baseline 'a'"),
+        (("load", "missing.toml"), "cannot be read"),
+        (("load", "bad.toml"), "is no scenario"),
+        (("load", "good.toml", "--rate", "much"), "write it as 2/s"),
+        (("load", "good.toml", "--rate", "9/s", "--speed", "1440"), "choose a lower --rate"),
+        (("load", "good.toml", "--speed", "10", "--no-demo"), "cannot be hurried"),
+        (("load", "away.toml"), "name --speed"),
+        (("load", "good.toml", "--for", "1s", "--demo"), "Start it with `exai serve --demo`"),
+    ],
+)
+@pytest.mark.usefixtures("data_dir")
+def test_bad_input_says_what_to_do(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    good = '[[ask]]\ntool = "chat"\narguments = { prompt = "hi" }\n'
+    (tmp_path / "bad.toml").write_text("[[ask]]\nno = 1")
+    (tmp_path / "good.toml").write_text(good)
+    (tmp_path / "away.toml").write_text(f'{good}[[away]]\nafter = "1h"\nlasts = "1h"\n')
+    result = baseline(*arguments)
+    assert result.exit_code != 0
+    assert sentence in str(result.exception)
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_too_few_calls_compare_nothing(data_dir: Path) -> None:
+    for name in ("a", "b"):
+        baseline("start", "--name", name)
+        baseline("stop", name)
+    nothing = baseline("compare", "a", "b")
+    assert nothing.exit_code == 3
+    assert "p50 needs 6 of each" in nothing.output
+
+
+def test_durations_are_read() -> None:
+    assert duration("1.5h") == timedelta(minutes=90)
+    assert duration("2d") == timedelta(days=2)
+    with pytest.raises(StartFault, match="no duration"):
+        duration("24")
