@@ -81,22 +81,22 @@ class Cost(msgspec.Struct, frozen=True):
         return Cost(items, tuple(dict.fromkeys((*self.unknown, *other.unknown))))
 
 
-class Bill:
+_NOTHING = Cost()
+
+
+class Bill(msgspec.Struct):
     """Usage and cost of one request, or of several, so far."""
 
-    __slots__ = ("cost", "services", "unreported", "usage")
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        """`None` until a provider reports usage."""
-        self.cost = Cost()
-        self.services: dict[str, int] = {}
-        """How often a service with a fee of its own was used, by its name in the catalogue."""
-        self.unreported = 0
-        """How often a provider may have charged for what was sent, and did not tell the usage."""
+    usage: Usage | None = None
+    """`None` until a provider reports usage."""
+    cost: Cost = _NOTHING
+    services: dict[str, int] = msgspec.field(default_factory=dict)
+    """How often a service with a fee of its own was used, by its name in the catalogue."""
+    unreported: int = 0
+    """How often a provider may have charged for what was sent, and did not tell the usage."""
 
     def add(self, cost: Cost, usage: Usage | None = None) -> None:
         """Add one request, or a fee without a request."""
-        self.cost += cost
+        self.cost = cost if self.cost is _NOTHING else self.cost + cost
         if usage is not None:
             self.usage = usage if self.usage is None else self.usage + usage

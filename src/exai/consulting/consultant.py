@@ -11,7 +11,7 @@ fails records nothing, and may be made again.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -27,7 +27,7 @@ from exai.consulting.recording import Recording, record
 from exai.consulting.structured import Ask, Structured, ask_for, schema_of, thoughts_alone
 from exai.consulting.web_search import WebSearch
 from exai.consulting.window import Fit, Question, Window, tokens_beside
-from exai.conversations.conversations import Conversation, Conversations
+from exai.conversations.conversations import Conversation, Conversations, new_conversation
 from exai.conversations.estimates import estimate_tokens
 from exai.conversations.token_counts import TokenCounts
 from exai.costs import Cost, Usage
@@ -183,10 +183,13 @@ class Consultant:
         Raises:
             ToolFault: one of its subclasses.
         """
-        with context.stage(Stage.STORE):
-            conversation = await self._conversations.open(
-                context.caller, inquiry.continuation_id, fork=inquiry.fork
-            )
+        if inquiry.continuation_id is None:
+            conversation = new_conversation()
+        else:
+            with context.stage(Stage.STORE):
+                conversation = await self._conversations.open(
+                    context.caller, inquiry.continuation_id, fork=inquiry.fork
+                )
         return Prepared(inquiry, conversation, await gather(inquiry, self._files, context))
 
     def choose(self, prepared: Prepared) -> Choice:
@@ -243,7 +246,7 @@ class Consultant:
             ContextOverflow: the question leaves no room for an answer.
         """
         inquiry, material = prepared.inquiry, prepared.material
-        instruction_tokens = estimate_tokens(inquiry.instructions)
+        instruction_tokens = _instruction_tokens(inquiry.instructions)
         if inquiry.answer_as is not None:
             instruction_tokens += _schema_tokens(inquiry.answer_as)
         room = 0.0
@@ -364,6 +367,12 @@ def _shown_the_same(choice: Choice, material: Material) -> Choice:
     kinds = [item.attachment.kind for item in material.attached]
     able = (model for model in choice.fallbacks if all(map(model.part_for, kinds)))
     return msgspec.structs.replace(choice, fallbacks=tuple(able))
+
+
+@lru_cache(maxsize=64)
+def _instruction_tokens(instructions: str) -> int:
+    """Estimate what a tool's instructions take of the prompt: they are few, and the same for each call."""
+    return estimate_tokens(instructions)
 
 
 @cache

@@ -10,6 +10,7 @@ from exai.conversations.conversations import Conversation, Conversations
 from exai.errors import ConversationFull, StoreFailed, UnknownConversation
 from exai.providers.base import Completion
 from exai.routing.ledger import Stage
+from exai.runtime.limits.deadlines import Deadline
 
 __all__ = ["Recording", "record"]
 
@@ -39,18 +40,18 @@ async def record(
     left_s: float,
 ) -> Recording:
     """Commit an exchange within `left_s`, or say why it is not kept."""
+    patience_s = max(LEAST_S, min(LONGEST_S, left_s))
     try:
-        with context.stage(Stage.STORE):
-            async with asyncio.timeout(max(LEAST_S, min(LONGEST_S, left_s))):
-                number = await conversations.record(
-                    conversation,
-                    caller=context.caller,
-                    question=material.as_recorded,
-                    answer=completion.text,
-                    reasoning=completion.reasoning,
-                    model=completion.model,
-                    call_id=context.call_id,
-                )
+        with context.stage(Stage.STORE), Deadline(asyncio.get_running_loop().time() + patience_s):
+            number = await conversations.record(
+                conversation,
+                caller=context.caller,
+                question=material.as_recorded,
+                answer=completion.text,
+                reasoning=completion.reasoning,
+                model=completion.model,
+                call_id=context.call_id,
+            )
     except (StoreFailed, TimeoutError):
         return _unconfirmed(conversation)
     except ConversationFull:

@@ -7,7 +7,13 @@ import msgspec
 
 from exai import config
 from exai.consulting.context import CallContext
-from exai.conversations.conversations import TOKENS_PER_EXCHANGE, Conversation, Conversations, Recalled
+from exai.conversations.conversations import (
+    NOTHING_RECALLED,
+    TOKENS_PER_EXCHANGE,
+    Conversation,
+    Conversations,
+    Recalled,
+)
 from exai.conversations.long_texts import estimate_long_text
 from exai.conversations.token_counts import TokenCounts
 from exai.errors import ContextOverflow
@@ -142,6 +148,8 @@ class Window:
     async def _recall(
         self, conversation: Conversation, model: Model, budget: float, context: CallContext
     ) -> Recalled:
+        if not conversation.exchanges:
+            return NOTHING_RECALLED
         with context.stage(Stage.STORE):
             return await self._conversations.recall(
                 conversation, max(0, int(budget)), reasoning_of=model.name if model.keeps_reasoning else None

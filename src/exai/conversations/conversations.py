@@ -22,7 +22,7 @@ from exai.storage.conversations.tables import (
     Summary,
 )
 
-__all__ = ["UNKNOWN", "Conversation", "Conversations", "Recalled"]
+__all__ = ["NOTHING_RECALLED", "UNKNOWN", "Conversation", "Conversations", "Recalled", "new_conversation"]
 
 UNKNOWN = (
     "There is no conversation with this continuation_id. "
@@ -60,6 +60,9 @@ class Recalled(msgspec.Struct, frozen=True):
     """The estimate for these messages."""
 
 
+NOTHING_RECALLED = Recalled((), 0, 0, 0)
+
+
 class Conversations:
     """Opens, recalls and records conversations."""
 
@@ -78,7 +81,7 @@ class Conversations:
             ConversationFull: it has no exchange left.
         """
         if conversation_id is None:
-            return Conversation(f"conv_{secrets.token_urlsafe(18)}", 0, None)
+            return new_conversation()
         row = await self._table.find(conversation_id, caller.subject)
         if row is None:
             raise UnknownConversation(UNKNOWN)
@@ -130,7 +133,7 @@ class Conversations:
         The reasoning of the model `reasoning_of` is included and counted; that of other models is not.
         """
         if not conversation.exchanges:
-            return Recalled((), 0, 0, 0)
+            return NOTHING_RECALLED
         summarized = conversation.summary_to if conversation.summary_tokens <= budget_tokens else 0
         beside = conversation.summary_tokens if summarized else 0
         rows = await self._table.newest(
@@ -178,7 +181,7 @@ class Conversations:
             tokens=await estimate_long_text(question)
             + await estimate_long_text(answer)
             + TOKENS_PER_EXCHANGE,
-            reasoning_tokens=await estimate_long_text(reasoning or ""),
+            reasoning_tokens=await estimate_long_text(reasoning) if reasoning else 0,
             at=self._clock.utc(),
             most=self._max_exchanges,
         )
@@ -235,6 +238,11 @@ class Conversations:
             f"This conversation has used all of its {self._max_exchanges} exchanges; all that was said is kept. "
             "Start a new one: call again without continuation_id, and sum up what matters."
         )
+
+
+def new_conversation() -> Conversation:
+    """Make a conversation that is stored with its first exchange."""
+    return Conversation(_new_id(), 0, None)
 
 
 def _new_id() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from exai.runtime.loop_time import within
+from exai.runtime.limits.loop_time import within
 
 __all__ = ["Check", "Finding", "Readiness", "State", "readiness_of"]
 

@@ -49,6 +49,7 @@ from exai.routing.ledger import LATENCY, Stage
 from exai.routing.progress import Progress, SilentProgress
 from exai.routing.request import Asking
 from exai.routing.timeline import spans_of
+from exai.runtime.limits.deadlines import Deadline
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.tools.base import Arguments, JsonObject, Requested, Tool, ToolAnswer
 from exai.tools.envelope import CallFacts, answer_of, to_be_confirmed, with_facts, written_by_server
@@ -195,22 +196,25 @@ class Dispatcher:
         found = self._registry.find(name, arguments)
         return self.run(found, caller=caller, send_progress=send_progress, idempotency_key=idempotency_key)
 
-    async def run(
+    def run(
         self,
         invocation: Invocation,
         *,
         caller: Caller,
         send_progress: SendProgress | None = None,
         idempotency_key: str | None = None,
-    ) -> ToolAnswer:
+    ) -> Coroutine[Any, Any, ToolAnswer]:
         """Run a tool that was found, as `call` does; it may be of another registry."""
         self.check(invocation, caller)
         request = _Request(self._new_call_id(), invocation, invocation.tool, caller, self._clock.monotonic())
         if idempotency_key is not None and request.tool.asks_provider:
-            return await self._call_once(idempotency_key, request, send_progress)
+            return self._call_once(idempotency_key, request, send_progress)
         tool = request.tool
         if send_progress is None or not (tool.asks_provider or tool.reports_progress):
-            return await self._answer(request, _SILENT)
+            return self._answer(request, _SILENT)
+        return self._answer_reporting(request, send_progress)
+
+    async def _answer_reporting(self, request: _Request, send_progress: SendProgress) -> ToolAnswer:
         async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
             return await self._answer(request, reporter)
 
@@ -221,8 +225,7 @@ class Dispatcher:
             ScopeMissing: the caller lacks a scope that it needs.
         """
         tool, needed = invocation.tool, invocation.scopes
-        lacking = [scope for scope in needed if not caller.may(scope)]
-        if lacking:
+        if lacking := [scope for scope in needed if not caller.may(scope)]:
             self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
             self._use.note(invocation, caller, None, code=ScopeMissing.code)
             raise ScopeMissing(
@@ -333,7 +336,7 @@ class Dispatcher:
             ToolFault: it failed, whatever the reason.
         """
         try:
-            async with asyncio.timeout(call.deadline_s + GRACE_S) as limit:
+            with Deadline(asyncio.get_running_loop().time() + call.deadline_s + GRACE_S) as limit:
                 arguments = call.request.invocation.arguments()
                 call.requested = arguments.requested()
                 if call.tool.asks_provider:
@@ -347,7 +350,7 @@ class Dispatcher:
         except ToolFault:
             raise
         except Exception as error:
-            if isinstance(error, TimeoutError) and limit.expired():
+            if isinstance(error, TimeoutError) and limit.expired:
                 raise _out_of_time(call) from None
             incident = record_incident(error, where=call.tool.name, publish=self._bus.publish)
             raise Incident(incident.sentence) from error

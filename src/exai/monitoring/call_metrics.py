@@ -41,7 +41,7 @@ class CallMetrics:
 
     def _call_ended(self, event: CallEnded) -> None:
         self._running.dec()
-        self._ended[event.tool, event.outcome, event.error_code or ""].inc()
+        self._ended[event.tool, event.outcome, event.error_code or ""].value += 1
         timings = event.timings
         self._latency[event.tool, event.caller.door].observe(timings["latency_ms"] / 1000)
         if event.provider is None or event.model is None:
@@ -68,11 +68,11 @@ class TaskMetrics:
 
     def _task_begun(self, event: TaskBegun) -> None:
         self._running.inc()
-        self._begun[event.tool, "resumed" if event.resumed else "new"].inc()
+        self._begun[event.tool, "resumed" if event.resumed else "new"].value += 1
 
     def _task_ended(self, event: TaskEnded) -> None:
         self._running.dec()
-        self._ended[event.tool, event.status].inc()
+        self._ended[event.tool, event.status].value += 1
 
 
 class UsageMetrics:
@@ -114,7 +114,7 @@ class UsageMetrics:
 
     def _call_ended(self, event: CallEnded) -> None:
         caller = self._callers.of(event.caller.subject)
-        self._caller_calls[caller, event.outcome].inc()
+        self._caller_calls[caller, event.outcome].value += 1
         for request in event.requests:
             if not request.emulated:
                 self._count(request, caller)
@@ -124,15 +124,15 @@ class UsageMetrics:
         if request.usage is not None:
             for kind in TOKEN_KINDS:
                 if count := getattr(request.usage, kind):
-                    self._tokens[provider, model, kind].inc(count)
-                    self._caller_tokens[caller, kind].inc(count)
+                    self._tokens[provider, model, kind].value += count
+                    self._caller_tokens[caller, kind].value += count
         if request.unreported:
-            self._unreported[provider, model].inc(request.unreported)
+            self._unreported[provider, model].value += request.unreported
         if request.without_price:
-            self._without_price[provider, model].inc()
+            self._without_price[provider, model].value += 1
         if request.cost_usd:
-            self._cost[provider, model].inc(request.cost_usd)
-            self._caller_cost[caller,].inc(request.cost_usd)
+            self._cost[provider, model].value += request.cost_usd
+            self._caller_cost[caller,].value += request.cost_usd
 
 
 class EmulatedUsageMetrics:
@@ -166,6 +166,6 @@ class EmulatedUsageMetrics:
         provider, model = request.provider, request.model
         for kind in TOKEN_KINDS:
             if count := getattr(request.usage, kind, None):
-                self._tokens[provider, model, kind].inc(count)
+                self._tokens[provider, model, kind].value += count
         if request.cost_usd:
-            self._cost[provider, model].inc(request.cost_usd)
+            self._cost[provider, model].value += request.cost_usd

@@ -56,7 +56,7 @@ class ProviderMetrics:
         )
 
     def _request_ended(self, event: ProviderCallEnded) -> None:
-        self._ended[event.provider, event.model, event.outcome].inc()
+        self._ended[event.provider, event.model, event.outcome].value += 1
         self._latency[event.provider, event.model].observe(event.seconds)
 
 
@@ -87,4 +87,4 @@ class BreakerMetrics:
     def _opened(self, event: BreakerOpened) -> None:
         self._states[event.provider, event.model].set(OPEN)
         if not event.again:
-            self._openings[event.provider, event.model, event.cause].inc()
+            self._openings[event.provider, event.model, event.cause].value += 1

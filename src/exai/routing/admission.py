@@ -215,16 +215,24 @@ class CallPermits:
     They are set aside while all requests wait, and held while any works.
     """
 
-    __slots__ = ("_admission", "_permits", "_retaking", "_waiting", "_working", "patience")
+    __slots__ = ("_admission", "_patience", "_permits", "_retaking", "_waiting", "_working")
 
     def __init__(self, admission: "Admission", *permits: Permit) -> None:
         """`permits` are held, and are taken in this order; work of the daemon itself has none."""
         self._admission = admission
         self._permits = permits
-        self.patience = permits[0].patience if permits else admission.patience()
+        self._patience = permits[0].patience if permits else None
         self._working = 0
         self._waiting = 0
-        self._retaking = asyncio.Lock()
+        self._retaking: asyncio.Lock | None = None
+        """Made by the first who retakes them, as almost no call ever does."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long the call may still wait for permits."""
+        if self._patience is None:
+            self._patience = self._admission.patience()
+        return self._patience
 
     @property
     def is_admitted(self) -> bool:
@@ -265,9 +273,12 @@ class CallPermits:
         Raises:
             Overloaded: one of them did not become free again in time.
         """
+        if self._retaking is None:
+            self._retaking = asyncio.Lock()
+        retaking = self._retaking
         try:
             async with self.patience.waiting():
-                await self._retaking.acquire()
+                await retaking.acquire()
         except TimeoutError:
             raise self._admission.waited_too_long() from None
         try:
@@ -275,7 +286,7 @@ class CallPermits:
                 if not permit.held:
                     await permit.take()
         finally:
-            self._retaking.release()
+            retaking.release()
 
     def _set_aside_unless_working(self) -> None:
         if self._working or not self._waiting:

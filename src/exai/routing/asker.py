@@ -5,8 +5,8 @@ of tasks at once: what is known of one request is in its `Request` and in the le
 answer that began is never asked for again, neither of the same model nor of another.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -72,7 +72,7 @@ class ModelAsker:
         """Make an asker for a part of the call, whose ledger has that part's requests alone."""
         return ModelAsker(self._asking, self.terms, self.ledger.branch(), self._patience_s)
 
-    async def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Completion:
+    def __call__(self, prompt: Prompt, on_delta: OnDelta | None = None) -> Coroutine[Any, Any, Completion]:
         """Ask the prompt's model for one answer, again where its failure passes by itself.
 
         Raises:
@@ -105,7 +105,7 @@ class ModelAsker:
                 self._asking.bus.publish(OtherModelAnswered(model.provider, model.name))
             return completion
 
-        return await request.answer(send)
+        return request.answer(send)
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """Return the provider's own count of a prompt; `None` where it has no counter, or it did not count.

@@ -240,8 +240,9 @@ class Ledger:
         """What all its requests used and cost."""
         total = Bill()
         for entry in self.entries:
-            total.add(entry.bill.cost, entry.bill.usage)
-            total.unreported += entry.bill.unreported
+            bill = entry.bill
+            total.add(bill.cost, bill.usage)
+            total.unreported += bill.unreported
         return total
 
     @property
@@ -259,14 +260,14 @@ class Ledger:
     def last_asked(self) -> tuple[str | None, str | None]:
         """The provider and the model that were tried last."""
         if self.turns:
-            last = self.turns[-1].summary()
+            last = self.turns[-1]
             return last.provider, last.model
         return (self.entries[-1].provider, self.entries[-1].model) if self.entries else (None, None)
 
     @property
     def tried(self) -> tuple[Tried, ...]:
         """The models that were to answer, in the order of their turns."""
-        return tuple(turn.summary() for turn in self.turns)
+        return tuple([turn.summary() for turn in self.turns])
 
     def timings(self, began: float, ended: float) -> dict[str, float]:
         """The stages of a call that lasted from `began` to `ended`, in milliseconds: they add up to `latency_ms`."""
@@ -288,19 +289,19 @@ class Ledger:
         now = self._clock.monotonic()
         to_wall = self._clock.wall() - now
         return tuple(
-            _record(entry, now, to_wall, emulated=entry.provider in emulated) for entry in self.entries
+            [_record(entry, now, to_wall, emulated=entry.provider in emulated) for entry in self.entries]
         )
 
 
 class ModelTurn(Ledger):
     """The requests of one model's turn."""
 
-    __slots__ = ("_failure", "_model", "_provider")
+    __slots__ = ("_failure", "model", "provider")
 
     def __init__(self, clock: Clock, above: "_Lists", provider: str, model: str) -> None:
         super().__init__(clock, above)
-        self._provider = provider
-        self._model = model
+        self.provider = provider
+        self.model = model
         self._failure: str | None = None
 
     def fail(self, code: str) -> None:
@@ -317,7 +318,7 @@ class ModelTurn(Ledger):
         asked = [entry for entry in self.entries if entry.purpose is Purpose.CHAT]
         outcome = self._failure or (asked[-1].outcome if asked else NOT_ASKED)
         requests = sum([entry.attempts for entry in asked])
-        return Tried(self._model, self._provider, outcome, requests, was_asked=bool(asked))
+        return Tried(self.model, self.provider, outcome, requests, was_asked=bool(asked))
 
 
 def _record(entry: Entry, now: float, to_wall: float, *, emulated: bool) -> RequestRecord:

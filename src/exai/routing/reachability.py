@@ -25,7 +25,7 @@ from exai.events.events import ProviderCallEnded
 from exai.providers.base import Provider
 from exai.routing.breaker import Breaker, Breakers
 from exai.runtime.clock import Clock
-from exai.runtime.loop_time import within
+from exai.runtime.limits.loop_time import within
 
 __all__ = ["Reachability", "Trouble"]
 

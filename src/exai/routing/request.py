@@ -130,6 +130,7 @@ class Request:
         return _DeltaTap(self, attempt, on_delta)
 
     async def _attempt(self, send: Callable[[Attempt], Awaitable[T]]) -> T:
+        """Make one attempt under a permit, within the deadline, and tell breaker and ledger how it ended."""
         asking, terms, entry = self._asking, self._terms, self.entry
         asked = asking.clock.monotonic()
         entry.doing, entry.doing_since = Stage.PROVIDER_WAIT, asked
@@ -142,27 +143,23 @@ class Request:
                 began = asking.clock.monotonic()
                 entry.spend(Stage.PROVIDER_WAIT, began - permit.waited_s, began)
                 entry.doing, entry.doing_since = Stage.FIRST_TOKEN, began
-                return await self._send(send, began)
+                if began >= terms.deadline:
+                    raise DeadlineExceeded(
+                        f"The time of this call ran out before {entry.model} was asked. Ask for less."
+                    )
+                if terms.grant is not None:
+                    await terms.grant()
+                with self._breaker.attempt() as attempt:
+                    try:
+                        result = await send(attempt)
+                    except BaseException as error:
+                        self._failed(error, began)
+                        raise
+                    self._publish_end("ok", began)
+                    return result
         finally:
             if not has_permit:
                 entry.spend(Stage.PROVIDER_WAIT, asked, asking.clock.monotonic())
-
-    async def _send(self, send: Callable[[Attempt], Awaitable[T]], began: float) -> T:
-        """Make the attempt, which holds a permit since `began`."""
-        if began >= self._terms.deadline:
-            raise DeadlineExceeded(
-                f"The time of this call ran out before {self.entry.model} was asked. Ask for less."
-            )
-        if self._terms.grant is not None:
-            await self._terms.grant()
-        with self._breaker.attempt() as attempt:
-            try:
-                result = await send(attempt)
-            except BaseException as error:
-                self._failed(error, began)
-                raise
-            self._publish_end("ok", began)
-            return result
 
     def _failed(self, error: BaseException, began: float) -> None:
         """Note an attempt that did not bring an answer."""

@@ -4,13 +4,13 @@ Which transaction locks what, and in which order, is described at the top of `wr
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection, extract, func, make_url, select
@@ -136,13 +136,13 @@ class Database:
 
         return await self._looked_up(self._backend.view(bounded))
 
-    async def write(self, operation: WriteOperation[P, R], parameters: P) -> R:
+    def write(self, operation: WriteOperation[P, R], parameters: P) -> Coroutine[Any, Any, R]:
         """Run a write in the next commit and return its result, once committed.
 
         Raises:
             StoreFailed: it was not kept.
         """
-        return await self._writer.write(operation, parameters)
+        return self._writer.write(operation, parameters)
 
     def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
         """Queue a write without waiting for its result; `close` commits it at the latest. Never raises.

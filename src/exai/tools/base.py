@@ -130,6 +130,12 @@ class Tool(Generic[A, R]):
     """How deep the objects of its result are described in the list of tools."""
 
     @cached_property
+    def scoped_names(self) -> frozenset[str]:
+        """The names of arguments that may need a scope of their own, older ones included."""
+        older = [name for name, own in self.argument_aliases.items() if own in self.argument_scopes]
+        return frozenset({*self.argument_scopes, *older})
+
+    @cached_property
     def argument_schema(self) -> JsonObject:
         """The schema of its arguments, unlisted ones included."""
         return input_schema(self.arguments)

@@ -34,7 +34,7 @@ class Invocation(msgspec.Struct, frozen=True):
     def scopes(self) -> tuple[str, ...]:
         """Every scope that this call needs, whether or not its arguments are good."""
         tool = self.tool
-        if not tool.argument_scopes:
+        if self.alias is None and tool.scoped_names.isdisjoint(self.given):
             return (tool.scope,)
         fields = tool.argument_schema["properties"]
         values = (self.alias or Alias(self.name)).values(self.given)
@@ -141,7 +141,13 @@ def _without(
 def _size_of(given: Any) -> int:
     if isinstance(given, str):
         return sys.getsizeof(given)
-    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
+    parts = (
+        given.values()
+        if isinstance(given, dict | Mapping)
+        else given
+        if isinstance(given, list | tuple)
+        else ()
+    )
     return sum([sys.getsizeof(part) if isinstance(part, str) else _size_of(part) for part in parts])
 
 

@@ -6,7 +6,7 @@ nothing that the kernel would add. Its answer is equal to the kernel's, which `t
 the setting `server.plain_calls` sends every request through the kernel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import mcp_types as types
@@ -25,7 +25,7 @@ __all__ = ["CALL", "Peer", "PlainCalls"]
 CALL = "tools/call"
 
 _VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
-"""Revisions whose results are those of `answer_call` without `resultType`."""
+"""Revisions whose results have no `resultType`."""
 _MEMBERS = frozenset({"name", "arguments", "_meta"})
 
 
@@ -75,7 +75,7 @@ class PlainCalls:
             return False
         return "_meta" not in params or _has_token_alone(params["_meta"])
 
-    async def result(self, params: Mapping[str, Any], caller: Caller) -> JsonObject:
+    def result(self, params: Mapping[str, Any], caller: Caller) -> Coroutine[Any, Any, JsonObject]:
         """Return the result of a call that is plain.
 
         Raises:
@@ -86,7 +86,7 @@ class PlainCalls:
             caller = named_caller(caller, client.client_info.name, client.client_info.version)
         meta = params.get("_meta")
         progress = None if not meta else self._progress(meta["progressToken"])
-        result = await answer_call(
+        return answer_call(
             self._server.calls,
             params["name"],
             params.get("arguments"),
@@ -95,9 +95,8 @@ class PlainCalls:
             confirm=by_elicitation(self._elicit)
             if can_be_asked(self._connection.client_capabilities)
             else None,
+            has_kind=False,
         )
-        del result["resultType"]  # is of the next revision
-        return result
 
     async def _elicit(self, form: types.ElicitRequestFormParams) -> types.ElicitResult:
         params = form.model_dump(by_alias=True, mode="json", exclude_none=True)

@@ -278,8 +278,11 @@ async def answer_call(
     progress: SendProgress | None,
     key: str | None = None,
     confirm: Confirm | None = None,
+    has_kind: bool = True,
 ) -> JsonObject:
     """Call a tool under an idempotency key, if there is one, and make the `CallToolResult`, in the form of 2026-07-28.
+
+    Without its `resultType` (`has_kind`) it has the form of the revisions before.
 
     A call that needs a budget has its user asked by `confirm`, if there is one, and is made again where that allows it.
 
@@ -293,7 +296,7 @@ async def answer_call(
             )
         except Exception as error:
             raise _rpc_error(calls, error) from error
-        return _result(answer if calls.amend is None else calls.amend(answer, caller))
+        return _result(answer if calls.amend is None else calls.amend(answer, caller), has_kind=has_kind)
     rising = None if progress is None else RisingProgress(progress)
     progress = None if rising is None else rising.send
     answer = await _called(calls, name, arguments, caller, progress, key)
@@ -308,7 +311,7 @@ async def answer_call(
         elif decision is Decision.ALLOWED:
             allowed = with_allowed(arguments, confirmation)
             answer = await _called(calls, name, allowed, caller, progress, key_once_allowed(key))
-    return _result(answer if calls.amend is None else calls.amend(answer, caller))
+    return _result(answer if calls.amend is None else calls.amend(answer, caller), has_kind=has_kind)
 
 
 async def _called(
@@ -412,10 +415,10 @@ def _described(tool: ToolDescription) -> types.Tool:
     )
 
 
-def _result(answer: ToolAnswer) -> JsonObject:
+def _result(answer: ToolAnswer, *, has_kind: bool = True) -> JsonObject:
     """Make a `CallToolResult` in its wire form; the kernel checks it against the revision's schema."""
-    result: JsonObject = {
-        "resultType": "complete",
+    result: JsonObject = {"resultType": "complete"} if has_kind else {}
+    result |= {
         "content": [*(answer.blocks or ({"type": "text", "text": answer.text},)), *answer.links],
         "isError": answer.is_error,
     }

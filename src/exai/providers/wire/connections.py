@@ -1,6 +1,5 @@
 """The pool of connections to one provider, and how a request got its connection."""
 
-import weakref
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -20,6 +19,10 @@ __all__ = ["Attempt", "open_session"]
 
 KEEP_IDLE_S = 30.0
 """How long an unused connection is kept: less than the 60 s after which common servers close it."""
+
+
+USED = "set_exception"
+"""The attribute of its own that a connection has from its first request on."""
 
 
 class Attempt:
@@ -68,7 +71,6 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, clock: Clock) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEP_IDLE_S)
         self._clock = clock
-        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
     async def connect(
         self,
@@ -83,15 +85,17 @@ class _Connector(aiohttp.TCPConnector):
         attempt.connected = True
         protocol = connection.protocol
         if protocol is not None:
-            attempt.reused = protocol in self._used
+            attempt.reused = USED in protocol.__dict__
             if not attempt.reused:
-                self._used.add(protocol)
                 _fail_body_with(protocol)
         return connection
 
 
 def _fail_body_with(protocol: "ResponseHandler") -> None:
-    """Have a body's reader fail when the protocol does; aiohttp 3.14 leaves it waiting after a malformed chunk."""
+    """Mark a connection as used, and have a body's reader fail when the connection does.
+
+    aiohttp 3.14 leaves it waiting after a malformed chunk.
+    """
     fail = protocol.set_exception
 
     def fail_both(error: BaseException, *cause: BaseException) -> None:
@@ -100,4 +104,4 @@ def _fail_body_with(protocol: "ResponseHandler") -> None:
             body.set_exception(aiohttp.ClientPayloadError(f"The body cannot be read: {error}"), *cause)
         fail(error, *cause)
 
-    protocol.set_exception = fail_both  # type: ignore[assignment, method-assign]
+    setattr(protocol, USED, fail_both)

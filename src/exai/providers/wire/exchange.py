@@ -37,6 +37,7 @@ from exai.providers.wire.stream import (
     ReportedError,
 )
 from exai.runtime.clock import Clock
+from exai.runtime.limits.deadlines import Deadline
 
 __all__ = ["BROKEN", "Exchange", "Patience", "Waits"]
 
@@ -81,7 +82,7 @@ class Patience:
 class Waits:
     """One request's timer: it fires when the provider was silent for too long, or at the call's deadline.
 
-    The timer is moved rarely, because each move costs more than reading a token. So a silence is never cut short, and
+    The timer is moved rarely, because a move costs as much as reading a token. So a silence is never cut short, and
     may last `Patience.slack_s` longer.
     """
 
@@ -93,7 +94,7 @@ class Waits:
         self._patience = patience
         self._moved_at = self._now()
         self._ends_at = self._moved_at + left_s
-        self.scope = asyncio.timeout_at(self._bound(patience.first_byte_s))
+        self.scope = Deadline(self._bound(patience.first_byte_s))
         """The context around everything that waits."""
         self.received_any = False
         """Whether a byte of the answer was received."""
@@ -106,12 +107,12 @@ class Waits:
         self.received_any = True
         if shorter or now - self._moved_at >= patience.slack_s:
             self._moved_at = now
-            self.scope.reschedule(self._bound(patience.idle_s))
+            self.scope.move(self._bound(patience.idle_s))
 
     def only_for(self, seconds: float) -> None:
         """Have the timer fire in `seconds`, or at the deadline if that is sooner, unless another byte is noted."""
         self._moved_at = -math.inf
-        self.scope.reschedule(min(self._now() + seconds, self._ends_at))
+        self.scope.move(min(self._now() + seconds, self._ends_at))
 
     def _bound(self, seconds: float) -> float:
         silence_ends_at = self._moved_at + seconds + self._patience.slack_s

@@ -7,7 +7,7 @@ differences between endpoints are in their `Profile`.
 import asyncio
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import parsedate_to_datetime
 from functools import partial
 from types import MappingProxyType
@@ -217,14 +217,14 @@ class OpenAiCompatible:
         if self._session is not None:
             await self._session.close()
 
-    async def complete(
+    def complete(
         self,
         prompt: Prompt,
         *,
         deadline: float,
         on_delta: OnDelta | None = None,
         charges: Charges | None = None,
-    ) -> Completion:
+    ) -> Coroutine[Any, Any, Completion]:
         """See `Provider.complete`.
 
         Raises:
@@ -236,9 +236,10 @@ class OpenAiCompatible:
         if self._authorization is None:
             raise self.unconfigured(prompt.model.name)
         charges = Charges() if charges is None else charges
-        if any(message.images or message.attachments for message in prompt.messages):
-            return await self._complete_with_files(prompt, deadline, on_delta, charges)
-        return await self._ask(prompt, NO_PICTURES, deadline, on_delta, charges)
+        for message in prompt.messages:
+            if message.images or message.attachments:
+                return self._complete_with_files(prompt, deadline, on_delta, charges)
+        return self._ask(prompt, NO_PICTURES, deadline, on_delta, charges)
 
     def file_request(self, deadline: float) -> FileRequest:
         """Return what sends requests to the provider's file store until a moment of `Clock.monotonic`."""
@@ -323,8 +324,8 @@ class OpenAiCompatible:
             raise exchange.too_late(0.0)
         waits = Waits(Patience(self._timeouts, effort, streams=streams), left)
         try:
-            async with waits.scope:
-                response, attempt = await self._send(body.json, charges)
+            with waits.scope:
+                response, attempt = await self._open("POST", self._url, lambda: _sendable(body.json), charges)
                 try:
                     await exchange.read(response, attempt, waits)
                 finally:
@@ -404,7 +405,7 @@ class OpenAiCompatible:
         if shown is not NO_PICTURES:
             refuse_too_much(prompt, shown)
         encode = partial(request_body, prompt, self._profile, streams=streams, shown=shown)
-        if shown is NO_PICTURES and sum(len(message.text) for message in prompt.messages) < LONG_PROMPT:
+        if shown is NO_PICTURES and sum([len(message.text) for message in prompt.messages]) < LONG_PROMPT:
             return encode()
         return await self._work.texts.run(prompt.owner, encode)
 
@@ -451,10 +452,6 @@ class OpenAiCompatible:
                 f"The connection to {title} broke while its file store was asked. Try again."
             ) from error
 
-    async def _send(self, body: bytes, charges: Charges) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send a prompt; return when the head of the response has arrived."""
-        return await self._open("POST", self._url, lambda: _sendable(body), charges)
-
     async def _open(
         self,
         method: str,
@@ -464,7 +461,9 @@ class OpenAiCompatible:
         *,
         retries: int = STALE_RETRIES,
     ) -> tuple[aiohttp.ClientResponse, Attempt]:
-        """Send one request; `content` is called again if a kept connection turns out to be closed.
+        """Send one request; return when the head of its response has arrived.
+
+        `content` is called again if a kept connection turns out to be closed.
 
         Each time that it leaves is noted in `charges`, as the provider may charge for each.
         """

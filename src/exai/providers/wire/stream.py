@@ -134,13 +134,15 @@ class AnswerAccumulator:
         seen = self._usage
         prompt_details = seen.get("prompt_tokens_details")
         completion_details = seen.get("completion_tokens_details")
-        cached = _count(prompt_details, "cached_tokens")
+        cached = None if prompt_details is None else _count(prompt_details, "cached_tokens")
+        written = None if prompt_details is None else _count(prompt_details, "cache_write_tokens")
+        thought = None if completion_details is None else _count(completion_details, "reasoning_tokens")
         return Usage(
-            input=_count(seen, "prompt_tokens"),
-            cached=_count(seen, "cached_tokens") if cached is None else cached,
-            output=_count(seen, "completion_tokens"),
-            reasoning=_count(completion_details, "reasoning_tokens"),
-            cache_write=_count(prompt_details, "cache_write_tokens") or _count(seen, "cache_write_tokens"),
+            input=seen.get("prompt_tokens"),
+            cached=seen.get("cached_tokens") if cached is None else cached,
+            output=seen.get("completion_tokens"),
+            reasoning=thought,
+            cache_write=written or seen.get("cache_write_tokens"),
         )
 
     def add_events(self, events: Sequence[bytes]) -> None:
@@ -235,7 +237,7 @@ class AnswerAccumulator:
     def _add_usage(self, usage: Mapping[str, Any]) -> None:
         """Add token counts: later ones replace earlier ones; one that is missing later is kept."""
         self._read_usage = None
-        for name in _COUNTS:
+        for name in _COUNTS.intersection(usage):
             if (count := _count(usage, name)) is not None:
                 self._usage[name] = count
         for name in _DETAILS:
@@ -259,6 +261,6 @@ def _name(value: Any) -> str | None:
     return clean_line(value, MAX_NAME_CHARACTERS) or None
 
 
-def _count(source: Any, name: str) -> int | None:
-    value = source.get(name) if isinstance(source, dict) else None
+def _count(source: Mapping[str, Any], name: str) -> int | None:
+    value = source.get(name)
     return None if value is None else as_count(value, MAX_TOKENS)

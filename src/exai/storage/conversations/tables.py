@@ -1,5 +1,6 @@
 """Rows of conversations and their exchanges."""
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -132,9 +133,9 @@ class ConversationTables:
             lambda connection: [ExchangeRow(*row) for row in connection.execute(_NEWEST, parameters)]
         )
 
-    async def begin(self, exchange: NewExchange) -> None:
+    def begin(self, exchange: NewExchange) -> Coroutine[Any, Any, None]:
         """Create the conversation with its first exchange."""
-        await self._database.write(_begin, exchange)
+        return self._database.write(_begin, exchange)
 
     async def copy(self, copied: Copied) -> bool:
         """Copy the owner's conversation up to an exchange; return whether there is such a one."""
@@ -148,12 +149,12 @@ class ConversationTables:
         """Put a summary in the place of the oldest exchanges, in prompts; return whether it was kept."""
         return await self._database.write(_summarize, summary)
 
-    async def append(self, exchange: NewExchange) -> int | None:
+    def append(self, exchange: NewExchange) -> Coroutine[Any, Any, int | None]:
         """Append an exchange and return its number; `None` when the conversation had none left, 0 when it is gone.
 
         Numbers are given out under the conversation's row lock, so two appends never share one.
         """
-        return await self._database.write(_append, exchange)
+        return self._database.write(_append, exchange)
 
 
 _FIND = select(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exai.runtime.loop_time import within
+from exai.runtime.limits.loop_time import within
 from support.virtual_time import hold_at, now
 
 pytestmark = pytest.mark.virtual_time
