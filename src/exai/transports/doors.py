@@ -138,7 +138,12 @@ class McpDoors:
     async def sweep(self) -> None:
         """End sessions after their grace time, and keep the bounds of the others."""
         for each in (self, *self.others):
+            each.end_idle()
             await each.sessions.sweep()
+
+    def end_idle(self) -> None:
+        """End the HTTP sessions of this port that nobody uses."""
+        self._mcp.sweep()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -10,7 +10,6 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import mcp_types as types
-from mcp.server.connection import Connection
 from mcp.server.lowlevel import Server
 
 from exai.callers import Caller
@@ -20,11 +19,11 @@ from exai.tools.base import JsonObject
 from exai.transports.confirmation.asking import by_elicitation, can_be_asked
 from exai.transports.server import EngineServer, answer_call, named_caller
 
-__all__ = ["CALL", "Peer", "PlainCalls"]
+__all__ = ["CALL", "PLAIN_VERSIONS", "Client", "Peer", "PlainCalls", "is_plain"]
 
 CALL = "tools/call"
 
-_VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
+PLAIN_VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
 """Revisions whose results have no `resultType`."""
 _MEMBERS = frozenset({"name", "arguments", "_meta"})
 
@@ -45,16 +44,40 @@ class Peer(Protocol):
         ...
 
 
-class PlainCalls:
-    """Answers the plain calls of one connection."""
+class Client(Protocol):
+    """What a client said of itself in its handshake: the SDK's `Connection`, and what HTTP keeps of it."""
 
-    def __init__(self, server: EngineServer, connection: Connection, peer: Peer) -> None:
+    @property
+    def protocol_version(self) -> str:
+        """The revision that was agreed on."""
+        ...
+
+    @property
+    def initialize_accepted(self) -> bool:
+        """Whether the handshake was made."""
+        ...
+
+    @property
+    def client_params(self) -> types.InitializeRequestParams | None:
+        """Its part of the handshake."""
+        ...
+
+    @property
+    def client_capabilities(self) -> types.ClientCapabilities | None:
+        """What it can do, by these."""
+        ...
+
+
+class PlainCalls:
+    """Answers the plain calls of one client."""
+
+    def __init__(self, server: EngineServer, connection: Client, peer: Peer) -> None:
         self._server = server
         self._connection = connection
         self._peer = peer
 
     @classmethod
-    def of(cls, server: Server[Any], connection: Connection, peer: Peer) -> "PlainCalls | None":
+    def of(cls, server: Server[Any], connection: Client, peer: Peer) -> "PlainCalls | None":
         """Make it for a connection, unless each of its requests is the kernel's."""
         if isinstance(server, EngineServer) and server.answers_plain_calls:
             return cls(server, connection, peer)
@@ -63,17 +86,9 @@ class PlainCalls:
     def takes(self, params: Mapping[str, Any] | None) -> bool:
         """Return whether these params of a `tools/call` are plain."""
         connection = self._connection
-        if (
-            params is None
-            or connection.protocol_version not in _VERSIONS
-            or not connection.initialize_accepted
-        ):
+        if connection.protocol_version not in PLAIN_VERSIONS or not connection.initialize_accepted:
             return False
-        if not params.keys() <= _MEMBERS or type(params.get("name")) is not str:
-            return False
-        if "arguments" in params and type(params["arguments"]) is not dict:
-            return False
-        return "_meta" not in params or _has_token_alone(params["_meta"])
+        return is_plain(params)
 
     def result(self, params: Mapping[str, Any], caller: Caller) -> Coroutine[Any, Any, JsonObject]:
         """Return the result of a call that is plain.
@@ -110,6 +125,15 @@ class PlainCalls:
             await self._peer.notify("notifications/progress", {"_meta": meta, **params} if meta else params)
 
         return send
+
+
+def is_plain(params: Mapping[str, Any] | None) -> bool:
+    """Return whether these params of a `tools/call` are a name and arguments, and at most a progress token."""
+    if params is None or not params.keys() <= _MEMBERS or type(params.get("name")) is not str:
+        return False
+    if "arguments" in params and type(params["arguments"]) is not dict:
+        return False
+    return "_meta" not in params or _has_token_alone(params["_meta"])
 
 
 def _has_token_alone(meta: Any) -> bool:

@@ -11,6 +11,7 @@ knows the handshake.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, partial
@@ -36,7 +37,6 @@ from exai import config
 from exai.callers import Caller
 from exai.events.bus import EventBus
 from exai.protocol.jsonrpc import (
-    INTERNAL_ERROR,
     INVALID_REQUEST,
     Message,
     Refusal,
@@ -44,6 +44,7 @@ from exai.protocol.jsonrpc import (
     error_message,
 )
 from exai.runtime import tasks
+from exai.transports.asked_requests import AskedRequests
 from exai.transports.parsing import MessageParser
 from exai.transports.plain_calls import CALL, PlainCalls
 from exai.transports.server import incident_error
@@ -57,8 +58,6 @@ Send = Callable[[str], Awaitable[None]]
 
 INLINE_METHODS = frozenset({"initialize", "ping"})
 """Answered before the next message is read: what follows `initialize` needs it, and a sign of life needs no slot."""
-CONNECTION_CLOSED = -32000
-REQUEST_TIMEOUT = -32001
 TOO_MANY_IN_FLIGHT = -32003
 TURN = 16
 """Messages taken in a row before others have their turn; a peer may send thousands in one packet."""
@@ -92,8 +91,7 @@ class Pump:
         """One per request, until its answer is written."""
         self._unanswered: dict[RequestId, asyncio.Task[None]] = {}
         """Of these, the ones that can be cancelled: a peer may use an id again once it reads the answer."""
-        self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
-        self._next_id = 0
+        self._asked = AskedRequests(partial(next, itertools.count(1)))
         self._closed = False
         self.serve_for(caller)
         kind = caller.door
@@ -126,7 +124,7 @@ class Pump:
             await self.refuse(refusal)
             return
         if "method" not in message:
-            self._take_response(message)
+            self._asked.take(message)  # to one that nobody waits for, JSON-RPC has no answer
         elif "id" not in message:
             await self._take_notification(message["method"], message.get("params"))
         else:
@@ -151,9 +149,7 @@ class Pump:
         running = list(self._tasks)
         for task in running:
             task.cancel()
-        for future in self._asked.values():
-            if not future.done():
-                future.set_exception(MCPError(code=CONNECTION_CLOSED, message="Connection closed"))
+        self._asked.close()
         if running:
             await asyncio.wait(running)
         await _unwind(self._connection)
@@ -253,34 +249,12 @@ class Pump:
         if task is not None:
             task.cancel()
 
-    def _take_response(self, message: Message) -> None:
-        """An answer to a request of ours; one that nobody waits for is dropped, as JSON-RPC has no answer to it."""
-        request_id = message.get("id")
-        future = None if request_id is None else self._asked.get(coerce_request_id(request_id))
-        if future is None or future.done():
-            return
-        result = message.get("result")
-        if isinstance(result, dict):
-            future.set_result(result)
-            return
-        error = message.get("error")
-        given = error if isinstance(error, dict) else {}
-        code = given.get("code")
-        future.set_exception(
-            MCPError(
-                code=code if isinstance(code, int) else INTERNAL_ERROR,
-                message=str(given.get("message", "The peer sent an answer that is none.")),
-                data=given.get("data"),
-            )
-        )
-
     async def notify(self, method: str, params: Params, opts: CallOptions | None = None) -> None:  # noqa: ARG002
         """Tell the peer, if it is still there; part of the SDK's `Outbound`."""
         message: Message = {"jsonrpc": "2.0", "method": method}
         if params is not None:
             message["params"] = params
-        with suppress(OSError):
-            await self._send(message)
+        await self._tell(message)
 
     async def send_raw_request(
         self, method: str, params: Params, opts: CallOptions | None = None
@@ -290,31 +264,12 @@ class Pump:
         Raises:
             MCPError: the peer answered with an error, or not in time, or is gone.
         """
-        if self._closed:
-            raise MCPError(code=CONNECTION_CLOSED, message="Connection closed")
-        self._next_id += 1
-        request_id = self._next_id
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked[request_id] = future
-        try:
-            await self._send(
-                {"jsonrpc": "2.0", "id": request_id, "method": method, "params": dict(params or {})}
-            )
-            async with asyncio.timeout((opts or {}).get("timeout")):
-                return await future
-        except OSError as error:
-            if not isinstance(error, TimeoutError):
-                raise MCPError(code=CONNECTION_CLOSED, message="Connection closed") from None
-            await self.notify("notifications/cancelled", {"requestId": request_id, "reason": "timed out"})
-            raise MCPError(code=REQUEST_TIMEOUT, message=f"No answer to {method} in time") from None
-        except asyncio.CancelledError:
-            if not self._closed:
-                await self.notify(
-                    "notifications/cancelled", {"requestId": request_id, "reason": "no longer needed"}
-                )
-            raise
-        finally:
-            del self._asked[request_id]
+        within_s = (opts or {}).get("timeout")
+        return await self._asked.ask(self._send, self._tell, method, params, within_s=within_s)
+
+    async def _tell(self, message: Message) -> None:
+        with suppress(OSError):
+            await self._send(message)
 
     async def _send(self, message: Message) -> None:
         await self._send_text(encode(message))

@@ -1,4 +1,4 @@
-"""MCP over Streamable HTTP at `/mcp`: the SDK's own application, behind our checks.
+"""MCP over Streamable HTTP at `/mcp`: plain calls, and the SDK's own application for the rest, behind our checks.
 
 The checks answer what the SDK would answer less clearly: a body that is too large, no JSON, a batch,
 nested too deep, or a call that its caller may not make. An answer that is under way when the caller's
@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exai import config
 from exai.auth.revocation_state import EndReason
 from exai.callers import Caller
-from exai.errors import ExaiError, ScopeMissing, Unauthenticated, UnknownTool
+from exai.errors import ExaiError, ScopeMissing, UnknownTool
 from exai.protocol.jsonrpc import Message, Refusal, RequestId, encode
 from exai.protocol.surrogates import repaired
 from exai.runtime.clock import Clock
 from exai.transports.http.answers import BreakableAnswer, IdentifiedRefusals, replayed
-from exai.transports.http.faults import TooManySessions, rpc_fault
+from exai.transports.http.faults import TooManySessions, ended_credential, rpc_fault
+from exai.transports.http.plain_requests import HttpClient, PlainRequests, client_of_handshake
 from exai.transports.http.running_requests import RunningRequests, Session
 from exai.transports.http.sessions import HttpSessions, session_id_of
 from exai.transports.parsing import MessageParser
@@ -61,6 +62,7 @@ class HttpDoor:
         self._open = False
         self._running = RunningRequests()
         self._sessions = HttpSessions(server, settings, watcher, clock)
+        self._plain = PlainRequests(server, self._sessions, self._running, watcher, self._refused)
 
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[None]:
@@ -71,6 +73,10 @@ class HttpDoor:
                 yield
             finally:
                 self._open = False
+
+    def sweep(self) -> None:
+        """End the sessions that nobody uses."""
+        self._sessions.sweep()
 
     async def __call__(self, request: AuthorizedRequest) -> ASGIApp:
         if not self._open:
@@ -126,17 +132,33 @@ class HttpDoor:
     async def _serve_message(
         self, caller: Caller, message: Message, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        if self._plain.takes_response(message):
+            await Response(status_code=202)(scope, receive, send)
+            return
         is_endless = message.get("method") in STREAMING_METHODS
         session_id = session_id_of(scope)
         session = None if session_id is None else (caller.subject, session_id)
+        client = self._plain.client_of(message, caller, scope)
         try:
+            if client is not None and session_id is not None:
+                with self._traffic:
+                    await self._plain.serve(client, message, caller, session_id, scope, receive, send)
+                return
             # A stream lasts as long as its client wants it, so a stop does not wait for it.
             with (
                 self._request_of(session, message, body, send) as (sdk_body, sending),
                 nullcontext() if is_endless else self._traffic,
             ):
                 replay = replayed(sdk_body, receive)
-                await self._serve(caller, message.get("id"), scope, replay, sending, is_endless=is_endless)
+                await self._serve(
+                    caller,
+                    message.get("id"),
+                    scope,
+                    replay,
+                    sending,
+                    is_endless=is_endless,
+                    client=client_of_handshake(message),
+                )
         except Refusal as refusal:
             await JSONResponse(refusal.answer, status_code=400)(scope, receive, send)
 
@@ -166,6 +188,7 @@ class HttpDoor:
         send: Send,
         *,
         is_endless: bool,
+        client: HttpClient | None = None,
     ) -> None:
         """Have the SDK answer, as long as the caller's credential is good."""
         scope[CALLER_KEY] = caller
@@ -185,21 +208,14 @@ class HttpDoor:
         try:
             async with deadline:
                 with self._watcher.watching(caller, end):
-                    await self._sessions.serve(caller, scope, receive, answer.send)
+                    await self._sessions.serve(caller, scope, receive, answer.send, client)
         except TimeoutError:
             if not end_reasons:
                 raise
-            refusal = self._refused(_ended(end_reasons[0]), scope, request_id)
+            refusal = self._refused(ended_credential(end_reasons[0]), scope, request_id)
             await answer.break_off(refusal, scope, receive, as_event=request_id is not None)
 
     def _refused(self, fault: ExaiError, scope: Scope, request_id: RequestId | None) -> Response:
         response = rpc_fault(fault, request_id)
         response.raw_headers += self._gate.challenge(fault, scope)
         return response
-
-
-def _ended(reason: EndReason) -> Unauthenticated:
-    what = "has expired" if reason == "expired" else "was revoked"
-    return Unauthenticated(
-        f"The token {what} while this was under way. Come back with another one.", presented=True
-    )

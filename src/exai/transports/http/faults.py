@@ -2,11 +2,12 @@
 
 from starlette.responses import JSONResponse
 
-from exai.errors import ExaiError, RequestFault
+from exai.auth.revocation_state import EndReason
+from exai.errors import ExaiError, RequestFault, Unauthenticated
 from exai.protocol.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, RequestId, error_message
 from exai.transports.fault_data import fault_data
 
-__all__ = ["TooManySessions", "rpc_fault"]
+__all__ = ["TooManySessions", "ended_credential", "rpc_fault"]
 
 
 class TooManySessions(RequestFault):
@@ -15,6 +16,14 @@ class TooManySessions(RequestFault):
     code = "too_many_sessions"
     http_status = 429
     rpc_code = INVALID_REQUEST
+
+
+def ended_credential(reason: EndReason) -> Unauthenticated:
+    """Make the error of a request whose caller's credential has ended."""
+    what = "has expired" if reason == "expired" else "was revoked"
+    return Unauthenticated(
+        f"The token {what} while this was under way. Come back with another one.", presented=True
+    )
 
 
 def rpc_fault(fault: ExaiError, request_id: RequestId | None = None) -> JSONResponse:

@@ -8,8 +8,9 @@ byte leaves.
 
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from starlette.types import Message as AsgiMessage
 from starlette.types import Send
@@ -28,15 +29,31 @@ Session = tuple[str, bytes]
 class RunningRequest:
     """One request: what the SDK gets of it, and what its client gets of the answer."""
 
-    def __init__(self, session: Session, message: Message, own_id: str) -> None:
+    def __init__(
+        self, session: Session, message: Message, own_id: str, cancel: Callable[[], None] | None
+    ) -> None:
         self.key = (session, str(message["id"]))
         self.is_answered = False
         """Whether its answer has left, or begun to."""
         self.own_id = own_id
-        self.body = encode({**message, "id": own_id}).encode()
+        self.cancel = cancel
+        """Cancels a request that the SDK knows nothing of."""
+        self._message = message
+
+    @cached_property
+    def body(self) -> bytes:
         """The request under our id."""
-        self.marked = _member(own_id)
-        self.member = _member(message["id"])
+        return encode({**self._message, "id": self.own_id}).encode()
+
+    @cached_property
+    def marked(self) -> bytes:
+        """Our id as it stands in the SDK's answer."""
+        return _member(self.own_id)
+
+    @cached_property
+    def member(self) -> bytes:
+        """The client's id, to stand in its place."""
+        return _member(self._message["id"])
 
 
 class RunningRequests:
@@ -48,13 +65,20 @@ class RunningRequests:
         self._running: dict[tuple[Session, str], RunningRequest] = {}
 
     @contextmanager
-    def running(self, session: Session, message: Message) -> Iterator[RunningRequest]:
+    def running(
+        self, session: Session, message: Message, *, cancel: Callable[[], None] | None = None
+    ) -> Iterator[RunningRequest]:
         """Let the client's id be taken within this scope, or until the answer leaves.
+
+        Args:
+            session: with its subject.
+            message: the request.
+            cancel: cancels it, where the SDK knows nothing of it.
 
         Raises:
             Refusal: a request with this id is running in the session.
         """
-        request = RunningRequest(session, message, f"{self._tag}-{next(self._numbers)}")
+        request = RunningRequest(session, message, f"{self._tag}-{next(self._numbers)}", cancel)
         if request.key in self._running:
             sentence = (
                 f"A request with the id {message['id']!r} is still running. Give each request its own id."
@@ -64,7 +88,7 @@ class RunningRequests:
         try:
             yield request
         finally:
-            self._free(request)
+            self.free(request)
 
     def answering(self, request: RunningRequest, send: Send) -> Send:
         """Return what sends the answer under the client's id, which is free from then on."""
@@ -72,7 +96,7 @@ class RunningRequests:
         async def sending(message: AsgiMessage) -> None:
             if request.marked in (body := message.get("body", b""))[:ID_WITHIN]:
                 request.is_answered = True
-                self._free(request)
+                self.free(request)
                 message = {**message, "body": body.replace(request.marked, request.member, 1)}
             await send(message)
 
@@ -86,9 +110,12 @@ class RunningRequests:
         request = self._running.get((session, str(params.get("requestId"))))
         if request is None:
             return message
+        if request.cancel is not None:
+            request.cancel()
         return {**message, "params": {**params, "requestId": request.own_id}}
 
-    def _free(self, request: RunningRequest) -> None:
+    def free(self, request: RunningRequest) -> None:
+        """Let the client use the id of a request again: its answer leaves, or its client has gone."""
         if self._running.get(request.key) is request:
             del self._running[request.key]
 
