@@ -92,7 +92,9 @@ async def open_port(
     clock = LoopClock(time.time())
     listener = Listener(tree.server, clock)
     ready, stopping = asyncio.Event(), asyncio.Event()
-    server = build_server(engine, version=VERSION, extend=extend, bus=bus)
+    server = build_server(
+        engine, version=VERSION, extend=extend, plain_calls=tree.server.plain_calls, bus=bus
+    )
     doors = McpDoors(server, engine, authenticates, authority, tree, bus, clock, Front(further))
     serving = asyncio.get_running_loop().create_task(
         listener.serve(

@@ -14,6 +14,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -116,8 +117,11 @@ async def over_stdio() -> AsyncIterator[Exchange]:
 
 
 @asynccontextmanager
-async def over_http() -> AsyncIterator[Exchange]:
-    async with open_doors() as doors, aiohttp.ClientSession() as http:
+async def over_http(*, plain_calls: bool = True) -> AsyncIterator[Exchange]:
+    async with (
+        open_doors(server={"plain_calls": plain_calls}) as doors,
+        aiohttp.ClientSession() as http,
+    ):
         session: dict[str, str] = {"Accept": "application/json, text/event-stream"}
 
         async def exchange(message: Message) -> list[Message]:
@@ -137,6 +141,9 @@ async def over_http() -> AsyncIterator[Exchange]:
                 ]
 
         yield exchange
+
+
+over_http_by_the_sdk = partial(over_http, plain_calls=False)
 
 
 def _routing(message: Message) -> dict[str, str]:
@@ -214,9 +221,13 @@ async def test_the_same_answers_over_every_door(conversation: Callable[[], list[
         message["id"] for message in messages if "id" in message
     ]
     assert sum("result" in received[-1] for _, received in expected if received) >= 6
-    for over in (over_stdio, over_http, over_the_sdk_loop):
+    for over in (over_stdio, over_http, over_http_by_the_sdk, over_the_sdk_loop):
         for (message, here), (_, there) in zip(expected, await _held(over, messages), strict=True):
-            if over is over_http and _routing(message) and message.get("params", {}).get("name") == 7:
+            if (
+                over in (over_http, over_http_by_the_sdk)
+                and _routing(message)
+                and message.get("params", {}).get("name") == 7
+            ):
                 assert there[-1]["error"]["code"] == -32020
                 continue
-            assert there == here, (over.__name__, message)
+            assert there == here, (over, message)

@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from exai.protocol.jsonrpc import RequestId, encode
 
-__all__ = ["BreakableAnswer", "IdentifiedRefusals", "replayed"]
+__all__ = ["BreakableAnswer", "IdentifiedRefusals", "has_length", "replayed", "with_length_of"]
 
 REFUSED = 400
 """From this status on."""
@@ -59,7 +59,7 @@ class IdentifiedRefusals:
             start, self._held = self._held, None
             if not message.get("more_body"):
                 message = {**message, "body": self._identified(message.get("body", b""))}
-                start = {**start, "headers": [*_without_length(start), _length(message["body"])]}
+                start = with_length_of(start, message)
             await self._send(start)
         await self._send(message)
 
@@ -76,12 +76,17 @@ class IdentifiedRefusals:
         return encode(answer).encode()
 
 
-def _without_length(start: Message) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+def has_length(start: Message) -> bool:
+    """Whether the start of an answer says how long its body is."""
+    return any(name.lower() == b"content-length" for name, _ in start["headers"])
 
 
-def _length(body: bytes) -> tuple[bytes, bytes]:
-    return (b"content-length", str(len(body)).encode())
+def with_length_of(start: Message, message: Message) -> Message:
+    """Return the start of an answer with the length of its first piece, if that is all of it, else without any."""
+    headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+    if not message.get("more_body"):
+        headers.append((b"content-length", str(len(message.get("body", b""))).encode()))
+    return {**start, "headers": headers}
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

@@ -16,6 +16,7 @@ from starlette.types import Message as AsgiMessage
 from starlette.types import Send
 
 from exai.protocol.jsonrpc import INVALID_REQUEST, Message, Refusal, RequestId, encode
+from exai.transports.http.answers import has_length, with_length_of
 
 __all__ = ["RunningRequest", "RunningRequests"]
 
@@ -93,11 +94,20 @@ class RunningRequests:
     def answering(self, request: RunningRequest, send: Send) -> Send:
         """Return what sends the answer under the client's id, which is free from then on."""
 
+        held: AsgiMessage | None = None
+
         async def sending(message: AsgiMessage) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and has_length(message):
+                held = message  # ids differ in length
+                return
             if request.marked in (body := message.get("body", b""))[:ID_WITHIN]:
                 request.is_answered = True
                 self.free(request)
                 message = {**message, "body": body.replace(request.marked, request.member, 1)}
+            if held is not None:
+                start, held = held, None
+                await send(with_length_of(start, message))
             await send(message)
 
         return sending
