@@ -96,7 +96,7 @@ class Server(Section):
     """Largest HTTP request body, in bytes."""
 
     plain_calls: bool = True
-    """Answer plain tool calls over WebSocket and stdio past the MCP SDK's kernel, at less cost. Off: through it."""
+    """Answer plain tool calls past the MCP SDK, at less cost, at every door. Off: through it."""
 
 
 class WebSocket(Section):
