@@ -1,5 +1,6 @@
 """What SQLite and PostgreSQL say differently. No other module asks which of them a connection belongs to."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ __all__ = [
     "PortableInsert",
     "add_up",
     "database_bytes",
+    "execute_by_driver",
     "insert_if_absent",
     "lock_until_commit",
     "statement_limit",
@@ -67,8 +69,8 @@ class PortableInsert:
 class ManyRows:
     """A statement that calls execute, for many rows at once and without results.
 
-    For each execution SQLAlchemy works out how the parameters are handed over, which for SQLite takes longer than the
-    statement. There it is done once.
+    For each execution SQLAlchemy works out how the parameters are handed over, and keeps a cursor's result, which for
+    SQLite takes longer than the statement. There the first is done once, and the driver gets the statement alone.
     """
 
     def __init__(self, statement: Insert | Update | PortableInsert) -> None:
@@ -83,11 +85,23 @@ class ManyRows:
             return
         if self._compiled is None:
             self._compiled = _Compiled(self._of(dialect), dialect, list(rows[0]))
-        connection.exec_driver_sql(self._compiled.sql, [self._compiled.values(row) for row in rows])
+        execute_by_driver(connection, self._compiled.sql, [self._compiled.values(row) for row in rows])
 
     def _of(self, dialect: Dialect) -> Insert | Update:
         statement = self._statement
         return statement.of(dialect) if isinstance(statement, PortableInsert) else statement
+
+
+def execute_by_driver(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]] = ((),)) -> None:
+    """Execute a statement of SQLite for each row, without results; its errors are those of SQLAlchemy."""
+    driver = connection.connection.driver_connection
+    assert driver is not None, "a connection that is open"  # noqa: S101
+    try:
+        driver.executemany(sql, rows) if len(rows) > 1 else driver.execute(sql, rows[0])
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(
+            sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 class _Compiled:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from exai.storage.database_file import FILE_NAME
+from exai.storage.dialects import execute_by_driver
 
 __all__ = ["FILE_NAME", "SqliteBackend"]
 
@@ -162,7 +163,7 @@ def _engine(file: Path, begin: str) -> Engine:
         cursor.close()
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: execute_by_driver(connection, begin))
     return engine
 
 
