@@ -1,5 +1,7 @@
 """The dashboard in a real browser, before a real daemon."""
 
+from typing import Any
+
 import pytest
 
 from exai_emulator import Emulator
@@ -69,6 +71,13 @@ async def test_every_page_with_something_on_it_breaks_no_word_and_no_rule(
     browser: BrowserProcess, busy: WatchedDaemon, size: tuple[int, int], scheme: Scheme
 ) -> None:
     assert await pages_with_faults(browser, busy.address, size, scheme) == {}
+    calls: Any = (await busy.document("/api/calls?q=outcome:failed"))["calls"]
+    groups: Any = (await busy.document("/api/errors"))["groups"]
+    async with browser.tab(size=size, scheme=scheme) as tab:
+        for path in (f"/calls/{calls[0]['call_id']}", f"/errors/{groups[0]['group']}"):
+            await tab.open(busy.address + path)
+            await tab.settled()
+            assert await faults_of(tab) == {}, path
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "dark"), (NARROW, "light")], ids=["wide", "narrow"])

@@ -61,7 +61,7 @@ function Breaker({ of: breaker }) {
   const now = useNow();
   const left = breaker.until ? (Date.parse(breaker.until) - now) / 1000 : null;
   return html`<${Badge} kind=${STATES[breaker.state]}>${words(breaker.state)}<//>${breaker.state !== "closed" &&
-  html`<span>: ${breaker.cause ? words(breaker.cause) : "cause unknown"}${left === null ? "" : left > 0 ? `, tries again in ${seconds(left)}` : ", tries again with the next request"}${breaker.since ? `, for ${seconds(secondsSince(breaker.since, now))}` : ""}; ${count(breaker.refused)} refused</span>`}`;
+  html`<span>: ${breaker.cause ? words(breaker.cause) : "cause unknown"}${left === null ? "" : left >= 0.5 ? `, tries again in ${seconds(left)}` : ", tries again with the next request"}${breaker.since ? `, for ${seconds(secondsSince(breaker.since, now))}` : ""}; ${count(breaker.refused)} refused</span>`}`;
 }
 
 const columns = (provider) => [

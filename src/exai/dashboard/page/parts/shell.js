@@ -94,7 +94,7 @@ function StatusLine() {
 
 function leftOf({ until }, now) {
   const left = until ? (Date.parse(until) - now) / 1000 : 0;
-  return left > 0 ? `, ${seconds(left)} left` : "";
+  return left >= 0.5 ? `, ${seconds(left)} left` : "";
 }
 
 const aloud = (status) =>
