@@ -14,7 +14,8 @@ from exai.cli.terminal.prompt import prompt_of
 from exai.cli.terminal.screen import Screen, summary
 from exai.errors import StartFault
 from exai_emulator import Emulator
-from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.commands import Ended, run_exai
+from support.daemons import StartDaemon, clean_environ, free_port
 from support.drawn_pictures import drawn
 
 
@@ -102,20 +103,9 @@ async def test_what_cannot_be_asked_is_a_sentence(tmp_path: Path) -> None:
         assert says in str(result.exception)
 
 
-async def _run(*arguments: str, data_dir: Path) -> tuple[int | None, str, str]:
-    environ = {"EXAI_SERVER__PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
-    process = await asyncio.create_subprocess_exec(
-        *EXAI,
-        "chat",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=clean_environ(data_dir, environ),
-        cwd=data_dir.parent,
-    )
-    out, notes = await process.communicate()
-    return process.returncode, out.decode(), notes.decode()
+async def _run(*arguments: str, data_dir: Path) -> Ended:
+    env = clean_environ(data_dir, {"EXAI_SERVER__PORT": str(free_port())})
+    return await run_exai("chat", *arguments, env=env, cwd=data_dir.parent)
 
 
 async def test_without_a_daemon_one_is_started_for_the_question(tmp_path: Path) -> None:

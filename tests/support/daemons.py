@@ -13,7 +13,16 @@ from exai.storage.database_file import FILE_NAME
 from support.forks import Fork, fork
 from support.migrated_databases import migrated_sqlite
 
-__all__ = ["EXAI", "NO_KEYRING", "Daemon", "StartDaemon", "clean_environ", "daemon", "free_port"]
+__all__ = [
+    "EXAI",
+    "EXAI_MODULE",
+    "NO_KEYRING",
+    "Daemon",
+    "StartDaemon",
+    "clean_environ",
+    "daemon",
+    "free_port",
+]
 
 EXAI_MODULE = "exai.cli"
 EXAI = (sys.executable, "-m", EXAI_MODULE)

@@ -37,11 +37,9 @@ snapshot with bad paths        HTTP: `files/snapshots/test_manifests`, `transpor
 =============================  ===================================================================================
 """
 
-import asyncio
 import hashlib
 import io
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -53,6 +51,7 @@ import pytest
 from mcp import StdioServerParameters
 
 from exai_emulator import Emulator, Fault, FileState
+from support.commands import Ended, run_exai
 from support.daemons import EXAI, Daemon, StartDaemon, clean_environ
 from support.foreign_clients import ForeignClient, python_client
 from support.mcp_websocket import McpSocket, mcp_socket
@@ -100,14 +99,8 @@ class Ways:
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Run a command on the daemon's data; its exit code, and what it says of errors."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "exai.cli", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self.environ,
-        )
-        _, said = await process.communicate()
-        return process.returncode or 0, said.decode()
+        ended = await run_exai(*arguments, env=self.environ, cwd=self.folder)
+        return ended.code, ended.notes
 
     async def sent(self, file_id: str, name: str, to: str) -> dict[str, str]:
         """Have a file sent to a provider by every way; what each says of its refusal."""
@@ -238,15 +231,8 @@ async def test_a_foreign_file_is_unknown_to_commands_by_an_identity_and_by_an_ow
     """In the words and with the exit code of a file of nobody; the owner still has it."""
     environ = clean_environ(tmp_path / "data", {**provider_environ, "EXAI_AUTH__MODE": "required"})
 
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(*EXAI, *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environ,
-        )
-        printed, said = await process.communicate()
-        return process.returncode or 0, printed.decode(), said.decode()
+    async def run(*arguments: str) -> Ended:
+        return await run_exai(*arguments, env=environ, cwd=tmp_path)
 
     async with start_daemon(EXAI_AUTH__MODE="required") as daemon:
         as_: dict[str, tuple[str, ...]] = {}

@@ -1,12 +1,12 @@
 """Hourly guards, repeated questions and counted names, through the daemon and over its restart."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 from exai.config import Guards
-from support.daemons import EXAI, StartDaemon, clean_environ
+from support.commands import run_exai
+from support.daemons import StartDaemon, clean_environ
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.waiting import wait_until
 
@@ -35,21 +35,14 @@ async def test_a_guard_holds_over_a_restart_and_names_are_counted(
 
         shown = await wait_until(counted, what="the calls of both daemons are counted", within=90)
         assert "argument prompt: 4, 2" in shown["content"][0]["text"]
-    process = await asyncio.create_subprocess_exec(
-        *EXAI,
-        "usage",
-        "--names",
-        "--json",
-        env=clean_environ(tmp_path / "data"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
+    env = clean_environ(tmp_path / "data")
+    output = (await run_exai("usage", "--names", "--json", env=env, cwd=tmp_path)).out
     rows = {(row["kind"], row["name"]): row["calls"] for row in json.loads(output) if row["tool"] == "chat"}
     assert rows["client", "test"] == 4
     assert rows["argument", "(unknown)"] == 1
     assert rows["model", "glm-5.3"] >= 2
-    assert b"private" not in output
-    assert b"modle" not in output
+    assert "private" not in output
+    assert "modle" not in output
 
 
 async def test_a_question_over_and_over_is_asked_twice(start_daemon: StartDaemon) -> None:

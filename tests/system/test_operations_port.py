@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from exai.auth.scopes import DASHBOARD, SCOPES
-from support.daemons import EXAI, clean_environ
+from support.commands import run_exai
+from support.daemons import clean_environ
 from support.forged_tokens import forged, own_signer
 from support.guarded_daemon import GuardedDaemon, guarded_daemon
 from support.waiting import wait_until
@@ -88,18 +89,10 @@ async def sign_in(line: Wire, here: str, ticket: str) -> Reply:
 async def ticket_of_the_command(guarded: GuardedDaemon) -> str:
     """What `exai dashboard` prints, run beside the daemon."""
     data_dir = guarded.data_dir
-    process = await asyncio.create_subprocess_exec(
-        *EXAI,
-        "dashboard",
-        "--address",
-        guarded.daemon.operations,
-        env=clean_environ(data_dir),
-        cwd=data_dir,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    printed = (await process.communicate())[0].decode()
-    assert process.returncode == 0
-    address, _, ticket = printed.strip().partition("#ticket=")
+    given = ("dashboard", "--address", guarded.daemon.operations)
+    ended = await run_exai(*given, env=clean_environ(data_dir), cwd=data_dir)
+    assert ended.code == 0, ended
+    address, _, ticket = ended.out.strip().partition("#ticket=")
     assert address == f"{guarded.daemon.operations}/"
     return ticket
 

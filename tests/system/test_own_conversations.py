@@ -1,10 +1,10 @@
 """One's own conversations through the daemon: found, copied, renamed, summed up; and from the terminal."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-from support.daemons import EXAI, StartDaemon, clean_environ
+from support.commands import run_exai
+from support.daemons import StartDaemon, clean_environ
 from support.mcp_websocket import McpSocket, mcp_socket
 
 
@@ -15,16 +15,10 @@ async def asked(socket: McpSocket, tool: str, **arguments: Any) -> dict[str, Any
 
 
 async def exai(tmp_path: Path, environ: dict[str, str], *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *EXAI,
-        *arguments,
-        env=clean_environ(tmp_path / "data", environ),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    env = clean_environ(tmp_path / "data", environ)
+    ended = await run_exai(*arguments, env=env, cwd=tmp_path)
+    assert ended.code == 0, ended
+    return ended.out + ended.notes
 
 
 async def test_a_conversation_is_found_copied_and_summed_up(

@@ -1,9 +1,7 @@
 """A file that is removed is deleted at its provider too, and that can be proved, over HTTP and by the command."""
 
-import asyncio
 import hashlib
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.copy_rows import Store
 from exai_emulator import Emulator, Fault
+from support.commands import run_exai
 from support.copies import keep
 from support.daemons import Daemon, StartDaemon, clean_environ
 from support.waiting import wait_until
@@ -90,10 +89,6 @@ def _unknown() -> dict[str, Any]:
 
 
 async def _command(tmp_path: Path, *arguments: str) -> str:
-    environ = clean_environ(tmp_path / "data")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exai.cli", *arguments, stdout=asyncio.subprocess.PIPE, env=environ
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0
-    return said.decode()
+    ended = await run_exai(*arguments, env=clean_environ(tmp_path / "data"), cwd=tmp_path)
+    assert ended.code == 0, ended
+    return ended.out

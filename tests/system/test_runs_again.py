@@ -10,25 +10,16 @@ import pytest
 
 from exai.storage.database_file import FILE_NAME
 from exai_emulator import Emulator, Fault, Persona
-from support.daemons import EXAI, StartDaemon, clean_environ, free_port
+from support.commands import Ended, run_exai
+from support.daemons import StartDaemon, clean_environ, free_port
 from support.mcp_websocket import mcp_socket
 
 PROBLEM = {"problem": "Shall we shard?", "model": "glm-5.3"}
 
 
-async def exai(*arguments: str, data_dir: Path, environ: dict[str, str]) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *EXAI,
-        "workflows",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=clean_environ(data_dir, {**environ, "EXAI_SERVER__PORT": str(free_port())}),
-        cwd=data_dir.parent,
-    )
-    out, notes = await process.communicate()
-    return process.returncode, out.decode(), notes.decode()
+async def exai(*arguments: str, data_dir: Path, environ: dict[str, str]) -> Ended:
+    env = clean_environ(data_dir, {**environ, "EXAI_SERVER__PORT": str(free_port())})
+    return await run_exai("workflows", *arguments, env=env, cwd=data_dir.parent)
 
 
 def set_aside(data_dir: Path) -> int:
