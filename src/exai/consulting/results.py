@@ -25,6 +25,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     names_writers: ClassVar[bool] = False
     """Whether each content block of the tool's answers says who wrote it."""
+    is_kept: ClassVar[bool] = False
+    """Whether the tool returns the same object until something changes, so that its answer is rendered once."""
 
     def text(self) -> str:
         """Render the result for a model that reads text alone.

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from exai.consulting.results import Confirmation, Report, ToolReturn
+from exai.consulting.results import Confirmation, Report, Result, ToolReturn
 from exai.error_tracking.provenance import Provenance
 from exai.protocol.schemas import output_schema
 from exai.tools.base import JsonObject, Tool, ToolAnswer
@@ -49,6 +49,10 @@ EMULATED_MARK = "[emulated "
 EMULATED_NOTE = "This is a demonstration: the emulator answered, and no model."
 
 
+_latest: dict[type[Result], tuple[ToolReturn[Any], ToolAnswer]] = {}
+"""By the kind of a result that is kept, the latest one with its answer."""
+
+
 class CallFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the dispatcher adds to the report of a tool that asks a provider."""
 
@@ -86,6 +90,16 @@ def answer_of(returned: ToolReturn[Any]) -> ToolAnswer:
 
     Fields of the result that have their default are left out, and so are empty ones of the objects in it.
     """
+    if not returned.result.is_kept:
+        return _rendered(returned)
+    kind = type(returned.result)
+    latest = _latest.get(kind)
+    if latest is None or latest[0] is not returned:
+        latest = _latest[kind] = returned, _rendered(returned)
+    return latest[1]
+
+
+def _rendered(returned: ToolReturn[Any]) -> ToolAnswer:
     result = returned.result
     kind: object = type(result)
     usual = _defaults_of(kind)

@@ -1,7 +1,7 @@
 """`models`: the models that can be asked, with abilities, prices and health."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -195,6 +195,8 @@ class ProviderSummary(msgspec.Struct, frozen=True, kw_only=True):
 class ModelsListed(Result, frozen=True, kw_only=True):
     """The providers with their models."""
 
+    is_kept: ClassVar[bool] = True
+
     default: str | None = None
     note: str | None = None
     """Present where models were left out."""
@@ -236,6 +238,8 @@ class Models:
 
     def __init__(self, states: ModelStates) -> None:
         self._states = states
+        self._kept: dict[str | None, tuple[ModelsReport, ToolReturn[ModelsListed]]] = {}
+        """By provider, the latest list, which is the same until something of its models changes."""
 
     def tool(self) -> Tool[ModelsArguments, ModelsListed]:
         """The catalogue's entry."""
@@ -275,7 +279,10 @@ class Models:
     def _listed(self, provider: str | None, model: str | None) -> ToolReturn[ModelsListed]:
         report = self.report(provider)
         if model is None:
-            return ToolReturn(ModelsListed.of(report), report=report)
+            kept = self._kept.get(provider)
+            if kept is None or kept[0] != report:
+                kept = self._kept[provider] = report, ToolReturn(ModelsListed.of(report), report=report)
+            return kept[1]
         one = report.only(model)
         if not one.providers:
             known = [model.name for provider in report.providers for model in provider.models]
