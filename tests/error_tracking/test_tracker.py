@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,15 +13,19 @@ from sqlalchemy import func, select, text
 
 from exai import config
 from exai.callers import Caller, Door
-from exai.error_tracking.faults import FaultSource
+from exai.error_tracking import tracker
+from exai.error_tracking.faults import Fault, FaultSource
 from exai.error_tracking.states import DecisionRefused, archive, reopen, resolve
-from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed
+from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed, body_of
 from exai.errors import FileRefused, ProviderThrottled, StoreFailed
+from exai.monitoring.logs import Redaction
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
+from exai.storage.error_tracking.counting import exponent_of
 from exai.storage.error_tracking.groups import StaleVersion
 from exai.storage.error_tracking.retention import FaultRetention
+from exai.storage.error_tracking.rows import FaultBatch, Turn
 from exai.storage.error_tracking.schema import error_counts, error_occurrences, releases
 from exai.storage.schema import calls
 from support.tracked_faults import Tracked, opened, raised_in, tracked
@@ -130,6 +135,56 @@ async def test_a_storm_keeps_ever_fewer_occurrences(database: Database) -> None:
     (kept,) = await process.groups.occurrences(group, 100)
     assert (await process.groups.find(1)) is not None
     assert kept.release == "1.0.0"
+
+
+async def test_what_a_storm_keeps_does_not_depend_on_how_it_is_written_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a fault that was counted often few occurrences are written out; those that would be kept are among them."""
+    written = []
+
+    def noted(fault: Fault, redaction: Redaction) -> str:
+        written.append(fault.occurrence_id)
+        return body_of(fault, redaction)
+
+    monkeypatch.setattr(tracker, "body_of", noted)
+    process = await tracked(database)
+    drawn = []
+    for _ in range(30):
+        for _ in range(100):
+            process.fail("storm")
+            drawn.append(process.events[-1].fault.occurrence_id)  # type: ignore[attr-defined]
+        await process.tracker.flush()
+    (group,) = await process.counted()
+    shares = [zlib.crc32(each.encode()) / 2**32 for each in drawn]
+    kept = {each for number, each in enumerate(drawn) if shares[number] < 2.0 ** -exponent_of(number)}
+    stored = {each.occurrence_id for each in await process.groups.occurrences(group, 3_000)}
+    assert stored == kept & set(written)
+    assert len(written) < 500 < len(drawn)
+    assert len(kept - stored) <= 30 * 20, "a tally holds twenty whole, and of more ever fewer"
+
+
+@pytest.mark.sqlite
+async def test_many_different_faults_are_counted_in_short_transactions(database: Database) -> None:
+    process = await tracked(database)
+    counts = process.tracker._counts
+    sizes = []
+    count = counts.count
+
+    async def noted(batch: FaultBatch) -> list[Turn]:
+        sizes.append(len(batch.tallies))
+        if len(sizes) == 1:
+            process.fail("x", kinds[0])
+        return await count(batch)
+
+    counts.count = noted  # type: ignore[method-assign]
+    kinds = [type(f"Error{number}", (Exception,), {}) for number in range(120)]
+    for kind in kinds:
+        process.fail("x", kind)
+    await process.tracker.flush()
+    assert sizes == [50, 50, 20], "what comes meanwhile is gathered for the next time"
+    groups = await process.counted()
+    assert [group.seen for group in groups] == [2] + [1] * 119
 
 
 async def test_decisions_are_turns_and_a_stale_one_is_refused(database: Database) -> None:

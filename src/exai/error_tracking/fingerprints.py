@@ -20,12 +20,13 @@ with another number.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from exai import errors
-from exai.error_tracking.faults import Fault, FaultFrame, RaisedException
+from exai.error_tracking.faults import OWN_PROJECT, Fault, FaultFrame, RaisedException
 from exai.error_tracking.templates import template_of
 from exai.errors import ExaiError, ProviderFault
 
@@ -144,8 +145,8 @@ def _by_stack(fault: Fault) -> list[Any] | None:
         return None
     parts: list[Any] = []
     for each in chain:
-        own = _folded([_storable(f"{frame.module}:{frame.function}") for frame in each.frames if frame.own])
-        about = [_storable(each.type), _storable(each.detail), own[-OWN_FRAMES:]]
+        own = tuple(frame for frame in each.frames if frame.own)
+        about = [_storable(each.type), _storable(each.detail), _functions(fault, own)[-OWN_FRAMES:]]
         if each.type in BARE_TYPES:
             about.append(_template(each))
         parts.append(about)
@@ -155,8 +156,22 @@ def _by_stack(fault: Fault) -> list[Any] | None:
 def _by_message(fault: Fault) -> list[Any]:
     frames: Sequence[FaultFrame] = fault.chain[-1].frames if fault.chain else ()
     kind = fault.chain[-1].type if fault.chain else fault.logger
-    foreign = _folded([_storable(f"{frame.module}:{frame.function}") for frame in frames[:FOREIGN_READ]])
+    foreign = _functions(fault, tuple(frames[:FOREIGN_READ]))
     return [_storable(kind), message_template(fault), foreign[:FOREIGN_FRAMES]]
+
+
+def _functions(fault: Fault, frames: tuple[FaultFrame, ...]) -> list[str]:
+    """Name the functions of frames; those of EXAI itself are remembered, as the same places fail over and over."""
+    return list(_known_functions(frames)) if fault.project == OWN_PROJECT else _names_of(frames)
+
+
+@lru_cache(maxsize=256)
+def _known_functions(frames: tuple[FaultFrame, ...]) -> tuple[str, ...]:
+    return tuple(_names_of(frames))
+
+
+def _names_of(frames: Sequence[FaultFrame]) -> list[str]:
+    return _folded([_storable(f"{frame.module}:{frame.function}") for frame in frames])
 
 
 def _template(raised: RaisedException) -> str:

@@ -11,6 +11,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import TypedDict
 
 import msgspec
@@ -50,6 +51,10 @@ class FaultSeen(Event, frozen=True):
 
     def __repr__(self) -> str:
         return f"FaultSeen({self.fault.occurrence_id!r}, {self.fault.source.value!r}, {self.fault.code!r})"
+
+
+MOST_KNOWN_FRAMES = 4_096
+"""Places in the code that are remembered; of more, all are forgotten."""
 
 
 class Known(TypedDict, total=False):
@@ -187,11 +192,26 @@ def _raised(error: BaseException) -> RaisedException:
         frame = trace.tb_frame
         code = frame.f_code
         if code is not last:  # a recursion is told once
-            module = frame.f_globals.get("__name__") or ""
-            own = module == OWN_PACKAGE or module.startswith(f"{OWN_PACKAGE}.")
-            frames.append(FaultFrame(module, code.co_qualname, code.co_filename, trace.tb_lineno, own))
+            frames.append(_frame(code, trace.tb_lineno, frame.f_globals.get("__name__") or ""))
         trace, last = trace.tb_next, code
     return RaisedException(_type_name(type(error)), _message(error), None, _detail(error), tuple(frames))
+
+
+_known_frames: dict[tuple[int, int], tuple[CodeType, FaultFrame]] = {}
+"""By a code object's number and a line, with that object, so that its number is no other's."""
+
+
+def _frame(code: CodeType, line: int, module: str) -> FaultFrame:
+    """Return a frame, the same object for the same place: most faults come from places that failed before."""
+    known = _known_frames.get((id(code), line))
+    if known is not None and known[0] is code and known[1].module == module:
+        return known[1]
+    own = module == OWN_PACKAGE or module.startswith(f"{OWN_PACKAGE}.")
+    made = FaultFrame(module, code.co_qualname, code.co_filename, line, own)
+    if len(_known_frames) >= MOST_KNOWN_FRAMES:
+        _known_frames.clear()
+    _known_frames[id(code), line] = code, made
+    return made
 
 
 def _type_name(kind: type) -> str:

@@ -1,13 +1,15 @@
 """Gathers faults from the bus and has them counted, some four times a second.
 
 In memory a fault is a count of its fingerprint, and few of its occurrences are held: a storm of one fault takes no more
-room than twenty of them. What is counted is exact; what is lost is said.
+room than twenty of them, and of a fault that was counted often only those are written out that will be kept. What is
+counted is exact; what is lost is said.
 """
 
 import asyncio
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -24,7 +26,7 @@ from exai.events.events import Event
 from exai.monitoring.logs import Redaction
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
-from exai.storage.error_tracking.counting import BatchRefused, FaultCounts, hour_of
+from exai.storage.error_tracking.counting import BatchRefused, FaultCounts, exponent_of, hour_of
 from exai.storage.error_tracking.rows import FaultBatch, GroupTally, NewOccurrence, Turn
 
 __all__ = [
@@ -45,6 +47,10 @@ MOST_GROUPS = 10_000
 """Different faults that wait to be counted; of more, each is lost, and that is counted."""
 HELD_WHOLE = 20
 """Occurrences of one fault that are held until they are counted; of more, ever fewer."""
+MOST_AT_ONCE = 50
+"""Different faults of one transaction, so that others who write wait for no storm of them."""
+HELD_S = 0.002
+"""How long the event loop is held at most while occurrences are written out."""
 LONGEST_MESSAGE = 400
 LONGEST_TITLE = 200
 LARGEST_BODY = 32 * 1024
@@ -70,6 +76,8 @@ class _Pending(msgspec.Struct):
     """What was seen of one fingerprint and is not counted yet."""
 
     tally: GroupTally
+    before: int
+    """How often this process has counted the fingerprint: at least so often its group was seen."""
     faults: dict[str, tuple[int, float, Fault]]
     """By occurrence: its number within the tally, its share, and itself."""
 
@@ -92,6 +100,10 @@ class Tracker:
         self._publish = publish
         self._wake = wake
         self._pending: dict[tuple[int, str], _Pending] = {}
+        self._taken: list[_Pending] = []
+        """Of these, what the next batch will have."""
+        self._counted: dict[tuple[int, str], int] = {}
+        """By fingerprint: how often this process has counted it."""
         self._batch: FaultBatch | None = None
         """What is being written; until that is known to be kept it goes again under its number."""
         self._rest: list[GroupTally] = []
@@ -127,10 +139,11 @@ class Tracker:
             return
         self.seen += 1
         if pending is None:
-            if len(self._pending) >= MOST_GROUPS:
+            if len(self._pending) + len(self._taken) >= MOST_GROUPS:
                 self.lost += 1
                 return
-            pending = self._pending[key] = _Pending(tally_of(fault, made, self._redaction), {})
+            before = self._counted.get(key, 0)
+            pending = self._pending[key] = _Pending(tally_of(fault, made, self._redaction), before, {})
         _count(pending, fault)
         self._wake.set()
 
@@ -163,7 +176,7 @@ class Tracker:
         await self.flush()
 
     async def flush(self) -> None:
-        """Have everything counted that was noticed.
+        """Have everything counted that was noticed; what comes meanwhile is left, so that a storm is gathered too.
 
         Raises:
             StoreFailed: the database is away; it will be counted when it is back.
@@ -172,16 +185,21 @@ class Tracker:
             await self._flush()
 
     async def _flush(self) -> None:
-        while self._batch is not None or self._rest or self._pending or self._late_calls:
+        left = len(self._pending)
+        while self._batch is not None or self._rest or self._taken or left or self._late_calls:
             if self._counts.waits:
                 return
             if self._batch is None:
-                self._batch = self._next_batch()
+                taken = [] if self._rest else list(islice(self._pending, min(left, MOST_AT_ONCE)))
+                self._taken += [self._pending.pop(key) for key in taken]
+                left -= len(taken)
+                self._batch = await self._next_batch()
             try:
                 turns = await self._counts.count(self._batch)
             except BatchRefused as refused:
                 self._refused(self._batch, refused)
                 continue
+            self._note_counted(self._batch)
             self._batch = None
             for turn in turns:
                 self._announce(turn)
@@ -193,25 +211,42 @@ class Tracker:
         except StoreFailed:
             left = (
                 len(self._pending)
+                + len(self._taken)
                 + len(self._rest)
                 + (0 if self._batch is None else len(self._batch.tallies))
             )
             _log.warning("faults are not counted, as the database is away", different=left)
 
-    def _next_batch(self) -> FaultBatch:
-        self._number += 1
+    async def _next_batch(self) -> FaultBatch:
+        """Make a batch of what was taken; whoever is cancelled meanwhile leaves it to the next one."""
         if self._rest:
             tallies = [self._rest.pop()]
         else:
-            waiting, self._pending = self._pending, {}
-            tallies = [self._finished(each) for each in waiting.values()]
+            await self._write_out(self._taken)
+            tallies = [each.tally for each in self._taken]
+            self._taken = []
         late, self._late_calls = self._late_calls, []
+        self._number += 1
         return FaultBatch(self._number, tallies, late, self._clock.utc(), weigh, begins_to_escalate)
 
-    def _finished(self, pending: _Pending) -> GroupTally:
-        for ordinal, share, fault in pending.faults.values():
-            pending.tally.occurrences.append(self._occurrence(ordinal, share, fault))
-        return pending.tally
+    async def _write_out(self, taken: list[_Pending]) -> None:
+        """Write out the occurrences that may be kept, and let others run in between."""
+        held_since = self._clock.monotonic()
+        for pending in taken:
+            while pending.faults:
+                occurrence_id = next(iter(pending.faults))
+                ordinal, share, fault = pending.faults.pop(occurrence_id)
+                pending.tally.occurrences.append(self._occurrence(ordinal, share, fault))
+                if self._clock.monotonic() - held_since > HELD_S:
+                    await asyncio.sleep(0)
+                    held_since = self._clock.monotonic()
+
+    def _note_counted(self, batch: FaultBatch) -> None:
+        for tally in batch.tallies:
+            key = (tally.project_id, tally.hash)
+            self._counted[key] = self._counted.pop(key, 0) + tally.sums[0]
+        while len(self._counted) > MOST_GROUPS:
+            del self._counted[next(iter(self._counted))]
 
     def _occurrence(self, ordinal: int, share: float, fault: Fault) -> NewOccurrence:
         return NewOccurrence(
@@ -247,7 +282,9 @@ class Tracker:
 def _count(pending: _Pending, fault: Fault) -> None:
     ordinal = add_to(pending.tally, fault)
     share = zlib.crc32(fault.occurrence_id.encode()) / 2**32
-    if ordinal < HELD_WHOLE or share < HELD_WHOLE / (ordinal + 1):
+    is_held = ordinal < HELD_WHOLE or share < HELD_WHOLE / (ordinal + 1)
+    # The first is held whatever its share is: it may be that of a release, or the one with which a group comes back.
+    if ordinal == 0 or (is_held and share < 2.0 ** -exponent_of(pending.before + ordinal)):
         pending.faults[fault.occurrence_id] = (ordinal, share, fault)
 
 
@@ -344,7 +381,7 @@ def _raised(raised: RaisedException, redaction: Redaction, most_frames: int) -> 
         "type": redaction.text(raised.type[:LONGEST_TITLE]),
         "detail": redaction.text(raised.detail[:LONGEST_TITLE]),
         "frames": [
-            {**msgspec.structs.asdict(frame), "file": redaction.text(frame.file[-LONGEST_TITLE:])}
+            {**msgspec.structs.asdict(frame), "file": redaction.repeated(frame.file[-LONGEST_TITLE:])}
             for frame in raised.frames[len(raised.frames) - min(most_frames, len(raised.frames)) :]
         ],
     }

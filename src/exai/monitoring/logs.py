@@ -40,6 +40,7 @@ LONGEST_TRACEBACK = 16_000
 
 _LONGEST_NAME = 200
 _MOST_MEMBERS = 50
+_MOST_REPEATED = 2_000
 _DEEPEST = 4
 _SHORTEST_SECRET = 6
 """Characters; replacing a shorter one everywhere would garble ordinary words."""
@@ -81,6 +82,8 @@ class Redaction:
             {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True
         )
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self.repeated = lru_cache(maxsize=_MOST_REPEATED)(self.text)
+        """`text` for what comes again and again, such as names of modules' files."""
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; its length alone when it is long."""

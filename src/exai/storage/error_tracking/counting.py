@@ -42,7 +42,7 @@ from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.schema import calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["BatchRefused", "FaultCounts", "count_tallies", "hour_of"]
+__all__ = ["BatchRefused", "FaultCounts", "count_tallies", "exponent_of", "hour_of"]
 
 KEPT_WHOLE = 20
 """Occurrences of a group that are all kept; of later ones ever fewer."""
@@ -247,7 +247,7 @@ def _store(connection: Connection, run_id: str, group: GroupRow, tally: GroupTal
     """Keep some of the occurrences whole; return how many."""
     rows = []
     for index, occurrence in enumerate(tally.occurrences):
-        exponent = _exponent(group.seen + occurrence.ordinal)
+        exponent = exponent_of(group.seen + occurrence.ordinal)
         keep = keeps and index == 0
         if keep or occurrence.share < 2.0**-exponent:
             rows.append(_row_of(occurrence, run_id, group.group_id, tally.hash, exponent, keep=keep))
@@ -256,7 +256,7 @@ def _store(connection: Connection, run_id: str, group: GroupRow, tally: GroupTal
     return len(rows)
 
 
-def _exponent(before: int) -> int:
+def exponent_of(before: int) -> int:
     """Return the exponent of the share of which the next occurrence is kept after `before` others."""
     return 0 if before < KEPT_WHOLE else math.floor(math.log2((before + 1) / KEPT_WHOLE))
 
