@@ -125,10 +125,10 @@ async def _measure(
         storm = _Storm(daemon, [client for client, _ in clients], asked.calls_per_s)
         warm_up, _ = await storm.phase(f"{asked.of} {rate:g} 2")
         for turn in range(turns):
-            _, before = await storm.phase(f"calm {seconds / 2:g}")
+            quiet, before = await storm.phase(f"calm {seconds / 2:g}")
             seen, during = await storm.phase(f"{asked.of} {rate:g} {seconds:g}")
             _, after = await storm.phase(f"calm {seconds / 2:g}")
-            told.append(seen)
+            told.append({**seen, "cpu_share_without": quiet["cpu_share"]})
             calm += before + after
             stormy += during
             ratios.append(_p99(during) / _p99(before + after))
@@ -154,6 +154,8 @@ async def _measure(
         "late_p99_ms": max(each["late_p99_ms"] for each in told),
         "blocked_p99_ms": max(each["blocked_p99_ms"] for each in told),
         "grown_mib": max(each["grown_mib"] for each in told),
+        "cpu_share_without": statistics.mean(each["cpu_share_without"] for each in told),
+        "cpu_share_with": statistics.mean(each["cpu_share"] for each in told),
         "make_us": statistics.mean(each["make_us"] for each in told),
     }
     if asked.of == "events":

@@ -135,6 +135,7 @@ class _Storms:
         late: list[float] = []
         of_the_loop: list[float] = []
         resident = most = resident_bytes()
+        cpu = time.process_time()
         while (now := time.monotonic()) < began + seconds:
             due = min(int((now - began) * per_second), int(seconds * per_second))
             spent = time.thread_time()
@@ -150,6 +151,7 @@ class _Storms:
             most = max(most, resident_bytes())
         await self._services.faults.tracker.flush()
         return {
+            "cpu_share": (time.process_time() - cpu) / (time.monotonic() - began),
             "sent": sent,
             "make_us": making / max(sent, 1) * 1e6,
             "late_p99_ms": _p99(late) * 1_000,
@@ -181,7 +183,8 @@ async def _serve() -> None:
         ready.set_result(services)
 
     serving = asyncio.create_task(run_daemon(settings, demo=False, on_ready=on_ready))
-    await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+    waiting: set[asyncio.Future[Any]] = {serving, ready}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
         obeying = asyncio.create_task(_obey(_Storms(await ready)))
         await asyncio.wait({serving, obeying}, return_when=asyncio.FIRST_COMPLETED)

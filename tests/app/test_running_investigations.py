@@ -9,8 +9,10 @@ import pytest
 
 from exai import config
 from exai.app.faults.investigations import Investigations
+from exai.error_tracking.investigation.asking import Reply
 from exai.error_tracking.investigation.bundle import EvidenceBundle, Subject
 from exai.error_tracking.investigation.desk import InvestigationEnded, InvestigationRefused
+from exai.error_tracking.investigation.roles import Candidate
 from exai.error_tracking.investigation.view import InvestigationView
 from exai.errors import Stopping
 from exai.jobs.job import State
@@ -119,6 +121,26 @@ async def test_a_process_that_ends_leaves_it_to_the_next_one(database: Database)
         view = await daemon.look(asked)
         assert (view.state, view.requests) == ("failed", 2)
         assert view.why.startswith("Interrupted twice")
+
+
+async def test_one_that_is_taken_up_tells_what_both_processes_spent(database: Database) -> None:
+    """The first process has an answer and dies during its second request; the next one begins anew."""
+    async with process(database, claim(), claim(), opinion()) as daemon:
+        await daemon.fail()
+        asked = await daemon.ask()
+        models, real = daemon.models, daemon.models.ask
+
+        async def ask(model: Candidate, prompt: str) -> Reply:
+            if len(models.prompts) == 1 and model == models.second:
+                models.ask = real  # type: ignore[method-assign]
+                raise Stopping("It ends.")
+            return await real(model, prompt)
+
+        models.ask = ask  # type: ignore[method-assign]
+        await daemon.run()
+        view = await daemon.look(asked)
+        assert (view.state, view.requests, view.report.tokens) == ("done", 4, 300)
+        assert (view.cost_usd, view.report.cost_usd) == (None, None), "nobody saw the end of one request"
 
 
 @pytest.mark.parametrize(

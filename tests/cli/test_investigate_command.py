@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -20,10 +22,11 @@ from exai.storage.error_tracking.investigations import Finished, InvestigationTa
 from exai_emulator.emulator import Emulator
 from exai_emulator.personas import Persona
 from exai_emulator.reporting.investigating import Conduct
-from support.daemons import StartDaemon
+from support.daemons import EXAI, StartDaemon, clean_environ
 from support.investigated_faults import SOURCE, Evidence, Models, claim, opinion, reported
 from support.repositories import GitRepository
 from support.tracked_faults import tracked
+from support.waiting import wait_until
 
 
 async def exai(*arguments: str) -> Result:
@@ -118,6 +121,35 @@ async def test_a_person_tries_a_patch_and_no_work_tree_is_touched(
     assert "proposes no patch" in str((await exai("try", "E-2", "--command", "true")).exception)
     monkeypatch.setenv("PATH", "")
     assert "Install git" in str((await exai("try", "E-1", "--command", "true")).exception)
+
+
+@pytest.mark.usefixtures("groups")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_whoever_ends_a_trial_leaves_no_work_tree(
+    data_dir: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """By a signal to the command alone, as a service manager or `kill` sends it."""
+    made = GitRepository(tmp_path / "repository")
+    evidence = Evidence()
+    evidence.repository, evidence.commit = str(made.folder), made.commit({"src/exai/rows.py": SOURCE})
+    fix = {"kind": "patch", "text": "Take it once.", "patch": PATCH}
+    outcome = await reported(Models(claim(fix=fix), opinion()), evidence, patches=CommitPatches())
+    await keep(data_dir, outcome.report)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    trial = await asyncio.create_subprocess_exec(
+        *(*EXAI, "errors", "try", "E-1", "--command", f"echo $$ > {tmp_path}/pid; exec sleep 600"),
+        env={**clean_environ(data_dir), "TMPDIR": str(temporary)},
+    )
+    began = tmp_path / "pid"
+    await wait_until(lambda: began.exists() and began.read_text(), what="the command runs")
+    assert list((made.folder / ".git" / "worktrees").glob("*"))
+    trial.send_signal(number)
+    assert await trial.wait() == 128 + number
+    assert not list((made.folder / ".git" / "worktrees").glob("*"))
+    assert not list(temporary.glob("exai-try-*"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
 
 
 async def test_a_patch_of_what_none_may_touch_does_not_apply(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from exai.error_tracking.reports import Report, Shared, report_on
 from exai.errors import ExaiError
 from exai.storage.error_tracking.comparison import GoodCalls, _Kind
 from exai.storage.error_tracking.rows import GroupRow
+from exai.storage.error_tracking.sample_table import SampleRow
 
 SETTING = re.compile(r"`([a-z]+(?:\.[a-z_]+)+)`")
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -108,6 +109,29 @@ def test_a_fault_of_a_provider_is_told_apart_by_what_else_was_answered(calls: Go
     report = reported(row, {"provider": "glm", "model": "glm-5.3", "chain": []}, calls=calls)
     assert (report.cause, report.place) == ("theirs", "glm/glm-5.3")
     assert told in report.observations[0]
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "held_ms", "cause", "place"),
+    [
+        ("5000", 8_000.0, "ours", "event loop, held for 8,000 ms"),
+        ("9000", 4_500.0, "ours", "event loop, held for 4,500 ms"),
+        ("9000", 4_400.0, "caller's", "stage first_token_ms"),
+        ("90", 60.0, "caller's", "stage first_token_ms"),
+    ],
+)
+def test_a_call_whose_time_the_event_loop_took_is_ours(
+    took_ms: str, held_ms: float, cause: str, place: str
+) -> None:
+    row = group(code="deadline_exceeded", fixable_by="caller")
+    body = {"chain": [], "facts": {"stage": "first_token_ms", "took_ms": took_ms}}
+    load = [SampleRow(NOW, "loop_lag_ms", 1.0, held_ms, 0.0), SampleRow(NOW, "tasks", 9_000.0, 9_000.0, 0.0)]
+    report = report_on(row, [body], GoodCalls(), earlier_release=None, load=load)
+    assert (report.cause, report.place) == (cause, place)
+    other = report_on(
+        group(), [{"chain": [{"frames": [FRAME]}]}], GoodCalls(), earlier_release=None, load=load
+    )
+    assert other.place == "exai.b:g, line 7", "what is no matter of time is where it was raised"
 
 
 def test_what_failures_share_and_good_calls_do_not_is_named() -> None:

@@ -28,6 +28,7 @@ from exai.storage.error_tracking.retention import FaultRetention
 from exai.storage.error_tracking.rows import FaultBatch, Turn
 from exai.storage.error_tracking.schema import error_counts, error_occurrences, releases
 from exai.storage.schema import calls
+from support.queued_writes import commit_queued
 from support.tracked_faults import Tracked, opened, raised_in, tracked
 
 NOW = datetime(2026, 11, 30, 12, 30, tzinfo=UTC).timestamp()
@@ -443,6 +444,28 @@ async def test_after_a_kill_at_any_commit_the_counts_equal_the_journal(
     await process.recovery.run()
     failed = await database.read(lambda c: c.scalar(select(func.count()).select_from(calls)))
     assert sum(group.seen for group in await process.counted()) == failed
+
+
+async def test_groups_are_in_the_order_of_what_their_failed_calls_cost(database: Database) -> None:
+    process, journal = await tracked(database), Journal(database, SystemClock())
+    hashes = []
+    for kind in (KeyError, ValueError, TypeError, OSError):
+        hashes.append(process.fail("x", kind))
+        await process.tracker.flush()
+    costs = ((0, 0.25), (1, 0.5), (1, 0.1), (2, None), (0, 0.000_001))
+    for number, (group, usd) in enumerate(costs):
+        await journal.begin(CallBegun(f"call_{number}", Caller("alice", Door.HTTP), "chat", None, None))
+        end = CallEnd(
+            f"call_{number}", "failed", "x", None, None, None, None, usd, {}, error_hash=hashes[group]
+        )
+        journal.end_soon(end)
+    await commit_queued(database)
+    listed = await process.groups.listed(state=None, most=10, order="cost")
+    assert [group.number for group in listed] == [2, 1, 4, 3]
+    micro = await process.groups.costs([group.group_id for group in listed])
+    assert [micro.get(group.group_id, 0) for group in listed] == [600_000, 250_001, 0, 0]
+    page = await process.groups.listed(state=None, most=10, order="cost", after=(250_001, 1))
+    assert [group.number for group in page] == [4, 3]
 
 
 async def test_groups_are_read_in_pages_and_turns_newest_first(database: Database) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from exai.error_tracking.investigation.bundle import (
     Provenance,
     Subject,
 )
-from exai.error_tracking.investigation.investigator import Investigator
+from exai.error_tracking.investigation.investigator import Investigator, Spent
 from exai.error_tracking.investigation.report import PatchCheck
 from exai.error_tracking.investigation.roles import Candidate
 from exai.runtime.clock import ManualClock
@@ -203,6 +204,20 @@ def investigator(models: Models, evidence: Evidence | None = None, **known: Any)
     )
 
 
+@dataclass
+class Told:
+    """Takes notes; `wanted` says of a stage whether the investigation is still wanted."""
+
+    wanted: Callable[[str], bool] | None = None
+    costs: list[tuple[int, float | None]] = field(default_factory=list)
+
+    async def stage(self, stage: str, *, asks: bool) -> bool:  # noqa: ARG002 - part of the protocol
+        return self.wanted is None or self.wanted(stage)
+
+    async def spent(self, tokens: int, cost_usd: float | None) -> None:
+        self.costs.append((tokens, cost_usd))
+
+
 async def reported(
     models: Models,
     evidence: Evidence | None = None,
@@ -212,9 +227,6 @@ async def reported(
 ) -> Any:
     """Run one investigation to its end; with a `suspect` of a group whose provider that is."""
 
-    async def noted(stage: str, asks: bool) -> bool:
-        return note is None or note(stage)
-
-    suspect, requests = known.pop("suspect", None), known.pop("requests", 0)
+    suspect, before = known.pop("suspect", None), known.pop("before", Spent())
     made = investigator(models, evidence, **known)
-    return await made.investigate(subject(), suspect, noted, requests=requests)
+    return await made.investigate(subject(), suspect, Told(note), before)

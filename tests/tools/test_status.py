@@ -52,6 +52,7 @@ def test_many_groups_of_errors_cost_an_agent_little() -> None:
         handled=0,
         stored=100,
         lost=0,
+        cost_usd=0.0,
         callers=100,
         first_seen=moment,
         last_seen=moment,

@@ -20,7 +20,7 @@ from exai.callers import Caller
 from exai.config.calls.tools import Profile
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, Report, ToolReturn
-from exai.dispatch.failures import LEAST_PARTIAL, advice_on, failure
+from exai.dispatch.failures import LEAST_PARTIAL, advice_on, facts_of_time, failure
 from exai.dispatch.guards import HourlyLimitReached
 from exai.dispatch.idempotent_calls import IdempotentCallId, IdempotentCalls
 from exai.dispatch.idempotent_run import IdempotentRun, stopping
@@ -454,11 +454,10 @@ class Dispatcher:
         """Publish why the call failed; return the hash by which that is grouped."""
         caller, ledger = call.context.caller, call.asker.ledger
         provider, model = ledger.last_asked
-        stage = ledger.last_stage if isinstance(fault, DeadlineExceeded) else None
         return self._faults.notice(
             fault,
             FaultSource.CALL,
-            facts={} if stage is None else {"stage": stage},
+            facts=facts_of_time(fault, ledger.last_stage, self._clock.monotonic() - call.request.began),
             call_id=call.id,
             tool=call.tool.name,
             provider=provider,

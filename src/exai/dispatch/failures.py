@@ -8,12 +8,21 @@ from msgspec import UNSET, UnsetType
 from exai.consulting.answer import TriedModel
 from exai.error_tracking.known_groups import KnownGroup
 from exai.error_tracking.provenance import Provenance
-from exai.errors import DeadlineExceeded, Stopping, ToolFault
+from exai.errors import DeadlineExceeded, ProviderTimeout, Stopping, ToolFault
 from exai.routing.ledger import Tried
 from exai.storage.error_tracking.rows import State
 from exai.tools.base import ToolAnswer
 
-__all__ = ["ERROR_KEY", "LEAST_PARTIAL", "MOST_CHARACTERS", "ErrorFacts", "advice_on", "bounded", "failure"]
+__all__ = [
+    "ERROR_KEY",
+    "LEAST_PARTIAL",
+    "MOST_CHARACTERS",
+    "ErrorFacts",
+    "advice_on",
+    "bounded",
+    "facts_of_time",
+    "failure",
+]
 
 ERROR_KEY = "exai/error"
 """In the `_meta` of an answer that is an error."""
@@ -103,6 +112,14 @@ def failure(
         meta={ERROR_KEY: msgspec.to_builtins(facts)},
         is_error=True,
     )
+
+
+def facts_of_time(fault: ToolFault, stage: str | None, seconds: float) -> dict[str, str]:
+    """Say of a call whose time ran out how long it took, and of one that was stopped by its deadline in which stage."""
+    if not isinstance(fault, DeadlineExceeded | ProviderTimeout):
+        return {}
+    took = {"took_ms": str(round(seconds * 1_000))}
+    return {**took, "stage": stage} if stage is not None and isinstance(fault, DeadlineExceeded) else took
 
 
 def bounded(text: str, most: int) -> str:

@@ -17,6 +17,7 @@ from exai.runtime.clock import Clock
 from exai.storage.dashboard.sums import DashboardSums
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
+from exai.storage.error_tracking.failed_costs import MICRO
 from exai.storage.error_tracking.groups import (
     FingerprintRow,
     GroupTables,
@@ -31,7 +32,7 @@ from exai.storage.error_tracking.sample_table import SampleTable
 
 __all__ = ["Console", "GroupDetails", "GroupLine", "Sort", "UnknownGroup"]
 
-Sort = Literal["last", "first", "seen", "callers"]
+Sort = Literal["last", "first", "seen", "callers", "cost"]
 
 COMPARED = 50
 """Occurrences that a report reads."""
@@ -68,6 +69,8 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
     stored: int
     lost: int
     callers: int
+    cost_usd: float
+    """Of the calls that it failed, as far as the journal has them and they had a price."""
     first_seen: datetime
     last_seen: datetime
     first_release: str
@@ -147,8 +150,14 @@ class Console:
             state=state, matching=matching, most=most, order=sort, project_id=project_id, after=after
         )
         rates = await self._groups.rates()
+        costs = await self._groups.costs([group.group_id for group in groups])
         return [
-            _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
+            _line(
+                group,
+                rates.get(group.group_id, (0, 0)),
+                reporters.get(group.project_id),
+                costs.get(group.group_id, 0),
+            )
             for group in groups
         ]
 
@@ -319,7 +328,13 @@ class Console:
             group = await self._found(number)
         rates = await self._groups.rates()
         reporters = await self._projects.reporters()
-        return _line(group, rates.get(group.group_id, (0, 0)), reporters.get(group.project_id))
+        costs = await self._groups.costs([group.group_id])
+        return _line(
+            group,
+            rates.get(group.group_id, (0, 0)),
+            reporters.get(group.project_id),
+            costs.get(group.group_id, 0),
+        )
 
 
 def _release_before(group: GroupRow, releases: Sequence[str]) -> str | None:
@@ -356,7 +371,7 @@ _TEXTS = (
 """What whoever raised a fault wrote."""
 
 
-def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None) -> GroupLine:
+def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None, micro_usd: int) -> GroupLine:
     return GroupLine(
         group=f"E-{group.number}",
         reporter=reporter,
@@ -372,6 +387,7 @@ def _line(group: GroupRow, rates: tuple[int, int], reporter: str | None) -> Grou
         stored=group.stored,
         lost=group.lost,
         callers=group.callers,
+        cost_usd=micro_usd / MICRO,
         first_seen=group.first_seen,
         last_seen=group.last_seen,
         first_release=group.first_release,

@@ -16,6 +16,7 @@ def place_after(group: GroupLine, sort: Sort) -> str:
         "first": group.first_seen.isoformat(),
         "seen": str(group.seen),
         "callers": str(group.callers),
+        "cost": str(round(group.cost_usd * MICRO)),
     }[sort]
     return f"{value}~{group.group}"
 
@@ -29,7 +30,7 @@ def place_in(cursor: str, sort: Sort) -> tuple[datetime | int, int]:
     value, _, group = cursor.partition("~")
     try:
         number = number_of(group)
-        if sort in {"seen", "callers"}:
+        if sort in {"seen", "callers", "cost"}:
             return int(value), number
         return datetime.fromisoformat(value).astimezone(UTC), number
     except (ValueError, BadArguments):

@@ -33,6 +33,8 @@ SHARED_FROM = 0.9
 FULL_FROM = 0.1
 """Share of a minute in which a limit was reached, from which on that is worth telling."""
 SLOW_LOOP_MS = 100.0
+HELD_FROM = 0.5
+"""Share of a call's time for which the event loop stood still, from which on its time ran out by that."""
 ACCOUNT_CODES = frozenset(
     {"provider_unauthorized", "provider_denied", "provider_unconfigured", "quota_exhausted"}
 )
@@ -91,6 +93,8 @@ def report_on(
     """
     if reporter is not None:
         return _of_another_program(group, bodies, reporter, earlier_release, rates)
+    if (held_ms := _held_ms(bodies, load)) is not None:
+        return _of_held_loop(group, bodies, held_ms, _since(group, earlier_release), rates)
     known = known_faults().get(group.code or "")
     cause = _CAUSES.get(group.fixable_by, "unknown")
     return Report(
@@ -104,6 +108,31 @@ def report_on(
         else "Report it with its stack and its release; it is no error that EXAI foresees.",
         shared=tuple(_shared(bodies, good)),
         observations=(*_observations(group, bodies, good, rates), *_of_load(load)),
+    )
+
+
+def _held_ms(bodies: Sequence[dict[str, Any]], load: Sequence[SampleRow]) -> float | None:
+    """Return for how long the event loop stood still, if the latest call's time ran out by that."""
+    took = bodies[0].get("facts", {}).get("took_ms") if bodies else None
+    lag_ms = max((sample.max for sample in load if sample.name == "loop_lag_ms"), default=0.0)
+    return lag_ms if took is not None and lag_ms >= max(float(took) * HELD_FROM, SLOW_LOOP_MS) else None
+
+
+def _of_held_loop(
+    group: GroupRow, bodies: Sequence[dict[str, Any]], held_ms: float, since: str, rates: tuple[int, int]
+) -> Report:
+    took_ms = float(bodies[0]["facts"]["took_ms"])
+    return Report(
+        means=f"A call's time ran out while EXAI itself stood still: {held_ms:,.0f} ms of its {took_ms:,.0f} ms.",
+        cause="ours",
+        place=f"event loop, held for {held_ms:,.0f} ms",
+        since=since,
+        look_at="what ran then: `exai_loop_blocked_seconds` tells whether it was EXAI or a machine without a free "
+        "core, and the log of that minute what began before",
+        fix="Where the machine was busy, give EXAI a core. Else report it with the log of that minute; raising a "
+        "time-out helps nobody.",
+        shared=(),
+        observations=tuple(_observations(group, (), GoodCalls(), rates)),
     )
 
 

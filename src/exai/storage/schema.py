@@ -106,6 +106,7 @@ REQUEST_TIMINGS = (
 
 UNCOUNTED = "error_counted IS NULL AND (error_hash IS NOT NULL OR outcome = 'lost')"
 """Failed calls that no group's counts have yet."""
+GROUPED = "error_hash IS NOT NULL"
 
 calls = Table(
     "calls",
@@ -163,6 +164,7 @@ calls = Table(
         "run_id",
         sqlite_where=text("outcome IS NULL"),
     ),
+    Index("ix_calls_error_hash", "error_hash", sqlite_where=text(GROUPED)),
     Index("ix_calls_uncounted", "run_id", sqlite_where=text(UNCOUNTED)),
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from exai.error_tracking.investigation.asking import Reply
 from exai.error_tracking.investigation.bundle import MENU, MOST_ITEMS
-from exai.error_tracking.investigation.investigator import Failed, Postponed, Reported
+from exai.error_tracking.investigation.investigator import Failed, Postponed, Reported, Spent
 from exai.error_tracking.investigation.patches import problems_of_paths, problems_of_size
 from support.investigated_faults import (
     SOURCE,
@@ -143,7 +143,7 @@ async def test_an_answer_that_never_comes_ends_and_one_of_the_second_costs_no_re
 async def test_there_are_four_requests_at_most_with_those_of_a_process_that_died(before: int) -> None:
     wants, lie = json.dumps({"further": [{"kind": "log", "place": "60"}]}), claim(TRUE, FALSE["a trifle"])
     models = Models(wants, lie, lie, opinion(), opinion())
-    outcome = await reported(models, requests=before)
+    outcome = await reported(models, before=Spent(before, 0, 0.0))
     assert len(models.prompts) == 4 - before
     assert isinstance(outcome, Failed if before > 2 else Reported)
 
@@ -156,6 +156,31 @@ async def test_a_request_that_would_exceed_the_price_is_not_made() -> None:
     none = Models(claim(), usd=0.2)
     assert isinstance(await reported(none), Failed)
     assert none.prompts == []
+
+
+async def test_what_a_process_that_died_had_spent_is_part_of_the_report_and_of_the_price() -> None:
+    outcome = await reported(Models(claim(), opinion()), before=Spent(1, 1_000, 0.02))
+    assert (outcome.report.requests, outcome.report.tokens, outcome.report.cost_usd) == (3, 1_200, 0.04)
+    assert any("before it was taken up again" in note for note in outcome.report.notes)
+    unseen = await reported(Models(claim(), opinion()), before=Spent(1, 0, None))
+    assert (unseen.report.tokens, unseen.report.cost_usd) == (200, None)
+    dear = Models(claim(), opinion(), usd=0.06)
+    outcome = await reported(dear, before=Spent(1, 0, None))
+    assert "0.120 of 0.15 are spent" in outcome.report.no_second_opinion, (
+        "what is not known counts as expected"
+    )
+
+
+async def test_occurrences_that_hold_a_report_up_are_named() -> None:
+    first = msgspec.structs.replace(piece("e1", "KeyError: 'x' in exai.rows:take"), occurrence_id="occ_1")
+    other = msgspec.structs.replace(piece("e13", "an occurrence of yesterday"), occurrence_id="occ_2")
+    unused = msgspec.structs.replace(piece("e14", "an occurrence of old"), occurrence_id="occ_3")
+    cited = (citation("e13", "occurrence of yesterday"), citation("e14", "never said"))
+    outcome = await reported(
+        Models(claim(*cited), claim(*cited), opinion("confirms", citation("e1", "KeyError: 'x'"))),
+        Evidence(first, other, unused),
+    )
+    assert sorted(outcome.cited_occurrences) == ["occ_1", "occ_2"]
 
 
 async def test_one_that_is_cancelled_asks_nobody_any_more() -> None:

@@ -17,6 +17,7 @@ from exai.storage.error_tracking.investigations import (
     InvestigationRow,
     InvestigationTables,
 )
+from exai.storage.error_tracking.retention import FaultRetention
 from support.tracked_faults import Tracked, opened, tracked
 
 PIECE = EvidenceRow("e10", "log", "log", "0" * 64, "own", "text")
@@ -89,6 +90,54 @@ async def test_a_postponed_round_counts_as_no_interruption(database: Database) -
     assert (waits.state, waits.round, waits.taken_up, waits.why) == ("postponed", 4, 0, "nobody to ask")
 
 
+async def test_what_a_report_cites_outlives_every_pruning(database: Database) -> None:
+    clock = ManualClock(wall=1_800_000_000.0)
+    tables, process = InvestigationTables(database, clock), await tracked(database, clock)
+    for _ in range(130):
+        process.fail("storm")
+    (group,) = await process.counted()
+    stored = [each.occurrence_id for each in await process.groups.occurrences(group, 200)]
+    cited = (stored[0], stored[3], stored[-2])
+    row = await asked(tables, group.group_id)
+    await tables.begin(row.investigation_id)
+    done = Finished(investigation_id=row.investigation_id, state="done", report="{}", occurrences=cited)
+    assert await tables.finish(done)
+    for _ in range(3_000):
+        process.fail("storm")
+    await process.tracker.flush()
+    retention = FaultRetention(database, clock, 30)
+    await retention.prune()
+    assert set(cited) <= {each.occurrence_id for each in await process.groups.occurrences(group, 200)}
+    clock.advance(31 * 86_400)
+    await retention.prune()
+    await tables.prune(30)
+    kept = {each.occurrence_id for each in await process.groups.occurrences(group, 200)}
+    assert kept == {*cited, stored[-1]}, "and the first of all"
+
+
+async def test_what_was_spent_is_found_by_the_process_that_takes_it_up(database: Database) -> None:
+    tables = InvestigationTables(database, ManualClock())
+    (group_id,) = await group_ids(await tracked(database), "broken")
+    row = await asked(tables, group_id)
+    assert (row.tokens, row.cost_usd) == (0, 0.0)
+    await tables.begin(row.investigation_id)
+    seen = []
+    for spent in ((1_200, 0.05), (2_000, 0.07), (2_100, None)):
+        await tables.note_stage(row.investigation_id, "asks", asks=True)
+        asking = await tables.find(row.investigation_id)
+        await tables.note_spent(row.investigation_id, *spent)
+        after = await tables.find(row.investigation_id)
+        assert asking is not None
+        assert after is not None
+        seen.append((asking.cost_usd, after.requests, after.tokens, after.cost_usd))
+    assert seen == [(None, 1, 1_200, 0.05), (None, 2, 2_000, 0.07), (None, 3, 2_100, None)]
+    await tables.cancel(row.investigation_id, "enough")
+    await tables.note_spent(row.investigation_id, 9, 9.0)
+    ended = await tables.find(row.investigation_id)
+    assert ended is not None
+    assert (ended.tokens, ended.state) == (2_100, "cancelled")
+
+
 async def test_report_evidence_and_end_are_one_transaction(database: Database) -> None:
     clock = ManualClock()
     tables, process = InvestigationTables(database, clock), await tracked(database)
@@ -107,7 +156,7 @@ async def test_report_evidence_and_end_are_one_transaction(database: Database) -
         models="kimi-k2.6",
         report="{}",
         evidence=(PIECE, PIECE),
-        occurrence_id=occurrence.occurrence_id,
+        occurrences=(occurrence.occurrence_id,),
     )
     with pytest.raises(StoreFailed):
         await tables.finish(done)  # the same piece twice: nothing of it is kept

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -25,6 +26,7 @@ from exai.error_tracking.investigation.investigator import (
     Investigator,
     Postponed,
     Reported,
+    Spent,
     Stage,
 )
 from exai.error_tracking.investigation.report import InvestigationReport
@@ -279,17 +281,18 @@ class Investigations:
             work.result()
 
     async def _run_round(self, investigator: Investigator, row: InvestigationRow) -> None:
-        async def note(stage: Stage, asks: bool) -> bool:
-            return await self._tables.note_stage(row.investigation_id, stage, asks=asks)
-
         group = await self._groups.with_id(row.group_id)
         subject = None if group is None else await self._subject(group)
         if group is None or subject is None:
-            outcome: Reported | Failed | Postponed | None = Failed("No occurrence of the group is kept.")
+            outcome: Reported | Failed | Postponed | None = Failed(
+                "No occurrence of the group is kept.", tokens=row.tokens, cost_usd=row.cost_usd
+            )
         else:
             suspect = _suspect(group, subject)
             try:
-                outcome = await investigator.investigate(subject, suspect, note, requests=row.requests)
+                notes = _RowNotes(self._tables, row.investigation_id)
+                before = Spent(row.requests, row.tokens, row.cost_usd)
+                outcome = await investigator.investigate(subject, suspect, notes, before)
             except Stopping:
                 return  # the row runs, and the next process takes it up
         match outcome:
@@ -330,6 +333,22 @@ class Investigations:
         )
 
 
+@dataclass(frozen=True)
+class _RowNotes:
+    """See `Notes`: in the row, where the next process finds it."""
+
+    tables: InvestigationTables
+    investigation_id: str
+
+    async def stage(self, stage: Stage, *, asks: bool) -> bool:
+        """See `Notes.stage`."""
+        return await self.tables.note_stage(self.investigation_id, stage, asks=asks)
+
+    async def spent(self, tokens: int, cost_usd: float | None) -> None:
+        """See `Notes.spent`."""
+        await self.tables.note_spent(self.investigation_id, tokens, cost_usd)
+
+
 def _suspect(group: GroupRow, subject: Subject) -> str | None:
     """Return the provider that a group concerns."""
     if group.fixable_by != "provider":
@@ -355,5 +374,5 @@ def _finished(row: InvestigationRow, reported: Reported, subject: Subject) -> Fi
             )
             for piece in reported.bundle.pieces
         ),
-        occurrence_id=subject.occurrence.occurrence_id,
+        occurrences=(subject.occurrence.occurrence_id, *reported.cited_occurrences),
     )

@@ -27,6 +27,8 @@ async def open_sampling(
 ) -> AsyncIterator[None]:
     """Sample the process once a second until the scope is left; leaving keeps the last minute."""
 
+    worst_lag_s = monitoring.loop_lag.follow()
+
     def read() -> Iterator[Reading]:
         monitoring.activity.fold()
         admission = asking.admission
@@ -35,7 +37,7 @@ async def open_sampling(
             yield from _of_gate(name, gate)
         for (provider, model), gate in admission.by_model.items():
             yield from _of_gate(f"{provider}/{model}", gate)
-        yield Reading("loop_lag_ms", monitoring.loop_lag.last_s * 1000)
+        yield Reading("loop_lag_ms", worst_lag_s() * 1_000)
         yield Reading("tasks", len(asyncio.all_tasks()))
         yield Reading("pending_writes", database.pending_durable_writes)
         if (resident := _resident_bytes()) is not None:

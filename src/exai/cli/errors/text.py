@@ -23,35 +23,43 @@ SHOWN_TURNS = 12
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def as_table(groups: Sequence[GroupLine], width: int | None = None, now: datetime | None = None) -> str:
+def as_table(
+    groups: Sequence[GroupLine],
+    width: int | None = None,
+    now: datetime | None = None,
+    *,
+    with_cost: bool = False,
+) -> str:
     """Write one line per group, as wide as the terminal; the titles give way."""
     width = max(width or shutil.get_terminal_size((100, 24)).columns, NARROWEST)
     now = now or datetime.now(UTC)
-    rows = [("group", "state", "seen", "callers", "last", "fixed by", "what")]
+    rows = [
+        ("group", "state", "seen", "callers", *(("USD",) if with_cost else ()), "last", "fixed by", "what")
+    ]
     rows += [
         (
             each.group,
             f"{each.state} ↑" if each.escalates else each.state,
             _count(each.seen),
             str(each.callers),
+            *((f"{each.cost_usd:.2f}",) if with_cost else ()),
             _ago(each.last_seen, now),
             each.fixable_by or "?",
             printable(_title(each)),
         )
         for each in groups
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(6)]
-    left = max(width - sum(widths) - 2 * len(widths), LEAST_TITLE)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
+    left = max(width - sum(widths) - 2 * len(rows[0]), LEAST_TITLE)
+    texts = {0, 1, len(widths) - 1}
     return "\n".join(
         "  ".join(
             [
-                row[0].ljust(widths[0]),
-                row[1].ljust(widths[1]),
-                row[2].rjust(widths[2]),
-                row[3].rjust(widths[3]),
-                row[4].rjust(widths[4]),
-                row[5].ljust(widths[5]),
-                _cut(row[6], left),
+                *(
+                    row[place].ljust(size) if place in texts else row[place].rjust(size)
+                    for place, size in enumerate(widths)
+                ),
+                _cut(row[-1], left),
             ]
         ).rstrip()
         for row in rows

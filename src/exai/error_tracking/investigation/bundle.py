@@ -77,6 +77,8 @@ class EvidencePiece(msgspec.Struct, frozen=True, kw_only=True):
     """That the file was read at; empty: of the installed package."""
     is_failing_place: bool = False
     """Whether it shows where it went wrong: the crash frame, the setting, or the provider's answer."""
+    occurrence_id: str = ""
+    """Of the occurrence that it tells; empty: it tells none."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):

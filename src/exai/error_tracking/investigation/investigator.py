@@ -7,9 +7,9 @@ No answer leads to more than the next request of this list, so nothing can loop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -38,15 +38,44 @@ from exai.error_tracking.investigation.roles import Candidate, Nobody, Roles, ch
 from exai.protocol.answer_objects import UnreadableAnswerError, read_answer
 from exai.runtime.clock import Clock
 
-__all__ = ["HARD_S", "MOST_REQUESTS", "Failed", "Investigator", "NoteStage", "Postponed", "Reported", "Stage"]
+__all__ = [
+    "HARD_S",
+    "MOST_REQUESTS",
+    "Failed",
+    "Investigator",
+    "Notes",
+    "Postponed",
+    "Reported",
+    "Spent",
+    "Stage",
+]
 
 MOST_REQUESTS = 4
 HARD_S = 120.0
 """Of a whole investigation."""
 
 Stage = Literal["gathers evidence", "asks for the cause", "asks again", "asks a second opinion", "checks"]
-NoteStage = Callable[[Stage, bool], Awaitable[bool]]
-"""Says what is done next, and whether that is a request; returns whether the investigation is still wanted."""
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What was spent on an investigation."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+    """`None`: not known, as a request was sent and nobody saw its end, or a model has no price."""
+
+
+class Notes(Protocol):
+    """Is told how an investigation goes, for whoever takes it up if this process ends."""
+
+    async def stage(self, stage: Stage, *, asks: bool) -> bool:
+        """Note what is done next, and whether that is a request; return whether the investigation is still wanted."""
+        ...
+
+    async def spent(self, tokens: int, cost_usd: float | None) -> None:
+        """Note what the whole investigation has cost so far."""
+        ...
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -54,6 +83,16 @@ class Reported(msgspec.Struct, frozen=True):
 
     report: InvestigationReport
     bundle: EvidenceBundle
+
+    @property
+    def cited_occurrences(self) -> tuple[str, ...]:
+        """The occurrences that citations which hold are of."""
+        report = self.report
+        checked = [each for step in report.chain for each in step.citations]
+        checked += report.second_opinion.citations if report.second_opinion else ()
+        cited = {each.citation.evidence.strip() for each in checked if each.is_verified}
+        told = [each.occurrence_id for each in self.bundle.pieces if each.evidence_id in cited]
+        return tuple(dict.fromkeys(filter(None, told)))
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -118,14 +157,13 @@ class Investigator:
         return self.asking.is_crowded()
 
     async def investigate(
-        self, subject: Subject, suspect: str | None, note: NoteStage, *, requests: int = 0
+        self, subject: Subject, suspect: str | None, notes: Notes, before: Spent
     ) -> Reported | Failed | Postponed | None:
         """Investigate; `None`: it was cancelled meanwhile.
 
         Args:
             suspect: the provider that the group concerns.
-            note: is told each stage before it begins.
-            requests: that an earlier process made for it.
+            before: what earlier processes spent on it.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -134,8 +172,10 @@ class Investigator:
             return Postponed("Others wait for permits.")
         roles = self.roles(suspect)
         if isinstance(roles, Nobody):
-            return Postponed(roles.why) if roles.ever else Failed(roles.why)
-        course = _Course(self, subject, roles, note, requests)
+            if roles.ever:
+                return Postponed(roles.why)
+            return Failed(roles.why, tokens=before.tokens, cost_usd=before.cost_usd)
+        course = _Course(self, subject, roles, notes, before)
         try:
             async with asyncio.timeout(self.hard_s) as limit:
                 return await course.run()
@@ -151,14 +191,14 @@ class _Course:
     """What one investigation has so far."""
 
     def __init__(
-        self, investigator: Investigator, subject: Subject, roles: Roles, note: NoteStage, requests: int
+        self, investigator: Investigator, subject: Subject, roles: Roles, notes: Notes, before: Spent
     ) -> None:
-        """`requests` were made for it before."""
         self._with = investigator
         self._subject = subject
         self._roles = roles
-        self._note = note
-        self._requests = requests
+        self._told = notes
+        self._before = before
+        self._requests = before.requests
         self._began = investigator.clock.monotonic()
         self._replies: list[tuple[Role, Candidate, Reply]] = []
 
@@ -291,8 +331,10 @@ class _Course:
         """
         if self._requests >= MOST_REQUESTS:
             raise _NoRequest(f"{MOST_REQUESTS} requests were made, and none more is")
-        spent = sum(reply.usd or 0.0 for _, _, reply in self._replies)
         expected = self._with.asking.expected_usd(model, prompt)
+        before = self._before
+        spent = before.requests * expected if before.cost_usd is None else before.cost_usd
+        spent += sum(reply.usd or 0.0 for _, _, reply in self._replies)
         most = self._with.most_usd
         if spent + expected > most:
             raise _NoRequest(
@@ -313,10 +355,11 @@ class _Course:
                 end="failed", text="It did not answer in time.", name=model.name, provider=model.provider
             )
         self._replies.append((role, model, reply))
+        await self._told.spent(self._tokens(), self._usd())
         return reply
 
     async def _say(self, stage: Stage, *, asks: bool = False) -> None:
-        if not await self._note(stage, asks):
+        if not await self._told.stage(stage, asks=asks):
             raise _Unwanted
 
     async def _checked_fix(self, bundle: EvidenceBundle, claim: Claim) -> CheckedFix:
@@ -350,6 +393,11 @@ class _Course:
             notes.append(
                 "This is a demonstration: its models were emulated, and nothing of it is a judgement."
             )
+        if self._before.requests:
+            notes.append(
+                f"{self._before.requests} of its requests were made before it was taken up again; "
+                "tokens and cost have them, the models do not."
+            )
         notes += [
             f"`{model.asked_for}` of the settings is {model.name} by the catalogue."
             for model in models
@@ -358,10 +406,10 @@ class _Course:
         return tuple(dict.fromkeys(notes))
 
     def _tokens(self) -> int:
-        return sum(reply.tokens for _, _, reply in self._replies)
+        return self._before.tokens + sum(reply.tokens for _, _, reply in self._replies)
 
     def _usd(self) -> float | None:
-        known = [reply.usd for _, _, reply in self._replies]
+        known = [self._before.cost_usd, *(reply.usd for _, _, reply in self._replies)]
         return None if None in known else round(sum(usd or 0.0 for usd in known), 6)
 
 

@@ -133,11 +133,8 @@ def _count_one(
 
 
 def _group_of(connection: Connection, tally: GroupTally) -> GroupRow | None:
-    known = error_fingerprints.c
     row = connection.execute(
-        select(*(error_groups.c[name] for name in GroupRow.__struct_fields__))
-        .join(error_fingerprints, known.group_id == error_groups.c.group_id)
-        .where(known.project_id == tally.project_id, known.rule == tally.rule, known.hash == tally.hash)
+        _GROUP_OF, {"of_project": tally.project_id, "of_rule": tally.rule, "of_hash": tally.hash}
     ).first()
     return None if row is None else GroupRow(**row._mapping)  # noqa: SLF001 - SQLAlchemy's own name
 
@@ -291,30 +288,23 @@ def _add_counts(
         for (hour, release), (seen, handled, lost) in tally.counts.items()
     ]
     _HOURS.execute(connection, rows)
-    added = dict(zip(("seen", "handled", "stored", "lost"), sums, strict=True))
-    known, row = error_fingerprints.c, error_groups.c
-    connection.execute(
-        update(error_fingerprints)
-        .where(known.project_id == tally.project_id, known.rule == tally.rule, known.hash == tally.hash)
-        .values({name: known[name] + number for name, number in added.items()})
-    )
-    latest = max(tally.last_seen, group.last_seen)
+    added = dict(zip(_ADDED.values(), sums, strict=True))
+    of_tally = {"of_project": tally.project_id, "of_rule": tally.rule, "of_hash": tally.hash}
+    connection.execute(_SEEN_FINGERPRINT, {**of_tally, **added})
     last_release = group.last_release
     if tally.last_seen >= group.last_seen:
         last_release = list(tally.counts)[-1][1]
     connection.execute(
-        update(error_groups)
-        .where(row.group_id == group.group_id)
-        .values(
-            {name: row[name] + number for name, number in added.items()}
-            | {
-                "callers": row.callers + _new_callers(connection, group, tally.subjects),
-                "own_doing": row.own_doing * int(tally.own_doing),
-                "last_seen": latest,
-                "last_release": last_release,
-                "first_seen": min(tally.first_seen, group.first_seen),
-            }
-        )
+        _SEEN_GROUP,
+        {
+            **added,
+            "of_group": group.group_id,
+            "new_callers": _new_callers(connection, group, tally.subjects),
+            "still_own_doing": int(tally.own_doing),
+            "to_last_seen": max(tally.last_seen, group.last_seen),
+            "to_last_release": last_release,
+            "to_first_seen": min(tally.first_seen, group.first_seen),
+        },
     )
 
 
@@ -337,6 +327,38 @@ def hour_of(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
+_known, _row = error_fingerprints.c, error_groups.c
+_OF_FINGERPRINT = (
+    _known.project_id == bindparam("of_project"),
+    _known.rule == bindparam("of_rule"),
+    _known.hash == bindparam("of_hash"),
+)
+_ADDED = {name: f"more_{name}" for name in ("seen", "handled", "stored", "lost")}
+# Made once: a storm runs them for each of its faults, and making one costs more than running it.
+_GROUP_OF = (
+    select(*(_row[name] for name in GroupRow.__struct_fields__))
+    .join(error_fingerprints, _known.group_id == _row.group_id)
+    .where(*_OF_FINGERPRINT)
+)
+_SEEN_FINGERPRINT = (
+    update(error_fingerprints)
+    .where(*_OF_FINGERPRINT)
+    .values({name: _known[name] + bindparam(more) for name, more in _ADDED.items()})
+)
+_SEEN_GROUP = (
+    update(error_groups)
+    .where(_row.group_id == bindparam("of_group"))
+    .values(
+        {name: _row[name] + bindparam(more) for name, more in _ADDED.items()}
+        | {
+            "callers": _row.callers + bindparam("new_callers"),
+            "own_doing": _row.own_doing * bindparam("still_own_doing"),
+            "last_seen": bindparam("to_last_seen"),
+            "last_release": bindparam("to_last_release"),
+            "first_seen": bindparam("to_first_seen"),
+        }
+    )
+)
 _HOURS = add_up(error_counts, ("seen", "handled", "lost"))
 _CALLER = insert_if_absent(error_callers)
 _RELEASE = insert_if_absent(releases)

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import MOST_CALLERS, hour_of
+from exai.storage.error_tracking.failed_costs import failed_costs
 from exai.storage.error_tracking.rows import Change, GroupRow, ReleaseRow, State, Turn
 from exai.storage.error_tracking.schema import (
     error_callers,
@@ -79,11 +80,11 @@ class GroupTables:
         state: State | None,
         matching: str = "",
         most: int,
-        order: Literal["last", "first", "seen", "callers"] = "last",
+        order: Literal["last", "first", "seen", "callers", "cost"] = "last",
         project_id: int | None = None,
         after: tuple[datetime | int, int] | None = None,
     ) -> list[GroupRow]:
-        """List groups in an order: the latest, the newest, the loudest, or those that most callers met.
+        """List groups in an order: the latest, the newest, the loudest, those that most callers met, the dearest.
 
         Args:
             matching: what the title, the place or the code has to contain.
@@ -93,8 +94,20 @@ class GroupTables:
             StoreFailed: the database is out of reach.
         """
         row = error_groups.c
-        by = {"last": row.last_seen, "first": row.first_seen, "seen": row.seen, "callers": row.callers}[order]
-        query = select(*_GROUP).order_by(by.desc(), row.number.desc()).limit(most)
+        query = select(*_GROUP)
+        if order == "cost":
+            costs = failed_costs()
+            by: ColumnElement[Any] = func.coalesce(costs.c.micro_usd, 0)
+            query = query.join_from(error_groups, costs, costs.c.group_id == row.group_id, isouter=True)
+        else:
+            columns = {
+                "last": row.last_seen,
+                "first": row.first_seen,
+                "seen": row.seen,
+                "callers": row.callers,
+            }
+            by = columns[order]
+        query = query.order_by(by.desc(), row.number.desc()).limit(most)
         if state is not None:
             query = query.where(row.state == state)
         if project_id is not None:
@@ -113,6 +126,17 @@ class GroupTables:
             )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_group(each) for each in rows]
+
+    async def costs(self, group_ids: Sequence[str]) -> dict[str, int]:
+        """Read what the failed calls of groups cost, in millionths of a dollar; those without any are left out.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        costs = failed_costs()
+        query = select(costs.c.group_id, costs.c.micro_usd).where(costs.c.group_id.in_(group_ids))
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {group_id: int(micro_usd) for group_id, micro_usd in rows}
 
     async def find(self, number: int) -> GroupRow | None:
         """Find a group by its number.

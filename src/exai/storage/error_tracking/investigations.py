@@ -115,8 +115,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     report: str | None = None
     evidence: tuple[EvidenceRow, ...] = ()
-    occurrence_id: str = ""
-    """Which is kept for good, as the report cites it."""
+    occurrences: tuple[str, ...] = ()
+    """Which are kept for good: the one that was investigated, and those that the report cites."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -159,12 +159,21 @@ class InvestigationTables:
         """Say what a running one does; return whether it still runs.
 
         Args:
-            asks: a request is sent next; it counts whether it is answered or not.
+            asks: a request is sent next; it counts whether it is answered or not, and until `note_spent` says so it
+            is not known what all of it cost.
 
         Raises:
             StoreFailed: it was not said.
         """
         return await self._database.write(_note_stage, (investigation_id, stage, int(asks)))
+
+    async def note_spent(self, investigation_id: str, tokens: int, cost_usd: float | None) -> None:
+        """Say what a running one has cost so far, with all processes that worked on it.
+
+        Raises:
+            StoreFailed: it was not said.
+        """
+        await self._database.write(_note_spent, (investigation_id, tokens, cost_usd))
 
     async def finish(self, finished: Finished) -> bool:
         """Keep the report with its evidence, and end the investigation; return whether it was running.
@@ -315,7 +324,7 @@ def _ask(connection: Connection, asked: tuple[str, str, Reason, str, datetime]) 
         release=of_group[1],
         requests=0,
         tokens=0,
-        cost_usd=None,
+        cost_usd=0.0,
         duration_ms=None,
         models="",
         level=None,
@@ -358,7 +367,19 @@ def _note_stage(connection: Connection, parameters: tuple[str, str, int]) -> boo
     statement = update(investigations).where(
         _row.investigation_id == investigation_id, _row.state == "running"
     )
-    return bool(connection.execute(statement.values(stage=stage, requests=_row.requests + asks)).rowcount)
+    values: dict[str, Any] = {"stage": stage, "requests": _row.requests + asks}
+    if asks:
+        values["cost_usd"] = None
+    return bool(connection.execute(statement.values(values)).rowcount)
+
+
+@row_by_row(LockGroup.ERRORS)
+def _note_spent(connection: Connection, parameters: tuple[str, int, float | None]) -> None:
+    investigation_id, tokens, cost_usd = parameters
+    statement = update(investigations).where(
+        _row.investigation_id == investigation_id, _row.state == "running"
+    )
+    connection.execute(statement.values(tokens=tokens, cost_usd=cost_usd))
 
 
 @row_by_row(LockGroup.ERRORS)
@@ -372,7 +393,7 @@ def _finish(connection: Connection, parameters: tuple[Finished, datetime, Target
         connection.execute(insert(evidence).values(values))
     kept = error_occurrences.c
     connection.execute(
-        update(error_occurrences).where(kept.occurrence_id == finished.occurrence_id).values(keep=1)
+        update(error_occurrences).where(kept.occurrence_id.in_(finished.occurrences)).values(keep=1)
     )
     values = {
         name: getattr(finished, name)

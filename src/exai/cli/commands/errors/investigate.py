@@ -12,6 +12,7 @@ from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, as_number, opened_database, operator
 from exai.cli.errors.investigation_text import investigation_lines, stage_of
+from exai.cli.interruption import run_interruptibly
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.config.tree import secret_values
@@ -36,14 +37,14 @@ def investigate(
 ) -> None:
     """Have models look for the cause of a group, within the budget, and print what they found and what of it holds.
 
-    A running daemon does it; without one, this command does. Control-C cancels it.
+    A running daemon does it; without one, this command does. Control-C and SIGTERM cancel it.
     """
     chosen = choose_data(config_file, overrides, demo)
     number, settings = as_number(group), chosen.settings
     if chosen.running:
-        view = asyncio.run(_by_daemon(settings, number))
+        view = run_interruptibly(_by_daemon(settings, number))
     else:
-        view = asyncio.run(_here(settings, number, demo=chosen.loaded.demo))
+        view = run_interruptibly(_here(settings, number, demo=chosen.loaded.demo))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(view)).decode())
     else:

@@ -27,7 +27,11 @@ def listing(
         str, typer.Option("--matching", metavar="TEXT", help="Whose title, place or code has this text.")
     ] = "",
     sort: Annotated[
-        Sort, typer.Option("--sort", help="Which come first: last or first seen, most seen, most callers.")
+        Sort,
+        typer.Option(
+            "--sort",
+            help="Which come first: last or first seen, most seen, most callers, or dearest failed calls.",
+        ),
     ] = "last",
     most: Annotated[int, typer.Option("--most", min=1, max=1_000, help="How many to show.")] = 50,
     as_json: AsJson = False,
@@ -47,6 +51,6 @@ def listing(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     elif found:
-        typer.echo(as_table(found))
+        typer.echo(as_table(found, with_cost=sort == "cost"))
     else:
         typer.echo("Nothing." if state == "all" else f"Nothing is {state}; `--state all` shows every group.")

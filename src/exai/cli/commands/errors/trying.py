@@ -6,7 +6,8 @@ Only this command does so, started by a person; the daemon has no way to it.
 import asyncio
 import shutil
 import tempfile
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,16 @@ import typer
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, as_number, ask
+from exai.cli.interruption import run_interruptibly
 from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.error_tracking.investigation.report import PatchCheck
 from exai.errors import StartFault
+from exai.runtime import tasks
 
 __all__ = ["app"]
+
+PATIENCE_S = 5.0
+"""For a command that is ended."""
 
 app = new_app()
 Command = Annotated[
@@ -51,7 +57,7 @@ def try_patch(
         raise StartFault(
             f"The patch for E-{number} does not apply: {' '.join(check.problems) if check else ''}"
         )
-    raise typer.Exit(asyncio.run(_tried(report.fix.patch, check, command)))
+    raise typer.Exit(run_interruptibly(_tried(report.fix.patch, check, command)))
 
 
 async def _tried(patch: str, check: PatchCheck, command: str) -> int:
@@ -61,27 +67,56 @@ async def _tried(patch: str, check: PatchCheck, command: str) -> int:
             "Trying a patch needs git, and no folder of PATH has it. Install git, or apply the patch by hand: "
             "`exai errors show` prints it."
         )
-    in_repository = (git, "-C", check.repository, "worktree")
     with tempfile.TemporaryDirectory(prefix="exai-try-") as folder:
         tree = str(Path(folder) / "tree")
-        await _run(*in_repository, "add", "--quiet", "--detach", tree, check.commit)
         try:
+            await _run(
+                git, "-C", check.repository, "worktree", "add", "--quiet", "--detach", tree, check.commit
+            )
             await _run(git, "-C", tree, "apply", "--index", "-", text=patch)
             typer.echo(f"The patch is applied in {tree}, at commit {check.commit[:12]}.", err=True)
             running = await asyncio.create_subprocess_exec("/bin/sh", "-c", command, cwd=tree)
-            return await running.wait()
+            return await _ended(running)
         finally:
-            await _run(*in_repository, "remove", "--force", tree)
+            await _remove(git, check.repository, tree)
+
+
+async def _ended(running: Process) -> int:
+    """Wait for the end of a command; who is cancelled ends it."""
+    try:
+        return await running.wait()
+    except asyncio.CancelledError:
+        with suppress(ProcessLookupError):
+            running.terminate()
+        try:
+            await asyncio.wait_for(running.wait(), PATIENCE_S)
+        except TimeoutError:
+            running.kill()
+        raise
+
+
+async def _remove(git: str, repository: str, tree: str) -> None:
+    """Remove a work tree and git's note of it, also one that was made by half."""
+    try:
+        await _run(git, "-C", repository, "worktree", "remove", "--force", tree)
+    except StartFault:
+        shutil.rmtree(tree, ignore_errors=True)
+        await _run(git, "-C", repository, "worktree", "prune")
 
 
 async def _run(*program: str, text: str = "") -> None:
-    """Run a program to its end.
+    """Run a program to its end, also for whoever is cancelled: git leaves nothing by half.
 
     Raises:
         StartFault: it failed.
     """
     process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    _, told = await process.communicate(text.encode())
+    talking = tasks.spawn(process.communicate(text.encode()), name=program[0])
+    try:
+        _, told = await asyncio.shield(talking)
+    except asyncio.CancelledError:
+        await talking
+        raise
     if process.returncode:
         said = told.decode(errors="replace").strip()[:500]
         raise StartFault(f"`{' '.join(program[:5])}` failed: {said}")

@@ -46,6 +46,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 0
     commit: str = ""
     is_failing_place: bool = False
+    occurrence_id: str = ""
 
 
 class Filling:
@@ -101,6 +102,7 @@ class Filling:
                 first=draft.first,
                 commit=draft.commit,
                 is_failing_place=draft.is_failing_place,
+                occurrence_id=draft.occurrence_id,
             )
         )
 

@@ -182,6 +182,7 @@ class Gatherer:
                 place=place,
                 text=facts.occurrence_text(body, occurrence.at, subject.release),
                 provenance=own,
+                occurrence_id=occurrence.occurrence_id,
             )
         )
         await self._add_call(found, occurrence.call_id)

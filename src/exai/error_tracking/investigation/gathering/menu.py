@@ -160,6 +160,7 @@ class Menu:
             place=f"occurrence {chosen.occurrence_id}",
             text=occurrence_text(body, chosen.at, chosen.release),
             provenance=self._provenance,
+            occurrence_id=chosen.occurrence_id,
         )
 
     async def _setting(self, place: str) -> Draft:
