@@ -1,13 +1,13 @@
 """An index of failed calls by what they are grouped by, for what a group's calls cost.
 
-Revision: 0040.
+Revision: 0041.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0040"
-down_revision = "0039"
+revision = "0041"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 
