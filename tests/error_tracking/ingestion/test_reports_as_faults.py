@@ -116,6 +116,24 @@ def test_bounds_of_an_event_hold() -> None:
     assert max(map(len, fault.context.values())) == 200
 
 
+@pytest.mark.parametrize("tail", ["?canary=1", "#canary", "?a=1#canary", ""])
+def test_the_query_of_a_page_is_no_place(tail: str) -> None:
+    address = f"https://shop.example/cart{tail}"
+    frame = {"filename": address, "function": "pay", "lineno": 3, "in_app": True}
+    event = {"exception": {"values": [{"type": "RangeError", "stacktrace": {"frames": [frame]}}]}}
+    native = {"type": "RangeError", "frames": [{"file": address, "function": "pay", "line": 3, "own": True}]}
+    stack = f"RangeError: no\n    at pay ({address}:3:9)"
+    made = [
+        fault_of_event(event, 7, NOW),
+        *faults_of_reports([{"exceptions": [native]}], 7, NOW),
+        *faults_of_reports([{"exceptions": [{"type": "RangeError", "stack": stack}]}], 7, NOW),
+    ]
+    for fault in made:
+        (found,) = fault.chain[-1].frames
+        assert (found.file, found.function, found.line) == ("https://shop.example/cart", "pay", 3)
+        assert "canary" not in repr(msgspec.to_builtins(fault.chain))
+
+
 def test_texts_can_be_stored_and_shown() -> None:
     assert storable("a\0b\x1b[31m\u202ec\ud800", 99) == "a\ufffdb\ufffd[31m\ufffdc?"
     assert storable("line\n\ttwo", 99) == "line\n\ttwo"

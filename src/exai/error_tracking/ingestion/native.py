@@ -15,7 +15,7 @@ from exai.error_tracking.faults import (
 )
 from exai.error_tracking.ingestion.bodies import ReportRefused
 from exai.error_tracking.ingestion.stacks import frames_of
-from exai.error_tracking.ingestion.texts import storable
+from exai.error_tracking.ingestion.texts import storable, storable_file
 
 __all__ = [
     "MOST_REPORTS",
@@ -115,9 +115,9 @@ def fault_of_report(report: Report, project: int, now: float) -> Fault:
 def _raised(exception: ReportedException) -> RaisedException:
     frames = tuple(
         FaultFrame(
-            storable(frame.module, 200) or storable(frame.file, 500),
+            storable_file(frame.module)[:200] or storable_file(frame.file),
             storable(frame.function, 200),
-            storable(frame.file, 500),
+            storable_file(frame.file),
             frame.line,
             frame.own,
         )

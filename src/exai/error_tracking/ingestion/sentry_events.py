@@ -19,7 +19,7 @@ from exai.error_tracking.faults import (
     FaultSource,
     RaisedException,
 )
-from exai.error_tracking.ingestion.texts import storable
+from exai.error_tracking.ingestion.texts import storable, storable_file
 
 __all__ = ["event_id_of", "fault_of_event", "lost_of_report"]
 
@@ -111,9 +111,9 @@ def _detail(value: Mapping[str, Any]) -> str:
 
 def _frame(frame: Mapping[str, Any]) -> FaultFrame:
     line = frame.get("lineno")
-    file = storable(frame.get("filename") or frame.get("abs_path"), 500)
+    file = storable_file(frame.get("filename") or frame.get("abs_path"))
     return FaultFrame(
-        module=storable(frame.get("module"), 200) or file,
+        module=storable_file(frame.get("module"))[:200] or file,
         function=storable(frame.get("function"), 200),
         file=file,
         line=line if isinstance(line, int) and 0 < line < 10**9 else 0,

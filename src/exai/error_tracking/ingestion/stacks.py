@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from exai.error_tracking.faults import MOST_FRAMES, FaultFrame
-from exai.error_tracking.ingestion.texts import storable
+from exai.error_tracking.ingestion.texts import storable, storable_file
 
 __all__ = ["frames_of"]
 
@@ -32,7 +32,7 @@ def _frames(
     pattern: re.Pattern[str], stack: str, *, file: int, line: int, function: int
 ) -> Iterator[FaultFrame]:
     for found in pattern.finditer(stack):
-        path = storable(found[file], 500)
+        path = storable_file(found[file])
         yield FaultFrame(
             module=_module(path),
             function=storable(found[function] or "", 200),

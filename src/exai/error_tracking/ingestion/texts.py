@@ -2,7 +2,9 @@
 
 import re
 
-__all__ = ["storable"]
+__all__ = ["storable", "storable_file"]
+
+LONGEST_FILE = 500
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
@@ -21,3 +23,9 @@ def storable(given: object, most: int) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROLS.sub("\ufffd", text.encode("utf-8", "replace").decode())
+
+
+def storable_file(given: object) -> str:
+    """Return the name of a file; of an address without query and fragment, which may be anybody's and are no place."""
+    file = storable(given, LONGEST_FILE)
+    return re.split(r"[?#]", file, maxsplit=1)[0] if "://" in file else file
