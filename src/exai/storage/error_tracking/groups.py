@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, or_, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
@@ -248,18 +248,14 @@ class GroupTables:
             StoreFailed: the database is out of reach.
         """
         hour, row = hour_of(self._clock.utc()), error_counts.c
+        in_hour = case((row.hour == hour, row.seen), else_=0)
         query = (
-            select(row.group_id, row.hour == hour, func.sum(row.seen))
+            select(row.group_id, func.sum(in_hour), func.sum(row.seen - in_hour))
             .where(row.hour >= hour - WEEK)
-            .group_by(row.group_id, row.hour == hour)
+            .group_by(row.group_id)
         )
-        found: dict[str, tuple[int, int]] = {}
-        for group_id, is_now, seen in await self._database.read(
-            lambda connection: connection.execute(query).all()
-        ):
-            now, before = found.get(group_id, (0, 0))
-            found[group_id] = (int(seen), before) if is_now else (now, int(seen))
-        return found
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {group_id: (int(now), int(before)) for group_id, now, before in rows}
 
     async def releases(self, project_id: int) -> list[ReleaseRow]:
         """Read the releases of a project in the order of their first sight.

@@ -11,8 +11,8 @@ from exai.app.services import Services
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, as_number, opened_database, operator
+from exai.cli.errors.interruption import run_interruptibly
 from exai.cli.errors.investigation_text import investigation_lines, stage_of
-from exai.cli.interruption import run_interruptibly
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
 from exai.config.tree import secret_values

@@ -16,7 +16,7 @@ import typer
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, as_number, ask
-from exai.cli.interruption import run_interruptibly
+from exai.cli.errors.interruption import run_interruptibly
 from exai.cli.options import ConfigFile, Overrides, WhichData
 from exai.error_tracking.investigation.report import PatchCheck
 from exai.errors import StartFault
