@@ -1,7 +1,8 @@
 """Twenty seeded faults: what is said of each without a model, whether the evidence decides, how long gathering takes.
 
 Each is brought about in a daemon of its own before an emulator, whose clock leaps over waits; gathering is measured
-by a real clock. No model is asked: an emulated answer says nothing of accuracy, so that column stays empty.
+by a real clock. Models are asked with `--models` alone: an emulated answer says nothing of accuracy, so it is printed
+apart and in no table.
 """
 
 import argparse
@@ -10,9 +11,12 @@ import io
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks.figures import keep
+from benchmarks.investigated import keys_of, put_to_emulated_models, put_to_models, timed
 from exai import config
 from exai.app.faults.release import release_of
 from exai.app.monitoring import build_monitoring
@@ -33,6 +37,8 @@ __all__ = ["main"]
 
 HEAD = ("fault", "of", "cause", "place", "report", "evidence", "tokens", "with a model")
 LEAST_REPORTS, LEAST_EVIDENCE = 16, 19
+RESULTS = Path(__file__).parent / "results" / "investigate.json"
+"""Of real models alone."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -41,6 +47,18 @@ def _arguments() -> argparse.Namespace:
         "--only", nargs="*", default=[], metavar="NAME", help="of the faults, as the table has them"
     )
     parser.add_argument("--times", type=int, default=20, help="how often gathering is measured")
+    parser.add_argument(
+        "--whole",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run so many whole investigations, of models emulated in 3 s",
+    )
+    parser.add_argument(
+        "--models",
+        choices=("real", "emulated"),
+        help="have models investigate each fault: real ones by GLM_API_KEY and KIMI_API_KEY, for up to 0.15 USD each",
+    )
     return parser.parse_args()
 
 
@@ -87,6 +105,38 @@ async def _gathering(folder: Path, times: int) -> list[float]:
     return spent
 
 
+async def _whole(times: int) -> None:
+    seconds, requests = await timed(times)
+    p95 = statistics.quantiles(seconds, n=20)[-1] if times > 1 else seconds[0]
+    told = {number: requests.count(number) for number in sorted(set(requests))}
+    print(
+        f"whole investigations, {times}, of models that take 3 s: median {statistics.median(seconds):.1f} s, ",
+        end="",
+    )
+    print(f"p95 {p95:.1f} s, longest {max(seconds):.1f} s; by number of requests {told}")
+
+
+async def _levels(judged: Sequence[Judged], which: str) -> None:
+    """Print how often each computed level was right; what an emulator says is printed apart, and kept nowhere."""
+    keys = keys_of()
+    if which == "real" and not keys:
+        raise SystemExit(
+            "Real models need GLM_API_KEY, KIMI_API_KEY or both; `--models emulated` tries the machinery."
+        )
+    if which == "emulated":
+        table = await put_to_emulated_models(judged)
+        print("\nEMULATED, which says nothing of accuracy and is no part of any table:")
+    else:
+        table = await put_to_models(judged, keys, emulated=False)
+        print(f"\nhow often each level was right, {', '.join(table.models)}:")
+    print("\n".join(table.lines()))
+    usd = "not known" if table.usd is None else f"{table.usd:.3f} USD"
+    print(f"{table.requests} requests, {table.tokens:,} tokens, {usd}, {sum(table.seconds):.0f} s")
+    if not table.emulated:
+        rows = {level: {"right": table.right[level], "of": number} for level, number in table.all.items()}
+        keep({"models": table.models, "levels": rows, "requests": table.requests, "usd": table.usd}, RESULTS)
+
+
 def main() -> None:
     """Judge, print the table, and end with 1 where it falls short."""
     asked = _arguments()
@@ -105,6 +155,10 @@ def main() -> None:
     p95 = statistics.quantiles(spent, n=20)[-1]
     print(f"gathering, {len(spent)} times: median {statistics.median(spent):.2f} s, p95 {p95:.2f} s", end="")
     print(f", longest {max(spent):.2f} s")
+    if asked.whole:
+        asyncio.run(_whole(asked.whole))
+    if asked.models:
+        asyncio.run(_levels(judged, asked.models))
     if not asked.only and (reports < LEAST_REPORTS or evidence < LEAST_EVIDENCE):
         raise SystemExit(1)
 

@@ -1,6 +1,6 @@
 """Samples by the minute: mean, highest, and how long a limit was reached."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from exai.monitoring.minute_samples import MinuteSamples, Reading
 from exai.runtime.clock import ManualClock
@@ -34,6 +34,24 @@ async def test_a_minute_is_added_up() -> None:
     assert seconds[:6] == [BEGAN.timestamp() + offset for offset in (0, 2, 4, 6, 8, 5)]
 
 
+async def test_what_is_urgent_is_kept_before_its_minute_is_over() -> None:
+    clock = ManualClock(wall=BEGAN.timestamp())
+    kept: list[SampleRow] = []
+    lags = iter([5.0, 8_000.0, 5.0])
+    samples = MinuteSamples(
+        clock,
+        lambda: [Reading("loop_lag_ms", lag := next(lags), urgent=lag > 1_000)],
+        kept.extend,
+        lambda *_: None,
+    )
+    for _ in range(3):
+        await samples.tick()
+        clock.advance(1)
+    assert kept == [SampleRow(BEGAN, "loop_lag_ms", 4_002.5, 8_000.0, 0.0)]
+    samples.flush()
+    assert kept[1:] == [SampleRow(BEGAN, "loop_lag_ms", 2_670.0, 8_000.0, 0.0)]
+
+
 async def test_samples_are_kept_by_process_and_minute(database: Database) -> None:
     table = SampleTable(database)
     row = SampleRow(BEGAN, "loop_lag_ms", 1.0, 5.0, 0.0)
@@ -46,4 +64,6 @@ async def test_samples_are_kept_by_process_and_minute(database: Database) -> Non
         return await table.at(database.run_id, moment) == [later]
 
     await wait_until(replaced, what="the later samples are kept")
+    assert await table.at(database.run_id, BEGAN - timedelta(seconds=1)) == [later], "what it suffered from"
+    assert await table.at(database.run_id, BEGAN - timedelta(seconds=3)) == []
     assert await table.at("run_another", moment) == []

@@ -109,6 +109,7 @@ class Judged:
     seeded: Seeded
     report: Report | None
     bundle: EvidenceBundle | None
+    subject: Subject | None = None
 
     @property
     def is_right(self) -> bool:
@@ -160,8 +161,8 @@ async def _judged(seeded: Seeded, daemon: DaemonInProcess, data: Path, environ: 
         environ=clean_environ(data, environ), config_file=None, overrides=(), cwd=data.parent
     ).settings
     gatherer = build_gatherer(settings, database, services.monitoring, clock)
-    bundle = await gatherer.gather(Subject(found[0], occurrence, occurrence.release))
-    return Judged(seeded, details.report, bundle)
+    subject = Subject(found[0], occurrence, occurrence.release)
+    return Judged(seeded, details.report, await gatherer.gather(subject), subject)
 
 
 async def _start_on_an_old_schema(data: Path, environ: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from support.seeded_faults import SEEDED, judge
 
 pytestmark = pytest.mark.virtual_time
 
-SHARE = ("429", "quota", "limit", "old schema", "KeyError", "regression", "Python program")
+SHARE = ("429", "quota", "limit", "old schema", "KeyError", "blocked loop", "regression", "Python program")
 
 
 @pytest.mark.parametrize("name", SHARE)

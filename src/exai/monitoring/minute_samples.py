@@ -18,6 +18,8 @@ class Reading(msgspec.Struct, frozen=True):
     value: float
     limit: float | None = None
     """From which on it is full; `None`: it has no limit."""
+    urgent: bool = False
+    """Whether the minute is kept at once as far as it is known, for who asks why something failed just now."""
 
 
 class _Sums:
@@ -62,9 +64,15 @@ class MinuteSamples:
             self._minute = minute
         for reading in readings:
             self._sums.setdefault(reading.name, _Sums()).add(reading)
+        if any(reading.urgent for reading in readings):
+            self._keep_minute()
 
     def flush(self) -> None:
-        """Have what the minute has so far kept."""
+        """Have what the minute has so far kept, and forget it."""
+        self._keep_minute()
+        self._sums = {}
+
+    def _keep_minute(self) -> None:
         if self._minute is not None and self._sums:
             minute = datetime.fromtimestamp(self._minute * 60, UTC)
             self._keep(
@@ -73,4 +81,3 @@ class MinuteSamples:
                     for name, sums in self._sums.items()
                 ]
             )
-        self._sums = {}

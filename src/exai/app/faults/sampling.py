@@ -17,6 +17,8 @@ from exai.storage.error_tracking.sample_table import SampleTable
 __all__ = ["open_sampling"]
 
 SAMPLE_S = 1.0
+HELD_S = 1.0
+"""From which lag of the event loop on a call may have failed by it."""
 STATM = Path("/proc/self/statm")
 """Of Linux; its second number is the resident memory in pages."""
 
@@ -37,7 +39,8 @@ async def open_sampling(
             yield from _of_gate(name, gate)
         for (provider, model), gate in admission.by_model.items():
             yield from _of_gate(f"{provider}/{model}", gate)
-        yield Reading("loop_lag_ms", worst_lag_s() * 1_000)
+        lag_s = worst_lag_s()
+        yield Reading("loop_lag_ms", lag_s * 1_000, urgent=lag_s >= HELD_S)
         yield Reading("tasks", len(asyncio.all_tasks()))
         yield Reading("pending_writes", database.pending_durable_writes)
         if (resident := _resident_bytes()) is not None:

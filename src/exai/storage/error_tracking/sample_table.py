@@ -1,7 +1,7 @@
 """The rows of samples: how busy each process was, minute by minute."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +13,9 @@ from exai.storage.error_tracking.schema import samples
 from exai.storage.write_operations import LockGroup, all_at_once
 
 __all__ = ["SampleRow", "SampleTable", "SampledLoad"]
+
+
+READ_WITHIN = timedelta(seconds=2)
 
 
 class SampleRow(msgspec.Struct, frozen=True):
@@ -48,14 +51,19 @@ class SampleTable:
         self._database.write_soon(_keep, [msgspec.structs.asdict(row) | {"run_id": run_id} for row in rows])
 
     async def at(self, run_id: str, moment: datetime) -> list[SampleRow]:
-        """Read the samples of a process in the minute of a moment.
+        """Read the samples of a process in the minute of a moment; at its end those of the next one too.
+
+        What a moment suffered from is read within a second after it.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
         row = samples.c
         query = select(row.minute, row.name, row.mean, row.max, row.full).where(
-            row.run_id == run_id, row.minute == moment.replace(second=0, microsecond=0)
+            row.run_id == run_id,
+            row.minute.in_(
+                {each.replace(second=0, microsecond=0) for each in (moment, moment + READ_WITHIN)}
+            ),
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [SampleRow(*each) for each in rows]
