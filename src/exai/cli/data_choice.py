@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -81,8 +81,18 @@ def choose_data(config_file: Path | None, overrides: Sequence[str] | None, demo:
     ordinary = tuple(running_daemons(loaded.settings.data_dir))
     demonstrations = tuple(running_daemons(demo_data_dir(loaded.settings.data_dir)))
     if _is_demo(loaded, ordinary, demonstrations) if demo is None else demo:
-        return ChosenData(of_demonstration(loaded), demo is not None, demonstrations, ordinary)
+        chosen = of_demonstration(loaded)
+        if demonstrations:
+            chosen = _without_migrating(chosen)
+        return ChosenData(chosen, demo is not None, demonstrations, ordinary)
     return ChosenData(loaded, demo is not None, ordinary, demonstrations)
+
+
+def _without_migrating(loaded: Loaded) -> Loaded:
+    """Leave a schema alone that a daemon works on: it may be of an older version, which would fail from then on."""
+    settings = loaded.settings
+    database = settings.database.model_copy(update={"auto_migrate": False})
+    return replace(loaded, settings=settings.model_copy(update={"database": database}))
 
 
 def _is_demo(

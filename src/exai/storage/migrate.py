@@ -68,7 +68,8 @@ def check_or_create(connection: Connection, *, upgrades: bool = False) -> None:
     if version is not None and not upgrades:
         raise StartFault(
             f"The database has schema {version} and this version of EXAI needs {head()}. "
-            "Back it up, then run `exai migrate`."
+            "Back it up, then run `exai migrate`. A demonstration that runs is of another version: stop it by "
+            "`exai stop --demo`; its next start, or this command then, brings its data there."
         )
     tables = set(inspect(connection).get_table_names()) & set(metadata.tables)
     if tables and version is None:

@@ -57,8 +57,9 @@ async def test_of_a_flood_every_event_is_folded_or_counted_as_dropped(tmp_path: 
 class Fleet:
     """Four processes on one database and one purse, each of which sees all that happens."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, requests: int = 30) -> None:
         self.clock = ManualClock()
+        self._limit = Limit(3_600.0, requests=requests)
         self.processes = [Watched(database, self.clock) for _ in range(4)]
         self.grants = [BudgetGrants(database, self.clock) for _ in range(4)]
         self.granted: list[float] = []
@@ -66,7 +67,7 @@ class Fleet:
 
     def _explainer(self, process: Watched, grants: BudgetGrants) -> Explainer:
         async def ask(_: str) -> Reply:
-            refusal = await grants.grant(Wanted("auditor", "call", 0.001, (Limit(3_600.0, requests=30),)))
+            refusal = await grants.grant(Wanted("auditor", "call", 0.001, (self._limit,)))
             if refusal is not None:
                 return Reply(None, refusal.wait_s or 60.0)
             self.granted.append(self.clock.wall())
@@ -102,6 +103,23 @@ async def test_four_processes_observe_each_anomaly_once_and_share_a_purse(databa
     moments = fleet.granted
     assert moments
     assert max(sum(begin <= at < begin + 3_600 for at in moments) for begin in moments) <= 30
+
+
+@pytest.mark.sqlite
+async def test_rules_go_on_while_the_budget_is_spent_and_a_model_explains_again_afterwards(
+    database: Database,
+) -> None:
+    fleet = Fleet(database, requests=1)
+    await fleet.exercise(60)
+    observed = await fleet.processes[0].observations.listing()
+    assert sorted(Expected(each.detector, each.subject, each.severity) for each in observed) == expected_of(
+        2, 60
+    )
+    assert len(fleet.granted) == 1
+    fleet.clock.advance(3_600)
+    for explainer in fleet.explainers:
+        await explainer.explain()
+    assert len(fleet.granted) == 2
 
 
 async def exercised(
