@@ -145,8 +145,8 @@ class _TypeScript:
 
 
 @asynccontextmanager
-async def typescript_client(node: Node, url: str) -> AsyncIterator[ForeignClient]:
-    """The TypeScript SDK's client over WebSocket, in Node."""
+async def typescript_client(node: Node, url: str, named: str = "exai") -> AsyncIterator[ForeignClient]:
+    """The TypeScript SDK's client over WebSocket, in Node; `named` is what the server calls itself."""
     process = await asyncio.create_subprocess_exec(
         node.binary,
         node.folder / "websocket_client.mjs",
@@ -173,7 +173,7 @@ async def typescript_client(node: Node, url: str) -> AsyncIterator[ForeignClient
 
     try:
         met = await heard()
-        assert met["server"]["name"] == "exai"
+        assert met["server"]["name"] == named
         assert met["instructions"]
         yield _TypeScript(ask)
         stdin.close()

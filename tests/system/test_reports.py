@@ -314,6 +314,53 @@ async def test_hostile_bodies_are_answered_and_hold_no_memory(reporting: Reporti
     assert (await reporter.envelope(envelope(("event", event()))))[0] == 200
 
 
+DEEP = b'{"x":' * 70 + b"1" + b"}" * 70
+BAD_INPUT: dict[str, tuple[bytes, dict[str, str], int, str]] = {
+    "larger than 4 MiB unpacked": (
+        gzip.compress(bytes(5 * 2**20)),
+        {"Content-Encoding": "gzip"},
+        413,
+        "4194304 bytes",
+    ),
+    "larger than 4 MiB as it is": (b"{}\n" + b"x" * (5 * 2**20), {}, 413, ""),
+    "an event of more than 64 levels": (b'{}\n{"type":"event"}\n' + DEEP + b"\n", {}, 413, "64 deep"),
+    "a header of more than 64 levels": (DEEP + b"\n", {}, 413, "64 deep"),
+    "no header": (b"nonsense\n", {}, 400, "Line 1"),
+    "false gzip": (b"{}\n", {"Content-Encoding": "gzip"}, 400, "gzip"),
+    "an unknown encoding": (b"{}\n", {"Content-Encoding": "rot13"}, 400, "rot13"),
+}
+"""What is sent, and what is answered with which words."""
+
+
+@pytest.mark.parametrize("row", BAD_INPUT)
+async def test_bad_input_is_answered_with_what_is_wrong(reporting: Reporting, row: str) -> None:
+    body, headers, status, words = BAD_INPUT[row]
+    reporter = await reporting.project()
+    answered, _, told = await reporter.envelope(body, **headers)
+    assert (answered, words in told.decode()) == (status, True), told
+    assert await reporter.groups() == []
+    good = b'{}\n{"type":"event"}\n' + json.dumps(event()).encode() + b"\n"
+    assert (await reporter.envelope(good))[0] == 200, "and the next one is taken"
+
+
+async def test_texts_that_cannot_be_stored_and_clocks_that_are_wrong_cost_no_report(
+    reporting: Reporting,
+) -> None:
+    """NUL, half a character, and characters that control a terminal are replaced; what a clock said is a fact."""
+    reporter = await reporting.project()
+    odd = "no\x00 basket\ud800 \x1b[2J\u202e here"
+    wrong = event(odd, timestamp="2001-01-01T00:00:00Z", release=odd, tags={odd: odd})
+    assert (await reporter.envelope(envelope(("event", wrong))))[0] == 200
+    (group,) = await reporter.groups()
+    (occurrence,) = await reporting.groups.occurrences(group, 1)
+    kept = occurrence.body + group.title + group.last_release
+    assert not {"\x00", "\x1b", "\u202e"} & set(kept)
+    assert "basket" in kept
+    now = reporting.daemon.services.clock.utc()
+    assert abs((occurrence.at - now).total_seconds()) < 3_600, "the moment of receipt counts"
+    assert "978307200" in occurrence.body, "what its clock said"
+
+
 async def test_a_slow_body_is_cut_off(reporting: Reporting) -> None:
     reporter = await reporting.project()
 
