@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from exai.error_tracking.console import GroupLine, Sort
 from exai.error_tracking.deciding import number_of
 from exai.errors import BadArguments
+from exai.storage.error_tracking.failed_costs import MICRO
 
 __all__ = ["place_after", "place_in"]
 

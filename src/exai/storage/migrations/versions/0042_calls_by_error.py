@@ -1,13 +1,13 @@
 """An index of failed calls by what they are grouped by, for what a group's calls cost.
 
-Revision: 0041.
+Revision: 0042.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0041"
-down_revision = "0040"
+revision = "0042"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
