@@ -16,7 +16,6 @@ from exai.dispatch.dispatcher import Dispatcher
 from exai.dispatch.long_answers import LongAnswers
 from exai.dispatch.oversight import Oversight
 from exai.events.bus import EventBus
-from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.conversations.conversations import ConversationsTool
@@ -28,6 +27,7 @@ from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.analyze import Analyze
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.review import Review
@@ -55,7 +55,7 @@ def unserved_registry() -> Registry:
         Debug(absent, bundled_workflows()["debug"]),
         Review(absent, bundled_workflows()["review"], absent),
         PlanTool(absent, absent),
-        Analyze(absent, absent),
+        Analyze(absent, bundled_workflows()["analyze"]),
         Write(absent, bundled_workflows()["write"], absent),
         ConsensusTool(absent),
         Challenge(absent),

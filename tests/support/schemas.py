@@ -8,7 +8,6 @@ import msgspec
 from exai.consulting.answer import AnswerReport, ModelAnswer
 from exai.dispatch.failures import ERROR_KEY, ErrorFacts
 from exai.protocol.schemas import output_schema
-from exai.tools.analysis.analyze import Analysis, AnalysisReport
 from exai.tools.challenge import Judged
 from exai.tools.envelope import REPORT_KEY, CallFacts
 from exai.tools.files import FilesResult
@@ -16,6 +15,7 @@ from exai.tools.models import ModelsListed, ModelsReport
 from exai.tools.search import SearchReport
 from exai.tools.status_report import StatusDetails, StatusReport
 from exai.tools.voting.outcome import Consensus, ConsensusReport
+from exai.tools.workflows.analyze import AnalysisReport
 from exai.tools.workflows.answers import WorkflowAnswer
 from exai.tools.workflows.plan import ShownPlan
 from exai.tools.workflows.review import ReviewAnswer
@@ -36,7 +36,7 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 RESULTS: dict[str, type[msgspec.Struct]] = {
-    "analyze": Analysis,
+    "analyze": WorkflowAnswer,
     "chat": ModelAnswer,
     "challenge": Judged,
     "consensus": Consensus,

@@ -10,7 +10,7 @@ import pytest
 from evidence.test_graph import FILES
 from evidence.test_trees import TOKEN, write
 from exai.evidence.requests import Edge, Graph, Node
-from exai.tools.analysis import analyze
+from exai.workflows.analysis import graphs
 from exai_emulator import Emulator, Persona
 from support.daemon_in_process import StartInProcess
 from support.mcp_websocket import McpSocket, mcp_socket
@@ -110,9 +110,9 @@ async def test_what_cannot_be_analyzed_says_what_to_do(client: McpSocket, tmp_pa
 
 
 def test_no_name_ends_a_drawing_and_a_long_list_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analyze, "MOST_LISTED", 1)
+    monkeypatch.setattr(graphs, "MOST_LISTED", 1)
     nodes = (Node('a"]\n```.py', "function", "x", 1, 2), Node("b.py", "function", "y", 1, 2))
-    drawn = analyze._drawn(Graph(nodes, (Edge(0, 1, 1, True), Edge(1, 0, 1, False)), 1, ()))
+    drawn = graphs.drawn(Graph(nodes, (Edge(0, 1, 1, True), Edge(1, 0, 1, False)), 1, ()))
     assert drawn.count("```") == 2
     assert 'n0["x a______.py:1"]' in drawn
     assert "and 1 more" in drawn
@@ -156,14 +156,14 @@ async def test_what_to_restructure_has_its_place_its_callers_and_a_patch_that_ap
     assert {"tests", "callers", "named_paths"} & {each["source"] for each in found["evidence"]}
 
 
-async def test_the_older_name_refactor_and_steps_become_one_call(
+async def test_the_older_name_refactor_takes_its_steps(
     client: McpSocket, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.persona = restructuring()
     steps = {
         "step_number": 1,
-        "total_steps": 3,
-        "next_step_required": True,
+        "total_steps": 1,
+        "next_step_required": False,
         "findings": "",
         "confidence": "low",
     }
@@ -186,8 +186,7 @@ async def test_the_older_name_refactor_and_steps_become_one_call(
     older = {"step": "What layers are there?", "analysis_type": "architecture", **steps, "model": "kimi-k3"}
     result = await client.tool("analyze", older)
     assert "Layers." in result["content"][0]["text"]
-    result = await client.tool("analyze", {**older, "step_number": 2})
-    assert "an analysis is one call here" in result["content"][0]["text"]
+    assert "how the parts fit together" in prompted(emulator)
 
 
 async def test_an_analysis_is_previewed_and_bounded(client: McpSocket, emulator: Emulator) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from exai.errors import BadArguments
-from exai.tools.analysis.analyze import Analyze
 from exai.tools.chat import Chat
 from exai.tools.files import Files
 from exai.tools.models import Models
@@ -16,6 +15,7 @@ from exai.tools.registry import Registry
 from exai.tools.search import Search
 from exai.tools.status import Status
 from exai.tools.voting.consensus import ConsensusTool
+from exai.tools.workflows.analyze import Analyze
 from exai.tools.workflows.plan import PlanTool
 from exai.tools.workflows.review import Review
 from exai.tools.workflows.think import Think
@@ -33,7 +33,7 @@ def registry() -> Registry:
         [
             *(each.tool() for each in tools),
             Status(absent, absent, absent).tool(),
-            Analyze(absent, absent).tool(),
+            Analyze(absent, bundled_workflows()["analyze"]).tool(),
             PlanTool(absent, absent).tool(),
             Think(absent, bundled_workflows()["think"]).tool(),
             Write(absent, bundled_workflows()["write"], absent).tool(),
@@ -64,6 +64,8 @@ def registry() -> Registry:
                 "kind": "trace",
                 "target": "Wire",
                 "effort": "low",
+                "step": "Look.",
+                "step_number": 1,
             },
         ),
         (
@@ -92,7 +94,29 @@ def registry() -> Registry:
                 "images": [],
             },
             "analyze",
-            {"kind": "refactor", "paths": ["/p/a.py", "/p/b.py"]},
+            {
+                "kind": "refactor",
+                "paths": ["/p/b.py"],
+                "relevant_files": ["/p/a.py"],
+                "step": "Divide it.",
+                "confidence": "low",
+            },
+        ),
+        (
+            "refactor",
+            {"step": "Divide it.", "refactor_type": "decompose", "relevant_files": ["/p/a.py"]},
+            "analyze",
+            {
+                "question": "Divide it.\n\nLook for parts that are to be divided, the largest first.",
+                "relevant_files": ["/p/a.py"],
+                "step": None,
+            },
+        ),
+        (
+            "codereview",
+            {"step": "Look.", "findings": "None.", "relevant_files": ["/p/a.py"], "temperature": 0.2},
+            "review",
+            {"step": None, "findings": "", "relevant_files": ["/p/a.py"], "temperature": 0.2},
         ),
         (
             "testgen",

@@ -294,37 +294,12 @@ async def test_files_are_reviewed_whole_and_a_diff_may_be_a_file(
     [
         (
             "codereview",
-            {
-                "step": "Review",
-                "step_number": 1,
-                "total_steps": 2,
-                "next_step_required": True,
-                "findings": "",
-                "relevant_files": ["pool.py"],
-                "review_type": "full",
-                "severity_filter": "all",
-                "review_validation_type": "external",
-            },
+            {"relevant_files": ["pool.py"], "severity_filter": "all", "review_validation_type": "external"},
         ),
-        (
-            "precommit",
-            {
-                "step": "Check",
-                "step_number": 1,
-                "total_steps": 3,
-                "next_step_required": True,
-                "findings": "",
-                "include_staged": False,
-            },
-        ),
+        ("precommit", {"total_steps": 1, "include_staged": False}),
         (
             "secaudit",
             {
-                "step": "Audit",
-                "step_number": 1,
-                "total_steps": 2,
-                "next_step_required": True,
-                "findings": "",
                 "relevant_files": ["pool.py"],
                 "threat_level": "high",
                 "compliance_requirements": ["SOC 2"],
@@ -333,14 +308,28 @@ async def test_files_are_reviewed_whole_and_a_diff_may_be_a_file(
         ),
     ],
 )
-async def test_older_names_review_at_once(
-    client: McpSocket, emulator: Emulator, tmp_path: Path, name: str, arguments: dict[str, Any]
+@pytest.mark.parametrize("form", ["in one call", "one step", "two steps"])
+async def test_older_names_review_in_either_form(
+    client: McpSocket, emulator: Emulator, tmp_path: Path, name: str, arguments: dict[str, Any], form: str
 ) -> None:
     emulator.persona = reader(LEAK)
-    found = await review(client, tmp_path, name, **arguments)
+    step = {"step": "Look", "findings": "It opens."}
+    if form == "in one call":
+        found = await review(client, tmp_path, name, **arguments)
+    elif form == "one step":
+        last = {**step, "step_number": 1, "next_step_required": False}
+        found = await review(client, tmp_path, name, **arguments, **last)
+    else:
+        begun = await review(
+            client, tmp_path, name, **arguments, **step, step_number=1, next_step_required=True
+        )
+        assert (begun["required_actions"], emulator.log.requests) != ([], [])
+        last = {**step, "step_number": 2, "next_step_required": False}
+        found = await review(client, tmp_path, name, **last, continuation_id=begun["continuation_id"])
     assert len(found["findings"]) == 1
     asked = emulator.log.requests[0].body["messages"][-1]["content"]
     assert ("Threat level: high" in asked) is (name == "secaudit")
+    assert ("It opens." in asked) is (form != "in one call")
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_definition_of_ones_own_takes_the_place_of_the_one_of_its_name(tmp_pat
 def test_a_definition_of_no_tool_stops_the_start(tmp_path: Path) -> None:
     put(tmp_path)
     with pytest.raises(
-        StartFault, match=r"defines guess, which no tool runs\. Those that can be replaced are debug"
+        StartFault, match=r"defines guess, which no tool runs\. Those that can be replaced are analyze, debug"
     ):
         workflows_with(tmp_path)
 

@@ -22,7 +22,6 @@ from exai.routing.request import Asking
 from exai.runtime.periodic import Scheduler
 from exai.storage.error_tracking.following import GroupChanges
 from exai.storage.error_tracking.projects import ProjectTables
-from exai.tools.analysis.analyze import Analyze
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.conversations.compacting import Compacting
@@ -38,6 +37,7 @@ from exai.tools.voting.consensus import ConsensusTool
 from exai.tools.watching.auditor import AuditorTool
 from exai.tools.watching.error_handlers import ErrorHandlers
 from exai.tools.watching.error_tools import ErrorsTool
+from exai.tools.workflows.analyze import Analyze
 from exai.tools.workflows.calls import WorkflowCalls
 from exai.tools.workflows.debug import Debug
 from exai.tools.workflows.plan import PlanTool
@@ -104,7 +104,9 @@ async def open_tools(
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, files, asking),
-        *_further_questions(consultant, files, asking),
+        ConsensusTool(consultant),
+        Challenge(consultant),
+        Search(asking.router),
         Files(_file_services(files, settings)),
         models,
         Status(report, models, Verdicts(storage.findings, asking.clock)),
@@ -137,18 +139,6 @@ def _error_handlers(
     )
 
 
-def _further_questions(
-    consultant: Consultant, files: ToolFiles, asking: Asking
-) -> tuple[Analyze, ConsensusTool, Challenge, Search]:
-    """Build the tools beside `chat` whose work is one call."""
-    return (
-        Analyze(consultant, files.stored.workspaces),
-        ConsensusTool(consultant),
-        Challenge(consultant),
-        Search(asking.router),
-    )
-
-
 def _consultant(
     settings: Settings, conversations: Conversations, asking: Asking, files: ToolFiles, counts: TokenCounts
 ) -> Consultant:
@@ -177,7 +167,7 @@ def _workflow_tools(
     conversations: Conversations,
     files: ToolFiles,
     asking: Asking,
-) -> tuple[Think, Debug, Review, Write, PlanTool]:
+) -> tuple[Think, Debug, Review, Analyze, Write, PlanTool]:
     """Build the tools whose work outlives a call.
 
     Raises:
@@ -192,7 +182,8 @@ def _workflow_tools(
     return (
         Think(calls, workflows["think"]),
         Debug(calls, workflows["debug"]),
-        Review(engine, workflows["review"], Patches(stored.shelf, stored.reader)),
+        Review(calls, workflows["review"], Patches(stored.shelf, stored.reader)),
+        Analyze(calls, workflows["analyze"]),
         Write(calls, workflows["write"], stored.shelf),
         PlanTool(consultant, Plans(storage.plans, clock)),
     )

@@ -56,7 +56,7 @@ ReadDocuments = Annotated[
 ]
 SendSecrets = Annotated[bool, msgspec.Meta(description="Send files although they hold secrets")]
 DryRun = Annotated[bool, msgspec.Meta(description="Show the request and its price, and send nothing")]
-BudgetUsd = Annotated[float, msgspec.Meta(gt=0)]
+BudgetUsd = Annotated[float, msgspec.Meta(gt=0, le=10_000)]
 """Unlisted everywhere, so no client pays for a description."""
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 AnswerTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

@@ -8,7 +8,7 @@ import msgspec
 from exai.errors import BadArguments
 from exai.tools.normalizing import is_blank
 
-__all__ = ["STEPWISE", "Alias", "renamed"]
+__all__ = ["STEPWISE", "Alias", "renamed", "without_lone_step"]
 
 STEPWISE = frozenset(
     {
@@ -103,6 +103,14 @@ class Alias(msgspec.Struct, frozen=True):
             name: value for name, value in given.items() if name not in self.presets or not is_blank(value)
         }
         return {**self.presets, **said}
+
+
+def without_lone_step(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments without a step that has no number, and is therefore none of an investigation."""
+    if not is_blank(given.get("step_number")):
+        return dict(given)
+    dropped = {"step", *STEPWISE} - {"images", "temperature"}
+    return {name: value for name, value in given.items() if name not in dropped}
 
 
 def renamed(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -10,9 +10,22 @@ from exai.consulting.structured import as_entry
 from exai.workflows.citations import CheckedCitation, Citation
 from exai.workflows.review.answers import Defects, Judgements
 
-__all__ = ["ANSWERS", "Answer", "CheckedPlace", "Hypotheses", "Hypothesis", "Place", "Refutation"]
+__all__ = [
+    "ANSWERS",
+    "Answer",
+    "CheckedOpportunities",
+    "CheckedOpportunity",
+    "CheckedPlace",
+    "Hypotheses",
+    "Hypothesis",
+    "Opportunities",
+    "Opportunity",
+    "Place",
+    "Refutation",
+]
 
 MOST_HYPOTHESES = 10
+MOST_OPPORTUNITIES = 10
 MOST_PLACES = 50
 
 _LINES = re.compile(r"\D*(\d+)(?:\D+(\d+))?")
@@ -184,10 +197,101 @@ class Refutation(msgspec.Struct, frozen=True):
         return []
 
 
+class Opportunity(msgspec.Struct, frozen=True):
+    """Something that is worth restructuring."""
+
+    title: str
+    place: Place
+    problem: Annotated[str, msgspec.Meta(description="What it costs, and whom")]
+    change: Annotated[str, msgspec.Meta(description="What to do instead, in steps")]
+    patch: Annotated[
+        str, msgspec.Meta(description="A unified diff, only if it is short and sure; else empty")
+    ] = ""
+
+
+class CheckedOpportunity(Opportunity, frozen=True):
+    """One whose place was compared with what was shown."""
+
+    place: CheckedPlace
+
+    def lines(self, number: int) -> list[str]:
+        """Write it for a reader."""
+        return [
+            f"{number}. {as_entry(self.title)}",
+            f"   place: {self.place.text()}",
+            f"   problem: {as_entry(self.problem)}",
+            f"   change: {as_entry(self.change)}",
+        ]
+
+
+class Opportunities(msgspec.Struct, frozen=True):
+    """What is worth restructuring, the most worthwhile first."""
+
+    opportunities: tuple[Opportunity, ...]
+    leave: Annotated[str, msgspec.Meta(description="What looks odd and is better left as it is")] = ""
+
+    def text(self) -> str:
+        """Write it for a reader."""
+        return f"{len(self.opportunities)} opportunities"
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what conditions may ask for."""
+        return {}
+
+    def states(self) -> list[str]:
+        """List what was found of its places: they were not compared yet."""
+        return []
+
+    def checked(self, check: Callable[[Citation], CheckedCitation]) -> "CheckedOpportunities":
+        """Return the same with each place compared and corrected."""
+        return CheckedOpportunities(
+            tuple(
+                CheckedOpportunity(
+                    each.title,
+                    CheckedPlace.of(each.place, check(each.place.citation(each.problem))),
+                    each.problem,
+                    each.change,
+                    each.patch,
+                )
+                for each in self.opportunities[:MOST_OPPORTUNITIES]
+            ),
+            self.leave,
+        )
+
+
+class CheckedOpportunities(msgspec.Struct, frozen=True):
+    """The same, each place compared with what was shown."""
+
+    opportunities: tuple[CheckedOpportunity, ...]
+    leave: str = ""
+
+    def text(self) -> str:
+        """Write it for a reader."""
+        parts = ["\n".join(each.lines(number)) for number, each in enumerate(self.opportunities, 1)]
+        parts = parts or ["Nothing that was shown is worth restructuring."]
+        if self.leave:
+            parts.append(f"Better left as it is: {as_entry(self.leave)}")
+        return "\n\n".join(parts)
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what conditions may ask for."""
+        return {}
+
+    def states(self) -> list[str]:
+        """List what was found of each place, and `stale` for each that the file no longer has."""
+        places = [each.place for each in self.opportunities]
+        return [*(place.state for place in places), *("stale" for place in places if place.is_stale)]
+
+    def checked(self, _check: Callable[[Citation], CheckedCitation]) -> "CheckedOpportunities":
+        """Return it as it is."""
+        return self
+
+
 ANSWERS: Mapping[str, type[msgspec.Struct]] = {
     "hypotheses": Hypotheses,
     "refutation": Refutation,
     "defects": Defects,
     "judgements": Judgements,
+    "opportunities": Opportunities,
 }
 """By the names that definitions use; each is an `Answer`."""

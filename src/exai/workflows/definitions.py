@@ -32,6 +32,7 @@ from exai.workflows.treatments.registry import TREATMENTS
 
 __all__ = [
     "ANSWERED",
+    "ANYTHING",
     "FACTS",
     "Action",
     "AnyStage",
@@ -55,6 +56,9 @@ FACTS = ANSWERED | {"depth", "changes", "named"}
 
 SYSTEM = "system"
 
+ANYTHING = "anything"
+"""What a stage that collects needs where any piece will do."""
+
 _SECTION = re.compile(r"^\[\[([a-z_]+)\]\]$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{(\|?)([a-z_]+)\}")
 
@@ -62,6 +66,9 @@ Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]+$")]
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Depth = Literal["quick", "standard", "deep"]
+
+GraphKind = Literal["trace", "dependencies"]
+"""What a part calls and who calls it; who depends on it and what it calls."""
 
 View = Literal["gathered", "reversed", "bare"]
 """`reversed`: the last file first. `bare`: with comments and docstrings blanked."""
@@ -76,8 +83,11 @@ class CollectStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     """Names of `pieces.SOURCES`, the most important first."""
     when: str | None = None
     """A condition on inputs, facts and what earlier stages answered; `None`: always."""
+    graph: GraphKind | None = None
+    """Which graph of calls is followed from the request's target, where it has one; it stands before the rest."""
     needs: Name | None = None
-    """The source without which the run ends before a model is asked: nothing of what the caller names is there."""
+    """The source without which the run ends before a model is asked, as nothing of what the caller names is there;
+    `anything`: it ends where nothing was found."""
     optional: bool = False
     """Whether the run goes on where no workspace is named and there is not just one folder that may be read."""
 
@@ -292,8 +302,8 @@ class Workflow:
         for stage in stages:
             if isinstance(stage, CollectStage):
                 _check_names(stage.name, "the evidence", stage.evidence, SOURCES)
-                if stage.needs is not None:
-                    _check_names(stage.name, "needs", (stage.needs,), stage.evidence)
+                if stage.needs not in {None, ANYTHING}:
+                    _check_names(stage.name, "needs", (stage.needs or "",), stage.evidence)
             elif isinstance(stage, TreatStage):
                 _check_names(stage.name, "the treatment", (stage.treatment,), TREATMENTS)
                 _check_names(stage.name, "the stage", stage.of, before - known)

@@ -8,7 +8,7 @@ A report that comes again replaces what it said. The caller's confidence chooses
 else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +16,16 @@ import msgspec
 from exai.errors import BadArguments
 from exai.storage.workflows.runs import Step
 
-__all__ = ["Confidence", "GuidedReport", "combined_question", "expected_step", "next_call", "reports_of"]
+__all__ = [
+    "Confidence",
+    "GuidedReport",
+    "combined_question",
+    "expected_step",
+    "files_of",
+    "next_call",
+    "reports_of",
+    "said_by",
+]
 
 Confidence = Literal["exploring", "low", "medium", "high", "very_high", "almost_certain", "certain"]
 
@@ -39,6 +48,8 @@ class GuidedReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     hypothesis: str = ""
     confidence: Confidence = "exploring"
     backtrack_from: int | None = None
+    said: dict[str, Any] = {}
+    """Arguments of the tool that the call has beside the form's own: they hold for the steps that follow too."""
 
     @property
     def name(self) -> str:
@@ -54,6 +65,16 @@ def reports_of(steps: Mapping[str, Step]) -> list[GuidedReport]:
         if step.kind == "report" and step.state == "ended"
     ]
     return sorted(reports, key=lambda report: report.number)
+
+
+def said_by(reports: Iterable[GuidedReport]) -> dict[str, Any]:
+    """Return the tool's arguments that hold after these reports; what a later one says counts."""
+    return {name: value for report in reports for name, value in report.said.items()}
+
+
+def files_of(reports: Iterable[GuidedReport]) -> list[str]:
+    """List the files that matter, as they were named first."""
+    return list(dict.fromkeys(path for report in reports for path in report.relevant_files))
 
 
 def expected_step(reports: Sequence[GuidedReport], report: GuidedReport) -> None:

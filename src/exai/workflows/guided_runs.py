@@ -1,7 +1,7 @@
 """Runs whose caller investigates: reports become steps, and the last one has the stages run."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -12,14 +12,18 @@ from exai.storage.workflows.runs import Run, Step, WorkflowTables
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine, is_unread, new_run, recalled
 from exai.workflows.faults import Unconfirmed, UnknownRun
-from exai.workflows.guided import GuidedReport, combined_question, expected_step, reports_of
+from exai.workflows.guided import GuidedReport, combined_question, expected_step, files_of, reports_of
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.run_record import RunRecord, busy
 from exai.workflows.stage_output import digest_of
 from exai.workflows.stages.stages import Stages
 
-__all__ = ["GuidedRuns", "Reported"]
+__all__ = ["GuidedRuns", "Reported", "Requested"]
+
+
+Requested = Callable[[Sequence[GuidedReport]], Awaitable[WorkflowRequest]]
+"""Makes the request of what all reports said, which is asked for with the last one."""
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -49,8 +53,11 @@ class GuidedRuns:
         context: CallContext,
         *,
         finishes: bool,
+        requested: Requested | None = None,
     ) -> Reported | Outcome:
         """Take a report; `finishes`: the engine is to go on by itself, with what was reported.
+
+        What is asked for then is `requested` of all reports; `None`: `request`.
 
         Raises:
             UnknownRun: the caller has no such run.
@@ -73,7 +80,7 @@ class GuidedRuns:
                 reports = reports_of(record.steps)
                 if not finishes:
                     return Reported(run.conversation_id, len(reports))
-                whole = _whole(request, reports)
+                whole = _whole(request if requested is None else await requested(reports), reports)
                 if record.requests == 0:
                     await self._check_confirmed(workflow, whole, run, context)
                 return await self._stages.run(workflow, whole, record, context)
@@ -137,11 +144,12 @@ class GuidedRuns:
 
 
 def _whole(request: WorkflowRequest, reports: Sequence[GuidedReport]) -> WorkflowRequest:
-    """Make one request of all reports."""
-    files = tuple(path for report in reports for path in report.relevant_files)
+    """Make one request of all reports; what it asks for by itself stands before them."""
+    files = [path for path in files_of(reports) if path not in request.wanted.paths]
+    task = request.question.strip()
     return msgspec.structs.replace(
         request,
-        question=combined_question(reports),
+        question="\n\n".join([*([task] if task else []), combined_question(reports)]),
         file_paths=tuple(dict.fromkeys((*request.file_paths, *files))),
         continuation_id=None,
     )

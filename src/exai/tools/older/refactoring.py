@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai.errors import BadArguments
-from exai.tools.aliases import Alias
+from exai.tools.aliases import Alias, without_lone_step
 from exai.tools.normalizing import is_blank
 
 __all__ = ["REFACTORERS"]
@@ -17,21 +17,26 @@ WORDS = {
 }
 
 
+CONFIDENCE = {"incomplete": "low", "partial": "medium", "complete": "certain"}
+
+
 def _as_question(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make a question of what is looked for, and paths of all files that are named."""
-    names = ("step", "refactor_type", "focus_areas", "relevant_files", "style_guide_examples")
-    rest = {name: value for name, value in given.items() if name not in names}
+    """Make a question of what is looked for, and paths of the examples of style; steps stay steps."""
+    names = ("refactor_type", "focus_areas", "style_guide_examples")
+    rest = {name: value for name, value in without_lone_step(given).items() if name not in names}
     kind = str(given.get("refactor_type") or "").strip().casefold()
     step = given.get("step")
-    parts = [step.strip()] if isinstance(step, str) else []
+    parts = [step.strip()] if isinstance(step, str) and "step" not in rest else []
     parts += [WORDS[kind]] if kind in WORDS else []
     if focus := _listed(given, "focus_areas"):
         parts.append(f"Look above all at: {', '.join(focus)}.")
-    paths = [*_listed(given, "relevant_files"), *_listed(given, "style_guide_examples")]
-    if paths:
-        rest["paths"] = [*_listed(given, "paths"), *paths]
+    if examples := _listed(given, "style_guide_examples"):
+        rest["paths"] = [*_listed(given, "paths"), *examples]
     if parts and is_blank(given.get("question")):
         rest["question"] = "\n\n".join(parts)
+    confidence = rest.get("confidence")
+    if isinstance(confidence, str):
+        rest["confidence"] = CONFIDENCE.get(confidence.strip().casefold(), confidence)
     return rest
 
 
@@ -48,8 +53,8 @@ REFACTORERS = (
     Alias(
         "refactor",
         presets={"kind": "refactor"},
-        ignored=frozenset({"images", "temperature", "use_websearch", "backtrack_from_step"}),
+        ignored=frozenset({"images", "use_websearch"}),
         rewrite=_as_question,
     ),
 )
-"""They become `analyze`; what the steps of an older call report is taken and not needed."""
+"""They become `analyze`; their steps are those of its guided form."""

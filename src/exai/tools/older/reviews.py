@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exai.tools.aliases import STEPWISE, Alias
+from exai.tools.aliases import Alias, without_lone_step
 from exai.tools.normalizing import is_blank
 
 __all__ = ["REVIEWS"]
 
-STEPS = STEPWISE | {"step", "autonomy", "thinking_mode", "use_websearch"}
-"""What the caller was to find out step by step: `review` looks by itself, in one call."""
+NOT_NEEDED = frozenset({"images", "use_websearch"})
+"""A review shows no pictures and searches no web."""
 
 SEVERITIES = {"all": "low"}
 
 
 def _in_current_words(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Say severities, depth and change as `review` does."""
-    rest = dict(given)
+    rest = without_lone_step(given)
     severity = rest.pop("severity_filter", None)
     if not is_blank(severity):
         rest.setdefault("min_severity", SEVERITIES.get(str(severity).strip().casefold(), severity))
@@ -67,26 +67,25 @@ REVIEWS = (
         "codereview",
         renames={
             "review_type": "kind",
-            "relevant_files": "paths",
             "focus_on": "focus",
             "standards": "rules",
             "path": "workspace",
         },
-        ignored=STEPS,
+        ignored=NOT_NEEDED,
         rewrite=_in_current_words,
     ),
     Alias(
         "precommit",
         renames={"path": "workspace", "focus_on": "focus"},
-        ignored=STEPS | {"relevant_files"},
+        ignored=NOT_NEEDED | {"relevant_files"},
         rewrite=_change_of,
     ),
     Alias(
         "secaudit",
-        renames={"relevant_files": "paths", "path": "workspace"},
+        renames={"path": "workspace"},
         presets={"kind": "security"},
-        ignored=STEPS,
+        ignored=NOT_NEEDED,
         rewrite=_of_security,
     ),
 )
-"""They become `review`, which finds by itself what the steps of an older call report."""
+"""They become `review`; their steps are those of its guided form. The files of `precommit` are those of the change."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exai.errors import BadArguments
-from exai.tools.aliases import STEPWISE, Alias
+from exai.tools.aliases import Alias, without_lone_step
 from exai.tools.normalizing import is_blank
 
 __all__ = ["TRACERS"]
@@ -29,15 +29,20 @@ NO_TARGET = (
 
 def _as_question(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take the kind from the mode, and the target from its description."""
-    kind = KINDS.get(str(given.get("trace_mode")).strip().casefold())
+    rest = without_lone_step(given)
+    mode, described = rest.pop("trace_mode", None), rest.pop("target_description", None)
+    is_later = _is_later(given.get("step_number"))
+    if is_blank(mode) and is_later:
+        return rest
+    kind = KINDS.get(str(mode).strip().casefold())
     if kind is None:
         raise BadArguments(NO_MODE)
-    described = given.get("target_description")
     if is_blank(described):
+        if is_later:
+            return {**rest, "kind": kind}
         described = given.get("step")
     if not isinstance(described, str) or is_blank(described):
         raise BadArguments(NO_TARGET)
-    rest = {name: value for name, value in given.items() if name not in {"trace_mode", "target_description"}}
     target = given.get("target")
     return {
         **rest,
@@ -45,6 +50,11 @@ def _as_question(given: Mapping[str, Any]) -> Mapping[str, Any]:
         "question": described,
         "target": _named(described) if is_blank(target) else target,
     }
+
+
+def _is_later(step_number: Any) -> bool:
+    """Whether a step goes on with an investigation whose first one has the target."""
+    return str(step_number or 1).strip() not in {"1", "1.0"}
 
 
 def _named(described: str) -> str:
@@ -65,8 +75,8 @@ def _named(described: str) -> str:
 TRACERS = (
     Alias(
         "tracer",
-        ignored=STEPWISE | {"step", "relevant_files", "use_assistant_model"},
+        ignored=frozenset({"images", "use_websearch"}),
         rewrite=_as_question,
     ),
 )
-"""They become `analyze`, which finds by itself what the steps of an older call report."""
+"""They become `analyze`; their steps are those of its guided form."""

@@ -9,6 +9,7 @@ from exai.consulting.answer import More
 from exai.consulting.results import Confirmation, Findings, Report, Result, ToolReturn
 from exai.evidence.shown import ShownEvidence
 from exai.tools.base import Arguments
+from exai.tools.workflows.guided_arguments import unusual
 from exai.workflows.exploring.rounds import Explored
 from exai.workflows.faults import Unconfirmed
 from exai.workflows.outcomes import ExpertReport, Outcome, StageReport
@@ -35,7 +36,7 @@ class Confirming(msgspec.Struct, frozen=True):
             needed.estimated_usd, needed.above_usd, needed.budget_usd, needed.conversation_id
         )
         allowed = confirmation.allowed
-        repeated = {**_given(arguments), **allowed}
+        repeated = {**unusual(arguments), **allowed}
         is_short = len(msgspec.json.encode(repeated)) <= MOST_REPEATED
         names = " and ".join(f"{name}={value}" for name, value in allowed.items())
         answer = (
@@ -122,18 +123,6 @@ def report_of(outcome: Outcome) -> WorkflowReport:
         recalled=outcome.recalled,
         cost_usd=round(sum(known), 9) if len(known) == len(costs) else None,
     )
-
-
-def _given(arguments: Arguments) -> dict[str, Any]:
-    """Return the arguments that are not as usual."""
-    fields = msgspec.structs.fields(arguments)
-    usual = {
-        field.encode_name: field.default_factory()
-        if field.default_factory is not msgspec.NODEFAULT
-        else field.default
-        for field in fields
-    }
-    return {name: value for name, value in msgspec.to_builtins(arguments).items() if value != usual[name]}
 
 
 def findings_of(outcome: Outcome) -> Findings:

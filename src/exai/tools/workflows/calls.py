@@ -1,13 +1,18 @@
 """From the arguments of a tool that runs a workflow to its result, in either form."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
 import msgspec
 
+from exai.consulting.arguments import effort_named
 from exai.consulting.context import CallContext
 from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
-from exai.tools.workflows.answers import Confirming, WorkflowAnswer, returned
-from exai.tools.workflows.guided_arguments import GuidedArguments
+from exai.tools.workflows.answers import Confirming, WorkflowAnswer
+from exai.tools.workflows.guided_arguments import GuidedArguments, said_in_all
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
 from exai.workflows.faults import Unconfirmed
@@ -16,10 +21,24 @@ from exai.workflows.guided_runs import GuidedRuns, Reported
 from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 
-__all__ = ["WorkflowCalls", "kept"]
+__all__ = ["Telling", "WorkflowCalls", "kept"]
 
 MOST_KEPT = 400_000
 """Characters of a call's arguments; a log has at most half of that."""
+
+
+G = TypeVar("G", bound=GuidedArguments)
+R = TypeVar("R", bound=WorkflowAnswer)
+
+
+@dataclass(frozen=True)
+class Telling(Generic[R]):
+    """How a tool says what became of a call."""
+
+    answer: type[R]
+    """Its result."""
+    of: Callable[[Outcome], ToolReturn[R]]
+    """Makes it of what a run came to."""
 
 
 class WorkflowCalls:
@@ -51,36 +70,49 @@ class WorkflowCalls:
     async def answer(
         self,
         workflow: Workflow,
-        arguments: GuidedArguments,
-        request: WorkflowRequest,
+        arguments: G,
+        requested: Callable[[G], Awaitable[WorkflowRequest]],
         context: CallContext,
-    ) -> ToolReturn[WorkflowAnswer]:
+        told: Telling[R],
+    ) -> ToolReturn[R]:
         """Do the work, or take one step of the caller's.
+
+        `requested` makes the request of a call's arguments; of the guided form, of those that all steps said.
 
         Raises:
             ToolFault: one of its subclasses.
         """
-        request = msgspec.structs.replace(
-            request, wants_expert=arguments.use_assistant_model, budget_usd=arguments.budget_usd
-        )
+
+        async def bounded(given: G) -> WorkflowRequest:
+            return msgspec.structs.replace(
+                await requested(given),
+                wants_expert=given.use_assistant_model,
+                budget_usd=given.budget_usd,
+                effort=effort_named(given.effort),
+                temperature=given.temperature,
+                max_answer_tokens=given.max_answer_tokens,
+            )
+
         if arguments.dry_run:
             if arguments.is_guided:
                 raise BadArguments(
                     "Argument 'dry_run': a step asks nobody but the last one. Leave 'step' and 'step_number' out to "
                     "see the requests of one call."
                 )
-            previewed = await self.preview(workflow, request, context)
+            previewed = await self.preview(workflow, await bounded(arguments), context)
             return ToolReturn(
-                WorkflowAnswer(
+                told.answer(
                     model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
                 )
             )
         try:
-            return await self._done(workflow, arguments, request, context)
+            if arguments.is_guided:
+                return await self._step(workflow, arguments, bounded, context, told)
+            return told.of(await self.run(workflow, arguments, await bounded(arguments), context))
         except Unconfirmed as needed:
             confirming = Confirming.of(arguments, needed)
             return ToolReturn(
-                WorkflowAnswer(
+                told.answer(
                     continuation_id=needed.conversation_id,
                     next_call=confirming.next_call,
                     estimated_usd=confirming.estimated_usd,
@@ -90,26 +122,36 @@ class WorkflowCalls:
                 confirmation=confirming.confirmation,
             )
 
-    async def _done(
+    async def _step(
         self,
         workflow: Workflow,
-        arguments: GuidedArguments,
-        request: WorkflowRequest,
+        arguments: G,
+        requested: Callable[[G], Awaitable[WorkflowRequest]],
         context: CallContext,
-    ) -> ToolReturn[WorkflowAnswer]:
-        if arguments.is_guided and request.fork:
+        told: Telling[R],
+    ) -> ToolReturn[R]:
+        if arguments.fork:
             raise BadArguments(
                 "Argument 'fork': continuation_id names the run that the step belongs to, which has no copy. Leave it "
                 "out, or 'step' and 'step_number'."
             )
-        if not arguments.is_guided:
-            return returned(await self.run(workflow, arguments, request, context))
+        handle = arguments.requested().conversation_id
+        request = WorkflowRequest(question="", continuation_id=handle)
         report = arguments.report()
-        outcome = await self._guided.report(workflow, report, request, context, finishes=arguments.finishes)
+        outcome = await self._guided.report(
+            workflow,
+            report,
+            request,
+            context,
+            finishes=arguments.finishes,
+            requested=lambda reports: requested(said_in_all(arguments, reports)),
+        )
         if not isinstance(outcome, Reported):
-            return returned(outcome)
-        result = _next_step(workflow, report, outcome)
-        return ToolReturn(result, Findings(conversation_id=outcome.conversation_id))
+            return told.of(outcome)
+        return ToolReturn(
+            told.answer(**_next_step(workflow, report, outcome)),
+            Findings(conversation_id=outcome.conversation_id),
+        )
 
 
 def kept(arguments: Arguments) -> str | None:
@@ -119,8 +161,8 @@ def kept(arguments: Arguments) -> str | None:
     return text if len(text) <= MOST_KEPT else None
 
 
-def _next_step(workflow: Workflow, report: GuidedReport, taken: Reported) -> WorkflowAnswer:
-    """Say what the caller is to do before its next step."""
+def _next_step(workflow: Workflow, report: GuidedReport, taken: Reported) -> dict[str, Any]:
+    """Say what the caller is to do before its next step, as the fields of an answer."""
     word = "first" if report.number == 1 else report.confidence
     actions = workflow.actions(word, report.confidence)
     lines = [f"Step {report.number} is kept; {taken.reports} count. Before the next call of {workflow.name}:"]
@@ -130,9 +172,9 @@ def _next_step(workflow: Workflow, report: GuidedReport, taken: Reported) -> Wor
         "Then report by the call above. Do not call again before you have done this; with next_step_required=false the "
         "last step has it concluded, with autonomy=server this one does.",
     ]
-    return WorkflowAnswer(
-        continuation_id=taken.conversation_id,
-        next_call=next_call(report, taken.conversation_id),
-        required_actions=actions,
-        answer="\n".join(lines),
-    )
+    return {
+        "continuation_id": taken.conversation_id,
+        "next_call": next_call(report, taken.conversation_id),
+        "required_actions": actions,
+        "answer": "\n".join(lines),
+    }

@@ -8,7 +8,6 @@ from exai.auth import scopes
 from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
-    Fork,
     ModelName,
     SendSecrets,
     WorkspaceName,
@@ -17,9 +16,9 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.evidence.pieces import Wanted
 from exai.tools.base import ANSWER_FIELDS, Requested, Tool
-from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport
-from exai.tools.workflows.calls import WorkflowCalls
-from exai.tools.workflows.guided_arguments import GUIDED, GuidedArguments, question_of
+from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
+from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments, question_of
 from exai.workflows.definitions import Workflow
 from exai.workflows.request import WorkflowRequest
 
@@ -40,11 +39,10 @@ class DebugArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
-    fork: Fork = False
     send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
-        return Requested(model=self.model, conversation_id=self.continuation_id)
+        return Requested(self.model, self.continuation_id, self.shown_tokens)
 
 
 class Debug:
@@ -67,9 +65,9 @@ class Debug:
             asks_provider=True,
             scope=scopes.MODELS,
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
-            argument_aliases={"absolute_file_paths": "paths"},
+            argument_aliases={"absolute_file_paths": "paths", **EFFORT_NAMES},
             file_arguments=("workspace", "paths", "relevant_files"),
-            unlisted=GUIDED | {"model", "fallback_models", "fork", "send_secrets"},
+            unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -82,20 +80,24 @@ class Debug:
         Raises:
             ToolFault: one of its subclasses.
         """
-        request = WorkflowRequest(
-            question=question_of(arguments, arguments.problem),
-            inputs={} if arguments.log is None else {"log": _shown(arguments.log)},
-            depth=arguments.depth,
-            file_paths=tuple(arguments.paths),
-            workspace=arguments.workspace,
-            wanted=Wanted(log=arguments.log or ""),
-            send_secrets=arguments.send_secrets,
-            model=arguments.model,
-            fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
-            continuation_id=arguments.continuation_id,
-            fork=arguments.fork,
-        )
-        return await self._calls.answer(self._workflow, arguments, request, context)
+        told = Telling(WorkflowAnswer, returned)
+        return await self._calls.answer(self._workflow, arguments, _requested, context, told)
+
+
+async def _requested(arguments: DebugArguments) -> WorkflowRequest:
+    return WorkflowRequest(
+        question=question_of(arguments, arguments.problem),
+        inputs={} if arguments.log is None else {"log": _shown(arguments.log)},
+        depth=arguments.depth,
+        file_paths=tuple(dict.fromkeys((*arguments.paths, *arguments.relevant_files))),
+        workspace=arguments.workspace,
+        wanted=Wanted(log=arguments.log or ""),
+        send_secrets=arguments.send_secrets,
+        model=arguments.model,
+        fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
+        continuation_id=arguments.continuation_id,
+        fork=arguments.fork,
+    )
 
 
 def _shown(log: str) -> str:

@@ -1,17 +1,29 @@
 """Arguments of the guided form, in which the calling agent investigates; every tool with a workflow takes them."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from exai.consulting.arguments import BudgetUsd, DryRun
+from exai.consulting.arguments import AnswerTokens, BudgetUsd, DryRun, EffortName, Fork, Temperature
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
-from exai.workflows.guided import Confidence, GuidedReport
+from exai.workflows.guided import Confidence, GuidedReport, files_of, said_by
 
-__all__ = ["GUIDED", "OLDER_ARGUMENTS", "GuidedArguments", "question_of"]
+__all__ = [
+    "EFFORT_NAMES",
+    "GUIDED",
+    "OLDER_ARGUMENTS",
+    "GuidedArguments",
+    "question_of",
+    "said_in_all",
+    "unusual",
+]
 
 TEXT_CHARACTERS = 50_000
+
+EFFORT_NAMES: Mapping[str, str] = {"thinking_mode": "effort", "reasoning_effort": "effort"}
+"""Names that other servers have for the effort."""
 
 StepNumber = Annotated[int, msgspec.Meta(ge=1)]
 Names = Annotated[list[str], msgspec.Meta(max_length=1_000)]
@@ -35,8 +47,12 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
     hypothesis: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
     confidence: Confidence = "exploring"
     backtrack_from_step: StepNumber | None = None
-    use_assistant_model: bool = True
     autonomy: Literal["agent", "server"] = "agent"
+    fork: Fork = False
+    use_assistant_model: bool = True
+    effort: EffortName | None = None
+    temperature: Temperature | None = None
+    max_answer_tokens: AnswerTokens | None = None
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
 
@@ -49,6 +65,11 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
     def finishes(self) -> bool:
         """Whether it is the last step, or the engine is to finish by itself."""
         return self.next_step_required is False or self.autonomy == "server"
+
+    @property
+    def shown_tokens(self) -> int | None:
+        """How long the answer may be that is shown; `None`: as long as any, as a preview is."""
+        return None if self.dry_run else self.max_answer_tokens
 
     def report(self) -> GuidedReport:
         """Return the step that the call reports.
@@ -80,17 +101,48 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
             hypothesis=self.hypothesis,
             confidence=self.confidence,
             backtrack_from=self.backtrack_from_step,
+            said={name: value for name, value in unusual(self).items() if name not in OF_ONE_STEP},
         )
 
 
 GUIDED = frozenset(GuidedArguments.__struct_encode_fields__)
 """Their names: no list has them."""
 
-OLDER_ARGUMENTS = frozenset({"images", "temperature", "thinking_mode", "use_websearch"})
-"""Arguments that the older tools took of every call, and that a workflow's definition decides."""
+OF_ONE_STEP = GUIDED - {
+    "use_assistant_model",
+    "effort",
+    "temperature",
+    "max_answer_tokens",
+    "budget_usd",
+} | {"continuation_id"}
+"""What holds for the step that has it, and for none behind it."""
+
+OLDER_ARGUMENTS = frozenset({"images", "use_websearch"})
+"""Arguments that the older tools took of every call, and that a workflow has no use for: it shows no pictures and
+searches no web."""
+
+G = TypeVar("G", bound=GuidedArguments)
 
 
-def question_of(arguments: GuidedArguments, problem: str | None) -> str:
+def said_in_all(arguments: G, reports: Sequence[GuidedReport]) -> G:
+    """Return the arguments of a last step with those that earlier steps said, and the files that any of them named."""
+    spoken = {**said_by(reports), **unusual(arguments), "relevant_files": files_of(reports)}
+    return msgspec.convert(spoken, type(arguments))
+
+
+def unusual(arguments: Arguments) -> dict[str, Any]:
+    """Return the arguments that are not as usual."""
+    fields = msgspec.structs.fields(arguments)
+    usual = {
+        field.encode_name: field.default_factory()
+        if field.default_factory is not msgspec.NODEFAULT
+        else field.default
+        for field in fields
+    }
+    return {name: value for name, value in msgspec.to_builtins(arguments).items() if value != usual[name]}
+
+
+def question_of(arguments: GuidedArguments, problem: str | None, name: str = "problem") -> str:
     """Return the question of a call; of the guided form, its reports are the question.
 
     Raises:
@@ -101,5 +153,5 @@ def question_of(arguments: GuidedArguments, problem: str | None) -> str:
     if arguments.is_guided:
         return ""
     raise BadArguments(
-        "Argument 'problem' is missing. Say what it is about, with what is needed to judge it."
+        f"Argument {name!r} is missing. Say what it is about, with what is needed to judge it."
     )

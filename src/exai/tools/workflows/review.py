@@ -1,5 +1,6 @@
 """`review`: findings that were compared with the code, weighed by votes and refuted, and few; the rest is counted."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,9 +9,7 @@ from exai.auth import scopes
 from exai.callers import Caller
 from exai.consulting.arguments import (
     ContinuationId,
-    DryRun,
     FallbackModels,
-    Fork,
     ModelName,
     SendSecrets,
     WorkspaceName,
@@ -22,13 +21,13 @@ from exai.evidence.pieces import Wanted
 from exai.files.paths.reader import FileReader
 from exai.files.store.handles import is_handle, uri_parts, whole_file_of
 from exai.files.store.shelf import Shelf
-from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
+from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.older.reviews import REVIEWS
-from exai.tools.workflows.answers import Confirming, WorkflowAnswer, WorkflowReport, returned
-from exai.tools.workflows.calls import kept
+from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
+from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments
 from exai.workflows.definitions import Workflow
-from exai.workflows.engine import Engine
-from exai.workflows.faults import Unconfirmed
+from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 from exai.workflows.review.categories import Severity
 from exai.workflows.review.findings import Finding
@@ -47,27 +46,23 @@ TASKS = {
 }
 """By kind; `what` is the change or the files."""
 
-UNLISTED = frozenset(
+UNLISTED = GUIDED | frozenset(
     {
         "exclude",
         "rules",
         "max_findings",
         "min_confidence",
         "repository",
-        "budget_usd",
-        "dry_run",
         "model",
         "fallback_models",
-        "fork",
         "send_secrets",
-        "use_assistant_model",
     }
 )
 
 Paths = Annotated[list[str], msgspec.Meta(max_length=MOST_PATHS)]
 
 
-class ReviewArguments(Arguments, frozen=True):
+class ReviewArguments(GuidedArguments, frozen=True):
     workspace: WorkspaceName | None = None
     change: (
         Annotated[
@@ -85,7 +80,6 @@ class ReviewArguments(Arguments, frozen=True):
     min_severity: Severity = "medium"
     depth: Literal["quick", "standard", "deep"] = "standard"
     continuation_id: ContinuationId | None = None
-    fork: Fork = False
     exclude: Paths = msgspec.field(default_factory=list)
     rules: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
     max_findings: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
@@ -99,16 +93,12 @@ class ReviewArguments(Arguments, frozen=True):
         ]
         | None
     ) = None
-    budget_usd: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
-    dry_run: DryRun = False
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     send_secrets: SendSecrets = False
-    use_assistant_model: bool = True
-    """Whether findings that one pass alone names are put to a model of another family."""
 
     def requested(self) -> Requested:
-        return Requested(model=self.model, conversation_id=self.continuation_id)
+        return Requested(self.model, self.continuation_id, self.shown_tokens)
 
 
 class ReviewAnswer(WorkflowAnswer, frozen=True, kw_only=True):
@@ -177,8 +167,8 @@ class Patches:
 class Review:
     """Runs the workflow `review`."""
 
-    def __init__(self, engine: Engine, workflow: Workflow, patches: Patches) -> None:
-        self._engine = engine
+    def __init__(self, calls: WorkflowCalls, workflow: Workflow, patches: Patches) -> None:
+        self._calls = calls
         self._workflow = workflow
         self._patches = patches
 
@@ -195,7 +185,7 @@ class Review:
             asks_provider=True,
             scope=scopes.MODELS,
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
-            argument_aliases={"absolute_file_paths": "paths", "relevant_files": "paths"},
+            argument_aliases={"absolute_file_paths": "paths", **EFFORT_NAMES},
             file_arguments=("workspace",),
             aliases=REVIEWS,
             unlisted=UNLISTED,
@@ -211,26 +201,15 @@ class Review:
         Raises:
             ToolFault: one of its subclasses.
         """
-        request = await self._request(arguments, context)
-        if arguments.dry_run:
-            previewed = await self._engine.preview(self._workflow, request, context)
-            return ToolReturn(
-                ReviewAnswer(
-                    model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
-                )
-            )
-        try:
-            outcome = await self._engine.call(self._workflow, request, context, arguments=kept(arguments))
-        except Unconfirmed as needed:
-            confirming = Confirming.of(arguments, needed)
-            return ToolReturn(
-                ReviewAnswer(
-                    next_call=confirming.next_call,
-                    estimated_usd=confirming.estimated_usd,
-                    answer=confirming.answer,
-                ),
-                confirmation=confirming.confirmation,
-            )
+        return await self._calls.answer(
+            self._workflow,
+            arguments,
+            partial(self._requested, caller=context.caller),
+            context,
+            Telling(ReviewAnswer, self._told),
+        )
+
+    def _told(self, outcome: Outcome) -> ToolReturn[ReviewAnswer]:
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
         value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)
@@ -242,12 +221,13 @@ class Review:
         link = ResourceLink(f"exai://workflows/{run}/sarif", f"{run}.sarif", "application/sarif+json")
         return ToolReturn(result, told.findings, report, (link,) if result.findings else ())
 
-    async def _request(self, arguments: ReviewArguments, context: CallContext) -> WorkflowRequest:
-        change, patch = arguments.change or ("" if arguments.paths else "all"), ""
+    async def _requested(self, arguments: ReviewArguments, caller: Caller) -> WorkflowRequest:
+        named = tuple(dict.fromkeys((*arguments.paths, *arguments.relevant_files)))
+        change, patch = arguments.change or ("" if named else "all"), ""
         if _is_file(change):
-            change, patch = "", await self._patches.read(context.caller, change)
-        paths = tuple(arguments.paths)
+            change, patch = "", await self._patches.read(caller, change)
         has_change = bool(change or patch)
+        paths = tuple(arguments.paths) if has_change and arguments.is_guided else named
         what = _named(change, patch, paths)
         options: dict[str, str | int | float] = {
             "min_severity": arguments.min_severity,
@@ -280,8 +260,6 @@ class Review:
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
             continuation_id=arguments.continuation_id,
             fork=arguments.fork,
-            wants_expert=arguments.use_assistant_model,
-            budget_usd=arguments.budget_usd,
         )
 
 

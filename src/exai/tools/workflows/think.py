@@ -9,7 +9,6 @@ from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
     FilePaths,
-    Fork,
     ModelName,
     SendSecrets,
 )
@@ -17,9 +16,15 @@ from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.tools.aliases import Alias
 from exai.tools.base import ANSWER_FIELDS, SHOWN_WHOLE, Requested, Tool
-from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport
-from exai.tools.workflows.calls import WorkflowCalls
-from exai.tools.workflows.guided_arguments import GUIDED, OLDER_ARGUMENTS, GuidedArguments, question_of
+from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
+from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.guided_arguments import (
+    EFFORT_NAMES,
+    GUIDED,
+    OLDER_ARGUMENTS,
+    GuidedArguments,
+    question_of,
+)
 from exai.workflows.definitions import Workflow
 from exai.workflows.request import WorkflowRequest
 
@@ -35,11 +40,10 @@ class ThinkArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
-    fork: Fork = False
     send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
-        return Requested(model=self.model, conversation_id=self.continuation_id)
+        return Requested(self.model, self.continuation_id, self.shown_tokens)
 
 
 class Think:
@@ -62,6 +66,7 @@ class Think:
             asks_provider=True,
             scope=scopes.MODELS,
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
+            argument_aliases=EFFORT_NAMES,
             aliases=(
                 Alias(
                     "thinkdeep",
@@ -70,7 +75,7 @@ class Think:
                 ),
             ),
             file_arguments=("absolute_file_paths", "relevant_files"),
-            unlisted=GUIDED | {"fallback_models", "fork", "send_secrets"},
+            unlisted=GUIDED | {"fallback_models", "send_secrets"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -85,15 +90,19 @@ class Think:
         Raises:
             ToolFault: one of its subclasses.
         """
-        focus = ", ".join(arguments.focus)
-        request = WorkflowRequest(
-            question=question_of(arguments, arguments.problem),
-            inputs={"focus": f"Look at this above all: {focus}"} if focus else {},
-            file_paths=tuple(arguments.absolute_file_paths),
-            send_secrets=arguments.send_secrets,
-            model=arguments.model,
-            fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
-            continuation_id=arguments.continuation_id,
-            fork=arguments.fork,
-        )
-        return await self._calls.answer(self._workflow, arguments, request, context)
+        told = Telling(WorkflowAnswer, returned)
+        return await self._calls.answer(self._workflow, arguments, _requested, context, told)
+
+
+async def _requested(arguments: ThinkArguments) -> WorkflowRequest:
+    focus = ", ".join(arguments.focus)
+    return WorkflowRequest(
+        question=question_of(arguments, arguments.problem),
+        inputs={"focus": f"Look at this above all: {focus}"} if focus else {},
+        file_paths=tuple(dict.fromkeys((*arguments.absolute_file_paths, *arguments.relevant_files))),
+        send_secrets=arguments.send_secrets,
+        model=arguments.model,
+        fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
+        continuation_id=arguments.continuation_id,
+        fork=arguments.fork,
+    )

@@ -16,15 +16,16 @@ from exai.consulting.context import CallContext
 from exai.errors import BadArguments, FileRefused, ToolFault
 from exai.evidence.packing import Packer
 from exai.evidence.pieces import CHANGE, Bounds, Wanted
-from exai.evidence.requests import CheckedPatch, PatchProblem
+from exai.evidence.requests import CheckedPatch, Graph, PatchProblem
 from exai.evidence.shown import ShownEvidence
 from exai.evidence.workspace import Workspace, Workspaces
 from exai.files.store.handles import is_stored
 from exai.runtime.clock import Clock
 from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows
 from exai.storage.workflows.runs import Step
+from exai.workflows.analysis.graphs import graph_block
 from exai.workflows.citations import ShownFile
-from exai.workflows.definitions import CollectStage, View, Workflow
+from exai.workflows.definitions import ANYTHING, CollectStage, View, Workflow
 from exai.workflows.gathering.carrying import carried, without
 from exai.workflows.gathering.ledger import Ledger, rows_of
 from exai.workflows.request import WorkflowRequest
@@ -45,6 +46,8 @@ class Collected(msgspec.Struct, frozen=True):
     beside: tuple[str, ...]
     """The files of the call that are not of the workspace."""
     notes: tuple[str, ...] = ()
+    graph: Graph | None = None
+    """Without the texts of its nodes: they are rows."""
 
 
 class EvidenceWork:
@@ -73,6 +76,10 @@ class EvidenceWork:
         self.file_paths: Sequence[str] = request.file_paths
         """The files of the call that prompts show beside the evidence."""
         self.notes: list[str] = []
+        self.graph: Graph | None = None
+        """What calls what, where a stage followed it."""
+        self._graph_of = ""
+        """The stage that did."""
 
     @property
     def rows(self) -> Sequence[EvidenceRow]:
@@ -120,21 +127,22 @@ class EvidenceWork:
         """
         request = self._request
         wanted = msgspec.structs.replace(request.wanted, question=request.question)
-        asked = [stage.evidence, wanted, request.workspace, request.file_paths]
+        asked: list[object] = [stage.evidence, wanted, request.workspace, request.file_paths]
+        asked += [] if stage.graph is None else [stage.graph, request.target]
         digest = digest_of(msgspec.json.encode(asked).decode())
         step = self._record.ended(stage.name)
         if step is not None and step.digest == digest:
             self._ledger = Ledger(await self._record.evidence())
-            self._take(msgspec.json.decode(step.output or "", type=Collected))
+            self._take(stage, msgspec.json.decode(step.output or "", type=Collected))
         elif request.workspace is None and stage.optional and not self._workspaces.has_default:
             if not request.file_paths:
                 self.notes.append(NO_WORKSPACE)
         else:
-            self._take(await self._gather(stage, wanted, digest))
+            self._take(stage, await self._gather(stage, wanted, digest))
 
     def texts(self) -> Mapping[str, str]:
         """Return what prompts show of the stages that gathered, by their names."""
-        return self._ledger.texts()
+        return self._with_graph(self._ledger.texts())
 
     async def texts_as(self, view: View) -> Mapping[str, str]:
         """Return what a prompt shows of the stages that gathered, in another order or without comments.
@@ -143,8 +151,14 @@ class EvidenceWork:
             ToolFault: the workspace cannot be read any more.
         """
         if view == "bare":
-            return (await self._without_comments()).texts()
-        return self._ledger.texts(last_first=view == "reversed")
+            return self._with_graph((await self._without_comments()).texts())
+        return self._with_graph(self._ledger.texts(last_first=view == "reversed"))
+
+    def _with_graph(self, texts: dict[str, str]) -> Mapping[str, str]:
+        """Put the calls behind the evidence of the stage that followed them."""
+        if calls := graph_block(self.graph):
+            texts[self._graph_of] = texts.get(self._graph_of, "") + calls
+        return texts
 
     def report(self) -> tuple[ShownEvidence, ...]:
         """List what was gathered, and why it was not shown where it was not."""
@@ -178,21 +192,28 @@ class EvidenceWork:
                 within=tuple(workspace.relative(path) for path in wanted.within),
                 paths=tuple(dict.fromkeys(path for path in paths if path is not None)),
             )
+            graph = await self._graph(stage, workspace, room)
             found = await workspace.gather(stage.evidence, wanted, Bounds(tokens=room))
             continued = request.continuation_id
             before = () if continued is None else await self._record.earlier_evidence(continued)
             again = await carried(before, stage.name, workspace, room)
-        if stage.needs is not None and all(piece.source != stage.needs for piece in found.pieces):
+        followed = () if graph is None else graph.pieces
+        if stage.needs == ANYTHING and not (found.pieces or followed):
+            raise BadArguments(
+                "The workspace shows nothing for this question. Name files or folders in 'paths', or a 'target'."
+            )
+        if stage.needs not in {None, ANYTHING} and all(piece.source != stage.needs for piece in found.pieces):
             raise BadArguments(
                 f"Nothing of what you name can be read in the workspace. {_listed(found.notes)}Name text files of it, "
                 "relative to it; ignored files and those that hold secrets are not there."
             )
-        pieces, left = without(found.pieces, again), room - sum(row.tokens for row in again)
+        pieces, left = without((*followed, *found.pieces), again), room - sum(row.tokens for row in again)
         after = max((row.number for row in again), default=0)
         rows = (*again, *rows_of(Packer().pack(pieces, left), stage.name, after))
         collected = Collected(
             tuple(path for path in request.file_paths if request.send_secrets or inside[path] is None),
-            found.notes,
+            tuple(dict.fromkeys((*found.notes, *_notes_of(graph)))),
+            None if graph is None else msgspec.structs.replace(graph, pieces=()),
         )
         output, now = msgspec.json.encode(collected).decode(), self._clock.utc()
         step = Step(
@@ -211,8 +232,16 @@ class EvidenceWork:
             problem = PatchProblem("", 0, f"it could not be compared with the workspace ({fault})")
             return CheckedPatch(patch, problems=(problem,))
 
-    def _take(self, collected: Collected) -> None:
+    async def _graph(self, stage: CollectStage, workspace: Workspace, room: int) -> Graph | None:
+        target = self._request.target
+        if stage.graph is None or not target:
+            return None
+        return await workspace.trace(workspace.relative(target), stage.graph, Bounds(tokens=room))
+
+    def _take(self, stage: CollectStage, collected: Collected) -> None:
         self.has_workspace = True
+        if collected.graph is not None:
+            self.graph, self._graph_of = collected.graph, stage.name
         self.file_paths = collected.beside
         self.notes += collected.notes
 
@@ -228,6 +257,13 @@ class EvidenceWork:
         except ToolFault:
             return texts  # what was shown is what was shown, though nobody can compare it any more
         return texts
+
+
+def _notes_of(graph: Graph | None) -> Sequence[str]:
+    if graph is None:
+        return ()
+    more = ("the graph has more parts than are followed; name a smaller target",) if graph.has_more else ()
+    return (*graph.notes, *more)
 
 
 def _listed(notes: Sequence[str]) -> str:

@@ -244,6 +244,7 @@ class StageWork:
             of=stage.of,
             outputs=self.outputs,
             evidence=self._evidence.rows,
+            graph=self._evidence.graph,
             has_failed=has_failed,
             ports=self._ports,
         )
@@ -374,7 +375,9 @@ class StageWork:
             numbered_after=self._evidence.count,
             send_secrets=request.send_secrets,
             continuation_id=continuation,
-            max_answer_tokens=None if request.budget_usd is None else ANSWER_TOKENS,
+            effort=request.effort if stage.by == "lead" else None,
+            temperature=request.temperature if stage.by == "lead" else None,
+            max_answer_tokens=_answer_tokens(stage, request),
             tools=self._tools if stage.by == "lead" else (),
             answer_as=None if stage.answer in {None, PATCH} else ANSWERS[stage.answer],
             records=False,
@@ -479,6 +482,13 @@ class StageWork:
             seconds=step.seconds,
             cost_usd=step.usd,
         )
+
+
+def _answer_tokens(stage: Stage, request: WorkflowRequest) -> int | None:
+    """Return how long an answer may be: what the caller says of texts, and what a price reckons with."""
+    if stage.answer is None and request.max_answer_tokens is not None:
+        return request.max_answer_tokens
+    return None if request.budget_usd is None else ANSWER_TOKENS
 
 
 def _notes_of(stage: Stage, consultation: Consultation) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from exai.evidence.requests import Graph
 from exai.evidence.workspace import Workspaces
 from exai.files.store.shelf import Shelf
 from exai.runtime.clock import Clock
@@ -41,6 +42,8 @@ class Treated:
     """What the stages answered, by their names."""
     evidence: Sequence[EvidenceRow]
     """What was gathered, what was not shown included."""
+    graph: Graph | None
+    """What calls what, where it was followed."""
     has_failed: bool
     """Whether a stage before it failed, so that it makes do with what there is."""
     ports: Ports

@@ -1,70 +1,33 @@
-"""What `analyze` makes of `kind=refactor`: opportunities, each with its place compared with what was shown, the callers
-that a change of it reaches, and a patch where that applies."""
+"""What is worth restructuring, each with the callers that a change of it reaches, and a patch where that applies."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated
-
-import msgspec
+from collections.abc import Sequence
 
 from exai.consulting.structured import as_entry
 from exai.errors import BadArguments, FileRefused
-from exai.evidence.packing import Packed
-from exai.evidence.pieces import CHANGE, Bounds
+from exai.evidence.pieces import Bounds
 from exai.evidence.requests import Graph, Symbol
 from exai.evidence.workspace import Workspace
-from exai.workflows.answers import CheckedPlace, Place
-from exai.workflows.citations import ShownFile, check
+from exai.workflows.answers import CheckedOpportunities, CheckedPlace
 
-__all__ = ["Opportunities", "Opportunity", "described_opportunities"]
+__all__ = ["described_opportunities"]
 
-MOST_OPPORTUNITIES = 10
 MOST_CALLERS = 12
 """Named of one opportunity."""
 
 
-class Opportunity(msgspec.Struct, frozen=True):
-    """Something that is worth restructuring."""
-
-    title: str
-    place: Place
-    problem: Annotated[str, msgspec.Meta(description="What it costs, and whom")]
-    change: Annotated[str, msgspec.Meta(description="What to do instead, in steps")]
-    patch: Annotated[
-        str, msgspec.Meta(description="A unified diff, only if it is short and sure; else empty")
-    ] = ""
-
-
-class Opportunities(msgspec.Struct, frozen=True):
-    """What is worth restructuring, the most worthwhile first."""
-
-    opportunities: tuple[Opportunity, ...]
-    leave: Annotated[str, msgspec.Meta(description="What looks odd and is better left as it is")] = ""
-
-
-async def described_opportunities(found: Opportunities, packed: Packed, workspace: Workspace) -> str:
+async def described_opportunities(found: CheckedOpportunities, workspace: Workspace) -> str:
     """Write opportunities for a reader, with what the workspace says of each."""
-    shown = list(_shown(packed))
     parts = []
-    for number, each in enumerate(found.opportunities[:MOST_OPPORTUNITIES], start=1):
-        place = CheckedPlace.of(each.place, check(each.place.citation(each.problem), shown))
-        lines = [f"{number}. {as_entry(each.title)}", f"   place: {place.text()}"]
-        lines += [f"   problem: {as_entry(each.problem)}", f"   change: {as_entry(each.change)}"]
-        lines += [f"   reaches: {await _reach(place, workspace)}"]
+    for number, each in enumerate(found.opportunities, start=1):
+        lines = [*each.lines(number), f"   reaches: {await _reach(each.place, workspace)}"]
         if each.patch.strip():
             lines.append(await _patch(each.patch, workspace))
         parts.append("\n".join(lines))
     if not parts:
-        parts = ["Nothing that was shown is worth restructuring."]
+        return found.text()
     if found.leave:
         parts.append(f"Better left as it is: {as_entry(found.leave)}")
     return "\n\n".join(parts)
-
-
-def _shown(packed: Packed) -> Iterator[ShownFile]:
-    for number, piece in enumerate(packed.shown, start=1):
-        if piece.path and piece.total and piece.source != CHANGE:
-            lines = piece.text.removesuffix("\n").split("\n")
-            yield ShownFile([f"E{number}"], piece.path, list(enumerate(lines, piece.first)))
 
 
 async def _reach(place: CheckedPlace, workspace: Workspace) -> str:

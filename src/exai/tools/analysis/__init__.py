@@ -1,1 +1,0 @@
-"""Explaining code from evidence of a workspace."""

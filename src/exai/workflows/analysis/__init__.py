@@ -1,0 +1,1 @@
+"""What is made of an analysis: graphs of calls as lists and drawings, and what is worth restructuring."""
