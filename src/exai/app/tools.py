@@ -104,9 +104,7 @@ async def open_tools(
     tools = (
         Chat(consultant),
         *_workflow_tools(settings, storage, consultant, conversations, files, asking),
-        ConsensusTool(consultant),
-        Challenge(consultant),
-        Search(asking.router),
+        *_further_questions(consultant, asking),
         Files(_file_services(files, settings)),
         models,
         Status(report, models, Verdicts(storage.findings, asking.clock)),
@@ -137,6 +135,11 @@ def _error_handlers(
         faults.investigations.desk,
         asking.clock,
     )
+
+
+def _further_questions(consultant: Consultant, asking: Asking) -> tuple[ConsensusTool, Challenge, Search]:
+    """Build the tools beside `chat` whose work is one call."""
+    return ConsensusTool(consultant), Challenge(consultant), Search(asking.router)
 
 
 def _consultant(

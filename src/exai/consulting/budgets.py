@@ -1,9 +1,13 @@
 """What one request would cost, held against what the caller allows."""
 
-from exai.consulting.consultant import Fitted
-from exai.consulting.faults import BudgetTooSmall
+import msgspec
 
-__all__ = ["ANSWER_TOKENS", "check_budget", "estimate"]
+from exai.consulting.consultant import Consultant, Fitted
+from exai.consulting.context import CallContext
+from exai.consulting.faults import BudgetTooSmall
+from exai.consulting.inquiry import Inquiry
+
+__all__ = ["ANSWER_TOKENS", "check_budget", "estimate", "within_budget"]
 
 ANSWER_TOKENS = 8_000
 """Of an answer, thinking included, where nothing else bounds it: what a price reckons with."""
@@ -12,6 +16,24 @@ ANSWER_TOKENS = 8_000
 def estimate(fitted: Fitted) -> float | None:
     """Estimate what a request costs, in dollars; `None`: its model has no known price."""
     return fitted.estimate(min(fitted.prompt.max_output_tokens or ANSWER_TOKENS, ANSWER_TOKENS)).usd
+
+
+async def within_budget(
+    consultant: Consultant, inquiry: Inquiry, budget_usd: float | None, context: CallContext
+) -> Inquiry:
+    """Return an inquiry of one request as it may be made, its answer no longer than its estimate reckons with.
+
+    Raises:
+        BudgetTooSmall: it is estimated above the budget; nothing was asked.
+        ToolFault: it could not be asked.
+    """
+    if budget_usd is None:
+        return inquiry
+    longest = min(inquiry.max_answer_tokens or ANSWER_TOKENS, ANSWER_TOKENS)
+    bounded = msgspec.structs.replace(inquiry, max_answer_tokens=longest)
+    prepared = await consultant.prepare(bounded, context)
+    check_budget(await consultant.fit(prepared, consultant.choose(prepared).model, context), budget_usd)
+    return bounded
 
 
 def check_budget(fitted: Fitted, budget_usd: float, taken_usd: float = 0.0) -> float:

@@ -7,13 +7,17 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import AnswerReport, More
 from exai.consulting.arguments import (
+    AnswerTokens,
+    BudgetUsd,
     DryRun,
     EffortName,
+    FallbackModels,
     FilePaths,
     ModelName,
     SendSecrets,
     effort_named,
 )
+from exai.consulting.budgets import within_budget
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
@@ -48,9 +52,12 @@ class ChallengeArguments(Arguments, frozen=True):
     effort: EffortName | None = None
     send_secrets: SendSecrets = False
     dry_run: DryRun = False
+    fallback_models: FallbackModels | None = None
+    max_answer_tokens: AnswerTokens | None = None
+    budget_usd: BudgetUsd | None = None
 
     def requested(self) -> Requested:
-        return Requested(model=self.model)
+        return Requested(self.model, answer_tokens=None if self.dry_run else self.max_answer_tokens)
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +116,7 @@ class Challenge:
                 "thinking_mode": "effort",
             },
             file_arguments=("absolute_file_paths",),
-            unlisted=frozenset({"absolute_file_paths", "model", "effort", "send_secrets", "dry_run"}),
+            unlisted=frozenset(ChallengeArguments.__struct_encode_fields__) - {"statement", "independent"},
             open_world=True,
             listed_result=ANSWER_FIELDS,
             answers_alike=frozenset({"statement", "independent", "model", "effort"}),
@@ -131,6 +138,7 @@ class Challenge:
             instructions=self._instructions,
             question=f"The claim:\n\n{statement}",
             model=arguments.model,
+            fallback_models=arguments.fallback_models,
             file_paths=arguments.absolute_file_paths,
             effort=effort_named(arguments.effort),
             send_secrets=arguments.send_secrets,
@@ -139,6 +147,7 @@ class Challenge:
         if arguments.dry_run:
             _, requests, _ = await preview_of_one(self._consultant, inquiry, context)
             return ToolReturn(Judged(answer=requests))
+        inquiry = await within_budget(self._consultant, inquiry, arguments.budget_usd, context)
         consultation = await self._consultant.consult(inquiry, context)
         judgement = consultation.value_as(Judgement)
         result = Judged(

@@ -8,6 +8,7 @@ from exai.auth import scopes
 from exai.consulting.answer import AnswerReport, ModelAnswer, Preview
 from exai.consulting.arguments import (
     AnswerTokens,
+    BudgetUsd,
     ContinuationId,
     DryRun,
     EffortName,
@@ -21,6 +22,7 @@ from exai.consulting.arguments import (
     Temperature,
     effort_named,
 )
+from exai.consulting.budgets import within_budget
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
@@ -66,6 +68,7 @@ class ChatArguments(Arguments, frozen=True):
     send_secrets: SendSecrets = False
     read_documents: ReadDocuments | None = None
     dry_run: DryRun = False
+    budget_usd: BudgetUsd | None = None
 
     def requested(self) -> Requested:
         return Requested(self.model, self.continuation_id, None if self.dry_run else self.max_answer_tokens)
@@ -107,6 +110,7 @@ class Chat:
                     "send_secrets",
                     "dry_run",
                     "fork",
+                    "budget_usd",
                 }
             ),
             meta=SHOWN_WHOLE,
@@ -144,5 +148,6 @@ class Chat:
             return ToolReturn(
                 Preview(model_used=model, notes=() if reason is None else (reason,), answer=requests)
             )
+        inquiry = await within_budget(self._consultant, inquiry, arguments.budget_usd, context)
         consultation = await self._consultant.consult(inquiry, context)
         return ToolReturn(ModelAnswer.of(consultation), consultation.findings, AnswerReport.of(consultation))

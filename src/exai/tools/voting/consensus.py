@@ -10,6 +10,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    AnswerTokens,
     BudgetUsd,
     DryRun,
     EffortName,
@@ -26,7 +27,7 @@ from exai.consulting.preview import preview
 from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments, Stopping, ToolFault
 from exai.providers.catalog import Model
-from exai.tools.base import ANSWER_FIELDS, Arguments, Tool
+from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.prompts import prompt
 from exai.tools.voting.outcome import (
     Consensus,
@@ -64,6 +65,7 @@ UNLISTED = frozenset(
         "budget_usd",
         "send_secrets",
         "dry_run",
+        "max_answer_tokens",
         "step_number",
         "total_steps",
         "next_step_required",
@@ -91,10 +93,14 @@ class ConsensusArguments(Arguments, frozen=True):
     budget_usd: BudgetUsd | None = None
     send_secrets: SendSecrets = False
     dry_run: DryRun = False
+    max_answer_tokens: AnswerTokens | None = None
     step_number: Annotated[int, msgspec.Meta(ge=1)] = 1
     total_steps: int = 1
     next_step_required: bool = False
     findings: str = ""
+
+    def requested(self) -> Requested:
+        return Requested(answer_tokens=None if self.dry_run else self.max_answer_tokens)
 
 
 class ConsensusTool:

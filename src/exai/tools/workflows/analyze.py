@@ -96,6 +96,7 @@ class Analyze:
             run=self.run,
             asks_provider=True,
             scope=scopes.MODELS,
+            argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             file_arguments=("workspace",),
             argument_aliases=EFFORT_NAMES,
             aliases=(*TRACERS, *REFACTORERS),

@@ -90,6 +90,7 @@ class WorkflowCalls:
                 budget_usd=given.budget_usd,
                 effort=effort_named(given.effort),
                 temperature=given.temperature,
+                send_secrets=given.send_secrets,
                 max_answer_tokens=given.max_answer_tokens,
             )
 

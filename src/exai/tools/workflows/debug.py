@@ -9,7 +9,6 @@ from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
     ModelName,
-    SendSecrets,
     WorkspaceName,
 )
 from exai.consulting.context import CallContext
@@ -39,7 +38,6 @@ class DebugArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
-    send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
         return Requested(self.model, self.continuation_id, self.shown_tokens)
@@ -67,7 +65,7 @@ class Debug:
             argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             argument_aliases={"absolute_file_paths": "paths", **EFFORT_NAMES},
             file_arguments=("workspace", "paths", "relevant_files"),
-            unlisted=GUIDED | {"model", "fallback_models", "send_secrets"},
+            unlisted=GUIDED | {"model", "fallback_models"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -92,7 +90,6 @@ async def _requested(arguments: DebugArguments) -> WorkflowRequest:
         file_paths=tuple(dict.fromkeys((*arguments.paths, *arguments.relevant_files))),
         workspace=arguments.workspace,
         wanted=Wanted(log=arguments.log or ""),
-        send_secrets=arguments.send_secrets,
         model=arguments.model,
         fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
         continuation_id=arguments.continuation_id,

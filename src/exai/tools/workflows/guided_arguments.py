@@ -5,7 +5,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from exai.consulting.arguments import AnswerTokens, BudgetUsd, DryRun, EffortName, Fork, Temperature
+from exai.consulting.arguments import (
+    AnswerTokens,
+    BudgetUsd,
+    DryRun,
+    EffortName,
+    Fork,
+    SendSecrets,
+    Temperature,
+)
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
 from exai.workflows.guided import Confidence, GuidedReport, files_of, said_by
@@ -53,6 +61,7 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
     effort: EffortName | None = None
     temperature: Temperature | None = None
     max_answer_tokens: AnswerTokens | None = None
+    send_secrets: SendSecrets = False
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
 
@@ -113,6 +122,7 @@ OF_ONE_STEP = GUIDED - {
     "effort",
     "temperature",
     "max_answer_tokens",
+    "send_secrets",
     "budget_usd",
 } | {"continuation_id"}
 """What holds for the step that has it, and for none behind it."""

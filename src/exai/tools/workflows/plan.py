@@ -7,11 +7,20 @@ from typing import Annotated, Any
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.answer import AnswerReport
-from exai.consulting.arguments import FallbackModels, FilePaths, ModelName, SendSecrets
+from exai.consulting.answer import AnswerReport, More
+from exai.consulting.arguments import (
+    BudgetUsd,
+    DryRun,
+    FallbackModels,
+    FilePaths,
+    ModelName,
+    SendSecrets,
+)
+from exai.consulting.budgets import within_budget
 from exai.consulting.consultant import Consultant
 from exai.consulting.context import CallContext
 from exai.consulting.inquiry import Inquiry
+from exai.consulting.preview import preview_of_one
 from exai.consulting.results import Result, ToolReturn
 from exai.consulting.structured import as_entry
 from exai.errors import AnswerBroken, BadArguments
@@ -75,6 +84,8 @@ class PlanArguments(Arguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     send_secrets: SendSecrets = False
+    budget_usd: BudgetUsd | None = None
+    dry_run: DryRun = False
     step: Annotated[str, msgspec.Meta(max_length=GOAL_CHARACTERS)] | None = None
     step_number: StepNumber | None = None
     total_steps: StepNumber = 1
@@ -110,6 +121,10 @@ class ShownPlan(Result, frozen=True, kw_only=True):
     items: tuple[PlanItem, ...] = ()
     plans: tuple[PlanLine, ...] = ()
     """The latest ones, where none was named."""
+    more: tuple[More, ...] = ()
+    """Where to read on by `files`."""
+    answer: str | None = None
+    """The request by which a model would draft it, where that is all that was asked for."""
 
     @classmethod
     def of(cls, plan: Plan, *notes: str) -> "ShownPlan":
@@ -119,6 +134,8 @@ class ShownPlan(Result, frozen=True, kw_only=True):
         )
 
     def text(self) -> str:
+        if self.answer is not None:
+            return "\n".join([f"[{self.model_used} would draft it]", *self._notes(), "", self.answer])
         if self.plan_id is None:
             lines = [
                 f"{each.plan_id}  {each.updated_at:%Y-%m-%d}  {_brief(each.goal)}" for each in self.plans
@@ -174,7 +191,8 @@ class PlanTool:
                 Alias("planner", renames={"continuation_id": "plan_id"}, ignored=frozenset({"images"})),
             ),
             file_arguments=("absolute_file_paths",),
-            unlisted=GUIDED | {"revision", "model", "fallback_models", "send_secrets"},
+            unlisted=GUIDED
+            | {"revision", "model", "fallback_models", "send_secrets", "budget_usd", "dry_run"},
             read_only=False,
             open_world=True,
             listed_result=("plan_id", "notes", "items"),
@@ -188,6 +206,10 @@ class PlanTool:
             ToolFault: one of its subclasses.
         """
         owner = context.caller.subject
+        if arguments.dry_run and (arguments.goal is None or arguments.step is not None):
+            raise BadArguments(
+                "Argument 'dry_run': a model is asked only where a 'goal' is to be planned. Leave it out."
+            )
         if arguments.step is not None or arguments.step_number is not None:
             return ToolReturn(await self._step(owner, arguments))
         if arguments.plan_id is None and arguments.update:
@@ -218,6 +240,11 @@ class PlanTool:
             send_secrets=arguments.send_secrets,
             answer_as=PlanDraft,
         )
+        if arguments.dry_run:
+            model, requests, reason = await preview_of_one(self._consultant, inquiry, context)
+            notes = () if reason is None else (reason,)
+            return ToolReturn(ShownPlan(model_used=model, goal=goal, notes=notes, answer=requests))
+        inquiry = await within_budget(self._consultant, inquiry, arguments.budget_usd, context)
         consultation = await self._consultant.consult(inquiry, context)
         drafted = consultation.structured
         draft = None if drafted is None else drafted.value

@@ -11,7 +11,6 @@ from exai.consulting.arguments import (
     ContinuationId,
     FallbackModels,
     ModelName,
-    SendSecrets,
     WorkspaceName,
 )
 from exai.consulting.context import CallContext
@@ -55,7 +54,6 @@ UNLISTED = GUIDED | frozenset(
         "repository",
         "model",
         "fallback_models",
-        "send_secrets",
     }
 )
 
@@ -95,7 +93,6 @@ class ReviewArguments(GuidedArguments, frozen=True):
     ) = None
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
-    send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
         return Requested(self.model, self.continuation_id, self.shown_tokens)
@@ -255,7 +252,6 @@ class Review:
                 paths=() if has_change else paths,
                 without=tuple(arguments.exclude),
             ),
-            send_secrets=arguments.send_secrets,
             model=arguments.model,
             fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
             continuation_id=arguments.continuation_id,

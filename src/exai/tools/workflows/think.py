@@ -10,7 +10,6 @@ from exai.consulting.arguments import (
     FallbackModels,
     FilePaths,
     ModelName,
-    SendSecrets,
 )
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
@@ -40,7 +39,6 @@ class ThinkArguments(GuidedArguments, frozen=True):
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
-    send_secrets: SendSecrets = False
 
     def requested(self) -> Requested:
         return Requested(self.model, self.continuation_id, self.shown_tokens)
@@ -75,7 +73,7 @@ class Think:
                 ),
             ),
             file_arguments=("absolute_file_paths", "relevant_files"),
-            unlisted=GUIDED | {"fallback_models", "send_secrets"},
+            unlisted=GUIDED | {"fallback_models"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -100,7 +98,6 @@ async def _requested(arguments: ThinkArguments) -> WorkflowRequest:
         question=question_of(arguments, arguments.problem),
         inputs={"focus": f"Look at this above all: {focus}"} if focus else {},
         file_paths=tuple(dict.fromkeys((*arguments.absolute_file_paths, *arguments.relevant_files))),
-        send_secrets=arguments.send_secrets,
         model=arguments.model,
         fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
         continuation_id=arguments.continuation_id,

@@ -9,13 +9,14 @@ it, as they are where there is no workspace.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 import msgspec
 
 from exai.consulting.context import CallContext
 from exai.errors import BadArguments, FileRefused, ToolFault
 from exai.evidence.packing import Packer
-from exai.evidence.pieces import CHANGE, Bounds, Wanted
+from exai.evidence.pieces import CHANGE, Bounds, Piece, Wanted
 from exai.evidence.requests import CheckedPatch, Graph, PatchProblem
 from exai.evidence.shown import ShownEvidence
 from exai.evidence.workspace import Workspace, Workspaces
@@ -197,17 +198,9 @@ class EvidenceWork:
             continued = request.continuation_id
             before = () if continued is None else await self._record.earlier_evidence(continued)
             again = await carried(before, stage.name, workspace, room)
-        followed = () if graph is None else graph.pieces
-        if stage.needs == ANYTHING and not (found.pieces or followed):
-            raise BadArguments(
-                "The workspace shows nothing for this question. Name files or folders in 'paths', or a 'target'."
-            )
-        if stage.needs not in {None, ANYTHING} and all(piece.source != stage.needs for piece in found.pieces):
-            raise BadArguments(
-                f"Nothing of what you name can be read in the workspace. {_listed(found.notes)}Name text files of it, "
-                "relative to it; ignored files and those that hold secrets are not there."
-            )
-        pieces, left = without((*followed, *found.pieces), again), room - sum(row.tokens for row in again)
+        gathered = found.pieces if graph is None else (*graph.pieces, *found.pieces)
+        _check_found(stage, gathered, found.notes)
+        pieces, left = without(gathered, again), room - sum(row.tokens for row in again)
         after = max((row.number for row in again), default=0)
         rows = (*again, *rows_of(Packer().pack(pieces, left), stage.name, after))
         collected = Collected(
@@ -215,13 +208,23 @@ class EvidenceWork:
             tuple(dict.fromkeys((*found.notes, *_notes_of(graph)))),
             None if graph is None else msgspec.structs.replace(graph, pieces=()),
         )
+        await self._keep(stage, digest, began, collected, rows)
+        return collected
+
+    async def _keep(
+        self,
+        stage: CollectStage,
+        digest: str,
+        began: datetime,
+        collected: Collected,
+        rows: tuple[EvidenceRow, ...],
+    ) -> None:
         output, now = msgspec.json.encode(collected).decode(), self._clock.utc()
         step = Step(
             stage.name, "gather", "ended", digest, 0, self._context.call_id, began, output, ended_at=now
         )
         await self._record.gathered(step, EvidenceRows(0, rows))
         self._ledger = Ledger(await self._record.evidence())  # as another process would read it
-        return collected
 
     async def check_patch(self, patch: str, *, keeps_code: bool) -> CheckedPatch:
         """Apply a patch to the workspace in memory; that it cannot be looked at is a problem of the patch."""
@@ -264,6 +267,23 @@ def _notes_of(graph: Graph | None) -> Sequence[str]:
         return ()
     more = ("the graph has more parts than are followed; name a smaller target",) if graph.has_more else ()
     return (*graph.notes, *more)
+
+
+def _check_found(stage: CollectStage, pieces: Sequence[Piece], notes: Sequence[str]) -> None:
+    """Check that what a stage needs was found.
+
+    Raises:
+        BadArguments: it was not.
+    """
+    if stage.needs == ANYTHING and not pieces:
+        raise BadArguments(
+            "The workspace shows nothing for this question. Name files or folders in 'paths', or a 'target'."
+        )
+    if stage.needs not in {None, ANYTHING} and all(piece.source != stage.needs for piece in pieces):
+        raise BadArguments(
+            f"Nothing of what you name can be read in the workspace. {_listed(notes)}Name text files of it, "
+            "relative to it; ignored files and those that hold secrets are not there."
+        )
 
 
 def _listed(notes: Sequence[str]) -> str:
