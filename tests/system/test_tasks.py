@@ -12,7 +12,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from exai_emulator import Emulator, Fault
 from support.daemons import StartDaemon, clean_environ
-from support.task_client import TaskClient, over_http, over_session, over_stdio, over_websocket
+from support.task_client import TASKS, TaskClient, over_http, over_session, over_stdio, over_websocket
+from support.waiting import wait_until
 
 SLOWLY = Fault(before_first_byte_ms=3_000)
 """Longer than after what a call becomes a task here."""
@@ -174,3 +175,81 @@ async def test_official_clients_are_answered_as_before(
     assert result.structured_content is not None
     assert "What is a heron?" in result.structured_content["answer"]
     assert heard
+
+
+COSTLY = {**SOON, "EXAI_WORKFLOWS__TASK_AFTER_S": "0.001", "EXAI_WORKFLOWS__CONFIRM_ABOVE_USD": "0.0001"}
+"""Becomes a task before it is estimated, and asks its user."""
+FORMS: dict[str, Any] = {
+    "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}, "elicitation": {}}
+}
+YES = {"action": "accept", "content": {"allow": True}}
+
+
+async def asked_of(client: TaskClient, task_id: str) -> str:
+    """The key of the form, once the task asks by it."""
+
+    async def asks() -> dict[str, Any] | None:
+        task = await client.result("tasks/get", taskId=task_id, _meta=FORMS)
+        assert task["status"] in {"working", "input_required"}, task
+        return task if task["status"] == "input_required" else None
+
+    ((key, request),) = (await wait_until(asks, what="the task asks its user"))["inputRequests"].items()
+    assert request["method"] == "elicitation/create"
+    return str(key)
+
+
+async def killed_while_it_asks(start_daemon: StartDaemon, folder: Path) -> str:
+    async with (
+        start_daemon(**COSTLY, EXAI_FILES__ROOTS=f'["{folder}"]') as daemon,
+        over_websocket(daemon.mcp_ws) as client,
+    ):
+        given = {**PROBLEM, "workspace": str(folder), "depth": "quick"}
+        task_id: str = (await client.call("debug", given, **FORMS))["taskId"]
+        await asked_of(client, task_id)
+        daemon.kill()
+        await daemon.ended()
+    return task_id
+
+
+async def test_a_task_whose_daemon_was_killed_while_it_asks_asks_again(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "pool.py").write_text("def take():\n    return 1\n")
+    task_id = await killed_while_it_asks(start_daemon, folder)
+    async with (
+        start_daemon(**COSTLY, EXAI_FILES__ROOTS=f'["{folder}"]') as daemon,
+        over_websocket(daemon.mcp_ws) as client,
+    ):
+        key = await asked_of(client, task_id)
+        assert emulator.log.requests == [], "nothing is spent unallowed"
+        emulator.faults.add("glm", NEVER)
+        await client.result("tasks/update", taskId=task_id, inputResponses={key: YES}, _meta=FORMS)
+        await emulator.log.wait_for(lambda record: record.outcome == "open")
+        daemon.kill()
+        await daemon.ended()
+    emulator.faults.clear()
+    async with (
+        start_daemon(**COSTLY, EXAI_FILES__ROOTS=f'["{folder}"]') as daemon,
+        over_websocket(daemon.mcp_ws) as client,
+    ):
+        ended = await client.ended(task_id)
+        assert (ended["status"], ended["result"]["isError"]) == ("completed", False), "the yes holds"
+        assert ended["result"]["structuredContent"]["model_used"]
+
+
+async def test_a_client_without_forms_has_the_estimate_of_a_task_that_asked(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "pool.py").write_text("def take():\n    return 1\n")
+    task_id = await killed_while_it_asks(start_daemon, folder)
+    async with (
+        start_daemon(**COSTLY, EXAI_FILES__ROOTS=f'["{folder}"]') as daemon,
+        over_websocket(daemon.mcp_ws) as client,
+    ):
+        ended = await client.ended(task_id)
+        assert ended["result"]["structuredContent"]["next_call"]["budget_usd"]
+    assert emulator.log.requests == []

@@ -310,7 +310,8 @@ async def answer_call(
             answer = declined(confirmation)
         elif decision is Decision.ALLOWED:
             allowed = with_allowed(arguments, confirmation)
-            answer = await _called(calls, name, allowed, caller, progress, key_once_allowed(key))
+            its_key = None if key is None else key_once_allowed(key)
+            answer = await _called(calls, name, allowed, caller, progress, its_key)
     return _result(answer if calls.amend is None else calls.amend(answer, caller), has_kind=has_kind)
 
 

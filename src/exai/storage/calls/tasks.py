@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.schema import tasks
+from exai.storage.schema import idempotent_calls, tasks
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["TaskRow", "TaskStatus", "TaskTable"]
@@ -65,6 +65,17 @@ class TaskTable:
         )
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return None if row is None else TaskRow(*row)
+
+    async def was_called(self, owner: str, key: str) -> bool:
+        """Whether a call of the owner's began under an idempotency key.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = select(idempotent_calls.c.idempotency_key).where(
+            idempotent_calls.c.owner == owner, idempotent_calls.c.idempotency_key == key
+        )
+        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
 
     async def take(self, row: TaskRow) -> TaskRow | None:
         """Make a task, whose process is gone, the work of this one; `None` where another process was faster.

@@ -163,9 +163,9 @@ def decided(params: types.CallToolRequestParams) -> tuple[RequestState, Decision
     return state, decision_of(answer)
 
 
-def key_once_allowed(key: str | None) -> str | None:
+def key_once_allowed(key: str) -> str:
     """Return the idempotency key of a call that was allowed: under its own the question is kept."""
-    return None if key is None else f"{hashlib.sha256(key.encode()).hexdigest()}-allowed"
+    return f"{hashlib.sha256(key.encode()).hexdigest()}-allowed"
 
 
 def with_allowed(arguments: Mapping[str, Any] | None, confirmation: Confirmation) -> JsonObject:

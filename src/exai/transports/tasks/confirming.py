@@ -9,14 +9,14 @@ from exai.consulting.results import Confirmation
 from exai.transports.confirmation.asking import FORM, Confirm, Decision, decision_of, elicitation_of
 from exai.transports.tasks.live import LiveTask
 
-__all__ = ["confirm_in"]
+__all__ = ["allowed_before", "confirm_in"]
 
 
-def confirm_in(live: LiveTask, by_result: Confirm) -> Confirm:
+def confirm_in(live: LiveTask, by_result: Confirm | None = None) -> Confirm:
     """Return what asks by the call's result while there is no task, and by the task from then on."""
 
     async def ask(confirmation: Confirmation, within_s: float) -> Decision:
-        if live.settle():
+        if live.settle() and by_result is not None:
             return await by_result(confirmation, within_s)
         try:
             async with asyncio.timeout(within_s):
@@ -26,3 +26,8 @@ def confirm_in(live: LiveTask, by_result: Confirm) -> Confirm:
             return Decision.DECLINED
 
     return ask
+
+
+async def allowed_before(_: Confirmation, __: float) -> Decision:
+    """Say yes for a user who did, before the process ended."""
+    return Decision.ALLOWED

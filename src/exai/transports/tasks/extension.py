@@ -9,9 +9,9 @@ from exai.callers import Caller
 from exai.errors import ScopeMissing, StoreFailed, UnknownTool
 from exai.events.bus import EventBus
 from exai.runtime.clock import Clock
-from exai.storage.calls.tasks import TaskTable
+from exai.storage.calls.tasks import TaskRow, TaskTable
 from exai.tools.base import JsonObject
-from exai.transports.confirmation.asking import confirm_by
+from exai.transports.confirmation.asking import confirm_by, key_once_allowed
 from exai.transports.server import (
     Calls,
     EngineServer,
@@ -20,7 +20,7 @@ from exai.transports.server import (
     progress_of,
     scope_error,
 )
-from exai.transports.tasks.confirming import confirm_in
+from exai.transports.tasks.confirming import allowed_before, confirm_in
 from exai.transports.tasks.listening import TaskListening
 from exai.transports.tasks.live import LiveTask
 from exai.transports.tasks.tasks import LongCall, Tasks
@@ -42,6 +42,7 @@ class TaskExtension:
     """Answers calls of clients that declare tasks, and `tasks/…`."""
 
     def __init__(self, table: TaskTable, settings: config.Settings, clock: Clock, bus: EventBus) -> None:
+        self._table = table
         self.tasks = Tasks(table, settings, clock, bus, self)
         self._server: EngineServer | None = None
 
@@ -94,9 +95,10 @@ class TaskExtension:
         """Show a task of the caller's."""
         caller = self._asking(context, params)
         try:
-            return {"resultType": "complete", **await self.tasks.get(caller, params.task_id)}
+            task = await self.tasks.get(caller, params.task_id, can_ask=confirm_by(context) is not None)
         except StoreFailed as fault:
             raise unstored(fault) from None
+        return {"resultType": "complete", **task}
 
     async def update(self, context: Context, params: TaskUpdateParams) -> types.EmptyResult:
         """Hand a task what it asked for."""
@@ -134,14 +136,20 @@ class TaskExtension:
                 raise scope_error(fault) from None
 
     async def repeat(
-        self, caller: Caller, tool: str, arguments: JsonObject, key: str, live: LiveTask
+        self, caller: Caller, row: TaskRow, arguments: JsonObject, live: LiveTask, *, can_ask: bool
     ) -> JsonObject:
-        """Make a call again, under its key.
+        """Make the call of a task again, under its key; its user is asked again, unless a yes came before.
 
         Raises:
             MCPError: it failed by one.
         """
-        return await answer_call(self._calls, tool, arguments, caller, progress=live.progress, key=key)
+        key = row.idempotency_key
+        confirm = confirm_in(live) if can_ask else None
+        if await self._table.was_called(row.owner, key_once_allowed(key)):
+            confirm = allowed_before
+        return await answer_call(
+            self._calls, row.tool, arguments, caller, progress=live.progress, key=key, confirm=confirm
+        )
 
     @property
     def _calls(self) -> Calls:

@@ -17,6 +17,7 @@ from exai.callers import Caller
 from exai.errors import StoreFailed
 from exai.runtime import tasks as background
 from exai.tools.base import JsonObject
+from exai.transports.confirmation.asking import confirm_by
 from exai.transports.server import Subscriptions, caller_of
 from exai.transports.tasks.tasks import Tasks
 from exai.transports.tasks.wire import POLL_S, Context, check_declared, unstored
@@ -67,7 +68,9 @@ class TaskListening:
         ):
             raise MCPError(INVALID_PARAMS, f"taskIds is a list of up to {MOST} ids of tasks.")
         caller = caller_of(context)
-        known = [task_id for task_id in dict.fromkeys(wanted) if await self._is_known(caller, task_id)]
+        known = [
+            task_id for task_id in dict.fromkeys(wanted) if await self._is_known(context, caller, task_id)
+        ]
         session: Any = _Acknowledging(context.session, known)
         watching = [
             background.spawn(
@@ -81,9 +84,9 @@ class TaskListening:
             for each in watching:
                 each.cancel()
 
-    async def _is_known(self, caller: Caller, task_id: str) -> bool:
+    async def _is_known(self, context: Context, caller: Caller, task_id: str) -> bool:
         try:
-            await self._tasks.get(caller, task_id)
+            await self._tasks.get(caller, task_id, can_ask=confirm_by(context) is not None)
         except MCPError:
             return False
         except StoreFailed as fault:
@@ -96,9 +99,10 @@ class TaskListening:
         """Send a task whenever it has changed, and for the last time when it has ended."""
         await acknowledged.wait()
         sent: JsonObject = {}
+        can_ask = confirm_by(context) is not None
         while sent.get("status") not in TERMINAL:
             try:
-                task = await self._tasks.get(caller, task_id)
+                task = await self._tasks.get(caller, task_id, can_ask=can_ask)
             except MCPError:
                 return  # it has expired
             except StoreFailed:

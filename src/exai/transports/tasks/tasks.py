@@ -5,6 +5,7 @@ A call that may become a task runs under an idempotency key, its client's or one
 whose process died says `working`, as does its client's view: nothing is done for it until its client asks
 (`tasks/get`). Then the call is made again under its key, which returns the result that was kept, goes on with a run of
 a workflow, or answers that nobody knows whether the provider carried it out. So nothing is asked of a provider twice.
+A task that asked its user for a budget asks again; a yes that had come holds.
 
     runs ─► ended within `after_s` ─► its result
       └───► row committed ─► working ─► completed | failed | cancelled
@@ -62,9 +63,11 @@ class Repeating(Protocol):
         ...
 
     async def repeat(
-        self, caller: Caller, tool: str, arguments: JsonObject, key: str, live: LiveTask
+        self, caller: Caller, row: TaskRow, arguments: JsonObject, live: LiveTask, *, can_ask: bool
     ) -> JsonObject:
-        """Make a call again, under its key; return its result in wire form.
+        """Make the call of a task again, under its key; return its result in wire form.
+
+        `can_ask`: whether its client can show its user what the task asks.
 
         Raises:
             MCPError: it failed by one.
@@ -127,8 +130,8 @@ class Tasks:
         await _wait_for(running, None)
         return _result_of(running)
 
-    async def get(self, caller: Caller, task_id: str) -> JsonObject:
-        """Show a task; one whose process died goes on.
+    async def get(self, caller: Caller, task_id: str, *, can_ask: bool = False) -> JsonObject:
+        """Show a task; one whose process died goes on, and asks its user anew where its client can.
 
         Raises:
             MCPError: the caller has no such task, or may not make such a call.
@@ -141,7 +144,7 @@ class Tasks:
             return shown(row, row.message, row.updated_at)
         if not self._has_room(caller):
             return shown(row, NO_ROOM, row.updated_at)
-        await self._revive(caller, row)
+        await self._revive(caller, row, can_ask=can_ask)
         if (live := self._live_of(caller, task_id)) is not None:
             return _view(live)
         row = await self._row_of(caller, task_id)
@@ -218,7 +221,7 @@ class Tasks:
         self._repeating.check(caller, row.tool, None)
         return row
 
-    async def _revive(self, caller: Caller, row: TaskRow) -> None:
+    async def _revive(self, caller: Caller, row: TaskRow, *, can_ask: bool) -> None:
         """Make the call of a task again, unless somebody else did meanwhile.
 
         Raises:
@@ -230,7 +233,8 @@ class Tasks:
             if row.task_id in self._live or (taken := await self._table.take(row)) is None:
                 return
             live = LiveTask(self._clock, None)
-            work = self._repeating.repeat(caller, row.tool, arguments, row.idempotency_key, live)
+            live.settle()
+            work = self._repeating.repeat(caller, row, arguments, live, can_ask=can_ask)
             running = background.spawn(_held(work), name=f"call of {row.tool}")
             self._adopt(live, taken, running, resumed=True)
 
