@@ -40,8 +40,8 @@ class Workflows(Section):
     EXAI's."""
 
     confirm_above_usd: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Dollars. A call of `think`, `debug`, `review` or `write` that is estimated above them and brings no `budget_usd`
-    is answered with the estimate and the call that allows it, and nothing is asked. Unset: never."""
+    """Dollars. A call of `think`, `debug`, `review`, `analyze` or `write` that is estimated above them and brings no
+    `budget_usd` is answered with the estimate and the call that allows it, and nothing is asked. Unset: never."""
 
     task_after_s: Seconds = 10.0
     """After how long without an end a call becomes a task, for a client that declares

@@ -22,9 +22,9 @@ __all__ = [
     "combined_question",
     "expected_step",
     "files_of",
+    "further_arguments",
     "next_call",
     "reports_of",
-    "said_by",
 ]
 
 Confidence = Literal["exploring", "low", "medium", "high", "very_high", "almost_certain", "certain"]
@@ -48,7 +48,7 @@ class GuidedReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     hypothesis: str = ""
     confidence: Confidence = "exploring"
     backtrack_from: int | None = None
-    said: dict[str, Any] = {}
+    further: dict[str, Any] = {}
     """Arguments of the tool that the call has beside the form's own: they hold for the steps that follow too."""
 
     @property
@@ -67,9 +67,9 @@ def reports_of(steps: Mapping[str, Step]) -> list[GuidedReport]:
     return sorted(reports, key=lambda report: report.number)
 
 
-def said_by(reports: Iterable[GuidedReport]) -> dict[str, Any]:
+def further_arguments(reports: Iterable[GuidedReport]) -> dict[str, Any]:
     """Return the tool's arguments that hold after these reports; what a later one says counts."""
-    return {name: value for report in reports for name, value in report.said.items()}
+    return {name: value for report in reports for name, value in report.further.items()}
 
 
 def files_of(reports: Iterable[GuidedReport]) -> list[str]:

@@ -18,7 +18,7 @@ from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.older.refactoring import REFACTORERS
 from exai.tools.older.tracing import TRACERS
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, findings_of, report_of
-from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.calls import Shape, WorkflowCalls
 from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GuidedArguments, question_of
 from exai.workflows.definitions import Workflow
 from exai.workflows.outcomes import Outcome
@@ -114,10 +114,10 @@ class Analyze:
         Raises:
             ToolFault: one of its subclasses.
         """
-        told = Telling(WorkflowAnswer, self._told)
-        return await self._calls.answer(self._workflow, arguments, _requested, context, told)
+        shape = Shape(WorkflowAnswer, self._reported)
+        return await self._calls.answer(self._workflow, arguments, _requested, context, shape)
 
-    def _told(self, outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
+    def _reported(self, outcome: Outcome) -> ToolReturn[WorkflowAnswer]:
         found = outcome.values.get(self._workflow.definition.result)
         graph = None if found is None else msgspec.convert(found, Graph)
         report = AnalysisReport(**msgspec.structs.asdict(report_of(outcome)), graph=graph)

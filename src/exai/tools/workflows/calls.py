@@ -12,7 +12,7 @@ from exai.consulting.results import Findings, ToolReturn
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
 from exai.tools.workflows.answers import Confirming, WorkflowAnswer
-from exai.tools.workflows.guided_arguments import GuidedArguments, said_in_all
+from exai.tools.workflows.guided_arguments import GuidedArguments, of_all_steps
 from exai.workflows.definitions import Workflow
 from exai.workflows.engine import Engine
 from exai.workflows.faults import Unconfirmed
@@ -21,7 +21,7 @@ from exai.workflows.guided_runs import GuidedRuns, Reported
 from exai.workflows.outcomes import Outcome, Previewed
 from exai.workflows.request import WorkflowRequest
 
-__all__ = ["Telling", "WorkflowCalls", "kept"]
+__all__ = ["Shape", "WorkflowCalls", "kept"]
 
 MOST_KEPT = 400_000
 """Characters of a call's arguments; a log has at most half of that."""
@@ -32,7 +32,7 @@ R = TypeVar("R", bound=WorkflowAnswer)
 
 
 @dataclass(frozen=True)
-class Telling(Generic[R]):
+class Shape(Generic[R]):
     """How a tool says what became of a call."""
 
     answer: type[R]
@@ -73,7 +73,7 @@ class WorkflowCalls:
         arguments: G,
         requested: Callable[[G], Awaitable[WorkflowRequest]],
         context: CallContext,
-        told: Telling[R],
+        shape: Shape[R],
     ) -> ToolReturn[R]:
         """Do the work, or take one step of the caller's.
 
@@ -102,18 +102,18 @@ class WorkflowCalls:
                 )
             previewed = await self.preview(workflow, await bounded(arguments), context)
             return ToolReturn(
-                told.answer(
+                shape.answer(
                     model_used=previewed.model or "", notes=previewed.notes, answer=previewed.requests
                 )
             )
         try:
             if arguments.is_guided:
-                return await self._step(workflow, arguments, bounded, context, told)
-            return told.of(await self.run(workflow, arguments, await bounded(arguments), context))
+                return await self._step(workflow, arguments, bounded, context, shape)
+            return shape.of(await self.run(workflow, arguments, await bounded(arguments), context))
         except Unconfirmed as needed:
             confirming = Confirming.of(arguments, needed)
             return ToolReturn(
-                told.answer(
+                shape.answer(
                     continuation_id=needed.conversation_id,
                     next_call=confirming.next_call,
                     estimated_usd=confirming.estimated_usd,
@@ -129,7 +129,7 @@ class WorkflowCalls:
         arguments: G,
         requested: Callable[[G], Awaitable[WorkflowRequest]],
         context: CallContext,
-        told: Telling[R],
+        shape: Shape[R],
     ) -> ToolReturn[R]:
         if arguments.fork:
             raise BadArguments(
@@ -145,12 +145,12 @@ class WorkflowCalls:
             request,
             context,
             finishes=arguments.finishes,
-            requested=lambda reports: requested(said_in_all(arguments, reports)),
+            requested=lambda reports: requested(of_all_steps(arguments, reports)),
         )
         if not isinstance(outcome, Reported):
-            return told.of(outcome)
+            return shape.of(outcome)
         return ToolReturn(
-            told.answer(**_next_step(workflow, report, outcome)),
+            shape.answer(**_next_step(workflow, report, outcome)),
             Findings(conversation_id=outcome.conversation_id),
         )
 

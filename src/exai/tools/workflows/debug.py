@@ -16,7 +16,7 @@ from exai.consulting.results import ToolReturn
 from exai.evidence.pieces import Wanted
 from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
-from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.calls import Shape, WorkflowCalls
 from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments, question_of
 from exai.workflows.definitions import Workflow
 from exai.workflows.request import WorkflowRequest
@@ -78,8 +78,8 @@ class Debug:
         Raises:
             ToolFault: one of its subclasses.
         """
-        told = Telling(WorkflowAnswer, returned)
-        return await self._calls.answer(self._workflow, arguments, _requested, context, told)
+        shape = Shape(WorkflowAnswer, returned)
+        return await self._calls.answer(self._workflow, arguments, _requested, context, shape)
 
 
 async def _requested(arguments: DebugArguments) -> WorkflowRequest:

@@ -16,15 +16,15 @@ from exai.consulting.arguments import (
 )
 from exai.errors import BadArguments
 from exai.tools.base import Arguments
-from exai.workflows.guided import Confidence, GuidedReport, files_of, said_by
+from exai.workflows.guided import Confidence, GuidedReport, files_of, further_arguments
 
 __all__ = [
     "EFFORT_NAMES",
     "GUIDED",
     "OLDER_ARGUMENTS",
     "GuidedArguments",
+    "of_all_steps",
     "question_of",
-    "said_in_all",
     "unusual",
 ]
 
@@ -110,7 +110,7 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
             hypothesis=self.hypothesis,
             confidence=self.confidence,
             backtrack_from=self.backtrack_from_step,
-            said={name: value for name, value in unusual(self).items() if name not in OF_ONE_STEP},
+            further={name: value for name, value in unusual(self).items() if name not in OF_ONE_STEP},
         )
 
 
@@ -134,9 +134,9 @@ searches no web."""
 G = TypeVar("G", bound=GuidedArguments)
 
 
-def said_in_all(arguments: G, reports: Sequence[GuidedReport]) -> G:
+def of_all_steps(arguments: G, reports: Sequence[GuidedReport]) -> G:
     """Return the arguments of a last step with those that earlier steps said, and the files that any of them named."""
-    spoken = {**said_by(reports), **unusual(arguments), "relevant_files": files_of(reports)}
+    spoken = {**further_arguments(reports), **unusual(arguments), "relevant_files": files_of(reports)}
     return msgspec.convert(spoken, type(arguments))
 
 

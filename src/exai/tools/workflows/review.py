@@ -23,7 +23,7 @@ from exai.files.store.shelf import Shelf
 from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.older.reviews import REVIEWS
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
-from exai.tools.workflows.calls import Telling, WorkflowCalls
+from exai.tools.workflows.calls import Shape, WorkflowCalls
 from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments
 from exai.workflows.definitions import Workflow
 from exai.workflows.outcomes import Outcome
@@ -203,10 +203,10 @@ class Review:
             arguments,
             partial(self._requested, caller=context.caller),
             context,
-            Telling(ReviewAnswer, self._told),
+            Shape(ReviewAnswer, self._reported),
         )
 
-    def _told(self, outcome: Outcome) -> ToolReturn[ReviewAnswer]:
+    def _reported(self, outcome: Outcome) -> ToolReturn[ReviewAnswer]:
         told = returned(outcome)
         cost = told.report.cost_usd if isinstance(told.report, WorkflowReport) else None
         value = msgspec.convert(outcome.values.get(self._workflow.definition.result) or {}, ReviewResult)

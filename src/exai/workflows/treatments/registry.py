@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from exai.workflows.analysis.telling import tell_analysis
+from exai.workflows.analysis.reporting import report_analysis
 from exai.workflows.review.joining import join, unjudged
 from exai.workflows.review.reporting import report
 from exai.workflows.treatments.treated import Treatment
@@ -13,5 +13,5 @@ TREATMENTS: Mapping[str, Treatment] = {
     "join_findings": join,
     "findings_to_judge": unjudged,
     "report_findings": report,
-    "tell_analysis": tell_analysis,
+    "report_analysis": report_analysis,
 }

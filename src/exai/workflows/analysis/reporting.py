@@ -8,10 +8,10 @@ from exai.workflows.answers import CheckedOpportunities
 from exai.workflows.stage_output import StageOutput
 from exai.workflows.treatments.treated import Treated
 
-__all__ = ["tell_analysis"]
+__all__ = ["report_analysis"]
 
 
-async def tell_analysis(work: Treated) -> StageOutput:
+async def report_analysis(work: Treated) -> StageOutput:
     """Put what was found without a model behind what the stages `of` answered; its value is the graph.
 
     Raises:
