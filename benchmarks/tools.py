@@ -22,6 +22,7 @@ from benchmarks.calls import ROOT
 from benchmarks.figures import keep
 from benchmarks.tool_figures import (
     citations,
+    conformity,
     debug_recall,
     interleavings,
     kills,
@@ -35,6 +36,7 @@ from support.virtual_time import VirtualTimeLoop
 
 MEASURES: Mapping[str, Measure] = {
     "citations": citations.measure,
+    "conformity": conformity.measure,
     "debug_recall": debug_recall.measure,
     "interleavings": interleavings.measure,
     "kills": kills.measure,
