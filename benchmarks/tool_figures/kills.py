@@ -6,13 +6,13 @@ from pathlib import Path
 
 from benchmarks.tool_figures.databases import opened
 from benchmarks.tool_figures.figure import DatabaseKind, Figure, Scale
-from support.killed_runs import FORMS, every_kill, troubles_of
+from support.killed_runs import FORMS, OTHERS, every_kill, troubles_of
 
 __all__ = ["measure"]
 
 
 async def measure(scale: Scale) -> Sequence[Figure]:
-    """Kill a run of `think` in both forms, on each kind of database."""
+    """Kill a run of `think` in both forms and of each other workflow, on each kind of database."""
     return [await _on(kind, scale) for kind in scale.databases]
 
 
@@ -20,7 +20,7 @@ async def _on(kind: DatabaseKind, scale: Scale) -> Figure:
     count, troubles = 0, list[str]()
     with tempfile.TemporaryDirectory(prefix="exai-bench-") as place:
         async with opened(kind, Path(place)) as database:
-            for form in FORMS:
+            for form in (*FORMS, *OTHERS):
                 kills = await every_kill(database, Path(place), form)
                 kills = kills[:: round(1 / scale.share)]
                 count += len(kills)

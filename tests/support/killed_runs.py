@@ -1,14 +1,17 @@
 """Runs whose client, daemon or both are gone at a commit, and that are asked for again."""
 
 import asyncio
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 
+from exai.evidence.pieces import Wanted
 from exai.providers.base import Prompt
 from exai.storage.database import Database
 from exai.storage.schema import exchanges, workflow_steps, workflows
@@ -18,16 +21,43 @@ from exai.workflows.guided_runs import Reported
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest
 from support.queued_writes import commit_queued
+from support.repositories import GitRepository
 from support.scripted import ScriptedProvider
-from support.workflow_runs import Commits, Killed, Process, caller, open_process
+from support.workflow_runs import GLM, Commits, Killed, Process, caller, open_process
 
-__all__ = ["FORMS", "Form", "Kill", "every_kill", "section_of", "troubles_of"]
+__all__ = ["FORMS", "OTHERS", "Form", "Kill", "every_kill", "section_of", "troubles_of"]
 
-THINK = bundled_workflows()["think"]
+WORKFLOWS = bundled_workflows()
+THINK = WORKFLOWS["think"]
 ANSWERS = {"answer": "Yes.", "against": "It doubles the work.", "remains": "Yes, but later."}
 SIDE_BY_SIDE = 16
-Form = Literal["in one call", "step by step"]
+Form = Literal["in one call", "step by step", "debug", "review", "analyze", "write"]
 FORMS: tuple[Form, ...] = ("in one call", "step by step")
+"""Those of `think`."""
+OTHERS: tuple[Form, ...] = ("debug", "review", "analyze", "write")
+"""Workflows that read a workspace."""
+CODE = "def add(one, other):\n    return one - other\n"
+PLACE = {"path": "sums.py", "lines": "2", "quote": "return one - other"}
+DEFECT = {
+    "severity": "high",
+    "category": "logic",
+    "path": "sums.py",
+    "from": 2,
+    "to": 2,
+    "quote": "return one - other",
+    "message": "It takes away.",
+}
+PATCH = "--- /dev/null\n+++ b/test_sums.py\n@@ -0,0 +1,2 @@\n+def test_add():\n+    assert True\n"
+FOUND: Mapping[str, str] = {
+    "conclude": json.dumps({"hypotheses": [{"cause": "A sign", "confidence": 0.5, "evidence": [PLACE]}]}),
+    "refute": json.dumps({"verdicts": [{"hypothesis": 1, "verdict": "holds", "reason": "Line 2."}]}),
+    "first": json.dumps({"findings": [DEFECT]}),
+    "second": json.dumps({"findings": []}),
+    "judge": json.dumps({"judgements": [{"finding": "R1", "verdict": "confirmed", "reason": "Line 2."}]}),
+    "explain": "It adds, as the name says.",
+    "tests": f"A test.\n\n```diff\n{PATCH}```",
+}
+"""What is answered, by stage."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +68,64 @@ class Kill:
     who: Literal["client", "daemon", "both"]
     when: Literal["before", "during", "after"]
     commit: int
+    expected: str = field(default="", repr=False, compare=False)
+    """The answer of a run that nobody kills."""
 
 
 def section_of(prompt: Prompt) -> str:
     """Which stage asks."""
     text = prompt.messages[-1].text
+    whole = " ".join(each.text for each in prompt.messages)
+    if (section := _section_of_others(whole, prompt.model.name)) is not None:
+        return section
     if "What is the strongest case against it?" in text:
         return "against"
     return "remains" if "Give the answer that remains" in text else "answer"
 
 
+def _section_of_others(text: str, model: str) -> str | None:
+    """Which stage of a workflow that reads a workspace asks; `None`: none."""
+    if "You are asked to refute findings" in text:
+        return "judge"
+    if "You review code" in text:
+        return "first" if model == GLM.name else "second"
+    if "You are asked to refute hypotheses" in text:
+        return "refute"
+    marks = {"You explain code": "explain", "Write tests for": "tests", "hypotheses": "conclude"}
+    return next((section for mark, section in marks.items() if mark in text), None)
+
+
+def _request(form: Form, folder: Path) -> WorkflowRequest:
+    """What is asked of a workflow that reads a workspace."""
+    place: dict[str, Any] = {"workspace": str(folder / "code"), "wanted": Wanted(paths=("sums.py",))}
+    match form:
+        case "debug":
+            return WorkflowRequest(question="Sums are wrong in sums.py.", depth="quick", **place)
+        case "review":
+            inputs = {"kind": "full", "change": "", "focus": "", "rules": ""}
+            return WorkflowRequest(question="Review the files.", inputs=inputs, **place)
+        case "analyze":
+            inputs = {"kind": "structure", "about": "", "wishes": ""}
+            return WorkflowRequest(question="What is in sums.py?", inputs=inputs, **place)
+        case _:
+            return WorkflowRequest(question="Write tests for sums.py.", inputs={"kind": "tests"}, **place)
+
+
 class _Client:
     """Asks for one run, and for the same again where it has no answer."""
 
-    def __init__(self, form: Form, owner: str) -> None:
+    def __init__(self, form: Form, owner: str, folder: Path) -> None:
         self._form = form
+        self._folder = folder
         self._owner = owner
         self._conversation_id: str | None = None
 
     async def ask(self, process: Process) -> Outcome:
         context = process.context(caller(self._owner))
+        if self._form in OTHERS:
+            return await process.engine.call(
+                WORKFLOWS[self._form], _request(self._form, self._folder), context
+            )
         if self._form == "in one call":
             return await process.engine.call(THINK, WorkflowRequest(question="Shall we shard?"), context)
         if self._conversation_id is None:
@@ -81,9 +149,19 @@ async def every_kill(database: Database, folder: Path, form: Form) -> list[Kill]
     """List the kills of a run in this form, after one that nobody kills."""
     commits = Commits()
     process = await open_process(database, _provider(), folder, commits=commits)
-    outcome = await _Client(form, f"{form}, unkilled").ask(process)
-    assert outcome.answer.startswith(ANSWERS["remains"])
-    return list(_kills(form, commits.count))
+    if form in OTHERS:
+        GitRepository(folder / "code").commit({"sums.py": CODE}, "begin")
+    outcome = await _Client(form, f"{form}, unkilled", folder).ask(process)
+    assert outcome.models, "somebody was asked"
+    assert not outcome.is_partial, outcome.notes
+    if form in FORMS:
+        assert outcome.answer.startswith(ANSWERS["remains"])
+    return [replace(kill, expected=_plain(outcome.answer)) for kill in _kills(form, commits.count)]
+
+
+def _plain(answer: str) -> str:
+    """Leave out what each run has of its own."""
+    return re.sub(r"\b(f|file|wf)_\w+", "X", answer)
 
 
 def _kills(form: Form, commits: int) -> Iterator[Kill]:
@@ -113,11 +191,16 @@ async def _troubles_of(database: Database, folder: Path, kill: Kill) -> list[str
     before, during = kill.when == "before", kill.when == "during"
     commits = Commits(kill.commit, before=before, during=during, leaves=kill.who != "daemon")
     process = await open_process(database, provider, folder, commits=commits, dead=dead)
-    client = _Client(kill.form, owner)
+    client = _Client(kill.form, owner, folder)
     try:
-        await asyncio.get_running_loop().create_task(client.ask(process), name="the call that is killed")
+        call = asyncio.get_running_loop().create_task(client.ask(process), name="the call that is killed")
+        commits.call = call
+        await call
     except (Killed, asyncio.CancelledError):
         pass
+    except BaseExceptionGroup as group:
+        if group.subgroup(Killed) is None:
+            raise
     else:
         return [f"{kill}: it was not killed"]
     if kill.who != "client":
@@ -127,28 +210,26 @@ async def _troubles_of(database: Database, folder: Path, kill: Kill) -> list[str
     had_ended = await _ended(database, owner)
     asked = Counter(map(section_of, provider.asked))
     outcome = await client.ask(process)
-    troubles = await _troubles(database, outcome, provider, {name: asked[name] for name in had_ended})
+    troubles = await _troubles(database, kill, outcome, provider, {name: asked[name] for name in had_ended})
     return [f"{kill}: {what}" for what in troubles]
 
 
 async def _troubles(
-    database: Database, outcome: Outcome, provider: ScriptedProvider, had_ended: Mapping[str, int]
+    database: Database,
+    kill: Kill,
+    outcome: Outcome,
+    provider: ScriptedProvider,
+    had_ended: Mapping[str, int],
 ) -> list[str]:
     """`had_ended`: the stages that had ended before it was asked for again, and how often each had been asked."""
     asked = Counter(map(section_of, provider.asked))
-    expected = "\n\n".join(
-        [
-            ANSWERS["remains"],
-            f"## The first answer (glm-x)\n\n{ANSWERS['answer']}",
-            f"## The strongest case against it (kimi-x)\n\n{ANSWERS['against']}",
-        ]
-    )
-    found = [] if outcome.answer == expected else [f"another answer: {outcome.answer!r}"]
+    found = [] if _plain(outcome.answer) == kill.expected else [f"another answer: {outcome.answer!r}"]
     found += [f"{section} was asked for {count} times" for section, count in asked.items() if count > 2]
     found += [
         f"{name} had ended, and was asked again" for name, before in had_ended.items() if asked[name] > before
     ]
-    if asked.total() > len(ANSWERS) + 1:
+    beside = 2 if kill.form == "review" else 1
+    if asked.total() > len(asked) + beside:
         found.append(f"{asked.total()} requests")
     kept = (
         select(func.count())
@@ -172,4 +253,4 @@ async def _ended(database: Database, owner: str) -> set[str]:
 
 
 def _provider() -> ScriptedProvider:
-    return ScriptedProvider(*[lambda prompt: ANSWERS[section_of(prompt)]] * 6)
+    return ScriptedProvider(*[lambda prompt: {**ANSWERS, **FOUND}[section_of(prompt)]] * 9)

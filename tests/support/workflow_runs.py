@@ -61,6 +61,9 @@ class Commits:
         self._before = before
         self._during = during
         self._leaves = leaves
+        self.call: asyncio.Task[Any] | None = None
+        """Whose caller leaves; without one it is the task that commits. A call may ask several models in tasks of its
+        own."""
 
     def begin(self) -> None:
         self.count += 1
@@ -69,7 +72,7 @@ class Commits:
         if self._before:
             self._end_all()
         if self._during:
-            task = asyncio.current_task()
+            task = self.call or asyncio.current_task()
             assert task is not None
             asyncio.get_running_loop().call_soon(task.cancel)
 
@@ -78,6 +81,8 @@ class Commits:
             self._end_all()
 
     def _end_all(self) -> None:
+        if self._leaves and self.call is not None:
+            self.call.cancel()
         raise asyncio.CancelledError if self._leaves else Killed
 
 
