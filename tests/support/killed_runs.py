@@ -31,6 +31,8 @@ WORKFLOWS = bundled_workflows()
 THINK = WORKFLOWS["think"]
 ANSWERS = {"answer": "Yes.", "against": "It doubles the work.", "remains": "Yes, but later."}
 SIDE_BY_SIDE = 16
+READING_SIDE_BY_SIDE = 3
+"""Of workflows that read a workspace, each by a process of its own."""
 Form = Literal["in one call", "step by step", "debug", "review", "analyze", "write"]
 FORMS: tuple[Form, ...] = ("in one call", "step by step")
 """Those of `think`."""
@@ -178,8 +180,10 @@ def _kills(form: Form, commits: int) -> Iterator[Kill]:
 async def troubles_of(database: Database, folder: Path, kills: Sequence[Kill]) -> list[str]:
     """Ask again after each of them, some side by side; return what is not as it is without a kill."""
     found: list[str] = []
-    for begin in range(0, len(kills), SIDE_BY_SIDE):
-        some = kills[begin : begin + SIDE_BY_SIDE]
+    reads = any(kill.form in OTHERS for kill in kills)
+    side_by_side = READING_SIDE_BY_SIDE if reads else SIDE_BY_SIDE
+    for begin in range(0, len(kills), side_by_side):
+        some = kills[begin : begin + side_by_side]
         for troubles in await asyncio.gather(*(_troubles_of(database, folder, kill) for kill in some)):
             found += troubles
     return found
