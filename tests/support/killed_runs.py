@@ -151,7 +151,7 @@ async def every_kill(database: Database, folder: Path, form: Form) -> list[Kill]
     """List the kills of a run in this form, after one that nobody kills."""
     commits = Commits()
     process = await open_process(database, _provider(), folder, commits=commits)
-    if form in OTHERS:
+    if form in OTHERS and not (folder / "code").exists():
         GitRepository(folder / "code").commit({"sums.py": CODE}, "begin")
     outcome = await _Client(form, f"{form}, unkilled", folder).ask(process)
     assert outcome.models, "somebody was asked"
