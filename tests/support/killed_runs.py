@@ -55,7 +55,7 @@ FOUND: Mapping[str, str] = {
     "refute": json.dumps({"verdicts": [{"hypothesis": 1, "verdict": "holds", "reason": "Line 2."}]}),
     "first": json.dumps({"findings": [DEFECT]}),
     "second": json.dumps({"findings": []}),
-    "judge": json.dumps({"judgements": [{"finding": "R1", "verdict": "confirmed", "reason": "Line 2."}]}),
+    "judge": json.dumps({"judgements": [{"id": "R1", "verdict": "confirmed", "reason": "Line 2."}]}),
     "explain": "It adds, as the name says.",
     "tests": f"A test.\n\n```diff\n{PATCH}```",
 }
