@@ -12,8 +12,15 @@ from typer.testing import CliRunner, Result
 from exai import config
 from exai.cli import build_app
 from exai.cli.baselines.access import duration
+from exai.cli.baselines.loading import Loading
+from exai.cli.baselines.rehearsal import Rehearsal
+from exai.cli.baselines.scenario import Ask, Away, Scenario
+from exai.config.demo import demo_data_dir
 from exai.errors import StartFault
+from exai.monitoring.statistics.quantiles import quantile_of
 from exai.runtime.clock import SystemClock
+from exai.storage.baselines.calls import JournalReader, MeasuredCall, Period
+from exai.storage.baselines.rollups import RollupTable
 from exai.storage.database import Database
 from exai.storage.error_tracking.run_table import RunTable
 from support.measured_calls import call_row, write_calls
@@ -112,3 +119,44 @@ def test_durations_are_read() -> None:
     assert duration("2d") == timedelta(days=2)
     with pytest.raises(StartFault, match="no duration"):
         duration("24")
+
+
+DAY = timedelta(hours=24)
+SPEED = 2_160.0
+QUESTION = Ask("chat", {"model": "glm-5.3-flash", "prompt": "What is a heron?"})
+
+
+@pytest.mark.timeout(300)
+async def test_a_day_with_a_gap_and_a_restart_is_rehearsed(tmp_path: Path) -> None:
+    """B1: real daemons whose clock is faster; what is reported is what the rows have."""
+    scenario = Scenario([QUESTION], [Away("3h", "2h"), Away("14h", "1m")])
+    seconds = DAY.total_seconds() / SPEED
+    loading = Loading(scenario, 10.0, seconds, seed=1)
+    report = await Rehearsal(scenario, "day", DAY, SPEED, loading).run(tmp_path)
+    row, coverage = report.baseline, report.coverage
+    assert row.planned_end - row.began_at == DAY
+    assert row.speed == SPEED
+    assert row.state in {"complete", "insufficient"}
+    assert any(sentence.startswith("Compressed") for sentence in report.remarks)
+    assert report.emulated == report.calls > 0
+    assert 0 <= loading.answered - report.calls <= 3, "the last may begin after the end"
+    database = await Database.open(config.Database(), demo_data_dir(tmp_path))
+    reader, runs = JournalReader(database), RunTable(database, SystemClock())
+    calls: list[MeasuredCall] = []
+    async for page in reader.pages(Period(row.began_at, row.planned_end)):
+        calls.extend(page)
+    latencies = sorted(call.latency_ms or 0.0 for call in calls)
+    model = next(each for each in report.subjects if each.kind == "model")
+    assert model.latency is not None
+    assert model.latency.quantiles == tuple(quantile_of(latencies, share) for share in (0.5, 0.9, 0.95, 0.99))
+    alive = timedelta()
+    for run in await runs.between(row.began_at, row.planned_end):
+        alive += min(run.ended or row.planned_end, row.planned_end) - max(run.started, row.began_at)
+    assert coverage.share == pytest.approx(alive / DAY, abs=0.005)
+    assert len(coverage.gaps) >= 2
+    first = coverage.gaps[0]
+    assert timedelta(hours=3) <= first.began - row.began_at + timedelta(minutes=30)
+    assert first.ended - first.began >= timedelta(hours=1, minutes=30)
+    hours = await RollupTable(database, SystemClock()).between(row.began_at - DAY, row.planned_end)
+    assert 0 < sum(hour.calls for hour in hours) <= len(calls)
+    await database.close()
