@@ -161,6 +161,7 @@ FURTHER: dict[str, dict[str, Any]] = {
     "debug": {"problem": "x"},
     "review": {"paths": ["x.py"]},
     "write": {"paths": ["x.py"]},
+    "analyze": {"question": "x"},
 }
 """What a tool needs that its schema does not require, as another form of it does without."""
 

@@ -57,7 +57,9 @@ def good_values(field: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.lists(words, max_size=3)
     if field["type"] == "integer":
         return st.integers(field["minimum"], field["maximum"]) | st.sampled_from([1.0, 3.0])
-    return st.floats(field["minimum"], field["maximum"])
+    excluded = "exclusiveMinimum" in field
+    least = field["exclusiveMinimum"] if excluded else field["minimum"]
+    return st.floats(least, field["maximum"], exclude_min=excluded)
 
 
 @st.composite

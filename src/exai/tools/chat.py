@@ -38,15 +38,7 @@ __all__ = ["Chat", "ChatArguments"]
 
 
 ALONE = frozenset(
-    {
-        "prompt",
-        "model",
-        "fallback_models",
-        "effort",
-        "temperature",
-        "max_answer_tokens",
-        "use_websearch",
-    }
+    {"prompt", "model", "fallback_models", "effort", "temperature", "max_answer_tokens", "use_websearch"}
 )
 """Arguments with which an answer depends on their words alone."""
 

@@ -66,7 +66,7 @@ def page_routes() -> list[Route]:
     policy = _policy(files[MARKUP].content.decode())
 
     async def markup(request: AuthorizedRequest) -> Response:
-        return _answer(files[MARKUP], request, policy)
+        return _answer(files[MARKUP], request, policy, caching="no-store")
 
     def served(folder: str) -> Handler:
         async def answer(request: AuthorizedRequest) -> Response:
@@ -119,11 +119,11 @@ def _policy(markup: str) -> str:
     )
 
 
-def _answer(file: _File, request: AuthorizedRequest, policy: str) -> Response:
+def _answer(file: _File, request: AuthorizedRequest, policy: str, caching: str = "no-cache") -> Response:
     headers = {
         "content-type": file.kind,
         "content-security-policy": policy,
-        "cache-control": "no-cache",
+        "cache-control": caching,
         "etag": file.tag,
         "vary": "accept-encoding",
     }
